@@ -1,0 +1,40 @@
+/** Everything Tidemark tells the outside, by `node:diagnostics_channel`; nothing is built when nobody listens. */
+import { channel } from "node:diagnostics_channel";
+import type { Level } from "./level.js";
+
+/**
+ * Why a command went where it went.
+ *
+ * To a replica: `known` (its remembered position covers the session), `checked` (its answer came with the proof).
+ * To the primary: `strong` (the level asks for it), `no-session` (outside of any), `write-in-flight` (a write of this
+ * session is on its way), `position-unknown` (the position of one could not be learnt), `no-replica` (there is none),
+ * `read-ahead` (the session has read newer data than replicas are proven to have), `behind` (no replica is likely to
+ * have caught up), `check-failed` (one was tried and had not; its answer was thrown away), `replica-failed` (one was
+ * tried and failed), `not-a-read` (a write, or a command only the primary answers rightly).
+ */
+export type Reason =
+  | "known"
+  | "checked"
+  | "strong"
+  | "no-session"
+  | "write-in-flight"
+  | "position-unknown"
+  | "no-replica"
+  | "read-ahead"
+  | "behind"
+  | "check-failed"
+  | "replica-failed"
+  | "not-a-read";
+
+/** Published on `tidemark:route` for every time a command is sent to a node. */
+export interface RouteMessage {
+  readonly command: string;
+  /** `host:port` of the node. */
+  readonly node: string;
+  readonly role: "primary" | "replica";
+  readonly reason: Reason;
+  readonly level: Level;
+}
+
+/** `tidemark:route`: where each command is sent, and why. Subscribers run synchronously and must not throw. */
+export const routeChannel = channel("tidemark:route");

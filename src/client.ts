@@ -1,0 +1,137 @@
+/** ioredis clients that own no connection for commands: each command is handed to the router. */
+import { type Command, Redis, type RedisOptions } from "ioredis";
+import type { Batch } from "./batch.js";
+import type { CommandStream } from "./connection.js";
+import { checkLevel, type Level } from "./level.js";
+import type { Session, SessionClient } from "./session.js";
+
+/** Where a client's commands go. */
+export interface Routing {
+  /** Sends one command. */
+  route(command: Command, session: Session | undefined, level: Level): void;
+  /** Sends a pipeline or transaction as a whole. */
+  routeBatch(batch: Batch, session: Session | undefined, level: Level): void;
+}
+
+/** The batch that ioredis is handing over, command by command, in this very turn. */
+interface OpenBatch {
+  readonly stream: CommandStream;
+  readonly commands: Command[];
+  readonly send: (batch: Batch) => void;
+}
+
+const subscribing = new Set([
+  "subscribe",
+  "psubscribe",
+  "ssubscribe",
+  "unsubscribe",
+  "punsubscribe",
+  "sunsubscribe",
+]);
+const messages = [
+  "message",
+  "messageBuffer",
+  "pmessage",
+  "pmessageBuffer",
+  "smessage",
+  "smessageBuffer",
+] as const;
+
+/** What all clients of one Tidemark share. */
+class Shared {
+  readonly #routing: Routing;
+  readonly #findSession: () => Session | undefined;
+  #open: OpenBatch | undefined;
+  #subscriber: Redis | undefined;
+
+  constructor(routing: Routing, findSession: () => Session | undefined) {
+    this.#routing = routing;
+    this.#findSession = findSession;
+  }
+
+  /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
+  send(command: Command, stream: CommandStream | undefined, bound: Session | undefined, level?: Level): void {
+    if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
+    if (stream !== undefined && this.#open !== undefined) {
+      this.#open.commands.push(command);
+      return;
+    }
+    const session = bound ?? this.#findSession();
+    const at = level ?? session?.level ?? "session";
+    if (stream === undefined) return this.#routing.route(command, session, at);
+    this.#open = {
+      stream,
+      commands: [command],
+      send: (batch) => this.#routing.routeBatch(batch, session, at),
+    };
+    queueMicrotask(() => this.#close());
+  }
+
+  /** The connection for pub/sub, which silences everything else on a connection; its messages are the client's. */
+  subscriber(client: Redis): Redis {
+    if (this.#subscriber !== undefined) return this.#subscriber;
+    const subscriber = client.duplicate();
+    subscriber.on("error", () => {});
+    for (const event of messages) subscriber.on(event, (...args: unknown[]) => client.emit(event, ...args));
+    this.#subscriber = subscriber;
+    return subscriber;
+  }
+
+  close(): void {
+    this.#subscriber?.disconnect();
+  }
+
+  #close(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    open?.send(open);
+  }
+}
+
+/**
+ * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
+ * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
+ */
+export class RoutedRedis extends Redis implements SessionClient {
+  protected readonly boundSession: Session | undefined = undefined;
+  protected readonly boundLevel: Level | undefined = undefined;
+  protected readonly shared: Shared;
+  protected readonly lazily: boolean;
+
+  constructor(options: RedisOptions, routing: Routing, findSession: () => Session | undefined) {
+    // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
+    const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
+    super(own as RedisOptions & { replyMapping?: "legacy" });
+    this.lazily = options.lazyConnect ?? false;
+    this.shared = new Shared(routing, findSession);
+  }
+
+  /** This client for the commands of `session`. */
+  of(session: Session): SessionClient {
+    return Object.create(this, { boundSession: { value: session } });
+  }
+
+  /** This client with reads at `level`; throws an `InvalidOptionError` when it is not one. */
+  at(level: Level): SessionClient {
+    return Object.create(this, { boundLevel: { value: checkLevel(level) } });
+  }
+
+  /** ioredis calls this for every command; `stream` is the batch it is part of. */
+  override sendCommand(command: Command, stream?: CommandStream): unknown {
+    if (this.boundSession === undefined && subscribing.has(command.name)) {
+      return this.shared.subscriber(this).sendCommand(command, stream);
+    }
+    this.shared.send(command, stream, this.boundSession, this.boundLevel);
+    return command.promise;
+  }
+
+  /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    return super.duplicate({ lazyConnect: this.lazily, ...override });
+  }
+
+  /** Ends the connection that pub/sub has opened, if any. */
+  closeSubscriptions(): void {
+    this.shared.close();
+  }
+}

@@ -1,0 +1,193 @@
+/** One ioredis client to one server: what leaves in one turn of the event loop leaves in one system call. */
+import { type Command, Redis, type RedisOptions } from "ioredis";
+import { ClosedError } from "./errors.js";
+
+/** ioredis's second argument of `sendCommand`: the pipeline a command is part of. */
+export type CommandStream = NonNullable<Parameters<Redis["sendCommand"]>[1]>;
+
+/** How a connection differs from ioredis's own defaults. */
+export interface ConnectionOptions {
+  readonly redis: RedisOptions;
+  /** See {@link Connection.patient}. */
+  readonly patient: boolean;
+  /** An impatient connection is dropped when a command is left unanswered for so long. */
+  readonly hangsAfterMs: number;
+  /** Called when a TCP connection is ready for commands, and when it is gone. */
+  readonly onReady: () => void;
+  readonly onClose: () => void;
+}
+
+const watchEveryMs = 250;
+const defaultRetries = 20;
+const defaultConnectTimeoutMs = 10_000;
+
+/**
+ * Nothing is ever sent again by ioredis itself: what was unanswered when a connection closed is rejected, and
+ * whoever gave the command decides. So a reply always comes over the connection that carried its command.
+ */
+export class Connection {
+  readonly redis: Redis;
+  readonly address: string;
+  /**
+   * Whether commands wait: for a connection, as in ioredis's offline queue, and for an answer, as long as it takes.
+   * Writes need that; a read can go elsewhere instead.
+   */
+  patient: boolean;
+  /** Counts TCP connections; two commands went over the same one when it did not change between them. */
+  epoch = 0;
+  /** Counts turns of the event loop in which something was sent. */
+  turn = 0;
+  #ready = false;
+  #ended = false;
+  #corked: Redis["stream"] | undefined;
+  #lastWords: (() => void)[] = [];
+  #queue: { start: (error?: Error) => void; retriesLeft: number }[] = [];
+  #watch: NodeJS.Timeout | undefined;
+  #handshake: NodeJS.Timeout | undefined;
+  readonly #options: ConnectionOptions;
+  readonly #retries: number;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.patient = options.patient;
+    const { maxRetriesPerRequest } = options.redis;
+    this.#retries =
+      maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : (maxRetriesPerRequest ?? defaultRetries);
+    const redis: RedisOptions = {
+      ...options.redis,
+      enableOfflineQueue: false,
+      enableAutoPipelining: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      lazyConnect: false,
+      keyPrefix: "",
+    };
+    // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
+    this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
+    this.address = options.redis.path ?? `${options.redis.host ?? "localhost"}:${options.redis.port ?? 6379}`;
+    this.#listen();
+  }
+
+  /** Whether a command would leave at once. */
+  get ready(): boolean {
+    return this.#ready && this.redis.status === "ready" && this.redis.stream.writable;
+  }
+
+  /** Commands sent and not answered. */
+  get inFlight(): number {
+    return this.redis.commandQueue.length;
+  }
+
+  /**
+   * Gives a command to ioredis. With others in flight its bytes wait for the end of this turn of the event loop;
+   * alone it leaves at once, because then nothing would be saved by waiting.
+   */
+  send(command: Command, stream?: CommandStream): void {
+    if (this.#corked === undefined && this.inFlight > 0) this.cork();
+    this.redis.sendCommand(command, stream);
+    this.#watch ??= this.#startWatch();
+  }
+
+  /** Keeps all bytes until the end of this turn; `lastWord` is called just before they leave. */
+  cork(lastWord?: () => void): void {
+    if (lastWord !== undefined) this.#lastWords.push(lastWord);
+    if (this.#corked !== undefined) return;
+    this.#corked = this.redis.stream;
+    this.#corked.cork();
+    process.nextTick(() => this.#endTurn());
+  }
+
+  /** Calls `start` once there is a connection, or with the reason why there will be none. */
+  whenReady(start: (error?: Error) => void): void {
+    if (this.ready) start();
+    else if (this.#ended) start(new ClosedError("command"));
+    else if (!this.patient || this.#options.redis.enableOfflineQueue === false)
+      start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
+    else this.#queue.push({ start, retriesLeft: this.#retries });
+  }
+
+  /** Ends the connection now; what is unanswered is rejected. */
+  close(): void {
+    this.#ended = true;
+    this.#ready = false;
+    clearInterval(this.#watch);
+    clearTimeout(this.#handshake);
+    this.redis.disconnect();
+    this.redis.stream?.destroy();
+    this.#failQueue(new ClosedError("command"), true);
+  }
+
+  /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
+  reset(): void {
+    this.redis.stream.destroy();
+  }
+
+  #endTurn(): void {
+    const stream = this.#corked;
+    for (const lastWord of this.#lastWords) lastWord();
+    this.#lastWords = [];
+    this.#corked = undefined;
+    this.turn += 1;
+    stream?.uncork();
+  }
+
+  #listen(): void {
+    const { redis } = this;
+    redis.on("error", () => {});
+    redis.on("connect", () => {
+      const patience = this.#options.redis.connectTimeout ?? defaultConnectTimeoutMs;
+      clearTimeout(this.#handshake);
+      this.#handshake = setTimeout(() => this.reset(), patience).unref();
+    });
+    redis.on("ready", () => {
+      clearTimeout(this.#handshake);
+      this.epoch += 1;
+      this.#ready = true;
+      const queue = this.#queue;
+      this.#queue = [];
+      for (const { start } of queue) start();
+      this.#options.onReady();
+    });
+    redis.on("close", () => {
+      clearTimeout(this.#handshake);
+      this.epoch += 1;
+      this.#ready = false;
+      this.#options.onClose();
+      this.#failQueue(
+        new Error(`Reached the max retries per request limit (which is ${this.#retries}).`),
+        false,
+      );
+    });
+    redis.on("end", () => {
+      this.#ended = true;
+      this.#failQueue(new Error("Connection is closed."), true);
+    });
+  }
+
+  #failQueue(error: Error, all: boolean): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    for (const entry of queue) {
+      if (all || entry.retriesLeft <= 0) entry.start(error);
+      else this.#queue.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
+    }
+  }
+
+  /** Replies come in order, so a server is stuck when the same command stays in front of the queue. */
+  #startWatch(): NodeJS.Timeout {
+    let front: unknown;
+    let stuckMs = 0;
+    const watch = setInterval(() => {
+      const first = this.redis.commandQueue.peekFront();
+      if (first === undefined) {
+        clearInterval(watch);
+        this.#watch = undefined;
+        return;
+      }
+      stuckMs = first === front ? stuckMs + watchEveryMs : 0;
+      front = first;
+      if (stuckMs >= this.#options.hangsAfterMs && !this.patient) this.reset();
+    }, watchEveryMs);
+    return watch.unref();
+  }
+}

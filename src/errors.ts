@@ -1,0 +1,101 @@
+/** Every error Tidemark throws, each with a stable code. */
+import { inspect } from "node:util";
+
+const brand = Symbol.for("tidemark.error");
+
+/** What a failed call was told; `code` never changes between versions, messages may. */
+export type ErrorCode =
+  | "TIDEMARK_INVALID_OPTION"
+  | "TIDEMARK_REPLICAS_BEHIND"
+  | "TIDEMARK_CONNECTION_LOST"
+  | "TIDEMARK_REFUSED_COMMAND"
+  | "TIDEMARK_NOT_PRIMARY"
+  | "TIDEMARK_CLOSED";
+
+/** The base of all errors of this package; `instanceof` also holds across two installed copies. */
+export class TidemarkError extends Error {
+  readonly code: ErrorCode;
+  readonly [brand] = true;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== TidemarkError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === "object" && value !== null && brand in value;
+  }
+}
+
+/** An option, argument or secret that cannot be used; thrown where it is given, before anything runs. */
+export class InvalidOptionError extends TidemarkError {
+  constructor(option: string, got: unknown, remedy: string) {
+    const shown = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY });
+    super(
+      "TIDEMARK_INVALID_OPTION",
+      `${option}: got ${shown.length > 120 ? `${shown.slice(0, 120)}…` : shown}; ${remedy}.`,
+    );
+  }
+}
+
+/** A command was on its way when its connection closed: it may have been carried out, and is never sent again by itself. */
+export class ConnectionLostError extends TidemarkError {
+  constructor(command: string, address: string, cause: unknown) {
+    super(
+      "TIDEMARK_CONNECTION_LOST",
+      `${command}: the connection to ${address} closed before the answer came, so it may have been carried out; ` +
+        "read what it was to change before you send it again.",
+      { cause },
+    );
+  }
+
+  /** Whether `error` came from the connection, not from the server and not from a deadline the user set. */
+  static isMeantBy(error: Error): boolean {
+    return error.name !== "ReplyError" && error.message !== "Command timed out";
+  }
+
+  /** `error` itself, or what it means for `command` when it came from the connection. */
+  static of(command: string, address: string, error: Error): Error {
+    if (!ConnectionLostError.isMeantBy(error)) return error;
+    return new ConnectionLostError(command.toUpperCase(), address, error);
+  }
+}
+
+/** A command that would harm everybody on a shared connection; the message names the right way. */
+export class RefusedCommandError extends TidemarkError {
+  constructor(command: string, remedy: string) {
+    super(
+      "TIDEMARK_REFUSED_COMMAND",
+      `${command.toUpperCase()} does not work on a shared connection; ${remedy}.`,
+    );
+  }
+}
+
+/** No replica has what the read requires, and `fallback: "error"` keeps it from the primary. */
+export class ReplicasBehindError extends TidemarkError {
+  constructor(command: string, reason: string) {
+    super(
+      "TIDEMARK_REPLICAS_BEHIND",
+      `${command}: no replica may answer now (${reason}), and fallback is "error".`,
+    );
+  }
+}
+
+/** The server given as primary says that it is a replica, so that nothing may be read from it as from a primary. */
+export class NotPrimaryError extends TidemarkError {
+  constructor(command: string, address: string) {
+    super(
+      "TIDEMARK_NOT_PRIMARY",
+      `${command}: ${address} is a replica now, and no other node given is a primary.`,
+    );
+  }
+}
+
+/** The Tidemark was closed before the command was given to it. */
+export class ClosedError extends TidemarkError {
+  constructor(command: string) {
+    super("TIDEMARK_CLOSED", `${command}: this Tidemark has been closed.`);
+  }
+}

@@ -1,0 +1,91 @@
+/** The primary's offset over time, as this process saw it: what turns an offset into an age. */
+import type { Position } from "./position.js";
+
+interface Sample {
+  /** Client time in milliseconds, on the monotonic clock, before the INFO was sent. */
+  readonly at: number;
+  readonly offset: number;
+}
+
+const maxSamples = 8192;
+
+/**
+ * Samples of one primary's offset. All times are `performance.now()` of this process: no server's clock is used.
+ *
+ * Invariant: samples are in order of time, and their offsets never fall, because they belong to one history;
+ * another history begins the list anew.
+ */
+export class History {
+  #replid: string | undefined;
+  #samples: Sample[] = [];
+  readonly #minGapMs: number;
+
+  /** Keeps samples at least so far apart that they reach back over `spanMs`. */
+  constructor(spanMs: number) {
+    this.#minGapMs = spanMs / (maxSamples / 2);
+  }
+
+  /** The newest sample, if any. */
+  get latest(): { at: number; position: Position } | undefined {
+    const sample = this.#samples.at(-1);
+    if (sample === undefined || this.#replid === undefined) return undefined;
+    return { at: sample.at, position: { replid: this.#replid, offset: sample.offset } };
+  }
+
+  /** When the newest sample was taken; minus infinity when there is none. */
+  get latestAt(): number {
+    return this.#samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Adds what the primary answered to an INFO sent at `at`. */
+  record(at: number, position: Position): void {
+    const last = this.#samples.at(-1);
+    if (position.replid !== this.#replid || (last !== undefined && position.offset < last.offset)) {
+      this.#replid = position.replid;
+      this.#samples = [{ at, offset: position.offset }];
+      return;
+    }
+    if (last !== undefined && at < last.at) return;
+    const before = this.#samples.at(-2);
+    // Dropping a sample can only make an age larger, which is the safe side.
+    if (before !== undefined && at - before.at < this.#minGapMs) this.#samples.pop();
+    this.#samples.push({ at, offset: position.offset });
+    if (this.#samples.length > maxSamples) this.#samples = this.#samples.slice(maxSamples / 2);
+  }
+
+  /** The moment whose every finished write is included at `position`; undefined when that cannot be proven. */
+  asOf(position: Position): number | undefined {
+    if (position.replid !== this.#replid) return undefined;
+    return this.#samples[this.#firstAbove(position.offset) - 1]?.at;
+  }
+
+  /** The moment by which the primary was seen past `position`; undefined when it was not, or not in this history. */
+  passedAt(position: Position): number | undefined {
+    if (position.replid !== this.#replid) return undefined;
+    return this.#samples[this.#firstAbove(position.offset)]?.at;
+  }
+
+  /** The moment by which the primary was seen to have reached `position`; undefined likewise. */
+  reachedAt(position: Position): number | undefined {
+    return this.passedAt({ replid: position.replid, offset: position.offset - 1 });
+  }
+
+  /** The moment by which the newest write that is included at `position` had been made; undefined when unknown. */
+  newestWriteAt(position: Position): number | undefined {
+    if (position.replid !== this.#replid) return undefined;
+    const newest = this.#samples[this.#firstAbove(position.offset) - 1];
+    return newest && this.reachedAt({ replid: position.replid, offset: newest.offset });
+  }
+
+  #firstAbove(offset: number): number {
+    let low = 0;
+    let high = this.#samples.length;
+    if ((this.#samples[high - 1]?.offset ?? 0) <= offset) return high;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#samples[middle]?.offset ?? 0) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,17 @@
+/** The public names of the package, one by one. */
+export { type Reason, type RouteMessage, routeChannel } from "./channels.js";
+export type { Context } from "./context/context.js";
+export {
+  ClosedError,
+  ConnectionLostError,
+  type ErrorCode,
+  InvalidOptionError,
+  NotPrimaryError,
+  RefusedCommandError,
+  ReplicasBehindError,
+  TidemarkError,
+} from "./errors.js";
+export type { Level } from "./level.js";
+export type { Session, SessionClient } from "./session.js";
+export { type Server, type SessionOptions, Tidemark, type TidemarkOptions } from "./tidemark.js";
+export type { NodeStatus } from "./topology/status.js";

@@ -1,0 +1,51 @@
+/** The keys that seal tokens handed to clients: the newest signs, all verify. */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { InvalidOptionError } from "./errors.js";
+
+const macBytes = 16;
+const minSecretLength = 16;
+const maxSealedLength = 1024;
+
+/**
+ * Seals tokens with HMAC-SHA-256 cut to 16 bytes, so that nobody outside can make or change one.
+ * Rotate by putting the new secret in front: it signs from then on, the older ones still verify.
+ */
+export class Keyring {
+  readonly #secrets: readonly string[];
+
+  /** Throws an {@link InvalidOptionError} when there is no secret or one is shorter than 16 characters. */
+  constructor(secret: string | readonly string[]) {
+    const secrets: readonly unknown[] = typeof secret === "string" ? [secret] : secret;
+    if (!Array.isArray(secrets) || secrets.length === 0) {
+      throw new InvalidOptionError("secret", secret, "give a string, or a list of strings, newest first");
+    }
+    for (const one of secrets) {
+      if (typeof one !== "string" || one.length < minSecretLength) {
+        const got = typeof one === "string" ? `a string of ${one.length} characters` : typeof one;
+        throw new InvalidOptionError("secret", got, `give at least ${minSecretLength} characters`);
+      }
+    }
+    this.#secrets = [...secrets];
+  }
+
+  /** The token followed by its signature, in base64url. */
+  seal(token: string): string {
+    const bytes = Buffer.from(token, "base64url");
+    return Buffer.concat([bytes, mac(bytes, this.#secrets[0] ?? "")]).toString("base64url");
+  }
+
+  /** The token inside, or undefined for whatever this keyring did not seal: outside input is never an error. */
+  open(sealed: string): string | undefined {
+    if (sealed.length > maxSealedLength || !/^[\w-]+$/.test(sealed)) return undefined;
+    const bytes = Buffer.from(sealed, "base64url");
+    if (bytes.length <= macBytes) return undefined;
+    const body = bytes.subarray(0, -macBytes);
+    const given = bytes.subarray(-macBytes);
+    const known = this.#secrets.some((secret) => timingSafeEqual(given, mac(body, secret)));
+    return known ? body.toString("base64url") : undefined;
+  }
+}
+
+function mac(bytes: Buffer, secret: string): Buffer {
+  return createHmac("sha256", secret).update(bytes).digest().subarray(0, macBytes);
+}

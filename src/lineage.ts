@@ -1,0 +1,73 @@
+/** Which history of replication descends from which, and up to where they agree. */
+import type { Position } from "./position.js";
+import type { Replication } from "./replication.js";
+
+interface Edge {
+  /** Offsets below this one are common to both histories (`second_repl_offset`). */
+  second: number;
+  /** Read from the new history's own primary, which alone knows the true turning point. */
+  certain: boolean;
+}
+
+/** What is known of a write in a given history: there, provably not there, or nothing. */
+export type Outcome = "valid" | "lost" | "unknown";
+
+const maxEdges = 1024;
+
+/**
+ * The family tree of replication ids, learnt from INFO. Redis itself remembers one ancestor; the map chains them.
+ *
+ * Invariant: an edge holds the largest `second_repl_offset` seen. The promoted primary reports the true one,
+ * its replicas a smaller one, so that a smaller one can only make an answer more careful.
+ */
+export class Lineage {
+  readonly #parents = new Map<string, Map<string, Edge>>();
+  #edges = 0;
+
+  /**
+   * Learns the edge a node reports, if any. Without an active backlog the report proves nothing: a replica
+   * emptied by a failed synchronisation and then promoted still names its old history.
+   */
+  learn(seen: Replication): void {
+    const { ancestor } = seen;
+    if (ancestor === undefined || !seen.backlogActive) return;
+    const certain = seen.role === "primary";
+    const parents = this.#parents.get(seen.replid);
+    const known = parents?.get(ancestor.replid);
+    if (known !== undefined) {
+      known.second = Math.max(known.second, ancestor.second);
+      known.certain ||= certain;
+      return;
+    }
+    if (this.#edges >= maxEdges) this.#forgetOldest();
+    this.#edges += 1;
+    const edge = { second: ancestor.second, certain };
+    if (parents === undefined) this.#parents.set(seen.replid, new Map([[ancestor.replid, edge]]));
+    else parents.set(ancestor.replid, edge);
+  }
+
+  /** What became of a write at `position` in the history `replid`. */
+  outcome(position: Position, replid: string): Outcome {
+    return position.replid === replid ? "valid" : this.#climb(position, replid, new Set());
+  }
+
+  #climb(position: Position, replid: string, visited: Set<string>): Outcome {
+    visited.add(replid);
+    let outcome: Outcome = "unknown";
+    for (const [parent, edge] of this.#parents.get(replid) ?? []) {
+      if (visited.has(parent)) continue;
+      const above = parent === position.replid ? "valid" : this.#climb(position, parent, visited);
+      if (above === "valid" && position.offset < edge.second) return "valid";
+      if (above === "lost" || (above === "valid" && edge.certain)) outcome = "lost";
+    }
+    return outcome;
+  }
+
+  #forgetOldest(): void {
+    for (const [replid, parents] of this.#parents) {
+      this.#edges -= parents.size;
+      this.#parents.delete(replid);
+      return;
+    }
+  }
+}

@@ -1,0 +1,170 @@
+/** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
+import { Command, type RedisOptions } from "ioredis";
+import { type CommandStream, Connection } from "./connection.js";
+import { LagEstimate } from "./lag.js";
+import { parseReplication, type Replication } from "./replication.js";
+import { type Writer, WriteTurn } from "./write-turn.js";
+
+/** What a node said of itself, and when it was asked, on this process's monotonic clock. */
+export interface Sighting {
+  readonly replication: Replication;
+  readonly at: number;
+}
+
+/** One INFO in front of the reads of a turn; `sighting` is there when the answer to a read sent behind it is. */
+export interface Probe {
+  sighting: Sighting | undefined;
+}
+
+/** Told of every answer to an INFO, in order. */
+export type Observer = (node: Node, sighting: Sighting) => void;
+
+/** A replica that leaves reads unanswered for so long is given up, and they are repeated elsewhere. */
+const replicaHangsAfterMs = 750;
+const replicaRetryMaxMs = 500;
+
+/** The identity of what can be remembered: one TCP connection to one server that has not gone back in time. */
+export class Link {}
+
+export class Node {
+  readonly connection: Connection;
+  readonly lag = new LagEstimate();
+  /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
+  link = new Link();
+  /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
+  seen: Sighting | undefined;
+  /** Set by a read that the server refused for its state; such a server has to show a healthy link first. */
+  suspect = false;
+  /** Why the position of this node cannot be told; undefined when it can. */
+  fault: string | undefined = "not connected";
+  /** When it was last asked for its position. */
+  askedAt = Number.NEGATIVE_INFINITY;
+  #probe: { readonly turn: number; readonly probe: Probe } | undefined;
+  #writes: WriteTurn | undefined;
+  readonly #observer: Observer;
+
+  private constructor(redis: RedisOptions, patient: boolean, observer: Observer) {
+    this.#observer = observer;
+    this.connection = new Connection({
+      redis,
+      patient,
+      hangsAfterMs: Math.min(replicaHangsAfterMs, redis.commandTimeout ?? Number.POSITIVE_INFINITY),
+      onReady: () => this.#connected(),
+      onClose: () => this.#disconnected(),
+    });
+  }
+
+  /** A node that takes writes: commands wait for its connection as ioredis has them wait. */
+  static primary(redis: RedisOptions, observer: Observer): Node {
+    return new Node(redis, true, observer);
+  }
+
+  /** A node that only answers reads, and is tried again soon whenever it is gone. */
+  static replica(redis: RedisOptions, observer: Observer): Node {
+    const retryStrategy = (times: number): number => Math.min(times * 50, replicaRetryMaxMs);
+    return new Node({ ...redis, retryStrategy }, false, observer);
+  }
+
+  /** Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position. */
+  write(command: Command, stream: CommandStream | undefined, writer: Writer): void {
+    this.#writes ??= this.#openWrites();
+    this.#writes.add(command, writer);
+    this.connection.send(command, stream);
+  }
+
+  /**
+   * The INFO in front of the reads sent from now on in this turn. The reads see at least what it reports: Redis
+   * carries out the commands of one connection in order.
+   */
+  probe(): Probe {
+    const { turn } = this.connection;
+    if (this.#probe?.turn === turn) return this.#probe.probe;
+    const probe: Probe = { sighting: undefined };
+    this.#probe = { turn, probe };
+    this.connection.cork();
+    this.#ask((sighting) => {
+      probe.sighting = sighting;
+    });
+    return probe;
+  }
+
+  /** Takes back all that is remembered, because the server spoke of a state in which nothing of it need be true. */
+  distrust(): void {
+    this.seen = undefined;
+    this.suspect = true;
+  }
+
+  /** Resolves when there is a connection, rejects when there will be none. */
+  connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.connection.whenReady((error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.connection.close();
+  }
+
+  #openWrites(): WriteTurn {
+    const writes = new WriteTurn(this.connection.address);
+    const { epoch } = this.connection;
+    this.connection.cork(() => {
+      this.#writes = undefined;
+      if (!this.connection.ready || this.connection.epoch !== epoch) return writes.finish(undefined);
+      this.#ask((sighting) => {
+        // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
+        const counts = this.connection.epoch === epoch && sighting?.replication.role === "primary";
+        const { replid, offset } = sighting?.replication ?? { replid: "", offset: 0 };
+        writes.finish(counts ? { replid, offset } : undefined);
+      });
+    });
+    return writes;
+  }
+
+  #ask(answer: (sighting: Sighting | undefined) => void): void {
+    const at = performance.now();
+    this.askedAt = at;
+    const { link } = this;
+    const info = new Command("info", ["replication"], { replyEncoding: "utf8" });
+    const { resolve } = info;
+    info.resolve = (reply) => {
+      resolve(reply);
+      const replication = parseReplication(info.transformReply(reply));
+      if (replication === undefined)
+        this.fault = "INFO replication lacks a role, a master_replid or an offset";
+      const sighting = replication && { replication, at };
+      if (sighting !== undefined && link === this.link) this.#saw(sighting);
+      answer(sighting);
+    };
+    info.reject = (error) => {
+      resolve(null);
+      if (link === this.link) this.fault = error.message;
+      answer(undefined);
+    };
+    this.connection.send(info);
+  }
+
+  #saw(sighting: Sighting): void {
+    const before = this.seen?.replication;
+    const now = sighting.replication;
+    if (before !== undefined && (before.replid !== now.replid || before.offset > now.offset))
+      this.link = new Link();
+    this.seen = sighting;
+    this.fault = undefined;
+    if (now.role === "replica" && now.linkUp && !now.syncing) this.suspect = false;
+    this.#observer(this, sighting);
+  }
+
+  #connected(): void {
+    this.fault = "not asked yet";
+    this.probe();
+  }
+
+  #disconnected(): void {
+    this.link = new Link();
+    this.seen = undefined;
+    this.fault = "not connected";
+    this.#probe = undefined;
+  }
+}

@@ -1,0 +1,138 @@
+/** A primary and its replicas, and what their own words prove about how far each has come. */
+import { History } from "./history.js";
+import type { Lineage } from "./lineage.js";
+import type { Node, Sighting } from "./node.js";
+import { covers, type Position } from "./position.js";
+
+/** The two times that bound what may be believed, in milliseconds. */
+export interface ShardOptions {
+  /** How long a replica's position is remembered before it is asked again. */
+  readonly probeIntervalMs: number;
+  /** A replica not proven to be fresher than this answers nothing. */
+  readonly maxStalenessMs: number;
+}
+
+/** What a read asks of the node that answers it. */
+export interface Requirement {
+  readonly positions: readonly Position[];
+  readonly maxStalenessMs: number;
+}
+
+/** Why a replica may not answer, for people; undefined when it may. */
+export type Objection =
+  | "not connected"
+  | "position unknown"
+  | "link to the primary is down"
+  | "staleness not proven"
+  | "behind"
+  | undefined;
+
+const looksPerInterval = 16;
+
+export class Shard {
+  readonly history: History;
+  readonly #options: ShardOptions;
+  readonly #lineage: Lineage;
+  #primary: Node;
+  #replicas: readonly Node[];
+
+  constructor(options: ShardOptions, lineage: Lineage, nodes: { primary: Node; replicas: readonly Node[] }) {
+    this.#options = options;
+    this.#lineage = lineage;
+    this.history = new History(options.maxStalenessMs);
+    this.#primary = nodes.primary;
+    this.#replicas = nodes.replicas;
+  }
+
+  get primary(): Node {
+    return this.#primary;
+  }
+
+  get replicas(): readonly Node[] {
+    return this.#replicas;
+  }
+
+  /** Whether the primary, when last asked, said that it is a replica. */
+  get demoted(): boolean {
+    return this.#primary.seen?.replication.role === "replica";
+  }
+
+  /** Takes in what a node of this shard said of itself. */
+  saw(node: Node, { replication, at }: Sighting): void {
+    this.#lineage.learn(replication);
+    if (node === this.#primary) {
+      if (replication.role === "primary") this.history.record(at, replication);
+      else this.#askAll();
+    } else if (replication.role === "primary" && this.demoted) {
+      this.#promote(node);
+    } else {
+      const missingSince = this.history.passedAt(replication) ?? at;
+      const newestWriteAt = this.history.newestWriteAt(replication) ?? Number.NEGATIVE_INFINITY;
+      node.lag.observe(at - missingSince, at - newestWriteAt);
+    }
+  }
+
+  /** Whether what `node` said of itself meets `requirement` now; the reason when it does not. */
+  objection(sighting: Sighting | undefined, suspect: boolean, requirement: Requirement): Objection {
+    if (sighting === undefined) return "position unknown";
+    const { replication } = sighting;
+    if (suspect) return "link to the primary is down";
+    const asOf = this.history.asOf(replication);
+    if (asOf === undefined || performance.now() - asOf > requirement.maxStalenessMs)
+      return "staleness not proven";
+    for (const position of requirement.positions) {
+      if (!covers(replication, position, this.#lineage)) return "behind";
+    }
+    return undefined;
+  }
+
+  /** The same by what is remembered of `node`, which holds for `probeIntervalMs`. */
+  knownObjection(node: Node, requirement: Requirement, now: number): Objection {
+    if (!node.connection.ready) return "not connected";
+    if (node.seen === undefined || now - node.seen.at > this.#options.probeIntervalMs)
+      return "position unknown";
+    return this.objection(node.seen, node.suspect, requirement);
+  }
+
+  /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
+  isWorthATry(node: Node, requirement: Requirement, issuedAt: number, now: number): boolean {
+    if (!node.connection.ready || node.seen === undefined || node.suspect) return false;
+    if (now - this.history.latestAt > requirement.maxStalenessMs) return false;
+    return requirement.positions.every((position) => {
+      const reachedAt = this.history.reachedAt(position);
+      return node.lag.hasPassed(reachedAt === undefined ? Date.now() - issuedAt : now - reachedAt);
+    });
+  }
+
+  /** Keeps the samples of the primary's offset young enough for a bound of `maxStalenessMs`, while reads go on. */
+  sample(maxStalenessMs: number, now: number): void {
+    const due = Math.min(this.#options.probeIntervalMs, maxStalenessMs / 4);
+    const { primary } = this;
+    if (now - Math.max(this.history.latestAt, primary.askedAt) > due && primary.connection.ready)
+      primary.probe();
+  }
+
+  /** Asks `node` again in time for what is remembered of it not to run out, while it is in use. */
+  refresh(node: Node, now: number): void {
+    if (now - node.askedAt > this.#options.probeIntervalMs / 2 && node.connection.ready) node.probe();
+  }
+
+  /** Looks at the replicas that reads are waiting for or passing by, now and then: how far are they now? */
+  look(now: number): void {
+    const every = this.#options.probeIntervalMs / looksPerInterval;
+    for (const node of this.#replicas) {
+      if (now - node.askedAt > Math.max(every, node.lag.ms / 4) && node.connection.ready) node.probe();
+    }
+  }
+
+  #askAll(): void {
+    for (const node of this.#replicas) this.refresh(node, performance.now());
+  }
+
+  #promote(node: Node): void {
+    this.#replicas = [...this.#replicas.filter((one) => one !== node), this.#primary];
+    this.#primary.connection.patient = false;
+    node.connection.patient = true;
+    this.#primary = node;
+  }
+}

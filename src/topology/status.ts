@@ -1,0 +1,56 @@
+/** What `tidemark.topology()` tells of each server. */
+import type { Node } from "../node.js";
+import type { Shard } from "../shard.js";
+
+/** One server as this process sees it now. */
+export interface NodeStatus {
+  /** `host:port`, or the path of a socket. */
+  readonly address: string;
+  readonly role: "primary" | "replica";
+  /** History and offset the server was last seen at; undefined when nothing is known on this connection. */
+  readonly position: { readonly replid: string; readonly offset: number } | undefined;
+  /** Bytes behind the newest known position of the primary; undefined when the two cannot be compared. */
+  readonly lagBytes: number | undefined;
+  /** The upper bound of its staleness that is proven now, in milliseconds; undefined when none is. */
+  readonly lagMs: number | undefined;
+  /** Whether it may answer reads of a session that requires nothing. */
+  readonly eligible: boolean;
+  /** Why not; undefined when it may. */
+  readonly reason: string | undefined;
+}
+
+/** The primary first, then its replicas. */
+export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
+  const replicas = shard.replicas.map((node) => replicaStatus(shard, node, maxStalenessMs));
+  const { connection, fault, seen } = shard.primary;
+  const known = seen?.replication;
+  const primary: NodeStatus = {
+    address: connection.address,
+    role: "primary",
+    position: known && { replid: known.replid, offset: known.offset },
+    lagBytes: 0,
+    lagMs: 0,
+    eligible: connection.ready && !shard.demoted,
+    reason: shard.demoted ? "says that it is a replica" : connection.ready ? undefined : fault,
+  };
+  return [primary, ...replicas];
+}
+
+function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeStatus {
+  const known = node.seen?.replication;
+  const latest = shard.history.latest?.position;
+  const asOf = known && shard.history.asOf(known);
+  const comparable = known !== undefined && latest?.replid === known.replid;
+  const objection = node.connection.ready
+    ? shard.objection(node.seen, node.suspect, { positions: [], maxStalenessMs })
+    : "not connected";
+  return {
+    address: node.connection.address,
+    role: "replica",
+    position: known && { replid: known.replid, offset: known.offset },
+    lagBytes: comparable ? Math.max(0, latest.offset - known.offset) : undefined,
+    lagMs: asOf === undefined ? undefined : performance.now() - asOf,
+    eligible: objection === undefined,
+    reason: objection === undefined ? undefined : (node.fault ?? objection),
+  };
+}

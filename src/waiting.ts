@@ -1,0 +1,49 @@
+/** Reads that wait for a replica to catch up. */
+
+interface Waiter {
+  /** Sends the read when a replica has caught up by now; says whether it did. */
+  readonly attempt: () => boolean;
+  readonly giveUp: () => void;
+  readonly until: number;
+}
+
+const everyMs = 5;
+
+/** One list and one timer for all waiting reads; it asks the replicas for all of them together. */
+export class Waiting {
+  #waiters: Waiter[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  readonly #look: (now: number) => void;
+
+  /** `look` asks the replicas where they are; it is called while somebody waits. */
+  constructor(look: (now: number) => void) {
+    this.#look = look;
+  }
+
+  /** Adds a read that has until `until` on the monotonic clock. */
+  add(waiter: Waiter): void {
+    this.#waiters.push(waiter);
+    this.#timer ??= setInterval(() => this.#tick(), everyMs);
+  }
+
+  /** Gives all up, at the end. */
+  close(): void {
+    clearInterval(this.#timer);
+    for (const { giveUp } of this.#waiters) giveUp();
+    this.#waiters = [];
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (waiter.attempt()) continue;
+      if (now >= waiter.until) waiter.giveUp();
+      else this.#waiters.push(waiter);
+    }
+    if (this.#waiters.length > 0) return this.#look(now);
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
