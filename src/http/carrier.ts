@@ -1,0 +1,41 @@
+/** How a token travels from the response that learnt it to the next requests of the same user. */
+import type { IncomingHttpHeaders } from "node:http";
+
+/** What a carrier may look at of a request; Node's own and every framework's request will do. */
+export interface CarrierRequest {
+  readonly headers: IncomingHttpHeaders;
+  /** Whether the user's connection is HTTPS, as far as a framework knows about proxies. */
+  readonly secure?: boolean;
+  readonly socket?: object | null;
+}
+
+/** What a carrier may do to a response, whose head has not left yet. */
+export interface CarrierResponse {
+  getHeader(name: string): number | string | readonly string[] | undefined;
+  setHeader(name: string, value: string | readonly string[]): unknown;
+}
+
+/** The token of a session whose response is about to leave. */
+export interface OutgoingToken {
+  /** Whether the session wrote: then a response without the token lets its user miss that write. */
+  readonly wrote: boolean;
+  /** For how many milliseconds the token is of use. */
+  readonly ttlMs: number;
+  /** All that the session requires, sealed unless the carrier is `serverSide`; empty when it requires nothing. */
+  text(): string;
+  /** Those of the texts this request carried that `text()` contains, so that they may be discarded. */
+  merged(): ReadonlySet<string>;
+}
+
+/**
+ * One way for tokens to travel. Neither method should throw: a token that could not be read counts as absent, one
+ * that could not be written is lost, and a process warning says so once.
+ */
+export interface Carrier {
+  /** True when users can neither see nor change what is carried; tokens are then not sealed. Default false. */
+  readonly serverSide?: boolean;
+  /** Every text the request carries, unchecked but bounded in number; called when the session first needs them. */
+  read(request: CarrierRequest): readonly string[];
+  /** Called once for every response, when its head is about to leave; to write nothing is allowed. */
+  write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
+}

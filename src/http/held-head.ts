@@ -1,0 +1,209 @@
+/** Keeps the head of a response back until the token in it can cover every write that its request has started. */
+import type { CarrierResponse } from "./carrier.js";
+
+/** What is needed of Node's `ServerResponse`. Names with an underscore are Node's own, as other middleware uses them. */
+export interface HeadedResponse extends CarrierResponse {
+  statusCode: number;
+  statusMessage: string;
+  readonly headersSent: boolean;
+  readonly destroyed: boolean;
+  readonly writableEnded?: boolean;
+  readonly writableNeedDrain: boolean;
+  /** The head as it will be sent, once it has been built. */
+  _header?: string | null;
+  readonly _headerSent?: boolean;
+  /** What an implicit head says about the length of the body. */
+  _contentLength?: number | null;
+  setHeader(name: string, value: unknown): unknown;
+  appendHeader(name: string, value: unknown): unknown;
+  writeHead(...args: unknown[]): unknown;
+  write(...args: unknown[]): boolean;
+  end(...args: unknown[]): unknown;
+  flushHeaders(): void;
+  destroy(error?: Error): unknown;
+  once(event: "close", listener: () => void): unknown;
+  removeListener(event: "close", listener: () => void): unknown;
+  emit(event: "drain"): unknown;
+}
+
+/** Knows what a head has to wait for and what goes into it. */
+export interface HeadKeeper {
+  /** Undefined when there is nothing to wait for; else resolves when all writes started so far are settled. */
+  settled(): Promise<void> | undefined;
+  /** Sets the headers that bring the token; called once, just before the head leaves. Must not throw. */
+  carry(response: CarrierResponse): void;
+}
+
+/**
+ * Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response. With nothing to wait for they do what
+ * they did, at once. Else `write`, `end` and `flushHeaders` are kept, in order, until there is nothing any more: the
+ * head waits for all writes started before the first of them, and before `end` if that comes meanwhile.
+ * Node builds the head when it always does, so that errors, `headersSent` and listeners keep their time; a head that
+ * has not left is built again when the token has to go into it.
+ */
+export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
+  new HeldHead(response, keeper);
+}
+
+class HeldHead implements CarrierResponse {
+  readonly #response: HeadedResponse;
+  readonly #keeper: HeadKeeper;
+  readonly #before: Pick<HeadedResponse, "writeHead" | "write" | "end" | "flushHeaders">;
+  readonly #ourWriteHead = (...args: unknown[]) => this.#writeHead(args);
+  #built: { code: number; message: string } | undefined;
+  #kept: (() => unknown)[] | undefined;
+  #awaited: Promise<void> | undefined;
+  #owesDrain = false;
+  #left = false;
+
+  constructor(response: HeadedResponse, keeper: HeadKeeper) {
+    const { writeHead, write, end, flushHeaders } = response;
+    this.#response = response;
+    this.#keeper = keeper;
+    this.#before = { writeHead, write, end, flushHeaders };
+    response.writeHead = this.#ourWriteHead;
+    response.write = (...args) => this.#write(args);
+    response.end = (...args) => this.#end(args);
+    response.flushHeaders = () => this.#flushHeaders();
+  }
+
+  getHeader(name: string): number | string | readonly string[] | undefined {
+    return this.#response.getHeader(name);
+  }
+
+  setHeader(name: string, value: string | readonly string[]): void {
+    const response = this.#response;
+    if (response.headersSent && !response._headerSent) response._header = null;
+    response.setHeader(name, value);
+  }
+
+  #writeHead(args: readonly unknown[]): unknown {
+    const response = this.#response;
+    this.#before.writeHead.apply(response, this.#left ? [...args] : remembered(response, args));
+    this.#built = { code: response.statusCode, message: response.statusMessage };
+    return response;
+  }
+
+  #write(args: unknown[]): boolean {
+    const write = () => this.#before.write.apply(this.#response, args);
+    if (!isChunk(args[0]) || this.#mayLeave()) return write();
+    this.#kept?.push(write);
+    this.#owesDrain = true;
+    return false;
+  }
+
+  #end(args: unknown[]): unknown {
+    const end = () => this.#before.end.apply(this.#response, args);
+    const [chunk, encoding] = args;
+    const isBody = isChunk(chunk);
+    if (!isBody && chunk && typeof chunk !== "function") return end();
+    if (this.#mayLeave(isBody ? Buffer.byteLength(chunk, isEncoding(encoding) ? encoding : "utf8") : 0))
+      return end();
+    this.#kept?.push(end);
+    if (!this.#response.writableEnded) {
+      this.#awaited = this.#keeper.settled() ?? this.#awaited;
+      Object.defineProperty(this.#response, "writableEnded", { value: true, configurable: true });
+    }
+    return this.#response;
+  }
+
+  #flushHeaders(): void {
+    const flushHeaders = () => this.#before.flushHeaders.call(this.#response);
+    if (this.#mayLeave()) flushHeaders();
+    else this.#kept?.push(flushHeaders);
+  }
+
+  /** Whether bytes may leave now; `length` is that of the whole body, where the first call brings all of it. */
+  #mayLeave(length?: number): boolean {
+    if (this.#left) return true;
+    if (this.#kept !== undefined) return false;
+    // Whoever wrapped writeHead after us acts before the head leaves, and may start a write even then.
+    if (this.#response.writeHead !== this.#ourWriteHead) this.#build(length);
+    const pending = this.#keeper.settled();
+    if (pending === undefined || this.#response.destroyed) {
+      this.#leave();
+      return true;
+    }
+    this.#build(length);
+    this.#kept = [];
+    this.#response.once("close", this.#release);
+    this.#wait(pending);
+    return false;
+  }
+
+  #build(length: number | undefined): void {
+    const response = this.#response;
+    if (response.headersSent) return;
+    if (length !== undefined) response._contentLength = length;
+    response.writeHead(response.statusCode);
+  }
+
+  #wait(pending: Promise<void>): void {
+    this.#awaited = pending;
+    const arrive = () => {
+      if (this.#awaited === undefined || this.#awaited === pending) this.#release();
+      else this.#wait(this.#awaited);
+    };
+    pending.then(arrive, arrive);
+  }
+
+  readonly #release = (): void => {
+    const kept = this.#kept;
+    if (kept === undefined) return;
+    const response = this.#response;
+    this.#kept = undefined;
+    response.removeListener("close", this.#release);
+    Reflect.deleteProperty(response, "writableEnded");
+    try {
+      this.#leave();
+      for (const call of kept) call();
+    } catch (error) {
+      response.destroy(error instanceof Error ? error : undefined);
+    }
+    if (this.#owesDrain && !response.writableEnded && !response.writableNeedDrain) response.emit("drain");
+  };
+
+  #leave(): void {
+    this.#left = true;
+    const { headersSent, destroyed } = this.#response;
+    if (destroyed) return;
+    this.#keeper.carry(this);
+    if (!headersSent || this.#response.headersSent || this.#built === undefined) return;
+    const { code, message } = this.#built;
+    this.#before.writeHead.call(this.#response, code, message);
+  }
+}
+
+function isChunk(chunk: unknown): chunk is string | Uint8Array {
+  return typeof chunk === "string" || chunk instanceof Uint8Array;
+}
+
+function isEncoding(encoding: unknown): encoding is BufferEncoding {
+  return typeof encoding === "string" && Buffer.isEncoding(encoding);
+}
+
+/** Node remembers no headers that are given to writeHead, and a head built again would lack them. */
+function remembered(response: HeadedResponse, args: readonly unknown[]): unknown[] {
+  const [code, reason, last] = args;
+  const hasMessage = typeof reason === "string";
+  const headers = hasMessage ? last : (last ?? reason);
+  if (Array.isArray(headers)) {
+    const pairs = Array.isArray(headers[0]) ? headers : pairsOf(headers);
+    if (pairs === undefined) return [...args];
+    const known = new Set<string>();
+    for (const [name, value] of pairs) {
+      const key = String(name).toLowerCase();
+      if (known.has(key)) response.appendHeader(name, value);
+      else response.setHeader(name, value);
+      known.add(key);
+    }
+  } else if (typeof headers === "object" && headers !== null) {
+    for (const [name, value] of Object.entries(headers)) if (name) response.setHeader(name, value);
+  }
+  return hasMessage ? [code, reason] : [code];
+}
+
+function pairsOf(flat: readonly unknown[]): readonly (readonly unknown[])[] | undefined {
+  if (flat.length % 2 !== 0) return undefined;
+  return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
+}

@@ -1,0 +1,168 @@
+/** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
+import { InvalidOptionError } from "../errors.js";
+import { Keyring } from "../keyring.js";
+import { checkLevel, type Level } from "../level.js";
+import type { Session } from "../session.js";
+import { decodeToken } from "../token.js";
+import type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
+import { cookie } from "./cookie.js";
+
+/** What a middleware needs of a `Tidemark`. */
+export interface SessionSource {
+  /** For how many milliseconds a token is of use. */
+  readonly tokenTtlMs: number;
+  session(options: { token?: () => readonly string[]; level?: Level }): Session;
+  /** Calls `fn`, and all that follows from it, with `session` as the current one. */
+  run<R>(session: Session, fn: () => R): R;
+}
+
+export interface ReadYourWritesOptions<Request> {
+  /**
+   * Seals tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
+   * unless every carrier is `serverSide`.
+   */
+  readonly secret?: string | readonly string[];
+  /** How tokens travel, one way or several at once; default `cookie()`. */
+  readonly carrier?: Carrier | readonly Carrier[];
+  /** The level of every request, or a function that chooses it; default that of the `Tidemark`. */
+  readonly level?: Level | ((request: Request) => Level);
+}
+
+/** A session and the way back to its user. */
+export interface RequestSession {
+  readonly session: Session;
+  /** Gives the response what its user has to bring next time. Never throws. */
+  carry(response: CarrierResponse): void;
+}
+
+/** Returns what opens a request's session. Throws an `InvalidOptionError` at once for options that cannot work. */
+export function requestSessions<Request extends CarrierRequest>(
+  source: SessionSource,
+  options: ReadYourWritesOptions<Request> = {},
+): (request: Request) => RequestSession {
+  checkSource(source);
+  const carriers = checkCarriers(options.carrier ?? cookie());
+  const keyring = keyringFor(carriers, options.secret);
+  const { level } = options;
+  if (level !== undefined && typeof level !== "function") checkLevel(level);
+  const guard = carrierGuard();
+
+  return (request) => {
+    const luggage = new Luggage(request, carriers, keyring, guard);
+    const session = source.session({
+      token: () => [...luggage.opened().values()],
+      level: typeof level === "function" ? checkLevel(level(request)) : level,
+    });
+    return { session, carry: (response) => luggage.carry(response, session, source.tokenTtlMs) };
+  };
+}
+
+type Guard = (act: () => void) => void;
+
+class Luggage {
+  readonly #request: CarrierRequest;
+  readonly #carriers: readonly Carrier[];
+  readonly #keyring: Keyring | undefined;
+  readonly #guard: Guard;
+  #opened: Map<string, string> | undefined;
+
+  constructor(
+    request: CarrierRequest,
+    carriers: readonly Carrier[],
+    keyring: Keyring | undefined,
+    guard: Guard,
+  ) {
+    this.#request = request;
+    this.#carriers = carriers;
+    this.#keyring = keyring;
+    this.#guard = guard;
+  }
+
+  /** The tokens the request carried, by the text they came in. */
+  opened(): ReadonlyMap<string, string> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  carry(response: CarrierResponse, session: Session, ttlMs: number): void {
+    for (const carrier of this.#carriers) {
+      this.#guard(() => carrier.write(this.#request, response, this.#outgoing(carrier, session, ttlMs)));
+    }
+  }
+
+  #open(): Map<string, string> {
+    const opened = new Map<string, string>();
+    for (const carrier of this.#carriers) {
+      this.#guard(() => {
+        for (const text of carrier.read(this.#request)) {
+          const token = carrier.serverSide ? text : this.#keyring?.open(text);
+          if (token !== undefined) opened.set(text, token);
+        }
+      });
+    }
+    return opened;
+  }
+
+  #outgoing(carrier: Carrier, session: Session, ttlMs: number): OutgoingToken {
+    const text = () => {
+      const token = session.token();
+      return token === "" || carrier.serverSide ? token : (this.#keyring?.seal(token) ?? "");
+    };
+    const merged = () => {
+      session.token();
+      const known = [...(this.#opened ?? [])].filter(([, token]) => decodeToken(token) !== undefined);
+      return new Set(known.map(([carried]) => carried));
+    };
+    return { wrote: session.wrote, ttlMs, text, merged };
+  }
+}
+
+/** A carrier that fails must not fail the response: the first time a process warning says so. */
+function carrierGuard(): Guard {
+  let warned = false;
+  return (act) => {
+    try {
+      act();
+    } catch (error) {
+      if (warned) return;
+      warned = true;
+      process.emitWarning("A carrier failed, so users may miss their own writes.", {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_CARRIER_FAILED",
+        detail: error instanceof Error ? error.stack : String(error),
+      });
+    }
+  };
+}
+
+function checkSource(source: unknown): void {
+  if (typeof source === "object" && source !== null && "session" in source && "run" in source) {
+    if (typeof source.session === "function" && typeof source.run === "function") return;
+  }
+  throw new InvalidOptionError("tidemark", source, "call readYourWrites(new Tidemark({ … }), { secret })");
+}
+
+function checkCarriers(carrier: unknown): readonly Carrier[] {
+  const carriers: readonly unknown[] = Array.isArray(carrier) ? carrier : [carrier];
+  if (carriers.length > 0 && carriers.every(isCarrier)) return carriers;
+  const remedy = "give cookie(), or an object with read and write, or a list of these";
+  throw new InvalidOptionError("carrier", carrier, remedy);
+}
+
+function isCarrier(one: unknown): one is Carrier {
+  if (typeof one !== "object" || one === null || !("read" in one) || !("write" in one)) return false;
+  return typeof one.read === "function" && typeof one.write === "function";
+}
+
+function keyringFor(
+  carriers: readonly Carrier[],
+  secret: string | readonly string[] | undefined,
+): Keyring | undefined {
+  if (secret !== undefined) return new Keyring(secret);
+  if (carriers.every(({ serverSide }) => serverSide)) return undefined;
+  throw new InvalidOptionError(
+    "secret",
+    secret,
+    "give at least 16 characters, the same in every process; if they come from process.env, set that variable",
+  );
+}
