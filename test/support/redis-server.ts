@@ -1,0 +1,240 @@
+/** One real Redis server process on a free port: started, frozen, killed and brought back by tests. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { freePort } from "./free-port.js";
+import { findRedisServer, type RedisBinary } from "./redis-binary.js";
+import { waitUntil } from "./wait-until.js";
+import { Watchdog } from "./watchdog.js";
+
+const HOST = "127.0.0.1";
+const BIND_ATTEMPTS = 5;
+const RECONNECT_MS = 20;
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RedisServerOptions {
+  /** Further arguments of redis-server; they win over the ones given here by default. */
+  readonly args?: readonly string[];
+  /** A free port if left out. */
+  readonly port?: number;
+  /** A temporary folder if left out; only that one is removed by `stop()`. */
+  readonly dir?: string;
+  readonly replicaOf?: Address;
+}
+
+export interface RestartOptions {
+  /** Come back without data and as a new history, instead of with what was there. */
+  readonly empty?: boolean;
+  /** Replaces the arguments given at the start. */
+  readonly args?: readonly string[];
+}
+
+let binary: Promise<RedisBinary> | undefined;
+
+export class RedisServer implements AsyncDisposable {
+  readonly host = HOST;
+  readonly port: number;
+  readonly dir: string;
+  readonly #removesDir: boolean;
+  #args: readonly string[];
+  #replicaOf: Address | undefined;
+  #process: ChildProcess | undefined;
+  #admin: Redis | undefined;
+
+  /** Resolves once the server answers; `redis-server` is found, or fetched, on the first call. */
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    const dir = options.dir ?? (await mkdtemp(join(Watchdog.ofThisProcess().folder, "server-")));
+    for (let attempt = 1; ; attempt += 1) {
+      const server = new RedisServer(
+        { ...options, dir, port: options.port ?? (await freePort()) },
+        !options.dir,
+      );
+      try {
+        await server.#launch();
+        return server;
+      } catch (error) {
+        const portTaken = String(error).includes("Address already in use");
+        if (options.port === undefined && portTaken && attempt < BIND_ATTEMPTS) continue;
+        await server.stop();
+        throw error;
+      }
+    }
+  }
+
+  private constructor(options: RedisServerOptions & { dir: string; port: number }, removesDir: boolean) {
+    this.port = options.port;
+    this.dir = options.dir;
+    this.#removesDir = removesDir;
+    this.#args = options.args ?? [];
+    this.#replicaOf = options.replicaOf;
+  }
+
+  get url(): string {
+    const password = this.#password;
+    return `redis://${password ? `:${encodeURIComponent(password)}@` : ""}${this.host}:${this.port}`;
+  }
+
+  /** The process id of Redis itself, or undefined while it is dead. */
+  get pid(): number | undefined {
+    return this.isAlive ? this.#process?.pid : undefined;
+  }
+
+  get isAlive(): boolean {
+    // A process ended by a signal has no exit code, so both must be looked at.
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Freezes the process: connections stay open and nothing is answered. */
+  pause(): void {
+    if (this.pid) process.kill(this.pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    if (this.pid) process.kill(this.pid, "SIGCONT");
+  }
+
+  /** Ends the process without a chance to save or say good-bye; works on a paused one too. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (!child?.pid || !this.isAlive) return;
+    child.ref();
+    const exited = once(child, "exit");
+    // The group, because a snapshot may be under way in a child of Redis.
+    process.kill(-child.pid, "SIGKILL");
+    await exited;
+  }
+
+  /**
+   * Ends the process and starts it again on the same port, in the role it last had. A server that was alive
+   * keeps its data and replication position; after `kill()` it has only what was saved or logged on request.
+   */
+  async restart({ empty = false, args = this.#args }: RestartOptions = {}): Promise<void> {
+    const keeps = this.isAlive && !empty;
+    const snapshot = join(this.dir, "dump.rdb");
+    if (keeps) {
+      this.resume();
+      await this.admin().save();
+    }
+    await this.kill();
+    if (empty) {
+      await rm(snapshot, { force: true });
+      await rm(join(this.dir, "appendonlydir"), { recursive: true, force: true });
+    }
+    this.#args = args;
+    await this.#launch();
+    // It served this restart only: a later kill() must not bring back data as old as this.
+    if (keeps) await rm(snapshot, { force: true });
+  }
+
+  /** Makes this a replica of `primary`, or a primary if that is undefined; a restart keeps the role. */
+  async replicate(primary: Address | undefined): Promise<void> {
+    const [host, port] = primary ? [primary.host, primary.port] : ["NO", "ONE"];
+    await this.admin().call("REPLICAOF", host, port);
+    this.#replicaOf = primary;
+  }
+
+  async stop(): Promise<void> {
+    this.#admin?.disconnect();
+    this.#admin = undefined;
+    await this.kill();
+    if (this.#removesDir) await rm(this.dir, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** A plain connection for tests, made on the first call and closed by `stop()`. It reconnects by itself. */
+  admin(): Redis {
+    this.#admin ??= this.#connect();
+    return this.#admin;
+  }
+
+  /** The fields of one section of INFO. */
+  async info(section: string): Promise<Record<string, string>> {
+    const text = await this.admin().info(section);
+    const fields = text.split("\r\n").filter((line) => line.includes(":"));
+    return Object.fromEntries(
+      fields.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]),
+    );
+  }
+
+  /** How often the server ran a command, named as in INFO commandstats: "get", "config|set". */
+  async commandCalls(name: string): Promise<number> {
+    const stats = (await this.info("commandstats"))[`cmdstat_${name.toLowerCase()}`];
+    return Number(/calls=(\d+)/.exec(stats ?? "")?.[1] ?? 0);
+  }
+
+  get #password(): string | undefined {
+    const index = this.#args.lastIndexOf("--requirepass");
+    return index < 0 ? undefined : this.#args[index + 1];
+  }
+
+  #connect(): Redis {
+    const client = new Redis({
+      host: this.host,
+      port: this.port,
+      ...(this.#password ? { password: this.#password } : {}),
+      retryStrategy: () => RECONNECT_MS,
+    });
+    // Servers are killed on purpose here; a failed command says so by itself.
+    client.on("error", () => {});
+    return client;
+  }
+
+  async #launch(): Promise<void> {
+    binary ??= findRedisServer();
+    const found = await binary;
+    const child = spawn(found.path, [...this.#defaultArgs(found), ...this.#args], {
+      cwd: this.dir,
+      // Out of reach of Ctrl-C, so that whoever runs the servers decides in which order they end.
+      detached: true,
+      env: { ...process.env, ...found.env },
+      stdio: "ignore",
+    });
+    this.#process = child;
+    child.on("error", () => {});
+    Watchdog.ofThisProcess().watch(child);
+    // A server that nobody stopped must not keep the process alive; the watchdog ends it.
+    child.unref();
+    await this.#answers(child);
+  }
+
+  #defaultArgs({ flavour, major }: RedisBinary): string[] {
+    const args = ["--port", String(this.port), "--bind", HOST, "--dir", this.dir, "--logfile", "redis.log"];
+    args.push("--save", "", "--appendonly", "no");
+    // Synchronised by socket, a replica that acknowledges a moment too early gets no stream for a whole second.
+    args.push("--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0");
+    // Its files would otherwise make a killed server come back with the data of an earlier synchronisation.
+    args.push("--rdb-del-sync-files", "yes");
+    if (flavour === "valkey" || major >= 7) args.push("--enable-debug-command", "yes");
+    if (this.#replicaOf) args.push("--replicaof", this.#replicaOf.host, String(this.#replicaOf.port));
+    return args;
+  }
+
+  async #answers(child: ChildProcess): Promise<void> {
+    const probe = this.#connect();
+    try {
+      await waitUntil(async () => !this.isAlive || (await isProcess(probe, child.pid)), {
+        what: `the Redis server on port ${this.port} answers`,
+      });
+    } finally {
+      probe.disconnect();
+    }
+    if (this.isAlive) return;
+    const log = await readFile(join(this.dir, "redis.log"), "utf8").catch(() => "");
+    throw new Error(`redis-server ended at its start: ${log.trim().split("\n").slice(-5).join(" | ")}`);
+  }
+}
+
+/** Asks for the process id, because with a port taken twice the answer may come from someone else's server. */
+async function isProcess(client: Redis, pid: number | undefined): Promise<boolean> {
+  return (await client.info("server")).includes(`process_id:${pid}\r\n`);
+}
