@@ -58,7 +58,10 @@ class Shared {
     }
     const session = bound ?? this.#findSession();
     const at = level ?? session?.level ?? "session";
-    if (stream === undefined) return this.#routing.route(command, session, at);
+    if (stream === undefined) {
+      this.#routing.route(command, session, at);
+      return;
+    }
     this.#open = {
       stream,
       commands: [command],

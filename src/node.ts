@@ -72,6 +72,11 @@ export class Node {
     this.connection.send(command, stream);
   }
 
+  /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */
+  askBehind(): void {
+    this.#writes ??= this.#openWrites();
+  }
+
   /**
    * The INFO in front of the reads sent from now on in this turn. The reads see at least what it reports: Redis
    * carries out the commands of one connection in order.
@@ -85,6 +90,37 @@ export class Node {
     this.#ask((sighting) => {
       probe.sighting = sighting;
     });
+    return probe;
+  }
+
+  /**
+   * Sends a read with its proof in one transaction: what it sees is exactly what the INFO beside it reports, also when
+   * a resynchronisation falls between two commands. The probe is answered when the read is.
+   */
+  readVerified(command: Command): Probe {
+    const probe: Probe = { sighting: undefined };
+    const { resolve, reject } = command;
+    const [multi, info, exec] = [new Command("multi"), infoCommand(), new Command("exec")];
+    const at = performance.now();
+    let refused = false;
+    command.resolve = () => {};
+    command.reject = (error) => {
+      refused = true;
+      reject(error);
+    };
+    exec.resolve = (reply) => {
+      if (refused) return;
+      const [text, value] = Array.isArray(reply) ? reply : [];
+      probe.sighting = this.#took(info.transformReply(text), at);
+      if (value instanceof Error) reject(value);
+      else resolve(value);
+    };
+    exec.reject = (error) => {
+      if (!refused) reject(error);
+    };
+    for (const quiet of [multi, info]) quiet.reject = () => {};
+    this.connection.cork();
+    for (const one of [multi, info, command, exec]) this.connection.send(one);
     return probe;
   }
 
@@ -126,16 +162,11 @@ export class Node {
     const at = performance.now();
     this.askedAt = at;
     const { link } = this;
-    const info = new Command("info", ["replication"], { replyEncoding: "utf8" });
+    const info = infoCommand();
     const { resolve } = info;
     info.resolve = (reply) => {
       resolve(reply);
-      const replication = parseReplication(info.transformReply(reply));
-      if (replication === undefined)
-        this.fault = "INFO replication lacks a role, a master_replid or an offset";
-      const sighting = replication && { replication, at };
-      if (sighting !== undefined && link === this.link) this.#saw(sighting);
-      answer(sighting);
+      answer(link === this.link ? this.#took(info.transformReply(reply), at) : undefined);
     };
     info.reject = (error) => {
       resolve(null);
@@ -143,6 +174,17 @@ export class Node {
       answer(undefined);
     };
     this.connection.send(info);
+  }
+
+  #took(text: unknown, at: number): Sighting | undefined {
+    const replication = parseReplication(text);
+    if (replication === undefined) {
+      this.fault = "INFO replication lacks a role, a master_replid or an offset";
+      return undefined;
+    }
+    const sighting = { replication, at };
+    this.#saw(sighting);
+    return sighting;
   }
 
   #saw(sighting: Sighting): void {
@@ -167,4 +209,8 @@ export class Node {
     this.fault = "not connected";
     this.#probe = undefined;
   }
+}
+
+function infoCommand(): Command {
+  return new Command("info", ["replication"], { replyEncoding: "utf8" });
 }

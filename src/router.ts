@@ -1,22 +1,23 @@
 /** One command in, one node out: which reads a replica may answer is decided here, and every exit says why. */
 import type { Command } from "ioredis";
 import type { Batch } from "./batch.js";
-import { type Reason, routeChannel } from "./channels.js";
+import type { Reason } from "./channels.js";
 import { kindOf, refusal } from "./command.js";
-import type { CommandStream } from "./connection.js";
-import { ConnectionLostError, NotPrimaryError, RefusedCommandError, ReplicasBehindError } from "./errors.js";
+import { RefusedCommandError, ReplicasBehindError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node, Probe } from "./node.js";
+import { announce, sendOnce, sendRepeatable, sendWrite } from "./primary.js";
 import type { Session } from "./session.js";
 import type { Requirement, Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
 import { Waiting } from "./waiting.js";
 
-/** How reads behave when no replica has what they require. */
+/** How replicas' answers are proven, and what happens to reads that none of them may answer. */
 export interface RouterOptions {
   readonly maxStalenessMs: number;
   readonly waitMs: number;
   readonly fallback: "primary" | "error";
+  readonly verify: "when-needed" | "always";
 }
 
 /** A read on its way: the command with its own ends kept apart, so that it can be sent more than once. */
@@ -32,10 +33,9 @@ interface Read {
 }
 
 /** What a server says when its state, not the command, is the matter. */
-const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|READONLY)\b/;
+const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|READONLY|EXECABORT)\b/;
 
 const nothingRequired: Requirement = { positions: [], maxStalenessMs: Number.POSITIVE_INFINITY };
-const maxRepeats = 3;
 
 export class Router {
   readonly #topology: Topology;
@@ -60,11 +60,11 @@ export class Router {
   route(command: Command, session: Session | undefined, level: Level): void {
     const kind = kindOf(command, false);
     const shard = this.#topology.shardOf(command);
-    if (kind === "refused") command.reject(refusalOf(command));
-    else if (kind === "write") this.#write(shard, command, undefined, session, level);
-    else if (kind === "lookup") this.#repeatable(shard, command, level, "not-a-read", maxRepeats);
-    else if (session === undefined) this.#repeatable(shard, command, level, "no-session", maxRepeats);
-    else this.#read(shard, command, session, level);
+    if (kind === "read" && session !== undefined) this.#read(shard, command, session, level);
+    else if (kind === "write" && session !== undefined) sendWrite(shard, command, undefined, session, level);
+    else if (kind === "write") sendOnce(shard, command, undefined, level);
+    else if (kind === "refused") command.reject(refusalOf(command));
+    else sendRepeatable(shard, command, level, kind === "read" ? "no-session" : "not-a-read");
   }
 
   /** Sends a pipeline or transaction to the primary, or rejects all of it when one of its commands is refused. */
@@ -77,8 +77,9 @@ export class Router {
       return;
     }
     for (const [index, command] of commands.entries()) {
-      const writer = kinds[index] === "write" ? session : undefined;
-      this.#write(this.#topology.shardOf(command), command, stream, writer, level);
+      const shard = this.#topology.shardOf(command);
+      if (kinds[index] === "write" && session) sendWrite(shard, command, stream, session, level);
+      else sendOnce(shard, command, stream, level);
     }
   }
 
@@ -86,16 +87,9 @@ export class Router {
     const { resolve, reject } = command;
     const now = performance.now();
     const certain = this.#onlyPrimary(shard, session, level);
-    const read: Read = {
-      command,
-      resolve,
-      reject,
-      session,
-      level,
-      shard,
-      requirement: certain === undefined ? this.#requirement(shard, session, level) : nothingRequired,
-      waitUntil: now + this.#options.waitMs,
-    };
+    const requirement = certain === undefined ? this.#requirement(shard, session, level) : nothingRequired;
+    const waitUntil = now + this.#options.waitMs;
+    const read = { command, resolve, reject, session, level, shard, requirement, waitUntil };
     if (certain !== undefined) this.#readPrimary(read, certain);
     else if (!this.#readKnown(read, now) && !this.#readChecked(read, now)) this.#fallBack(read, "behind");
   }
@@ -130,11 +124,11 @@ export class Router {
     if (node === undefined) return false;
     shard.refresh(node, now);
     shard.sample(requirement.maxStalenessMs, now);
-    this.#readReplica(read, node, undefined);
+    this.#readReplica(read, node, "known");
     return true;
   }
 
-  /** Sends the read behind the INFO that will prove it to the replica with the least lag; says whether one is worth it. */
+  /** Sends the read with the INFO that will prove it to the replica with the least lag; says whether one is worth it. */
   #readChecked(read: Read, now: number): boolean {
     const { shard, requirement, session } = read;
     const node = this.#best(
@@ -144,34 +138,37 @@ export class Router {
     );
     shard.sample(requirement.maxStalenessMs, now);
     if (node === undefined) return false;
-    this.#readReplica(read, node, node.probe());
+    this.#readReplica(read, node, "checked");
     return true;
   }
 
   /** Of the replicas that would not take the session back in time and may answer: the one with the least cost. */
-  #best(read: Read, mayAnswer: (node: Node) => boolean, cost: (node: Node) => number): Node | undefined {
-    const { replicas } = read.shard;
+  #best(
+    { shard, session, level }: Read,
+    mayAnswer: (node: Node) => boolean,
+    cost: (node: Node) => number,
+  ): Node | undefined {
+    const { replicas } = shard;
     const first = this.#turn++;
     let best: Node | undefined;
     let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < replicas.length; i++) {
       const node = replicas[(first + i) % replicas.length];
-      if (node === undefined || !(read.level === "eventual" || read.session.mayReadFrom(node.link))) continue;
-      if (!mayAnswer(node)) continue;
-      const its = cost(node);
-      if (its < least) {
-        best = node;
-        least = its;
-      }
+      if (node === undefined || !(level === "eventual" || session.mayReadFrom(node.link))) continue;
+      if (!mayAnswer(node) || cost(node) >= least) continue;
+      best = node;
+      least = cost(node);
     }
     return best;
   }
 
-  #readReplica(read: Read, node: Node, probe: Probe | undefined): void {
+  #readReplica(read: Read, node: Node, reason: "known" | "checked"): void {
     const { command, session, shard, requirement, level } = read;
     const { link } = node;
     const ordered = level !== "eventual";
     if (ordered) session.readFrom(link);
+    const always = this.#options.verify === "always";
+    let probe: Probe | undefined;
     const isProven = (): boolean =>
       probe === undefined || shard.objection(probe.sighting, node.suspect, requirement) === undefined;
     command.resolve = (reply) => {
@@ -185,8 +182,13 @@ export class Router {
       if (isAnswer && this.#options.fallback === "error" && isProven()) read.reject(error);
       else this.#fallBack(read, "replica-failed");
     };
-    this.#announce(command, node, "replica", probe === undefined ? "known" : "checked", level);
-    node.connection.send(command);
+    announce(command, node, "replica", reason, level);
+    if (always) {
+      probe = node.readVerified(command);
+    } else {
+      if (reason === "checked") probe = node.probe();
+      node.connection.send(command);
+    }
   }
 
   /** No replica may answer now: wait for one if there is time, else do as `fallback` says. */
@@ -198,92 +200,25 @@ export class Router {
       if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
       else read.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
     };
-    if (now >= waitUntil || reason === "replica-failed") return end();
     const attempt = (): boolean => this.#readKnown(read, performance.now());
-    this.#waiting.add({ attempt, giveUp: end, until: waitUntil });
+    if (now >= waitUntil || reason === "replica-failed") end();
+    else this.#waiting.add({ attempt, giveUp: end, until: waitUntil });
   }
 
-  #readPrimary(read: Read, reason: Reason): void {
-    const { command, session, shard, level } = read;
+  #readPrimary({ command, resolve, reject, session, shard, level }: Read, reason: Reason): void {
+    let sentAt = Number.POSITIVE_INFINITY;
     command.resolve = (reply) => {
-      if (shard.replicas.length > 0) session.readAhead();
-      return read.resolve(reply);
+      if (shard.replicas.length > 0) session.readAhead(sentAt);
+      return resolve(reply);
     };
-    command.reject = read.reject;
-    this.#repeatable(shard, command, level, reason, maxRepeats);
-  }
-
-  /** Sends to the primary what changes nothing, again if the connection closes before the answer. */
-  #repeatable(shard: Shard, command: Command, level: Level, reason: Reason, repeats: number): void {
-    const { reject } = command;
-    if (shard.demoted && reason !== "not-a-read") {
-      return reject(new NotPrimaryError(command.name.toUpperCase(), shard.primary.connection.address));
-    }
-    command.reject = (error) => {
-      command.reject = reject;
-      if (!ConnectionLostError.isMeantBy(error) || repeats === 0) reject(error);
-      else this.#repeatable(shard, command, level, reason, repeats - 1);
-    };
-    this.#onPrimary(shard, command, undefined, reject, level, reason);
-  }
-
-  /** Sends to the primary what nobody needs the position of, and never again. */
-  #once(shard: Shard, command: Command, stream: CommandStream | undefined, level: Level): void {
-    const { reject } = command;
-    const { address } = shard.primary.connection;
-    command.reject = (error) => reject(ConnectionLostError.of(command.name, address, error));
-    this.#onPrimary(shard, command, stream, reject, level, "not-a-read");
-  }
-
-  #write(
-    shard: Shard,
-    command: Command,
-    stream: CommandStream | undefined,
-    session: Session | undefined,
-    level: Level,
-  ): void {
-    if (session === undefined) return this.#once(shard, command, stream, level);
-    const { reject } = command;
-    const { connection } = shard.primary;
-    // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
-    session.writeStarted();
-    connection.whenReady((error) => {
-      if (error === undefined) {
-        this.#announce(command, shard.primary, "primary", "not-a-read", level);
-        shard.primary.write(command, toDestination(stream, shard.primary), session);
-      } else reject(error);
-      session.writeEnded("not-sent");
+    command.reject = reject;
+    sendRepeatable(shard, command, level, reason, () => {
+      sentAt = performance.now();
+      if (session.ahead) shard.sampleBehind(sentAt);
     });
-  }
-
-  #onPrimary(
-    shard: Shard,
-    command: Command,
-    stream: CommandStream | undefined,
-    reject: Command["reject"],
-    level: Level,
-    reason: Reason,
-  ): void {
-    const { primary } = shard;
-    primary.connection.whenReady((error) => {
-      if (error !== undefined) return reject(error);
-      this.#announce(command, primary, "primary", reason, level);
-      primary.connection.send(command, toDestination(stream, primary));
-    });
-  }
-
-  #announce(command: Command, node: Node, role: "primary" | "replica", reason: Reason, level: Level): void {
-    if (!routeChannel.hasSubscribers) return;
-    routeChannel.publish({ command: command.name, node: node.connection.address, role, reason, level });
   }
 }
 
 function refusalOf({ name, args }: Command): RefusedCommandError {
   return new RefusedCommandError(name, refusal(name.toLowerCase(), args, false) ?? "");
-}
-
-/** Points a batch at the connection it is to be written to. */
-function toDestination(stream: CommandStream | undefined, node: Node): CommandStream | undefined {
-  if (stream !== undefined && "isPipeline" in stream) stream.destination = { redis: node.connection.redis };
-  return stream;
 }

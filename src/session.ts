@@ -163,13 +163,21 @@ export class Session {
 
   /** Told by the router when a read was answered by a connection to a replica. */
   readBy(reader: object): void {
-    if (this.#reader !== reader) this.readAhead();
+    if (this.#reader !== reader) this.readAhead(performance.now());
   }
 
-  /** Told by the router when a read was answered by the primary, which is ahead of every replica. */
-  readAhead(): void {
+  /**
+   * Told by the router when a read was answered by the primary, which is ahead of every replica. A position asked for
+   * after `at` stands for it: the time of sending, where both went over one connection, else that of the answer.
+   */
+  readAhead(at: number): void {
     this.#reader = several;
-    this.#readAt = performance.now();
+    this.#readAt = Math.max(this.#readAt, at);
+  }
+
+  /** Whether what the session has read is ahead of any one replica, until {@link anchor} finds a position for it. */
+  get ahead(): boolean {
+    return this.#reader === several;
   }
 
   /**
@@ -177,7 +185,7 @@ export class Session {
    * position stands for them and for everything required before: it replaces what cannot be compared with it.
    */
   anchor(at: number, position: Position): void {
-    if (this.#reader !== several || at < this.#readAt) return;
+    if (!this.ahead || at <= this.#readAt) return;
     this.#load();
     this.#positions = [position];
     this.#reader = nobody;

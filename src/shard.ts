@@ -97,7 +97,8 @@ export class Shard {
   /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
   isWorthATry(node: Node, requirement: Requirement, issuedAt: number, now: number): boolean {
     if (!node.connection.ready || node.seen === undefined || node.suspect) return false;
-    if (now - this.history.latestAt > requirement.maxStalenessMs) return false;
+    const { maxStalenessMs } = requirement;
+    if (node.lag.ms > maxStalenessMs || now - this.history.latestAt > maxStalenessMs) return false;
     return requirement.positions.every((position) => {
       const reachedAt = this.history.reachedAt(position);
       return node.lag.hasPassed(reachedAt === undefined ? Date.now() - issuedAt : now - reachedAt);
@@ -112,6 +113,12 @@ export class Shard {
       primary.probe();
   }
 
+  /** Samples the primary behind the reads sent to it in this turn, unless that was done a moment ago. */
+  sampleBehind(now: number): void {
+    const every = this.#options.probeIntervalMs / looksPerInterval;
+    if (now - this.history.latestAt > every) this.primary.askBehind();
+  }
+
   /** Asks `node` again in time for what is remembered of it not to run out, while it is in use. */
   refresh(node: Node, now: number): void {
     if (now - node.askedAt > this.#options.probeIntervalMs / 2 && node.connection.ready) node.probe();
@@ -119,9 +126,13 @@ export class Shard {
 
   /** Looks at the replicas that reads are waiting for or passing by, now and then: how far are they now? */
   look(now: number): void {
-    const every = this.#options.probeIntervalMs / looksPerInterval;
+    const { probeIntervalMs } = this.#options;
     for (const node of this.#replicas) {
-      if (now - node.askedAt > Math.max(every, node.lag.ms / 4) && node.connection.ready) node.probe();
+      const every = Math.min(
+        Math.max(probeIntervalMs / looksPerInterval, node.lag.ms / 4),
+        probeIntervalMs / 2,
+      );
+      if (now - node.askedAt > every && node.connection.ready) node.probe();
     }
   }
 

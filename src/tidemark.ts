@@ -33,6 +33,12 @@ export interface TidemarkOptions {
   readonly waitMs?: number;
   /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. Default `"primary"`. */
   readonly fallback?: "primary" | "error";
+  /**
+   * `"when-needed"` trusts a replica's position for `probeIntervalMs`; `"always"` has each read prove it in a
+   * transaction of its own, which closes the window in which a resynchronisation can empty a replica unseen, at up to
+   * five times the server's work. Default `"when-needed"`.
+   */
+  readonly verify?: "when-needed" | "always";
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
 }
@@ -68,7 +74,7 @@ export class Tidemark implements AsyncDisposable {
     if (typeof options !== "object" || options === null) {
       throw new InvalidOptionError("options", options, "give { primary, replicas }");
     }
-    const { primary, replicas = [], redis = {}, fallback = "primary" } = options;
+    const { primary, replicas = [], redis = {}, fallback = "primary", verify = "when-needed" } = options;
     const maxStalenessMs = positive("maxStalenessMs", options.maxStalenessMs, 1);
     const probeIntervalMs = positive("probeIntervalMs", options.probeIntervalMs, 1);
     const waitMs = positive("waitMs", options.waitMs, 0);
@@ -80,13 +86,16 @@ export class Tidemark implements AsyncDisposable {
     if (fallback !== "primary" && fallback !== "error") {
       throw new InvalidOptionError("fallback", fallback, 'give "primary" or "error"');
     }
+    if (verify !== "when-needed" && verify !== "always") {
+      throw new InvalidOptionError("verify", verify, 'give "when-needed" or "always"');
+    }
     if (!Array.isArray(replicas))
       throw new InvalidOptionError("replicas", replicas, "give a list of servers");
     const first = serverOptions("primary", primary, redis);
     const others = replicas.map((server, index) => serverOptions(`replicas[${index}]`, server, redis));
     this.#limits = { maxStalenessMs, probeIntervalMs };
     this.#topology = staticTopology({ primary: first, replicas: others }, this.#limits, this.#lineage);
-    this.#router = new Router(this.#topology, { maxStalenessMs, waitMs, fallback });
+    this.#router = new Router(this.#topology, { maxStalenessMs, waitMs, fallback, verify });
     this.#context = options.context ?? asyncLocalStorage();
     this.#base = new RoutedRedis(first, this.#router, () => this.#context.get());
     this.redis = this.#base;

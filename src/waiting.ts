@@ -42,7 +42,10 @@ export class Waiting {
       if (now >= waiter.until) waiter.giveUp();
       else this.#waiters.push(waiter);
     }
-    if (this.#waiters.length > 0) return this.#look(now);
+    if (this.#waiters.length > 0) {
+      this.#look(now);
+      return;
+    }
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
