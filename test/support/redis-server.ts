@@ -2,15 +2,17 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Redis } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import { freePort } from "./free-port.js";
 import { findRedisServer, type RedisBinary } from "./redis-binary.js";
 import { waitUntil } from "./wait-until.js";
 import { Watchdog } from "./watchdog.js";
 
 const HOST = "127.0.0.1";
+const LOG_FILE = "redis.log";
 const BIND_ATTEMPTS = 5;
 const RECONNECT_MS = 20;
 
@@ -177,8 +179,9 @@ export class RedisServer implements AsyncDisposable {
     return index < 0 ? undefined : this.#args[index + 1];
   }
 
-  #connect(): Redis {
+  #connect(options: RedisOptions = {}): Redis {
     const client = new Redis({
+      ...options,
       host: this.host,
       port: this.port,
       ...(this.#password ? { password: this.#password } : {}),
@@ -192,23 +195,26 @@ export class RedisServer implements AsyncDisposable {
   async #launch(): Promise<void> {
     binary ??= findRedisServer();
     const found = await binary;
+    // Its output instead of --logfile, because complaints about arguments come before there is a log.
+    const log = openSync(join(this.dir, LOG_FILE), "a");
     const child = spawn(found.path, [...this.#defaultArgs(found), ...this.#args], {
       cwd: this.dir,
       // Out of reach of Ctrl-C, so that whoever runs the servers decides in which order they end.
       detached: true,
       env: { ...process.env, ...found.env },
-      stdio: "ignore",
+      stdio: ["ignore", log, log],
     });
+    Watchdog.ofThisProcess().watch(child);
+    closeSync(log);
     this.#process = child;
     child.on("error", () => {});
-    Watchdog.ofThisProcess().watch(child);
     // A server that nobody stopped must not keep the process alive; the watchdog ends it.
     child.unref();
     await this.#answers(child);
   }
 
   #defaultArgs({ flavour, major }: RedisBinary): string[] {
-    const args = ["--port", String(this.port), "--bind", HOST, "--dir", this.dir, "--logfile", "redis.log"];
+    const args = ["--port", String(this.port), "--bind", HOST, "--dir", this.dir];
     args.push("--save", "", "--appendonly", "no");
     // Synchronised by socket, a replica that acknowledges a moment too early gets no stream for a whole second.
     args.push("--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0");
@@ -220,7 +226,8 @@ export class RedisServer implements AsyncDisposable {
   }
 
   async #answers(child: ChildProcess): Promise<void> {
-    const probe = this.#connect();
+    // Fails at once, so that the end of the process is noticed at once.
+    const probe = this.#connect({ maxRetriesPerRequest: 0 });
     try {
       await waitUntil(async () => !this.isAlive || (await isProcess(probe, child.pid)), {
         what: `the Redis server on port ${this.port} answers`,
@@ -229,7 +236,7 @@ export class RedisServer implements AsyncDisposable {
       probe.disconnect();
     }
     if (this.isAlive) return;
-    const log = await readFile(join(this.dir, "redis.log"), "utf8").catch(() => "");
+    const log = await readFile(join(this.dir, LOG_FILE), "utf8").catch(() => "");
     throw new Error(`redis-server ended at its start: ${log.trim().split("\n").slice(-5).join(" | ")}`);
   }
 }
