@@ -121,9 +121,8 @@ export class Router {
       (one) => shard.knownObjection(one, requirement, now) === undefined,
       (one) => one.connection.inFlight,
     );
+    shard.refresh(requirement.maxStalenessMs, now);
     if (node === undefined) return false;
-    shard.refresh(node, now);
-    shard.sample(requirement.maxStalenessMs, now);
     this.#readReplica(read, node, "known");
     return true;
   }
@@ -136,7 +135,6 @@ export class Router {
       (one) => shard.isWorthATry(one, requirement, session.issuedAt, now),
       (one) => one.lag.ms,
     );
-    shard.sample(requirement.maxStalenessMs, now);
     if (node === undefined) return false;
     this.#readReplica(read, node, "checked");
     return true;

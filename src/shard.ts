@@ -35,6 +35,7 @@ export class Shard {
   readonly #lineage: Lineage;
   #primary: Node;
   #replicas: readonly Node[];
+  #refreshedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ShardOptions, lineage: Lineage, nodes: { primary: Node; replicas: readonly Node[] }) {
     this.#options = options;
@@ -62,7 +63,7 @@ export class Shard {
     this.#lineage.learn(replication);
     if (node === this.#primary) {
       if (replication.role === "primary") this.history.record(at, replication);
-      else this.#askAll();
+      else this.look(performance.now());
     } else if (replication.role === "primary" && this.demoted) {
       this.#promote(node);
     } else {
@@ -96,7 +97,10 @@ export class Shard {
 
   /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
   isWorthATry(node: Node, requirement: Requirement, issuedAt: number, now: number): boolean {
-    if (!node.connection.ready || node.seen === undefined || node.suspect) return false;
+    const known = node.seen?.replication;
+    if (!node.connection.ready || known?.role !== "replica" || node.suspect) return false;
+    // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper.
+    if (!known.linkUp || known.syncing || this.history.asOf(known) === undefined) return false;
     const { maxStalenessMs } = requirement;
     if (node.lag.ms > maxStalenessMs || now - this.history.latestAt > maxStalenessMs) return false;
     return requirement.positions.every((position) => {
@@ -105,12 +109,19 @@ export class Shard {
     });
   }
 
-  /** Keeps the samples of the primary's offset young enough for a bound of `maxStalenessMs`, while reads go on. */
-  sample(maxStalenessMs: number, now: number): void {
-    const due = Math.min(this.#options.probeIntervalMs, maxStalenessMs / 4);
+  /**
+   * Asks again whom nobody has asked for a while: the replicas, so that what is remembered of them does not run out
+   * while they are in use, and the primary, so that samples of its offset are young enough for `maxStalenessMs`.
+   */
+  refresh(maxStalenessMs: number, now: number): void {
+    const { probeIntervalMs } = this.#options;
     const { primary } = this;
+    const due = Math.min(probeIntervalMs, maxStalenessMs / 4);
     if (now - Math.max(this.history.latestAt, primary.askedAt) > due && primary.connection.ready)
       primary.probe();
+    if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
+    this.#refreshedAt = now;
+    this.#ask(probeIntervalMs / 2, now);
   }
 
   /** Samples the primary behind the reads sent to it in this turn, unless that was done a moment ago. */
@@ -119,25 +130,17 @@ export class Shard {
     if (now - this.history.latestAt > every) this.primary.askBehind();
   }
 
-  /** Asks `node` again in time for what is remembered of it not to run out, while it is in use. */
-  refresh(node: Node, now: number): void {
-    if (now - node.askedAt > this.#options.probeIntervalMs / 2 && node.connection.ready) node.probe();
-  }
-
-  /** Looks at the replicas that reads are waiting for or passing by, now and then: how far are they now? */
+  /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */
   look(now: number): void {
-    const { probeIntervalMs } = this.#options;
-    for (const node of this.#replicas) {
-      const every = Math.min(
-        Math.max(probeIntervalMs / looksPerInterval, node.lag.ms / 4),
-        probeIntervalMs / 2,
-      );
-      if (now - node.askedAt > every && node.connection.ready) node.probe();
-    }
+    this.#ask(this.#options.probeIntervalMs / looksPerInterval, now);
   }
 
-  #askAll(): void {
-    for (const node of this.#replicas) this.refresh(node, performance.now());
+  #ask(everyMs: number, now: number): void {
+    const atLeastMs = this.#options.probeIntervalMs / 2;
+    for (const node of this.#replicas) {
+      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atLeastMs);
+      if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
+    }
   }
 
   #promote(node: Node): void {
