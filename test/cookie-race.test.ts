@@ -1,0 +1,140 @@
+import { describe, expect, test } from "vitest";
+import { type RequestSession, requestSessions } from "../src/http/request-session.js";
+import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { Headers } from "./support/headers.js";
+
+const open = requestSessions(new HandMadeSessions(), { secret: "a secret of this test" });
+
+/** The cookies of one browser, as the headers of its requests and of the responses that reach it. */
+class Jar {
+  readonly #cookies = new Map<string, string>();
+
+  get size(): number {
+    return this.#cookies.size;
+  }
+
+  request(): RequestSession {
+    return open({ headers: { cookie: [...this.#cookies].map((pair) => pair.join("=")).join("; ") } });
+  }
+
+  receive({ cookies }: Headers): void {
+    for (const line of cookies) {
+      const [pair = "", maxAge] = line.split("; ");
+      const [name = "", value = ""] = pair.split("=");
+      if (maxAge === "Max-Age=0") this.#cookies.delete(name);
+      else this.#cookies.set(name, value);
+    }
+  }
+
+  /** The offset that a request sent now would require. */
+  get offset(): number {
+    return Math.max(0, ...this.request().session.positions.map(({ offset }) => offset));
+  }
+}
+
+/** Random numbers that are the same in every run: mulberry32. */
+function randomOf(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+interface Exchange {
+  readonly request: RequestSession;
+  /** What is on its way back, once the server has answered. */
+  answer?: Answer;
+}
+
+function takeAny<T>(from: T[], random: (below: number) => number): T | undefined {
+  return from.splice(random(from.length), 1)[0];
+}
+
+/** Requests begin, are carried out and come back in any order; `check` is called whenever one has come back. */
+function overlap(seed: number, inFlight: number, check: (jar: Jar, newest: number) => void): Jar {
+  const random = randomOf(seed);
+  const jar = new Jar();
+  const inTheAir: Exchange[] = [];
+  let offset = 0;
+  let newest = 0;
+  for (let step = 0; step < 400; step += 1) {
+    const kind = random(4);
+    if (kind === 0 && inTheAir.length < inFlight) {
+      const request = jar.request();
+      request.session.writeStarted();
+      inTheAir.push({ request });
+    } else if (kind === 1 && inTheAir.length < inFlight) {
+      const request = jar.request();
+      inTheAir.push({ request, answer: read(request) });
+    } else if (kind === 2) {
+      const write = inTheAir.filter(({ answer }) => !answer)[random(inFlight)];
+      if (write) write.answer = answered(write.request, ++offset);
+    } else {
+      const arrived = takeAny(inTheAir, random);
+      const answer = arrived?.answer ?? (arrived && answered(arrived.request, ++offset));
+      if (answer === undefined) continue;
+      jar.receive(answer.headers);
+      newest = Math.max(newest, answer.offset);
+      check(jar, newest);
+    }
+  }
+  return jar;
+}
+
+interface Answer {
+  /** That of the write, 0 after a read. */
+  readonly offset: number;
+  readonly headers: Headers;
+}
+
+function answered({ session, carry }: RequestSession, offset: number): Answer {
+  const headers = new Headers();
+  endWrite(session, offset);
+  carry(headers);
+  return { offset, headers };
+}
+
+function read({ carry }: RequestSession): Answer {
+  const headers = new Headers();
+  carry(headers);
+  return { offset: 0, headers };
+}
+
+describe("the cookies of one browser", () => {
+  test.each([1, 2, 3, 5, 8])(
+    "with %i writes in flight require every write whose response has come, and are at most as many",
+    (inFlight) => {
+      for (let seed = 1; seed <= 40; seed += 1) {
+        overlap(seed, inFlight, (jar, newest) => {
+          expect(jar.offset, `seed ${seed}`).toBeGreaterThanOrEqual(newest);
+          expect(jar.size, `seed ${seed}`).toBeLessThanOrEqual(inFlight);
+        });
+      }
+    },
+  );
+
+  test("lose nothing when more writes are in flight, and become one while the user only reads", () => {
+    for (let seed = 1; seed <= 10; seed += 1) {
+      let last = 0;
+      const jar = overlap(seed, 60, (now, newest) => {
+        expect(now.offset, `seed ${seed}`).toBeGreaterThanOrEqual(newest);
+        last = newest;
+      });
+      for (let reads = 0; reads < 5; reads += 1) jar.receive(read(jar.request()).headers);
+      expect(jar.size, `seed ${seed}`).toBeLessThanOrEqual(8);
+      expect(jar.offset, `seed ${seed}`).toBeGreaterThanOrEqual(last);
+    }
+  });
+
+  test("of sixty writes at once are read all sixty", () => {
+    const jar = new Jar();
+    const requests = Array.from({ length: 60 }, () => jar.request());
+    for (const { session } of requests) session.writeStarted();
+    const answers = requests.map((request, offset) => answered(request, offset + 1));
+    for (const { headers } of answers.reverse()) jar.receive(headers);
+    expect([jar.size, jar.offset]).toEqual([60, 60]);
+  });
+});
