@@ -1,0 +1,249 @@
+/** Which commands a replica may answer, which write, and which must not share a connection. */
+import { createRequire } from "node:module";
+import { describe, expect, it } from "vitest";
+import { type CommandKind, kindOf, refusal } from "../src/command.js";
+
+interface CommandList {
+  readonly list: readonly string[];
+  hasFlag(name: string, flag: string): boolean;
+}
+
+function kind(line: string, inBatch = false): CommandKind {
+  const [name = "", ...args] = line.split(" ");
+  return kindOf({ name, args }, inBatch);
+}
+
+describe("kindOf a read", () => {
+  it.each([
+    ...["get k", "mget a b", "exists k", "strlen k", "getrange k 0 1", "getbit k 0", "bitcount k", "lcs a b"],
+    ...["hget h f", "hgetall h", "hmget h f g", "hkeys h", "hlen h", "hexists h f", "hrandfield h", "httl h"],
+    ...["lrange l 0 -1", "llen l", "lindex l 0", "lpos l x", "smembers s", "sismember s x", "scard s"],
+    ...["sinter a b", "srandmember s", "zrange z 0 -1", "zscore z x", "zcard z", "zrangebyscore z 0 1"],
+    ...["xrange x - +", "xlen x", "xpending x g", "geosearch g frommember x", "geopos g x", "pfcount p"],
+    ...["ttl k", "pttl k", "expiretime k", "type k", "keys *", "dump k"],
+  ])("is `read` for what changes nothing and any node answers alike: %s", (line) => {
+    expect(kind(line)).toBe("read");
+  });
+
+  it.each([
+    ...["sort_ro l", "bitfield_ro k get u8 0", "georadius_ro g 0 0 1 m", "georadiusbymember_ro g x 1 m"],
+    ...["eval_ro return 0", "evalsha_ro abc 0", "fcall_ro f 0"],
+  ])("is `read` for the form that Redis allows on replicas: %s", (line) => {
+    expect(kind(line)).toBe("read");
+  });
+
+  it("is `read` for XREAD without BLOCK, also where a stream has that name", () => {
+    expect(kind("xread streams s 0")).toBe("read");
+    expect(kind("xread count 10 streams block 0")).toBe("read");
+    expect(kind("XREAD COUNT 10 STREAMS BLOCK 0")).toBe("read");
+  });
+});
+
+describe("kindOf a lookup", () => {
+  it.each(["scan 0", "hscan h 0", "sscan s 0", "zscan z 0"])(
+    "is `lookup` for a cursor, which belongs to one node: %s",
+    (line) => {
+      expect(kind(line)).toBe("lookup");
+    },
+  );
+
+  it.each(["dbsize", "randomkey", "object encoding k", "memory usage k", "info", "role", "time", "lastsave"])(
+    "is `lookup` for what describes a node: %s",
+    (line) => {
+      expect(kind(line)).toBe("lookup");
+    },
+  );
+
+  it("is `lookup` for TOUCH, which is of use only where keys are evicted by age", () => {
+    expect(kind("touch k")).toBe("lookup");
+  });
+
+  it.each(["client getname", "client id", "CLIENT LIST", "client INFO", "ping", "echo x"])(
+    "is `lookup` for what leaves a connection as it was: %s",
+    (line) => {
+      expect(kind(line)).toBe("lookup");
+    },
+  );
+});
+
+describe("kindOf a write", () => {
+  it.each([
+    ...["set k v", "del k", "incr k", "hset h f v", "lpush l x", "sadd s x", "zadd z 1 x", "expire k 1"],
+    ...["flushall", "publish c m", "xadd x * a b", "xgroup create x g $", "xack x g 1-0", "rename a b"],
+  ])("is `write` for what changes data: %s", (line) => {
+    expect(kind(line)).toBe("write");
+  });
+
+  it.each([
+    ...["getex k", "getdel k", "sort l", "georadius g 0 0 1 m", "georadiusbymember g x 1 m"],
+    ...["bitfield k get u8 0", "pfmerge a b", "xreadgroup group g c streams s >", "spop s", "getset k v"],
+  ])("is `write` for what looks like a read, but a replica refuses: %s", (line) => {
+    expect(kind(line)).toBe("write");
+  });
+
+  it.each(["eval return 0", "evalsha abc 0", "fcall f 0"])(
+    "is `write` for scripts, which do not say what they do: %s",
+    (line) => {
+      expect(kind(line)).toBe("write");
+    },
+  );
+
+  it.each([
+    ...["frobnicate k", "json.get k", "getx k", "", "constructor", "__proto__", "toString", "hasOwnProperty"],
+    ...["valueOf", "get\n", "get k", "gеt", "prototype", "size", "has"],
+  ])("is `write` for a command nobody has heard of: %j", (name) => {
+    expect(kindOf({ name, args: ["k"] }, false)).toBe("write");
+    expect(kindOf({ name, args: ["k"] }, true)).toBe("write");
+  });
+});
+
+describe("kindOf a command that would harm a shared connection", () => {
+  const duplicate = /tidemark\.redis\.duplicate\(\)/;
+
+  it.each([
+    ...[
+      "blpop l 0",
+      "brpop l 0",
+      "brpoplpush a b 0",
+      "blmove a b left right 0",
+      "blmpop 0 1 l left",
+      "bzpopmin z 0",
+    ],
+    ...["bzpopmax z 0", "bzmpop 0 1 z min", "wait 1 0", "waitaof 1 1 0", "xread block 0 streams s $"],
+    ...["xread count 1 BLOCK 0 streams s $", "xreadgroup group g c block 0 streams s >"],
+    ...[
+      "subscribe c",
+      "psubscribe c*",
+      "ssubscribe c",
+      "unsubscribe c",
+      "punsubscribe",
+      "sunsubscribe",
+      "monitor",
+    ],
+  ])("is `refused`, with a connection of its own as the remedy: %s", (line) => {
+    const [name = "", ...args] = line.split(" ");
+    expect(kind(line)).toBe("refused");
+    expect(kind(line.toUpperCase())).toBe("refused");
+    expect(kind(line, true)).toBe("refused");
+    expect(refusal(name, args, false)).toMatch(duplicate);
+  });
+
+  it.each(["select 1", "auth x", "hello 3", "swapdb 0 1", "reset", "readonly", "readwrite", "asking"])(
+    "is `refused`, with an option as the remedy: %s",
+    (line) => {
+      expect(kind(line)).toBe("refused");
+      expect(kind(line, true)).toBe("refused");
+      expect(refusal(line.split(" ")[0] ?? "", [], false)).toMatch(/give it as an option in `redis`/);
+    },
+  );
+
+  it.each([
+    "client kill id 7",
+    "client reply off",
+    "client pause 100",
+    "client setname x",
+    "client tracking on",
+  ])("is `refused` for what changes it for all: %s", (line) => {
+    expect(kind(line)).toBe("refused");
+  });
+
+  it.each(["multi", "exec", "discard"])("is `refused` outside of a batch, with redis.multi(): %s", (name) => {
+    expect(kind(name)).toBe("refused");
+    expect(refusal(name, [], false)).toMatch(/redis\.multi\(\)/);
+    expect(kind(name, true)).toBe("write");
+  });
+
+  it.each(["watch k", "unwatch"])("is `refused` inside a batch as outside: %s", (line) => {
+    expect([kind(line), kind(line, true)]).toEqual(["refused", "refused"]);
+  });
+
+  it("is `refused` for QUIT, with tidemark.close() as the remedy", () => {
+    expect(kind("quit")).toBe("refused");
+    expect(refusal("quit", [], false)).toMatch(/tidemark\.close\(\)/);
+  });
+
+  it("sees BLOCK behind a group, whatever the group and its consumer are called", () => {
+    expect(kind("xreadgroup group streams c block 0 streams s >")).toBe("refused");
+    expect(kind("xreadgroup group g streams block 0 streams s >")).toBe("refused");
+    expect(kind("xreadgroup group block c streams s >")).toBe("write");
+    expect(kind("xreadgroup group g block streams s >")).toBe("write");
+  });
+});
+
+describe("kindOf", () => {
+  it("does not mind how a name is written, as it comes from `redis.call`", () => {
+    expect(["GET k", "Get k", "SCAN 0", "SET k v", "XREAD STREAMS s 0"].map((line) => kind(line))).toEqual([
+      "read",
+      "read",
+      "lookup",
+      "write",
+      "read",
+    ]);
+  });
+
+  it("does not mind arguments that are no texts", () => {
+    expect(kindOf({ name: "xread", args: [Buffer.from("BLOCK"), 0, "streams", "s", "$"] }, false)).toBe(
+      "refused",
+    );
+    expect(kindOf({ name: "xread", args: [Buffer.from("STREAMS"), Buffer.from("block"), 0] }, false)).toBe(
+      "read",
+    );
+    expect(kindOf({ name: "client", args: [] }, false)).toBe("refused");
+    expect(kindOf({ name: "client", args: [Buffer.from("ID")] }, false)).toBe("lookup");
+  });
+});
+
+/** Commands that Redis flags `readonly`, but a replica does not answer as the primary would. */
+const notRead: Readonly<Record<string, string>> = {
+  "dbsize lolwut randomkey": "describe one node",
+  "scan hscan sscan zscan arscan": "a cursor belongs to one node",
+  touch: "moves the node's own eviction clock",
+  "arcount arget argetrange argrep arinfo arlastitems arlen armget arnext arop digest sdiffcard sunioncard":
+    "newer than the servers this was tried on",
+  "vcard vdim vemb vgetattr vinfo vismember vlinks vrandmember vrange vsim":
+    "a graph that each node builds for itself, so that answers differ",
+};
+
+describe("kindOf, beside the flags that Redis publishes", () => {
+  const require = createRequire(import.meta.url);
+
+  it.each(["ioredis", "ioredis5"])("calls nothing a read that is not flagged readonly (%s)", (name) => {
+    const flags = commandsOf(name);
+    const reads = flags.list.filter((command) => kind(command) === "read");
+    expect(reads.filter((command) => !flags.hasFlag(command, "readonly"))).toEqual([]);
+    expect(reads.length).toBeGreaterThan(75);
+  });
+
+  it.each(["ioredis", "ioredis5"])(
+    "calls all a read that is flagged so, but for those listed (%s)",
+    (name) => {
+      const flags = commandsOf(name);
+      const listed = new Set(Object.keys(notRead).flatMap((names) => names.split(" ")));
+      const readonly = flags.list.filter((command) => flags.hasFlag(command, "readonly"));
+      expect(readonly.filter((command) => kind(command) !== "read" && !listed.has(command))).toEqual([]);
+    },
+  );
+
+  it.each(["ioredis", "ioredis5"])("calls nothing a lookup that is flagged as a write (%s)", (name) => {
+    const flags = commandsOf(name);
+    const lookups = flags.list.filter((command) => kind(command) === "lookup");
+    expect(lookups.filter((command) => flags.hasFlag(command, "write"))).toEqual([]);
+  });
+
+  it.each(["ioredis", "ioredis5"])("refuses everything that is flagged as blocking (%s)", (name) => {
+    const flags = commandsOf(name);
+    const blocking = flags.list.filter((command) => flags.hasFlag(command, "blocking"));
+    expect(blocking.filter((command) => kind(`${command} BLOCK 0`) !== "refused")).toEqual([]);
+  });
+
+  it("has no command in its list of exceptions that is called a read, or that is no longer flagged", () => {
+    const flags = commandsOf("ioredis");
+    const listed = Object.keys(notRead).flatMap((names) => names.split(" "));
+    expect(listed.filter((command) => kind(command) === "read")).toEqual([]);
+    expect(listed.filter((command) => !flags.hasFlag(command, "readonly"))).toEqual([]);
+  });
+
+  function commandsOf(name: string): CommandList {
+    return createRequire(require.resolve(name))("@ioredis/commands");
+  }
+});

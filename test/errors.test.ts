@@ -1,0 +1,133 @@
+/** Errors: stable codes, messages that say what to do. */
+import { describe, expect, it, vi } from "vitest";
+import * as errors from "../src/errors.js";
+
+const {
+  ClosedError,
+  ConnectionLostError,
+  InvalidOptionError,
+  NotPrimaryError,
+  RefusedCommandError,
+  ReplicasBehindError,
+  TidemarkError,
+} = errors;
+
+function replyError(message: string): Error {
+  return Object.assign(new Error(message), { name: "ReplyError" });
+}
+
+/** One of each, with the code it had when it was first published: apps branch on these. */
+const published: readonly (readonly [InstanceType<typeof TidemarkError>, string, string])[] = [
+  [new InvalidOptionError("waitMs", -1, "give more"), "TIDEMARK_INVALID_OPTION", "InvalidOptionError"],
+  [new ReplicasBehindError("GET", "behind"), "TIDEMARK_REPLICAS_BEHIND", "ReplicasBehindError"],
+  [new ConnectionLostError("SET", "a:1", "cause"), "TIDEMARK_CONNECTION_LOST", "ConnectionLostError"],
+  [new RefusedCommandError("select", "give db"), "TIDEMARK_REFUSED_COMMAND", "RefusedCommandError"],
+  [new NotPrimaryError("GET", "a:1"), "TIDEMARK_NOT_PRIMARY", "NotPrimaryError"],
+  [new ClosedError("GET"), "TIDEMARK_CLOSED", "ClosedError"],
+];
+
+describe("TidemarkError", () => {
+  it.each(published)("%s keeps its code and carries its name", (error, code, name) => {
+    expect(error).toBeInstanceOf(Error);
+    expect([error.code, error.name]).toEqual([code, name]);
+    expect(String(error)).toBe(`${name}: ${error.message}`);
+  });
+
+  it("has one code for each kind, and each kind is listed here", () => {
+    const classes = Object.values(errors).filter((one) => typeof one === "function" && one !== TidemarkError);
+    expect(classes).toHaveLength(published.length);
+    expect(new Set(published.map(([error]) => error.constructor))).toEqual(new Set(classes));
+    expect(new Set(published.map(([{ code }]) => code)).size).toBe(published.length);
+  });
+
+  it("has codes in one form", () => {
+    for (const [{ code }] of published) expect(code).toMatch(/^TIDEMARK_[A-Z]+(_[A-Z]+)*$/);
+  });
+});
+
+describe("instanceof TidemarkError", () => {
+  it("holds across two installed copies of the package", async () => {
+    vi.resetModules();
+    const copy = await import("../src/errors.js");
+    expect(copy.TidemarkError).not.toBe(TidemarkError);
+    for (const [error] of published) expect(error).toBeInstanceOf(copy.TidemarkError);
+    expect(new copy.ClosedError("GET")).toBeInstanceOf(TidemarkError);
+  });
+
+  it("does not hold for other errors, nor for what is no error", () => {
+    for (const other of [
+      new Error("x"),
+      replyError("ERR x"),
+      { code: "TIDEMARK_CLOSED" },
+      null,
+      undefined,
+      "x",
+    ]) {
+      expect(other instanceof TidemarkError).toBe(false);
+    }
+  });
+
+  it("leaves its subclasses apart", () => {
+    const closed: unknown = new ClosedError("GET");
+    expect(closed instanceof ClosedError).toBe(true);
+    expect(closed instanceof InvalidOptionError).toBe(false);
+  });
+});
+
+describe("InvalidOptionError", () => {
+  it("names the option, what came and what to give", () => {
+    expect(new InvalidOptionError("waitMs", "5", "give a number").message).toBe(
+      "waitMs: got '5'; give a number.",
+    );
+    expect(new InvalidOptionError("primary", { host: ["a"] }, "give a URL").message).toBe(
+      "primary: got { host: [ 'a' ] }; give a URL.",
+    );
+  });
+
+  it("shows a large value in one line, cut short", () => {
+    const large = { name: "x".repeat(5000), list: Array(500).fill("y") };
+    const { message } = new InvalidOptionError("primary", large, "give a URL");
+    expect(message).toMatch(/…; give a URL\.$/);
+    expect(message.length).toBeLessThan(200);
+    expect(message).not.toContain("\n");
+  });
+});
+
+describe("ConnectionLostError", () => {
+  it("says which command may have been carried out, where, and what to do", () => {
+    const { message } = new ConnectionLostError("SET", "10.0.0.1:6379", undefined);
+    expect(message).toContain("SET");
+    expect(message).toContain("10.0.0.1:6379");
+    expect(message).toContain("may have been carried out");
+    expect(message).toContain("read what it was to change before you send it again");
+  });
+
+  it("stands for errors of the connection, and keeps them as the cause", () => {
+    const cause = new Error("Connection is closed.");
+    const error = ConnectionLostError.of("set", "a:1", cause);
+    expect(error).toBeInstanceOf(ConnectionLostError);
+    expect(error.message).toMatch(/^SET: /);
+    expect(error.cause).toBe(cause);
+  });
+
+  it("does not stand for what the server answered, nor for a deadline the user set", () => {
+    for (const error of [replyError("ERR no such key"), new Error("Command timed out")]) {
+      expect(ConnectionLostError.of("set", "a:1", error)).toBe(error);
+    }
+  });
+});
+
+describe("Errors of commands", () => {
+  it("name the command and the reason or the remedy", () => {
+    expect(new RefusedCommandError("select", "give it as an option").message).toBe(
+      "SELECT does not work on a shared connection; give it as an option.",
+    );
+    expect(new ReplicasBehindError("GET", "check-failed").message).toMatch(
+      /^GET: .*\(check-failed\).*fallback is "error"/,
+    );
+    expect(new NotPrimaryError("GET", "10.0.0.1:6379").message).toMatch(
+      /^GET: 10\.0\.0\.1:6379 is a replica now/,
+    );
+    expect(new ClosedError("GET").message).toMatch(/^GET: .*closed/);
+  });
+});

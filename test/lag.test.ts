@@ -1,0 +1,71 @@
+/** The guess of how long a replica takes to apply a write. */
+import { describe, expect, it } from "vitest";
+import { LagEstimate } from "../src/lag.js";
+
+const never = Number.POSITIVE_INFINITY;
+
+function having(...looks: readonly (readonly [atLeastMs: number, atMostMs: number])[]): LagEstimate {
+  const lag = new LagEstimate();
+  for (const [atLeastMs, atMostMs] of looks) lag.observe(atLeastMs, atMostMs);
+  return lag;
+}
+
+function times(count: number, look: readonly [number, number]): (readonly [number, number])[] {
+  return Array.from({ length: count }, () => look);
+}
+
+describe("LagEstimate", () => {
+  it("begins with no lag at all, so that a new replica is tried", () => {
+    expect(having().ms).toBe(0);
+    expect(having().hasPassed(0)).toBe(true);
+  });
+
+  it("rises when a write of some age was not there yet", () => {
+    const lag = having([40, never]);
+    expect(lag.ms).toBeGreaterThan(20);
+    expect(lag.hasPassed(5)).toBe(false);
+    expect(lag.hasPassed(200)).toBe(true);
+  });
+
+  it("comes above a steady lag within a few looks, and stays near it", () => {
+    expect(having(...times(5, [40, 45])).ms).toBeGreaterThan(40);
+    const { ms } = having(...times(200, [40, 45]));
+    expect(ms).toBeGreaterThan(38);
+    expect(ms).toBeLessThan(60);
+  });
+
+  it("falls when a write that young had arrived", () => {
+    const lag = having(...times(20, [40, 45]), ...times(60, [0, 2]));
+    expect(lag.ms).toBeLessThan(6);
+  });
+
+  it("rises faster than it falls", () => {
+    const before = having(...times(50, [40, 40])).ms;
+    const risen = having(...times(50, [40, 40]), [80, 80]).ms - before;
+    const fallen = before - having(...times(50, [40, 40]), [0, 0]).ms;
+    expect(risen).toBeGreaterThan(fallen);
+    expect(risen).toBeGreaterThan(20);
+  });
+
+  it("is not moved by a look that does not contradict it", () => {
+    const lag = having(...times(50, [40, 40]));
+    const before = lag.ms;
+    lag.observe(10, 100);
+    lag.observe(0, never);
+    expect(lag.ms).toBe(before);
+  });
+
+  it("believes what was missing more than what had arrived", () => {
+    expect(having([50, 10]).ms).toEqual(having([50, 50]).ms);
+  });
+
+  it("stays a number above or at zero through any looks", () => {
+    const lag = new LagEstimate();
+    for (let i = 0; i < 5000; i++) {
+      const atLeastMs = (i * 7919) % 997;
+      lag.observe(i % 3 === 0 ? 0 : atLeastMs, i % 5 === 0 ? never : (i * 104_729) % 1009);
+      expect(lag.ms).toBeGreaterThanOrEqual(0);
+      expect(lag.ms).toBeLessThan(5000);
+    }
+  });
+});
