@@ -17,6 +17,7 @@ describe("LagProxy", () => {
     primary = group.primary;
     replica = only.server;
     link = only.link;
+    written = 0;
   });
 
   afterEach(async () => {
@@ -24,8 +25,10 @@ describe("LagProxy", () => {
   });
 
   const applied = async () => (await replica.info("replication")).slave_repl_offset;
+  let written: number;
+  /** Sets n to 1, 2, 3 ..., one trip each, so that the last value shows the order too. */
   const write = async (count: number) => {
-    for (let i = 0; i < count; i += 1) await primary.admin().incr("n");
+    for (let i = 0; i < count; i += 1) await primary.admin().set("n", ++written);
   };
 
   test("hold() freezes what the replica has applied, and release() applies all of it in order", async () => {

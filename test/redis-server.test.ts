@@ -60,15 +60,23 @@ describe("RedisServer", () => {
     expect(after.master_replid2).toBe(before.master_replid);
   });
 
-  test("restart({ empty: true }) comes back without data, as a new history", async () => {
-    await server.admin().set("k", "v");
-    const { master_replid: replid } = await server.info("replication");
-    await server.restart({ empty: true });
-    expect(await server.admin().get("k")).toBeNull();
-    const after = await server.info("replication");
-    expect(after.master_replid).not.toBe(replid);
-    expect(after.master_replid2).toMatch(/^0+$/);
-  });
+  test.each([
+    { kept: "a snapshot", args: [] },
+    { kept: "an append-only log", args: ["--appendonly", "yes"] },
+  ])(
+    "restart({ empty: true }) comes back as a new history without data, even with $kept",
+    async ({ args }) => {
+      await server.restart({ args });
+      await server.admin().set("k", "v");
+      await server.admin().save();
+      const { master_replid: replid } = await server.info("replication");
+      await server.restart({ empty: true });
+      expect(await server.admin().get("k")).toBeNull();
+      const after = await server.info("replication");
+      expect(after.master_replid).not.toBe(replid);
+      expect(after.master_replid2).toMatch(/^0+$/);
+    },
+  );
 
   test("restart() after kill() brings back nothing that an earlier restart kept", async () => {
     await server.admin().set("k", "v");
@@ -87,9 +95,11 @@ describe("RedisServer", () => {
     await using primary = await RedisServer.start();
     await primary.admin().set("k", "v");
     await server.replicate(primary);
+    expect((await server.info("replication")).role).toBe("slave");
     await server.restart();
     await waitUntil(async () => (await server.admin().get("k")) === "v", { what: "the replica has k" });
     await server.replicate(undefined);
+    expect((await server.info("replication")).role).toBe("master");
     await server.restart();
     expect((await server.info("replication")).role).toBe("master");
   });

@@ -119,20 +119,18 @@ export class RedisServer implements AsyncDisposable {
    */
   async restart({ empty = false, args = this.#args }: RestartOptions = {}): Promise<void> {
     const keeps = this.isAlive && !empty;
-    const snapshot = join(this.dir, "dump.rdb");
     if (keeps) {
       this.resume();
       await this.admin().save();
     }
     await this.kill();
-    if (empty) {
-      await rm(snapshot, { force: true });
-      await rm(join(this.dir, "appendonlydir"), { recursive: true, force: true });
-    }
+    // The last two are the append-only log since and before Redis 7.
+    const kept = empty ? ["dump.rdb", "appendonlydir", "appendonly.aof"] : [];
+    for (const name of kept) await rm(join(this.dir, name), { recursive: true, force: true });
     this.#args = args;
     await this.#launch();
     // It served this restart only: a later kill() must not bring back data as old as this.
-    if (keeps) await rm(snapshot, { force: true });
+    if (keeps) await rm(join(this.dir, "dump.rdb"), { force: true });
   }
 
   /** Makes this a replica of `primary`, or a primary if that is undefined; a restart keeps the role. */
