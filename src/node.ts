@@ -37,6 +37,8 @@ export class Node {
   suspect = false;
   /** Why the position of this node cannot be told; undefined when it can. */
   fault: string | undefined = "not connected";
+  /** Until when no read is tried on it without knowing, because one was tried in vain. */
+  restsUntil = Number.NEGATIVE_INFINITY;
   /** When it was last asked for its position. */
   askedAt = Number.NEGATIVE_INFINITY;
   #probe: { readonly turn: number; readonly probe: Probe } | undefined;
@@ -135,6 +137,11 @@ export class Node {
     return new Promise((resolve, reject) => {
       this.connection.whenReady((error) => (error === undefined ? resolve() : reject(error)));
     });
+  }
+
+  /** Takes in that a read found it behind: what its lag was guessed at is not worth a try for a moment. */
+  triedInVain(now: number): void {
+    this.restsUntil = now + this.lag.ms / 2 + 1;
   }
 
   /** Ends the connection. */

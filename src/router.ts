@@ -170,7 +170,10 @@ export class Router {
     const isProven = (): boolean =>
       probe === undefined || shard.objection(probe.sighting, node.suspect, requirement) === undefined;
     command.resolve = (reply) => {
-      if (!isProven()) return this.#fallBack(read, "check-failed");
+      if (!isProven()) {
+        node.triedInVain(performance.now());
+        return this.#fallBack(read, "check-failed");
+      }
       if (ordered) session.readBy(link);
       return read.resolve(reply);
     };

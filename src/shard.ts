@@ -98,7 +98,8 @@ export class Shard {
   /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
   isWorthATry(node: Node, requirement: Requirement, issuedAt: number, now: number): boolean {
     const known = node.seen?.replication;
-    if (!node.connection.ready || known?.role !== "replica" || node.suspect) return false;
+    if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.restsUntil)
+      return false;
     // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper.
     if (!known.linkUp || known.syncing || this.history.asOf(known) === undefined) return false;
     const { maxStalenessMs } = requirement;

@@ -1,5 +1,6 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
+import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
 
 /** One server as this process sees it now. */
@@ -22,8 +23,8 @@ export interface NodeStatus {
 /** The primary first, then its replicas. */
 export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
   const replicas = shard.replicas.map((node) => replicaStatus(shard, node, maxStalenessMs));
-  const { connection, fault, seen } = shard.primary;
-  const known = seen?.replication;
+  const { connection, fault } = shard.primary;
+  const known = knownOf(shard.primary);
   const primary: NodeStatus = {
     address: connection.address,
     role: "primary",
@@ -37,7 +38,7 @@ export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
 }
 
 function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeStatus {
-  const known = node.seen?.replication;
+  const known = knownOf(node);
   const latest = shard.history.latest?.position;
   const asOf = known && shard.history.asOf(known);
   const comparable = known !== undefined && latest?.replid === known.replid;
@@ -53,4 +54,8 @@ function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeSt
     eligible: objection === undefined,
     reason: objection === undefined ? undefined : (node.fault ?? objection),
   };
+}
+
+function knownOf(node: Node): Replication | undefined {
+  return node.connection.ready ? node.seen?.replication : undefined;
 }

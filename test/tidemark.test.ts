@@ -1,0 +1,280 @@
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  type Context,
+  InvalidOptionError,
+  RefusedCommandError,
+  type Session,
+  Tidemark,
+} from "../src/index.js";
+import { encodeToken } from "../src/token.js";
+import { RedisServer } from "./support/redis-server.js";
+import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { listenToRoutes } from "./support/routes.js";
+import { waitUntil } from "./support/wait-until.js";
+
+let group: ReplicationGroup;
+let tidemark: Tidemark;
+
+beforeAll(async () => {
+  group = await startReplicationGroup({ replicas: 1 });
+});
+
+afterAll(() => group.stop());
+
+beforeEach(async () => {
+  tidemark = new Tidemark({
+    primary: group.primary.url,
+    replicas: group.replicas.map(({ server }) => server.url),
+  });
+  await tidemark.ready();
+});
+
+afterEach(() => tidemark.close());
+
+describe("new Tidemark", () => {
+  const primary = "redis://127.0.0.1:1";
+  it.each([
+    ["no options", undefined, /options: got undefined/],
+    ["no primary", {}, /primary: got undefined; give a URL/],
+    ["a replica that is no server", { primary, replicas: [7] }, /replicas\[0\]: got 7/],
+    ["one replica instead of a list", { primary, replicas: primary }, /replicas: got 'redis:.*give a list/],
+    ["a time that is text", { primary, waitMs: "5" }, /waitMs: got '5'; give a number of milliseconds/],
+    ["a negative time", { primary, probeIntervalMs: -1 }, /probeIntervalMs: got -1/],
+    [
+      "a token shorter than staleness",
+      { primary, tokenTtlMs: 9_000 },
+      /tokenTtlMs: got 9000; give more than maxStalenessMs/,
+    ],
+    [
+      "an unknown fallback",
+      { primary, fallback: "nowhere" },
+      /fallback: got 'nowhere'; give "primary" or "error"/,
+    ],
+    ["an unknown verify", { primary, verify: "never" }, /verify: got 'never'/],
+  ])("names what came and what to do for %s", (_, options, message) => {
+    const make = (): Tidemark => Reflect.construct(Tidemark, [options]);
+    expect(make).toThrow(InvalidOptionError);
+    expect(make).toThrow(message);
+  });
+
+  it("takes a URL, ioredis options, or an ioredis client whose connection it leaves alone", async () => {
+    const mine = new Redis(group.primary.port, group.primary.host);
+    const { host, port } = group.primary;
+    for (const server of [group.primary.url, { host, port }, mine]) {
+      const one = new Tidemark({ primary: server });
+      expect(await one.redis.ping()).toBe("PONG");
+      await one.close();
+    }
+    expect(await mine.ping()).toBe("PONG");
+    mine.disconnect();
+  });
+
+  it("applies common ioredis options such as keyPrefix and db", async () => {
+    const prefixed = new Tidemark({ primary: group.primary.url, redis: { keyPrefix: "app:", db: 3 } });
+    await prefixed.session().redis.set("k", "v");
+    const plain = new Redis({ port: group.primary.port, db: 3 });
+    expect(await plain.get("app:k")).toBe("v");
+    plain.disconnect();
+    await prefixed.close();
+  });
+});
+
+describe("a Tidemark without replicas", () => {
+  it("does everything on the primary", async () => {
+    await using server = await RedisServer.start();
+    await using alone = new Tidemark({ primary: server.url });
+    const session = alone.session();
+    await session.redis.hset("cart", { apples: 2 });
+    for (const level of ["session", "eventual", "strong", { maxStalenessMs: 1 }] as const) {
+      expect(await session.at(level).hgetall("cart")).toEqual({ apples: "2" });
+    }
+    const later = alone.session({ token: session.token() });
+    expect(await later.redis.hget("cart", "apples")).toBe("2");
+    expect(alone.topology()).toMatchObject([{ role: "primary", eligible: true, reason: undefined }]);
+  });
+});
+
+describe("tidemark.redis", () => {
+  it("belongs to the session of the run it is called in, through await and callbacks", async () => {
+    const session = tidemark.session();
+    await tidemark.run(session, async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise<void>((resolve) => tidemark.redis.set("ambient", "1", () => resolve()));
+    });
+    expect(session.wrote).toBe(true);
+    expect(session.token()).not.toBe("");
+  });
+
+  it("never takes another's session among 100 interleaved ones", async () => {
+    const sessions = Array.from({ length: 100 }, () => tidemark.session());
+    await Promise.all(
+      sessions.map((session, i) =>
+        tidemark.run(session, async () => {
+          for (let round = 0; round < 3; round++) {
+            await tidemark.redis.get(`k${i}`);
+            if (i % 2 === 0) await tidemark.redis.set(`k${i}`, round);
+          }
+        }),
+      ),
+    );
+    expect(sessions.map(({ wrote }) => wrote)).toEqual(sessions.map((_, i) => i % 2 === 0));
+  });
+
+  it("reads from the primary outside any session", async () => {
+    using routes = listenToRoutes();
+    await tidemark.redis.get("k");
+    expect(routes.of("get")).toEqual(["primary:no-session"]);
+  });
+
+  it("is an ioredis client, with callbacks, Buffers, call and defineCommand", async () => {
+    expect(tidemark.redis).toBeInstanceOf(Redis);
+    const { redis } = tidemark.session();
+    expect(redis).toBeInstanceOf(Redis);
+    await redis.set("b", "x");
+    expect(await redis.getBuffer("b")).toEqual(Buffer.from("x"));
+    expect(await redis.call("GET", "b")).toBe("x");
+    tidemark.redis.defineCommand("twice", {
+      numberOfKeys: 1,
+      lua: "return redis.call('append', KEYS[1], 'x')",
+    });
+    expect(await Reflect.get(redis, "twice").call(redis, "b")).toBe(2);
+  });
+
+  it("gives pub/sub a connection of its own", async () => {
+    const heard = new Promise((resolve) => tidemark.redis.once("message", (_, text) => resolve(text)));
+    await tidemark.redis.subscribe("news");
+    await tidemark.redis.publish("news", "hello");
+    expect(await heard).toBe("hello");
+    expect(await tidemark.redis.get("still-works")).toBeNull();
+  });
+
+  it("duplicates into a plain client of the primary", async () => {
+    const plain = tidemark.redis.duplicate();
+    await plain.lpush("queue", "job");
+    expect(await plain.blpop("queue", 1)).toEqual(["queue", "job"]);
+    plain.disconnect();
+  });
+
+  it.each([
+    [
+      "blpop",
+      ["q", 0],
+      /BLPOP does not work on a shared connection; use a connection of its own: tidemark.redis.dup/,
+    ],
+    ["select", [1], /SELECT .* give it as an option in `redis`/],
+    ["subscribe", ["c"], /SUBSCRIBE .* tidemark.redis.duplicate/],
+    ["watch", ["k"], /WATCH .* redis.multi\(\)/],
+    ["quit", [], /QUIT .* tidemark.close\(\)/],
+  ])("refuses %s on a session and names the right way", async (name, args, message) => {
+    const refused = tidemark.session().redis.call(name, ...args.map(String));
+    await expect(refused).rejects.toThrow(RefusedCommandError);
+    await expect(refused).rejects.toThrow(message);
+  });
+
+  it("refuses a whole batch when one command in it is refused, and sends none of it", async () => {
+    const { redis } = tidemark.session();
+    await redis.del("untouched");
+    const results = await redis.pipeline().set("untouched", 1).select(2).exec();
+    expect(results?.map(([error]) => error?.name)).toEqual(["RefusedCommandError", "RefusedCommandError"]);
+    await expect(redis.multi().set("untouched", 1).select(2).exec()).rejects.toThrow(RefusedCommandError);
+    expect(await redis.exists("untouched")).toBe(0);
+  });
+});
+
+describe("tidemark.session", () => {
+  it("counts a bad token as absent", async () => {
+    for (const token of ["", "garbage", "A".repeat(6_000), "AQ", "\u0000"]) {
+      const session = tidemark.session({ token });
+      expect(await session.redis.get("k")).toBeNull();
+      expect(session.token()).toBe("");
+    }
+  });
+
+  it("lets a token that is ahead of the primary, or of a history nobody knows, read from the primary", async () => {
+    await tidemark.session().redis.set("known", "v");
+    const own = tidemark.topology()[0]?.position ?? { replid: "", offset: 0 };
+    const ahead = { replid: own.replid, offset: own.offset + 1_000_000 };
+    const foreign = { replid: "feedfacefeedface", offset: 5 };
+    for (const position of [ahead, foreign]) {
+      using routes = listenToRoutes();
+      const token = encodeToken({ issuedAt: Date.now(), pinnedAt: 0, positions: [position] });
+      const session = tidemark.session({ token });
+      expect(await session.redis.get("known")).toBe("v");
+      expect(routes.of("get").at(-1)).toMatch(/^primary:/);
+    }
+  });
+
+  it("re-anchors such a session, so that replicas answer it again", async () => {
+    using routes = listenToRoutes();
+    const foreign = { replid: "feedfacefeedface", offset: 5 };
+    const session = tidemark.session({
+      token: encodeToken({ issuedAt: Date.now(), pinnedAt: 0, positions: [foreign] }),
+    });
+    await waitUntil(
+      async () => {
+        await session.redis.get("known");
+        return routes.of("get").at(-1)?.startsWith("replica:") === true;
+      },
+      { what: "a replica answers" },
+    );
+  });
+
+  it("refuses a level that is none", () => {
+    expect(() => Reflect.apply(tidemark.session, tidemark, [{ level: "stale" }])).toThrow(
+      /level: got 'stale'/,
+    );
+    expect(() => tidemark.session().at({ maxStalenessMs: 0 })).toThrow(/maxStalenessMs: 0/);
+  });
+});
+
+describe("tidemark.topology", () => {
+  it("tells each server's role, position and lag, and why one may not answer", async () => {
+    const replica = group.replicas[0];
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.incr("moving");
+        await tidemark.session().redis.get("moving");
+        return tidemark.topology().every(({ eligible }) => eligible);
+      },
+      { what: "the replica is eligible" },
+    );
+    const [primary, second] = tidemark.topology();
+    expect(primary).toMatchObject({ role: "primary", lagBytes: 0, eligible: true });
+    expect(second?.position?.replid).toBe(primary?.position?.replid);
+    expect(second?.lagMs).toBeGreaterThan(0);
+    await replica?.server.kill();
+    await waitUntil(() => tidemark.topology()[1]?.eligible === false, { what: "the replica is out" });
+    expect(tidemark.topology()[1]).toMatchObject({ reason: "not connected", position: undefined });
+    await replica?.server.restart();
+    if (replica) await replica.server.replicate(replica.link);
+    await group.ready();
+  });
+});
+
+describe("the context option", () => {
+  it("is asked for the session instead of AsyncLocalStorage", async () => {
+    let current: Session | undefined;
+    const context: Context = {
+      get: () => current,
+      run: (session, fn) => {
+        current = session;
+        return fn();
+      },
+    };
+    await using own = new Tidemark({ primary: group.primary.url, context });
+    const session = own.session();
+    await own.run(session, () => own.redis.set("ctx", "1"));
+    expect(session.wrote).toBe(true);
+  });
+});
+
+describe("tidemark.close", () => {
+  it("ends every connection, and what comes later fails by name", async () => {
+    const gone = new Tidemark({ primary: group.primary.url });
+    await gone.ready();
+    await gone.close();
+    await expect(gone.session().redis.get("k")).rejects.toThrow(/closed/);
+    await expect(gone.session().redis.set("k", "v")).rejects.toThrow(/closed/);
+  });
+});
