@@ -1,0 +1,249 @@
+/** The source tree keeps to its plan: who may know whom, how long things get, and which ways out of the types exist. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+
+/**
+ * From what knows nothing of the rest down to what is exported. A file imports from rows above its own and from no
+ * other, types included; a file that is in no row has no place yet.
+ */
+const rows: readonly (readonly string[])[] = [
+  ["errors", "position", "lineage", "replication", "command", "lag", "waiting", "http/carrier"],
+  ["level", "keyring", "history", "token", "connection", "http/cookie", "http/held-head"],
+  ["channels", "batch", "session"],
+  ["write-turn", "context/context", "http/request-session"],
+  ["node", "context/async-local-storage", "http/express"],
+  ["shard"],
+  ["primary", "topology/topology", "topology/status"],
+  ["router", "topology/static"],
+  ["client"],
+  ["tidemark"],
+  ["index"],
+];
+
+/** Three sides of one idea, which know each other's types and nothing else of each other. */
+const oneIdea = new Set(["position", "lineage", "replication"]);
+
+/** All that the HTTP side knows of the Redis side. */
+const knownToHttp = new Set(["errors", "level", "keyring", "token", "session"]);
+
+/** Where a type is asserted, and why it has to be. */
+const assertions: Readonly<Record<string, string>> = {
+  'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
+  'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
+    "ioredis 6 types a client by its replyMapping",
+};
+
+/** Redis's own names of an error and of two fields of INFO, which no other word can stand for. */
+const namesOfRedis = /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b/g;
+
+const maxFileLines = 250;
+const maxFunctionLines = 40;
+
+interface Import {
+  readonly of: string;
+  readonly typeOnly: boolean;
+}
+
+interface Source {
+  /** The path in `src` without its ending. */
+  readonly name: string;
+  readonly text: string;
+  readonly tree: ts.SourceFile;
+  readonly imports: readonly Import[];
+}
+
+const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
+
+function readSources(folder: string): Source[] {
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
+    path.endsWith(".ts"),
+  );
+  return paths.sort().map((path) => {
+    const text = readFileSync(join(folder, path), "utf8");
+    const name = path.replaceAll("\\", "/").replace(/\.ts$/, "");
+    const tree = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
+    return { name, text, tree, imports: importsOf(name, tree) };
+  });
+}
+
+/** Every module that a file names: in imports, in exports, in `import()` and in types. */
+function importsOf(name: string, tree: ts.SourceFile): Import[] {
+  const found: Import[] = [];
+  const add = (module: ts.Node | undefined, typeOnly: boolean) => {
+    if (module === undefined || !ts.isStringLiteral(module)) return;
+    const local = module.text.startsWith(".");
+    const of = local
+      ? posix.join(dirname(name), module.text).replace(/\.js$/, "")
+      : module.text.replace(/^(?!node:)/, "package:");
+    found.push({ of, typeOnly });
+  };
+  for (const node of nodesOf(tree)) {
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, isTypeOnly(node.importClause));
+    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
+      add(node.argument.literal, true);
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node.arguments[0], false);
+    }
+  }
+  return found;
+}
+
+function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
+  if (clause === undefined) return false;
+  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
+  const { name, namedBindings } = clause;
+  if (name !== undefined || namedBindings === undefined || !ts.isNamedImports(namedBindings)) return false;
+  return namedBindings.elements.every((element) => element.isTypeOnly);
+}
+
+function* nodesOf(node: ts.Node): Generator<ts.Node> {
+  yield node;
+  for (const child of node.getChildren()) yield* nodesOf(child);
+}
+
+/** `file:line: what`, for every node of which `what` says something. */
+function findings(what: (node: ts.Node, source: Source) => string | undefined): string[] {
+  return sources.flatMap((source) =>
+    [...nodesOf(source.tree)].flatMap((node) => {
+      const found = what(node, source);
+      return found === undefined ? [] : [`${source.name}:${lineOf(source, node.getStart())}: ${found}`];
+    }),
+  );
+}
+
+function lineOf({ tree }: Source, position: number): number {
+  return tree.getLineAndCharacterOfPosition(position).line + 1;
+}
+
+/** `file:line: match`, for every match in a file, comments included. */
+function matches(pattern: RegExp, text: (source: Source) => string = (source) => source.text): string[] {
+  return sources.flatMap((source) =>
+    [...text(source).matchAll(pattern)].map(
+      (match) => `${source.name}:${lineOf(source, match.index)}: ${match[0]}`,
+    ),
+  );
+}
+
+function rowOf(name: string): number {
+  return rows.findIndex((row) => row.includes(name));
+}
+
+function localImports(source: Source): Import[] {
+  return source.imports.filter(({ of }) => !/^(node|package):/.test(of));
+}
+
+describe("The rows of src", () => {
+  it("hold every file once, and nothing that is no file", () => {
+    expect(rows.flat().sort()).toEqual(sources.map(({ name }) => name).sort());
+  });
+
+  it("are imported from only by rows below", () => {
+    const wrong = sources.flatMap((source) =>
+      localImports(source)
+        .filter(({ of, typeOnly }) => !(typeOnly && oneIdea.has(of) && oneIdea.has(source.name)))
+        .filter(({ of }) => rowOf(of) >= rowOf(source.name) || rowOf(of) < 0)
+        .map(({ of }) => `${source.name} imports ${of}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("keep HTTP and Redis apart, but for the session and what it is made of", () => {
+    const wrong = sources.flatMap(({ name, imports }) =>
+      imports
+        .filter(({ of }) =>
+          name.startsWith("http/")
+            ? !(of.startsWith("http/") || of.startsWith("node:") || knownToHttp.has(of))
+            : of.startsWith("http/") || (of === "keyring" && name !== "index"),
+        )
+        .map(({ of }) => `${name} imports ${of}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("are free of cycles at run time", () => {
+    const cycles: string[] = [];
+    const done = new Set<string>();
+    const visit = (name: string, path: readonly string[]) => {
+      if (path.includes(name)) cycles.push([...path.slice(path.indexOf(name)), name].join(" > "));
+      if (path.includes(name) || done.has(name)) return;
+      const source = sources.find((one) => one.name === name);
+      for (const { of, typeOnly } of source ? localImports(source) : []) {
+        if (!typeOnly) visit(of, [...path, name]);
+      }
+      done.add(name);
+    };
+    for (const { name } of sources) visit(name, []);
+    expect(cycles).toEqual([]);
+  });
+
+  it("need nothing at run time but Node and ioredis", () => {
+    const packages = sources.flatMap(({ imports }) => imports).map(({ of }) => of);
+    expect(new Set(packages.filter((of) => of.startsWith("package:")))).toEqual(new Set(["package:ioredis"]));
+  });
+});
+
+describe("The files of src", () => {
+  it("begin with what they are for", () => {
+    expect(sources.filter(({ text }) => !/^\/\*\*\s/.test(text)).map(({ name }) => name)).toEqual([]);
+  });
+
+  it(`have at most ${maxFileLines} lines`, () => {
+    const long = sources.filter(({ text }) => text.trimEnd().split("\n").length > maxFileLines);
+    expect(long.map(({ name }) => name)).toEqual([]);
+  });
+
+  it("are named after the one noun they are about", () => {
+    const vague = /\b(utils?|helpers?|manager|types|common|misc|shared|interfaces|index)\b/;
+    const names = sources.map(({ name }) => name);
+    expect(names.filter((name) => vague.test(name) && name !== "index")).toEqual([]);
+    expect(names.filter((name) => !/^([a-z0-9-]+\/)?[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
+  });
+
+  it("say primary and replica, but where the words of Redis are read", () => {
+    const where = (source: Source) =>
+      source.name === "replication" || source.name.startsWith("topology/") ? "" : source.text;
+    const blanked = (source: Source) =>
+      where(source).replaceAll(namesOfRedis, (name) => "-".repeat(name.length));
+    expect(matches(/\w*(master|slave)\w*/gi, blanked)).toEqual([]);
+  });
+
+  it("leave nothing for later and silence no tool", () => {
+    expect(matches(/\b(TODO|FIXME|XXX|HACK)\b|@ts-\w+|biome-ignore|eslint-disable/g)).toEqual([]);
+  });
+});
+
+describe("The code of src", () => {
+  it(`has functions of at most ${maxFunctionLines} lines`, () => {
+    const long = findings((node, source) => {
+      if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return undefined;
+      const lines = lineOf(source, node.getEnd()) - lineOf(source, node.getStart()) + 1;
+      return lines > maxFunctionLines ? `${lines} lines` : undefined;
+    });
+    expect(long).toEqual([]);
+  });
+
+  it("has no `any` and no `!`", () => {
+    const loose = findings((node) => {
+      if (node.kind === ts.SyntaxKind.AnyKeyword) return "any";
+      if (ts.isNonNullExpression(node)) return node.getText();
+      const definite =
+        (ts.isPropertyDeclaration(node) || ts.isVariableDeclaration(node)) && node.exclamationToken;
+      return definite ? node.getText() : undefined;
+    });
+    expect(loose).toEqual([]);
+  });
+
+  it("asserts a type only where it is listed here, with the reason", () => {
+    const asserted = sources.flatMap(({ name, tree }) =>
+      [...nodesOf(tree)]
+        .filter((node) => ts.isAsExpression(node) || ts.isTypeAssertionExpression(node))
+        .filter((node) => !ts.isConstTypeReference(node.type))
+        .map((node) => `${name}: ${node.getText().replaceAll(/\s+/g, " ")}`),
+    );
+    expect(asserted.sort()).toEqual(Object.keys(assertions).sort());
+  });
+});
