@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type RequestSession, requestSessions } from "../src/http/request-session.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { Headers } from "./support/headers.js";
@@ -104,7 +104,7 @@ function read({ carry }: RequestSession): Answer {
 }
 
 describe("the cookies of one browser", () => {
-  test.each([1, 2, 3, 5, 8])(
+  it.each([1, 2, 3, 5, 8])(
     "with %i writes in flight require every write whose response has come, and are at most as many",
     (inFlight) => {
       for (let seed = 1; seed <= 40; seed += 1) {
@@ -116,7 +116,7 @@ describe("the cookies of one browser", () => {
     },
   );
 
-  test("lose nothing when more writes are in flight, and become one while the user only reads", () => {
+  it("lose nothing when more writes are in flight, and become one while the user only reads", () => {
     for (let seed = 1; seed <= 10; seed += 1) {
       let last = 0;
       const jar = overlap(seed, 60, (now, newest) => {
@@ -129,7 +129,7 @@ describe("the cookies of one browser", () => {
     }
   });
 
-  test("of sixty writes at once are read all sixty", () => {
+  it("of sixty writes at once are read all sixty", () => {
     const jar = new Jar();
     const requests = Array.from({ length: 60 }, () => jar.request());
     for (const { session } of requests) session.writeStarted();

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { CarrierRequest, OutgoingToken } from "../src/http/carrier.js";
 import { type CookieOptions, cookie } from "../src/http/cookie.js";
 import { Headers } from "./support/headers.js";
@@ -28,7 +28,7 @@ function lines(
 }
 
 describe("cookie().read", () => {
-  test.each([
+  it.each([
     ["no header", undefined, []],
     ["an empty header", "", []],
     ["one among others", `a=1; ${name(1)}=x; b=2`, ["x"]],
@@ -53,14 +53,14 @@ describe("cookie().read", () => {
     expect(cookie().read(carrying(header))).toEqual(expected);
   });
 
-  test("finds as many as any browser keeps, and no more", () => {
+  it("finds as many as any browser keeps, and no more", () => {
     expect(cookie().read(carrying(many(180)))).toHaveLength(180);
     expect(cookie().read(carrying(many(2000)))).toHaveLength(180);
   });
 });
 
 describe("cookie().write", () => {
-  test("sets a cookie of a fresh name each time, for as long as the token is of use", () => {
+  it("sets a cookie of a fresh name each time, for as long as the token is of use", () => {
     expect(lines({ ttlMs: 1500 })).toEqual(["tm_*=sealed; Max-Age=2; Path=/; HttpOnly; SameSite=Lax"]);
     const headers = new Headers();
     for (let n = 0; n < 1000; n += 1) cookie().write(carrying(), headers, outgoing({}));
@@ -68,7 +68,7 @@ describe("cookie().write", () => {
     expect(cookie().read(carrying(headers.cookies[0]?.split(";")[0]))).toEqual(["sealed"]);
   });
 
-  test("expires what the new token contains, and leaves alone what could not be opened", () => {
+  it("expires what the new token contains, and leaves alone what could not be opened", () => {
     const request = carrying(`${name(1)}=mine; ${name(2)}=foreign; a=1`);
     expect(lines({ merged: ["mine"] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
@@ -76,7 +76,7 @@ describe("cookie().write", () => {
     ]);
   });
 
-  test.each([
+  it.each([
     [0, 0],
     [8, 0],
     [9, 10],
@@ -86,12 +86,12 @@ describe("cookie().write", () => {
     expect(lines({ wrote: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
   });
 
-  test("sets nothing when nothing is required, but expires what is void", () => {
+  it("sets nothing when nothing is required, but expires what is void", () => {
     expect(lines({ text: "" })).toEqual([]);
     expect(lines({ text: "", merged: ["v0"] }, { request: carrying(many(1)) })).toHaveLength(1);
   });
 
-  test.each<[string, CookieOptions, Partial<CarrierRequest>, string]>([
+  it.each<[string, CookieOptions, Partial<CarrierRequest>, string]>([
     ["over HTTP", {}, { socket: {} }, "Path=/; HttpOnly; SameSite=Lax"],
     ["over HTTPS", {}, { socket: { encrypted: true } }, "Path=/; HttpOnly; SameSite=Lax; Secure"],
     ["behind a trusted proxy", {}, { secure: true, socket: {} }, "Path=/; HttpOnly; SameSite=Lax; Secure"],
@@ -118,7 +118,7 @@ describe("cookie().write", () => {
     },
   );
 
-  test.each([
+  it.each([
     [undefined, []],
     ["a=1", ["a=1"]],
     [
@@ -130,7 +130,7 @@ describe("cookie().write", () => {
     expect(lines({}, { headers }).slice(0, -1)).toEqual(expected);
   });
 
-  test.each([
+  it.each([
     [undefined, undefined],
     ["public, max-age=60", "private, max-age=60"],
     ["Public, S-MaxAge=9, max-age=60", "private, max-age=60"],
@@ -144,7 +144,7 @@ describe("cookie().write", () => {
     expect(headers.getHeader("Cache-Control")).toBe(expected);
   });
 
-  test("leaves the caching of a response without a cookie as it is", () => {
+  it("leaves the caching of a response without a cookie as it is", () => {
     const headers = new Headers({ "Cache-Control": "public" });
     lines({ wrote: false }, { headers });
     expect(headers.getHeader("Cache-Control")).toBe("public");
@@ -152,7 +152,7 @@ describe("cookie().write", () => {
 });
 
 describe("cookie(options)", () => {
-  test.each<[CookieOptions, string]>([
+  it.each<[CookieOptions, string]>([
     [{ prefix: "a b" }, "cookie prefix"],
     [{ prefix: "" }, "cookie prefix"],
     [{ path: "a" }, "cookie path"],
@@ -173,7 +173,7 @@ describe("cookie(options)", () => {
     );
   });
 
-  test("takes the prefix that browsers protect", () => {
+  it("takes the prefix that browsers protect", () => {
     const headers = new Headers();
     cookie({ prefix: "__Host-tm_", secure: true }).write(carrying(), headers, outgoing({}));
     expect(headers.cookies[0]).toMatch(/^__Host-tm_[\w-]{12}=sealed; .*; Secure$/);

@@ -3,7 +3,7 @@ import { type ServerResponse, request as send } from "node:http";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { HeldServer } from "./support/held-server.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -26,7 +26,7 @@ function codeOf(act: () => unknown): unknown {
 }
 
 describe("with nothing to wait for", () => {
-  test("the bytes are on the socket when end returns", async () => {
+  it("the bytes are on the socket when end returns", async () => {
     await using held = await HeldServer.serve((response, { log }) => {
       response.end("a body");
       log.push(bytesOf(response) > 0, response.writableEnded);
@@ -35,7 +35,7 @@ describe("with nothing to wait for", () => {
     expect(held.log).toEqual([true, true, "answered"]);
   });
 
-  test("a write that starts and ends between writeHead and end is in the head", async () => {
+  it("a write that starts and ends between writeHead and end is in the head", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       response.writeHead(201, { "X-A": "1" });
       writes.start();
@@ -51,7 +51,7 @@ describe("with nothing to wait for", () => {
     });
   });
 
-  test("a list given to writeHead may name a header twice", async () => {
+  it("a list given to writeHead may name a header twice", async () => {
     await using held = await HeldServer.serve((response) => {
       response.setHeader("X-B", "0");
       response.writeHead(200, ["Set-Cookie", "a=1", "X-B", "1", "set-cookie", "b=2"]).end();
@@ -62,7 +62,7 @@ describe("with nothing to wait for", () => {
 });
 
 describe("a head that is held", () => {
-  test("looks to its handler as if it had left", async () => {
+  it("looks to its handler as if it had left", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       response.end("a body");
@@ -79,7 +79,7 @@ describe("a head that is held", () => {
     expect(held.response?.writableEnded).toBe(true);
   });
 
-  test("waits also for a write that starts before end comes", async () => {
+  it("waits also for a write that starts before end comes", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
       response.write("a ");
@@ -94,7 +94,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ body: "a body", headers: { ended: "2" } });
   });
 
-  test("waits for a write that a listener of the head starts", async () => {
+  it("waits for a write that a listener of the head starts", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       onHeaders(response, () => writes.start());
       response.end("a body");
@@ -105,7 +105,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ body: "a body", headers: { ended: "1", "content-length": "6" } });
   });
 
-  test("refuses at once, in its handler, what Node refuses", async () => {
+  it("refuses at once, in its handler, what Node refuses", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       log.push(codeOf(() => response.write(Object.create(null))));
@@ -131,7 +131,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ status: 200, body: "a body" });
   });
 
-  test("calls the callbacks of what was kept in order, and drain", async () => {
+  it("calls the callbacks of what was kept in order, and drain", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       for (const event of ["drain", "finish"]) response.on(event, () => log.push(event));
@@ -155,7 +155,7 @@ describe("a head that is held", () => {
     ]);
   });
 
-  test("is dropped when the client goes away, and its callbacks are told", async () => {
+  it("is dropped when the client goes away, and its callbacks are told", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       response.write("a ", (error) => log.push(error?.message));
@@ -171,7 +171,7 @@ describe("a head that is held", () => {
     expect(held.log).toEqual(["close", "Cannot call write after a stream was destroyed", "write ended"]);
   });
 
-  test("leaves even when the server is asked to close meanwhile", async () => {
+  it("leaves even when the server is asked to close meanwhile", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
       response.end("a body");
@@ -182,7 +182,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ body: "a body" });
   });
 
-  test("lets interim responses pass", async () => {
+  it("lets interim responses pass", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
       response.end("a body");
@@ -196,7 +196,7 @@ describe("a head that is held", () => {
     expect(await text(response)).toBe("a body");
   });
 
-  test("keeps its place among pipelined requests", async () => {
+  it("keeps its place among pipelined requests", async () => {
     let calls = 0;
     await using held = await HeldServer.serve((response, { writes }) => {
       calls += 1;
@@ -212,7 +212,7 @@ describe("a head that is held", () => {
     expect((await text(client)).match(/body \d;/g)).toEqual(["body 1;", "body 2;"]);
   });
 
-  test("breaks the connection off, as Node does, when what was kept turns out to be wrong", async () => {
+  it("breaks the connection off, as Node does, when what was kept turns out to be wrong", async () => {
     const rejected = vi.fn();
     process.on("unhandledRejection", rejected);
     await using held = await HeldServer.serve((response, { writes }) => {

@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import compression from "compression";
 import type { Response } from "express";
 import session, { MemoryStore, type SessionData } from "express-session";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/express.js";
 import type { Session } from "../src/session.js";
 import { type Answer, ask, exchange, serve } from "./support/exchange.js";
@@ -88,7 +88,7 @@ describe.each(Object.entries(expressHosts))("on %s", (_name, host) => {
     allReplies.map(([name, reply]) => ({ order: layers.join(", "), layers, name, reply })),
   );
 
-  test.each(cases)("$order: $name waits, brings the token and is otherwise the same", async (one) => {
+  it.each(cases)("$order: $name waits, brings the token and is otherwise the same", async (one) => {
     const { layers, reply } = one;
     const sessions = new HandMadeSessions();
     let response: ServerResponse | undefined;
@@ -118,7 +118,7 @@ describe.each(Object.entries(expressHosts))("on %s", (_name, host) => {
   const whole = allReplies.filter(([name]) => !/stream|sendFile|write|flush/i.test(name));
 
   describe.each(withSession)("behind it: $order", ({ layers }) => {
-    test.each(whole)("%s waits for the SET that express-session sends at its end", async (_reply, reply) => {
+    it.each(whole)("%s waits for the SET that express-session sends at its end", async (_reply, reply) => {
       const sessions = new HandMadeSessions();
       const store = new SlowStore(sessions);
       const sockets: { bytesWritten: number }[] = [];

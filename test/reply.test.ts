@@ -1,5 +1,5 @@
 import type { RequestListener, ServerResponse } from "node:http";
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/express.js";
 import { type Answer, ask, exchange, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
@@ -42,7 +42,7 @@ function tokensOf(answer: Answer): readonly string[] {
 }
 
 describe.each(["GET", "HEAD"])("the answer to a %s request", (method) => {
-  test.each(cases)("is the same with the middleware, when nothing was written: %s", async (_name, server) => {
+  it.each(cases)("is the same with the middleware, when nothing was written: %s", async (_name, server) => {
     const middleware = readYourWrites(new HandMadeSessions(), { secret });
     const expected = await exchange(server([]), { method });
     const answer = await exchange(server([middleware]), { method });
@@ -50,7 +50,7 @@ describe.each(["GET", "HEAD"])("the answer to a %s request", (method) => {
     expect(comparable(answer)).toEqual(comparable(expected));
   });
 
-  test.each(cases)(
+  it.each(cases)(
     "waits for a write in flight, then brings the token and is the same: %s",
     async (_name, server) => {
       const sessions = new HandMadeSessions();

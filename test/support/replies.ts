@@ -8,6 +8,11 @@ import express5, { type Response } from "express";
 const express4: typeof express5 = createRequire(import.meta.url)("express4");
 const thisFile = fileURLToPath(import.meta.url);
 
+export const expresses: Readonly<Record<string, typeof express5>> = {
+  "Express 4": express4,
+  "Express 5": express5,
+};
+
 export type Next = (error?: unknown) => void;
 export type Handler = (request: IncomingMessage, response: ServerResponse, next: Next) => void;
 
@@ -88,7 +93,7 @@ export const expressHosts: Readonly<
     (middleware: readonly Handler[], reply: (response: Response, next: Next) => void) => RequestListener
   >
 > = Object.fromEntries(
-  Object.entries({ "Express 4": express4, "Express 5": express5 }).map(([name, express]) => [
+  Object.entries(expresses).map(([name, express]) => [
     name,
     (middleware, reply) => {
       const app = express().set("env", "test");

@@ -1,0 +1,236 @@
+/** The middleware for Express, Connect and plain `node:http`, with sessions that need no Redis. */
+import type { IncomingMessage } from "node:http";
+import express, { type Express } from "express";
+import supertest from "supertest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Carrier } from "../src/http/carrier.js";
+import { bounded, consistency, cookie, eventual, readYourWrites, strong } from "../src/http/express.js";
+import type { SessionSource } from "../src/http/request-session.js";
+import { Keyring } from "../src/keyring.js";
+import { encodeToken } from "../src/token.js";
+import { exchange } from "./support/exchange.js";
+import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { hosts } from "./support/replies.js";
+
+const secret = "a secret of this test";
+const token = encodeToken({
+  issuedAt: Date.now(),
+  positions: [{ replid: "0123456789abcdef", offset: 7 }],
+  pinnedAt: 0,
+});
+const carried = `tm_000000000001=${new Keyring(secret).seal(token)}`;
+
+/** What only JavaScript can pass. */
+const untyped = (json: string) => JSON.parse(json);
+
+function appOf(sessions: SessionSource, options: Parameters<typeof readYourWrites>[1] = { secret }): Express {
+  return express().set("env", "test").use(readYourWrites(sessions, options));
+}
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe("readYourWrites(tidemark, options)", () => {
+  it.each([
+    [
+      "no secret",
+      () => readYourWrites(new HandMadeSessions(), { secret: process.env.NOT_SET }),
+      /^secret: got undefined; .*process\.env/,
+    ],
+    [
+      "no options",
+      () => Reflect.apply(readYourWrites, undefined, [new HandMadeSessions()]),
+      /^secret: got undefined/,
+    ],
+    [
+      "a short secret",
+      () => readYourWrites(new HandMadeSessions(), { secret: "short" }),
+      /^secret: got 'a string of 5/,
+    ],
+    [
+      "an empty list of secrets",
+      () => readYourWrites(new HandMadeSessions(), { secret: [] }),
+      /^secret: got \[\]/,
+    ],
+    [
+      "no Tidemark",
+      () => Reflect.apply(readYourWrites, undefined, [{ secret }]),
+      /^tidemark: got .*new Tidemark/,
+    ],
+    [
+      "a level that is none",
+      () => readYourWrites(new HandMadeSessions(), { secret, level: untyped('"fast"') }),
+      /^level: got 'fast'/,
+    ],
+    [
+      "a carrier that was not called",
+      () => Reflect.apply(readYourWrites, undefined, [new HandMadeSessions(), { secret, carrier: cookie }]),
+      /^carrier: got .*cookie/,
+    ],
+    [
+      "no carrier at all",
+      () => readYourWrites(new HandMadeSessions(), { secret, carrier: [] }),
+      /^carrier: got \[\]/,
+    ],
+  ])("throws at once for %s", (_what, act, message) => {
+    expect(act).toThrow(
+      expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION", message: expect.stringMatching(message) }),
+    );
+  });
+
+  it("needs no secret when what is carried stays on the server", () => {
+    const carrier: Carrier = { serverSide: true, read: () => [], write: () => {} };
+    expect(() => readYourWrites(new HandMadeSessions(), { carrier })).not.toThrow();
+  });
+
+  it.each(Object.entries(hosts))(
+    "hands on a request with its session, as the current one: %s",
+    async (_name, host) => {
+      const sessions = new HandMadeSessions();
+      const middleware = readYourWrites(sessions, { secret, level: "strong" });
+      const { body } = await exchange(
+        host([middleware], (request, response) => {
+          const session = "consistency" in request ? request.consistency : undefined;
+          response.end(
+            String(session !== undefined && session === sessions.current && session === sessions.made[0]),
+          );
+        }),
+      );
+      expect(body).toBe("true");
+      expect(sessions.made.map(({ level }) => level)).toEqual(["strong"]);
+    },
+  );
+
+  it("opens the tokens of a request only when its session needs them", async () => {
+    const sessions = new HandMadeSessions();
+    const app = appOf(sessions)
+      .get("/without", (_request, response) => void response.send("a body"))
+      .get("/with", ({ consistency }, response) => void response.json(consistency.positions));
+    await supertest(app).get("/without").set("Cookie", carried).expect(200);
+    expect(sessions.asked).toBe(0);
+    await supertest(app)
+      .get("/with")
+      .set("Cookie", carried)
+      .expect(200, [{ replid: "0123456789abcdef", offset: 7 }]);
+    expect(sessions.asked).toBe(1);
+  });
+
+  it("counts a token that it did not seal as absent, and accepts those of older secrets", async () => {
+    const offsetWith = async (secrets: string | string[]) => {
+      const app = appOf(new HandMadeSessions(), { secret: secrets });
+      app.get("/", ({ consistency }, response) => void response.json(consistency.positions.length));
+      return (await supertest(app).get("/").set("Cookie", carried).expect(200)).body;
+    };
+    expect(await offsetWith("some other secret of a test")).toBe(0);
+    expect(await offsetWith(["some other secret of a test", secret])).toBe(1);
+  });
+
+  it("chooses the level of each request by a function, whose errors go to the error handler", async () => {
+    const level = ({ url }: IncomingMessage) => untyped(url === "/feed" ? '{"maxStalenessMs":5}' : '"fast"');
+    const app = appOf(new HandMadeSessions(), { secret, level });
+    app.use(({ consistency }, response) => void response.json(consistency.level));
+    await supertest(app).get("/feed").expect(200, { maxStalenessMs: 5 });
+    await supertest(app)
+      .get("/")
+      .expect(500, /level: got &#39;fast&#39;/);
+  });
+
+  it("does nothing when it is mounted again for the same Tidemark, and its own when for another", async () => {
+    const [sessions, others] = [new HandMadeSessions(), new HandMadeSessions()];
+    const app = appOf(sessions).use(readYourWrites(sessions, { secret }));
+    app.use("/other", readYourWrites(others, { secret, carrier: cookie({ prefix: "other_" }) }));
+    app.use(({ consistency }, response) => {
+      consistency.writeStarted();
+      endWrite(consistency, 7);
+      response.send("a body");
+    });
+    const { headers } = await supertest(app).get("/");
+    expect([sessions.made.length, headers["set-cookie"]?.length]).toEqual([1, 1]);
+    const other = await supertest(app).get("/other");
+    expect(others.made).toHaveLength(1);
+    expect(other.headers["set-cookie"]).toEqual([expect.stringMatching(/^other_/)]);
+  });
+
+  it("brings the token with error responses too", async () => {
+    const app = appOf(new HandMadeSessions()).use(({ consistency }) => {
+      consistency.writeStarted();
+      endWrite(consistency, 7);
+      throw Object.assign(new Error("no"), { status: 409 });
+    });
+    const { status, headers } = await supertest(app).get("/");
+    expect([status, headers["set-cookie"]?.length]).toEqual([409, 1]);
+  });
+
+  it("takes several carriers, and of those that fail only warns, once", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const fail = () => {
+      throw new Error("out of order");
+    };
+    const app = appOf(new HandMadeSessions(), { secret, carrier: [{ read: fail, write: fail }, cookie()] });
+    app.use(({ consistency }, response) => {
+      consistency.writeStarted();
+      endWrite(consistency, 9);
+      response.json(consistency.positions);
+    });
+    for (let n = 0; n < 2; n += 1) {
+      const { status, body, headers } = await supertest(app).get("/").set("Cookie", carried);
+      expect([status, body[0].offset, headers["set-cookie"]?.length]).toEqual([200, 9, 2]);
+    }
+    expect(warn.mock.calls).toEqual([
+      [expect.any(String), expect.objectContaining({ code: "TIDEMARK_CARRIER_FAILED" })],
+    ]);
+  });
+
+  it("marks its cookies Secure behind a proxy that Express trusts", async () => {
+    const app = appOf(new HandMadeSessions())
+      .set("trust proxy", true)
+      .use(({ consistency }, response) => {
+        consistency.writeStarted();
+        endWrite(consistency, 7);
+        response.sendStatus(204);
+      });
+    const cookieOf = async (protocol: string) =>
+      (await supertest(app).get("/").set("X-Forwarded-Proto", protocol)).headers["set-cookie"]?.[0];
+    expect(await cookieOf("https")).toMatch(/; Secure$/);
+    expect(await cookieOf("http")).not.toMatch(/Secure/);
+  });
+});
+
+describe("the markers of a route", () => {
+  it.each([
+    ["strong()", strong(), '"strong"'],
+    ["eventual()", eventual(), '"eventual"'],
+    ["bounded(500)", bounded(500), '{"maxStalenessMs":500}'],
+    ['consistency("session")', consistency("session"), '"session"'],
+  ])("%s sets the level of its requests, and the innermost wins", async (_name, marker, level) => {
+    const app = appOf(new HandMadeSessions(), { secret, level: "strong" }).use(bounded(9));
+    app.get(
+      "/",
+      marker,
+      ({ consistency }, response) => void response.send(JSON.stringify(consistency.level)),
+    );
+    expect((await supertest(app).get("/")).text).toBe(level);
+  });
+
+  it.each([
+    ["strong()", strong()],
+    ["eventual()", eventual()],
+    ["bounded(ms)", bounded(5)],
+    ["consistency(level)", consistency("strong")],
+  ])("%s without the middleware before it says what is missing", async (name, marker) => {
+    const { status, text } = await supertest(express().set("env", "test").use(marker)).get("/");
+    expect(status).toBe(500);
+    expect(text).toContain(`${name} found no session: mount readYourWrites(tidemark, { secret })`);
+  });
+
+  it.each([
+    ["bounded(0)", () => bounded(0)],
+    ["bounded()", () => Reflect.apply(bounded, undefined, [])],
+    ["consistency('fast')", () => consistency(untyped('"fast"'))],
+    ["strong given as a handler", () => Reflect.apply(strong, undefined, [{}, {}, () => {}])],
+    ["eventual given as a handler", () => Reflect.apply(eventual, undefined, [{}, {}, () => {}])],
+  ])("refuse %s", (_what, act) => {
+    expect(act).toThrow(expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" }));
+  });
+});
