@@ -1,0 +1,33 @@
+/** Lag as it is in real life: it comes and goes, and each replica has its own. */
+
+/** What stands between a primary and a replica and can delay it. */
+export interface Link {
+  delay(ms: number): void;
+}
+
+export const maxLagMs = 400;
+
+const stepMs = 20;
+/** Out of step with each other, so that at most times one replica is ahead of the other. */
+const swings = [
+  { periodMs: 2_300, startsAt: 0.2 },
+  { periodMs: 3_100, startsAt: 0.7 },
+];
+
+/** Lets the lag of each link swing between 0 and {@link maxLagMs} until the function it returns is called. */
+export function swingLag(links: readonly Link[]): () => void {
+  const start = performance.now();
+  const set = (): void => {
+    const elapsedMs = performance.now() - start;
+    for (const [index, link] of links.entries()) {
+      const { periodMs, startsAt } = swings[index % swings.length] ?? { periodMs: stepMs, startsAt: 0 };
+      link.delay((maxLagMs / 2) * (1 - Math.cos(2 * Math.PI * (elapsedMs / periodMs + startsAt))));
+    }
+  };
+  set();
+  const timer = setInterval(set, stepMs);
+  return () => {
+    clearInterval(timer);
+    for (const link of links) link.delay(0);
+  };
+}

@@ -1,0 +1,77 @@
+/** `npm start`: the cart app to try in a browser, with a handle on the replication lag. */
+import { subscribe } from "node:diagnostics_channel";
+import { once } from "node:events";
+import express, { type Request, type Response } from "express";
+import { Redis } from "ioredis";
+import { type RouteMessage, routeChannel, Tidemark } from "tidemark";
+import { readYourWrites } from "tidemark/express";
+import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { cartApp } from "./app.js";
+import { maxLagMs } from "./lag-swing.js";
+import { giveRedis, withReadCart } from "./routing.js";
+
+const startLagMs = 250;
+
+console.log("starting a primary and two replicas …");
+const group = await startReplicationGroup({ replicas: 2, lag: { ms: startLagMs } });
+const tidemark = new Tidemark({
+  primary: group.primary.url,
+  replicas: group.replicas.map(({ server }) => server.url),
+});
+const replicas = group.replicas.map(({ server }) => new Redis(server.url));
+
+let lagMs = startLagMs;
+let lastRead = "";
+subscribe(routeChannel.name, (message) => {
+  const { command, role, node, reason } = message as RouteMessage;
+  if (command === "hgetall") lastRead = `${role} ${node} ${reason}`;
+});
+
+const routing = express.Router();
+routing.use(readYourWrites(tidemark, { secret: "a secret only this example uses" }));
+routing.use((req, res, next) => {
+  const isRandom = req.get("Cart-Routing") === "random";
+  giveRedis(req, withReadCart(req.redis, isRandom ? randomReader(res) : tidemarkReader(req, res)));
+  next();
+});
+
+const app = express();
+app.get("/lag", (_req, res) => res.json({ ms: lagMs }));
+app.post("/lag/:ms", (req, res) => {
+  lagMs = Math.min(maxLagMs, Math.max(0, Number(req.params.ms) || 0));
+  for (const { link } of group.replicas) link.delay(lagMs);
+  res.json({ ms: lagMs });
+});
+app.use(cartApp(routing));
+
+const listener = app.listen(Number(process.env.PORT ?? 0), "127.0.0.1");
+await once(listener, "listening");
+const address = listener.address();
+console.log(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}  (Ctrl-C ends it)`);
+process.once("SIGINT", stop).once("SIGTERM", stop);
+
+/** Reads as Tidemark routes them, and says who answered: the page's reads come one at a time, so the last is ours. */
+function tidemarkReader({ redis }: Request, res: Response) {
+  return async (key: string) => {
+    const cart = await redis.hgetall(key);
+    res.set("Answered-By", lastRead);
+    return cart;
+  };
+}
+
+function randomReader(res: Response) {
+  return (key: string) => {
+    const replica = replicas[Math.floor(Math.random() * replicas.length)];
+    if (replica === undefined) throw new Error("there is no replica");
+    res.set("Answered-By", `replica ${replica.options.host}:${replica.options.port} random`);
+    return replica.hgetall(key);
+  };
+}
+
+async function stop(): Promise<void> {
+  listener.close();
+  listener.closeAllConnections();
+  await tidemark.close();
+  for (const replica of replicas) replica.disconnect();
+  await group.stop();
+}

@@ -1,0 +1,80 @@
+/** A virtual user with a browser's habits, who knows what the own cart must hold and notices when it does not. */
+import { once } from "node:events";
+import { Agent, type IncomingMessage, request } from "node:http";
+import { json } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
+import { CookieJar } from "./cookie-jar.js";
+import type { Step } from "./shopping-trip.js";
+
+export class Shopper {
+  /** How long each read took, in milliseconds. */
+  readonly readMs: number[] = [];
+  /** Reads that lacked an item whose adding had been answered before. */
+  staleReads = 0;
+  /** What went wrong, in words. */
+  readonly errors: string[] = [];
+  readonly #origin: string;
+  readonly #cart: string;
+  readonly #cookies = new CookieJar();
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #added = new Map<string, number>();
+
+  constructor(origin: string, cartId: string) {
+    this.#origin = origin;
+    this.#cart = `/cart/${cartId}`;
+  }
+
+  /** Looks at the cart once, so that connections are open before anything is measured. */
+  async arrive(): Promise<void> {
+    await this.#send("GET", this.#cart);
+  }
+
+  /** Does the steps one after another. What fails is noted, and the trip goes on. */
+  async shop(steps: readonly Step[]): Promise<void> {
+    for (const { pauseMs, item } of steps) {
+      await pause(pauseMs);
+      try {
+        await (item === undefined ? this.#look() : this.#add(item));
+      } catch (error) {
+        this.errors.push(String(error));
+      }
+    }
+  }
+
+  leave(): void {
+    this.#agent.destroy();
+  }
+
+  async #add(item: string): Promise<void> {
+    await this.#send("POST", `${this.#cart}/${item}`);
+    this.#added.set(item, (this.#added.get(item) ?? 0) + 1);
+  }
+
+  async #look(): Promise<void> {
+    const start = performance.now();
+    const cart = await this.#send("GET", this.#cart);
+    this.readMs.push(performance.now() - start);
+    if (!this.#holdsAllAdded(cart)) this.staleReads += 1;
+  }
+
+  #holdsAllAdded(cart: unknown): boolean {
+    const counts = new Map<string, unknown>(Object.entries(cart ?? {}));
+    return [...this.#added].every(([item, count]) => Number(counts.get(item) ?? 0) >= count);
+  }
+
+  /** The body of a 2xx answer; anything else throws. */
+  async #send(method: string, path: string): Promise<unknown> {
+    const cookie = this.#cookies.header();
+    const headers = cookie === "" ? {} : { cookie };
+    const outgoing = request(`${this.#origin}${path}`, { method, agent: this.#agent, headers }).end();
+    const [response]: IncomingMessage[] = await once(outgoing, "response");
+    if (response === undefined) throw new Error(`${method} ${path}: no response`);
+    this.#cookies.take(response.headers["set-cookie"]);
+    const status = response.statusCode ?? 0;
+    if (status === 200) return json(response);
+    response.resume();
+    await once(response, "end");
+    if (status < 200 || status > 299) throw new Error(`${method} ${path}: status ${status}`);
+    return undefined;
+  }
+}
