@@ -1,0 +1,191 @@
+/** What is published: packed as npm packs it, installed into an empty project, and used from there. */
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const run = promisify(execFile);
+
+/** Linked, not installed, so that no registry is asked; express itself is left out, because only its types are needed. */
+const linked = ["ioredis", "@types/express", "@types/node"];
+
+let project: string;
+let tarball: string;
+let packed: readonly string[];
+
+beforeAll(async () => {
+  project = await mkdtemp(join(tmpdir(), "tidemark-package-"));
+  if (isStale()) await run("npm", ["run", "build"], { cwd: root });
+  const { stdout } = await run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], {
+    cwd: root,
+  });
+  const report: readonly { filename: string; files: { path: string }[] }[] = JSON.parse(stdout);
+  tarball = join(project, report.map(({ filename }) => filename).join());
+  packed = report.flatMap(({ files }) => files.map(({ path }) => path));
+  await write("package.json", JSON.stringify({ name: "consumer", private: true, version: "1.0.0" }));
+  const quietly = ["--offline", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await run("npm", ["install", ...quietly, tarball], { cwd: project });
+  for (const name of linked) {
+    const path = join(project, "node_modules", name);
+    await mkdir(dirname(path), { recursive: true });
+    await symlink(join(root, "node_modules", name), path, "junction");
+  }
+});
+
+afterAll(() => rm(project, { recursive: true, force: true }));
+
+/** Whether `dist` is missing, or older than any file it is built from. */
+function isStale(): boolean {
+  const built = join(root, "dist/index.js");
+  if (!existsSync(built)) return true;
+  const source = join(root, "src");
+  const changed = readdirSync(source, { recursive: true, encoding: "utf8" }).map((path) =>
+    statSync(join(source, path)),
+  );
+  return Math.max(...changed.map(({ mtimeMs }) => mtimeMs)) > statSync(built).mtimeMs;
+}
+
+function write(name: string, text: string): Promise<void> {
+  return writeFile(join(project, name), text);
+}
+
+/** Runs a file of the project and gives back what it prints, which is the last line, as JSON. */
+async function result(name: string, text: string): Promise<unknown> {
+  await write(name, text);
+  const { stdout } = await run(process.execPath, [name], { cwd: project });
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+}
+
+/** Runs a tool of this repository; what it prints is the failure's message. */
+async function tool(name: string, args: readonly string[]): Promise<void> {
+  try {
+    await run(join(root, "node_modules/.bin", name), args, { cwd: project });
+  } catch (error) {
+    const { stdout, stderr } = Object.assign({ stdout: "", stderr: "" }, error);
+    throw new Error(`${name} ${args.join(" ")}:\n${stdout}${stderr}`);
+  }
+}
+
+describe("The tarball", () => {
+  it("holds the built files and what people read, and nothing else", () => {
+    const expected = /^(dist\/[\w/-]+\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+    expect(packed.filter((path) => !expected.test(path))).toEqual([]);
+    expect(packed).toContain("dist/index.js");
+    expect(packed).toContain("dist/index.d.ts");
+    expect(packed).toContain("dist/http/express.js");
+    expect(packed).toContain("dist/http/express.d.ts");
+  });
+
+  it("satisfies publint, warnings included", () => tool("publint", ["run", tarball, "--strict"]));
+
+  it("has types that resolve wherever the package does", () =>
+    tool("attw", [tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]));
+});
+
+describe("The installed package", () => {
+  const names = ["Tidemark", "TidemarkError", "InvalidOptionError", "routeChannel"];
+  const middleware = ["readYourWrites", "strong", "eventual", "bounded", "cookie"];
+
+  it("can be imported from an ES module, without express being there", async () => {
+    const text = `
+      import * as tidemark from "tidemark";
+      import * as express from "tidemark/express";
+      console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express)]));`;
+    expect(await result("import.mjs", text)).toEqual([
+      expect.arrayContaining(names),
+      expect.arrayContaining(middleware),
+    ]);
+  });
+
+  it("can be required from CommonJS, and is then the same module", async () => {
+    const text = `
+      const tidemark = require("tidemark");
+      const express = require("tidemark/express");
+      import("tidemark").then(({ Tidemark }) => {
+        const same = Tidemark === tidemark.Tidemark;
+        console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express), same]));
+      });`;
+    expect(await result("require.cjs", text)).toEqual([
+      expect.arrayContaining(names),
+      expect.arrayContaining(middleware),
+      true,
+    ]);
+  });
+
+  it("keeps its inner files to itself", async () => {
+    const text = `
+      import("tidemark/dist/router.js").then(
+        () => console.log('"imported"'),
+        ({ code }) => console.log(JSON.stringify(code)),
+      );`;
+    expect(await result("inner.mjs", text)).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED");
+  });
+
+  it("ends its connections, so that a script that closes it comes to its end", async () => {
+    const text = `
+      import { Tidemark } from "tidemark";
+      const tidemark = new Tidemark({ primary: "redis://127.0.0.1:1", replicas: ["redis://127.0.0.1:2"] });
+      await tidemark.close();
+      console.log(JSON.stringify("closed"));`;
+    expect(await result("close.mjs", text)).toBe("closed");
+  });
+
+  it("gives TypeScript the types of requests, commands and options", async () => {
+    await write("tsconfig.json", JSON.stringify(compiler));
+    await write("app.mts", app);
+    await tool("tsc", ["-p", "tsconfig.json"]);
+  });
+});
+
+const compiler = {
+  compilerOptions: {
+    ...{ target: "es2023", module: "nodenext", lib: ["es2023", "esnext.disposable"] },
+    ...{ strict: true, noEmit: true, skipLibCheck: true, types: ["node"] },
+  },
+  files: ["app.mts"],
+};
+
+/** Each wrong use is expected to be an error, so that the right ones are not right because all is \`any\`. */
+const app = `
+import express from "express";
+import { createServer } from "node:http";
+import type { Redis } from "ioredis";
+import { InvalidOptionError, type Level, type Session, Tidemark } from "tidemark";
+import { bounded, eventual, readYourWrites, strong } from "tidemark/express";
+
+await using tidemark = new Tidemark({ primary: "redis://a", replicas: ["redis://b", { host: "c" }], waitMs: 5 });
+const app = express();
+const middleware = readYourWrites(tidemark, { secret: ["0123456789abcdef", "fedcba9876543210"] });
+app.use(middleware);
+
+app.get("/cart/:id", strong(), eventual(), bounded(500), async (req, res) => {
+  const value: string | null = await req.redis.get(\`cart:\${req.params.id}\`);
+  const count: number = await req.redis.at({ maxStalenessMs: 500 }).scard("set");
+  const session: Session = req.consistency;
+  const token: string = session.token();
+  const plain: Redis = req.redis;
+  const level: Level = session.level;
+  // @ts-expect-error a key is needed
+  await req.redis.get();
+  // @ts-expect-error the value may be null
+  const wrong: string = await req.redis.get("key");
+  // @ts-expect-error no such level
+  session.level = "linearizable";
+  // @ts-expect-error the session of a request stays what it is
+  req.consistency = session;
+  res.json({ value, count, token, level, wrong, status: plain.status });
+});
+
+createServer((request, response) => middleware(request, response, () => response.end()));
+await tidemark.run(tidemark.session({ token: "", level: "strong" }), () => tidemark.redis.set("key", "value"));
+// @ts-expect-error a bound is a number
+bounded("500");
+// @ts-expect-error a primary is needed
+new Tidemark({ replicas: [] });
+console.log(new InvalidOptionError("option", 1, "give 2").code satisfies string);
+`;
