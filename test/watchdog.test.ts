@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, test } from "vitest";
 import { waitUntil } from "./support/wait-until.js";
 
 const SERVER_MODULE = fileURLToPath(new URL("support/redis-server.ts", import.meta.url));
@@ -33,9 +33,9 @@ const ENDINGS: readonly Ending[] = [
 ];
 
 describe("Watchdog", () => {
-  test.concurrent.each(ENDINGS)(
+  test.concurrent.for(ENDINGS)(
     "leaves no server behind a process that $title",
-    async ({ last, signal, exits }) => {
+    async ({ last, signal, exits }, { expect, onTestFinished }) => {
       const code = `
       import { RedisServer } from ${JSON.stringify(SERVER_MODULE)};
       const staying = setInterval(() => {}, 1000);
@@ -45,6 +45,7 @@ describe("Watchdog", () => {
       const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", code], {
         stdio: ["ignore", "pipe", "ignore"],
       });
+      onTestFinished(() => void child.kill("SIGKILL"));
       const exited = once(child, "exit");
       const [line] = await once(createInterface(child.stdout), "line");
       const { port, dir }: { port: number; dir: string } = JSON.parse(line);
