@@ -97,7 +97,7 @@ describe("users who write and read back", () => {
 
   it("notice nothing when the connections to a replica are killed", async () => {
     for (let i = 0; i < 20; i++) {
-      await victim().server.admin().client("KILL", "TYPE", "normal", "SKIPME", "yes");
+      await victim().server.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
       await readsGoOn(20);
     }
     await isUsed(victim().server);

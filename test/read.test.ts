@@ -136,16 +136,8 @@ describe("a read at level session", () => {
     hold(0);
     const writer = tidemark.session();
     await writer.redis.set("monotonic", "new");
-    await waitUntil(
-      () =>
-        group.replicas[1]?.server
-          .admin()
-          .get("monotonic")
-          .then((value) => value === "new"),
-      {
-        what: "the replica that is not held has it",
-      },
-    );
+    const fresh = group.replicas[1]?.server.admin();
+    await waitUntil(async () => (await fresh?.get("monotonic")) === "new", { what: "the other one has it" });
     // A reader without any write of its own: either replica may answer first, but not the newer one and then the older.
     for (let i = 0; i < 50; i++) {
       const reader = tidemark.session();

@@ -153,7 +153,6 @@ class HeldHead implements CarrierResponse {
     const response = this.#response;
     this.#kept = undefined;
     response.removeListener("close", this.#release);
-    Reflect.deleteProperty(response, "writableEnded");
     try {
       this.#leave();
       for (const call of kept) call();
@@ -165,8 +164,7 @@ class HeldHead implements CarrierResponse {
 
   #leave(): void {
     this.#left = true;
-    const { headersSent, destroyed } = this.#response;
-    if (destroyed) return;
+    const { headersSent } = this.#response;
     this.#keeper.carry(this);
     if (!headersSent || this.#response.headersSent || this.#built === undefined) return;
     const { code, message } = this.#built;
