@@ -133,6 +133,12 @@ describe("Lineage.learn", () => {
     expect(lineage.outcome({ replid: "h0", offset: 1 }, "h1")).toBe("unknown");
   });
 
+  it("keeps every ancestor that nodes name for one history", () => {
+    const lineage = knowing(promoted("Y", "W", 30), promoted("Y", "X", 78));
+    expect(lineage.outcome({ replid: "W", offset: 29 }, "Y")).toBe("valid");
+    expect(lineage.outcome({ replid: "X", offset: 77 }, "Y")).toBe("valid");
+  });
+
   it("does not count an edge twice", () => {
     const lineage = knowing(promoted("Y", "X", 78));
     for (let i = 0; i < 5000; i++) lineage.learn(promoted("Z", "Y", 301 + i));

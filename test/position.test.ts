@@ -138,9 +138,10 @@ describe("covers, for a node of another history", () => {
 });
 
 describe("covers, for the primary", () => {
-  it("is true in its own history, because all of it is there", () => {
+  it("is true in its own history, because all of it is there, also what came after it was asked", () => {
     expect(covers(primary(X, 77), write, knowing())).toBe(true);
     expect(covers(primary(X, 77, { backlog: 0 }), write, knowing())).toBe(true);
+    expect(covers(primary(X, 60), write, knowing())).toBe(true);
   });
 
   it("is true after a promotion for a write before the turn", () => {
