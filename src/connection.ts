@@ -15,6 +15,8 @@ export interface ConnectionOptions {
   /** Called when a TCP connection is ready for commands, and when it is gone. */
   readonly onReady: () => void;
   readonly onClose: () => void;
+  /** Called now and then while commands are unanswered. */
+  readonly onWatch: () => void;
 }
 
 const maxTextLength = 65_536;
@@ -209,6 +211,7 @@ export class Connection {
         this.#watch = undefined;
         return;
       }
+      this.#options.onWatch();
       stuckMs = first === front ? stuckMs + watchEveryMs : 0;
       front = first;
       if (stuckMs >= this.#options.hangsAfterMs && !this.patient) this.reset();

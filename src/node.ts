@@ -43,6 +43,8 @@ export class Node {
   askedAt = Number.NEGATIVE_INFINITY;
   #probe: { readonly turn: number; readonly probe: Probe } | undefined;
   #writes: WriteTurn | undefined;
+  /** Turns whose INFO is on its way. */
+  readonly #unfinished = new Set<WriteTurn>();
   readonly #observer: Observer;
 
   private constructor(redis: RedisOptions, patient: boolean, observer: Observer) {
@@ -53,6 +55,7 @@ export class Node {
       hangsAfterMs: Math.min(replicaHangsAfterMs, redis.commandTimeout ?? Number.POSITIVE_INFINITY),
       onReady: () => this.#connected(),
       onClose: () => this.#disconnected(),
+      onWatch: () => this.#expireWrites(),
     });
   }
 
@@ -155,7 +158,9 @@ export class Node {
     this.connection.cork(() => {
       this.#writes = undefined;
       if (!this.connection.ready || this.connection.epoch !== epoch) return writes.finish(undefined);
+      this.#unfinished.add(writes);
       this.#ask((sighting) => {
+        this.#unfinished.delete(writes);
         // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
         const counts = this.connection.epoch === epoch && sighting?.replication.role === "primary";
         const { replid, offset } = sighting?.replication ?? { replid: "", offset: 0 };
@@ -163,6 +168,11 @@ export class Node {
       });
     });
     return writes;
+  }
+
+  #expireWrites(): void {
+    const now = performance.now();
+    for (const writes of this.#unfinished) writes.expire(now);
   }
 
   #ask(answer: (sighting: Sighting | undefined) => void): void {

@@ -18,7 +18,7 @@ const infoDeadlineMs = 1_000;
  */
 export class WriteTurn {
   #held: { writer: Writer; settle: () => void }[] = [];
-  #deadline: NodeJS.Timeout | undefined;
+  #heldSince = Number.POSITIVE_INFINITY;
   #over = false;
   readonly #address: string;
 
@@ -43,11 +43,15 @@ export class WriteTurn {
   /** Tells every writer of the turn its position, then gives the replies out, in order. */
   finish(position: Position | undefined): void {
     this.#over = true;
-    clearTimeout(this.#deadline);
     const held = this.#held;
     this.#held = [];
     for (const { writer } of held) writer.writeEnded(position ?? "unknown");
     for (const { settle } of held) settle();
+  }
+
+  /** Gives the replies out without a position when they have waited for the INFO's for a second. */
+  expire(now: number): void {
+    if (now - this.#heldSince > infoDeadlineMs) this.finish(undefined);
   }
 
   #hold(writer: Writer, settle: () => void): void {
@@ -57,6 +61,6 @@ export class WriteTurn {
       return;
     }
     this.#held.push({ writer, settle });
-    this.#deadline ??= setTimeout(() => this.finish(undefined), infoDeadlineMs);
+    if (this.#held.length === 1) this.#heldSince = performance.now();
   }
 }

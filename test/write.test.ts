@@ -117,6 +117,28 @@ describe("a write whose connection is lost", () => {
     }
   });
 
+  it("pins the session when the INFO's reply does not come, and resolves with the write's own", async () => {
+    const proxy = await TcpProxy.start({ targetPort: group.primary.port });
+    const behindProxy = new Tidemark({ primary: { host: "127.0.0.1", port: proxy.port } });
+    try {
+      await behindProxy.ready();
+      const session = behindProxy.session();
+      const stalled = proxy.stallAfterReply("+OK\r\n");
+      expect(await session.redis.set("stalled", "v")).toBe("OK");
+      await stalled;
+      expect(isPinned(session.token())).toBe(true);
+      const late = behindProxy.session();
+      const write = late.redis.set("late", "v");
+      await late.settled();
+      expect(isPinned(late.token())).toBe(true);
+      proxy.unstall();
+      expect(await write).toBe("OK");
+    } finally {
+      await behindProxy.close();
+      await proxy.stop();
+    }
+  });
+
   it("is rejected by name, pins the session, and is never sent again", async () => {
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
     const behindProxy = new Tidemark({ primary: { host: "127.0.0.1", port: proxy.port } });

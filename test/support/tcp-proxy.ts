@@ -27,7 +27,8 @@ interface Connection {
 
 interface ReplyTrap {
   readonly text: Buffer;
-  readonly sprung: () => void;
+  /** What happens to a connection when the text has passed; `rest` came with it. */
+  readonly spring: (connection: Connection, rest: Buffer) => void;
 }
 
 export class TcpProxy implements AsyncDisposable {
@@ -86,9 +87,23 @@ export class TcpProxy implements AsyncDisposable {
    * first, and then closes that connection on both sides. Resolves when that has happened.
    */
   cutAfterReply(text: string): Promise<void> {
-    for (const connection of this.#connections) connection.passed = Buffer.alloc(0);
     return new Promise((resolve) => {
-      this.#trap = { text: Buffer.from(text), sprung: resolve };
+      this.#setTrap(text, ({ client, target }) => {
+        // The "close" of the target ends the client, after the bytes that passed.
+        target.destroy();
+        client.once("close", resolve);
+      });
+    });
+  }
+
+  /** The same, but then stalls until `unstall()`. */
+  stallAfterReply(text: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#setTrap(text, ({ target }, rest) => {
+        this.stall();
+        target.unshift(rest);
+        resolve();
+      });
     });
   }
 
@@ -181,9 +196,13 @@ export class TcpProxy implements AsyncDisposable {
       return;
     }
     this.#trap = undefined;
-    connection.outlet.write(chunk.subarray(0, at + trap.text.length - connection.passed.length));
-    // The "close" of the target ends the client, after the bytes above.
-    connection.target.destroy();
-    connection.client.once("close", trap.sprung);
+    const end = at + trap.text.length - connection.passed.length;
+    connection.outlet.write(chunk.subarray(0, end));
+    trap.spring(connection, chunk.subarray(end));
+  }
+
+  #setTrap(text: string, spring: ReplyTrap["spring"]): void {
+    for (const connection of this.#connections) connection.passed = Buffer.alloc(0);
+    this.#trap = { text: Buffer.from(text), spring };
   }
 }
