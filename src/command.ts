@@ -71,7 +71,9 @@ export function refusal(name: string, args: readonly unknown[], inBatch: boolean
 }
 
 function blocks(args: readonly unknown[]): boolean {
-  for (const arg of args) {
+  // The names of a group and its consumer may be any words.
+  const first = String(args[0]).toLowerCase() === "group" ? 3 : 0;
+  for (const arg of args.slice(first)) {
     const word = String(arg).toLowerCase();
     if (word === "block") return true;
     if (word === "streams") return false;

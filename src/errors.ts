@@ -32,7 +32,7 @@ export class TidemarkError extends Error {
 /** An option, argument or secret that cannot be used; thrown where it is given, before anything runs. */
 export class InvalidOptionError extends TidemarkError {
   constructor(option: string, got: unknown, remedy: string) {
-    const shown = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY });
+    const shown = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY, compact: true });
     super(
       "TIDEMARK_INVALID_OPTION",
       `${option}: got ${shown.length > 120 ? `${shown.slice(0, 120)}…` : shown}; ${remedy}.`,

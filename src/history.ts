@@ -7,7 +7,7 @@ interface Sample {
   readonly offset: number;
 }
 
-const maxSamples = 8192;
+const maxSamples = 12_288;
 
 /**
  * Samples of one primary's offset. All times are `performance.now()` of this process: no server's clock is used.
@@ -22,7 +22,8 @@ export class History {
 
   /** Keeps samples at least so far apart that they reach back over `spanMs`. */
   constructor(spanMs: number) {
-    this.#minGapMs = spanMs / (maxSamples / 2);
+    // Three quarters always stay, and neighbours are at least half a gap apart.
+    this.#minGapMs = spanMs / ((maxSamples * 3) / 8);
   }
 
   /** The newest sample, if any. */
@@ -50,7 +51,7 @@ export class History {
     // Dropping a sample can only make an age larger, which is the safe side.
     if (before !== undefined && at - before.at < this.#minGapMs) this.#samples.pop();
     this.#samples.push({ at, offset: position.offset });
-    if (this.#samples.length > maxSamples) this.#samples = this.#samples.slice(maxSamples / 2);
+    if (this.#samples.length > maxSamples) this.#samples = this.#samples.slice(maxSamples / 4);
   }
 
   /** The moment whose every finished write is included at `position`; undefined when that cannot be proven. */

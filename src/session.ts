@@ -188,6 +188,7 @@ export class Session {
     if (!this.ahead || at <= this.#readAt) return;
     this.#load();
     this.#positions = [position];
+    this.#issuedAt = Date.now();
     this.#reader = nobody;
   }
 

@@ -13,6 +13,7 @@ const everyMs = 5;
 export class Waiting {
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
   readonly #look: (now: number) => void;
 
   /** `look` asks the replicas where they are; it is called while somebody waits. */
@@ -22,15 +23,21 @@ export class Waiting {
 
   /** Adds a read that has until `until` on the monotonic clock. */
   add(waiter: Waiter): void {
+    if (this.#closed) {
+      waiter.giveUp();
+      return;
+    }
     this.#waiters.push(waiter);
     this.#timer ??= setInterval(() => this.#tick(), everyMs);
   }
 
   /** Gives all up, at the end. */
   close(): void {
+    this.#closed = true;
     clearInterval(this.#timer);
-    for (const { giveUp } of this.#waiters) giveUp();
+    const waiters = this.#waiters;
     this.#waiters = [];
+    for (const { giveUp } of waiters) giveUp();
   }
 
   #tick(): void {

@@ -134,11 +134,11 @@ describe("Session.anchor", () => {
     expect(session.mayReadFrom(other)).toBe(false);
   });
 
-  it("keeps a later position of the same history, so that the session never asks for less than before", () => {
+  it("gives up a position that is ahead of the primary in its own history, which cannot be", () => {
     const session = answeredByPrimary({ replid: X, offset: 77 });
     vi.advanceTimersByTime(1);
     session.anchor(performance.now(), { replid: X, offset: 60 });
-    expect(session.positions).toEqual([{ replid: X, offset: 77 }]);
+    expect(session.positions).toEqual([{ replid: X, offset: 60 }]);
   });
 
   it("holds a replica's late answer from before it against all replicas", () => {

@@ -4,7 +4,7 @@ import { InvalidOptionError } from "../errors.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
 
 export interface CookieOptions {
-  /** Begins every cookie's name; default `"tm_"`. Two apps on one host need two, unless they share their Redis. */
+  /** Begins every cookie's name; default `"tm_"`. Tidemarks of different Redis on one host need different ones. */
   readonly prefix?: string;
   /** Default `"/"`. */
   readonly path?: string;

@@ -29,8 +29,8 @@ export type Middleware<Request> = (
 const mountedFor: unique symbol = Symbol("tidemark.mountedFor");
 
 interface WithSession {
-  readonly consistency?: Session;
-  readonly [mountedFor]?: SessionSource;
+  consistency?: Session;
+  [mountedFor]?: SessionSource;
 }
 
 /**
@@ -92,12 +92,10 @@ export function bounded(maxStalenessMs: number): Middleware<IncomingMessage> {
   };
 }
 
-function attach(request: IncomingMessage, session: Session, tidemark: SessionSource): void {
-  Object.defineProperties(request, {
-    [mountedFor]: { value: tidemark, configurable: true },
-    consistency: { value: session, configurable: true },
-    redis: redisOfSession,
-  });
+function attach(request: WithSession & IncomingMessage, session: Session, tidemark: SessionSource): void {
+  request[mountedFor] = tidemark;
+  request.consistency = session;
+  Object.defineProperty(request, "redis", redisOfSession);
 }
 
 /** One accessor for all requests: a client is made only when a handler asks for it. */

@@ -6,7 +6,6 @@ export interface HeadedResponse extends CarrierResponse {
   statusCode: number;
   statusMessage: string;
   readonly headersSent: boolean;
-  readonly destroyed: boolean;
   readonly writableEnded?: boolean;
   readonly writableNeedDrain: boolean;
   /** The head as it will be sent, once it has been built. */
@@ -120,7 +119,7 @@ class HeldHead implements CarrierResponse {
     // Whoever wrapped writeHead after us acts before the head leaves, and may start a write even then.
     if (this.#response.writeHead !== this.#ourWriteHead) this.#build(length);
     const pending = this.#keeper.settled();
-    if (pending === undefined || this.#response.destroyed) {
+    if (pending === undefined) {
       this.#leave();
       return true;
     }

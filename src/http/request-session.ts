@@ -50,7 +50,7 @@ export function requestSessions<Request extends CarrierRequest>(
   return (request) => {
     const luggage = new Luggage(request, carriers, keyring, guard);
     const session = source.session({
-      token: () => [...luggage.opened().values()],
+      token: () => luggage.open(),
       level: typeof level === "function" ? checkLevel(level(request)) : level,
     });
     return { session, carry: (response) => luggage.carry(response, session, source.tokenTtlMs) };
@@ -64,6 +64,7 @@ class Luggage {
   readonly #carriers: readonly Carrier[];
   readonly #keyring: Keyring | undefined;
   readonly #guard: Guard;
+  /** By the text they came in. */
   #opened: Map<string, string> | undefined;
 
   constructor(
@@ -78,20 +79,10 @@ class Luggage {
     this.#guard = guard;
   }
 
-  /** The tokens the request carried, by the text they came in. */
-  opened(): ReadonlyMap<string, string> {
-    this.#opened ??= this.#open();
-    return this.#opened;
-  }
-
-  carry(response: CarrierResponse, session: Session, ttlMs: number): void {
-    for (const carrier of this.#carriers) {
-      this.#guard(() => carrier.write(this.#request, response, this.#outgoing(carrier, session, ttlMs)));
-    }
-  }
-
-  #open(): Map<string, string> {
+  /** The tokens that the request carried. */
+  open(): string[] {
     const opened = new Map<string, string>();
+    this.#opened = opened;
     for (const carrier of this.#carriers) {
       this.#guard(() => {
         for (const text of carrier.read(this.#request)) {
@@ -100,7 +91,13 @@ class Luggage {
         }
       });
     }
-    return opened;
+    return [...opened.values()];
+  }
+
+  carry(response: CarrierResponse, session: Session, ttlMs: number): void {
+    for (const carrier of this.#carriers) {
+      this.#guard(() => carrier.write(this.#request, response, this.#outgoing(carrier, session, ttlMs)));
+    }
   }
 
   #outgoing(carrier: Carrier, session: Session, ttlMs: number): OutgoingToken {
