@@ -4,7 +4,7 @@ import express, { type Express } from "express";
 import supertest from "supertest";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Carrier } from "../src/http/carrier.js";
-import { bounded, consistency, cookie, eventual, readYourWrites, strong } from "../src/http/express.js";
+import { cookie, readYourWrites } from "../src/http/express.js";
 import type { SessionSource } from "../src/http/request-session.js";
 import { Keyring } from "../src/keyring.js";
 import { encodeToken } from "../src/token.js";
@@ -18,7 +18,8 @@ const token = encodeToken({
   positions: [{ replid: "0123456789abcdef", offset: 7 }],
   pinnedAt: 0,
 });
-const carried = `tm_000000000001=${new Keyring(secret).seal(token)}`;
+const sealed = new Keyring(secret).seal(token);
+const carried = `tm_000000000001=${sealed}`;
 
 /** What only JavaScript can pass. */
 const untyped = (json: string) => JSON.parse(json);
@@ -102,18 +103,32 @@ describe("readYourWrites(tidemark, options)", () => {
     },
   );
 
-  it("opens the tokens of a request only when its session needs them", async () => {
-    const sessions = new HandMadeSessions();
-    const app = appOf(sessions)
+  it("reads the tokens of a request only when its session needs them, and once", async () => {
+    const carrier = { ...cookie(), read: vi.fn(cookie().read) };
+    const app = appOf(new HandMadeSessions(), { secret, carrier })
       .get("/without", (_request, response) => void response.send("a body"))
-      .get("/with", ({ consistency }, response) => void response.json(consistency.positions));
+      .get("/with", ({ consistency }, response) => {
+        consistency.writeStarted();
+        endWrite(consistency, 5);
+        response.json(consistency.positions);
+      });
     await supertest(app).get("/without").set("Cookie", carried).expect(200);
-    expect(sessions.asked).toBe(0);
-    await supertest(app)
-      .get("/with")
-      .set("Cookie", carried)
-      .expect(200, [{ replid: "0123456789abcdef", offset: 7 }]);
-    expect(sessions.asked).toBe(1);
+    expect(carrier.read).toHaveBeenCalledTimes(0);
+    const { body } = await supertest(app).get("/with").set("Cookie", carried);
+    expect(body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
+    expect(carrier.read).toHaveBeenCalledTimes(1);
+  });
+
+  it("calls merged only what it understands, whichever a carrier asks for first", async () => {
+    const later = new Keyring(secret).seal(Buffer.from("a later version").toString("base64url"));
+    const merged: string[] = [];
+    const carrier: Carrier = {
+      read: () => [sealed, later, "rubbish"],
+      write: (_request, _response, outgoing) => void merged.push(...outgoing.merged()),
+    };
+    const app = appOf(new HandMadeSessions(), { secret, carrier });
+    await supertest(app.use((_request, response) => void response.send("a body"))).get("/");
+    expect(merged).toEqual([sealed]);
   });
 
   it("counts a token that it did not seal as absent, and accepts those of older secrets", async () => {
@@ -134,6 +149,12 @@ describe("readYourWrites(tidemark, options)", () => {
     await supertest(app)
       .get("/")
       .expect(500, /level: got &#39;fast&#39;/);
+    const next = vi.fn();
+    await exchange((request, response) => {
+      readYourWrites(new HandMadeSessions(), { secret, level })(request, response, next);
+      response.end();
+    });
+    expect(next.mock.calls).toEqual([[expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" })]]);
   });
 
   it("does nothing when it is mounted again for the same Tidemark, and its own when for another", async () => {
@@ -195,42 +216,21 @@ describe("readYourWrites(tidemark, options)", () => {
     expect(await cookieOf("https")).toMatch(/; Secure$/);
     expect(await cookieOf("http")).not.toMatch(/Secure/);
   });
-});
 
-describe("the markers of a route", () => {
-  it.each([
-    ["strong()", strong(), '"strong"'],
-    ["eventual()", eventual(), '"eventual"'],
-    ["bounded(500)", bounded(500), '{"maxStalenessMs":500}'],
-    ['consistency("session")', consistency("session"), '"session"'],
-  ])("%s sets the level of its requests, and the innermost wins", async (_name, marker, level) => {
-    const app = appOf(new HandMadeSessions(), { secret, level: "strong" }).use(bounded(9));
-    app.get(
-      "/",
-      marker,
-      ({ consistency }, response) => void response.send(JSON.stringify(consistency.level)),
-    );
-    expect((await supertest(app).get("/")).text).toBe(level);
-  });
-
-  it.each([
-    ["strong()", strong()],
-    ["eventual()", eventual()],
-    ["bounded(ms)", bounded(5)],
-    ["consistency(level)", consistency("strong")],
-  ])("%s without the middleware before it says what is missing", async (name, marker) => {
-    const { status, text } = await supertest(express().set("env", "test").use(marker)).get("/");
-    expect(status).toBe(500);
-    expect(text).toContain(`${name} found no session: mount readYourWrites(tidemark, { secret })`);
-  });
-
-  it.each([
-    ["bounded(0)", () => bounded(0)],
-    ["bounded()", () => Reflect.apply(bounded, undefined, [])],
-    ["consistency('fast')", () => consistency(untyped('"fast"'))],
-    ["strong given as a handler", () => Reflect.apply(strong, undefined, [{}, {}, () => {}])],
-    ["eventual given as a handler", () => Reflect.apply(eventual, undefined, [{}, {}, () => {}])],
-  ])("refuse %s", (_what, act) => {
-    expect(act).toThrow(expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" }));
+  it("warns, and answers, when the head was sent behind its back", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    let flush = () => {};
+    const app = express().use((_request, response, next) => {
+      flush = response.flushHeaders.bind(response);
+      next();
+    });
+    app.use(readYourWrites(new HandMadeSessions(), { secret })).use(({ consistency }, response) => {
+      flush();
+      consistency.writeStarted();
+      endWrite(consistency, 7);
+      response.end("a body");
+    });
+    await supertest(app).get("/").expect(200, "a body");
+    expect(warn).toHaveBeenCalledTimes(1);
   });
 });

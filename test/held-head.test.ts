@@ -80,7 +80,8 @@ describe("a head that is held", () => {
   });
 
   it("waits also for a write that starts before end comes", async () => {
-    await using held = await HeldServer.serve((response, { writes }) => {
+    await using held = await HeldServer.serve((response, { writes, log }) => {
+      response.on("drain", () => log.push("drain"));
       writes.start();
       response.write("a ");
       writes.start();
@@ -92,6 +93,7 @@ describe("a head that is held", () => {
     expect(bytesOf(held.response)).toBe(0);
     held.release();
     expect(await answer).toMatchObject({ body: "a body", headers: { ended: "2" } });
+    expect(held.log).toEqual(["write ended", "write ended", "answered"]);
   });
 
   it("waits for a write that a listener of the head starts", async () => {
@@ -134,7 +136,7 @@ describe("a head that is held", () => {
   it("calls the callbacks of what was kept in order, and drain", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
-      for (const event of ["drain", "finish"]) response.on(event, () => log.push(event));
+      response.on("drain", () => log.push("drain"));
       log.push(response.write("a ", () => log.push("first")));
       log.push(response.write("body", "utf8", () => log.push("second")));
     });
@@ -150,9 +152,25 @@ describe("a head that is held", () => {
       "drain",
       "first",
       "second",
-      "finish",
       "end",
     ]);
+  });
+
+  it("emits drain as Node does: once for all writes, when the socket has taken them, and not after end", async () => {
+    const drains = { before: 0, after: 0 };
+    await using held = await HeldServer.serve((response, { writes }) => {
+      writes.start();
+      response.write("a".repeat(1_000_000));
+      response.once("drain", () => response.write("b", () => response.end()));
+      response.on("drain", () => {
+        drains[response.writableEnded ? "after" : "before"] += 1;
+      });
+    });
+    const { answer } = await held.asked();
+    held.release();
+    expect(drains).toEqual({ before: 0, after: 0 });
+    expect((await answer).body).toHaveLength(1_000_001);
+    expect(drains).toEqual({ before: 1, after: 0 });
   });
 
   it("is dropped when the client goes away, and its callbacks are told", async () => {
@@ -185,8 +203,8 @@ describe("a head that is held", () => {
   it("lets interim responses pass", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
-      response.end("a body");
       response.writeProcessing();
+      response.end("a body");
     });
     const sent = send({ port: held.port, agent: false }).end();
     const [{ statusCode }] = await once(sent, "information");

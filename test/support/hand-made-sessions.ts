@@ -2,24 +2,18 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { Session } from "../../src/session.js";
-import { decodeToken } from "../../src/token.js";
 
 const replid = "0123456789abcdef";
 
 export class HandMadeSessions implements SessionSource {
   readonly tokenTtlMs = 60_000;
   readonly made: Session[] = [];
-  /** How often a session asked for the tokens of its request. */
-  asked = 0;
   readonly #current = new AsyncLocalStorage<Session>();
 
   session({ token, level = "session" }: Parameters<SessionSource["session"]>[0]): Session {
     const session = new Session({
       level,
-      tokens: () => {
-        this.asked += 1;
-        return token?.() ?? [];
-      },
+      tokens: () => token?.() ?? [],
       ttlMs: this.tokenTtlMs,
       client: () => {
         throw new Error("a hand-made session has no client");
@@ -41,9 +35,4 @@ export class HandMadeSessions implements SessionSource {
 /** Ends the write of `session` that was started first, at `offset` of the one history there is. */
 export function endWrite(session: Session, offset: number): void {
   session.writeEnded({ replid, offset });
-}
-
-/** The offset that a token requires; 0 when it requires none. */
-export function offsetOf(token: string): number {
-  return decodeToken(token)?.positions[0]?.offset ?? 0;
 }
