@@ -20,16 +20,20 @@ let packed: readonly string[];
 
 beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), "tidemark-package-"));
-  if (isStale()) await run("npm", ["run", "build"], { cwd: root });
-  const { stdout } = await run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], {
-    cwd: root,
-  });
+  if (isStale()) await runIn(root, "npm", ["run", "build"]);
+  const stdout = await runIn(root, "npm", [
+    "pack",
+    "--json",
+    "--ignore-scripts",
+    "--pack-destination",
+    project,
+  ]);
   const report: readonly { filename: string; files: { path: string }[] }[] = JSON.parse(stdout);
   tarball = join(project, report.map(({ filename }) => filename).join());
   packed = report.flatMap(({ files }) => files.map(({ path }) => path));
   await write("package.json", JSON.stringify({ name: "consumer", private: true, version: "1.0.0" }));
   const quietly = ["--offline", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"];
-  await run("npm", ["install", ...quietly, tarball], { cwd: project });
+  await runIn(project, "npm", ["install", ...quietly, tarball]);
   for (const name of linked) {
     const path = join(project, "node_modules", name);
     await mkdir(dirname(path), { recursive: true });
@@ -57,17 +61,22 @@ function write(name: string, text: string): Promise<void> {
 /** Runs a file of the project and gives back what it prints, which is the last line, as JSON. */
 async function result(name: string, text: string): Promise<unknown> {
   await write(name, text);
-  const { stdout } = await run(process.execPath, [name], { cwd: project });
+  const stdout = await runIn(project, process.execPath, [name]);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }
 
-/** Runs a tool of this repository; what it prints is the failure's message. */
-async function tool(name: string, args: readonly string[]): Promise<void> {
+/** Runs a tool of this repository. */
+function tool(name: string, args: readonly string[]): Promise<string> {
+  return runIn(project, join(root, "node_modules/.bin", name), args);
+}
+
+/** What a program prints, which is also the message when it fails. */
+async function runIn(cwd: string, program: string, args: readonly string[]): Promise<string> {
   try {
-    await run(join(root, "node_modules/.bin", name), args, { cwd: project });
+    return (await run(program, args, { cwd })).stdout;
   } catch (error) {
     const { stdout, stderr } = Object.assign({ stdout: "", stderr: "" }, error);
-    throw new Error(`${name} ${args.join(" ")}:\n${stdout}${stderr}`);
+    throw new Error(`${program} ${args.join(" ")}:\n${stdout}${stderr}`, { cause: error });
   }
 }
 
@@ -81,10 +90,13 @@ describe("The tarball", () => {
     expect(packed).toContain("dist/http/express.d.ts");
   });
 
-  it("satisfies publint, warnings included", () => tool("publint", ["run", tarball, "--strict"]));
+  it("satisfies publint, warnings included", async () => {
+    await tool("publint", ["run", tarball, "--strict"]);
+  });
 
-  it("has types that resolve wherever the package does", () =>
-    tool("attw", [tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]));
+  it("has types that resolve wherever the package does", async () => {
+    await tool("attw", [tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]);
+  });
 });
 
 describe("The installed package", () => {
