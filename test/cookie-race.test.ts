@@ -1,3 +1,4 @@
+/** The cookies of one browser whose requests overlap and whose responses arrive in any order. */
 import { describe, expect, it } from "vitest";
 import { type RequestSession, requestSessions } from "../src/http/request-session.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";

@@ -1,3 +1,4 @@
+/** Tokens in the cookies of one request and its response. */
 import { describe, expect, it } from "vitest";
 import type { CarrierRequest, OutgoingToken } from "../src/http/carrier.js";
 import { type CookieOptions, cookie } from "../src/http/cookie.js";

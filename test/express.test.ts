@@ -1,5 +1,6 @@
 /** The middleware for Express, Connect and plain `node:http`, with sessions that need no Redis. */
-import type { IncomingMessage } from "node:http";
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
 import express, { type Express } from "express";
 import supertest from "supertest";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -7,19 +8,12 @@ import type { Carrier } from "../src/http/carrier.js";
 import { cookie, readYourWrites } from "../src/http/express.js";
 import type { SessionSource } from "../src/http/request-session.js";
 import { Keyring } from "../src/keyring.js";
-import { encodeToken } from "../src/token.js";
 import { exchange } from "./support/exchange.js";
-import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
 import { hosts } from "./support/replies.js";
 
 const secret = "a secret of this test";
-const token = encodeToken({
-  issuedAt: Date.now(),
-  positions: [{ replid: "0123456789abcdef", offset: 7 }],
-  pinnedAt: 0,
-});
-const sealed = new Keyring(secret).seal(token);
-const carried = `tm_000000000001=${sealed}`;
+const carried = `tm_000000000001=${new Keyring(secret).seal(tokenAt(7))}`;
 
 /** What only JavaScript can pass. */
 const untyped = (json: string) => JSON.parse(json);
@@ -103,44 +97,6 @@ describe("readYourWrites(tidemark, options)", () => {
     },
   );
 
-  it("reads the tokens of a request only when its session needs them, and once", async () => {
-    const carrier = { ...cookie(), read: vi.fn(cookie().read) };
-    const app = appOf(new HandMadeSessions(), { secret, carrier })
-      .get("/without", (_request, response) => void response.send("a body"))
-      .get("/with", ({ consistency }, response) => {
-        consistency.writeStarted();
-        endWrite(consistency, 5);
-        response.json(consistency.positions);
-      });
-    await supertest(app).get("/without").set("Cookie", carried).expect(200);
-    expect(carrier.read).toHaveBeenCalledTimes(0);
-    const { body } = await supertest(app).get("/with").set("Cookie", carried);
-    expect(body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
-    expect(carrier.read).toHaveBeenCalledTimes(1);
-  });
-
-  it("calls merged only what it understands, whichever a carrier asks for first", async () => {
-    const later = new Keyring(secret).seal(Buffer.from("a later version").toString("base64url"));
-    const merged: string[] = [];
-    const carrier: Carrier = {
-      read: () => [sealed, later, "rubbish"],
-      write: (_request, _response, outgoing) => void merged.push(...outgoing.merged()),
-    };
-    const app = appOf(new HandMadeSessions(), { secret, carrier });
-    await supertest(app.use((_request, response) => void response.send("a body"))).get("/");
-    expect(merged).toEqual([sealed]);
-  });
-
-  it("counts a token that it did not seal as absent, and accepts those of older secrets", async () => {
-    const offsetWith = async (secrets: string | string[]) => {
-      const app = appOf(new HandMadeSessions(), { secret: secrets });
-      app.get("/", ({ consistency }, response) => void response.json(consistency.positions.length));
-      return (await supertest(app).get("/").set("Cookie", carried).expect(200)).body;
-    };
-    expect(await offsetWith("some other secret of a test")).toBe(0);
-    expect(await offsetWith(["some other secret of a test", secret])).toBe(1);
-  });
-
   it("chooses the level of each request by a function, whose errors go to the error handler", async () => {
     const level = ({ url }: IncomingMessage) => untyped(url === "/feed" ? '{"maxStalenessMs":5}' : '"fast"');
     const app = appOf(new HandMadeSessions(), { secret, level });
@@ -200,6 +156,26 @@ describe("readYourWrites(tidemark, options)", () => {
     }
     expect(warn.mock.calls).toEqual([
       [expect.any(String), expect.objectContaining({ code: "TIDEMARK_CARRIER_FAILED" })],
+    ]);
+  });
+
+  it("calls the listeners of a request with its session, too", async () => {
+    const sessions = new HandMadeSessions();
+    const app = appOf(sessions).post("/", (request, response) => {
+      const current: boolean[] = [];
+      request.on("data", () => current.push(sessions.current === request.consistency));
+      request.on("end", () => response.json([...current, sessions.current === request.consistency]));
+    });
+    await supertest(app).post("/").type("text/plain").send("a body").expect(200, [true, true]);
+  });
+
+  it("refuses a request of HTTP/2, whose head could not be held", () => {
+    const request = new IncomingMessage(new Socket());
+    Object.assign(request, { httpVersion: "2.0", httpVersionMajor: 2 });
+    const next = vi.fn();
+    readYourWrites(new HandMadeSessions(), { secret })(request, new ServerResponse(request), next);
+    expect(next.mock.calls).toEqual([
+      [expect.objectContaining({ message: expect.stringMatching(/HTTP\/2\.0.*proxy/) })],
     ]);
   });
 

@@ -1,3 +1,4 @@
+/** When the head of a response leaves, and what its handler sees of the wait. */
 import { once } from "node:events";
 import { type ServerResponse, request as send } from "node:http";
 import { createRequire } from "node:module";

@@ -1,3 +1,4 @@
+/** The middleware among others that take a response over as well. */
 import type { ServerResponse } from "node:http";
 import compression from "compression";
 import type { Response } from "express";

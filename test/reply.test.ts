@@ -1,3 +1,4 @@
+/** Every way to answer, with and without the middleware. */
 import type { RequestListener, ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/express.js";

@@ -6,7 +6,9 @@ import type { Session, SessionClient } from "../session.js";
 import { holdHead } from "./held-head.js";
 import { type ReadYourWritesOptions, requestSessions, type SessionSource } from "./request-session.js";
 
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
+export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 
 declare global {
   namespace Express {
@@ -35,9 +37,10 @@ interface WithSession {
 
 /**
  * Gives every request a session as `req.consistency` and its client as `req.redis`, and its user the token of what
- * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight,
- * streamed bodies included, and what is mounted before it may send the head without asking. Mounted again for the
- * same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
+ * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight, and
+ * what is mounted before it may send the head without asking. Once a head has left, with the first bytes of a
+ * streamed body, later writes of its request can not be carried any more. Mounted again for the same Tidemark, it
+ * does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
  */
 export function readYourWrites<Request extends IncomingMessage = IncomingMessage>(
   tidemark: SessionSource,
@@ -49,6 +52,7 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
     if (isMounted(request, tidemark)) return next();
     let opened: ReturnType<typeof open>;
     try {
+      checkVersion(request);
       opened = open(request);
     } catch (error) {
       return next(error);
@@ -56,6 +60,7 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
     const { session, carry } = opened;
     attach(request, session, tidemark);
     holdHead(response, { settled: () => session.settled(), carry });
+    runListeners(request, (listeners) => tidemark.run(session, listeners));
     tidemark.run(session, () => next());
   };
 }
@@ -105,6 +110,25 @@ const redisOfSession: PropertyDescriptor & ThisType<{ readonly consistency: Sess
     return this.consistency.redis;
   },
 };
+
+/** Node calls the listeners of a request from its connection, outside every session; `run` brings them back in. */
+function runListeners(
+  request: { emit(...args: unknown[]): boolean },
+  run: (fn: () => boolean) => boolean,
+): void {
+  const { emit } = request;
+  request.emit = (...args) => run(() => emit.apply(request, args));
+}
+
+/** A head of HTTP/2 leaves when it is written, so it can not be held; a proxy in front may well speak HTTP/2. */
+function checkVersion({ httpVersion, httpVersionMajor }: IncomingMessage): void {
+  if (httpVersionMajor < 2) return;
+  throw new InvalidOptionError(
+    "request",
+    `HTTP/${httpVersion}`,
+    "serve HTTP/1.1, with a proxy in front for HTTP/2",
+  );
+}
 
 function isMounted(request: WithSession & IncomingMessage, tidemark: SessionSource): boolean {
   return request[mountedFor] === tidemark;

@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { Session } from "../../src/session.js";
+import { encodeToken } from "../../src/token.js";
 
 const replid = "0123456789abcdef";
 
@@ -35,4 +36,9 @@ export class HandMadeSessions implements SessionSource {
 /** Ends the write of `session` that was started first, at `offset` of the one history there is. */
 export function endWrite(session: Session, offset: number): void {
   session.writeEnded({ replid, offset });
+}
+
+/** An unsealed token that requires `offset` of the same history. */
+export function tokenAt(offset: number): string {
+  return encodeToken({ issuedAt: Date.now(), positions: [{ replid, offset }], pinnedAt: 0 });
 }

@@ -1,0 +1,57 @@
+/** How the tokens of a request reach its session. */
+import express, { type Express } from "express";
+import supertest from "supertest";
+import { describe, expect, it, vi } from "vitest";
+import type { Carrier } from "../src/http/carrier.js";
+import { cookie, readYourWrites } from "../src/http/express.js";
+import type { SessionSource } from "../src/http/request-session.js";
+import { Keyring } from "../src/keyring.js";
+import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
+
+const secret = "a secret of this test";
+const sealed = new Keyring(secret).seal(tokenAt(7));
+const carried = `tm_000000000001=${sealed}`;
+
+function appOf(sessions: SessionSource, options: Parameters<typeof readYourWrites>[1] = { secret }): Express {
+  return express().set("env", "test").use(readYourWrites(sessions, options));
+}
+
+describe("the session of a request", () => {
+  it("reads the tokens of a request only when its session needs them, and once", async () => {
+    const carrier = { ...cookie(), read: vi.fn(cookie().read) };
+    const app = appOf(new HandMadeSessions(), { secret, carrier })
+      .get("/without", (_request, response) => void response.send("a body"))
+      .get("/with", ({ consistency }, response) => {
+        consistency.writeStarted();
+        endWrite(consistency, 5);
+        response.json(consistency.positions);
+      });
+    await supertest(app).get("/without").set("Cookie", carried).expect(200);
+    expect(carrier.read).toHaveBeenCalledTimes(0);
+    const { body } = await supertest(app).get("/with").set("Cookie", carried);
+    expect(body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
+    expect(carrier.read).toHaveBeenCalledTimes(1);
+  });
+
+  it("calls merged only what it understands, whichever a carrier asks for first", async () => {
+    const later = new Keyring(secret).seal(Buffer.from("a later version").toString("base64url"));
+    const merged: string[] = [];
+    const carrier: Carrier = {
+      read: () => [sealed, later, "rubbish"],
+      write: (_request, _response, outgoing) => void merged.push(...outgoing.merged()),
+    };
+    const app = appOf(new HandMadeSessions(), { secret, carrier });
+    await supertest(app.use((_request, response) => void response.send("a body"))).get("/");
+    expect(merged).toEqual([sealed]);
+  });
+
+  it("counts a token that it did not seal as absent, and accepts those of older secrets", async () => {
+    const offsetWith = async (secrets: string | string[]) => {
+      const app = appOf(new HandMadeSessions(), { secret: secrets });
+      app.get("/", ({ consistency }, response) => void response.json(consistency.positions.length));
+      return (await supertest(app).get("/").set("Cookie", carried).expect(200)).body;
+    };
+    expect(await offsetWith("some other secret of a test")).toBe(0);
+    expect(await offsetWith(["some other secret of a test", secret])).toBe(1);
+  });
+});
