@@ -1,6 +1,5 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
 import { type Command, Redis, type RedisOptions } from "ioredis";
-import type { Batch } from "./batch.js";
 import type { CommandStream } from "./connection.js";
 import { checkLevel, type Level } from "./level.js";
 import type { Session, SessionClient } from "./session.js";
@@ -10,14 +9,14 @@ export interface Routing {
   /** Sends one command. */
   route(command: Command, session: Session | undefined, level: Level): void;
   /** Sends a pipeline or transaction as a whole. */
-  routeBatch(batch: Batch, session: Session | undefined, level: Level): void;
+  routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void;
 }
 
 /** The batch that ioredis is handing over, command by command, in this very turn. */
 interface OpenBatch {
   readonly stream: CommandStream;
   readonly commands: Command[];
-  readonly send: (batch: Batch) => void;
+  readonly send: (commands: readonly Command[]) => void;
 }
 
 const subscribing = new Set([
@@ -87,7 +86,7 @@ class Shared {
   #close(): void {
     const open = this.#open;
     this.#open = undefined;
-    open?.send(open);
+    open?.send(open.commands);
   }
 }
 

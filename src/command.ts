@@ -23,12 +23,12 @@ const reads = `
   zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscore zunion`;
 
 const lookups = `
-  acl cluster command dbsize echo hscan info lastsave latency lolwut memory object ping pubsub randomkey role scan
-  slowlog sscan time touch waitaof wait xinfo zscan`;
+  command dbsize echo hscan info lastsave lolwut memory object ping pubsub randomkey role scan sscan time touch xinfo
+  zscan`;
 
 const blocking =
   "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof xread xreadgroup";
-const stateful = "auth client hello readonly readwrite reset select swapdb asking";
+const stateful = "asking auth client hello psync readonly readwrite reset select sync";
 const subscribing = "psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe";
 const transactional = "discard exec multi unwatch watch";
 

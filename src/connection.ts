@@ -93,10 +93,9 @@ export class Connection {
    * Gives a command to ioredis. With others in flight its bytes wait for the end of this turn of the event loop;
    * alone it leaves at once, because then nothing would be saved by waiting.
    */
-  send(command: Command, stream?: CommandStream): void {
+  send(command: Command): void {
     if (this.#corked === undefined && this.inFlight > 0) this.cork();
-    if (stream !== undefined) this.#flush();
-    this.redis.sendCommand(command, stream ?? (this.#corked && this.#collector));
+    this.redis.sendCommand(command, this.#corked && this.#collector);
     this.#watch ??= this.#startWatch();
   }
 

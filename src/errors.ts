@@ -29,10 +29,14 @@ export class TidemarkError extends Error {
   }
 }
 
+/** What stands before a password in a URL or in options, and the password. */
+const passwords = /(:\/\/[^\s:@/]*:|password: ['"])[^\s@'"]+/gi;
+
 /** An option, argument or secret that cannot be used; thrown where it is given, before anything runs. */
 export class InvalidOptionError extends TidemarkError {
   constructor(option: string, got: unknown, remedy: string) {
-    const shown = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY, compact: true });
+    const inspected = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY, compact: true });
+    const shown = inspected.replace(passwords, "$1***");
     super(
       "TIDEMARK_INVALID_OPTION",
       `${option}: got ${shown.length > 120 ? `${shown.slice(0, 120)}…` : shown}; ${remedy}.`,

@@ -35,8 +35,9 @@ export class Keyring {
   }
 
   /** The token inside, or undefined for whatever this keyring did not seal: outside input is never an error. */
-  open(sealed: string): string | undefined {
-    if (sealed.length > maxSealedLength || !/^[\w-]+$/.test(sealed)) return undefined;
+  open(sealed: unknown): string | undefined {
+    if (typeof sealed !== "string" || sealed.length > maxSealedLength || !/^[\w-]+$/.test(sealed))
+      return undefined;
     const bytes = Buffer.from(sealed, "base64url");
     if (bytes.length <= macBytes) return undefined;
     const body = bytes.subarray(0, -macBytes);

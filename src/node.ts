@@ -1,6 +1,6 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
 import { Command, type RedisOptions } from "ioredis";
-import { type CommandStream, Connection } from "./connection.js";
+import { Connection } from "./connection.js";
 import { LagEstimate } from "./lag.js";
 import { parseReplication, type Replication } from "./replication.js";
 import { type Writer, WriteTurn } from "./write-turn.js";
@@ -71,10 +71,10 @@ export class Node {
   }
 
   /** Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position. */
-  write(command: Command, stream: CommandStream | undefined, writer: Writer): void {
+  write(command: Command, writer: Writer): void {
     this.#writes ??= this.#openWrites();
     this.#writes.add(command, writer);
-    this.connection.send(command, stream);
+    this.connection.send(command);
   }
 
   /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */

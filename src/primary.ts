@@ -1,7 +1,6 @@
 /** What goes to a shard's primary, and how often: again if unanswered, once, or once with its position learnt. */
 import type { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
-import type { CommandStream } from "./connection.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
@@ -38,30 +37,19 @@ export function sendRepeatable(
 }
 
 /** Sends what nobody needs the position of, and never again. */
-export function sendOnce(
-  shard: Shard,
-  command: Command,
-  stream: CommandStream | undefined,
-  level: Level,
-): void {
+export function sendOnce(shard: Shard, command: Command, level: Level): void {
   const { reject } = command;
   const { address } = shard.primary.connection;
   command.reject = (error) => reject(ConnectionLostError.of(command.name, address, error));
   shard.primary.connection.whenReady((error) => {
     if (error !== undefined) return reject(error);
     announce(command, shard.primary, "primary", "not-a-read", level);
-    shard.primary.connection.send(command, toDestination(stream, shard.primary));
+    shard.primary.connection.send(command);
   });
 }
 
 /** Sends a write of `session` once, and tells the session where it ended up before its promise resolves. */
-export function sendWrite(
-  shard: Shard,
-  command: Command,
-  stream: CommandStream | undefined,
-  session: Session,
-  level: Level,
-): void {
+export function sendWrite(shard: Shard, command: Command, session: Session, level: Level): void {
   const { reject } = command;
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
   session.writeStarted();
@@ -69,7 +57,7 @@ export function sendWrite(
     if (error === undefined) {
       const { primary } = shard;
       announce(command, primary, "primary", "not-a-read", level);
-      primary.write(command, toDestination(stream, primary), session);
+      primary.write(command, session);
     } else reject(error);
     session.writeEnded("not-sent");
   });
@@ -85,10 +73,4 @@ export function announce(
 ): void {
   if (!routeChannel.hasSubscribers) return;
   routeChannel.publish({ command: command.name, node: node.connection.address, role, reason, level });
-}
-
-/** Points a batch at the connection it is to be written to. */
-function toDestination(stream: CommandStream | undefined, node: Node): CommandStream | undefined {
-  if (stream !== undefined && "isPipeline" in stream) stream.destination = { redis: node.connection.redis };
-  return stream;
 }

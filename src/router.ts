@@ -1,7 +1,14 @@
-/** One command in, one node out: which reads a replica may answer is decided here, and every exit says why. */
+/** One command in, one node out: sends each where it may go, and elsewhere when that fails. */
 import type { Command } from "ioredis";
-import type { Batch } from "./batch.js";
 import type { Reason } from "./channels.js";
+import {
+  type Choice,
+  chooseReplica,
+  knownReplica,
+  primaryOnly,
+  type Question,
+  requirementOf,
+} from "./choice.js";
 import { kindOf, refusal } from "./command.js";
 import { RefusedCommandError, ReplicasBehindError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -21,27 +28,24 @@ export interface RouterOptions {
 }
 
 /** A read on its way: the command with its own ends kept apart, so that it can be sent more than once. */
-interface Read {
+interface Read extends Question {
   readonly command: Command;
   readonly resolve: Command["resolve"];
   readonly reject: Command["reject"];
-  readonly session: Session;
-  readonly level: Level;
-  readonly requirement: Requirement;
-  readonly shard: Shard;
+  /** Why only the primary may answer; undefined when a replica may. */
+  readonly certain: Reason | undefined;
   readonly waitUntil: number;
 }
 
+const nothing: Requirement = { positions: [], maxStalenessMs: Number.POSITIVE_INFINITY };
+
 /** What a server says when its state, not the command, is the matter. */
 const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|READONLY|EXECABORT)\b/;
-
-const nothingRequired: Requirement = { positions: [], maxStalenessMs: Number.POSITIVE_INFINITY };
 
 export class Router {
   readonly #topology: Topology;
   readonly #options: RouterOptions;
   readonly #waiting: Waiting;
-  #turn = 0;
 
   constructor(topology: Topology, options: RouterOptions) {
     this.#topology = topology;
@@ -61,103 +65,66 @@ export class Router {
     const kind = kindOf(command, false);
     const shard = this.#topology.shardOf(command);
     if (kind === "read" && session !== undefined) this.#read(shard, command, session, level);
-    else if (kind === "write" && session !== undefined) sendWrite(shard, command, undefined, session, level);
-    else if (kind === "write") sendOnce(shard, command, undefined, level);
+    else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
+    else if (kind === "write") sendOnce(shard, command, level);
     else if (kind === "refused") command.reject(refusalOf(command));
     else sendRepeatable(shard, command, level, kind === "read" ? "no-session" : "not-a-read");
   }
 
-  /** Sends a pipeline or transaction to the primary, or rejects all of it when one of its commands is refused. */
-  routeBatch({ commands, stream }: Batch, session: Session | undefined, level: Level): void {
+  /**
+   * Sends a pipeline or transaction as a whole: to one replica when all of it are reads, else to the primary. When one
+   * of its commands is refused, all are rejected and none is sent.
+   */
+  routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void {
     const kinds = commands.map((command) => kindOf(command, true));
     const refused = commands[kinds.indexOf("refused")];
     if (refused !== undefined) {
       const error = refusalOf(refused);
       for (const command of commands) command.reject(error);
-      return;
-    }
-    for (const [index, command] of commands.entries()) {
-      const shard = this.#topology.shardOf(command);
-      if (kinds[index] === "write" && session) sendWrite(shard, command, stream, session, level);
-      else sendOnce(shard, command, stream, level);
+    } else if (session !== undefined && kinds.every((kind) => kind === "read")) {
+      this.#readAll(commands, session, level);
+    } else {
+      for (const [index, command] of commands.entries()) {
+        const shard = this.#topology.shardOf(command);
+        if (kinds[index] === "write" && session) sendWrite(shard, command, session, level);
+        else sendOnce(shard, command, level);
+      }
     }
   }
 
   #read(shard: Shard, command: Command, session: Session, level: Level): void {
-    const { resolve, reject } = command;
     const now = performance.now();
-    const certain = this.#onlyPrimary(shard, session, level);
-    const requirement = certain === undefined ? this.#requirement(shard, session, level) : nothingRequired;
-    const waitUntil = now + this.#options.waitMs;
-    const read = { command, resolve, reject, session, level, shard, requirement, waitUntil };
-    if (certain !== undefined) this.#readPrimary(read, certain);
-    else if (!this.#readKnown(read, now) && !this.#readChecked(read, now)) this.#fallBack(read, "behind");
+    const read = this.#open(shard, command, session, level, now);
+    this.#send(read, this.#choose(read, now));
   }
 
-  /** The reason why no replica may answer, whatever it has applied; undefined when one may. */
-  #onlyPrimary(shard: Shard, session: Session, level: Level): Reason | undefined {
-    if (level === "strong") return "strong";
-    if (shard.replicas.length === 0) return "no-replica";
-    if (level === "eventual") return undefined;
-    if (session.writing) return "write-in-flight";
-    if (session.pinned) return "position-unknown";
-    return undefined;
+  /** Sends reads that belong together where the first of them may go. */
+  #readAll(commands: readonly Command[], session: Session, level: Level): void {
+    const now = performance.now();
+    const reads = commands.map((command) => {
+      return this.#open(this.#topology.shardOf(command), command, session, level, now);
+    });
+    const choice = reads[0] && this.#choose(reads[0], now);
+    choice?.node?.connection.cork();
+    for (const read of reads) this.#send(read, choice);
   }
 
-  #requirement(shard: Shard, session: Session, level: Level): Requirement {
-    const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
-    const maxStalenessMs = Math.min(bound, this.#options.maxStalenessMs);
-    if (level === "eventual") return { positions: [], maxStalenessMs };
-    const { latest } = shard.history;
-    if (latest !== undefined) session.anchor(latest.at, latest.position);
-    return { positions: session.positions, maxStalenessMs };
+  #open(shard: Shard, command: Command, session: Session, level: Level, now: number): Read {
+    const { resolve, reject } = command;
+    const { maxStalenessMs, waitMs } = this.#options;
+    const certain = primaryOnly(shard, session, level);
+    const requirement = certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
+    return { command, resolve, reject, session, level, shard, certain, requirement, waitUntil: now + waitMs };
   }
 
-  /** Sends the read to the least busy replica that is known to cover it; says whether there was one. */
-  #readKnown(read: Read, now: number): boolean {
-    const { shard, requirement } = read;
-    const node = this.#best(
-      read,
-      (one) => shard.knownObjection(one, requirement, now) === undefined,
-      (one) => one.connection.inFlight,
-    );
-    shard.refresh(requirement.maxStalenessMs, now);
-    if (node === undefined) return false;
-    this.#readReplica(read, node, "known");
-    return true;
+  #choose(read: Read, now: number): Choice | undefined {
+    return read.certain ? { node: undefined, reason: read.certain } : chooseReplica(read, now);
   }
 
-  /** Sends the read with the INFO that will prove it to the replica with the least lag; says whether one is worth it. */
-  #readChecked(read: Read, now: number): boolean {
-    const { shard, requirement, session } = read;
-    const node = this.#best(
-      read,
-      (one) => shard.isWorthATry(one, requirement, session.issuedAt, now),
-      (one) => one.lag.ms,
-    );
-    if (node === undefined) return false;
-    this.#readReplica(read, node, "checked");
-    return true;
-  }
-
-  /** Of the replicas that would not take the session back in time and may answer: the one with the least cost. */
-  #best(
-    { shard, session, level }: Read,
-    mayAnswer: (node: Node) => boolean,
-    cost: (node: Node) => number,
-  ): Node | undefined {
-    const { replicas } = shard;
-    const first = this.#turn++;
-    let best: Node | undefined;
-    let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < replicas.length; i++) {
-      const node = replicas[(first + i) % replicas.length];
-      if (node === undefined || !(level === "eventual" || session.mayReadFrom(node.link))) continue;
-      if (!mayAnswer(node) || cost(node) >= least) continue;
-      best = node;
-      least = cost(node);
-    }
-    return best;
+  #send(read: Read, choice: Choice | undefined): void {
+    if (choice === undefined) this.#fallBack(read, "behind");
+    else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
+    else this.#readReplica(read, choice.node, choice.reason);
   }
 
   #readReplica(read: Read, node: Node, reason: "known" | "checked"): void {
@@ -201,7 +168,11 @@ export class Router {
       if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
       else read.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
     };
-    const attempt = (): boolean => this.#readKnown(read, performance.now());
+    const attempt = (): boolean => {
+      const node = knownReplica(read, performance.now());
+      if (node !== undefined) this.#readReplica(read, node, "known");
+      return node !== undefined;
+    };
     if (now >= waitUntil || reason === "replica-failed") end();
     else this.#waiting.add({ attempt, giveUp: end, until: waitUntil });
   }

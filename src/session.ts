@@ -187,6 +187,7 @@ export class Session {
   anchor(at: number, position: Position): void {
     if (!this.ahead || at <= this.#readAt) return;
     this.#load();
+    // It cannot be below a position the session rightly has: the primary was asked after all of them were taken.
     this.#positions = [position];
     this.#issuedAt = Date.now();
     this.#reader = nobody;

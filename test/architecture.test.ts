@@ -11,11 +11,11 @@ import { describe, expect, it } from "vitest";
  */
 const rows: readonly (readonly string[])[] = [
   ["errors", "level", "channels", "keyring", "lag", "waiting", "command"],
-  ["replication", "lineage", "position", "history", "token", "connection", "batch"],
+  ["replication", "lineage", "position", "history", "token", "connection"],
   ["session", "write-turn", "node"],
   ["context/context", "context/async-local-storage", "shard", "primary"],
   ["topology/topology", "topology/static", "topology/status"],
-  ["router"],
+  ["choice", "router"],
   ["client", "http/carrier", "http/cookie", "http/held-head", "http/request-session", "http/express"],
   ["tidemark", "index"],
 ];

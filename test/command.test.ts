@@ -128,7 +128,7 @@ describe("kindOf a command that would harm a shared connection", () => {
     expect(refusal(name, args, false)).toMatch(duplicate);
   });
 
-  it.each(["select 1", "auth x", "hello 3", "swapdb 0 1", "reset", "readonly", "readwrite", "asking"])(
+  it.each(["select 1", "auth x", "hello 3", "sync", "reset", "readonly", "readwrite", "asking"])(
     "is `refused`, with an option as the remedy: %s",
     (line) => {
       expect(kind(line)).toBe("refused");

@@ -75,6 +75,18 @@ describe("instanceof TidemarkError", () => {
 });
 
 describe("InvalidOptionError", () => {
+  it("does not print passwords", () => {
+    for (const got of [
+      "redis://app:hunter2@host:6379",
+      { password: "hunter2" },
+      ["rediss://:hunter2@host"],
+    ]) {
+      const { message } = new InvalidOptionError("primary", got, "give a server");
+      expect(message).not.toContain("hunter2");
+      expect(message).toContain("***");
+    }
+  });
+
   it("names the option, what came and what to give", () => {
     expect(new InvalidOptionError("waitMs", "5", "give a number").message).toBe(
       "waitMs: got '5'; give a number.",

@@ -127,7 +127,7 @@ describe("History.record", () => {
     const held = Array.from({ length: 50_000 }, (_, offset) => history.asOf({ replid: X, offset })).filter(
       (asOf) => asOf !== undefined,
     );
-    expect(held.length).toBeLessThanOrEqual(8192);
+    expect(held.length).toBeLessThanOrEqual(12_288);
     expect(held.length).toBeGreaterThanOrEqual(4096);
   });
 });

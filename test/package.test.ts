@@ -1,7 +1,7 @@
 /** What is published: packed as npm packs it, installed into an empty project, and used from there. */
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -150,6 +150,16 @@ describe("The installed package", () => {
   it("gives TypeScript the types of requests, commands and options", async () => {
     await write("tsconfig.json", JSON.stringify(compiler));
     await write("app.mts", app);
+    await tool("tsc", ["-p", "tsconfig.json"]);
+  });
+
+  it("compiles every piece of code in the README", async () => {
+    const readme = await readFile(join(root, "README.md"), "utf8");
+    const pieces = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code ?? "");
+    expect(pieces.length).toBeGreaterThan(1);
+    const files = pieces.map((_, at) => `readme-${at}.mts`);
+    await Promise.all(pieces.map((code, at) => write(`readme-${at}.mts`, code)));
+    await write("tsconfig.json", JSON.stringify({ ...compiler, files }));
     await tool("tsc", ["-p", "tsconfig.json"]);
   });
 });

@@ -155,6 +155,47 @@ describe("a read at level session", () => {
   });
 });
 
+describe("a pipeline of reads", () => {
+  it("goes to one replica as a whole, with results as ioredis gives them", async () => {
+    await tidemark.session().redis.pipeline().set("p1", "a").hset("p2", "f", "b").exec();
+    await group.caughtUp();
+    routes.clear();
+    const { redis } = tidemark.session();
+    const results = await redis.pipeline().get("p1").hgetall("p2").lrange("p1", 0, -1).getBuffer("p1").exec();
+    expect(results?.map(([error, value]) => error?.message.slice(0, 9) ?? value)).toEqual([
+      "a",
+      { f: "b" },
+      "WRONGTYPE",
+      Buffer.from("a"),
+    ]);
+    expect([...routes.of("get"), ...routes.of("hgetall")].every((to) => to.startsWith("replica:"))).toBe(
+      true,
+    );
+  });
+
+  it("sees the session's own write while every replica is held back", async () => {
+    hold(0, 1);
+    const session = tidemark.session();
+    await session.redis.set("p3", "new");
+    expect(await session.redis.pipeline().get("p3").strlen("p3").exec()).toEqual([
+      [null, "new"],
+      [null, 3],
+    ]);
+  });
+
+  it("stays in order with what was sent before and after it without waiting", async () => {
+    const { redis } = tidemark.session();
+    const seen = [redis.set("p4", 1), redis.pipeline().get("p4").incr("p4").exec(), redis.get("p4")];
+    expect((await Promise.all(seen)).slice(1)).toEqual([
+      [
+        [null, "1"],
+        [null, 2],
+      ],
+      "2",
+    ]);
+  });
+});
+
 describe("the other levels", () => {
   it("strong reads only from the primary", async () => {
     await tidemark.session({ level: "strong" }).redis.get("k");

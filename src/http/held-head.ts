@@ -158,8 +158,13 @@ class HeldHead implements CarrierResponse {
     } catch (error) {
       response.destroy(error instanceof Error ? error : undefined);
     }
-    if (this.#owesDrain && !response.writableEnded && !response.writableNeedDrain) response.emit("drain");
+    if (this.#owesDrain) process.nextTick(() => this.#drain());
   };
+
+  #drain(): void {
+    const { writableEnded, writableNeedDrain } = this.#response;
+    if (!writableEnded && !writableNeedDrain) this.#response.emit("drain");
+  }
 
   #leave(): void {
     this.#left = true;
