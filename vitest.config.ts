@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
-const dependOnIoredis = ["write", "read", "fault", "tidemark"].map((noun) => `test/${noun}.test.ts`);
+const dependOnIoredis = ["write", "read", "fault", "client", "tidemark"].map(
+  (noun) => `test/${noun}.test.ts`,
+);
 
 export default defineConfig({
   test: {

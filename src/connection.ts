@@ -12,9 +12,10 @@ export interface ConnectionOptions {
   readonly patient: boolean;
   /** An impatient connection is dropped when a command is left unanswered for so long. */
   readonly hangsAfterMs: number;
-  /** Called when a TCP connection is ready for commands, and when it is gone. */
+  /** Called when a TCP connection is ready for commands. */
   readonly onReady: () => void;
-  readonly onClose: () => void;
+  /** Called when it is gone, or could not be had, with the latest error on the way. */
+  readonly onClose: (error: Error | undefined) => void;
   /** Called now and then while commands are unanswered. */
   readonly onWatch: () => void;
 }
@@ -42,6 +43,7 @@ export class Connection {
   turn = 0;
   #ready = false;
   #ended = false;
+  #error: Error | undefined;
   #corked: Redis["stream"] | undefined;
   #lastWords: (() => void)[] = [];
   /** The bytes of this turn: one long text leaves in less time than many short ones. */
@@ -159,7 +161,9 @@ export class Connection {
 
   #listen(): void {
     const { redis } = this;
-    redis.on("error", () => {});
+    redis.on("error", (error: Error) => {
+      this.#error = error;
+    });
     redis.on("connect", () => {
       const patience = this.#options.redis.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
@@ -168,6 +172,7 @@ export class Connection {
     redis.on("ready", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
+      this.#error = undefined;
       this.#ready = true;
       const queue = this.#queue;
       this.#queue = [];
@@ -178,15 +183,13 @@ export class Connection {
       clearTimeout(this.#handshake);
       this.epoch += 1;
       this.#ready = false;
-      this.#options.onClose();
-      this.#failQueue(
-        new Error(`Reached the max retries per request limit (which is ${this.#retries}).`),
-        false,
-      );
+      this.#options.onClose(this.#error);
+      const message = `Reached the max retries per request limit (which is ${this.#retries}).`;
+      this.#failQueue(new Error(message, { cause: this.#error }), false);
     });
     redis.on("end", () => {
       this.#ended = true;
-      this.#failQueue(new Error("Connection is closed."), true);
+      this.#failQueue(new Error("Connection is closed.", { cause: this.#error }), true);
     });
   }
 

@@ -1,8 +1,9 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
-import { Command, type RedisOptions } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import { Connection } from "./connection.js";
 import { LagEstimate } from "./lag.js";
 import { parseReplication, type Replication } from "./replication.js";
+import { infoCommand, sendVerified } from "./verified-read.js";
 import { type Writer, WriteTurn } from "./write-turn.js";
 
 /** What a node said of itself, and when it was asked, on this process's monotonic clock. */
@@ -45,6 +46,7 @@ export class Node {
   #writes: WriteTurn | undefined;
   /** Turns whose INFO is on its way. */
   readonly #unfinished = new Set<WriteTurn>();
+  #warned = false;
   readonly #observer: Observer;
 
   private constructor(redis: RedisOptions, patient: boolean, observer: Observer) {
@@ -54,7 +56,7 @@ export class Node {
       patient,
       hangsAfterMs: Math.min(replicaHangsAfterMs, redis.commandTimeout ?? Number.POSITIVE_INFINITY),
       onReady: () => this.#connected(),
-      onClose: () => this.#disconnected(),
+      onClose: (error) => this.#disconnected(error),
       onWatch: () => this.#expireWrites(),
     });
   }
@@ -98,34 +100,13 @@ export class Node {
     return probe;
   }
 
-  /**
-   * Sends a read with its proof in one transaction: what it sees is exactly what the INFO beside it reports, also when
-   * a resynchronisation falls between two commands. The probe is answered when the read is.
-   */
+  /** Sends a read with its proof in one transaction; the probe is answered when the read is. */
   readVerified(command: Command): Probe {
     const probe: Probe = { sighting: undefined };
-    const { resolve, reject } = command;
-    const [multi, info, exec] = [new Command("multi"), infoCommand(), new Command("exec")];
     const at = performance.now();
-    let refused = false;
-    command.resolve = () => {};
-    command.reject = (error) => {
-      refused = true;
-      reject(error);
-    };
-    exec.resolve = (reply) => {
-      if (refused) return;
-      const [text, value] = Array.isArray(reply) ? reply : [];
-      probe.sighting = this.#took(info.transformReply(text), at);
-      if (value instanceof Error) reject(value);
-      else resolve(value);
-    };
-    exec.reject = (error) => {
-      if (!refused) reject(error);
-    };
-    for (const quiet of [multi, info]) quiet.reject = () => {};
-    this.connection.cork();
-    for (const one of [multi, info, command, exec]) this.connection.send(one);
+    sendVerified(this.connection, command, (info) => {
+      probe.sighting = this.#took(info, at);
+    });
     return probe;
   }
 
@@ -178,16 +159,15 @@ export class Node {
   #ask(answer: (sighting: Sighting | undefined) => void): void {
     const at = performance.now();
     this.askedAt = at;
-    const { link } = this;
     const info = infoCommand();
     const { resolve } = info;
     info.resolve = (reply) => {
       resolve(reply);
-      answer(link === this.link ? this.#took(info.transformReply(reply), at) : undefined);
+      answer(this.#took(info.transformReply(reply), at));
     };
     info.reject = (error) => {
       resolve(null);
-      if (link === this.link) this.fault = error.message;
+      if (error.name === "ReplyError") this.#blame(error.message);
       answer(undefined);
     };
     this.connection.send(info);
@@ -196,7 +176,7 @@ export class Node {
   #took(text: unknown, at: number): Sighting | undefined {
     const replication = parseReplication(text);
     if (replication === undefined) {
-      this.fault = "INFO replication lacks a role, a master_replid or an offset";
+      this.#blame("INFO replication lacks a role, a master_replid or an offset");
       return undefined;
     }
     const sighting = { replication, at };
@@ -215,19 +195,32 @@ export class Node {
     this.#observer(this, sighting);
   }
 
+  /** Remembers why the position cannot be told, and says so once, since reads silently cost more then. */
+  #blame(fault: string): void {
+    this.fault = fault;
+    if (fault.startsWith("NOPERM")) this.#warn(`${fault}; allow it by the ACL rule +info`);
+    else if (!/^(LOADING|BUSY|MASTERDOWN)/.test(fault)) this.#warn(fault);
+  }
+
+  #warn(what: string): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    process.emitWarning(`Redis at ${this.connection.address}: ${what}.`, {
+      type: "TidemarkWarning",
+      code: "TIDEMARK_POSITION_UNKNOWN",
+      detail: "While its position cannot be told, it is read from only as a primary.",
+    });
+  }
+
   #connected(): void {
     this.fault = "not asked yet";
     this.probe();
   }
 
-  #disconnected(): void {
+  #disconnected(error: Error | undefined): void {
     this.link = new Link();
     this.seen = undefined;
-    this.fault = "not connected";
+    this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;
     this.#probe = undefined;
   }
-}
-
-function infoCommand(): Command {
-  return new Command("info", ["replication"], { replyEncoding: "utf8" });
 }

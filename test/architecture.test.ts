@@ -12,7 +12,7 @@ import { describe, expect, it } from "vitest";
 const rows: readonly (readonly string[])[] = [
   ["errors", "level", "channels", "keyring", "lag", "waiting", "command"],
   ["replication", "lineage", "position", "history", "token", "connection"],
-  ["session", "write-turn", "node"],
+  ["session", "write-turn", "verified-read", "node"],
   ["context/context", "context/async-local-storage", "shard", "primary"],
   ["topology/topology", "topology/static", "topology/status"],
   ["choice", "router"],

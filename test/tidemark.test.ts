@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type Context,
   InvalidOptionError,
@@ -95,93 +95,6 @@ describe("a Tidemark without replicas", () => {
   });
 });
 
-describe("tidemark.redis", () => {
-  it("belongs to the session of the run it is called in, through await and callbacks", async () => {
-    const session = tidemark.session();
-    await tidemark.run(session, async () => {
-      await new Promise((resolve) => setImmediate(resolve));
-      await new Promise<void>((resolve) => tidemark.redis.set("ambient", "1", () => resolve()));
-    });
-    expect(session.wrote).toBe(true);
-    expect(session.token()).not.toBe("");
-  });
-
-  it("never takes another's session among 100 interleaved ones", async () => {
-    const sessions = Array.from({ length: 100 }, () => tidemark.session());
-    await Promise.all(
-      sessions.map((session, i) =>
-        tidemark.run(session, async () => {
-          for (let round = 0; round < 3; round++) {
-            await tidemark.redis.get(`k${i}`);
-            if (i % 2 === 0) await tidemark.redis.set(`k${i}`, round);
-          }
-        }),
-      ),
-    );
-    expect(sessions.map(({ wrote }) => wrote)).toEqual(sessions.map((_, i) => i % 2 === 0));
-  });
-
-  it("reads from the primary outside any session", async () => {
-    using routes = listenToRoutes();
-    await tidemark.redis.get("k");
-    expect(routes.of("get")).toEqual(["primary:no-session"]);
-  });
-
-  it("is an ioredis client, with callbacks, Buffers, call and defineCommand", async () => {
-    expect(tidemark.redis).toBeInstanceOf(Redis);
-    const { redis } = tidemark.session();
-    expect(redis).toBeInstanceOf(Redis);
-    await redis.set("b", "x");
-    expect(await redis.getBuffer("b")).toEqual(Buffer.from("x"));
-    expect(await redis.call("GET", "b")).toBe("x");
-    tidemark.redis.defineCommand("twice", {
-      numberOfKeys: 1,
-      lua: "return redis.call('append', KEYS[1], 'x')",
-    });
-    expect(await Reflect.get(redis, "twice").call(redis, "b")).toBe(2);
-  });
-
-  it("gives pub/sub a connection of its own", async () => {
-    const heard = new Promise((resolve) => tidemark.redis.once("message", (_, text) => resolve(text)));
-    await tidemark.redis.subscribe("news");
-    await tidemark.redis.publish("news", "hello");
-    expect(await heard).toBe("hello");
-    expect(await tidemark.redis.get("still-works")).toBeNull();
-  });
-
-  it("duplicates into a plain client of the primary", async () => {
-    const plain = tidemark.redis.duplicate();
-    await plain.lpush("queue", "job");
-    expect(await plain.blpop("queue", 1)).toEqual(["queue", "job"]);
-    plain.disconnect();
-  });
-
-  it.each([
-    [
-      "blpop",
-      ["q", 0],
-      /BLPOP does not work on a shared connection; use a connection of its own: tidemark.redis.dup/,
-    ],
-    ["select", [1], /SELECT .* give it as an option in `redis`/],
-    ["subscribe", ["c"], /SUBSCRIBE .* tidemark.redis.duplicate/],
-    ["watch", ["k"], /WATCH .* redis.multi\(\)/],
-    ["quit", [], /QUIT .* tidemark.close\(\)/],
-  ])("refuses %s on a session and names the right way", async (name, args, message) => {
-    const refused = tidemark.session().redis.call(name, ...args.map(String));
-    await expect(refused).rejects.toThrow(RefusedCommandError);
-    await expect(refused).rejects.toThrow(message);
-  });
-
-  it("refuses a whole batch when one command in it is refused, and sends none of it", async () => {
-    const { redis } = tidemark.session();
-    await redis.del("untouched");
-    const results = await redis.pipeline().set("untouched", 1).select(2).exec();
-    expect(results?.map(([error]) => error?.name)).toEqual(["RefusedCommandError", "RefusedCommandError"]);
-    await expect(redis.multi().set("untouched", 1).select(2).exec()).rejects.toThrow(RefusedCommandError);
-    expect(await redis.exists("untouched")).toBe(0);
-  });
-});
-
 describe("tidemark.session", () => {
   it("counts a bad token as absent", async () => {
     for (const token of ["", "garbage", "A".repeat(6_000), "AQ", "\u0000"]) {
@@ -266,6 +179,47 @@ describe("the context option", () => {
     const session = own.session();
     await own.run(session, () => own.redis.set("ctx", "1"));
     expect(session.wrote).toBe(true);
+  });
+});
+
+describe("a server", () => {
+  it("that forbids INFO is read from only as a primary, and that is said once, with the rule that allows it", async () => {
+    const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
+    for (const server of servers) {
+      await server.admin().call("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-@dangerous");
+    }
+    const warnings: Error[] = [];
+    const listener = (warning: Error): number => warnings.push(warning);
+    process.on("warning", listener);
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    await using limited = new Tidemark({
+      primary: group.primary.url,
+      replicas: group.replicas.map(({ server }) => server.url),
+      redis: { username: "app", password: "secret" },
+    });
+    using routes = listenToRoutes();
+    for (let i = 0; i < 5; i++) {
+      const session = limited.session();
+      await session.redis.set("limited", i);
+      expect(await limited.session({ token: session.token() }).redis.get("limited")).toBe(String(i));
+    }
+    expect(new Set(routes.of("get"))).toEqual(new Set(["primary:position-unknown"]));
+    expect(limited.topology()[1]?.reason).toMatch(/^NOPERM/);
+    await waitUntil(() => warnings.length >= servers.length, { what: "each server is warned of" });
+    const ours = warnings.filter(({ name }) => name === "TidemarkWarning");
+    expect(ours.map(({ message }) => /127.0.0.1:\d+: NOPERM .* \+info/.test(message))).toEqual([true, true]);
+    process.off("warning", listener);
+    vi.restoreAllMocks();
+  });
+
+  it("that cannot be reached is the cause of the errors of what waited for it", async () => {
+    await using down = new Tidemark({
+      primary: { host: "127.0.0.1", port: 1 },
+      redis: { maxRetriesPerRequest: 1, retryStrategy: () => 1 },
+    });
+    const failure = await down.redis.get("k").catch((error: unknown) => error);
+    expect(failure).toMatchObject({ cause: { code: "ECONNREFUSED" } });
+    expect(down.topology()[0]?.reason).toMatch(/^not connected: .*ECONNREFUSED/);
   });
 });
 
