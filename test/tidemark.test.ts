@@ -1,12 +1,6 @@
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  type Context,
-  InvalidOptionError,
-  RefusedCommandError,
-  type Session,
-  Tidemark,
-} from "../src/index.js";
+import { type Context, InvalidOptionError, type Session, Tidemark } from "../src/index.js";
 import { encodeToken } from "../src/token.js";
 import { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
