@@ -206,6 +206,7 @@ describe("the other levels", () => {
   it("eventual reads from a replica also right after a write of the session", async () => {
     const session = tidemark.session({ level: "eventual" });
     await session.redis.set("eventual", "x");
+    await group.caughtUp();
     hold(0, 1);
     await session.redis.set("eventual", "y");
     expect(await session.redis.get("eventual")).toBe("x");
