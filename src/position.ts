@@ -25,5 +25,10 @@ export function covers(seen: Replication, required: Position, lineage: Lineage):
   const sameHistory = seen.replid === required.replid || lineage.outcome(required, seen.replid) === "valid";
   if (!sameHistory) return false;
   if (seen.role === "primary") return true;
-  return (seen.linkUp || seen.offset > 1) && seen.offset >= required.offset;
+  return isPlaced(seen) && seen.offset >= required.offset;
+}
+
+/** Whether the offset a node reports is one: a replica without its link reports 1 when it has no position at all. */
+export function isPlaced(seen: Replication): boolean {
+  return seen.role === "primary" || seen.linkUp || seen.offset > 1;
 }

@@ -164,17 +164,23 @@ export class Router {
     const { command, shard, waitUntil } = read;
     const now = performance.now();
     shard.look(now);
-    const end = (): void => {
+    const giveUp = (): void => {
       if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
       else read.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
     };
-    const attempt = (): boolean => {
-      const node = knownReplica(read, performance.now());
-      if (node !== undefined) this.#readReplica(read, node, "known");
-      return node !== undefined;
-    };
-    if (now >= waitUntil || reason === "replica-failed") end();
-    else this.#waiting.add({ attempt, giveUp: end, until: waitUntil });
+    if (now >= waitUntil || reason === "replica-failed") giveUp();
+    else this.#waiting.add({ attempt: () => this.#attempt(read), giveUp, until: waitUntil });
+  }
+
+  /** Sends a waiting read to a replica that has caught up by now; says whether there was one. */
+  #attempt(read: Read): boolean {
+    const { shard, session, level } = read;
+    const now = performance.now();
+    if (session.ahead) shard.sampleBehind(now);
+    const requirement = requirementOf(shard, session, level, this.#options.maxStalenessMs);
+    const node = knownReplica({ ...read, requirement }, now);
+    if (node !== undefined) this.#readReplica({ ...read, requirement }, node, "known");
+    return node !== undefined;
   }
 
   #readPrimary({ command, resolve, reject, session, shard, level }: Read, reason: Reason): void {

@@ -2,7 +2,7 @@
 import { History } from "./history.js";
 import type { Lineage } from "./lineage.js";
 import type { Node, Sighting } from "./node.js";
-import { covers, type Position } from "./position.js";
+import { covers, isPlaced, type Position } from "./position.js";
 
 /** The two times that bound what may be believed, in milliseconds. */
 export interface ShardOptions {
@@ -77,6 +77,7 @@ export class Shard {
   objection(sighting: Sighting | undefined, suspect: boolean, requirement: Requirement): Objection {
     if (sighting === undefined) return "position unknown";
     const { replication } = sighting;
+    if (!isPlaced(replication)) return "position unknown";
     if (suspect) return "link to the primary is down";
     const asOf = this.history.asOf(replication);
     if (asOf === undefined || performance.now() - asOf > requirement.maxStalenessMs)
@@ -125,10 +126,10 @@ export class Shard {
     this.#ask(probeIntervalMs / 2, now);
   }
 
-  /** Samples the primary behind the reads sent to it in this turn, unless that was done a moment ago. */
+  /** Samples the primary behind what is sent to it in this turn, unless that was done a moment ago. */
   sampleBehind(now: number): void {
     const every = this.#options.probeIntervalMs / looksPerInterval;
-    if (now - this.history.latestAt > every) this.primary.askBehind();
+    if (now - this.history.latestAt > every && this.primary.connection.ready) this.primary.askBehind();
   }
 
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */

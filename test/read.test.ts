@@ -271,6 +271,19 @@ describe("a read that no replica may answer", () => {
     }
   });
 
+  it("waits in vain for none when it has read ahead of the replicas on the primary", async () => {
+    const patient = open({ waitMs: 20_000 });
+    try {
+      await replicasAreEligible(patient);
+      const session = patient.session();
+      await session.redis.at("strong").get("ahead");
+      expect(await session.redis.get("ahead")).toBeNull();
+      expect(routes.of("get").at(-1)).toMatch(/^replica:/);
+    } finally {
+      await patient.close();
+    }
+  }, 10_000);
+
   it('is an error when fallback is "error"', async () => {
     const strict = open({ fallback: "error" });
     try {
