@@ -1,5 +1,6 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
-import { type Command, Redis, type RedisOptions } from "ioredis";
+import { type Callback, type Command, Redis, type RedisOptions } from "ioredis";
+import { kindOf } from "./command.js";
 import type { CommandStream } from "./connection.js";
 import { checkLevel, type Level } from "./level.js";
 import type { Session, SessionClient } from "./session.js";
@@ -16,7 +17,10 @@ export interface Routing {
 interface OpenBatch {
   readonly stream: CommandStream;
   readonly commands: Command[];
-  readonly send: (commands: readonly Command[]) => void;
+  readonly session: Session | undefined;
+  readonly level: Level;
+  /** Whether the session has been told that a write is on its way. */
+  announced: boolean;
 }
 
 const subscribing = new Set([
@@ -42,6 +46,7 @@ class Shared {
   readonly #findSession: () => Session | undefined;
   #open: OpenBatch | undefined;
   #subscriber: Redis | undefined;
+  #closed = false;
 
   constructor(routing: Routing, findSession: () => Session | undefined) {
     this.#routing = routing;
@@ -51,8 +56,8 @@ class Shared {
   /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
   send(command: Command, stream: CommandStream | undefined, bound: Session | undefined, level?: Level): void {
     if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
-    if (stream !== undefined && this.#open !== undefined) {
-      this.#open.commands.push(command);
+    if (this.#open !== undefined) {
+      this.#join(this.#open, command);
       return;
     }
     const session = bound ?? this.#findSession();
@@ -61,17 +66,14 @@ class Shared {
       this.#routing.route(command, session, at);
       return;
     }
-    this.#open = {
-      stream,
-      commands: [command],
-      send: (batch) => this.#routing.routeBatch(batch, session, at),
-    };
+    this.#open = { stream, commands: [], session, level: at, announced: false };
+    this.#join(this.#open, command);
     queueMicrotask(() => this.#close());
   }
 
   /** The connection for pub/sub, which silences everything else on a connection; its messages are the client's. */
-  subscriber(client: Redis): Redis {
-    if (this.#subscriber !== undefined) return this.#subscriber;
+  subscriber(client: Redis): Redis | undefined {
+    if (this.#subscriber !== undefined || this.#closed) return this.#subscriber;
     const subscriber = client.duplicate();
     subscriber.on("error", () => {});
     for (const event of messages) subscriber.on(event, (...args: unknown[]) => client.emit(event, ...args));
@@ -80,13 +82,24 @@ class Shared {
   }
 
   close(): void {
+    this.#closed = true;
     this.#subscriber?.disconnect();
   }
 
+  /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
+  #join(batch: OpenBatch, command: Command): void {
+    batch.commands.push(command);
+    if (batch.announced || kindOf(command, true) !== "write") return;
+    batch.announced = true;
+    batch.session?.writeStarted();
+  }
+
   #close(): void {
-    const open = this.#open;
+    const batch = this.#open;
     this.#open = undefined;
-    open?.send(open.commands);
+    if (batch === undefined) return;
+    this.#routing.routeBatch(batch.commands, batch.session, batch.level);
+    if (batch.announced) batch.session?.writeEnded("not-sent");
   }
 }
 
@@ -99,13 +112,20 @@ export class RoutedRedis extends Redis implements SessionClient {
   protected readonly boundLevel: Level | undefined = undefined;
   protected readonly shared: Shared;
   protected readonly lazily: boolean;
+  protected readonly whenConnected: () => Promise<void>;
 
-  constructor(options: RedisOptions, routing: Routing, findSession: () => Session | undefined) {
+  constructor(
+    options: RedisOptions,
+    routing: Routing,
+    findSession: () => Session | undefined,
+    whenConnected: () => Promise<void>,
+  ) {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.lazily = options.lazyConnect ?? false;
     this.shared = new Shared(routing, findSession);
+    this.whenConnected = whenConnected;
   }
 
   /** This client for the commands of `session`. */
@@ -120,11 +140,20 @@ export class RoutedRedis extends Redis implements SessionClient {
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
+    if (this.options.commandTimeout !== undefined) limitTime(command, this.options.commandTimeout);
     if (this.boundSession === undefined && subscribing.has(command.name)) {
-      return this.shared.subscriber(this).sendCommand(command, stream);
+      const subscriber = this.shared.subscriber(this);
+      if (subscriber !== undefined) return subscriber.sendCommand(command, stream);
     }
     this.shared.send(command, stream, this.boundSession, this.boundLevel);
     return command.promise;
+  }
+
+  /** Resolves when the primary can be reached: the connections were begun with the Tidemark, and end with it. */
+  override connect(callback?: Callback<void>): Promise<void> {
+    const connected = this.whenConnected();
+    if (callback) connected.then(() => callback(null), callback);
+    return connected;
   }
 
   /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */
@@ -136,4 +165,18 @@ export class RoutedRedis extends Redis implements SessionClient {
   closeSubscriptions(): void {
     this.shared.close();
   }
+}
+
+/** ioredis's `commandTimeout`, for all the ways a command may go and not for each connection anew. */
+function limitTime(command: Command, ms: number): void {
+  const { resolve, reject } = command;
+  const timer = setTimeout(() => reject(new Error("Command timed out")), ms);
+  command.resolve = (reply) => {
+    clearTimeout(timer);
+    return resolve(reply);
+  };
+  command.reject = (error) => {
+    clearTimeout(timer);
+    reject(error);
+  };
 }

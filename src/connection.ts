@@ -42,6 +42,7 @@ export class Connection {
   /** Counts turns of the event loop in which something was sent. */
   turn = 0;
   #ready = false;
+  #closed = false;
   #ended = false;
   #error: Error | undefined;
   #corked: Redis["stream"] | undefined;
@@ -67,6 +68,7 @@ export class Connection {
       enableAutoPipelining: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
+      commandTimeout: undefined,
       lazyConnect: false,
       keyPrefix: "",
     };
@@ -113,7 +115,8 @@ export class Connection {
   /** Calls `start` once there is a connection, or with the reason why there will be none. */
   whenReady(start: (error?: Error) => void): void {
     if (this.ready) start();
-    else if (this.#ended) start(new ClosedError("command"));
+    else if (this.#closed) start(new ClosedError("command"));
+    else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
     else if (!this.patient || this.#options.redis.enableOfflineQueue === false)
       start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
     else this.#queue.push({ start, retriesLeft: this.#retries });
@@ -121,7 +124,7 @@ export class Connection {
 
   /** Ends the connection now; what is unanswered is rejected. */
   close(): void {
-    this.#ended = true;
+    this.#closed = true;
     this.#ready = false;
     clearInterval(this.#watch);
     clearTimeout(this.#handshake);
@@ -167,17 +170,18 @@ export class Connection {
     redis.on("connect", () => {
       const patience = this.#options.redis.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
-      this.#handshake = setTimeout(() => this.reset(), patience).unref();
+      if (patience > 0) this.#handshake = setTimeout(() => this.reset(), patience).unref();
     });
     redis.on("ready", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
       this.#error = undefined;
       this.#ready = true;
+      // In front of what has waited: the server may be another than before, or in another role.
+      this.#options.onReady();
       const queue = this.#queue;
       this.#queue = [];
       for (const { start } of queue) start();
-      this.#options.onReady();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
@@ -202,9 +206,11 @@ export class Connection {
     }
   }
 
-  /** Replies come in order, so a server is stuck when the same command stays in front of the queue. */
+  /** Replies come in order, so a server is stuck when one command stays in front of the queue and no byte comes. */
   #startWatch(): NodeJS.Timeout {
+    const everyMs = Math.min(watchEveryMs, this.#options.hangsAfterMs / 3);
     let front: unknown;
+    let bytes = 0;
     let stuckMs = 0;
     const watch = setInterval(() => {
       const first = this.redis.commandQueue.peekFront();
@@ -214,10 +220,12 @@ export class Connection {
         return;
       }
       this.#options.onWatch();
-      stuckMs = first === front ? stuckMs + watchEveryMs : 0;
+      const { bytesRead } = this.redis.stream;
+      stuckMs = first === front && bytesRead === bytes ? stuckMs + everyMs : 0;
       front = first;
+      bytes = bytesRead;
       if (stuckMs >= this.#options.hangsAfterMs && !this.patient) this.reset();
-    }, watchEveryMs);
+    }, everyMs);
     return watch.unref();
   }
 }

@@ -55,9 +55,9 @@ export class ConnectionLostError extends TidemarkError {
     );
   }
 
-  /** Whether `error` came from the connection, not from the server and not from a deadline the user set. */
+  /** Whether `error` came from the connection, not from the server. */
   static isMeantBy(error: Error): boolean {
-    return error.name !== "ReplyError" && error.message !== "Command timed out";
+    return error.name !== "ReplyError";
   }
 
   /** `error` itself, or what it means for `command` when it came from the connection. */

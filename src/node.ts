@@ -25,7 +25,10 @@ const replicaHangsAfterMs = 750;
 const replicaRetryMaxMs = 500;
 
 /** The identity of what can be remembered: one TCP connection to one server that has not gone back in time. */
-export class Link {}
+export class Link {
+  /** When it was replaced, on the monotonic clock; undefined while it is in use. */
+  overAt: number | undefined = undefined;
+}
 
 export class Node {
   readonly connection: Connection;
@@ -54,7 +57,7 @@ export class Node {
     this.connection = new Connection({
       redis,
       patient,
-      hangsAfterMs: Math.min(replicaHangsAfterMs, redis.commandTimeout ?? Number.POSITIVE_INFINITY),
+      hangsAfterMs: Math.min(replicaHangsAfterMs, (redis.commandTimeout ?? Number.POSITIVE_INFINITY) / 2),
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
       onWatch: () => this.#expireWrites(),
@@ -112,6 +115,7 @@ export class Node {
 
   /** Takes back all that is remembered, because the server spoke of a state in which nothing of it need be true. */
   distrust(): void {
+    this.#replaceLink();
     this.seen = undefined;
     this.suspect = true;
   }
@@ -188,11 +192,16 @@ export class Node {
     const before = this.seen?.replication;
     const now = sighting.replication;
     if (before !== undefined && (before.replid !== now.replid || before.offset > now.offset))
-      this.link = new Link();
+      this.#replaceLink();
     this.seen = sighting;
     this.fault = undefined;
     if (now.role === "replica" && now.linkUp && !now.syncing) this.suspect = false;
     this.#observer(this, sighting);
+  }
+
+  #replaceLink(): void {
+    this.link.overAt = performance.now();
+    this.link = new Link();
   }
 
   /** Remembers why the position cannot be told, and says so once, since reads silently cost more then. */
@@ -218,7 +227,7 @@ export class Node {
   }
 
   #disconnected(error: Error | undefined): void {
-    this.link = new Link();
+    this.#replaceLink();
     this.seen = undefined;
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;
     this.#probe = undefined;

@@ -8,37 +8,69 @@ import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
 const maxRepeats = 3;
+const promotionPatienceMs = 1_000;
+const promotionLookMs = 50;
 
-/** Sends what changes nothing, again if the connection closes before the answer; `onSend` is called each time. */
-export function sendRepeatable(
-  shard: Shard,
-  command: Command,
-  level: Level,
-  reason: Reason,
-  onSend: () => void = () => {},
-  repeats = maxRepeats,
-): void {
-  const { reject } = command;
-  if (shard.demoted && reason !== "not-a-read") {
-    reject(new NotPrimaryError(command.name.toUpperCase(), shard.primary.connection.address));
+/** What is read from the primary, and who is told. */
+export interface PrimaryRead {
+  readonly shard: Shard;
+  readonly command: Command;
+  readonly level: Level;
+  readonly reason: Reason;
+  /** Whether the primary has to prove in front of this very read that it still is one. */
+  readonly doubtful: boolean;
+  /** Called when it leaves, with the time on the monotonic clock; more than once when it is sent again. */
+  readonly onSend: (at: number) => void;
+  readonly resolve: (reply: unknown) => unknown;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
+ * server's latest word is that it is a primary; else the read waits a second for another one to say so.
+ */
+export function readPrimary(read: PrimaryRead, repeats = maxRepeats, patienceMs = promotionPatienceMs): void {
+  const { shard, command, reject } = read;
+  if (shard.demoted) {
+    awaitPromotion(read, repeats, patienceMs);
     return;
   }
   command.reject = (error) => {
-    command.reject = reject;
     if (!ConnectionLostError.isMeantBy(error) || repeats === 0) reject(error);
-    else sendRepeatable(shard, command, level, reason, onSend, repeats - 1);
+    else readPrimary(read, repeats - 1, patienceMs);
   };
   shard.primary.connection.whenReady((error) => {
     if (error !== undefined) return reject(error);
-    onSend();
-    announce(command, shard.primary, "primary", reason, level);
-    shard.primary.connection.send(command);
+    const { primary } = shard;
+    const now = performance.now();
+    command.resolve = (reply) => {
+      if (primary.seen?.replication.role === "replica") readPrimary(read, repeats, patienceMs);
+      else read.resolve(reply);
+    };
+    shard.askPrimary(now, read.doubtful);
+    read.onSend(now);
+    announce(command, primary, "primary", read.reason, read.level);
+    primary.connection.send(command);
   });
 }
 
-/** Sends what nobody needs the position of, and never again. */
-export function sendOnce(shard: Shard, command: Command, level: Level): void {
-  const { reject } = command;
+function awaitPromotion(read: PrimaryRead, repeats: number, patienceMs: number): void {
+  const { shard, command } = read;
+  const now = performance.now();
+  shard.askPrimary(now, false);
+  shard.look(now);
+  const again = (): void => readPrimary(read, repeats, patienceMs - promotionLookMs);
+  if (patienceMs > 0) setTimeout(again, promotionLookMs);
+  else read.reject(new NotPrimaryError(command.name.toUpperCase(), shard.primary.connection.address));
+}
+
+/** Sends what nobody needs the position of, and never again; `onReply` is called before its promise resolves. */
+export function sendOnce(shard: Shard, command: Command, level: Level, onReply: () => void = () => {}): void {
+  const { resolve, reject } = command;
+  command.resolve = (reply) => {
+    onReply();
+    return resolve(reply);
+  };
   const { address } = shard.primary.connection;
   command.reject = (error) => reject(ConnectionLostError.of(command.name, address, error));
   shard.primary.connection.whenReady((error) => {

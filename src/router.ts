@@ -9,11 +9,11 @@ import {
   type Question,
   requirementOf,
 } from "./choice.js";
-import { kindOf, refusal } from "./command.js";
+import { type CommandKind, kindOf, refusal } from "./command.js";
 import { RefusedCommandError, ReplicasBehindError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node, Probe } from "./node.js";
-import { announce, sendOnce, sendRepeatable, sendWrite } from "./primary.js";
+import { announce, readPrimary, sendOnce, sendWrite } from "./primary.js";
 import type { Session } from "./session.js";
 import type { Requirement, Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
@@ -64,11 +64,12 @@ export class Router {
   route(command: Command, session: Session | undefined, level: Level): void {
     const kind = kindOf(command, false);
     const shard = this.#topology.shardOf(command);
-    if (kind === "read" && session !== undefined) this.#read(shard, command, session, level);
+    if (kind === "refused") command.reject(refusalOf(command));
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
     else if (kind === "write") sendOnce(shard, command, level);
-    else if (kind === "refused") command.reject(refusalOf(command));
-    else sendRepeatable(shard, command, level, kind === "read" ? "no-session" : "not-a-read");
+    else if (session === undefined) readAlone(shard, command, level, kind);
+    else if (kind === "read") this.#read(shard, command, session, level);
+    else this.#readPrimary(this.#open(shard, command, session, "strong", performance.now()), "not-a-read");
   }
 
   /**
@@ -87,7 +88,7 @@ export class Router {
       for (const [index, command] of commands.entries()) {
         const shard = this.#topology.shardOf(command);
         if (kinds[index] === "write" && session) sendWrite(shard, command, session, level);
-        else sendOnce(shard, command, level);
+        else sendOnce(shard, command, level, () => session?.readAhead(performance.now()));
       }
     }
   }
@@ -141,6 +142,8 @@ export class Router {
         node.triedInVain(performance.now());
         return this.#fallBack(read, "check-failed");
       }
+      // An INFO answered in front of the read has shown that the server has gone back.
+      if (ordered && node.link !== link) return this.#fallBack(read, "check-failed");
       if (ordered) session.readBy(link);
       return read.resolve(reply);
     };
@@ -183,18 +186,35 @@ export class Router {
     return node !== undefined;
   }
 
-  #readPrimary({ command, resolve, reject, session, shard, level }: Read, reason: Reason): void {
+  #readPrimary(read: Read, reason: Reason): void {
+    const { command, resolve, reject, session, shard, level } = read;
+    const { latest } = shard.history;
     let sentAt = Number.POSITIVE_INFINITY;
-    command.resolve = (reply) => {
-      if (shard.replicas.length > 0) session.readAhead(sentAt);
-      return resolve(reply);
-    };
-    command.reject = reject;
-    sendRepeatable(shard, command, level, reason, () => {
-      sentAt = performance.now();
-      if (session.ahead) shard.sampleBehind(sentAt);
+    readPrimary({
+      shard,
+      command,
+      level,
+      reason,
+      // A token of another history than the primary's is what a failover nobody has told us of looks like.
+      doubtful: session.positions.some(({ replid }) => replid !== latest?.position.replid),
+      onSend: (at) => {
+        sentAt = at;
+        if (session.ahead) shard.sampleBehind(at);
+      },
+      resolve: (reply) => {
+        if (shard.replicas.length > 0) session.readAhead(sentAt);
+        return resolve(reply);
+      },
+      reject,
     });
   }
+}
+
+/** A read or lookup that belongs to no session. */
+function readAlone(shard: Shard, command: Command, level: Level, kind: CommandKind): void {
+  const { resolve, reject } = command;
+  const reason = kind === "read" ? "no-session" : "not-a-read";
+  readPrimary({ shard, command, level, reason, doubtful: false, onSend: () => {}, resolve, reject });
 }
 
 function refusalOf({ name, args }: Command): RefusedCommandError {

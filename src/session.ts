@@ -24,6 +24,12 @@ export interface SessionParts {
   readonly client: (session: Session) => SessionClient;
 }
 
+/** One connection to a replica, as long as it cannot have gone back in time. */
+export interface Reader {
+  /** Since when it is over, on the monotonic clock; undefined while it is not. */
+  readonly overAt: number | undefined;
+}
+
 const settleDeadlineMs = 1_000;
 const nobody: unique symbol = Symbol("nobody");
 const several: unique symbol = Symbol("several");
@@ -40,7 +46,7 @@ export class Session {
   #wrote = false;
   #writesInFlight = 0;
   #waiting: (() => void)[] = [];
-  #reader: unknown = nobody;
+  #reader: Reader | typeof nobody | typeof several = nobody;
   #readAt = Number.NEGATIVE_INFINITY;
 
   /** Made by `tidemark.session()`. */
@@ -152,17 +158,17 @@ export class Session {
    * Whether `reader`, one connection to a replica, may answer without going back in time: it alone has answered so
    * far, or nobody has. One connection to a replica only moves forward; two replicas are in no order.
    */
-  mayReadFrom(reader: object): boolean {
+  mayReadFrom(reader: Reader): boolean {
     return this.#reader === nobody || this.#reader === reader;
   }
 
   /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
-  readFrom(reader: object): void {
+  readFrom(reader: Reader): void {
     if (this.#reader === nobody) this.#reader = reader;
   }
 
   /** Told by the router when a read was answered by a connection to a replica. */
-  readBy(reader: object): void {
+  readBy(reader: Reader): void {
     if (this.#reader !== reader) this.readAhead(performance.now());
   }
 
@@ -177,7 +183,13 @@ export class Session {
 
   /** Whether what the session has read is ahead of any one replica, until {@link anchor} finds a position for it. */
   get ahead(): boolean {
-    return this.#reader === several;
+    return this.#aheadSince !== undefined;
+  }
+
+  /** From when on a position of the primary stands for all that was read; undefined when one reader may go on. */
+  get #aheadSince(): number | undefined {
+    if (this.#reader === nobody) return undefined;
+    return this.#reader === several ? this.#readAt : this.#reader.overAt;
   }
 
   /**
@@ -185,7 +197,8 @@ export class Session {
    * position stands for them and for everything required before: it replaces what cannot be compared with it.
    */
   anchor(at: number, position: Position): void {
-    if (!this.ahead || at <= this.#readAt) return;
+    const since = this.#aheadSince;
+    if (since === undefined || at <= since) return;
     this.#load();
     // It cannot be below a position the session rightly has: the primary was asked after all of them were taken.
     this.#positions = [position];

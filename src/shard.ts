@@ -117,13 +117,18 @@ export class Shard {
    */
   refresh(maxStalenessMs: number, now: number): void {
     const { probeIntervalMs } = this.#options;
-    const { primary } = this;
-    const due = Math.min(probeIntervalMs, maxStalenessMs / 4);
-    if (now - Math.max(this.history.latestAt, primary.askedAt) > due && primary.connection.ready)
-      primary.probe();
+    if (now - this.#primary.askedAt > maxStalenessMs / 4) this.askPrimary(now, true);
+    else this.askPrimary(now, false);
     if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
     this.#refreshedAt = now;
     this.#ask(probeIntervalMs / 2, now);
+  }
+
+  /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
+  askPrimary(now: number, always: boolean): void {
+    const { askedAt, connection } = this.#primary;
+    if (!connection.ready || !(always || now - askedAt > this.#options.probeIntervalMs)) return;
+    this.#primary.probe();
   }
 
   /** Samples the primary behind what is sent to it in this turn, unless that was done a moment ago. */

@@ -97,7 +97,12 @@ export class Tidemark implements AsyncDisposable {
     this.#topology = staticTopology({ primary: first, replicas: others }, this.#limits, this.#lineage);
     this.#router = new Router(this.#topology, { maxStalenessMs, waitMs, fallback, verify });
     this.#context = options.context ?? asyncLocalStorage();
-    this.#base = new RoutedRedis(first, this.#router, () => this.#context.get());
+    this.#base = new RoutedRedis(
+      first,
+      this.#router,
+      () => this.#context.get(),
+      () => this.ready(),
+    );
     this.redis = this.#base;
   }
 
@@ -146,10 +151,13 @@ function positive(option: keyof typeof defaults, value: unknown, least: number):
 }
 
 function serverOptions(option: string, server: unknown, common: RedisOptions): RedisOptions {
-  if (server instanceof Redis) return { ...server.options, ...common };
-  if (typeof server === "string" && server !== "") return { ...parseUrl(server), ...common };
-  if (typeof server === "object" && server !== null && !Array.isArray(server))
-    return { ...common, ...server };
+  if (typeof server === "string" && server !== "") return urlOptions(server, common);
+  if (typeof server === "object" && server !== null && !Array.isArray(server)) {
+    if (!("sendCommand" in server)) return { ...common, ...server };
+    // Not by its class, since it may come from another copy of ioredis.
+    const isClient = "options" in server && "isCluster" in server && server.isCluster === false;
+    if (isClient && typeof server.options === "object") return { ...common, ...server.options };
+  }
   throw new InvalidOptionError(
     option,
     server,
@@ -158,6 +166,8 @@ function serverOptions(option: string, server: unknown, common: RedisOptions): R
 }
 
 /** ioredis alone knows how it reads a URL, so one of its clients, never connected, does it. */
-function parseUrl(url: string): RedisOptions {
-  return new Redis(url, { lazyConnect: true }).options;
+function urlOptions(url: string, common: RedisOptions): RedisOptions {
+  const lazily: RedisOptions = { ...common, lazyConnect: true };
+  const { options } = new Redis(url, lazily as RedisOptions & { replyMapping?: "legacy" });
+  return { ...options, lazyConnect: common.lazyConnect ?? false };
 }

@@ -29,6 +29,8 @@ const knownToHttp = new Set(["errors", "level", "keyring", "token", "session"]);
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {
   'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
+  'tidemark: lazily as RedisOptions & { replyMapping?: "legacy" }':
+    "ioredis 6 types a client by its replyMapping",
   'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
 };

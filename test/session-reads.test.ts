@@ -7,8 +7,8 @@ import { Session, type SessionClient } from "../src/session.js";
 
 const X = "8371b4fb1155b71f";
 const Y = "c1d5f0aa17e24cf0";
-const one = { name: "a connection to one replica" };
-const other = { name: "a connection to another" };
+const one = { name: "a connection to one replica", overAt: undefined };
+const other = { name: "a connection to another", overAt: undefined };
 
 beforeEach(() => {
   vi.useFakeTimers();
