@@ -23,6 +23,13 @@ interface OpenBatch {
   announced: boolean;
 }
 
+/** The connections a client stands for: begun and ended with their Tidemark. */
+export interface Lifecycle {
+  connected(): Promise<void>;
+  status(): Redis["status"];
+  close(): Promise<void>;
+}
+
 const subscribing = new Set([
   "subscribe",
   "psubscribe",
@@ -112,20 +119,21 @@ export class RoutedRedis extends Redis implements SessionClient {
   protected readonly boundLevel: Level | undefined = undefined;
   protected readonly shared: Shared;
   protected readonly lazily: boolean;
-  protected readonly whenConnected: () => Promise<void>;
+  protected readonly lifecycle: Lifecycle;
 
   constructor(
     options: RedisOptions,
     routing: Routing,
     findSession: () => Session | undefined,
-    whenConnected: () => Promise<void>,
+    lifecycle: Lifecycle,
   ) {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.lazily = options.lazyConnect ?? false;
     this.shared = new Shared(routing, findSession);
-    this.whenConnected = whenConnected;
+    this.lifecycle = lifecycle;
+    Object.defineProperty(this, "status", { get: () => lifecycle.status(), set: () => {} });
   }
 
   /** This client for the commands of `session`. */
@@ -151,9 +159,14 @@ export class RoutedRedis extends Redis implements SessionClient {
 
   /** Resolves when the primary can be reached: the connections were begun with the Tidemark, and end with it. */
   override connect(callback?: Callback<void>): Promise<void> {
-    const connected = this.whenConnected();
+    const connected = this.lifecycle.connected();
     if (callback) connected.then(() => callback(null), callback);
     return connected;
+  }
+
+  /** Closes the Tidemark, as it would close the connection of a plain client; a session has none of its own to close. */
+  override disconnect(): void {
+    if (this.boundSession === undefined) this.lifecycle.close();
   }
 
   /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */

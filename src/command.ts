@@ -28,7 +28,7 @@ const lookups = `
 
 const blocking =
   "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof xread xreadgroup";
-const stateful = "asking auth client hello psync readonly readwrite reset select sync";
+const stateful = "asking auth client hello psync readonly readwrite replconf reset select sync";
 const subscribing = "psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe";
 const transactional = "discard exec multi unwatch watch";
 

@@ -12,6 +12,7 @@ export {
   TidemarkError,
 } from "./errors.js";
 export type { Level } from "./level.js";
+export type { Server, TidemarkOptions } from "./options.js";
 export type { Session, SessionClient } from "./session.js";
-export { type Server, type SessionOptions, Tidemark, type TidemarkOptions } from "./tidemark.js";
+export { type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";

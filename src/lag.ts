@@ -2,12 +2,14 @@
 
 const rise = 0.6;
 const fall = 0.25;
-const margin = 1.5;
+const margin = 1.25;
+const doubt = 0.01;
+const reserve = 1.05;
 
 /**
  * A running estimate of one replica's lag in milliseconds. Each look at the replica bounds the lag from below (a
- * write of that age was not there yet) and from above (one of that age was); only a bound that contradicts the
- * estimate moves it.
+ * write of that age was not there yet) and from above (one of that age was). A bound that contradicts the estimate
+ * moves it; looks that agree with it lower it a little, or one hiccup would keep reads away that nobody tries again.
  */
 export class LagEstimate {
   #mean = 0;
@@ -15,15 +17,14 @@ export class LagEstimate {
 
   /** The lag that most writes stay under. */
   get ms(): number {
-    return this.#mean + margin * this.#deviation;
+    return (this.#mean + margin * this.#deviation) * reserve;
   }
 
   /** Takes in that the lag was at least `atLeastMs` and, where a write is known to have arrived, at most `atMostMs`. */
   observe(atLeastMs: number, atMostMs: number): void {
     const lag = Math.max(atLeastMs, Math.min(this.#mean, atMostMs));
     const error = lag - this.#mean;
-    if (error === 0) return;
-    this.#mean += (error > 0 ? rise : fall) * error;
+    this.#mean += error === 0 ? -doubt * this.#mean : (error > 0 ? rise : fall) * error;
     this.#deviation += fall * (Math.abs(error) - this.#deviation);
   }
 

@@ -46,10 +46,13 @@ export class Router {
   readonly #topology: Topology;
   readonly #options: RouterOptions;
   readonly #waiting: Waiting;
+  /** Whether every read is proven, by an INFO of its own. */
+  readonly #always: boolean;
 
   constructor(topology: Topology, options: RouterOptions) {
     this.#topology = topology;
     this.#options = options;
+    this.#always = options.verify === "always";
     this.#waiting = new Waiting((now) => {
       for (const shard of topology.shards) shard.look(now);
     });
@@ -67,7 +70,7 @@ export class Router {
     if (kind === "refused") command.reject(refusalOf(command));
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
     else if (kind === "write") sendOnce(shard, command, level);
-    else if (session === undefined) readAlone(shard, command, level, kind);
+    else if (session === undefined) this.#readAlone(shard, command, level, kind);
     else if (kind === "read") this.#read(shard, command, session, level);
     else this.#readPrimary(this.#open(shard, command, session, "strong", performance.now()), "not-a-read");
   }
@@ -133,7 +136,6 @@ export class Router {
     const { link } = node;
     const ordered = level !== "eventual";
     if (ordered) session.readFrom(link);
-    const always = this.#options.verify === "always";
     let probe: Probe | undefined;
     const isProven = (): boolean =>
       probe === undefined || shard.objection(probe.sighting, node.suspect, requirement) === undefined;
@@ -154,7 +156,7 @@ export class Router {
       else this.#fallBack(read, "replica-failed");
     };
     announce(command, node, "replica", reason, level);
-    if (always) {
+    if (this.#always) {
       probe = node.readVerified(command);
     } else {
       if (reason === "checked") probe = node.probe();
@@ -186,6 +188,14 @@ export class Router {
     return node !== undefined;
   }
 
+  /** Sends a read or lookup that belongs to no session. */
+  #readAlone(shard: Shard, command: Command, level: Level, kind: CommandKind): void {
+    const { resolve, reject } = command;
+    const reason = kind === "read" ? "no-session" : "not-a-read";
+    const doubtful = this.#always;
+    readPrimary({ shard, command, level, reason, doubtful, onSend: () => {}, resolve, reject });
+  }
+
   #readPrimary(read: Read, reason: Reason): void {
     const { command, resolve, reject, session, shard, level } = read;
     const { latest } = shard.history;
@@ -196,7 +206,7 @@ export class Router {
       level,
       reason,
       // A token of another history than the primary's is what a failover nobody has told us of looks like.
-      doubtful: session.positions.some(({ replid }) => replid !== latest?.position.replid),
+      doubtful: this.#always || session.positions.some(({ replid }) => replid !== latest?.position.replid),
       onSend: (at) => {
         sentAt = at;
         if (session.ahead) shard.sampleBehind(at);
@@ -208,13 +218,6 @@ export class Router {
       reject,
     });
   }
-}
-
-/** A read or lookup that belongs to no session. */
-function readAlone(shard: Shard, command: Command, level: Level, kind: CommandKind): void {
-  const { resolve, reject } = command;
-  const reason = kind === "read" ? "no-session" : "not-a-read";
-  readPrimary({ shard, command, level, reason, doubtful: false, onSend: () => {}, resolve, reject });
 }
 
 function refusalOf({ name, args }: Command): RefusedCommandError {

@@ -17,7 +17,7 @@ const rows: readonly (readonly string[])[] = [
   ["topology/topology", "topology/static", "topology/status"],
   ["choice", "router"],
   ["client", "http/carrier", "http/cookie", "http/held-head", "http/request-session", "http/express"],
-  ["tidemark", "index"],
+  ["options", "tidemark", "index"],
 ];
 
 /** Three sides of one idea, which know each other's types and nothing else of each other. */
@@ -29,7 +29,7 @@ const knownToHttp = new Set(["errors", "level", "keyring", "token", "session"]);
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {
   'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
-  'tidemark: lazily as RedisOptions & { replyMapping?: "legacy" }':
+  'options: lazily as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
   'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",

@@ -77,6 +77,28 @@ describe("tidemark.redis", () => {
     expect(await tidemark.redis.get("still-works")).toBeNull();
   });
 
+  it("has the status and the end of the connection to the primary", async () => {
+    const own = new Tidemark({ primary: group.primary.url });
+    await own.redis.connect();
+    expect([own.redis.status, own.session().redis.status]).toEqual(["ready", "ready"]);
+    own.session().redis.disconnect();
+    expect(await own.redis.ping()).toBe("PONG");
+    own.redis.disconnect();
+    await expect(own.redis.ping()).rejects.toThrow(/closed/);
+    await expect(own.redis.subscribe("news")).rejects.toThrow();
+  });
+
+  it("takes the options of a client of another copy of ioredis", async () => {
+    const foreign = {
+      options: { host: "127.0.0.1", port: group.primary.port },
+      isCluster: false,
+      sendCommand: () => {},
+    };
+    const own: Tidemark = Reflect.construct(Tidemark, [{ primary: foreign }]);
+    expect(await own.redis.ping()).toBe("PONG");
+    await own.close();
+  });
+
   it("duplicates into a plain client of the primary", async () => {
     const plain = tidemark.redis.duplicate();
     await plain.lpush("queue", "job");

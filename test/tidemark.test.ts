@@ -45,6 +45,14 @@ describe("new Tidemark", () => {
       { primary, fallback: "nowhere" },
       /fallback: got 'nowhere'; give "primary" or "error"/,
     ],
+    [
+      "an option there is not",
+      { primary, replica: primary },
+      /replica: got .*there is no such option; give .*replicas/,
+    ],
+    ["ioredis options that are none", { primary, redis: "x" }, /redis: got 'x'; give ioredis options/],
+    ["a URL of something else", { primary: "http://host" }, /primary: got 'http:.*give a URL like "redis:/],
+    ["a context that is none", { primary, context: 5 }, /context: got 5; give \{ get, run \}/],
     ["an unknown verify", { primary, verify: "never" }, /verify: got 'never'/],
   ])("names what came and what to do for %s", (_, options, message) => {
     const make = (): Tidemark => Reflect.construct(Tidemark, [options]);
@@ -124,6 +132,15 @@ describe("tidemark.session", () => {
         return routes.of("get").at(-1)?.startsWith("replica:") === true;
       },
       { what: "a replica answers" },
+    );
+  });
+
+  it("refuses a token in the place of the options, and a run without a session", () => {
+    expect(() => Reflect.apply(tidemark.session, tidemark, ["token"])).toThrow(
+      /session: got 'token'; give \{ token, level \}/,
+    );
+    expect(() => Reflect.apply(tidemark.run, tidemark, [() => 1])).toThrow(
+      /call tidemark.run\(tidemark.session\(\)/,
     );
   });
 

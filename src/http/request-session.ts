@@ -21,7 +21,7 @@ export interface ReadYourWritesOptions<Request> {
    * Seals tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
    * unless every carrier is `serverSide`.
    */
-  readonly secret?: string | readonly string[];
+  readonly secret?: string | readonly string[] | undefined;
   /** How tokens travel, one way or several at once; default `cookie()`. */
   readonly carrier?: Carrier | readonly Carrier[];
   /** The level of every request, or a function that chooses it; default that of the `Tidemark`. */

@@ -1,0 +1,139 @@
+/** What a Tidemark is given, checked once, before anything runs. */
+import { Redis, type RedisOptions } from "ioredis";
+import type { Context } from "./context/context.js";
+import { InvalidOptionError } from "./errors.js";
+
+/** A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. */
+export type Server = string | RedisOptions | Redis;
+
+/** The options of {@link Tidemark}; times are in milliseconds. */
+export interface TidemarkOptions {
+  /** Takes the writes. */
+  readonly primary: Server;
+  /** Answer reads. Without any, everything works on the primary. */
+  readonly replicas?: readonly Server[];
+  /** ioredis options for every connection (password, TLS, db, keyPrefix). */
+  readonly redis?: RedisOptions;
+  /** A replica not proven to be fresher than this gets no read at any level. Default 10000. */
+  readonly maxStalenessMs?: number;
+  /** How long a token is in force; must be larger than `maxStalenessMs`. Default 60000. */
+  readonly tokenTtlMs?: number;
+  /** How long a replica's position is remembered before it is asked again; only while it is in use. Default 250. */
+  readonly probeIntervalMs?: number;
+  /** How long a read may wait for a replica to catch up before `fallback` applies. Default 0. */
+  readonly waitMs?: number;
+  /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. Default `"primary"`. */
+  readonly fallback?: "primary" | "error";
+  /**
+   * `"when-needed"` trusts a replica's position for `probeIntervalMs`; `"always"` has each read prove it in a
+   * transaction of its own, which closes the window in which a resynchronisation can empty a replica unseen, at up to
+   * five times the server's work. Default `"when-needed"`.
+   */
+  readonly verify?: "when-needed" | "always";
+  /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
+  readonly context?: Context;
+}
+
+const defaults = { maxStalenessMs: 10_000, tokenTtlMs: 60_000, probeIntervalMs: 250, waitMs: 0 };
+
+const names = new Set<string>([
+  ...Object.keys(defaults),
+  ...["primary", "replicas", "redis", "fallback", "verify", "context"],
+]);
+
+/** The options with every default in its place and every server as ioredis options. */
+export interface CheckedOptions {
+  readonly primary: RedisOptions;
+  readonly replicas: readonly RedisOptions[];
+  readonly maxStalenessMs: number;
+  readonly tokenTtlMs: number;
+  readonly probeIntervalMs: number;
+  readonly waitMs: number;
+  readonly fallback: "primary" | "error";
+  readonly verify: "when-needed" | "always";
+  readonly context: Context | undefined;
+}
+
+/** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
+export function checkOptions(options: TidemarkOptions): CheckedOptions {
+  if (!isRecord(options)) throw new InvalidOptionError("options", options, "give { primary, replicas }");
+  const unknown = Object.keys(options).find((name) => !names.has(name));
+  if (unknown !== undefined) {
+    throw new InvalidOptionError(
+      unknown,
+      options[unknown],
+      `there is no such option; give ${[...names].join(", ")}`,
+    );
+  }
+  const { primary, replicas = [], redis = {}, context } = options;
+  if (!isRecord(redis)) throw new InvalidOptionError("redis", redis, "give ioredis options");
+  if (!Array.isArray(replicas)) throw new InvalidOptionError("replicas", replicas, "give a list of servers");
+  const maxStalenessMs = time("maxStalenessMs", options.maxStalenessMs, 1);
+  const tokenTtlMs = time("tokenTtlMs", options.tokenTtlMs, 1);
+  if (tokenTtlMs <= maxStalenessMs) {
+    const remedy = `give more than maxStalenessMs (${maxStalenessMs}), or a token could run out before its write has arrived`;
+    throw new InvalidOptionError("tokenTtlMs", tokenTtlMs, remedy);
+  }
+  return {
+    primary: serverOptions("primary", primary, redis),
+    replicas: replicas.map((server, index) => serverOptions(`replicas[${index}]`, server, redis)),
+    maxStalenessMs,
+    tokenTtlMs,
+    probeIntervalMs: time("probeIntervalMs", options.probeIntervalMs, 1),
+    waitMs: time("waitMs", options.waitMs, 0),
+    fallback: oneOf("fallback", options.fallback, ["primary", "error"]),
+    verify: oneOf("verify", options.verify, ["when-needed", "always"]),
+    context: context === undefined ? undefined : checkContext(context),
+  };
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function time(option: keyof typeof defaults, value: unknown, least: number): number {
+  const given = value ?? defaults[option];
+  if (typeof given === "number" && Number.isFinite(given) && given >= least) return given;
+  throw new InvalidOptionError(option, value, `give a number of milliseconds, at least ${least}`);
+}
+
+function oneOf<T extends string>(option: string, value: unknown, choices: readonly [T, T]): T {
+  if (value === undefined) return choices[0];
+  const chosen = choices.find((choice) => choice === value);
+  if (chosen !== undefined) return chosen;
+  throw new InvalidOptionError(option, value, `give "${choices[0]}" or "${choices[1]}"`);
+}
+
+function checkContext(context: Context): Context {
+  if (isRecord(context) && typeof context.get === "function" && typeof context.run === "function")
+    return context;
+  throw new InvalidOptionError("context", context, "give { get, run }");
+}
+
+function serverOptions(option: string, server: unknown, common: RedisOptions): RedisOptions {
+  if (typeof server === "string" && server !== "") return urlOptions(option, server, common);
+  if (isRecord(server)) {
+    if (!("sendCommand" in server)) return { ...common, ...server };
+    // Not by its class, since it may come from another copy of ioredis.
+    if (server.isCluster === false && isRecord(server.options)) return { ...common, ...server.options };
+  }
+  throw new InvalidOptionError(
+    option,
+    server,
+    'give a URL like "redis://10.0.0.1:6379", ioredis options, or a client',
+  );
+}
+
+/** ioredis alone knows how it reads a URL, so one of its clients, never connected, does it. */
+function urlOptions(option: string, url: string, common: RedisOptions): RedisOptions {
+  if (!/^(rediss?|unix):\/\/|^\//.test(url)) {
+    throw new InvalidOptionError(
+      option,
+      url,
+      'give a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
+    );
+  }
+  const lazily: RedisOptions = { ...common, lazyConnect: true };
+  const { options } = new Redis(url, lazily as RedisOptions & { replyMapping?: "legacy" });
+  return { ...options, lazyConnect: common.lazyConnect ?? false };
+}
