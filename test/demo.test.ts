@@ -1,13 +1,10 @@
 /** `npm run demo`, cut short: what the README says must show in the table. */
 import { execFile } from "node:child_process";
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { buildIfStale, root } from "./support/built-package.js";
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL("..", import.meta.url));
 const cells = /\s{3,}/;
 
 describe("npm run demo", () => {
@@ -41,18 +38,3 @@ describe("npm run demo", () => {
     await expect(run(process.execPath, args, { cwd: root })).rejects.toMatchObject({ code: 2 });
   });
 });
-
-/** The example imports the package as it is published, so the build must be that of these sources. */
-async function buildIfStale(): Promise<void> {
-  const builtAt = await changedAt("dist/http/express.js").catch(() => 0);
-  const sources = (await readdir(join(root, "src"), { recursive: true })).filter((name) =>
-    name.endsWith(".ts"),
-  );
-  const times = await Promise.all(sources.map((name) => changedAt(join("src", name))));
-  // Over what is there, because other tests may be using it.
-  if (Math.max(...times) > builtAt) await run("npx", ["tsc", "-p", "tsconfig.build.json"], { cwd: root });
-}
-
-async function changedAt(path: string): Promise<number> {
-  return (await stat(join(root, path))).mtimeMs;
-}

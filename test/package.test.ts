@@ -1,14 +1,12 @@
 /** What is published: packed as npm packs it, installed into an empty project, and used from there. */
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildIfStale, root } from "./support/built-package.js";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const run = promisify(execFile);
 
 /** Linked, not installed, so that no registry is asked; express itself is left out, because only its types are needed. */
@@ -20,7 +18,7 @@ let packed: readonly string[];
 
 beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), "tidemark-package-"));
-  if (isStale()) await runIn(root, "npm", ["run", "build"]);
+  await buildIfStale();
   const stdout = await runIn(root, "npm", [
     "pack",
     "--json",
@@ -42,17 +40,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => rm(project, { recursive: true, force: true }));
-
-/** Whether `dist` is missing, or older than any file it is built from. */
-function isStale(): boolean {
-  const built = join(root, "dist/index.js");
-  if (!existsSync(built)) return true;
-  const source = join(root, "src");
-  const changed = readdirSync(source, { recursive: true, encoding: "utf8" }).map((path) =>
-    statSync(join(source, path)),
-  );
-  return Math.max(...changed.map(({ mtimeMs }) => mtimeMs)) > statSync(built).mtimeMs;
-}
 
 function write(name: string, text: string): Promise<void> {
   return writeFile(join(project, name), text);

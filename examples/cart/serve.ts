@@ -44,11 +44,12 @@ app.post("/lag/:ms", (req, res) => {
 });
 app.use(cartApp(routing));
 
+process.once("SIGINT", stop).once("SIGTERM", stop);
+
 const listener = app.listen(Number(process.env.PORT ?? 0), "127.0.0.1");
 await once(listener, "listening");
 const address = listener.address();
 console.log(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}  (Ctrl-C ends it)`);
-process.once("SIGINT", stop).once("SIGTERM", stop);
 
 /** Reads as Tidemark routes them, and says who answered: the page's reads come one at a time, so the last is ours. */
 function tidemarkReader({ redis }: Request, res: Response) {
