@@ -1,9 +1,17 @@
 import { defineConfig } from "vitest/config";
 
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
-const dependOnIoredis = ["write", "read", "fault", "client", "tidemark"].map(
-  (noun) => `test/${noun}.test.ts`,
-);
+const dependOnIoredis = [
+  "write",
+  "read",
+  "fault",
+  "client",
+  "tidemark",
+  "role",
+  "deadline",
+  "link",
+  "batch",
+].map((noun) => `test/${noun}.test.ts`);
 
 export default defineConfig({
   test: {

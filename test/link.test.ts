@@ -1,0 +1,152 @@
+/** What a session remembers of its connection to a replica, and what happens to it when that is over. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Tidemark } from "../src/index.js";
+import { replicasAreEligible } from "./support/eligible-replicas.js";
+import type { RedisServer } from "./support/redis-server.js";
+import {
+  type GroupReplica,
+  type ReplicationGroup,
+  startReplicationGroup,
+} from "./support/replication-group.js";
+import { listenToRoutes } from "./support/routes.js";
+import { ThrottledProxy } from "./support/throttled-proxy.js";
+import { waitUntil } from "./support/wait-until.js";
+
+let group: ReplicationGroup;
+let opened: Tidemark[];
+
+beforeEach(async () => {
+  group = await startReplicationGroup({ replicas: 2 });
+  opened = [];
+});
+
+afterEach(async () => {
+  await Promise.all(opened.map((tidemark) => tidemark.close()));
+  await group.stop();
+});
+
+/** A Tidemark that is about to read from its replicas. */
+async function open(
+  replicas: readonly string[],
+  options: Partial<ConstructorParameters<typeof Tidemark>[0]> = {},
+): Promise<Tidemark> {
+  const tidemark = new Tidemark({ primary: group.primary.url, replicas, ...options });
+  opened.push(tidemark);
+  await replicasAreEligible(tidemark);
+  return tidemark;
+}
+
+/** The replica that is read from, and the one it is repointed to. */
+function pair(): readonly [GroupReplica, GroupReplica] {
+  const [read, behind] = group.replicas;
+  if (read === undefined || behind === undefined) throw new Error("the group has no two replicas");
+  return [read, behind];
+}
+
+async function has(server: RedisServer, value: string): Promise<void> {
+  await waitUntil(async () => (await server.admin().get("k")) === value, { what: `it has ${value}` });
+}
+
+async function isLoading(server: RedisServer): Promise<boolean> {
+  return (await server.info("persistence")).loading === "1";
+}
+
+/** Makes every load of `server` last until `endLoading`, with the server answering meanwhile. */
+async function slowLoading(server: RedisServer): Promise<void> {
+  await server.admin().config("SET", "loading-process-events-interval-bytes", 1024);
+  await server.admin().config("SET", "key-load-delay", 2_000);
+}
+
+async function endLoading(server: RedisServer): Promise<void> {
+  await server.admin().config("SET", "key-load-delay", 0);
+  await waitUntil(async () => !(await isLoading(server)), { what: "all is loaded" });
+}
+
+describe("a replica that is repointed to one that lags", () => {
+  beforeEach(async () => {
+    await group.primary.admin().set("k", "old");
+    await group.caughtUp();
+  });
+
+  it("takes no session back in time, although another one was the first to meet LOADING", async () => {
+    const [{ server: read }, { server: behind, link }] = pair();
+    // Nobody asks the replica for its position by himself meanwhile.
+    const patience = { probeIntervalMs: 20_000, maxStalenessMs: 50_000 };
+    const tidemark = await open([read.url], patience);
+    link.hold();
+    await group.primary.admin().set("k", "new");
+    await has(read, "new");
+    await behind.admin().call("DEBUG", "POPULATE", "5000", "filler", "60");
+    const session = tidemark.session();
+    expect(await session.redis.get("k")).toBe("new");
+    await slowLoading(read);
+    await read.replicate(behind);
+    await waitUntil(() => isLoading(read), { what: "the replica loads" });
+    using routes = listenToRoutes();
+    await tidemark.session().redis.get("k");
+    expect(routes.of("get")).toEqual(["replica:known", "primary:replica-failed"]);
+    await endLoading(read);
+    await replicasAreEligible(tidemark);
+    expect(await read.admin().get("k")).toBe("old");
+    for (let i = 0; i < 20; i++) expect(await session.redis.get("k")).toBe("new");
+  });
+
+  it('never shows an old value of the session\'s own write with verify "always"', async () => {
+    const [{ server: read }, { server: behind, link }] = pair();
+    const tidemark = await open([read.url], { verify: "always" });
+    link.hold();
+    const session = tidemark.session();
+    await session.redis.set("k", "new");
+    await has(read, "new");
+    const seen = new Set<string | null>();
+    let isBack = false;
+    const reads = (async (): Promise<void> => {
+      for (let more = 50; more > 0; more -= isBack ? 1 : 0) {
+        seen.add(await session.redis.get("k"));
+        seen.add(await tidemark.session({ token: session.token() }).redis.get("k"));
+      }
+    })();
+    await read.replicate(behind);
+    await has(read, "old");
+    isBack = true;
+    await reads;
+    expect([...seen]).toEqual(["new"]);
+  });
+});
+
+describe("a session whose connection to a replica is over", () => {
+  it('reads on from replicas when fallback is "error"', async () => {
+    const tidemark = await open(
+      group.replicas.map(({ server }) => server.url),
+      { fallback: "error" },
+    );
+    const session = tidemark.session();
+    await session.redis.get("k");
+    for (const { server } of group.replicas) {
+      await server.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    }
+    const isAnswered = async (): Promise<boolean> => (await session.redis.get("k")) === null;
+    await waitUntil(isAnswered, { what: "the session reads again", timeoutMs: 5_000 });
+    for (let i = 0; i < 20; i++) expect(await isAnswered()).toBe(true);
+  });
+});
+
+describe("a long reply over a slow connection", () => {
+  it("is awaited as long as it goes on coming, and not asked for again on the primary", async () => {
+    const [{ server: read }] = pair();
+    const size = 3_000_000;
+    await group.primary.admin().setrange("long", size - 1, "x");
+    await group.caughtUp();
+    const line = await ThrottledProxy.start({ targetPort: read.port });
+    try {
+      const tidemark = await open([`redis://${line.host}:${line.port}`]);
+      const before = await group.primary.commandCalls("get");
+      using routes = listenToRoutes();
+      expect(await tidemark.session().redis.getBuffer("long")).toHaveLength(size);
+      expect(routes.of("get")).toEqual(["replica:known"]);
+      expect(await group.primary.commandCalls("get")).toBe(before);
+    } finally {
+      await line.stop();
+    }
+  });
+});
