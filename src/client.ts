@@ -115,8 +115,8 @@ class Shared {
  * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
  */
 export class RoutedRedis extends Redis implements SessionClient {
-  protected readonly boundSession: Session | undefined = undefined;
-  protected readonly boundLevel: Level | undefined = undefined;
+  protected boundSession: Session | undefined = undefined;
+  protected boundLevel: Level | undefined = undefined;
   protected readonly shared: Shared;
   protected readonly lazily: boolean;
   protected readonly lifecycle: Lifecycle;
@@ -138,12 +138,16 @@ export class RoutedRedis extends Redis implements SessionClient {
 
   /** This client for the commands of `session`. */
   of(session: Session): SessionClient {
-    return Object.create(this, { boundSession: { value: session } });
+    const client: RoutedRedis = Object.create(this);
+    client.boundSession = session;
+    return client;
   }
 
   /** This client with reads at `level`; throws an `InvalidOptionError` when it is not one. */
   at(level: Level): SessionClient {
-    return Object.create(this, { boundLevel: { value: checkLevel(level) } });
+    const client: RoutedRedis = Object.create(this);
+    client.boundLevel = checkLevel(level);
+    return client;
   }
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */

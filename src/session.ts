@@ -31,6 +31,7 @@ export interface Reader {
 }
 
 const settleDeadlineMs = 1_000;
+const nowhere: readonly Position[] = [];
 const nobody: unique symbol = Symbol("nobody");
 const several: unique symbol = Symbol("several");
 
@@ -40,12 +41,12 @@ export class Session {
   #parts: SessionParts;
   #client: SessionClient | undefined;
   #loaded = false;
-  #positions: readonly Position[] = [];
+  #positions: readonly Position[] = nowhere;
   #issuedAt = 0;
   #pinnedAt = 0;
   #wrote = false;
   #writesInFlight = 0;
-  #waiting: (() => void)[] = [];
+  #waiting: (() => void)[] | undefined;
   #reader: Reader | typeof nobody | typeof several = nobody;
   #readAt = Number.NEGATIVE_INFINITY;
 
@@ -129,6 +130,7 @@ export class Session {
         this.#pin();
         resolve();
       }, settleDeadlineMs);
+      this.#waiting ??= [];
       this.#waiting.push(() => {
         clearTimeout(deadline);
         resolve();
@@ -150,8 +152,8 @@ export class Session {
     this.#writesInFlight -= 1;
     if (this.#writesInFlight > 0) return;
     const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
+    this.#waiting = undefined;
+    for (const resolve of waiting ?? []) resolve();
   }
 
   /**
