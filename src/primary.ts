@@ -75,6 +75,7 @@ export function sendOnce(shard: Shard, command: Command, level: Level, onReply: 
   command.reject = (error) => reject(ConnectionLostError.of(command.name, address, error));
   shard.primary.connection.whenReady((error) => {
     if (error !== undefined) return reject(error);
+    shard.askPrimary(performance.now(), false);
     announce(command, shard.primary, "primary", "not-a-read", level);
     shard.primary.connection.send(command);
   });

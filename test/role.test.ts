@@ -121,6 +121,16 @@ describe("a primary that has become a replica", () => {
     expect(await heir().server.admin().mget("k", "ambient")).toEqual(["newer", "newer"]);
   });
 
+  it("is noticed by a process that only writes, and outside any session", async () => {
+    const tidemark = open();
+    await replicasAreEligible(tidemark);
+    await handOver();
+    await waitUntil(async () => (await tidemark.redis.set("ambient", "new")) === "OK", {
+      what: "writes are taken",
+    });
+    expect(await heir().server.admin().get("ambient")).toBe("new");
+  });
+
   it("answers no read that waited for it while it was gone, when it comes back empty", async () => {
     const tidemark = open({ redis: { maxRetriesPerRequest: null } });
     await replicasAreEligible(tidemark);
