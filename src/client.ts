@@ -152,7 +152,8 @@ export class RoutedRedis extends Redis implements SessionClient {
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    if (this.options.commandTimeout !== undefined) limitTime(command, this.options.commandTimeout);
+    const { commandTimeout } = this.options;
+    if (typeof commandTimeout === "number") limitTime(command, commandTimeout);
     if (this.boundSession === undefined && subscribing.has(command.name)) {
       const subscriber = this.shared.subscriber(this);
       if (subscriber !== undefined) return subscriber.sendCommand(command, stream);

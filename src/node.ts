@@ -57,7 +57,7 @@ export class Node {
     this.connection = new Connection({
       redis,
       patient,
-      hangsAfterMs: Math.min(replicaHangsAfterMs, (redis.commandTimeout ?? Number.POSITIVE_INFINITY) / 2),
+      hangsAfterMs: hangsAfterMs(redis),
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
       onWatch: () => this.#expireWrites(),
@@ -232,4 +232,11 @@ export class Node {
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;
     this.#probe = undefined;
   }
+}
+
+/** Half of the user's own deadline, if that is shorter, so that there is time to ask elsewhere. */
+function hangsAfterMs({ commandTimeout }: RedisOptions): number {
+  return typeof commandTimeout === "number"
+    ? Math.min(replicaHangsAfterMs, commandTimeout / 2)
+    : replicaHangsAfterMs;
 }

@@ -61,7 +61,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
   if (unknown !== undefined) {
     throw new InvalidOptionError(
       unknown,
-      options[unknown],
+      typeof options[unknown],
       `there is no such option; give ${[...names].join(", ")}`,
     );
   }

@@ -27,58 +27,80 @@ export interface PrimaryRead {
 
 /**
  * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
- * server's latest word is that it is a primary; else the read waits a second for another one to say so.
+ * server's latest word is that it is a primary; else the read waits for another one to say so.
  */
-export function readPrimary(read: PrimaryRead, repeats = maxRepeats, patienceMs = promotionPatienceMs): void {
+export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
   const { shard, command, reject } = read;
-  if (shard.demoted) {
-    awaitPromotion(read, repeats, patienceMs);
-    return;
-  }
-  command.reject = (error) => {
-    if (!ConnectionLostError.isMeantBy(error) || repeats === 0) reject(error);
-    else readPrimary(read, repeats - 1, patienceMs);
-  };
-  shard.primary.connection.whenReady((error) => {
+  whenPrimary(shard, command.name, (error) => {
     if (error !== undefined) return reject(error);
     const { primary } = shard;
-    const now = performance.now();
+    const again = (): void => readPrimary(read, repeats - 1);
     command.resolve = (reply) => {
-      if (primary.seen?.replication.role === "replica") readPrimary(read, repeats, patienceMs);
+      if (repeats > 0 && isReplica(primary)) again();
       else read.resolve(reply);
     };
-    shard.askPrimary(now, read.doubtful);
-    read.onSend(now);
+    command.reject = (failure) => {
+      if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || isReplica(primary))) again();
+      else reject(failure);
+    };
+    shard.askPrimary(performance.now(), read.doubtful);
+    // After the INFO in front of it, which must not stand for what the read sees.
+    read.onSend(performance.now());
     announce(command, primary, "primary", read.reason, read.level);
     primary.connection.send(command);
   });
 }
 
-function awaitPromotion(read: PrimaryRead, repeats: number, patienceMs: number): void {
-  const { shard, command } = read;
+/** Calls `start` when there is a connection to a server that is not known to have become a replica, or says why not. */
+export function whenPrimary(
+  shard: Shard,
+  command: string,
+  start: (error?: Error) => void,
+  patienceMs = promotionPatienceMs,
+): void {
+  const { connection } = shard.primary;
+  if (!shard.demoted) {
+    connection.whenReady(start);
+    return;
+  }
   const now = performance.now();
   shard.askPrimary(now, false);
   shard.look(now);
-  const again = (): void => readPrimary(read, repeats, patienceMs - promotionLookMs);
+  const again = (): void => whenPrimary(shard, command, start, patienceMs - promotionLookMs);
   if (patienceMs > 0) setTimeout(again, promotionLookMs);
-  else read.reject(new NotPrimaryError(command.name.toUpperCase(), shard.primary.connection.address));
+  else start(new NotPrimaryError(command.toUpperCase(), connection.address));
 }
 
-/** Sends what nobody needs the position of, and never again; `onReply` is called before its promise resolves. */
-export function sendOnce(shard: Shard, command: Command, level: Level, onReply: () => void = () => {}): void {
+/**
+ * Sends what nobody needs the position of, and never again. `onReply` is called before its promise resolves, and gives
+ * the error that it is rejected with instead, if any.
+ */
+export function sendOnce(
+  shard: Shard,
+  command: Command,
+  level: Level,
+  onReply: (from: Node) => Error | undefined = () => undefined,
+): void {
   const { resolve, reject } = command;
-  command.resolve = (reply) => {
-    onReply();
-    return resolve(reply);
-  };
-  const { address } = shard.primary.connection;
-  command.reject = (error) => reject(ConnectionLostError.of(command.name, address, error));
   shard.primary.connection.whenReady((error) => {
     if (error !== undefined) return reject(error);
+    const { primary } = shard;
+    command.resolve = (reply) => {
+      const failure = onReply(primary);
+      return failure === undefined ? resolve(reply) : reject(failure);
+    };
+    command.reject = (failure) => {
+      reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+    };
     shard.askPrimary(performance.now(), false);
-    announce(command, shard.primary, "primary", "not-a-read", level);
-    shard.primary.connection.send(command);
+    announce(command, primary, "primary", "not-a-read", level);
+    primary.connection.send(command);
   });
+}
+
+/** Whether a node said last that it is a replica. */
+export function isReplica(node: Node): boolean {
+  return node.seen?.replication.role === "replica";
 }
 
 /** Sends a write of `session` once, and tells the session where it ended up before its promise resolves. */

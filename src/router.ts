@@ -1,5 +1,6 @@
 /** One command in, one node out: sends each where it may go, and elsewhere when that fails. */
 import type { Command } from "ioredis";
+import { sendBatch } from "./batch.js";
 import type { Reason } from "./channels.js";
 import {
   type Choice,
@@ -85,14 +86,14 @@ export class Router {
     if (refused !== undefined) {
       const error = refusalOf(refused);
       for (const command of commands) command.reject(error);
-    } else if (session !== undefined && kinds.every((kind) => kind === "read")) {
-      this.#readAll(commands, session, level);
-    } else {
-      for (const [index, command] of commands.entries()) {
-        const shard = this.#topology.shardOf(command);
-        if (kinds[index] === "write" && session) sendWrite(shard, command, session, level);
-        else sendOnce(shard, command, level, () => session?.readAhead(performance.now()));
-      }
+    } else if (kinds.every((kind) => kind === "read")) {
+      if (session !== undefined) this.#readAll(commands, session, level);
+      else
+        for (const command of commands)
+          this.#readAlone(this.#topology.shardOf(command), command, level, "read");
+    } else if (commands[0] !== undefined) {
+      const shard = this.#topology.shardOf(commands[0]);
+      sendBatch({ shard, commands, kinds, session, level }, this.#always);
     }
   }
 

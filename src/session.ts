@@ -150,10 +150,8 @@ export class Session {
     if (end === "unknown") this.#pin();
     else if (end !== "not-sent") this.#require(end, Date.now());
     this.#writesInFlight -= 1;
-    if (this.#writesInFlight > 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    for (const resolve of waiting ?? []) resolve();
+    // Not at once: ioredis answers NOSCRIPT by sending the script, and a write that follows a write is part of it.
+    if (!this.writing && this.#waiting !== undefined) setImmediate(() => this.#release());
   }
 
   /**
@@ -215,6 +213,13 @@ export class Session {
       this.#positions = this.#positions.map((one) => (one === same ? position : one));
     }
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+  }
+
+  #release(): void {
+    if (this.writing) return;
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const resolve of waiting) resolve();
   }
 
   #pin(): void {

@@ -35,6 +35,7 @@ export class Shard {
   readonly #lineage: Lineage;
   #primary: Node;
   #replicas: readonly Node[];
+  #sampledAt = Number.NEGATIVE_INFINITY;
   #refreshedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ShardOptions, lineage: Lineage, nodes: { primary: Node; replicas: readonly Node[] }) {
@@ -134,7 +135,9 @@ export class Shard {
   /** Samples the primary behind what is sent to it in this turn, unless that was done a moment ago. */
   sampleBehind(now: number): void {
     const every = this.#options.probeIntervalMs / looksPerInterval;
-    if (now - this.history.latestAt > every && this.primary.connection.ready) this.primary.askBehind();
+    if (now - this.#sampledAt <= every || !this.primary.connection.ready) return;
+    this.#sampledAt = now;
+    this.primary.askBehind();
   }
 
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */

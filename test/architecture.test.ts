@@ -13,7 +13,7 @@ const rows: readonly (readonly string[])[] = [
   ["errors", "level", "channels", "keyring", "lag", "waiting", "command"],
   ["replication", "lineage", "position", "history", "token", "connection"],
   ["session", "write-turn", "verified-read", "node"],
-  ["context/context", "context/async-local-storage", "shard", "primary"],
+  ["context/context", "context/async-local-storage", "shard", "primary", "batch"],
   ["topology/topology", "topology/static", "topology/status"],
   ["choice", "router"],
   ["client", "http/carrier", "http/cookie", "http/held-head", "http/request-session", "http/express"],

@@ -121,6 +121,24 @@ describe("a primary that has become a replica", () => {
     expect(await heir().server.admin().mget("k", "ambient")).toEqual(["newer", "newer"]);
   });
 
+  it("answers no pipeline and no transaction either, in a session or outside any", async () => {
+    const tidemark = open({ replicas: [] });
+    await tidemark.ready();
+    await group.primary.replicate(heir().server);
+    const reads = [tidemark.session().redis, tidemark.redis].flatMap((redis) => [
+      () => redis.multi().get("k").exec(),
+      () => redis.pipeline().get("k").dbsize().exec(),
+      () => redis.pipeline().get("k").exec(),
+    ]);
+    await waitUntil(async () => (await tidemark.redis.get("k").catch(String)) !== "old", {
+      what: "it is noticed",
+    });
+    for (const read of reads) {
+      const answer = await read().catch((error: unknown) => [[error, null]]);
+      expect(answer?.[0]?.[0]).toBeInstanceOf(NotPrimaryError);
+    }
+  });
+
   it("is noticed by a process that only writes, and outside any session", async () => {
     const tidemark = open();
     await replicasAreEligible(tidemark);

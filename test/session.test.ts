@@ -210,10 +210,27 @@ describe("Session.settled", () => {
     await vi.advanceTimersByTimeAsync(10);
     order.push("first ended");
     session.writeEnded("not-sent");
+    await vi.advanceTimersByTimeAsync(0);
     await Promise.all(waits);
     expect(order).toEqual(["first ended", "a", "b"]);
     expect(session.pinned).toBe(false);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("waits on when a write follows the last one at once, as the script does that the server did not know", async () => {
+    const session = sessionOf();
+    let resolved = false;
+    session.writeStarted();
+    session.settled()?.then(() => {
+      resolved = true;
+    });
+    session.writeEnded("not-sent");
+    session.writeStarted();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(resolved).toBe(false);
+    session.writeEnded(at(X, 78));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(resolved).toBe(true);
   });
 
   it("resolves after one second all the same, and pins to the primary", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { ConnectionLostError, Tidemark } from "../src/index.js";
+import { ConnectionLostError, type Session, Tidemark } from "../src/index.js";
 import { decodeToken } from "../src/token.js";
 import { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
@@ -75,6 +75,23 @@ describe("a write of a session", () => {
     const session = tidemark.session();
     await session.redis.eval("return redis.call('set', KEYS[1], 'x')", 1, "scripted");
     expect(offsetOf(session.token())).toBe(await primaryOffset());
+  });
+
+  it("by a script that the server has forgotten is waited for, although ioredis sends it twice", async () => {
+    tidemark.redis.defineCommand("put", {
+      numberOfKeys: 1,
+      lua: "return redis.call('set', KEYS[1], ARGV[1])",
+    });
+    const put = async (session: Session, value: string): Promise<unknown> =>
+      Reflect.get(session.redis, "put").call(session.redis, "forgotten", value);
+    await put(tidemark.session(), "1");
+    await group.primary.admin().script("FLUSH");
+    const session = tidemark.session();
+    const written = put(session, "2");
+    await session.settled();
+    const offset = offsetOf(session.token());
+    await written;
+    expect(offset).toBe(await primaryOffset());
   });
 
   it("in a pipeline gives its result and error per command, and is covered", async () => {

@@ -1,0 +1,57 @@
+/** A pipeline or transaction that is not all reads: it goes to the primary as a whole, once. */
+import type { Command } from "ioredis";
+import type { CommandKind } from "./command.js";
+import { NotPrimaryError } from "./errors.js";
+import type { Level } from "./level.js";
+import type { Node } from "./node.js";
+import { isReplica, sendOnce, sendWrite, whenPrimary } from "./primary.js";
+import type { Session } from "./session.js";
+import type { Shard } from "./shard.js";
+
+/** The commands of a batch in order, and what each of them is. */
+export interface Batch {
+  readonly shard: Shard;
+  readonly commands: readonly Command[];
+  readonly kinds: readonly CommandKind[];
+  readonly session: Session | undefined;
+  readonly level: Level;
+}
+
+/**
+ * Sends the batch when there is a primary. What it reads counts only while the server's latest word is that it is one;
+ * `doubtful` has it say so in front of the batch.
+ */
+export function sendBatch({ shard, commands, kinds, session, level }: Batch, doubtful: boolean): void {
+  const writer = kinds.includes("write") ? session : undefined;
+  writer?.writeStarted();
+  whenPrimary(shard, commands[0]?.name ?? "", (error) => {
+    if (error === undefined) shard.askPrimary(performance.now(), doubtful);
+    for (const [index, command] of commands.entries()) {
+      if (error !== undefined) command.reject(error);
+      else if (kinds[index] === "write" && session) write(shard, command, session, level);
+      else sendOnce(shard, command, level, (from) => objection(command, from, session));
+    }
+    writer?.writeEnded("not-sent");
+  });
+}
+
+function write(shard: Shard, command: Command, session: Session, level: Level): void {
+  const { resolve, reject } = command;
+  const { primary } = shard;
+  if (command.name === "exec") {
+    // EXEC brings what the transaction has read.
+    command.resolve = (reply) => {
+      const failure = objection(command, primary, session);
+      return failure === undefined ? resolve(reply) : reject(failure);
+    };
+  }
+  sendWrite(shard, command, session, level);
+}
+
+/** Takes in that the session has read from the primary; the error when that turns out to be one no more. */
+function objection(command: Command, from: Node, session: Session | undefined): Error | undefined {
+  session?.readAhead(performance.now());
+  return isReplica(from)
+    ? new NotPrimaryError(command.name.toUpperCase(), from.connection.address)
+    : undefined;
+}
