@@ -27,6 +27,7 @@ interface OpenBatch {
 export interface Lifecycle {
   connected(): Promise<void>;
   status(): Redis["status"];
+  reconnect(): void;
   close(): Promise<void>;
 }
 
@@ -169,9 +170,14 @@ export class RoutedRedis extends Redis implements SessionClient {
     return connected;
   }
 
-  /** Closes the Tidemark, as it would close the connection of a plain client; a session has none of its own to close. */
-  override disconnect(): void {
-    if (this.boundSession === undefined) this.lifecycle.close();
+  /**
+   * Closes the Tidemark, as it would close the connection of a plain client, or with `reconnect` begins the primary's
+   * connection anew. A session has none of its own: there it does nothing.
+   */
+  override disconnect(reconnect = false): void {
+    if (this.boundSession !== undefined) return;
+    if (reconnect) this.lifecycle.reconnect();
+    else this.lifecycle.close();
   }
 
   /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */

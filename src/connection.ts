@@ -135,7 +135,7 @@ export class Connection {
 
   /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
   reset(): void {
-    this.redis.stream.destroy();
+    this.redis.stream?.destroy();
   }
 
   #endTurn(): void {

@@ -48,6 +48,9 @@ export class Tidemark implements AsyncDisposable {
     this.#base = new RoutedRedis(checked.primary, this.#router, () => this.#context.get(), {
       connected: () => this.ready(),
       status: () => this.#topology.shards[0]?.primary.connection.redis.status ?? "end",
+      reconnect: () => {
+        for (const { primary } of this.#topology.shards) primary.connection.reset();
+      },
       close: () => this.close(),
     });
     this.redis = this.#base;

@@ -83,6 +83,8 @@ describe("tidemark.redis", () => {
     expect([own.redis.status, own.session().redis.status]).toEqual(["ready", "ready"]);
     own.session().redis.disconnect();
     expect(await own.redis.ping()).toBe("PONG");
+    own.redis.disconnect(true);
+    expect(await own.redis.ping()).toBe("PONG");
     own.redis.disconnect();
     await expect(own.redis.ping()).rejects.toThrow(/closed/);
     await expect(own.redis.subscribe("news")).rejects.toThrow();
