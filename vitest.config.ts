@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 const dependOnIoredis = [
   "write",
   "read",
+  "fallback",
   "fault",
   "client",
   "tidemark",

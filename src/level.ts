@@ -4,7 +4,7 @@ import { InvalidOptionError } from "./errors.js";
 /**
  * What a read is promised, weakest to strongest.
  *
- * - `"eventual"`: any healthy node, replicas first; no promise beyond health.
+ * - `"eventual"`: whichever node is healthy, replicas first; no promise beyond health.
  * - `"session"`: a replica that has applied all the session's own writes, else the primary.
  * - `{ maxStalenessMs }`: as `"session"`, and the replica is proven to be at most so many milliseconds behind.
  * - `"strong"`: the primary only.

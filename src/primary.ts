@@ -36,8 +36,9 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
     const { primary } = shard;
     const again = (): void => readPrimary(read, repeats - 1);
     command.resolve = (reply) => {
-      if (repeats > 0 && isReplica(primary)) again();
-      else read.resolve(reply);
+      if (!isReplica(primary)) read.resolve(reply);
+      else if (repeats > 0) again();
+      else reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
     };
     command.reject = (failure) => {
       if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || isReplica(primary))) again();

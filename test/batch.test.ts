@@ -3,9 +3,11 @@ import type { IncomingMessage } from "node:http";
 import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/express.js";
-import { type SessionClient, Tidemark } from "../src/index.js";
+import type { SessionClient, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { ask, serve } from "./support/exchange.js";
+import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
+import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 
 const setByScript = "return redis.call('set', KEYS[1], ARGV[1])";
@@ -23,18 +25,14 @@ afterAll(() => group.stop());
 beforeEach(async () => {
   await group.primary.admin().set("k", "old");
   await group.caughtUp();
-  tidemark = new Tidemark({
-    primary: group.primary.url,
-    replicas: group.replicas.map(({ server }) => server.url),
-  });
+  tidemark = openTidemark(group);
   await replicasAreEligible(tidemark);
-  for (const { link } of group.replicas) link.hold();
+  holdReplicas(group);
 });
 
 afterEach(async () => {
   await tidemark.close();
-  await Promise.all(group.replicas.map(({ link }) => link.release()));
-  await group.caughtUp();
+  await releaseReplicas(group);
 });
 
 /** What a session that starts with the token of another reads. */

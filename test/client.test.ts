@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { RefusedCommandError, Tidemark } from "../src/index.js";
+import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 
@@ -14,10 +15,7 @@ beforeAll(async () => {
 afterAll(() => group.stop());
 
 beforeEach(async () => {
-  tidemark = new Tidemark({
-    primary: group.primary.url,
-    replicas: group.replicas.map(({ server }) => server.url),
-  });
+  tidemark = openTidemark(group);
   await tidemark.ready();
 });
 

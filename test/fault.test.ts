@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Tidemark } from "../src/index.js";
+import type { Tidemark } from "../src/index.js";
+import { openTidemark } from "./support/open-tidemark.js";
 import type { RedisServer } from "./support/redis-server.js";
 import {
   type GroupReplica,
@@ -15,10 +16,7 @@ let users: Users;
 
 beforeEach(async () => {
   group = await startReplicationGroup({ replicas: 2, lag: { ms: 5, jitterMs: 3 } });
-  tidemark = new Tidemark({
-    primary: group.primary.url,
-    replicas: group.replicas.map(({ server }) => server.url),
-  });
+  tidemark = openTidemark(group);
   await tidemark.ready();
   users = startUsers(tidemark, 12);
   await isUsed(victim().server);

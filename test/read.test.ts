@@ -1,5 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { ReplicasBehindError, Tidemark } from "../src/index.js";
+import type { Tidemark } from "../src/index.js";
+import { replicasAreEligible } from "./support/eligible-replicas.js";
+import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
+import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes, type Routes } from "./support/routes.js";
 import { waitUntil } from "./support/wait-until.js";
@@ -15,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => group.stop());
 
 beforeEach(async () => {
-  tidemark = open();
+  tidemark = openTidemark(group);
   await replicasAreEligible(tidemark);
   routes = listenToRoutes();
 });
@@ -23,37 +26,8 @@ beforeEach(async () => {
 afterEach(async () => {
   routes[Symbol.dispose]();
   await tidemark.close();
-  await release();
+  await releaseReplicas(group);
 });
-
-function open(options: Partial<ConstructorParameters<typeof Tidemark>[0]> = {}): Tidemark {
-  return new Tidemark({
-    primary: group.primary.url,
-    replicas: group.replicas.map(({ server }) => server.url),
-    ...options,
-  });
-}
-
-/** A session that only reads keeps the probes going until both replicas are proven. */
-async function replicasAreEligible(one: Tidemark): Promise<void> {
-  await one.ready();
-  await waitUntil(
-    async () => {
-      await one.session().redis.get("nothing");
-      return one.topology().every(({ eligible }) => eligible);
-    },
-    { what: "both replicas are eligible" },
-  );
-}
-
-function hold(...which: number[]): void {
-  for (const index of which) group.replicas[index]?.link.hold();
-}
-
-async function release(): Promise<void> {
-  await Promise.all(group.replicas.map(({ link }) => link.release()));
-  await group.caughtUp();
-}
 
 describe("a read at level session", () => {
   it("is answered by a replica when the session has written nothing", async () => {
@@ -62,7 +36,7 @@ describe("a read at level session", () => {
   });
 
   it("sees the session's own write while every replica is held back", async () => {
-    hold(0, 1);
+    holdReplicas(group);
     const session = tidemark.session();
     await session.redis.set("held", "new");
     expect(await session.redis.get("held")).toBe("new");
@@ -70,10 +44,10 @@ describe("a read at level session", () => {
   });
 
   it("sees it in another process that only has the token", async () => {
-    hold(0, 1);
+    holdReplicas(group);
     const writer = tidemark.session();
     await writer.redis.set("carried", "new");
-    const elsewhere = open();
+    const elsewhere = openTidemark(group);
     try {
       await elsewhere.ready();
       const reader = elsewhere.session({ token: writer.token() });
@@ -84,10 +58,10 @@ describe("a read at level session", () => {
   });
 
   it("goes back to a replica once one has applied the write", async () => {
-    hold(0, 1);
+    holdReplicas(group);
     const session = tidemark.session();
     await session.redis.set("applied", "new");
-    await release();
+    await releaseReplicas(group);
     const token = session.token();
     await waitUntil(
       async () => {
@@ -100,7 +74,7 @@ describe("a read at level session", () => {
   });
 
   it("is answered by the one replica that has caught up while the other has not", async () => {
-    hold(0);
+    holdReplicas(group, 0);
     const session = tidemark.session();
     await session.redis.set("one-of-two", "new");
     const fresh = group.replicas[1]?.server;
@@ -118,7 +92,7 @@ describe("a read at level session", () => {
   it("throws a replica's answer away when its INFO shows that it was too early", async () => {
     await tidemark.session().redis.set("early", "old");
     await group.caughtUp();
-    hold(0, 1);
+    holdReplicas(group);
     const session = tidemark.session();
     await session.redis.set("early", "new");
     expect(await session.redis.get("early")).toBe("new");
@@ -133,7 +107,7 @@ describe("a read at level session", () => {
   });
 
   it("keeps a session to one replica, so that time does not run backwards between two", async () => {
-    hold(0);
+    holdReplicas(group, 0);
     const writer = tidemark.session();
     await writer.redis.set("monotonic", "new");
     const fresh = group.replicas[1]?.server.admin();
@@ -147,7 +121,7 @@ describe("a read at level session", () => {
   });
 
   it("does not fall back behind what the session has read on the primary", async () => {
-    hold(0, 1);
+    holdReplicas(group);
     await tidemark.redis.set("seen-on-primary", "new");
     const session = tidemark.session();
     expect(await session.redis.at("strong").get("seen-on-primary")).toBe("new");
@@ -174,7 +148,7 @@ describe("a pipeline of reads", () => {
   });
 
   it("sees the session's own write while every replica is held back", async () => {
-    hold(0, 1);
+    holdReplicas(group);
     const session = tidemark.session();
     await session.redis.set("p3", "new");
     expect(await session.redis.pipeline().get("p3").strlen("p3").exec()).toEqual([
@@ -207,7 +181,7 @@ describe("the other levels", () => {
     const session = tidemark.session({ level: "eventual" });
     await session.redis.set("eventual", "x");
     await group.caughtUp();
-    hold(0, 1);
+    holdReplicas(group);
     await session.redis.set("eventual", "y");
     expect(await session.redis.get("eventual")).toBe("x");
   });
@@ -221,17 +195,17 @@ describe("the other levels", () => {
       await tidemark.session({ level }).redis.get("clock");
       return routes.of("get").at(-1);
     };
-    hold(0, 1);
+    holdReplicas(group);
     await waitUntil(async () => (await read())?.startsWith("primary:") === true, { what: "refused" });
-    await release();
+    await releaseReplicas(group);
     await waitUntil(async () => (await read())?.startsWith("replica:") === true, { what: "accepted" });
   });
 
   it("no level reads from a replica that is further behind than maxStalenessMs", async () => {
-    const strict = open({ maxStalenessMs: 100, tokenTtlMs: 1_000 });
+    const strict = openTidemark(group, { maxStalenessMs: 100, tokenTtlMs: 1_000 });
     try {
       await replicasAreEligible(strict);
-      hold(0, 1);
+      holdReplicas(group);
       await waitUntil(
         async () => {
           await strict.session().redis.incr("clock");
@@ -243,77 +217,6 @@ describe("the other levels", () => {
       );
     } finally {
       await strict.close();
-    }
-  });
-});
-
-describe("a read that no replica may answer", () => {
-  it("waits up to waitMs for a replica, and is answered by it", async () => {
-    const patient = open({ waitMs: 20_000 });
-    try {
-      await replicasAreEligible(patient);
-      hold(0, 1);
-      const session = patient.session();
-      await session.redis.set("waited", "new");
-      routes.clear();
-      const looks = (): Promise<number> =>
-        group.replicas[0]?.server.commandCalls("info") ?? Promise.resolve(0);
-      const before = await looks();
-      const read = patient.session({ token: session.token() }).redis.get("waited");
-      await waitUntil(async () => (await looks()) > before + 5, {
-        what: "the waiting read looks at the replicas",
-      });
-      await release();
-      expect(await read).toBe("new");
-      expect(routes.of("get").at(-1)).toBe("replica:known");
-    } finally {
-      await patient.close();
-    }
-  });
-
-  it("waits in vain for none when it has read ahead of the replicas on the primary", async () => {
-    const patient = open({ waitMs: 20_000 });
-    try {
-      await replicasAreEligible(patient);
-      const session = patient.session();
-      await session.redis.at("strong").get("ahead");
-      expect(await session.redis.get("ahead")).toBeNull();
-      expect(routes.of("get").at(-1)).toMatch(/^replica:/);
-    } finally {
-      await patient.close();
-    }
-  }, 10_000);
-
-  it('is an error when fallback is "error"', async () => {
-    const strict = open({ fallback: "error" });
-    try {
-      await replicasAreEligible(strict);
-      hold(0, 1);
-      const session = strict.session();
-      await session.redis.set("refused", "new");
-      await expect(session.redis.get("refused")).rejects.toThrow(ReplicasBehindError);
-    } finally {
-      await strict.close();
-    }
-  });
-});
-
-describe('verify: "always"', () => {
-  it("proves each read in a transaction of its own, with replies and errors as ioredis gives them", async () => {
-    const verifying = open({ verify: "always" });
-    try {
-      await replicasAreEligible(verifying);
-      await verifying.session().redis.hset("verified", { a: "1" });
-      await group.caughtUp();
-      const before = await group.replicas[0]?.server.commandCalls("exec");
-      const { redis } = verifying.session();
-      expect(await redis.hgetall("verified")).toEqual({ a: "1" });
-      expect(await redis.getBuffer("nothing")).toBeNull();
-      await expect(redis.get("verified")).rejects.toThrow(/^WRONGTYPE/);
-      const after = await Promise.all(group.replicas.map(({ server }) => server.commandCalls("exec")));
-      expect(Math.max(...after)).toBeGreaterThan(before ?? 0);
-    } finally {
-      await verifying.close();
     }
   });
 });

@@ -1,7 +1,8 @@
 /** Servers that change their roles, of which nobody tells a Tidemark. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { NotPrimaryError, Tidemark } from "../src/index.js";
+import { NotPrimaryError, type Tidemark, type TidemarkOptions } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
+import { openTidemark } from "./support/open-tidemark.js";
 import { RedisServer } from "./support/redis-server.js";
 import {
   type GroupReplica,
@@ -23,9 +24,8 @@ afterEach(async () => {
   await group.stop();
 });
 
-function open(options: Partial<ConstructorParameters<typeof Tidemark>[0]> = {}): Tidemark {
-  const replicas = group.replicas.map(({ server }) => server.url);
-  const tidemark = new Tidemark({ primary: group.primary.url, replicas, ...options });
+function open(options: Partial<TidemarkOptions> = {}): Tidemark {
+  const tidemark = openTidemark(group, options);
   opened.push(tidemark);
   return tidemark;
 }

@@ -2,6 +2,7 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Context, InvalidOptionError, type Session, Tidemark } from "../src/index.js";
 import { encodeToken } from "../src/token.js";
+import { openTidemark } from "./support/open-tidemark.js";
 import { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
@@ -17,10 +18,7 @@ beforeAll(async () => {
 afterAll(() => group.stop());
 
 beforeEach(async () => {
-  tidemark = new Tidemark({
-    primary: group.primary.url,
-    replicas: group.replicas.map(({ server }) => server.url),
-  });
+  tidemark = openTidemark(group);
   await tidemark.ready();
 });
 
@@ -203,11 +201,7 @@ describe("a server", () => {
     const listener = (warning: Error): number => warnings.push(warning);
     process.on("warning", listener);
     vi.spyOn(console, "warn").mockImplementation(() => {});
-    await using limited = new Tidemark({
-      primary: group.primary.url,
-      replicas: group.replicas.map(({ server }) => server.url),
-      redis: { username: "app", password: "secret" },
-    });
+    await using limited = openTidemark(group, { redis: { username: "app", password: "secret" } });
     using routes = listenToRoutes();
     for (let i = 0; i < 5; i++) {
       const session = limited.session();

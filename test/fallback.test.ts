@@ -1,0 +1,101 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ReplicasBehindError, type Tidemark } from "../src/index.js";
+import { replicasAreEligible } from "./support/eligible-replicas.js";
+import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
+import { openTidemark } from "./support/open-tidemark.js";
+import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { listenToRoutes, type Routes } from "./support/routes.js";
+import { waitUntil } from "./support/wait-until.js";
+
+let group: ReplicationGroup;
+let tidemark: Tidemark;
+let routes: Routes;
+
+beforeAll(async () => {
+  group = await startReplicationGroup({ replicas: 2 });
+});
+
+afterAll(() => group.stop());
+
+beforeEach(async () => {
+  tidemark = openTidemark(group);
+  await replicasAreEligible(tidemark);
+  routes = listenToRoutes();
+});
+
+afterEach(async () => {
+  routes[Symbol.dispose]();
+  await tidemark.close();
+  await releaseReplicas(group);
+});
+
+describe("a read that no replica may answer", () => {
+  it("waits up to waitMs for a replica, and is answered by it", async () => {
+    const patient = openTidemark(group, { waitMs: 20_000 });
+    try {
+      await replicasAreEligible(patient);
+      holdReplicas(group);
+      const session = patient.session();
+      await session.redis.set("waited", "new");
+      routes.clear();
+      const looks = (): Promise<number> =>
+        group.replicas[0]?.server.commandCalls("info") ?? Promise.resolve(0);
+      const before = await looks();
+      const read = patient.session({ token: session.token() }).redis.get("waited");
+      await waitUntil(async () => (await looks()) > before + 5, {
+        what: "the waiting read looks at the replicas",
+      });
+      await releaseReplicas(group);
+      expect(await read).toBe("new");
+      expect(routes.of("get").at(-1)).toBe("replica:known");
+    } finally {
+      await patient.close();
+    }
+  });
+
+  it("waits in vain for none when it has read ahead of the replicas on the primary", async () => {
+    const patient = openTidemark(group, { waitMs: 20_000 });
+    try {
+      await replicasAreEligible(patient);
+      const session = patient.session();
+      await session.redis.at("strong").get("ahead");
+      expect(await session.redis.get("ahead")).toBeNull();
+      expect(routes.of("get").at(-1)).toMatch(/^replica:/);
+    } finally {
+      await patient.close();
+    }
+  }, 10_000);
+
+  it('is an error when fallback is "error"', async () => {
+    const strict = openTidemark(group, { fallback: "error" });
+    try {
+      await replicasAreEligible(strict);
+      holdReplicas(group);
+      const session = strict.session();
+      await session.redis.set("refused", "new");
+      await expect(session.redis.get("refused")).rejects.toThrow(ReplicasBehindError);
+    } finally {
+      await strict.close();
+    }
+  });
+});
+
+describe('verify: "always"', () => {
+  it("proves each read in a transaction of its own, with replies and errors as ioredis gives them", async () => {
+    const verifying = openTidemark(group, { verify: "always" });
+    try {
+      await replicasAreEligible(verifying);
+      await verifying.session().redis.hset("verified", { a: "1" });
+      await group.caughtUp();
+      const before = await group.replicas[0]?.server.commandCalls("exec");
+      const { redis } = verifying.session();
+      expect(await redis.hgetall("verified")).toEqual({ a: "1" });
+      expect(await redis.getBuffer("nothing")).toBeNull();
+      await expect(redis.get("verified")).rejects.toThrow(/^WRONGTYPE/);
+      const after = await Promise.all(group.replicas.map(({ server }) => server.commandCalls("exec")));
+      expect(Math.max(...after)).toBeGreaterThan(before ?? 0);
+    } finally {
+      await verifying.close();
+    }
+  });
+});

@@ -1,0 +1,36 @@
+/** Sessions and tokens made by hand, on a clock that stands still. */
+
+import { vi } from "vitest";
+import { Session, type SessionClient } from "../../src/session.js";
+import { type Claims, encodeToken } from "../../src/token.js";
+
+export const X = "8371b4fb1155b71f";
+export const Y = "c1d5f0aa17e24cf0";
+export const start = Date.parse("2026-05-01T12:00:00Z");
+export const ttlMs = 60_000;
+
+/** Stops the clock at `start`; `vi.useRealTimers()` lets it go on. */
+export function stopClock(): void {
+  vi.useFakeTimers({ now: start });
+}
+
+export function noClient(): SessionClient {
+  throw new Error("no client is needed here");
+}
+
+export function sessionOf(...tokens: readonly string[]): Session {
+  return new Session({ level: "session", ttlMs, tokens: () => tokens, client: noClient });
+}
+
+export function tokenOf(claims: Partial<Claims>): string {
+  return encodeToken({ issuedAt: Date.now(), pinnedAt: 0, positions: [], ...claims });
+}
+
+export function at(replid: string, offset: number): { replid: string; offset: number } {
+  return { replid, offset };
+}
+
+export function write(session: Session, end: Parameters<Session["writeEnded"]>[0]): void {
+  session.writeStarted();
+  session.writeEnded(end);
+}
