@@ -12,6 +12,8 @@ const dependOnIoredis = [
   "deadline",
   "link",
   "batch",
+  "conversation",
+  "iteration",
 ].map((noun) => `test/${noun}.test.ts`);
 
 export default defineConfig({

@@ -1,6 +1,7 @@
 /** A pipeline or transaction that is not all reads: it goes to the primary as a whole, once. */
 import type { Command } from "ioredis";
 import type { CommandKind } from "./command.js";
+import { Ends } from "./ends.js";
 import { NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
@@ -29,20 +30,21 @@ export function sendBatch({ shard, commands, kinds, session, level }: Batch, dou
     for (const [index, command] of commands.entries()) {
       if (error !== undefined) command.reject(error);
       else if (kinds[index] === "write" && session) write(shard, command, session, level);
-      else sendOnce(shard, command, level, (from) => objection(command, from, session));
+      else sendOnce(shard, command, level, (from) => objection(command, from, session), writer !== undefined);
     }
     writer?.writeEnded("not-sent");
   });
 }
 
 function write(shard: Shard, command: Command, session: Session, level: Level): void {
-  const { resolve, reject } = command;
+  const ends = new Ends(command);
   const { primary } = shard;
   if (command.name === "exec") {
     // EXEC brings what the transaction has read.
+    command.reject = (error) => ends.reject(error);
     command.resolve = (reply) => {
       const failure = objection(command, primary, session);
-      return failure === undefined ? resolve(reply) : reject(failure);
+      return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
   }
   sendWrite(shard, command, session, level);

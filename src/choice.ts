@@ -11,6 +11,8 @@ export interface Question {
   readonly session: Session;
   readonly level: Level;
   readonly requirement: Requirement;
+  /** The one node that may answer, if it has to be that. */
+  readonly only?: Node;
 }
 
 /** The node a read goes to, undefined for the primary, and the reason. */
@@ -68,7 +70,7 @@ export function knownReplica(question: Question, now: number): Node | undefined 
 
 /** Of the replicas that would not take the session back in time and may answer: the one with the least cost. */
 function best(
-  { shard, session, level }: Question,
+  { shard, session, level, only }: Question,
   mayAnswer: (node: Node) => boolean,
   cost: (node: Node) => number,
 ): Node | undefined {
@@ -78,7 +80,8 @@ function best(
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < replicas.length; i++) {
     const node = replicas[(first + i) % replicas.length];
-    if (node === undefined || !(level === "eventual" || session.mayReadFrom(node.link))) continue;
+    if (node === undefined || (only !== undefined && node !== only)) continue;
+    if (level !== "eventual" && !session.mayReadFrom(node.link)) continue;
     if (!mayAnswer(node) || cost(node) >= least) continue;
     best = node;
     least = cost(node);

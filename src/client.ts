@@ -1,115 +1,27 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
-import { type Callback, type Command, Redis, type RedisOptions } from "ioredis";
-import { kindOf } from "./command.js";
-import type { CommandStream } from "./connection.js";
+import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
+import { Dispatch, type Routing } from "./dispatch.js";
+import { Ends } from "./ends.js";
+import { Iteration } from "./iteration.js";
 import { checkLevel, type Level } from "./level.js";
+import type { CommandStream } from "./outgoing.js";
 import type { Session, SessionClient } from "./session.js";
-
-/** Where a client's commands go. */
-export interface Routing {
-  /** Sends one command. */
-  route(command: Command, session: Session | undefined, level: Level): void;
-  /** Sends a pipeline or transaction as a whole. */
-  routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void;
-}
-
-/** The batch that ioredis is handing over, command by command, in this very turn. */
-interface OpenBatch {
-  readonly stream: CommandStream;
-  readonly commands: Command[];
-  readonly session: Session | undefined;
-  readonly level: Level;
-  /** Whether the session has been told that a write is on its way. */
-  announced: boolean;
-}
+import { Subscriber } from "./subscriber.js";
 
 /** The connections a client stands for: begun and ended with their Tidemark. */
 export interface Lifecycle {
   connected(): Promise<void>;
-  status(): Redis["status"];
+  /** The connection to the primary of now. */
+  primary(): { readonly redis: Redis; readonly server: RedisOptions } | undefined;
   reconnect(): void;
+  /** Ends all connections when what is in flight on them is answered. */
+  quit(): Promise<void>;
   close(): Promise<void>;
 }
 
-const subscribing = new Set([
-  "subscribe",
-  "psubscribe",
-  "ssubscribe",
-  "unsubscribe",
-  "punsubscribe",
-  "sunsubscribe",
-]);
-const messages = [
-  "message",
-  "messageBuffer",
-  "pmessage",
-  "pmessageBuffer",
-  "smessage",
-  "smessageBuffer",
-] as const;
+type ScanOptions = Parameters<Redis["scanStream"]>[0];
 
-/** What all clients of one Tidemark share. */
-class Shared {
-  readonly #routing: Routing;
-  readonly #findSession: () => Session | undefined;
-  #open: OpenBatch | undefined;
-  #subscriber: Redis | undefined;
-  #closed = false;
-
-  constructor(routing: Routing, findSession: () => Session | undefined) {
-    this.#routing = routing;
-    this.#findSession = findSession;
-  }
-
-  /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
-  send(command: Command, stream: CommandStream | undefined, bound: Session | undefined, level?: Level): void {
-    if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
-    if (this.#open !== undefined) {
-      this.#join(this.#open, command);
-      return;
-    }
-    const session = bound ?? this.#findSession();
-    const at = level ?? session?.level ?? "session";
-    if (stream === undefined) {
-      this.#routing.route(command, session, at);
-      return;
-    }
-    this.#open = { stream, commands: [], session, level: at, announced: false };
-    this.#join(this.#open, command);
-    queueMicrotask(() => this.#close());
-  }
-
-  /** The connection for pub/sub, which silences everything else on a connection; its messages are the client's. */
-  subscriber(client: Redis): Redis | undefined {
-    if (this.#subscriber !== undefined || this.#closed) return this.#subscriber;
-    const subscriber = client.duplicate();
-    subscriber.on("error", () => {});
-    for (const event of messages) subscriber.on(event, (...args: unknown[]) => client.emit(event, ...args));
-    this.#subscriber = subscriber;
-    return subscriber;
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#subscriber?.disconnect();
-  }
-
-  /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
-  #join(batch: OpenBatch, command: Command): void {
-    batch.commands.push(command);
-    if (batch.announced || kindOf(command, true) !== "write") return;
-    batch.announced = true;
-    batch.session?.writeStarted();
-  }
-
-  #close(): void {
-    const batch = this.#open;
-    this.#open = undefined;
-    if (batch === undefined) return;
-    this.#routing.routeBatch(batch.commands, batch.session, batch.level);
-    if (batch.announced) batch.session?.writeEnded("not-sent");
-  }
-}
+const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "reconnecting", "end"] as const;
 
 /**
  * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
@@ -118,8 +30,12 @@ class Shared {
 export class RoutedRedis extends Redis implements SessionClient {
   protected boundSession: Session | undefined = undefined;
   protected boundLevel: Level | undefined = undefined;
-  protected readonly shared: Shared;
-  protected readonly lazily: boolean;
+  /** The client that all others of its Tidemark are made from. */
+  protected readonly base: RoutedRedis = this;
+  protected iteration: Iteration | undefined = undefined;
+  protected readonly dispatch: Dispatch;
+  protected readonly subscriber = new Subscriber();
+  protected readonly given: Pick<RedisOptions, "lazyConnect" | "enableAutoPipelining">;
   protected readonly lifecycle: Lifecycle;
 
   constructor(
@@ -131,10 +47,15 @@ export class RoutedRedis extends Redis implements SessionClient {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
-    this.lazily = options.lazyConnect ?? false;
-    this.shared = new Shared(routing, findSession);
+    this.given = {
+      lazyConnect: options.lazyConnect ?? false,
+      enableAutoPipelining: options.enableAutoPipelining ?? false,
+    };
+    this.dispatch = new Dispatch(routing, findSession);
     this.lifecycle = lifecycle;
-    Object.defineProperty(this, "status", { get: () => lifecycle.status(), set: () => {} });
+    const status = (): Redis["status"] => lifecycle.primary()?.redis.status ?? "end";
+    Object.defineProperty(this, "status", { get: status, set: () => {} });
+    for (const name of ["_events", "_eventsCount", "_maxListeners"]) shareWithSessions(this, name);
   }
 
   /** This client for the commands of `session`. */
@@ -155,11 +76,11 @@ export class RoutedRedis extends Redis implements SessionClient {
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     const { commandTimeout } = this.options;
     if (typeof commandTimeout === "number") limitTime(command, commandTimeout);
-    if (this.boundSession === undefined && subscribing.has(command.name)) {
-      const subscriber = this.shared.subscriber(this);
-      if (subscriber !== undefined) return subscriber.sendCommand(command, stream);
-    }
-    this.shared.send(command, stream, this.boundSession, this.boundLevel);
+    const { boundSession: session, boundLevel: level, iteration } = this;
+    if (session === undefined && this.subscriber.take(command, this)) return command.promise;
+    if (session === undefined && stream === undefined && command.name === "quit") {
+      this.lifecycle.quit().then(() => command.resolve(Buffer.from("OK")), command.reject);
+    } else this.dispatch.send(command, stream, { session, level, iteration });
     return command.promise;
   }
 
@@ -182,25 +103,96 @@ export class RoutedRedis extends Redis implements SessionClient {
 
   /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */
   override duplicate(override?: Partial<RedisOptions>): Redis {
-    return super.duplicate({ lazyConnect: this.lazily, ...override });
+    const server = this.lifecycle.primary()?.server;
+    return super.duplicate({ ...server, ...this.given, ...override });
+  }
+
+  /** Defines it for all clients of the Tidemark, as for all users of a connection. */
+  override defineCommand(name: string, definition: Parameters<Redis["defineCommand"]>[1]): void {
+    super.defineCommand.call(this.base, name, definition);
+  }
+
+  /** Adds it to all clients of the Tidemark. */
+  override addBuiltinCommand(name: string): void {
+    super.addBuiltinCommand.call(this.base, name);
+  }
+
+  override scanStream(options?: ScanOptions): ScanStream {
+    return super.scanStream.call(this.iterating(), options);
+  }
+
+  override scanBufferStream(options?: ScanOptions): ScanStream {
+    return super.scanBufferStream.call(this.iterating(), options);
+  }
+
+  override sscanStream(key: string, options?: ScanOptions): ScanStream {
+    return super.sscanStream.call(this.iterating(), key, options);
+  }
+
+  override sscanBufferStream(key: string, options?: ScanOptions): ScanStream {
+    return super.sscanBufferStream.call(this.iterating(), key, options);
+  }
+
+  override hscanStream(key: string, options?: ScanOptions): ScanStream {
+    return super.hscanStream.call(this.iterating(), key, options);
+  }
+
+  override hscanBufferStream(key: string, options?: ScanOptions): ScanStream {
+    return super.hscanBufferStream.call(this.iterating(), key, options);
+  }
+
+  override zscanStream(key: string, options?: ScanOptions): ScanStream {
+    return super.zscanStream.call(this.iterating(), key, options);
+  }
+
+  override zscanBufferStream(key: string, options?: ScanOptions): ScanStream {
+    return super.zscanBufferStream.call(this.iterating(), key, options);
+  }
+
+  /** Makes what becomes of `redis` known as this client's own, while that is the connection to the primary. */
+  follow(redis: Redis): void {
+    for (const event of lifecycleEvents) {
+      redis.on(event, (...args: unknown[]) => {
+        if (this.lifecycle.primary()?.redis !== redis) return;
+        if (event === "error") this.silentEmit(event, args[0]);
+        else this.emit(event, ...args);
+      });
+    }
   }
 
   /** Ends the connection that pub/sub has opened, if any. */
   closeSubscriptions(): void {
-    this.shared.close();
+    this.subscriber.close();
   }
+
+  /** The client of one scan stream, which belongs to the session it was made in, whoever reads it. */
+  protected iterating(): RoutedRedis {
+    const client: RoutedRedis = Object.create(this);
+    client.boundSession ??= this.dispatch.currentSession();
+    client.iteration = new Iteration();
+    return client;
+  }
+}
+
+/** Listeners are those of the Tidemark's client, also when they are added to a session's. */
+function shareWithSessions(client: RoutedRedis, name: string): void {
+  let value: unknown = Reflect.get(client, name);
+  const set = (given: unknown): void => {
+    value = given;
+  };
+  Object.defineProperty(client, name, { get: () => value, set });
 }
 
 /** ioredis's `commandTimeout`, for all the ways a command may go and not for each connection anew. */
 function limitTime(command: Command, ms: number): void {
-  const { resolve, reject } = command;
-  const timer = setTimeout(() => reject(new Error("Command timed out")), ms);
+  const ends = new Ends(command);
+  const timer = setTimeout(() => ends.reject(new Error("Command timed out")), ms);
   command.resolve = (reply) => {
     clearTimeout(timer);
-    return resolve(reply);
+    return ends.resolve(reply);
   };
   command.reject = (error) => {
     clearTimeout(timer);
-    reject(error);
+    ends.reject(error);
   };
 }

@@ -3,11 +3,14 @@ import type { Command } from "ioredis";
 
 /**
  * - `"read"`: changes nothing and any node with the data answers alike.
- * - `"lookup"`: changes nothing that is replicated, but only the primary's answer, or one and the same node's, is right.
+ * - `"scan"`: one step of an iteration, whose cursor means nothing but where it came from.
+ * - `"lookup"`: changes nothing that is replicated, but only the primary's answer is right.
  * - `"write"`: everything else; a command nobody has heard of counts as a write.
- * - `"refused"`: would change or block the connection that all share.
+ * - `"blocking"`: may wait for other clients, and meanwhile holds up all that comes behind it on its connection.
+ * - `"transactional"`: changes what later commands on its connection do, until EXEC, DISCARD or UNWATCH.
+ * - `"refused"`: would change the connection that all share, for good.
  */
-export type CommandKind = "read" | "lookup" | "write" | "refused";
+export type CommandKind = "read" | "scan" | "lookup" | "write" | "blocking" | "transactional" | "refused";
 
 /**
  * Flagged `readonly` by Redis, less what a replica cannot answer alike: cursors (SCAN and kin belong to a node), what
@@ -22,52 +25,73 @@ const reads = `
   xread xrevrange zcard zcount zdiff zinter zintercard zlexcount zmscore zrandmember zrange zrangebylex zrangebyscore
   zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscore zunion`;
 
-const lookups = `
-  command dbsize echo hscan info lastsave lolwut memory object ping pubsub randomkey role scan sscan time touch xinfo
-  zscan`;
+const scans = "hscan scan sscan zscan";
 
-const blocking =
-  "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof xread xreadgroup";
-const stateful = "asking auth client hello psync readonly readwrite replconf reset select sync";
-const subscribing = "psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe";
+const lookups = `
+  command dbsize echo info lastsave lolwut memory object ping pubsub randomkey role time touch xinfo`;
+
+const blocking = "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin";
 const transactional = "discard exec multi unwatch watch";
 
 const ownConnection = "use a connection of its own: tidemark.redis.duplicate()";
 const remedies: ReadonlyMap<string, string> = new Map([
-  ...entries(blocking, ownConnection),
-  ...entries(stateful, `give it as an option in \`redis\`, or ${ownConnection}`),
-  ...entries(subscribing, ownConnection),
-  ...entries(transactional, `use redis.multi() with its pipeline, or ${ownConnection}`),
-  ...entries("monitor", ownConnection),
+  ...entries("auth client hello select", `give it as an option in \`redis\`, or ${ownConnection}`),
+  ...entries("asking psync readonly readwrite replconf reset sync", ownConnection),
+  ...entries("psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe", ownConnection),
+  ...entries("wait waitaof", `it speaks of the writes of its own connection; ${ownConnection}`),
+  ...entries("monitor", "call tidemark.redis.monitor(), which opens one of its own"),
   ...entries("quit", "call tidemark.close() when the app ends"),
 ]);
 
 const kinds: ReadonlyMap<string, CommandKind> = new Map<string, CommandKind>([
   ...entries<CommandKind>(reads, "read"),
+  ...entries<CommandKind>(scans, "scan"),
   ...entries<CommandKind>(lookups, "lookup"),
+  ...entries<CommandKind>(blocking, "blocking"),
+  ...entries<CommandKind>(transactional, "transactional"),
+  ...[...remedies.keys()].map((name): [string, CommandKind] => [name, "refused"]),
 ]);
 
-/** Subcommands that leave the shared connection as it was. */
-const harmlessClient = new Set(["getname", "getredir", "id", "info", "list", "trackinginfo"]);
+/** Of commands that do both, the subcommands that only look. */
+const looking: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  Object.entries({
+    acl: "cat dryrun genpass getuser help list log users whoami",
+    client: "getname getredir help id info list trackinginfo",
+    cluster:
+      "countkeysinslot getkeysinslot help info keyslot links myid myshardid nodes replicas shards slots",
+    config: "get help",
+    function: "dump help list stats",
+    latency: "doctor graph help histogram history latest",
+    module: "help list",
+    script: "exists help",
+    slowlog: "get help len",
+  }).map(([name, subcommands]) => [name, new Set(subcommands.split(" "))]),
+);
+/** What CLIENT does to others than the connection it is sent on. */
+const clientWrites = new Set(["kill", "pause", "unblock", "unpause"]);
 
-/** What `command` is. Case does not matter; inside a batch MULTI and EXEC are part of it, not a change of state. */
-export function kindOf(command: Pick<Command, "name" | "args">, inBatch: boolean): CommandKind {
+/** What `command` is, whatever the case of its name; inside a batch MULTI and EXEC only frame what is between. */
+export function kindOf(
+  command: Pick<Command, "name" | "args" | "isReadOnly">,
+  inBatch: boolean,
+): CommandKind {
+  const { args } = command;
   const known = kinds.get(command.name);
   if (known === "read" && command.name !== "xread") return known;
   const name = command.name.toLowerCase();
-  if (refusal(name, command.args, inBatch) !== undefined) return "refused";
-  if (name === "client") return "lookup";
+  const subcommand = String(args[0]).toLowerCase();
+  if (looking.get(name)?.has(subcommand) || (name === "hello" && args.length === 0)) return "lookup";
+  if (name === "client" && clientWrites.has(subcommand)) return "write";
+  if ((name === "xread" || name === "xreadgroup") && blocks(args)) return "blocking";
+  if (inBatch && (name === "multi" || name === "exec" || name === "discard")) return "lookup";
+  // A script of defineCommand({ readOnly: true }).
+  if (command.isReadOnly === true && (name === "evalsha" || name === "eval")) return "read";
   return kinds.get(name) ?? "write";
 }
 
-/** The right way to do what `name` would do to a shared connection; undefined for commands that do no harm. */
-export function refusal(name: string, args: readonly unknown[], inBatch: boolean): string | undefined {
-  const remedy = remedies.get(name);
-  if (remedy === undefined) return undefined;
-  if ((name === "multi" || name === "exec" || name === "discard") && inBatch) return undefined;
-  if ((name === "xread" || name === "xreadgroup") && !blocks(args)) return undefined;
-  if (name === "client" && harmlessClient.has(String(args[0]).toLowerCase())) return undefined;
-  return remedy;
+/** The right way to do what `name` would do to a shared connection. */
+export function remedyFor(name: string): string {
+  return remedies.get(name.toLowerCase()) ?? ownConnection;
 }
 
 function blocks(args: readonly unknown[]): boolean {

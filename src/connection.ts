@@ -1,16 +1,19 @@
 /** One ioredis client to one server: what leaves in one turn of the event loop leaves in one system call. */
-import { type Command, Redis, type RedisOptions } from "ioredis";
+import { Command, Redis, type RedisOptions } from "ioredis";
+import { Ends } from "./ends.js";
 import { ClosedError } from "./errors.js";
-
-/** ioredis's second argument of `sendCommand`: the pipeline a command is part of. */
-export type CommandStream = NonNullable<Parameters<Redis["sendCommand"]>[1]>;
+import { HangWatch } from "./hang-watch.js";
+import { Outgoing } from "./outgoing.js";
 
 /** How a connection differs from ioredis's own defaults. */
 export interface ConnectionOptions {
   readonly redis: RedisOptions;
   /** See {@link Connection.patient}. */
   readonly patient: boolean;
-  /** An impatient connection is dropped when a command is left unanswered for so long. */
+  /**
+   * An impatient connection is dropped when a command is left unanswered for so long, or for half of the user's
+   * `commandTimeout` if that is shorter, so that there is time to ask elsewhere.
+   */
   readonly hangsAfterMs: number;
   /** Called when a TCP connection is ready for commands. */
   readonly onReady: () => void;
@@ -20,9 +23,8 @@ export interface ConnectionOptions {
   readonly onWatch: () => void;
 }
 
-const maxTextLength = 65_536;
-const watchEveryMs = 250;
 const defaultRetries = 20;
+const impatientRetryMaxMs = 500;
 const defaultConnectTimeoutMs = 10_000;
 
 /**
@@ -31,6 +33,8 @@ const defaultConnectTimeoutMs = 10_000;
  */
 export class Connection {
   readonly redis: Redis;
+  /** How the server is reached, as it was given. */
+  readonly server: RedisOptions;
   readonly address: string;
   /**
    * Whether commands wait: for a connection, as in ioredis's offline queue, and for an answer, as long as it takes.
@@ -45,25 +49,29 @@ export class Connection {
   #closed = false;
   #ended = false;
   #error: Error | undefined;
-  #corked: Redis["stream"] | undefined;
+  /** The bytes of this turn, if any wait for its end. */
+  #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
-  /** The bytes of this turn: one long text leaves in less time than many short ones. */
-  #text = "";
-  readonly #collector: CommandStream;
+  readonly #toResend = new WeakSet<Error>();
   #queue: { start: (error?: Error) => void; retriesLeft: number }[] = [];
-  #watch: NodeJS.Timeout | undefined;
+  readonly #watch: HangWatch;
   #handshake: NodeJS.Timeout | undefined;
   readonly #options: ConnectionOptions;
   readonly #retries: number;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.server = options.redis;
     this.patient = options.patient;
     const { maxRetriesPerRequest } = options.redis;
     this.#retries =
       maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : (maxRetriesPerRequest ?? defaultRetries);
+    // What can be done without is tried again soon whenever it is gone.
+    const retryStrategy = (times: number): number => Math.min(times * 50, impatientRetryMaxMs);
     const redis: RedisOptions = {
       ...options.redis,
+      ...(options.patient ? {} : { retryStrategy }),
+      reconnectOnError: (error) => this.#reconnectOn(error),
       enableOfflineQueue: false,
       enableAutoPipelining: false,
       autoResendUnfulfilledCommands: false,
@@ -74,12 +82,12 @@ export class Connection {
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
-    this.#collector = {
-      isPipeline: true,
-      destination: { redis: this.redis },
-      write: (data: string | Buffer) => this.#collect(data),
-    };
     this.address = options.redis.path ?? `${options.redis.host ?? "localhost"}:${options.redis.port ?? 6379}`;
+    const { commandTimeout = Number.POSITIVE_INFINITY } = options.redis;
+    const hangsAfterMs = Math.min(options.hangsAfterMs, commandTimeout / 2);
+    this.#watch = new HangWatch(this.redis, hangsAfterMs, options.onWatch, () => {
+      if (!this.patient) this.reset();
+    });
     this.#listen();
   }
 
@@ -98,39 +106,60 @@ export class Connection {
    * alone it leaves at once, because then nothing would be saved by waiting.
    */
   send(command: Command): void {
-    if (this.#corked === undefined && this.inFlight > 0) this.cork();
-    this.redis.sendCommand(command, this.#corked && this.#collector);
-    this.#watch ??= this.#startWatch();
+    if (this.#outgoing === undefined && this.inFlight > 0) this.cork();
+    if (this.#options.redis.reconnectOnError && !command.inTransaction) this.#resend(command);
+    this.redis.sendCommand(command, this.#outgoing);
+    this.#watch.start();
   }
 
   /** Keeps all bytes until the end of this turn; `lastWord` is called just before they leave. */
   cork(lastWord?: () => void): void {
     if (lastWord !== undefined) this.#lastWords.push(lastWord);
-    if (this.#corked !== undefined) return;
-    this.#corked = this.redis.stream;
-    this.#corked.cork();
+    if (this.#outgoing !== undefined) return;
+    this.#outgoing = new Outgoing(this.redis);
     process.nextTick(() => this.#endTurn());
   }
 
   /** Calls `start` once there is a connection, or with the reason why there will be none. */
   whenReady(start: (error?: Error) => void): void {
     if (this.ready) start();
-    else if (this.#closed) start(new ClosedError("command"));
+    else if (this.#closed) start(new ClosedError());
     else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
     else if (!this.patient || this.#options.redis.enableOfflineQueue === false)
       start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
     else this.#queue.push({ start, retriesLeft: this.#retries });
   }
 
+  /** Resolves when there is a connection, rejects when there will be none. */
+  connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.whenReady((error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  /** Resolves when all that was given is answered and the server has closed the connection for it. */
+  quit(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.whenReady((error) => {
+        if (error !== undefined) reject(error);
+        else {
+          const quit = new Command("quit");
+          this.send(quit);
+          quit.promise.then(() => resolve(), reject);
+        }
+      });
+    });
+  }
+
   /** Ends the connection now; what is unanswered is rejected. */
   close(): void {
     this.#closed = true;
     this.#ready = false;
-    clearInterval(this.#watch);
+    this.#watch.stop();
     clearTimeout(this.#handshake);
     this.redis.disconnect();
     this.redis.stream?.destroy();
-    this.#failQueue(new ClosedError("command"), true);
+    this.#failQueue(new ClosedError(), true);
   }
 
   /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
@@ -138,28 +167,29 @@ export class Connection {
     this.redis.stream?.destroy();
   }
 
+  /** The user's `reconnectOnError`; what it wants sent again, ioredis could only send while there is no connection. */
+  #reconnectOn(error: Error): boolean | 1 {
+    const wish = this.#options.redis.reconnectOnError?.(error) ?? false;
+    if (wish === 2 && this.patient) this.#toResend.add(error);
+    return wish === 2 ? 1 : wish;
+  }
+
+  /** The server has refused the command, so it may be sent again, other than one that was left unanswered. */
+  #resend(command: Command): void {
+    const ends = new Ends(command);
+    command.resolve = (reply) => ends.resolve(reply);
+    command.reject = (error) => {
+      if (!this.#toResend.delete(error)) ends.reject(error);
+      else this.whenReady((failure) => (failure ? ends.reject(failure) : this.send(command)));
+    };
+  }
+
   #endTurn(): void {
     for (const lastWord of this.#lastWords) lastWord();
     this.#lastWords = [];
-    this.#flush();
-    this.#corked?.uncork();
-    this.#corked = undefined;
+    this.#outgoing?.letGo();
+    this.#outgoing = undefined;
     this.turn += 1;
-  }
-
-  #collect(data: string | Buffer): void {
-    if (typeof data === "string") this.#text += data;
-    else {
-      this.#flush();
-      this.#corked?.write(data);
-    }
-    if (this.#text.length > maxTextLength) this.#flush();
-  }
-
-  #flush(): void {
-    if (this.#text === "") return;
-    this.#corked?.write(this.#text);
-    this.#text = "";
   }
 
   #listen(): void {
@@ -204,28 +234,5 @@ export class Connection {
       if (all || entry.retriesLeft <= 0) entry.start(error);
       else this.#queue.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
     }
-  }
-
-  /** Replies come in order, so a server is stuck when one command stays in front of the queue and no byte comes. */
-  #startWatch(): NodeJS.Timeout {
-    const everyMs = Math.min(watchEveryMs, this.#options.hangsAfterMs / 3);
-    let front: unknown;
-    let bytes = 0;
-    let stuckMs = 0;
-    const watch = setInterval(() => {
-      const first = this.redis.commandQueue.peekFront();
-      if (first === undefined) {
-        clearInterval(watch);
-        this.#watch = undefined;
-        return;
-      }
-      this.#options.onWatch();
-      const { bytesRead } = this.redis.stream;
-      stuckMs = first === front && bytesRead === bytes ? stuckMs + everyMs : 0;
-      front = first;
-      bytes = bytesRead;
-      if (stuckMs >= this.#options.hangsAfterMs && !this.patient) this.reset();
-    }, everyMs);
-    return watch.unref();
   }
 }

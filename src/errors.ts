@@ -10,6 +10,8 @@ export type ErrorCode =
   | "TIDEMARK_CONNECTION_LOST"
   | "TIDEMARK_REFUSED_COMMAND"
   | "TIDEMARK_NOT_PRIMARY"
+  | "TIDEMARK_ITERATION_LOST"
+  | "TIDEMARK_TRANSACTION_LOST"
   | "TIDEMARK_CLOSED";
 
 /** The base of all errors of this package; `instanceof` also holds across two installed copies. */
@@ -77,6 +79,27 @@ export class RefusedCommandError extends TidemarkError {
   }
 }
 
+/** The node on which a SCAN, HSCAN, SSCAN or ZSCAN began is gone, and its cursor means nothing elsewhere. */
+export class IterationLostError extends TidemarkError {
+  constructor(command: string, why: string, options?: ErrorOptions) {
+    super(
+      "TIDEMARK_ITERATION_LOST",
+      `${command}: ${why}, and a cursor is of use only where it came from; begin again with cursor 0.`,
+      options,
+    );
+  }
+}
+
+/** The connection that a WATCH or MULTI was sent on is gone, so the transaction ended without being carried out. */
+export class TransactionLostError extends TidemarkError {
+  constructor(command: string, why: string) {
+    super(
+      "TIDEMARK_TRANSACTION_LOST",
+      `${command}: ${why}, so nothing of this transaction is carried out; begin it again.`,
+    );
+  }
+}
+
 /** No replica has what the read requires, and `fallback: "error"` keeps it from the primary. */
 export class ReplicasBehindError extends TidemarkError {
   constructor(command: string, reason: string) {
@@ -97,9 +120,9 @@ export class NotPrimaryError extends TidemarkError {
   }
 }
 
-/** The Tidemark was closed before the command was given to it. */
+/** The Tidemark was closed before the command was sent. The message is ioredis's own, by which libraries know it. */
 export class ClosedError extends TidemarkError {
-  constructor(command: string) {
-    super("TIDEMARK_CLOSED", `${command}: this Tidemark has been closed.`);
+  constructor() {
+    super("TIDEMARK_CLOSED", "Connection is closed.");
   }
 }

@@ -6,10 +6,12 @@ export {
   ConnectionLostError,
   type ErrorCode,
   InvalidOptionError,
+  IterationLostError,
   NotPrimaryError,
   RefusedCommandError,
   ReplicasBehindError,
   TidemarkError,
+  TransactionLostError,
 } from "./errors.js";
 export type { Level } from "./level.js";
 export type { Server, TidemarkOptions } from "./options.js";

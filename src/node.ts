@@ -15,6 +15,8 @@ export interface Sighting {
 /** One INFO in front of the reads of a turn; `sighting` is there when the answer to a read sent behind it is. */
 export interface Probe {
   sighting: Sighting | undefined;
+  /** Set when the answer is the same wherever it comes from. */
+  needless?: true;
 }
 
 /** Told of every answer to an INFO, in order. */
@@ -22,7 +24,6 @@ export type Observer = (node: Node, sighting: Sighting) => void;
 
 /** A replica that leaves reads unanswered for so long is given up, and they are repeated elsewhere. */
 const replicaHangsAfterMs = 750;
-const replicaRetryMaxMs = 500;
 
 /** The identity of what can be remembered: one TCP connection to one server that has not gone back in time. */
 export class Link {
@@ -41,7 +42,7 @@ export class Node {
   suspect = false;
   /** Why the position of this node cannot be told; undefined when it can. */
   fault: string | undefined = "not connected";
-  /** Until when no read is tried on it without knowing, because one was tried in vain. */
+  /** Until when no read is tried on it without knowing. */
   restsUntil = Number.NEGATIVE_INFINITY;
   /** When it was last asked for its position. */
   askedAt = Number.NEGATIVE_INFINITY;
@@ -52,12 +53,12 @@ export class Node {
   #warned = false;
   readonly #observer: Observer;
 
-  private constructor(redis: RedisOptions, patient: boolean, observer: Observer) {
+  private constructor(server: RedisOptions, patient: boolean, observer: Observer) {
     this.#observer = observer;
     this.connection = new Connection({
-      redis,
+      redis: server,
       patient,
-      hangsAfterMs: hangsAfterMs(redis),
+      hangsAfterMs: replicaHangsAfterMs,
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
       onWatch: () => this.#expireWrites(),
@@ -65,14 +66,13 @@ export class Node {
   }
 
   /** A node that takes writes: commands wait for its connection as ioredis has them wait. */
-  static primary(redis: RedisOptions, observer: Observer): Node {
-    return new Node(redis, true, observer);
+  static primary(server: RedisOptions, observer: Observer): Node {
+    return new Node(server, true, observer);
   }
 
-  /** A node that only answers reads, and is tried again soon whenever it is gone. */
-  static replica(redis: RedisOptions, observer: Observer): Node {
-    const retryStrategy = (times: number): number => Math.min(times * 50, replicaRetryMaxMs);
-    return new Node({ ...redis, retryStrategy }, false, observer);
+  /** A node that only answers reads. */
+  static replica(server: RedisOptions, observer: Observer): Node {
+    return new Node(server, false, observer);
   }
 
   /** Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position. */
@@ -82,9 +82,35 @@ export class Node {
     this.connection.send(command);
   }
 
+  /** Sends what changes nothing; `behindWrites` has it answered after the writes sent before it in this turn. */
+  read(command: Command, behindWrites: boolean): void {
+    if (behindWrites) this.#writes?.follow(command);
+    this.connection.send(command);
+  }
+
   /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */
   askBehind(): void {
     this.#writes ??= this.#openWrites();
+  }
+
+  /** Sends the INFO of the writes so far now: what is sent next must not come between. */
+  closeWrites(): void {
+    const writes = this.#writes;
+    const { epoch, ready } = this.connection;
+    if (writes === undefined) return;
+    this.#writes = undefined;
+    if (!ready || writes.epoch !== epoch) {
+      writes.finish(undefined);
+      return;
+    }
+    this.#unfinished.add(writes);
+    this.#ask((sighting) => {
+      this.#unfinished.delete(writes);
+      // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
+      const counts = this.connection.epoch === epoch && sighting?.replication.role === "primary";
+      const { replid, offset } = sighting?.replication ?? { replid: "", offset: 0 };
+      writes.finish(counts ? { replid, offset } : undefined);
+    });
   }
 
   /**
@@ -108,7 +134,8 @@ export class Node {
     const probe: Probe = { sighting: undefined };
     const at = performance.now();
     sendVerified(this.connection, command, (info) => {
-      probe.sighting = this.#took(info, at);
+      if (info === undefined) probe.needless = true;
+      else probe.sighting = this.#took(info, at);
     });
     return probe;
   }
@@ -118,13 +145,6 @@ export class Node {
     this.#replaceLink();
     this.seen = undefined;
     this.suspect = true;
-  }
-
-  /** Resolves when there is a connection, rejects when there will be none. */
-  connected(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.connection.whenReady((error) => (error === undefined ? resolve() : reject(error)));
-    });
   }
 
   /** Takes in that a read found it behind: what its lag was guessed at is not worth a try for a moment. */
@@ -138,19 +158,9 @@ export class Node {
   }
 
   #openWrites(): WriteTurn {
-    const writes = new WriteTurn(this.connection.address);
-    const { epoch } = this.connection;
+    const writes = new WriteTurn(this.connection.address, this.connection.epoch);
     this.connection.cork(() => {
-      this.#writes = undefined;
-      if (!this.connection.ready || this.connection.epoch !== epoch) return writes.finish(undefined);
-      this.#unfinished.add(writes);
-      this.#ask((sighting) => {
-        this.#unfinished.delete(writes);
-        // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
-        const counts = this.connection.epoch === epoch && sighting?.replication.role === "primary";
-        const { replid, offset } = sighting?.replication ?? { replid: "", offset: 0 };
-        writes.finish(counts ? { replid, offset } : undefined);
-      });
+      if (this.#writes === writes) this.closeWrites();
     });
     return writes;
   }
@@ -232,11 +242,4 @@ export class Node {
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;
     this.#probe = undefined;
   }
-}
-
-/** Half of the user's own deadline, if that is shorter, so that there is time to ask elsewhere. */
-function hangsAfterMs({ commandTimeout }: RedisOptions): number {
-  return typeof commandTimeout === "number"
-    ? Math.min(replicaHangsAfterMs, commandTimeout / 2)
-    : replicaHangsAfterMs;
 }

@@ -1,6 +1,7 @@
 /** What goes to a shard's primary, and how often: again if unanswered, once, or once with its position learnt. */
 import type { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
+import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
@@ -21,8 +22,11 @@ export interface PrimaryRead {
   readonly doubtful: boolean;
   /** Called when it leaves, with the time on the monotonic clock; more than once when it is sent again. */
   readonly onSend: (at: number) => void;
-  readonly resolve: (reply: unknown) => unknown;
-  readonly reject: (error: Error) => void;
+  /** Whether it stands behind a write of the same session, and must not be answered before that. */
+  readonly behindWrites: boolean;
+  /** Called when `from` has answered it, before it is resolved. */
+  readonly onAnswer: (from: Node) => void;
+  readonly ends: Ends;
 }
 
 /**
@@ -30,25 +34,27 @@ export interface PrimaryRead {
  * server's latest word is that it is a primary; else the read waits for another one to say so.
  */
 export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
-  const { shard, command, reject } = read;
+  const { shard, command, ends } = read;
   whenPrimary(shard, command.name, (error) => {
-    if (error !== undefined) return reject(error);
+    if (error !== undefined) return ends.reject(error);
     const { primary } = shard;
     const again = (): void => readPrimary(read, repeats - 1);
     command.resolve = (reply) => {
-      if (!isReplica(primary)) read.resolve(reply);
-      else if (repeats > 0) again();
-      else reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+      if (!isReplica(primary)) {
+        read.onAnswer(primary);
+        ends.resolve(reply);
+      } else if (repeats > 0) again();
+      else ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
     };
     command.reject = (failure) => {
       if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || isReplica(primary))) again();
-      else reject(failure);
+      else ends.reject(failure);
     };
     shard.askPrimary(performance.now(), read.doubtful);
     // After the INFO in front of it, which must not stand for what the read sees.
     read.onSend(performance.now());
     announce(command, primary, "primary", read.reason, read.level);
-    primary.connection.send(command);
+    primary.read(command, read.behindWrites);
   });
 }
 
@@ -81,21 +87,22 @@ export function sendOnce(
   command: Command,
   level: Level,
   onReply: (from: Node) => Error | undefined = () => undefined,
+  behindWrites = false,
 ): void {
-  const { resolve, reject } = command;
+  const ends = new Ends(command);
   shard.primary.connection.whenReady((error) => {
-    if (error !== undefined) return reject(error);
+    if (error !== undefined) return ends.reject(error);
     const { primary } = shard;
     command.resolve = (reply) => {
       const failure = onReply(primary);
-      return failure === undefined ? resolve(reply) : reject(failure);
+      return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.reject = (failure) => {
-      reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+      ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
     };
     shard.askPrimary(performance.now(), false);
     announce(command, primary, "primary", "not-a-read", level);
-    primary.connection.send(command);
+    primary.read(command, behindWrites);
   });
 }
 
@@ -106,7 +113,6 @@ export function isReplica(node: Node): boolean {
 
 /** Sends a write of `session` once, and tells the session where it ended up before its promise resolves. */
 export function sendWrite(shard: Shard, command: Command, session: Session, level: Level): void {
-  const { reject } = command;
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
   session.writeStarted();
   shard.primary.connection.whenReady((error) => {
@@ -114,7 +120,7 @@ export function sendWrite(shard: Shard, command: Command, session: Session, leve
       const { primary } = shard;
       announce(command, primary, "primary", "not-a-read", level);
       primary.write(command, session);
-    } else reject(error);
+    } else command.reject(error);
     session.writeEnded("not-sent");
   });
 }

@@ -5,6 +5,7 @@ import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
 import { checkLevel, type Level } from "./level.js";
 import { Lineage } from "./lineage.js";
+import type { Node } from "./node.js";
 import { checkOptions, type TidemarkOptions } from "./options.js";
 import { Router } from "./router.js";
 import { Session, type SessionClient } from "./session.js";
@@ -47,18 +48,22 @@ export class Tidemark implements AsyncDisposable {
     this.#context = checked.context ?? asyncLocalStorage();
     this.#base = new RoutedRedis(checked.primary, this.#router, () => this.#context.get(), {
       connected: () => this.ready(),
-      status: () => this.#topology.shards[0]?.primary.connection.redis.status ?? "end",
+      primary: () => this.#topology.shards[0]?.primary.connection,
       reconnect: () => {
         for (const { primary } of this.#topology.shards) primary.connection.reset();
       },
+      quit: () => this.#quit(),
       close: () => this.close(),
     });
+    for (const node of this.#nodes()) this.#base.follow(node.connection.redis);
     this.redis = this.#base;
   }
 
   /** Resolves when the primary can be reached, which commands wait for by themselves; rejects when it never will be. */
   ready(): Promise<void> {
-    return Promise.all(this.#topology.shards.map((shard) => shard.primary.connected())).then(() => undefined);
+    return Promise.all(this.#topology.shards.map((shard) => shard.primary.connection.connected())).then(
+      () => undefined,
+    );
   }
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
@@ -93,6 +98,19 @@ export class Tidemark implements AsyncDisposable {
     this.#router.close();
     this.#base.closeSubscriptions();
     this.#topology.close();
+  }
+
+  /** Closes when all that is in flight is answered. */
+  async #quit(): Promise<void> {
+    const replicas = this.#topology.shards.flatMap((shard) => shard.replicas);
+    const drained = Promise.allSettled(replicas.map(({ connection }) => connection.quit()));
+    await Promise.all(this.#topology.shards.map(({ primary }) => primary.connection.quit()));
+    await drained;
+    await this.close();
+  }
+
+  #nodes(): Node[] {
+    return this.#topology.shards.flatMap((shard) => [shard.primary, ...shard.replicas]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

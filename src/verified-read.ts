@@ -1,6 +1,7 @@
 /** A read and its proof in one transaction. */
 import { Command } from "ioredis";
 import type { Connection } from "./connection.js";
+import { Ends } from "./ends.js";
 
 /** The command that asks a server how its replication stands; the reply is its text. */
 export function infoCommand(): Command {
@@ -9,26 +10,30 @@ export function infoCommand(): Command {
 
 /**
  * Sends MULTI, INFO, the read and EXEC: what the read sees is exactly what the INFO beside it reports, also when a
- * resynchronisation falls between two commands. `prove` is given the INFO's text before the read is answered.
+ * resynchronisation falls between two commands. Before the read is answered `prove` is given the INFO's text, or
+ * undefined when the read was refused for its form, which no position changes.
  */
 export function sendVerified(connection: Connection, command: Command, prove: (info: unknown) => void): void {
-  const { resolve, reject } = command;
+  const ends = new Ends(command);
   const [multi, info, exec] = [new Command("multi"), infoCommand(), new Command("exec")];
   let refused = false;
   command.resolve = () => {};
   command.reject = (error) => {
     refused = true;
-    reject(error);
+    if (error.name === "ReplyError") prove(undefined);
+    ends.reject(error);
   };
   exec.resolve = (reply) => {
     if (refused) return;
     const [text, value] = Array.isArray(reply) ? reply : [];
     prove(info.transformReply(text));
-    if (value instanceof Error) reject(value);
-    else resolve(value);
+    // ioredis tells the command only with errors that are a reply of their own.
+    if (value instanceof Error)
+      ends.reject(Object.assign(value, { command: { name: command.name, args: command.args } }));
+    else ends.resolve(value);
   };
   exec.reject = (error) => {
-    if (!refused) reject(error);
+    if (!refused) ends.reject(error);
   };
   for (const quiet of [multi, info]) quiet.reject = () => {};
   connection.cork();

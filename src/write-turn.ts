@@ -1,5 +1,6 @@
 /** The writes of one turn of the event loop, and the one INFO behind them that tells the position of all. */
 import type { Command } from "ioredis";
+import { Ends } from "./ends.js";
 import { ConnectionLostError } from "./errors.js";
 import type { Position } from "./position.js";
 import type { WriteEnd } from "./session.js";
@@ -17,27 +18,37 @@ const infoDeadlineMs = 1_000;
  * Redis answers in order, so all replies are in when the INFO's is; a write that is not is of unknown position.
  */
 export class WriteTurn {
-  #held: { writer: Writer; settle: () => void }[] = [];
+  #held: { settle: () => void; writer: Writer | undefined }[] = [];
   #heldSince = Number.POSITIVE_INFINITY;
   #over = false;
   readonly #address: string;
+  /** The TCP connection the writes were given to. */
+  readonly epoch: number;
 
-  constructor(address: string) {
+  constructor(address: string, epoch: number) {
     this.#address = address;
+    this.epoch = epoch;
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
   add(command: Command, writer: Writer): void {
-    const { resolve, reject } = command;
+    const ends = new Ends(command);
     writer.writeStarted();
-    command.resolve = (reply) => this.#hold(writer, () => resolve(reply));
+    command.resolve = (reply) => this.#hold(() => ends.resolve(reply), writer);
     command.reject = (error) => {
-      if (error.name === "ReplyError") this.#hold(writer, () => reject(error));
+      if (error.name === "ReplyError") this.#hold(() => ends.reject(error), writer);
       else {
         writer.writeEnded("unknown");
-        reject(ConnectionLostError.of(command.name, this.#address, error));
+        ends.reject(ConnectionLostError.of(command.name, this.#address, error));
       }
     };
+  }
+
+  /** Has a read that stands behind writes of its session answered after them; called before it is sent. */
+  follow(command: Command): void {
+    const ends = new Ends(command);
+    command.resolve = (reply) => this.#hold(() => ends.resolve(reply));
+    command.reject = (error) => this.#hold(() => ends.reject(error));
   }
 
   /** Tells every writer of the turn its position, then gives the replies out, in order. */
@@ -45,7 +56,7 @@ export class WriteTurn {
     this.#over = true;
     const held = this.#held;
     this.#held = [];
-    for (const { writer } of held) writer.writeEnded(position ?? "unknown");
+    for (const { writer } of held) writer?.writeEnded(position ?? "unknown");
     for (const { settle } of held) settle();
   }
 
@@ -54,13 +65,13 @@ export class WriteTurn {
     if (now - this.#heldSince > infoDeadlineMs) this.finish(undefined);
   }
 
-  #hold(writer: Writer, settle: () => void): void {
+  #hold(settle: () => void, writer?: Writer): void {
     if (this.#over) {
-      writer.writeEnded("unknown");
+      writer?.writeEnded("unknown");
       settle();
       return;
     }
-    this.#held.push({ writer, settle });
+    this.#held.push({ settle, writer });
     if (this.#held.length === 1) this.#heldSince = performance.now();
   }
 }

@@ -10,13 +10,31 @@ import { describe, expect, it } from "vitest";
  * files to its left, types included; a file that is in no row has no place yet.
  */
 const rows: readonly (readonly string[])[] = [
-  ["errors", "level", "channels", "keyring", "lag", "waiting", "command"],
+  ["errors", "level", "channels", "keyring", "lag", "waiting", "command", "ends", "outgoing", "hang-watch"],
   ["replication", "lineage", "position", "history", "token", "connection"],
   ["session", "write-turn", "verified-read", "node"],
-  ["context/context", "context/async-local-storage", "shard", "primary", "batch"],
+  [
+    "context/context",
+    "context/async-local-storage",
+    "shard",
+    "primary",
+    "batch",
+    "pool",
+    "conversation",
+    "iteration",
+  ],
   ["topology/topology", "topology/static", "topology/status"],
-  ["choice", "router"],
-  ["client", "http/carrier", "http/cookie", "http/held-head", "http/request-session", "http/express"],
+  ["choice", "reads", "router"],
+  [
+    "dispatch",
+    "subscriber",
+    "client",
+    "http/carrier",
+    "http/cookie",
+    "http/held-head",
+    "http/request-session",
+    "http/express",
+  ],
   ["options", "tidemark", "index"],
 ];
 

@@ -107,14 +107,10 @@ describe("tidemark.redis", () => {
   });
 
   it.each([
-    [
-      "blpop",
-      ["q", 0],
-      /BLPOP does not work on a shared connection; use a connection of its own: tidemark.redis.dup/,
-    ],
     ["select", [1], /SELECT .* give it as an option in `redis`/],
     ["subscribe", ["c"], /SUBSCRIBE .* tidemark.redis.duplicate/],
-    ["watch", ["k"], /WATCH .* redis.multi\(\)/],
+    ["wait", [1, 0], /WAIT .* the writes of its own connection/],
+    ["client", ["setname", "x"], /CLIENT .* give it as an option/],
     ["quit", [], /QUIT .* tidemark.close\(\)/],
   ])("refuses %s on a session and names the right way", async (name, args, message) => {
     const refused = tidemark.session().redis.call(name, ...args.map(String));

@@ -1,7 +1,7 @@
 /** Which commands a replica may answer, which write, and which must not share a connection. */
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
-import { type CommandKind, kindOf, refusal } from "../src/command.js";
+import { type CommandKind, kindOf, remedyFor } from "../src/command.js";
 
 interface CommandList {
   readonly list: readonly string[];
@@ -39,14 +39,24 @@ describe("kindOf a read", () => {
   });
 });
 
-describe("kindOf a lookup", () => {
-  it.each(["scan 0", "hscan h 0", "sscan s 0", "zscan z 0"])(
-    "is `lookup` for a cursor, which belongs to one node: %s",
-    (line) => {
-      expect(kind(line)).toBe("lookup");
-    },
-  );
+describe("kindOf a step of an iteration", () => {
+  it.each(["scan 0", "hscan h 0", "sscan s 0", "zscan z 0", "SCAN 17"])("is `scan`: %s", (line) => {
+    expect([kind(line), kind(line, true)]).toEqual(["scan", "scan"]);
+  });
+});
 
+describe("kindOf a script of defineCommand", () => {
+  it.each(["evalsha", "eval"])("is `read` only when it is declared to be read-only: %s", (name) => {
+    expect(kindOf({ name, args: ["abc", 1, "k"], isReadOnly: true }, false)).toBe("read");
+    expect(kindOf({ name, args: ["abc", 1, "k"], isReadOnly: false }, false)).toBe("write");
+  });
+
+  it("is what it is for every other command, whatever is declared", () => {
+    expect(kindOf({ name: "set", args: ["k", "v"], isReadOnly: true }, false)).toBe("write");
+  });
+});
+
+describe("kindOf a lookup", () => {
   it.each(["dbsize", "randomkey", "object encoding k", "memory usage k", "info", "role", "time", "lastsave"])(
     "is `lookup` for what describes a node: %s",
     (line) => {
@@ -58,7 +68,7 @@ describe("kindOf a lookup", () => {
     expect(kind("touch k")).toBe("lookup");
   });
 
-  it.each(["client getname", "client id", "CLIENT LIST", "client INFO", "ping", "echo x"])(
+  it.each(["client getname", "client id", "CLIENT LIST", "client INFO", "ping", "echo x", "hello"])(
     "is `lookup` for what leaves a connection as it was: %s",
     (line) => {
       expect(kind(line)).toBe("lookup");
@@ -97,74 +107,75 @@ describe("kindOf a write", () => {
   });
 });
 
+describe("kindOf a command that may wait", () => {
+  it.each([
+    ...["blpop l 0", "brpop l 0", "brpoplpush a b 0", "blmove a b left right 0", "blmpop 0 1 l left"],
+    ...["bzpopmin z 0", "bzpopmax z 0", "bzmpop 0 1 z min", "xread block 0 streams s $"],
+    ...["xread count 1 BLOCK 0 streams s $", "xreadgroup group g c block 0 streams s >"],
+  ])("is `blocking`: %s", (line) => {
+    expect([kind(line), kind(line.toUpperCase()), kind(line, true)]).toEqual(Array(3).fill("blocking"));
+  });
+});
+
+describe("kindOf a command of a transaction", () => {
+  it.each(["multi", "exec", "discard"])("is `transactional`, but in a batch a part of it: %s", (name) => {
+    expect([kind(name), kind(name.toUpperCase()), kind(name, true)]).toEqual([
+      "transactional",
+      "transactional",
+      "lookup",
+    ]);
+  });
+
+  it.each(["watch k", "unwatch"])("is `transactional` in a batch too: %s", (line) => {
+    expect([kind(line), kind(line, true)]).toEqual(["transactional", "transactional"]);
+  });
+});
+
 describe("kindOf a command that would harm a shared connection", () => {
   const duplicate = /tidemark\.redis\.duplicate\(\)/;
 
   it.each([
-    ...[
-      "blpop l 0",
-      "brpop l 0",
-      "brpoplpush a b 0",
-      "blmove a b left right 0",
-      "blmpop 0 1 l left",
-      "bzpopmin z 0",
-    ],
-    ...["bzpopmax z 0", "bzmpop 0 1 z min", "wait 1 0", "waitaof 1 1 0", "xread block 0 streams s $"],
-    ...["xread count 1 BLOCK 0 streams s $", "xreadgroup group g c block 0 streams s >"],
-    ...[
-      "subscribe c",
-      "psubscribe c*",
-      "ssubscribe c",
-      "unsubscribe c",
-      "punsubscribe",
-      "sunsubscribe",
-      "monitor",
-    ],
+    ...["wait 1 0", "waitaof 1 1 0", "subscribe c", "psubscribe c*", "ssubscribe c", "unsubscribe c"],
+    ...["punsubscribe", "sunsubscribe", "sync", "reset", "readonly", "readwrite", "asking"],
   ])("is `refused`, with a connection of its own as the remedy: %s", (line) => {
-    const [name = "", ...args] = line.split(" ");
-    expect(kind(line)).toBe("refused");
-    expect(kind(line.toUpperCase())).toBe("refused");
-    expect(kind(line, true)).toBe("refused");
-    expect(refusal(name, args, false)).toMatch(duplicate);
+    expect([kind(line), kind(line.toUpperCase()), kind(line, true)]).toEqual(Array(3).fill("refused"));
+    expect(remedyFor(line.split(" ")[0] ?? "")).toMatch(duplicate);
   });
 
-  it.each(["select 1", "auth x", "hello 3", "sync", "reset", "readonly", "readwrite", "asking"])(
+  it.each(["select 1", "auth x", "hello 3", "client setname x"])(
     "is `refused`, with an option as the remedy: %s",
     (line) => {
-      expect(kind(line)).toBe("refused");
-      expect(kind(line, true)).toBe("refused");
-      expect(refusal(line.split(" ")[0] ?? "", [], false)).toMatch(/give it as an option in `redis`/);
+      expect([kind(line), kind(line, true)]).toEqual(["refused", "refused"]);
+      expect(remedyFor(line.split(" ")[0] ?? "")).toMatch(/give it as an option in `redis`/);
     },
   );
 
   it.each([
-    "client kill id 7",
-    "client reply off",
-    "client pause 100",
-    "client setname x",
-    "client tracking on",
-  ])("is `refused` for what changes it for all: %s", (line) => {
-    expect(kind(line)).toBe("refused");
-  });
-
-  it.each(["multi", "exec", "discard"])("is `refused` outside of a batch, with redis.multi(): %s", (name) => {
+    ["quit", /tidemark\.close\(\)/],
+    ["MONITOR", /tidemark\.redis\.monitor\(\)/],
+    ["wait", /speaks of the writes of its own connection/],
+  ])("names the right way instead of %s", (name, remedy) => {
     expect(kind(name)).toBe("refused");
-    expect(refusal(name, [], false)).toMatch(/redis\.multi\(\)/);
-    expect(kind(name, true)).toBe("write");
+    expect(remedyFor(name)).toMatch(remedy);
   });
 
-  it.each(["watch k", "unwatch"])("is `refused` inside a batch as outside: %s", (line) => {
-    expect([kind(line), kind(line, true)]).toEqual(["refused", "refused"]);
-  });
+  it.each(["client reply off", "client tracking on", "client no-evict on", "client", "client setinfo x"])(
+    "is `refused` for what changes it for all: %s",
+    (line) => {
+      expect(kind(line)).toBe("refused");
+    },
+  );
 
-  it("is `refused` for QUIT, with tidemark.close() as the remedy", () => {
-    expect(kind("quit")).toBe("refused");
-    expect(refusal("quit", [], false)).toMatch(/tidemark\.close\(\)/);
-  });
+  it.each(["client kill id 7", "client pause 100", "client unpause", "client unblock 7"])(
+    "is `write`, sent once, for what acts on others than the connection: %s",
+    (line) => {
+      expect(kind(line)).toBe("write");
+    },
+  );
 
   it("sees BLOCK behind a group, whatever the group and its consumer are called", () => {
-    expect(kind("xreadgroup group streams c block 0 streams s >")).toBe("refused");
-    expect(kind("xreadgroup group g streams block 0 streams s >")).toBe("refused");
+    expect(kind("xreadgroup group streams c block 0 streams s >")).toBe("blocking");
+    expect(kind("xreadgroup group g streams block 0 streams s >")).toBe("blocking");
     expect(kind("xreadgroup group block c streams s >")).toBe("write");
     expect(kind("xreadgroup group g block streams s >")).toBe("write");
   });
@@ -175,7 +186,7 @@ describe("kindOf", () => {
     expect(["GET k", "Get k", "SCAN 0", "SET k v", "XREAD STREAMS s 0"].map((line) => kind(line))).toEqual([
       "read",
       "read",
-      "lookup",
+      "scan",
       "write",
       "read",
     ]);
@@ -183,7 +194,7 @@ describe("kindOf", () => {
 
   it("does not mind arguments that are no texts", () => {
     expect(kindOf({ name: "xread", args: [Buffer.from("BLOCK"), 0, "streams", "s", "$"] }, false)).toBe(
-      "refused",
+      "blocking",
     );
     expect(kindOf({ name: "xread", args: [Buffer.from("STREAMS"), Buffer.from("block"), 0] }, false)).toBe(
       "read",
@@ -230,11 +241,15 @@ describe("kindOf, beside the flags that Redis publishes", () => {
     expect(lookups.filter((command) => flags.hasFlag(command, "write"))).toEqual([]);
   });
 
-  it.each(["ioredis", "ioredis5"])("refuses everything that is flagged as blocking (%s)", (name) => {
-    const flags = commandsOf(name);
-    const blocking = flags.list.filter((command) => flags.hasFlag(command, "blocking"));
-    expect(blocking.filter((command) => kind(`${command} BLOCK 0`) !== "refused")).toEqual([]);
-  });
+  it.each(["ioredis", "ioredis5"])(
+    "lets nothing that is flagged as blocking hold up a shared connection (%s)",
+    (name) => {
+      const flags = commandsOf(name);
+      const blocking = flags.list.filter((command) => flags.hasFlag(command, "blocking"));
+      const apart = new Set<CommandKind>(["blocking", "refused"]);
+      expect(blocking.filter((command) => !apart.has(kind(`${command} BLOCK 0`)))).toEqual([]);
+    },
+  );
 
   it("has no command in its list of exceptions that is called a read, or that is no longer flagged", () => {
     const flags = commandsOf("ioredis");

@@ -1,0 +1,141 @@
+/** What is said on a connection of its own: blocking commands, and all from WATCH or MULTI until it is over. */
+import type { Command } from "ioredis";
+import type { CommandKind } from "./command.js";
+import { Ends } from "./ends.js";
+import { ConnectionLostError, NotPrimaryError, TransactionLostError } from "./errors.js";
+import type { Level } from "./level.js";
+import type { Node } from "./node.js";
+import type { Pool } from "./pool.js";
+import { announce, isReplica } from "./primary.js";
+import type { Session } from "./session.js";
+
+/** A transaction that nobody goes on with would keep its connection for good. */
+const maxPauseMs = 5_000;
+
+/** Commands on a connection that is lent to one borrower until everything is answered and nothing is watched or queued. */
+export class Conversation {
+  readonly #pool: Pool;
+  readonly #node: Node;
+  readonly #session: Session | undefined;
+  readonly #onOver: () => void;
+  #watching = false;
+  #queueing = false;
+  #unanswered = 0;
+  #epoch: number | undefined;
+  /** Why what was begun cannot be gone on with. */
+  #lost: string | undefined;
+  #pause: NodeJS.Timeout | undefined;
+
+  /** `onOver` is called when there is nothing left that a later command could belong to. */
+  constructor(pool: Pool, primary: Node, session: Session | undefined, onOver: () => void = () => {}) {
+    this.#pool = pool;
+    this.#node = pool.lend(primary);
+    this.#session = session;
+    this.#onOver = onOver;
+  }
+
+  /** Sends the next command; false when it belongs to no transaction, because the one begun here is lost. */
+  send(command: Command, kind: CommandKind, level: Level): boolean {
+    const name = command.name.toLowerCase();
+    this.#checkConnection();
+    if (this.#lost !== undefined) return this.#sendLate(command, name, this.#lost);
+    // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
+    const writes = this.#queueing ? name === "exec" : kind === "write" || kind === "blocking";
+    this.#advance(name);
+    this.#attend(command);
+    this.#leave(command, writes ? this.#session : undefined, level);
+    return true;
+  }
+
+  #leave(command: Command, writer: Session | undefined, level: Level): void {
+    const { connection } = this.#node;
+    writer?.writeStarted();
+    connection.whenReady((error) => {
+      this.#checkConnection();
+      if (error !== undefined) command.reject(error);
+      else if (this.#lost !== undefined)
+        command.reject(new TransactionLostError(nameOf(command), this.#lost));
+      else {
+        if (this.#epoch === undefined) this.#node.probe();
+        this.#epoch = connection.epoch;
+        // An INFO that came behind MULTI would be queued with the rest.
+        if (command.name === "multi") this.#node.closeWrites();
+        announce(command, this.#node, "primary", "not-a-read", level);
+        if (writer !== undefined) this.#node.write(command, writer);
+        else {
+          const ends = new Ends(command);
+          command.resolve = (reply) => ends.resolve(reply);
+          command.reject = (failure) =>
+            ends.reject(ConnectionLostError.of(command.name, connection.address, failure));
+          connection.send(command);
+        }
+      }
+      writer?.writeEnded("not-sent");
+    });
+  }
+
+  /** Commands that come after the connection is gone must not be carried out as if they were part of nothing. */
+  #sendLate(command: Command, name: string, why: string): boolean {
+    const ends = name === "exec" || name === "discard" || (name === "unwatch" && !this.#queueing);
+    if (ends) this.#onOver();
+    if (name === "multi") this.#queueing = true;
+    else if (!ends && !this.#queueing) return false;
+    if (name === "discard" || name === "unwatch") command.resolve(Buffer.from("OK"));
+    else command.reject(new TransactionLostError(nameOf(command), why));
+    return true;
+  }
+
+  /** Takes in what a command changes for those behind it. */
+  #advance(name: string): void {
+    if (name === "watch") this.#watching = true;
+    else if (name === "multi") this.#queueing = true;
+    else if (name === "exec" || name === "discard" || (name === "unwatch" && !this.#queueing)) {
+      this.#watching = false;
+      this.#queueing = false;
+    }
+  }
+
+  #attend(command: Command): void {
+    const ends = new Ends(command);
+    const { address } = this.#node.connection;
+    clearTimeout(this.#pause);
+    this.#unanswered += 1;
+    command.resolve = (reply) => {
+      this.#session?.readAhead(performance.now());
+      this.#answered();
+      if (isReplica(this.#node)) return ends.reject(new NotPrimaryError(nameOf(command), address));
+      return ends.resolve(reply);
+    };
+    command.reject = (error) => {
+      this.#answered();
+      ends.reject(error);
+    };
+  }
+
+  #answered(): void {
+    this.#unanswered -= 1;
+    if (this.#unanswered > 0 || this.#lost !== undefined) return;
+    if (this.#watching || this.#queueing) {
+      this.#pause = setTimeout(() => this.#lose(`nothing was sent for ${maxPauseMs} ms`), maxPauseMs).unref();
+    } else {
+      this.#onOver();
+      this.#pool.giveBack(this.#node);
+    }
+  }
+
+  #checkConnection(): void {
+    const { epoch, address } = this.#node.connection;
+    if (this.#epoch !== undefined && this.#epoch !== epoch) this.#lose(`the connection to ${address} closed`);
+  }
+
+  #lose(why: string): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = why;
+    clearTimeout(this.#pause);
+    this.#pool.end(this.#node);
+  }
+}
+
+function nameOf({ name }: Command): string {
+  return name.toUpperCase();
+}

@@ -1,0 +1,85 @@
+/** Commands as ioredis hands them over, one by one: a batch is put together again before it is routed. */
+import type { Command } from "ioredis";
+import { type CommandKind, kindOf } from "./command.js";
+import type { Iteration } from "./iteration.js";
+import type { Level } from "./level.js";
+import type { CommandStream } from "./outgoing.js";
+import type { Session } from "./session.js";
+
+/** Where a client's commands go. */
+export interface Routing {
+  /** Sends one command; `iteration` when it is a step of a scan stream. */
+  route(command: Command, session: Session | undefined, level: Level, iteration?: Iteration): void;
+  /** Sends a pipeline or transaction as a whole. */
+  routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void;
+}
+
+/** The batch that ioredis is handing over, command by command, in this very turn. */
+interface OpenBatch {
+  readonly stream: CommandStream;
+  readonly commands: Command[];
+  readonly session: Session | undefined;
+  readonly level: Level;
+  /** Whether the session has been told that a write is on its way. */
+  announced: boolean;
+}
+
+/** Whoever gives a command. */
+export interface Sender {
+  readonly session: Session | undefined;
+  readonly level: Level | undefined;
+  readonly iteration: Iteration | undefined;
+}
+
+const writing: ReadonlySet<CommandKind> = new Set(["write", "blocking"]);
+
+/** One for all clients of a Tidemark; it gives batches on as a whole. */
+export class Dispatch {
+  readonly #routing: Routing;
+  readonly #findSession: () => Session | undefined;
+  #open: OpenBatch | undefined;
+
+  constructor(routing: Routing, findSession: () => Session | undefined) {
+    this.#routing = routing;
+    this.#findSession = findSession;
+  }
+
+  /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
+  send(command: Command, stream: CommandStream | undefined, sender: Sender): void {
+    if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
+    if (this.#open !== undefined) {
+      this.#join(this.#open, command);
+      return;
+    }
+    const session = sender.session ?? this.#findSession();
+    const at = sender.level ?? session?.level ?? "session";
+    if (stream === undefined) {
+      this.#routing.route(command, session, at, sender.iteration);
+      return;
+    }
+    this.#open = { stream, commands: [], session, level: at, announced: false };
+    this.#join(this.#open, command);
+    queueMicrotask(() => this.#close());
+  }
+
+  /** The session of whoever calls now. */
+  currentSession(): Session | undefined {
+    return this.#findSession();
+  }
+
+  /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
+  #join(batch: OpenBatch, command: Command): void {
+    batch.commands.push(command);
+    if (batch.announced || !writing.has(kindOf(command, true))) return;
+    batch.announced = true;
+    batch.session?.writeStarted();
+  }
+
+  #close(): void {
+    const batch = this.#open;
+    this.#open = undefined;
+    if (batch === undefined) return;
+    this.#routing.routeBatch(batch.commands, batch.session, batch.level);
+    if (batch.announced) batch.session?.writeEnded("not-sent");
+  }
+}

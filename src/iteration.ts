@@ -1,0 +1,65 @@
+/** One pass of SCAN, HSCAN, SSCAN or ZSCAN: it ends on the connection where it began. */
+import type { Command } from "ioredis";
+import type { Link, Node } from "./node.js";
+
+/** Where an iteration began; a server's cursors mean nothing on another, and nothing once it was restarted. */
+export class Iteration {
+  #node: Node | undefined;
+  #link: Link | undefined;
+
+  /** The node it is bound to; undefined until its first step is answered. */
+  get node(): Node | undefined {
+    return this.#node;
+  }
+
+  /** Told of every answer. */
+  answeredBy(node: Node): void {
+    if (this.#node !== undefined) return;
+    this.#node = node;
+    this.#link = node.link;
+  }
+
+  /** Whether it began on a connection that is gone. */
+  get lost(): boolean {
+    return this.#node !== undefined && (this.#node.link !== this.#link || !this.#node.connection.ready);
+  }
+}
+
+const maxOpen = 10_000;
+
+/**
+ * Where the cursors were given out that are still to be used. One that came from another process is not here: nothing
+ * can be said of it.
+ */
+export class Cursors {
+  readonly #iterations = new Map<string, Iteration>();
+
+  /** The iteration that `command` goes on with, by its cursor. */
+  find(command: Command): Iteration | undefined {
+    return this.#iterations.get(keyOf(command, cursorOf(command)));
+  }
+
+  /** Takes in the reply to a step: its cursor is used up, the one it was given is open. */
+  note(command: Command, reply: unknown, iteration: Iteration): void {
+    this.#iterations.delete(keyOf(command, cursorOf(command)));
+    const next = Array.isArray(reply) ? String(reply[0]) : "0";
+    if (next === "0") return;
+    if (this.#iterations.size >= maxOpen) {
+      for (const oldest of this.#iterations.keys()) {
+        this.#iterations.delete(oldest);
+        break;
+      }
+    }
+    this.#iterations.set(keyOf(command, next), iteration);
+  }
+}
+
+/** The cursor of a SCAN command or its kin; "0" begins an iteration. */
+export function cursorOf({ name, args }: Command): string {
+  return String(args[name.toLowerCase() === "scan" ? 0 : 1]);
+}
+
+function keyOf({ name, args }: Command, cursor: string): string {
+  const lower = name.toLowerCase();
+  return lower === "scan" ? `scan ${cursor}` : `${lower} ${cursor} ${String(args[0])}`;
+}

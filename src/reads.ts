@@ -1,0 +1,245 @@
+/** Reads on their way: each is sent where it may be answered, and elsewhere when that fails. */
+import type { Command } from "ioredis";
+import type { Reason } from "./channels.js";
+import {
+  type Choice,
+  chooseReplica,
+  knownReplica,
+  primaryOnly,
+  type Question,
+  requirementOf,
+} from "./choice.js";
+import { Ends } from "./ends.js";
+import { ConnectionLostError, IterationLostError, ReplicasBehindError } from "./errors.js";
+import type { Iteration } from "./iteration.js";
+import type { Level } from "./level.js";
+import type { Node, Probe } from "./node.js";
+import { announce, type PrimaryRead, readPrimary } from "./primary.js";
+import type { Session } from "./session.js";
+import type { Requirement, Shard } from "./shard.js";
+import { Waiting } from "./waiting.js";
+
+/** How replicas' answers are proven, and what happens to reads that none of them may answer. */
+export interface ReadOptions {
+  readonly maxStalenessMs: number;
+  readonly waitMs: number;
+  readonly fallback: "primary" | "error";
+  readonly verify: "when-needed" | "always";
+}
+
+/** A read on its way: the command with its own ends kept apart, so that it can be sent more than once. */
+interface Read extends Question {
+  readonly command: Command;
+  readonly ends: Ends;
+  /** Why only the primary may answer; undefined when a replica may. */
+  readonly certain: Reason | undefined;
+  readonly waitUntil: number;
+  /** The iteration it is a step of. */
+  readonly iteration: Iteration | undefined;
+}
+
+/** One read, as it was given. */
+export interface GivenRead {
+  readonly shard: Shard;
+  readonly command: Command;
+  readonly level: Level;
+  readonly iteration?: Iteration;
+}
+
+const nothing: Requirement = { positions: [], maxStalenessMs: Number.POSITIVE_INFINITY };
+
+/** What a server says when its state, not the command, is the matter. */
+const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|EXECABORT)\b/;
+
+export class Reads {
+  readonly #options: ReadOptions;
+  readonly #waiting: Waiting;
+  /** Whether every read is proven, by an INFO of its own. */
+  readonly #always: boolean;
+
+  /** `look` asks the replicas where they are; it is called while reads wait for them. */
+  constructor(options: ReadOptions, look: (now: number) => void) {
+    this.#options = options;
+    this.#always = options.verify === "always";
+    this.#waiting = new Waiting(look);
+  }
+
+  /** Ends what still waits. */
+  close(): void {
+    this.#waiting.close();
+  }
+
+  /** Sends a read of `session`. */
+  send(given: GivenRead, session: Session): void {
+    const now = performance.now();
+    const read = this.#open(given, session, now);
+    this.#sendTo(read, this.#choose(read, now));
+  }
+
+  /** Sends reads that belong together where the first of them may go. */
+  sendAll(given: readonly GivenRead[], session: Session): void {
+    const now = performance.now();
+    const reads = given.map((one) => this.#open(one, session, now));
+    const choice = reads[0] && this.#choose(reads[0], now);
+    choice?.node?.connection.cork();
+    for (const read of reads) this.#sendTo(read, choice);
+  }
+
+  /** Sends what only the primary may answer: what is no read of data, and all that belongs to no session. */
+  sendToPrimary(given: GivenRead, session: Session | undefined, reason: Reason, repeats?: number): void {
+    if (session !== undefined) {
+      this.#readPrimary(this.#open(given, session, performance.now()), reason, repeats);
+      return;
+    }
+    const { shard, command, level, iteration } = given;
+    const onAnswer = (from: Node): void => iteration?.answeredBy(from);
+    const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
+    readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats);
+  }
+
+  /** Sends a further step of an iteration, to the node and connection where it began or nowhere. */
+  resume(given: GivenRead & { readonly iteration: Iteration }, session: Session | undefined): void {
+    const { shard, command, iteration } = given;
+    const { node } = iteration;
+    const isPrimary = node === shard.primary;
+    if (iteration.lost || node === undefined || (isPrimary ? shard.demoted : session === undefined)) {
+      command.reject(lost(command, iteration));
+    } else if (isPrimary || session === undefined) {
+      const ends = new Ends(command);
+      command.resolve = (reply) => ends.resolve(reply);
+      command.reject = (error) => {
+        ends.reject(ConnectionLostError.isMeantBy(error) ? lost(command, iteration, error) : error);
+      };
+      this.sendToPrimary(given, session, "not-a-read", 0);
+    } else {
+      const now = performance.now();
+      const waitUntil = now + this.#options.maxStalenessMs;
+      const read: Read = { ...this.#open(given, session, now), only: node, waitUntil };
+      this.#sendTo(read, read.certain === undefined ? chooseReplica(read, now) : undefined);
+    }
+  }
+
+  #open({ shard, command, level, iteration }: GivenRead, session: Session, now: number): Read {
+    const ends = new Ends(command);
+    const { maxStalenessMs, waitMs } = this.#options;
+    const certain = primaryOnly(shard, session, level);
+    const requirement = certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
+    const waitUntil = now + waitMs;
+    return { command, ends, session, level, shard, certain, requirement, waitUntil, iteration };
+  }
+
+  #choose(read: Read, now: number): Choice | undefined {
+    return read.certain ? { node: undefined, reason: read.certain } : chooseReplica(read, now);
+  }
+
+  #sendTo(read: Read, choice: Choice | undefined): void {
+    if (choice === undefined) this.#fallBack(read, "behind");
+    else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
+    else this.#readReplica(read, choice.node, choice.reason);
+  }
+
+  #readReplica(read: Read, node: Node, reason: "known" | "checked"): void {
+    const { command, session, shard, requirement, level, iteration } = read;
+    const { link } = node;
+    const ordered = level !== "eventual";
+    if (ordered) session.readFrom(link);
+    let probe: Probe | undefined;
+    const isProven = (): boolean =>
+      !probe || probe.needless === true || !shard.objection(probe.sighting, node.suspect, requirement);
+    command.resolve = (reply) => {
+      if (!isProven()) {
+        node.triedInVain(performance.now());
+        return this.#fallBack(read, "check-failed");
+      }
+      // An INFO answered in front of the read has shown that the server has gone back.
+      if ((ordered || iteration) && node.link !== link) return this.#fallBack(read, "check-failed");
+      if (ordered) session.readBy(link);
+      iteration?.answeredBy(node);
+      return read.ends.resolve(reply);
+    };
+    command.reject = (error) => {
+      // ioredis sends a script of defineCommand again in full where it was not known.
+      const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && node.link === link;
+      if (again) this.#readReplica(read, node, reason);
+      else this.#failed(read, node, error, isProven());
+    };
+    announce(command, node, "replica", reason, level);
+    if (this.#always) probe = node.readVerified(command);
+    else {
+      if (reason === "checked") probe = node.probe();
+      node.connection.send(command);
+    }
+  }
+
+  /** Takes in an error that a replica, or its connection, has answered a read with. */
+  #failed(read: Read, node: Node, error: Error, proven: boolean): void {
+    const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
+    if (error.name === "ReplyError" && !isAnswer) node.distrust();
+    // A script that was declared to be read-only writes: on the primary that would go unnoticed.
+    const isFinal = error.message.startsWith("READONLY") || read.only !== undefined;
+    // Scripts are not replicated, so a node need not know one that another does.
+    if (error.message.startsWith("NOSCRIPT")) this.#readPrimary(read, "replica-failed");
+    else if (isAnswer && (isFinal || (this.#options.fallback === "error" && proven))) read.ends.reject(error);
+    else this.#fallBack(read, "replica-failed");
+  }
+
+  /** No replica may answer now: wait for one if there is time, else do as `fallback` says. */
+  #fallBack(read: Read, reason: Reason): void {
+    const { command, shard, waitUntil } = read;
+    const now = performance.now();
+    shard.look(now);
+    const giveUp = (): void => {
+      if (read.only !== undefined) read.ends.reject(lost(command, read.iteration));
+      else if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
+      else read.ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
+    };
+    if (now >= waitUntil || reason === "replica-failed") giveUp();
+    else this.#waiting.add({ attempt: () => this.#attempt(read), giveUp, until: waitUntil });
+  }
+
+  /** Sends a waiting read to a replica that has caught up by now; says whether there was one. */
+  #attempt(read: Read): boolean {
+    const { shard, session, level, only } = read;
+    const now = performance.now();
+    if (only !== undefined && (read.iteration?.lost || primaryOnly(shard, session, level))) return false;
+    if (session.ahead) shard.sampleBehind(now);
+    const requirement = requirementOf(shard, session, level, this.#options.maxStalenessMs);
+    const node = knownReplica({ ...read, requirement }, now);
+    if (node !== undefined) this.#readReplica({ ...read, requirement }, node, "known");
+    return node !== undefined;
+  }
+
+  #readPrimary(read: Read, reason: Reason, repeats?: number): void {
+    const { command, ends, session, shard, level, iteration } = read;
+    const { latest } = shard.history;
+    let sentAt = Number.POSITIVE_INFINITY;
+    const toPrimary: PrimaryRead = {
+      shard,
+      command,
+      level,
+      reason,
+      // A token of another history than the primary's is what a failover nobody has told us of looks like.
+      doubtful: this.#always || session.positions.some(({ replid }) => replid !== latest?.position.replid),
+      onSend: (at) => {
+        sentAt = at;
+        if (session.ahead) shard.sampleBehind(at);
+      },
+      behindWrites: session.writing,
+      onAnswer: (from) => {
+        iteration?.answeredBy(from);
+        if (shard.replicas.length > 0) session.readAhead(sentAt);
+      },
+      ends,
+    };
+    readPrimary(toPrimary, repeats);
+  }
+}
+
+/** The error of an iteration that cannot go on where it began. */
+export function lost(command: Command, iteration: Iteration | undefined, cause?: Error): IterationLostError {
+  const address = iteration?.node?.connection.address ?? "the server";
+  const why = iteration?.lost
+    ? `the connection to ${address}, where this iteration began, is gone`
+    : `${address}, where this iteration began, may not answer the session any more`;
+  return new IterationLostError(command.name.toUpperCase(), why, { cause });
+}

@@ -1,0 +1,45 @@
+/** The one connection for pub/sub of a client, which would silence everything else on a shared one. */
+import type { Command, Redis } from "ioredis";
+
+const subscribing = new Set([
+  "subscribe",
+  "psubscribe",
+  "ssubscribe",
+  "unsubscribe",
+  "punsubscribe",
+  "sunsubscribe",
+]);
+const messages = [
+  "message",
+  "messageBuffer",
+  "pmessage",
+  "pmessageBuffer",
+  "smessage",
+  "smessageBuffer",
+] as const;
+
+export class Subscriber {
+  #redis: Redis | undefined;
+  #closed = false;
+
+  /** Takes `command` if it is one of pub/sub; connects for the first. Messages become those of `client`. */
+  take(command: Command, client: Redis): boolean {
+    if (this.#closed || !subscribing.has(command.name.toLowerCase())) return false;
+    this.#redis ??= open(client);
+    this.#redis.sendCommand(command);
+    return true;
+  }
+
+  /** Ends the connection, if there is one. */
+  close(): void {
+    this.#closed = true;
+    this.#redis?.disconnect();
+  }
+}
+
+function open(client: Redis): Redis {
+  const redis = client.duplicate();
+  redis.on("error", () => {});
+  for (const event of messages) redis.on(event, (...args: unknown[]) => client.emit(event, ...args));
+  return redis;
+}

@@ -1,0 +1,199 @@
+/** SCAN and its kin, plain and as streams: an iteration ends where it began, or fails. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { IterationLostError, type Session, type Tidemark } from "../src/index.js";
+import { replicasAreEligible } from "./support/eligible-replicas.js";
+import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
+import { openTidemark } from "./support/open-tidemark.js";
+import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { listenToRoutes } from "./support/routes.js";
+import { waitUntil } from "./support/wait-until.js";
+
+const count = 5_000;
+
+let group: ReplicationGroup;
+let tidemark: Tidemark;
+
+beforeEach(async () => {
+  group = await startReplicationGroup({ replicas: 2 });
+  const admin = group.primary.admin();
+  const fields = Array.from({ length: count }, (_, i) => [`f${i}`, i]).flat();
+  await admin.mset(Array.from({ length: count }, (_, i) => [`k${i}`, i]).flat());
+  await admin.hset("hash", ...fields);
+  await admin.sadd("set", ...fields);
+  await admin.zadd("zset", ...Array.from({ length: count }, (_, i) => [i, `f${i}`]).flat());
+  await group.caughtUp();
+  tidemark = openTidemark(group);
+  await replicasAreEligible(tidemark);
+});
+
+afterEach(async () => {
+  await tidemark.close();
+  await group.stop();
+});
+
+async function all(stream: AsyncIterable<unknown[]>): Promise<unknown[]> {
+  const found: unknown[] = [];
+  for await (const some of stream) found.push(...some);
+  return found;
+}
+
+/** How often each server has been asked for a step. */
+async function steps(): Promise<number[]> {
+  const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
+  return Promise.all(
+    servers.map(async (server) => {
+      const stats = await server.info("commandstats");
+      return Number(/calls=(\d+)/.exec(stats.cmdstat_scan ?? "")?.[1] ?? 0);
+    }),
+  );
+}
+
+/** The replica of a stream that has taken its first step. */
+async function whereItBegan(): Promise<ReplicationGroup["replicas"][number]> {
+  const [, ...taken] = await steps();
+  const replica = group.replicas[taken.findIndex((steps) => steps > 0)];
+  if (replica === undefined) throw new Error("no replica has taken a step");
+  return replica;
+}
+
+describe("A scan stream", () => {
+  it.each(["session", "eventual"] as const)(
+    "finds every key, all on one replica, at level %s",
+    async (level) => {
+      const { redis } = tidemark.session({ level });
+      const found = new Set<unknown>();
+      for await (const keys of redis.scanStream({ match: "k*", count: 100 })) {
+        for (const key of keys) found.add(key);
+        await tidemark.session().redis.mget("k1", "k2");
+      }
+      expect(found.size).toBe(count);
+      const taken = await steps();
+      expect(taken.filter((steps) => steps > 0)).toHaveLength(1);
+      expect(taken[0]).toBe(0);
+    },
+  );
+
+  it("is there for every type, with Buffers too, and with keys that have a prefix", async () => {
+    const { redis } = tidemark.session();
+    expect(new Set(await all(redis.hscanStream("hash"))).size).toBe(count * 2);
+    expect((await all(redis.sscanBufferStream("set"))).every(Buffer.isBuffer)).toBe(true);
+    expect(new Set(await all(redis.zscanStream("zset", { match: "f1*" }))).size).toBeGreaterThan(1_000);
+    expect(await all(redis.scanBufferStream({ match: "hash" }))).toEqual([Buffer.from("hash")]);
+  });
+
+  it("takes every step on one node, 20 at once in as many requests", async () => {
+    const passes = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        tidemark.run(tidemark.session(), () => all(tidemark.redis.hscanStream("hash", { count: 500 }))),
+      ),
+    );
+    for (const found of passes) expect(new Set(found).size).toBe(count * 2);
+  });
+
+  it("belongs to the session it was made in, whoever reads it", async () => {
+    const session = tidemark.session();
+    const other = tidemark.session({ level: "strong" });
+    const stream = tidemark.run(session, () => tidemark.redis.scanStream({ match: "k*", count: 1_000 }));
+    using routes = listenToRoutes();
+    await tidemark.run(other, () => all(stream));
+    expect(new Set(routes.of("scan").map((route) => route.split(":")[0]))).toEqual(new Set(["replica"]));
+  });
+
+  it("reads from the primary outside any session", async () => {
+    expect(new Set(await all(tidemark.redis.scanStream({ match: "k*", count: 1_000 }))).size).toBe(count);
+    expect((await steps()).map((steps) => steps > 0)).toEqual([true, false, false]);
+  });
+
+  it("waits for its replica when the session writes meanwhile, and shows nothing from before the write", async () => {
+    const session = tidemark.session();
+    const stream = session.redis.hscanStream("hash", { count: 100 });
+    stream.read();
+    await waitUntil(async () => stream.readableLength === stream.readableHighWaterMark, {
+      what: "the stream has read as far ahead as it will",
+    });
+    const ahead = stream.readableLength;
+    holdReplicas(group);
+    const news = Array.from({ length: count }, (_, i) => [`f${i}`, "new"]);
+    await session.redis.hset("hash", Object.fromEntries(news));
+    const values: unknown[][] = [];
+    const reading = (async () => {
+      for await (const some of stream) values.push(some.filter((_: unknown, i: number) => i % 2 === 1));
+    })();
+    for (let i = 0; i < 50; i++) await session.redis.get("nothing");
+    await releaseReplicas(group);
+    await reading;
+    expect(new Set(values.slice(0, ahead).flat()).size).toBeGreaterThan(1_000);
+    expect(new Set(values.slice(ahead).flat())).toEqual(new Set(["new"]));
+  });
+
+  it("fails when its replica is gone, instead of going on elsewhere", async () => {
+    const stream = tidemark.session().redis.scanStream({ match: "k*", count: 10 });
+    const iterator = stream[Symbol.asyncIterator]();
+    await iterator.next();
+    await (await whereItBegan()).server.kill();
+    const rest = all({ [Symbol.asyncIterator]: () => iterator });
+    await expect(rest).rejects.toThrow(IterationLostError);
+  });
+
+  it("fails when its replica was restarted, although it answers again", async () => {
+    const session = tidemark.session();
+    const stream = session.redis.scanStream({ match: "k*", count: 10 });
+    const iterator = stream[Symbol.asyncIterator]();
+    await iterator.next();
+    await (await whereItBegan()).server.restart();
+    await group.ready();
+    await replicasAreEligible(tidemark);
+    const rest = all({ [Symbol.asyncIterator]: () => iterator });
+    await expect(rest).rejects.toThrow(
+      /SCAN: the connection to 127\.0\.0\.1:\d+, where this iteration began, is gone/,
+    );
+  });
+});
+
+describe("A plain SCAN", () => {
+  async function first(session: Session): Promise<string> {
+    const [cursor] = await session.redis.scan(0, "COUNT", 10);
+    return cursor;
+  }
+
+  it("stays on the primary, so that a cursor is of use in other requests and processes", async () => {
+    const cursor = await first(tidemark.session());
+    await using other = openTidemark(group);
+    const found = new Set<string>();
+    let next = cursor;
+    for (let i = 0; next !== "0"; i++) {
+      const { redis } = (i % 2 === 0 ? other : tidemark).session();
+      const [cursor, keys] = await redis.scan(next, "COUNT", 500);
+      for (const key of keys) found.add(key);
+      next = cursor;
+    }
+    expect(found.size).toBeGreaterThanOrEqual(count - 20);
+    expect((await steps()).slice(1)).toEqual([0, 0]);
+  });
+
+  it("fails when the primary was restarted since its cursor was given out, and can begin again", async () => {
+    const session = tidemark.session();
+    const cursor = await first(session);
+    await group.primary.restart();
+    await waitUntil(async () => (await tidemark.redis.ping()) === "PONG", { what: "the primary is back" });
+    await expect(session.redis.scan(cursor)).rejects.toThrow(IterationLostError);
+    await expect(tidemark.redis.scan(cursor)).rejects.toThrow(/begin again with cursor 0/);
+    const results = await session.redis.pipeline().scan(cursor).ping().exec();
+    expect(results?.[0]?.[0]).toBeInstanceOf(IterationLostError);
+    expect(await first(session)).not.toBe(cursor);
+  });
+
+  it("keeps cursors of different keys and commands apart", async () => {
+    const { redis } = tidemark.session();
+    for (const key of ["hash", "zset"]) {
+      let cursor = "0";
+      let found = 0;
+      do {
+        const [next, some] = await redis[key === "hash" ? "hscan" : "zscan"](key, cursor, "COUNT", 500);
+        found += some.length;
+        cursor = next;
+      } while (cursor !== "0");
+      expect(found).toBeGreaterThanOrEqual(count * 2);
+    }
+  });
+});
