@@ -14,6 +14,8 @@ const dependOnIoredis = [
   "batch",
   "conversation",
   "iteration",
+  "lifecycle",
+  "script",
 ].map((noun) => `test/${noun}.test.ts`);
 
 export default defineConfig({

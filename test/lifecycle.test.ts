@@ -1,0 +1,145 @@
+/** What an ioredis user knows of a client's life: its status, its events, its end. */
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ClosedError, RefusedCommandError, type Tidemark } from "../src/index.js";
+import { openTidemark } from "./support/open-tidemark.js";
+import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { TcpProxy } from "./support/tcp-proxy.js";
+import { waitUntil } from "./support/wait-until.js";
+
+let group: ReplicationGroup;
+let proxy: TcpProxy;
+let tidemark: Tidemark;
+
+beforeEach(async () => {
+  group = await startReplicationGroup({ replicas: 1 });
+  proxy = await TcpProxy.start({ targetPort: group.primary.port });
+  tidemark = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
+});
+
+afterEach(async () => {
+  await tidemark.close();
+  await proxy.stop();
+  await group.stop();
+});
+
+describe("The events of tidemark.redis", () => {
+  it("are those of the connection to the primary", async () => {
+    const heard: string[] = [];
+    for (const event of ["connect", "ready", "close", "reconnecting", "end"]) {
+      tidemark.redis.on(event, () => heard.push(event));
+    }
+    await new Promise((resolve) => tidemark.redis.once("ready", resolve));
+    expect(heard).toEqual(["connect", "ready"]);
+    proxy.cut();
+    await waitUntil(async () => heard.includes("reconnecting"), { what: "it connects anew" });
+    proxy.mend();
+    await waitUntil(async () => heard.at(-1) === "ready", { what: "it is ready again" });
+    expect(heard.slice(2, 4)).toEqual(["close", "reconnecting"]);
+    await tidemark.close();
+    await waitUntil(async () => heard.at(-1) === "end", { what: "it has ended" });
+  });
+
+  it("are not those of a replica", async () => {
+    await tidemark.ready();
+    const closed = vi.fn();
+    tidemark.redis.on("close", closed);
+    await group.replicas[0]?.server.kill();
+    await waitUntil(async () => tidemark.topology()[1]?.reason?.startsWith("not connected") ?? false, {
+      what: "the replica is gone",
+    });
+    expect(closed).not.toHaveBeenCalled();
+  });
+
+  it("tell errors to those who listen, and on the console to nobody else", async () => {
+    const printed = vi.spyOn(console, "error").mockImplementation(() => {});
+    await tidemark.ready();
+    const errors: unknown[] = [];
+    const listener = (error: unknown) => errors.push(error);
+    tidemark.redis.on("error", listener);
+    await group.primary.kill();
+    proxy.cut();
+    await waitUntil(async () => errors.length > 0, { what: "a listener hears of it" });
+    expect(printed).not.toHaveBeenCalled();
+    tidemark.redis.off("error", listener);
+    await waitUntil(async () => printed.mock.calls.length > 0, { what: "the console shows it" });
+    expect(printed.mock.calls[0]?.[0]).toMatch(/Unhandled error event/);
+    printed.mockRestore();
+  });
+
+  it("can be listened to through a session, and through one are not lost", async () => {
+    const heard: string[] = [];
+    const { redis } = tidemark.session();
+    redis.on("close", () => heard.push("session"));
+    tidemark.redis.on("close", () => heard.push("base"));
+    const other = (): void => {};
+    tidemark.redis.on("ready", other).off("ready", other);
+    await tidemark.ready();
+    tidemark.redis.disconnect(true);
+    await waitUntil(async () => heard.length === 2, { what: "both have heard" });
+    expect(heard).toEqual(["session", "base"]);
+  });
+});
+
+describe("tidemark.redis.quit()", () => {
+  it("closes the Tidemark when all that was given is answered", async () => {
+    const session = tidemark.session();
+    const replies = [session.redis.set("k", "1"), tidemark.redis.get("k"), session.redis.get("k")];
+    expect(await tidemark.redis.quit()).toBe("OK");
+    expect(await Promise.all(replies)).toEqual(["OK", "1", "1"]);
+    expect(tidemark.redis.status).toBe("end");
+    await expect(tidemark.redis.get("k")).rejects.toThrow(ClosedError);
+    await expect(tidemark.redis.quit()).rejects.toThrow("Connection is closed.");
+  });
+
+  it("is not for a session, whose connections are everybody's", async () => {
+    await expect(tidemark.session().redis.quit()).rejects.toThrow(RefusedCommandError);
+    expect(await tidemark.redis.ping()).toBe("PONG");
+  });
+});
+
+describe("tidemark.redis.duplicate()", () => {
+  it("is a plain client of the primary of now, with the user's options", async () => {
+    await using own = openTidemark(group, { redis: { keyPrefix: "app:", enableAutoPipelining: true } });
+    const plain = own.redis.duplicate({ db: 3 });
+    expect(plain).toBeInstanceOf(Redis);
+    expect(Object.getPrototypeOf(plain)).toBe(Redis.prototype);
+    expect(plain.options).toMatchObject({ keyPrefix: "app:", db: 3, enableAutoPipelining: true });
+    await plain.set("k", "1");
+    expect(await group.primary.admin().dbsize()).toBe(0);
+    plain.disconnect();
+  });
+
+  it("goes to the server that was promoted", async () => {
+    const replica = group.replicas[0];
+    if (replica === undefined) throw new Error("the group has no replica");
+    await tidemark.ready();
+    await replica.server.admin().replicaof("NO", "ONE");
+    await group.primary.admin().replicaof("127.0.0.1", replica.server.port);
+    await waitUntil(
+      async () => {
+        await tidemark.redis.get("k").catch(() => {});
+        return tidemark.topology()[0]?.address.endsWith(`:${replica.server.port}`) ?? false;
+      },
+      { what: "the promotion is noticed" },
+    );
+    const plain = tidemark.redis.duplicate();
+    expect(plain.options.port).toBe(replica.server.port);
+    expect(await plain.set("k", "1")).toBe("OK");
+    plain.disconnect();
+  });
+});
+
+describe("tidemark.redis.monitor()", () => {
+  it("shows what the primary is sent, on a connection of its own", async () => {
+    await tidemark.ready();
+    const monitor = await tidemark.redis.monitor();
+    const heard = new Promise((resolve) => {
+      monitor.on("monitor", (_time, args: string[]) => args[0] === "set" && resolve(args));
+    });
+    await tidemark.session().redis.set("k", "1");
+    expect(await heard).toEqual(["set", "k", "1"]);
+    monitor.disconnect();
+    expect(await tidemark.redis.get("k")).toBe("1");
+  });
+});
