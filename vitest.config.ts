@@ -16,6 +16,7 @@ const dependOnIoredis = [
   "iteration",
   "lifecycle",
   "script",
+  "settling",
 ].map((noun) => `test/${noun}.test.ts`);
 
 export default defineConfig({
