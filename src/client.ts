@@ -35,7 +35,8 @@ export class RoutedRedis extends Redis implements SessionClient {
   protected iteration: Iteration | undefined = undefined;
   protected readonly dispatch: Dispatch;
   protected readonly subscriber = new Subscriber();
-  protected readonly given: Pick<RedisOptions, "lazyConnect" | "enableAutoPipelining">;
+  /** Whether plain clients of the primary are to have it. */
+  protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
 
   constructor(
@@ -47,10 +48,8 @@ export class RoutedRedis extends Redis implements SessionClient {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
-    this.given = {
-      lazyConnect: options.lazyConnect ?? false,
-      enableAutoPipelining: options.enableAutoPipelining ?? false,
-    };
+    this.options.lazyConnect = options.lazyConnect ?? false;
+    this.autoPipelining = options.enableAutoPipelining ?? false;
     this.dispatch = new Dispatch(routing, findSession);
     this.lifecycle = lifecycle;
     const status = (): Redis["status"] => lifecycle.primary()?.redis.status ?? "end";
@@ -104,7 +103,7 @@ export class RoutedRedis extends Redis implements SessionClient {
   /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */
   override duplicate(override?: Partial<RedisOptions>): Redis {
     const server = this.lifecycle.primary()?.server;
-    return super.duplicate({ ...server, ...this.given, ...override });
+    return super.duplicate({ ...server, enableAutoPipelining: this.autoPipelining, ...override });
   }
 
   /** Defines it for all clients of the Tidemark, as for all users of a connection. */

@@ -77,7 +77,6 @@ export class Connection {
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       commandTimeout: undefined,
-      lazyConnect: false,
       keyPrefix: "",
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
@@ -120,8 +119,14 @@ export class Connection {
     process.nextTick(() => this.#endTurn());
   }
 
+  /** Connects now if `lazyConnect` has kept it from that so far. */
+  begin(): void {
+    if (this.redis.status === "wait" && !this.#closed) this.redis.connect().catch(() => {});
+  }
+
   /** Calls `start` once there is a connection, or with the reason why there will be none. */
   whenReady(start: (error?: Error) => void): void {
+    this.begin();
     if (this.ready) start();
     else if (this.#closed) start(new ClosedError());
     else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));

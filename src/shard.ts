@@ -148,6 +148,7 @@ export class Shard {
   #ask(everyMs: number, now: number): void {
     const atLeastMs = this.#options.probeIntervalMs / 2;
     for (const node of this.#replicas) {
+      node.connection.begin();
       const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atLeastMs);
       if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
     }

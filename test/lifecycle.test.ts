@@ -2,6 +2,7 @@
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClosedError, RefusedCommandError, type Tidemark } from "../src/index.js";
+import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { TcpProxy } from "./support/tcp-proxy.js";
@@ -78,6 +79,26 @@ describe("The events of tidemark.redis", () => {
     tidemark.redis.disconnect(true);
     await waitUntil(async () => heard.length === 2, { what: "both have heard" });
     expect(heard).toEqual(["session", "base"]);
+  });
+});
+
+describe("lazyConnect", () => {
+  it("connects to nothing until there is something to do, then to the replicas too", async () => {
+    await tidemark.ready();
+    await using lazy = openTidemark(group, { redis: { lazyConnect: true } });
+    expect([lazy.redis.status, lazy.redis.options.lazyConnect]).toEqual(["wait", true]);
+    const heard: string[] = [];
+    for (const event of ["connecting", "connect", "ready"]) lazy.redis.on(event, () => heard.push(event));
+    const before = await group.primary.info("clients");
+    expect(await lazy.redis.set("k", "1")).toBe("OK");
+    const after = await group.primary.info("clients");
+    expect(Number(after.connected_clients)).toBe(Number(before.connected_clients) + 1);
+    expect(heard).toEqual(["connecting", "connect", "ready"]);
+    expect(lazy.topology()[1]?.reason).toBe("not connected");
+    await replicasAreEligible(lazy);
+    await using unused = openTidemark(group, { redis: { lazyConnect: true } });
+    await unused.close();
+    await expect(unused.redis.get("k")).rejects.toThrow(ClosedError);
   });
 });
 
