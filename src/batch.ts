@@ -26,6 +26,7 @@ export function sendBatch({ shard, commands, kinds, session, level }: Batch, dou
   const writer = kinds.includes("write") ? session : undefined;
   writer?.writeStarted();
   whenPrimary(shard, commands[0]?.name ?? "", (error) => {
+    // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
     if (error === undefined) shard.askPrimary(performance.now(), doubtful);
     for (const [index, command] of commands.entries()) {
       if (error !== undefined) command.reject(error);

@@ -10,7 +10,8 @@ import { Subscriber } from "./subscriber.js";
 
 /** The connections a client stands for: begun and ended with their Tidemark. */
 export interface Lifecycle {
-  connected(): Promise<void>;
+  /** Begins all connections that were not begun, or were ended; resolves when the primary's is ready. */
+  connect(): Promise<void>;
   /** The connection to the primary of now. */
   primary(): { readonly redis: Redis; readonly server: RedisOptions } | undefined;
   reconnect(): void;
@@ -30,11 +31,10 @@ const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "re
 export class RoutedRedis extends Redis implements SessionClient {
   protected boundSession: Session | undefined = undefined;
   protected boundLevel: Level | undefined = undefined;
-  /** The client that all others of its Tidemark are made from. */
-  protected readonly base: RoutedRedis = this;
+  protected readonly base: RoutedRedis | undefined = this;
   protected iteration: Iteration | undefined = undefined;
   protected readonly dispatch: Dispatch;
-  protected readonly subscriber = new Subscriber();
+  readonly subscriber = new Subscriber();
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
@@ -52,8 +52,10 @@ export class RoutedRedis extends Redis implements SessionClient {
     this.autoPipelining = options.enableAutoPipelining ?? false;
     this.dispatch = new Dispatch(routing, findSession);
     this.lifecycle = lifecycle;
-    const status = (): Redis["status"] => lifecycle.primary()?.redis.status ?? "end";
-    Object.defineProperty(this, "status", { get: status, set: () => {} });
+    for (const name of ["status", "stream", "condition"] as const) {
+      const get = (): unknown => lifecycle.primary()?.redis[name];
+      Object.defineProperty(this, name, { get, set: () => {} });
+    }
     for (const name of ["_events", "_eventsCount", "_maxListeners"]) shareWithSessions(this, name);
   }
 
@@ -75,6 +77,8 @@ export class RoutedRedis extends Redis implements SessionClient {
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     const { commandTimeout } = this.options;
     if (typeof commandTimeout === "number") limitTime(command, commandTimeout);
+    if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
+      this.dispatch.count();
     const { boundSession: session, boundLevel: level, iteration } = this;
     if (session === undefined && this.subscriber.take(command, this)) return command.promise;
     if (session === undefined && stream === undefined && command.name === "quit") {
@@ -83,9 +87,12 @@ export class RoutedRedis extends Redis implements SessionClient {
     return command.promise;
   }
 
-  /** Resolves when the primary can be reached: the connections were begun with the Tidemark, and end with it. */
+  /**
+   * Connects, after `disconnect()` or with `lazyConnect`; resolves when the primary can be reached. As in ioredis it
+   * rejects when there is a connection or one is being made: `tidemark.ready()` waits for that.
+   */
   override connect(callback?: Callback<void>): Promise<void> {
-    const connected = this.lifecycle.connected();
+    const connected = this.lifecycle.connect();
     if (callback) connected.then(() => callback(null), callback);
     return connected;
   }
@@ -106,14 +113,19 @@ export class RoutedRedis extends Redis implements SessionClient {
     return super.duplicate({ ...server, enableAutoPipelining: this.autoPipelining, ...override });
   }
 
+  /** How many commands were given in this turn of the event loop, to leave together, with `enableAutoPipelining`. */
+  override get autoPipelineQueueSize(): number {
+    return this.dispatch.given;
+  }
+
   /** Defines it for all clients of the Tidemark, as for all users of a connection. */
   override defineCommand(name: string, definition: Parameters<Redis["defineCommand"]>[1]): void {
-    super.defineCommand.call(this.base, name, definition);
+    super.defineCommand.call(this.root(), name, definition);
   }
 
   /** Adds it to all clients of the Tidemark. */
   override addBuiltinCommand(name: string): void {
-    super.addBuiltinCommand.call(this.base, name);
+    super.addBuiltinCommand.call(this.root(), name);
   }
 
   override scanStream(options?: ScanOptions): ScanStream {
@@ -159,9 +171,9 @@ export class RoutedRedis extends Redis implements SessionClient {
     }
   }
 
-  /** Ends the connection that pub/sub has opened, if any. */
-  closeSubscriptions(): void {
-    this.subscriber.close();
+  /** The client that all others of its Tidemark are made from; ioredis defines `scripts` while that is being made. */
+  protected root(): RoutedRedis {
+    return this.base ?? this;
   }
 
   /** The client of one scan stream, which belongs to the session it was made in, whoever reads it. */

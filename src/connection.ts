@@ -3,6 +3,7 @@ import { Command, Redis, type RedisOptions } from "ioredis";
 import { Ends } from "./ends.js";
 import { ClosedError } from "./errors.js";
 import { HangWatch } from "./hang-watch.js";
+import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
 
 /** How a connection differs from ioredis's own defaults. */
@@ -53,19 +54,18 @@ export class Connection {
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
   readonly #toResend = new WeakSet<Error>();
-  #queue: { start: (error?: Error) => void; retriesLeft: number }[] = [];
+  readonly #queue: OfflineQueue;
   readonly #watch: HangWatch;
   #handshake: NodeJS.Timeout | undefined;
   readonly #options: ConnectionOptions;
-  readonly #retries: number;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.server = options.redis;
     this.patient = options.patient;
     const { maxRetriesPerRequest } = options.redis;
-    this.#retries =
-      maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : (maxRetriesPerRequest ?? defaultRetries);
+    const retries = maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : maxRetriesPerRequest;
+    this.#queue = new OfflineQueue(retries ?? defaultRetries);
     // What can be done without is tried again soon whenever it is gone.
     const retryStrategy = (times: number): number => Math.min(times * 50, impatientRetryMaxMs);
     const redis: RedisOptions = {
@@ -119,20 +119,29 @@ export class Connection {
     process.nextTick(() => this.#endTurn());
   }
 
+  /** Connects again after it was closed, or for the first time; rejects as ioredis does when there is nothing to do. */
+  open(): Promise<void> {
+    if (this.redis.status === "end") {
+      this.#closed = false;
+      this.#ended = false;
+    }
+    return this.redis.connect();
+  }
+
   /** Connects now if `lazyConnect` has kept it from that so far. */
   begin(): void {
     if (this.redis.status === "wait" && !this.#closed) this.redis.connect().catch(() => {});
   }
 
   /** Calls `start` once there is a connection, or with the reason why there will be none. */
-  whenReady(start: (error?: Error) => void): void {
+  whenReady(start: Start): void {
     this.begin();
     if (this.ready) start();
     else if (this.#closed) start(new ClosedError());
     else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
     else if (!this.patient || this.#options.redis.enableOfflineQueue === false)
       start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
-    else this.#queue.push({ start, retriesLeft: this.#retries });
+    else this.#queue.add(start);
   }
 
   /** Resolves when there is a connection, rejects when there will be none. */
@@ -164,7 +173,13 @@ export class Connection {
     clearTimeout(this.#handshake);
     this.redis.disconnect();
     this.redis.stream?.destroy();
-    this.#failQueue(new ClosedError(), true);
+    this.#queue.failAll(new ClosedError());
+  }
+
+  /** Ends the TCP connection when what was sent is answered; ioredis then connects anew. */
+  reconnect(): void {
+    this.#endTurn();
+    this.redis.disconnect(true);
   }
 
   /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
@@ -175,6 +190,8 @@ export class Connection {
   /** The user's `reconnectOnError`; what it wants sent again, ioredis could only send while there is no connection. */
   #reconnectOn(error: Error): boolean | 1 {
     const wish = this.#options.redis.reconnectOnError?.(error) ?? false;
+    // What has been given so far would come too late at the end of the turn.
+    if (wish) this.#endTurn();
     if (wish === 2 && this.patient) this.#toResend.add(error);
     return wish === 2 ? 1 : wish;
   }
@@ -190,9 +207,10 @@ export class Connection {
   }
 
   #endTurn(): void {
+    if (this.#outgoing === undefined) return;
     for (const lastWord of this.#lastWords) lastWord();
     this.#lastWords = [];
-    this.#outgoing?.letGo();
+    this.#outgoing.letGo();
     this.#outgoing = undefined;
     this.turn += 1;
   }
@@ -205,7 +223,7 @@ export class Connection {
     redis.on("connect", () => {
       const patience = this.#options.redis.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
-      if (patience > 0) this.#handshake = setTimeout(() => this.reset(), patience).unref();
+      if (patience > 0) this.#handshake = setTimeout(() => this.reset(), patience);
     });
     redis.on("ready", () => {
       clearTimeout(this.#handshake);
@@ -214,30 +232,18 @@ export class Connection {
       this.#ready = true;
       // In front of what has waited: the server may be another than before, or in another role.
       this.#options.onReady();
-      const queue = this.#queue;
-      this.#queue = [];
-      for (const { start } of queue) start();
+      this.#queue.startAll();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
       this.#ready = false;
       this.#options.onClose(this.#error);
-      const message = `Reached the max retries per request limit (which is ${this.#retries}).`;
-      this.#failQueue(new Error(message, { cause: this.#error }), false);
+      this.#queue.countFailure(this.#error);
     });
     redis.on("end", () => {
       this.#ended = true;
-      this.#failQueue(new Error("Connection is closed.", { cause: this.#error }), true);
+      this.#queue.failAll(new Error("Connection is closed.", { cause: this.#error }));
     });
-  }
-
-  #failQueue(error: Error, all: boolean): void {
-    const queue = this.#queue;
-    this.#queue = [];
-    for (const entry of queue) {
-      if (all || entry.retriesLeft <= 0) entry.start(error);
-      else this.#queue.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
-    }
   }
 }

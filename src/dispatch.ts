@@ -38,6 +38,7 @@ export class Dispatch {
   readonly #routing: Routing;
   readonly #findSession: () => Session | undefined;
   #open: OpenBatch | undefined;
+  #given = 0;
 
   constructor(routing: Routing, findSession: () => Session | undefined) {
     this.#routing = routing;
@@ -60,6 +61,20 @@ export class Dispatch {
     this.#open = { stream, commands: [], session, level: at, announced: false };
     this.#join(this.#open, command);
     queueMicrotask(() => this.#close());
+  }
+
+  /** How many commands were counted in this turn of the event loop. */
+  get given(): number {
+    return this.#given;
+  }
+
+  count(): void {
+    if (this.#given === 0) {
+      setImmediate(() => {
+        this.#given = 0;
+      });
+    }
+    this.#given += 1;
   }
 
   /** The session of whoever calls now. */

@@ -39,6 +39,7 @@ export class HangWatch {
   }
 
   stop(): void {
+    if (this.#timer === undefined) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

@@ -46,6 +46,11 @@ export class Pool {
     node.close();
   }
 
+  /** Lends again after it was closed. */
+  open(): void {
+    this.#closed = false;
+  }
+
   /** Ends all, lent ones too: what is unanswered is rejected. */
   close(): void {
     this.#closed = true;

@@ -100,7 +100,6 @@ export function sendOnce(
     command.reject = (failure) => {
       ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
     };
-    shard.askPrimary(performance.now(), false);
     announce(command, primary, "primary", "not-a-read", level);
     primary.read(command, behindWrites);
   });

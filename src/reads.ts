@@ -64,6 +64,11 @@ export class Reads {
     this.#waiting = new Waiting(look);
   }
 
+  /** Takes reads again after it was closed. */
+  open(): void {
+    this.#waiting.open();
+  }
+
   /** Ends what still waits. */
   close(): void {
     this.#waiting.close();

@@ -31,6 +31,12 @@ export class Router {
     });
   }
 
+  /** Routes again after it was closed. */
+  open(): void {
+    this.#reads.open();
+    this.#pool.open();
+  }
+
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
     this.#reads.close();
@@ -45,7 +51,7 @@ export class Router {
     if (kind === "refused") command.reject(refusalOf(command));
     else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
-    else if (kind === "write") sendOnce(shard, command, level);
+    else if (kind === "write") this.#sendAlone(shard, command, level);
     else if (kind === "read" && session !== undefined) this.#reads.send(given, session);
     else if (kind === "read") this.#reads.sendToPrimary(given, session, "no-session");
     else if (kind === "scan") this.#scan(shard, command, session, level, iteration);
@@ -111,6 +117,11 @@ export class Router {
     if (iteration.node !== undefined) this.#reads.resume(given, session);
     else if (streamed !== undefined && session !== undefined) this.#reads.send(given, session);
     else this.#reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
+  }
+
+  #sendAlone(shard: Shard, command: Command, level: Level): void {
+    shard.askPrimary(performance.now(), false);
+    sendOnce(shard, command, level);
   }
 
   /** Has the cursor of the reply remembered. */

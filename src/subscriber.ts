@@ -1,5 +1,6 @@
 /** The one connection for pub/sub of a client, which would silence everything else on a shared one. */
 import type { Command, Redis } from "ioredis";
+import { ClosedError } from "./errors.js";
 
 const subscribing = new Set([
   "subscribe",
@@ -24,16 +25,25 @@ export class Subscriber {
 
   /** Takes `command` if it is one of pub/sub; connects for the first. Messages become those of `client`. */
   take(command: Command, client: Redis): boolean {
-    if (this.#closed || !subscribing.has(command.name.toLowerCase())) return false;
-    this.#redis ??= open(client);
-    this.#redis.sendCommand(command);
+    if (!subscribing.has(command.name.toLowerCase())) return false;
+    if (this.#closed) command.reject(new ClosedError());
+    else {
+      this.#redis ??= open(client);
+      this.#redis.sendCommand(command);
+    }
     return true;
+  }
+
+  /** Takes commands again after it was closed. */
+  open(): void {
+    this.#closed = false;
   }
 
   /** Ends the connection, if there is one. */
   close(): void {
     this.#closed = true;
     this.#redis?.disconnect();
+    this.#redis = undefined;
   }
 }
 

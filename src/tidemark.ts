@@ -47,10 +47,10 @@ export class Tidemark implements AsyncDisposable {
     this.#router = new Router(this.#topology, checked);
     this.#context = checked.context ?? asyncLocalStorage();
     this.#base = new RoutedRedis(checked.primary, this.#router, () => this.#context.get(), {
-      connected: () => this.ready(),
+      connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
       reconnect: () => {
-        for (const { primary } of this.#topology.shards) primary.connection.reset();
+        for (const { primary } of this.#topology.shards) primary.connection.reconnect();
       },
       quit: () => this.#quit(),
       close: () => this.close(),
@@ -96,8 +96,18 @@ export class Tidemark implements AsyncDisposable {
   /** Ends all connections at once; what is unanswered is rejected. */
   async close(): Promise<void> {
     this.#router.close();
-    this.#base.closeSubscriptions();
+    this.#base.subscriber.close();
     this.#topology.close();
+  }
+
+  async #connect(): Promise<void> {
+    this.#router.open();
+    this.#base.subscriber.open();
+    const primaries = this.#topology.shards.map(({ primary }) => primary.connection.open());
+    for (const { replicas } of this.#topology.shards) {
+      for (const { connection } of replicas) connection.open().catch(() => {});
+    }
+    await Promise.all(primaries);
   }
 
   /** Closes when all that is in flight is answered. */

@@ -31,10 +31,16 @@ export class Waiting {
     this.#timer ??= setInterval(() => this.#tick(), everyMs);
   }
 
+  /** Takes reads again after it was closed. */
+  open(): void {
+    this.#closed = false;
+  }
+
   /** Gives all up, at the end. */
   close(): void {
     this.#closed = true;
-    clearInterval(this.#timer);
+    if (this.#timer !== undefined) clearInterval(this.#timer);
+    this.#timer = undefined;
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const { giveUp } of waiters) giveUp();

@@ -1,7 +1,7 @@
 /** Pipelines and transactions, in the turn they are given and in one line with single commands. */
 import type { IncomingMessage } from "node:http";
 import type { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { readYourWrites } from "../src/http/express.js";
 import type { SessionClient, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
@@ -155,5 +155,22 @@ describe("reads behind a pipeline of reads", () => {
       const seen = [first, ...then].map((value) => (value === "old" ? 0 : Number(value)));
       expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     }
+  });
+});
+
+describe("A transaction that takes long to give", () => {
+  it("has nothing in it that nobody asked for", async () => {
+    await using own = openTidemark(group, { probeIntervalMs: 100 });
+    await own.ready();
+    const begin = performance.now();
+    let calls = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => begin + ++calls / 4);
+    for (const redis of [own.redis, own.session().redis]) {
+      await redis.get("k");
+      const multi = redis.multi();
+      for (let i = 0; i < 1_000; i++) multi.get("k");
+      expect(await multi.exec()).toHaveLength(1_000);
+    }
+    clock.mockRestore();
   });
 });

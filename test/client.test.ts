@@ -77,7 +77,7 @@ describe("tidemark.redis", () => {
 
   it("has the status and the end of the connection to the primary", async () => {
     const own = new Tidemark({ primary: group.primary.url });
-    await own.redis.connect();
+    await own.ready();
     expect([own.redis.status, own.session().redis.status]).toEqual(["ready", "ready"]);
     own.session().redis.disconnect();
     expect(await own.redis.ping()).toBe("PONG");

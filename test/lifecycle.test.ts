@@ -164,3 +164,33 @@ describe("tidemark.redis.monitor()", () => {
     expect(await tidemark.redis.get("k")).toBe("1");
   });
 });
+
+describe("tidemark.redis.connect()", () => {
+  it("connects again what disconnect() has ended, replicas and pub/sub too", async () => {
+    await replicasAreEligible(tidemark);
+    await expect(tidemark.redis.connect()).rejects.toThrow("Redis is already connecting/connected");
+    const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
+    tidemark.redis.disconnect();
+    await ended;
+    await expect(tidemark.redis.get("k")).rejects.toThrow(ClosedError);
+    await tidemark.redis.connect();
+    expect(await tidemark.redis.set("k", "1")).toBe("OK");
+    expect(await tidemark.session().redis.rpush("queue", "job")).toBe(1);
+    expect(await tidemark.session().redis.blpop("queue", 1)).toEqual(["queue", "job"]);
+    expect(await tidemark.redis.subscribe("news")).toBe(1);
+    await replicasAreEligible(tidemark);
+  });
+});
+
+describe("enableAutoPipelining", () => {
+  it("counts what is given in one turn, and changes nothing else", async () => {
+    await using own = openTidemark(group, {
+      redis: { enableAutoPipelining: true, autoPipeliningIgnoredCommands: ["ping"] },
+    });
+    const replies = [own.redis.set("k", "1"), own.redis.get("k"), own.redis.ping()];
+    expect(own.redis.autoPipelineQueueSize).toBe(2);
+    expect(await Promise.all(replies)).toEqual(["OK", "1", "PONG"]);
+    expect(own.redis.autoPipelineQueueSize).toBe(0);
+    expect(tidemark.redis.autoPipelineQueueSize).toBe(0);
+  });
+});
