@@ -77,10 +77,10 @@ export class RoutedRedis extends Redis implements SessionClient {
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     const { commandTimeout } = this.options;
     if (typeof commandTimeout === "number") limitTime(command, commandTimeout);
-    if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
-      this.dispatch.count();
     const { boundSession: session, boundLevel: level, iteration } = this;
     if (session === undefined && this.subscriber.take(command, this)) return command.promise;
+    if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
+      this.dispatch.count();
     if (session === undefined && stream === undefined && command.name === "quit") {
       this.lifecycle.quit().then(() => command.resolve(Buffer.from("OK")), command.reject);
     } else this.dispatch.send(command, stream, { session, level, iteration });

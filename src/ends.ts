@@ -14,12 +14,18 @@ export class Ends {
   }
 
   resolve(reply: unknown): unknown {
-    // ioredis calls it when a transformer of the user's throws: that is no answer to whoever sent the command.
-    this.#command.reject = this.#reject;
+    this.#giveBack();
     return this.#resolve(reply);
   }
 
   reject(error: Error): void {
+    this.#giveBack();
     this.#reject(error);
+  }
+
+  /** ioredis calls them again, when a transformer of the user's throws or a pipeline is given twice: not for us. */
+  #giveBack(): void {
+    this.#command.resolve = this.#resolve;
+    this.#command.reject = this.#reject;
   }
 }

@@ -19,7 +19,7 @@ const infoDeadlineMs = 1_000;
  */
 export class WriteTurn {
   #held: { settle: () => void; writer: Writer | undefined }[] = [];
-  #heldSince = Number.POSITIVE_INFINITY;
+  #repliedAt = Number.POSITIVE_INFINITY;
   #over = false;
   readonly #address: string;
   /** The TCP connection the writes were given to. */
@@ -60,9 +60,9 @@ export class WriteTurn {
     for (const { settle } of held) settle();
   }
 
-  /** Gives the replies out without a position when they have waited for the INFO's for a second. */
+  /** Gives the replies out without a position when the INFO's has not followed the last of them for a second. */
   expire(now: number): void {
-    if (now - this.#heldSince > infoDeadlineMs) this.finish(undefined);
+    if (now - this.#repliedAt > infoDeadlineMs) this.finish(undefined);
   }
 
   #hold(settle: () => void, writer?: Writer): void {
@@ -72,6 +72,6 @@ export class WriteTurn {
       return;
     }
     this.#held.push({ settle, writer });
-    if (this.#held.length === 1) this.#heldSince = performance.now();
+    this.#repliedAt = performance.now();
   }
 }

@@ -1,0 +1,82 @@
+/** The types of the clients beside those of ioredis 6 and 5, as the compiler of this repository sees them. */
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { expect, it } from "vitest";
+
+/** The compiler reads all of ioredis for each, which takes long where much else runs. */
+const timeout = 120_000;
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const surface = join(root, "test/types/ioredis-surface.ts");
+
+/** Lines that are made wrong, and what the compiler must say of each. */
+const broken: readonly (readonly [what: string, from: string, to: string, says: RegExp])[] = [
+  [
+    "a wrong line that nothing expects",
+    "  // @ts-expect-error a level is needed\n  redis.at();",
+    "  \n  redis.at();",
+    /Expected 1 arguments/,
+  ],
+  ["a right line that is expected to be wrong", 'redis.at("x");', 'redis.at("strong");', /Unused/],
+  ["a client that is none", "takesCommander(client);", "takesCommander(session);", /'Session'/],
+  [
+    "a reply of another type",
+    `is<number>()(await redis.del("a", "b"))`,
+    `is<string>()(await redis.del("a", "b"))`,
+    /Expected 2/,
+  ],
+  ["a reply of any type", 'await redis.mget(["a", "b"])', "JSON.parse('')", /Expected 2/],
+];
+
+const settings = ts.parseJsonConfigFileContent(
+  ts.readConfigFile(join(root, "tsconfig.json"), ts.sys.readFile).config,
+  ts.sys,
+  root,
+).options;
+
+const text = readFileSync(surface, "utf8");
+
+/** Files that have been read do not change between two compilations. */
+const parsed = new Map<string, ts.SourceFile | undefined>();
+
+/** What the compiler has against the file when it says `changed`, with the types of the ioredis of that name. */
+function complaints(ioredis: string, changed: string): string[] {
+  const options: ts.CompilerOptions = {
+    ...settings,
+    noEmit: true,
+    declaration: false,
+    paths: { ioredis: [join(root, "node_modules", ioredis, "built/index.d.ts")] },
+  };
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile } = host;
+  host.getSourceFile = (name, version, ...rest) => {
+    if (name === surface) return ts.createSourceFile(name, changed, version);
+    if (!parsed.has(name)) parsed.set(name, getSourceFile(name, version, ...rest));
+    return parsed.get(name);
+  };
+  const program = ts.createProgram([surface], options, host);
+  const used = program.getSourceFiles().filter(({ fileName }) => fileName.endsWith("/built/Redis.d.ts"));
+  expect(used.map(({ fileName }) => dirname(dirname(fileName)).split("/").at(-1))).toEqual([ioredis]);
+  const checked = program.getSourceFile(surface);
+  return [...program.getSyntacticDiagnostics(checked), ...program.getSemanticDiagnostics(checked)].map(
+    ({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"),
+  );
+}
+
+it("compiles with ours what compiles with ioredis 5's clients, and no misuse", { timeout }, () => {
+  expect(complaints("ioredis5", text)).toEqual([]);
+});
+
+it("compiles with ours what compiles with ioredis 6's clients, and complains of every line that is made wrong", {
+  timeout,
+}, () => {
+  const wrong = broken.reduce((changed, [what, from, to]) => {
+    expect(changed.split(from), what).toHaveLength(2);
+    return changed.replace(from, to);
+  }, text);
+  const found = complaints("ioredis", wrong);
+  for (const [what, , , says] of broken) expect(found, what).toContainEqual(expect.stringMatching(says));
+  expect(found).toHaveLength(broken.length);
+});
