@@ -1,4 +1,4 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
 const dependOnIoredis = [
@@ -17,7 +17,14 @@ const dependOnIoredis = [
   "lifecycle",
   "script",
   "settling",
+  ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
+  "node-redis",
 ].map((noun) => `test/${noun}.test.ts`);
+
+const consumers = "test/consumers/**/*.test.ts";
+
+/** It loads ioredis itself and takes only a client of that class, which no alias of ours reaches. */
+const knowsOneIoredis = "test/consumers/throttler.test.ts";
 
 export default defineConfig({
   test: {
@@ -26,11 +33,33 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: "ioredis 6", include: ["test/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "ioredis 6",
+          include: ["test/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, consumers],
+        },
+      },
       {
         extends: true,
         resolve: { alias: { ioredis: "ioredis5" } },
         test: { name: "ioredis 5", include: dependOnIoredis },
+      },
+      {
+        extends: true,
+        resolve: { alias: { redis: "redis5" } },
+        test: { name: "node-redis 5", include: ["test/node-redis.test.ts"] },
+      },
+      { extends: true, test: { name: "consumers", include: [consumers] } },
+      {
+        extends: true,
+        resolve: { alias: { ioredis: "ioredis5" } },
+        test: {
+          name: "consumers, ioredis 5",
+          include: [consumers],
+          exclude: [...configDefaults.exclude, knowsOneIoredis],
+        },
       },
     ],
   },

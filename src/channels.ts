@@ -28,6 +28,7 @@ export type Reason =
 
 /** Published on `tidemark:route` for every time a command is sent to a node. */
 export interface RouteMessage {
+  /** Its name in lower case. */
   readonly command: string;
   /** `host:port` of the node. */
   readonly node: string;

@@ -133,5 +133,11 @@ export function announce(
   level: Level,
 ): void {
   if (!routeChannel.hasSubscribers) return;
-  routeChannel.publish({ command: command.name, node: node.connection.address, role, reason, level });
+  routeChannel.publish({
+    command: command.name.toLowerCase(),
+    node: node.connection.address,
+    role,
+    reason,
+    level,
+  });
 }

@@ -10,7 +10,19 @@ import { describe, expect, it } from "vitest";
  * files to its left, types included; a file that is in no row has no place yet.
  */
 const rows: readonly (readonly string[])[] = [
-  ["errors", "level", "channels", "keyring", "lag", "waiting", "command", "ends", "outgoing", "hang-watch"],
+  [
+    "errors",
+    "level",
+    "channels",
+    "keyring",
+    "lag",
+    "waiting",
+    "command",
+    "ends",
+    "outgoing",
+    "hang-watch",
+    "offline-queue",
+  ],
   ["replication", "lineage", "position", "history", "token", "connection"],
   ["session", "write-turn", "verified-read", "node"],
   [
@@ -29,6 +41,7 @@ const rows: readonly (readonly string[])[] = [
     "dispatch",
     "subscriber",
     "client",
+    "node-redis",
     "http/carrier",
     "http/cookie",
     "http/held-head",
@@ -197,9 +210,15 @@ describe("The rows of src", () => {
     expect(cycles).toEqual([]);
   });
 
-  it("need nothing at run time but Node and ioredis", () => {
-    const packages = sources.flatMap(({ imports }) => imports).map(({ of }) => of);
-    expect(new Set(packages.filter((of) => of.startsWith("package:")))).toEqual(new Set(["package:ioredis"]));
+  it("need nothing at run time but Node and ioredis, and for its own client node-redis", () => {
+    const packagesOf = (isMeant: (name: string) => boolean) => {
+      const imports = sources.filter(({ name }) => isMeant(name)).flatMap((source) => source.imports);
+      return new Set(imports.map(({ of }) => of).filter((of) => of.startsWith("package:")));
+    };
+    expect(packagesOf((name) => name !== "node-redis")).toEqual(new Set(["package:ioredis"]));
+    expect(packagesOf((name) => name === "node-redis")).toEqual(
+      new Set(["package:ioredis", "package:redis"]),
+    );
   });
 });
 

@@ -10,7 +10,7 @@ import { buildIfStale, root } from "./support/built-package.js";
 const run = promisify(execFile);
 
 /** Linked, not installed, so that no registry is asked; express itself is left out, because only its types are needed. */
-const linked = ["ioredis", "@types/express", "@types/node"];
+const linked = ["ioredis", "redis", "@types/express", "@types/node"];
 
 let project: string;
 let tarball: string;
@@ -75,6 +75,8 @@ describe("The tarball", () => {
     expect(packed).toContain("dist/index.d.ts");
     expect(packed).toContain("dist/http/express.js");
     expect(packed).toContain("dist/http/express.d.ts");
+    expect(packed).toContain("dist/node-redis.js");
+    expect(packed).toContain("dist/node-redis.d.ts");
   });
 
   it("satisfies publint, warnings included", async () => {
@@ -94,10 +96,12 @@ describe("The installed package", () => {
     const text = `
       import * as tidemark from "tidemark";
       import * as express from "tidemark/express";
-      console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express)]));`;
+      import * as nodeRedis from "tidemark/node-redis";
+      console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express), Object.keys(nodeRedis)]));`;
     expect(await result("import.mjs", text)).toEqual([
       expect.arrayContaining(names),
       expect.arrayContaining(middleware),
+      ["nodeRedis"],
     ]);
   });
 
@@ -166,6 +170,7 @@ import { createServer } from "node:http";
 import type { Redis } from "ioredis";
 import { InvalidOptionError, type Level, type Session, Tidemark } from "tidemark";
 import { bounded, eventual, readYourWrites, strong } from "tidemark/express";
+import { nodeRedis } from "tidemark/node-redis";
 
 await using tidemark = new Tidemark({ primary: "redis://a", replicas: ["redis://b", { host: "c" }], waitMs: 5 });
 const app = express();
@@ -192,6 +197,11 @@ app.get("/cart/:id", strong(), eventual(), bounded(500), async (req, res) => {
 
 createServer((request, response) => middleware(request, response, () => response.end()));
 await tidemark.run(tidemark.session({ token: "", level: "strong" }), () => tidemark.redis.set("key", "value"));
+const fields: Record<string, string> = await nodeRedis(tidemark.redis).hGetAll("key");
+// @ts-expect-error the names are those of node-redis
+await nodeRedis(tidemark.redis).hgetall("key", fields);
+// @ts-expect-error an ioredis client is needed
+nodeRedis(tidemark);
 // @ts-expect-error a bound is a number
 bounded("500");
 // @ts-expect-error a primary is needed

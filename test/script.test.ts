@@ -142,7 +142,7 @@ describe("A script by its text or hash", () => {
     using routes = listenToRoutes();
     await redis.call("EVAL_RO", "return 1", "0");
     expect(await redis.eval("return redis.call('set', KEYS[1], 1)", 1, "k")).toBe("OK");
-    expect([routes.of("EVAL_RO"), routes.of("eval")]).toEqual([["replica:known"], ["primary:not-a-read"]]);
+    expect([routes.of("eval_ro"), routes.of("eval")]).toEqual([["replica:known"], ["primary:not-a-read"]]);
   });
 
   it.each(["primary", "error"] as const)(

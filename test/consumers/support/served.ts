@@ -1,0 +1,26 @@
+/** Which servers carried commands out, in their own words: no client can be wrong about that. */
+import type { RedisServer } from "../../support/redis-server.js";
+import type { ReplicationGroup } from "../../support/replication-group.js";
+
+/** How often a command was carried out, the calls of scripts included. */
+export interface Served {
+  readonly primary: number;
+  readonly replicas: number;
+}
+
+/** Counts from now on; what comes back tells how often a command of that name has been carried out since, and where. */
+export async function countServed(group: ReplicationGroup): Promise<(command: string) => Promise<Served>> {
+  const replicas = group.replicas.map(({ server }) => server);
+  await Promise.all([group.primary, ...replicas].map((server) => server.admin().config("RESETSTAT")));
+  return async (command) => {
+    const [primary = 0, ...others] = await Promise.all(
+      [group.primary, ...replicas].map((server) => callsOf(server, command)),
+    );
+    return { primary, replicas: others.reduce((sum, calls) => sum + calls, 0) };
+  };
+}
+
+async function callsOf(server: RedisServer, command: string): Promise<number> {
+  const { [`cmdstat_${command}`]: stats = "" } = await server.info("commandstats");
+  return Number(/calls=(\d+)/.exec(stats)?.[1] ?? 0);
+}
