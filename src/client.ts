@@ -197,7 +197,9 @@ function shareWithSessions(client: RoutedRedis, name: string): void {
 /** ioredis's `commandTimeout`, for all the ways a command may go and not for each connection anew. */
 function limitTime(command: Command, ms: number): void {
   const ends = new Ends(command);
-  const timer = setTimeout(() => ends.reject(new Error("Command timed out")), ms);
+  const { reject } = command;
+  // The command stays with whoever has sent it: that it was late does not mean that it is over.
+  const timer = setTimeout(() => reject(new Error("Command timed out")), ms);
   command.resolve = (reply) => {
     clearTimeout(timer);
     return ends.resolve(reply);
