@@ -40,7 +40,7 @@ export function sendBatch({ shard, commands, kinds, session, level }: Batch, dou
 function write(shard: Shard, command: Command, session: Session, level: Level): void {
   const ends = new Ends(command);
   const { primary } = shard;
-  if (command.name === "exec") {
+  if (command.name.toLowerCase() === "exec") {
     // EXEC brings what the transaction has read.
     command.reject = (error) => ends.reject(error);
     command.resolve = (reply) => {

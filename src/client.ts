@@ -1,7 +1,8 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
+import { kindOf } from "./command.js";
+import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing } from "./dispatch.js";
-import { Ends } from "./ends.js";
 import { Iteration } from "./iteration.js";
 import { checkLevel, type Level } from "./level.js";
 import type { CommandStream } from "./outgoing.js";
@@ -29,12 +30,15 @@ const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "re
  * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
  */
 export class RoutedRedis extends Redis implements SessionClient {
-  protected boundSession: Session | undefined = undefined;
+  /** Null when it is of no session, whoever calls. */
+  protected boundSession: Session | null | undefined = undefined;
   protected boundLevel: Level | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
   protected iteration: Iteration | undefined = undefined;
   protected readonly dispatch: Dispatch;
   readonly subscriber = new Subscriber();
+  /** Whether there is a time by which commands have to be answered. */
+  protected readonly limited: boolean;
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
@@ -49,6 +53,7 @@ export class RoutedRedis extends Redis implements SessionClient {
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
+    this.limited = options.commandTimeout !== undefined || options.blockingTimeout !== undefined;
     this.autoPipelining = options.enableAutoPipelining ?? false;
     this.dispatch = new Dispatch(routing, findSession);
     this.lifecycle = lifecycle;
@@ -75,8 +80,7 @@ export class RoutedRedis extends Redis implements SessionClient {
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    const { commandTimeout } = this.options;
-    if (typeof commandTimeout === "number") limitTime(command, commandTimeout);
+    if (this.limited) limitTime(command, this.options, kindOf(command, false) === "blocking");
     const { boundSession: session, boundLevel: level, iteration } = this;
     if (session === undefined && this.subscriber.take(command, this)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
@@ -103,8 +107,10 @@ export class RoutedRedis extends Redis implements SessionClient {
    */
   override disconnect(reconnect = false): void {
     if (this.boundSession !== undefined) return;
-    if (reconnect) this.lifecycle.reconnect();
-    else this.lifecycle.close();
+    if (reconnect) {
+      this.lifecycle.reconnect();
+      this.subscriber.reconnect();
+    } else this.lifecycle.close();
   }
 
   /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */
@@ -179,7 +185,7 @@ export class RoutedRedis extends Redis implements SessionClient {
   /** The client of one scan stream, which belongs to the session it was made in, whoever reads it. */
   protected iterating(): RoutedRedis {
     const client: RoutedRedis = Object.create(this);
-    client.boundSession ??= this.dispatch.currentSession();
+    client.boundSession ??= this.dispatch.currentSession() ?? null;
     client.iteration = new Iteration();
     return client;
   }
@@ -192,20 +198,4 @@ function shareWithSessions(client: RoutedRedis, name: string): void {
     value = given;
   };
   Object.defineProperty(client, name, { get: () => value, set });
-}
-
-/** ioredis's `commandTimeout`, for all the ways a command may go and not for each connection anew. */
-function limitTime(command: Command, ms: number): void {
-  const ends = new Ends(command);
-  const { reject } = command;
-  // The command stays with whoever has sent it: that it was late does not mean that it is over.
-  const timer = setTimeout(() => reject(new Error("Command timed out")), ms);
-  command.resolve = (reply) => {
-    clearTimeout(timer);
-    return ends.resolve(reply);
-  };
-  command.reject = (error) => {
-    clearTimeout(timer);
-    ends.reject(error);
-  };
 }

@@ -1,4 +1,5 @@
 /** One ioredis client to one server: what leaves in one turn of the event loop leaves in one system call. */
+import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { Ends } from "./ends.js";
 import { ClosedError } from "./errors.js";
@@ -26,6 +27,7 @@ export interface ConnectionOptions {
 
 const defaultRetries = 20;
 const impatientRetryMaxMs = 500;
+const lastAnswersMs = 1_000;
 const defaultConnectTimeoutMs = 10_000;
 
 /**
@@ -77,6 +79,7 @@ export class Connection {
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       commandTimeout: undefined,
+      blockingTimeout: undefined,
       keyPrefix: "",
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
@@ -120,12 +123,11 @@ export class Connection {
   }
 
   /** Connects again after it was closed, or for the first time; rejects as ioredis does when there is nothing to do. */
-  open(): Promise<void> {
-    if (this.redis.status === "end") {
-      this.#closed = false;
-      this.#ended = false;
-    }
-    return this.redis.connect();
+  async open(): Promise<void> {
+    if (this.#closed && this.redis.status !== "end") await once(this.redis, "end");
+    this.#closed = false;
+    this.#ended = false;
+    await this.redis.connect();
   }
 
   /** Connects now if `lazyConnect` has kept it from that so far. */
@@ -133,46 +135,41 @@ export class Connection {
     if (this.redis.status === "wait" && !this.#closed) this.redis.connect().catch(() => {});
   }
 
-  /** Calls `start` once there is a connection, or with the reason why there will be none. */
-  whenReady(start: Start): void {
+  /** Calls `start` once there is a connection, or with the reason why there will be none; `waits` as ioredis waits. */
+  whenReady(start: Start, waits = this.patient && this.#options.redis.enableOfflineQueue !== false): void {
     this.begin();
     if (this.ready) start();
     else if (this.#closed) start(new ClosedError());
     else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
-    else if (!this.patient || this.#options.redis.enableOfflineQueue === false)
-      start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
+    else if (!waits) start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
     else this.#queue.add(start);
   }
 
-  /** Resolves when there is a connection, rejects when there will be none. */
-  connected(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.whenReady((error) => (error === undefined ? resolve() : reject(error)));
-    });
-  }
-
-  /** Resolves when all that was given is answered and the server has closed the connection for it. */
-  quit(): Promise<void> {
+  /** Resolves when all that was given is answered, and so is this; "quit" has the server close the connection then. */
+  drained(by: "ping" | "quit"): Promise<void> {
     return new Promise((resolve, reject) => {
       this.whenReady((error) => {
-        if (error !== undefined) reject(error);
-        else {
-          const quit = new Command("quit");
-          this.send(quit);
-          quit.promise.then(() => resolve(), reject);
-        }
+        if (error !== undefined) return reject(error);
+        const last = new Command(by);
+        this.send(last);
+        last.promise.then(() => resolve(), reject);
       });
     });
   }
 
-  /** Ends the connection now; what is unanswered is rejected. */
+  /** Ends the connection; what is in flight has a second to be answered, then it is rejected. */
   close(): void {
     this.#closed = true;
     this.#ready = false;
     this.#watch.stop();
     clearTimeout(this.#handshake);
+    this.#endTurn();
     this.redis.disconnect();
-    this.redis.stream?.destroy();
+    const destroy = (): void => {
+      this.redis.stream?.destroy();
+    };
+    if (this.inFlight === 0) destroy();
+    else setTimeout(destroy, lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());
   }
 

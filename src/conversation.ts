@@ -1,6 +1,7 @@
 /** What is said on a connection of its own: blocking commands, and all from WATCH or MULTI until it is over. */
 import type { Command } from "ioredis";
 import type { CommandKind } from "./command.js";
+import { blockingDeadline } from "./deadline.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError, TransactionLostError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -12,14 +13,27 @@ import type { Session } from "./session.js";
 /** A transaction that nobody goes on with would keep its connection for good. */
 const maxPauseMs = 5_000;
 
+/** What changes the state of a connection, unless it is refused. */
+const stateful: ReadonlySet<string> = new Set(["WATCH", "UNWATCH", "MULTI", "EXEC", "DISCARD"]);
+
+/** Whose commands they are, and what has to be carried out before them. */
+interface Speaker {
+  readonly session: Session | undefined;
+  readonly before: Promise<void> | undefined;
+}
+
 /** Commands on a connection that is lent to one borrower until everything is answered and nothing is watched or queued. */
 export class Conversation {
   readonly #pool: Pool;
   readonly #node: Node;
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
+  /** What has to leave after something that is still on its way elsewhere; undefined when it may leave at once. */
+  #waiting: (() => void)[] | undefined;
   #watching = false;
   #queueing = false;
+  /** Set when the server has refused what was to change its state, so that the connection cannot be another's. */
+  #unsure = false;
   #unanswered = 0;
   #epoch: number | undefined;
   /** Why what was begun cannot be gone on with. */
@@ -27,11 +41,15 @@ export class Conversation {
   #pause: NodeJS.Timeout | undefined;
 
   /** `onOver` is called when there is nothing left that a later command could belong to. */
-  constructor(pool: Pool, primary: Node, session: Session | undefined, onOver: () => void = () => {}) {
+  constructor(pool: Pool, primary: Node, { session, before }: Speaker, onOver: () => void) {
     this.#pool = pool;
     this.#node = pool.lend(primary);
     this.#session = session;
     this.#onOver = onOver;
+    if (before !== undefined) {
+      this.#waiting = [];
+      before.then(() => this.#goOn());
+    }
   }
 
   /** Sends the next command; false when it belongs to no transaction, because the one begun here is lost. */
@@ -39,10 +57,16 @@ export class Conversation {
     const name = command.name.toLowerCase();
     this.#checkConnection();
     if (this.#lost !== undefined) return this.#sendLate(command, name, this.#lost);
+    const begins = name === "multi" && !this.#queueing;
     // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
     const writes = this.#queueing ? name === "exec" : kind === "write" || kind === "blocking";
+    const waits = kind === "blocking" && !this.#queueing;
     this.#advance(name);
-    this.#attend(command);
+    this.#attend(
+      command,
+      waits ? blockingDeadline(command, this.#node.connection.server) : Number.POSITIVE_INFINITY,
+    );
+    if (begins) this.#mindRefusal(command);
     this.#leave(command, writes ? this.#session : undefined, level);
     return true;
   }
@@ -50,28 +74,46 @@ export class Conversation {
   #leave(command: Command, writer: Session | undefined, level: Level): void {
     const { connection } = this.#node;
     writer?.writeStarted();
-    connection.whenReady((error) => {
-      this.#checkConnection();
-      if (error !== undefined) command.reject(error);
-      else if (this.#lost !== undefined)
-        command.reject(new TransactionLostError(nameOf(command), this.#lost));
-      else {
-        if (this.#epoch === undefined) this.#node.probe();
-        this.#epoch = connection.epoch;
-        // An INFO that came behind MULTI would be queued with the rest.
-        if (command.name === "multi") this.#node.closeWrites();
-        announce(command, this.#node, "primary", "not-a-read", level);
-        if (writer !== undefined) this.#node.write(command, writer);
-        else {
-          const ends = new Ends(command);
-          command.resolve = (reply) => ends.resolve(reply);
-          command.reject = (failure) =>
-            ends.reject(ConnectionLostError.of(command.name, connection.address, failure));
-          connection.send(command);
-        }
-      }
-      writer?.writeEnded("not-sent");
+    this.#inTurn(() => {
+      connection.whenReady((error) => {
+        this.#checkConnection();
+        if (error !== undefined) command.reject(error);
+        else if (this.#lost !== undefined)
+          command.reject(new TransactionLostError(nameOf(command), this.#lost));
+        else this.#transmit(command, writer, level);
+        writer?.writeEnded("not-sent");
+      });
     });
+  }
+
+  #transmit(command: Command, writer: Session | undefined, level: Level): void {
+    const { connection } = this.#node;
+    if (this.#epoch === undefined) this.#node.probe();
+    this.#epoch = connection.epoch;
+    // An INFO that came behind MULTI would be queued with the rest.
+    if (nameOf(command) === "MULTI") this.#node.closeWrites();
+    announce(command, this.#node, "primary", "not-a-read", level);
+    if (writer !== undefined) {
+      this.#node.write(command, writer);
+      return;
+    }
+    const ends = new Ends(command);
+    command.resolve = (reply) => ends.resolve(reply);
+    command.reject = (failure) => {
+      ends.reject(ConnectionLostError.of(command.name, connection.address, failure));
+    };
+    connection.send(command);
+  }
+
+  #inTurn(leave: () => void): void {
+    if (this.#waiting === undefined) leave();
+    else this.#waiting.push(leave);
+  }
+
+  #goOn(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const leave of waiting) leave();
   }
 
   /** Commands that come after the connection is gone must not be carried out as if they were part of nothing. */
@@ -87,27 +129,46 @@ export class Conversation {
 
   /** Takes in what a command changes for those behind it. */
   #advance(name: string): void {
+    const ends = this.#queueing ? name === "exec" || name === "discard" : name === "unwatch";
     if (name === "watch") this.#watching = true;
     else if (name === "multi") this.#queueing = true;
-    else if (name === "exec" || name === "discard" || (name === "unwatch" && !this.#queueing)) {
+    else if (ends) {
       this.#watching = false;
       this.#queueing = false;
     }
   }
 
-  #attend(command: Command): void {
+  /** Sees `command` to its end, which counts once; one that blocks for longer than it may has its connection ended. */
+  #attend(command: Command, deadlineMs: number): void {
     const ends = new Ends(command);
     const { address } = this.#node.connection;
+    const late = (): void => this.#lose(`${nameOf(command)} has blocked for ${deadlineMs} ms`);
+    const deadline = Number.isFinite(deadlineMs) ? setTimeout(late, deadlineMs) : undefined;
     clearTimeout(this.#pause);
     this.#unanswered += 1;
     command.resolve = (reply) => {
       this.#session?.readAhead(performance.now());
+      clearTimeout(deadline);
       this.#answered();
       if (isReplica(this.#node)) return ends.reject(new NotPrimaryError(nameOf(command), address));
       return ends.resolve(reply);
     };
     command.reject = (error) => {
+      clearTimeout(deadline);
+      if (stateful.has(nameOf(command))) this.#unsure = true;
       this.#answered();
+      ends.reject(error);
+    };
+  }
+
+  /** When MULTI is refused, what was to be queued behind it is carried out at once. */
+  #mindRefusal(multi: Command): void {
+    const ends = new Ends(multi);
+    multi.resolve = (reply) => ends.resolve(reply);
+    multi.reject = (error) => {
+      this.#session?.writeStarted();
+      this.#session?.writeEnded("unknown");
+      this.#lose(`MULTI was refused: ${error.message}`);
       ends.reject(error);
     };
   }
@@ -117,10 +178,11 @@ export class Conversation {
     if (this.#unanswered > 0 || this.#lost !== undefined) return;
     if (this.#watching || this.#queueing) {
       this.#pause = setTimeout(() => this.#lose(`nothing was sent for ${maxPauseMs} ms`), maxPauseMs).unref();
-    } else {
-      this.#onOver();
-      this.#pool.giveBack(this.#node);
+      return;
     }
+    this.#onOver();
+    if (this.#unsure) this.#pool.end(this.#node);
+    else this.#pool.giveBack(this.#node);
   }
 
   #checkConnection(): void {

@@ -26,7 +26,8 @@ interface OpenBatch {
 
 /** Whoever gives a command. */
 export interface Sender {
-  readonly session: Session | undefined;
+  /** Undefined for that of whoever calls, null for none. */
+  readonly session: Session | null | undefined;
   readonly level: Level | undefined;
   readonly iteration: Iteration | undefined;
 }
@@ -52,7 +53,7 @@ export class Dispatch {
       this.#join(this.#open, command);
       return;
     }
-    const session = sender.session ?? this.#findSession();
+    const session = sender.session === undefined ? this.#findSession() : (sender.session ?? undefined);
     const at = sender.level ?? session?.level ?? "session";
     if (stream === undefined) {
       this.#routing.route(command, session, at, sender.iteration);

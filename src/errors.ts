@@ -16,13 +16,13 @@ export type ErrorCode =
 
 /** The base of all errors of this package; `instanceof` also holds across two installed copies. */
 export class TidemarkError extends Error {
+  override name = "TidemarkError";
   readonly code: ErrorCode;
   readonly [brand] = true;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
-    this.name = new.target.name;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -36,6 +36,8 @@ const passwords = /(:\/\/[^\s:@/]*:|password: ['"])[^\s@'"]+/gi;
 
 /** An option, argument or secret that cannot be used; thrown where it is given, before anything runs. */
 export class InvalidOptionError extends TidemarkError {
+  override name = "InvalidOptionError";
+
   constructor(option: string, got: unknown, remedy: string) {
     const inspected = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY, compact: true });
     const shown = inspected.replace(passwords, "$1***");
@@ -48,6 +50,8 @@ export class InvalidOptionError extends TidemarkError {
 
 /** A command was on its way when its connection closed: it may have been carried out, and is never sent again by itself. */
 export class ConnectionLostError extends TidemarkError {
+  override name = "ConnectionLostError";
+
   constructor(command: string, address: string, cause: unknown) {
     super(
       "TIDEMARK_CONNECTION_LOST",
@@ -71,6 +75,8 @@ export class ConnectionLostError extends TidemarkError {
 
 /** A command that would harm everybody on a shared connection; the message names the right way. */
 export class RefusedCommandError extends TidemarkError {
+  override name = "RefusedCommandError";
+
   constructor(command: string, remedy: string) {
     super(
       "TIDEMARK_REFUSED_COMMAND",
@@ -81,6 +87,8 @@ export class RefusedCommandError extends TidemarkError {
 
 /** The node on which a SCAN, HSCAN, SSCAN or ZSCAN began is gone, and its cursor means nothing elsewhere. */
 export class IterationLostError extends TidemarkError {
+  override name = "IterationLostError";
+
   constructor(command: string, why: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_ITERATION_LOST",
@@ -92,6 +100,8 @@ export class IterationLostError extends TidemarkError {
 
 /** The connection that a WATCH or MULTI was sent on is gone, so the transaction ended without being carried out. */
 export class TransactionLostError extends TidemarkError {
+  override name = "TransactionLostError";
+
   constructor(command: string, why: string) {
     super(
       "TIDEMARK_TRANSACTION_LOST",
@@ -102,6 +112,8 @@ export class TransactionLostError extends TidemarkError {
 
 /** No replica has what the read requires, and `fallback: "error"` keeps it from the primary. */
 export class ReplicasBehindError extends TidemarkError {
+  override name = "ReplicasBehindError";
+
   constructor(command: string, reason: string) {
     super(
       "TIDEMARK_REPLICAS_BEHIND",
@@ -112,6 +124,8 @@ export class ReplicasBehindError extends TidemarkError {
 
 /** The server given as primary says that it is a replica, so that nothing may be read from it as from a primary. */
 export class NotPrimaryError extends TidemarkError {
+  override name = "NotPrimaryError";
+
   constructor(command: string, address: string) {
     super(
       "TIDEMARK_NOT_PRIMARY",
@@ -122,6 +136,8 @@ export class NotPrimaryError extends TidemarkError {
 
 /** The Tidemark was closed before the command was sent. The message is ioredis's own, by which libraries know it. */
 export class ClosedError extends TidemarkError {
+  override name = "ClosedError";
+
   constructor() {
     super("TIDEMARK_CLOSED", "Connection is closed.");
   }

@@ -1,5 +1,6 @@
 /** One pass of SCAN, HSCAN, SSCAN or ZSCAN: it ends on the connection where it began. */
 import type { Command } from "ioredis";
+import { IterationLostError } from "./errors.js";
 import type { Link, Node } from "./node.js";
 
 /** Where an iteration began; a server's cursors mean nothing on another, and nothing once it was restarted. */
@@ -23,6 +24,15 @@ export class Iteration {
   get lost(): boolean {
     return this.#node !== undefined && (this.#node.link !== this.#link || !this.#node.connection.ready);
   }
+}
+
+/** The error of an iteration that cannot go on where it began. */
+export function lost(command: Command, iteration: Iteration | undefined, cause?: Error): IterationLostError {
+  const address = iteration?.node?.connection.address ?? "the server";
+  const why = iteration?.lost
+    ? `the connection to ${address}, where this iteration began, is gone`
+    : `${address}, where this iteration began, may not answer the session any more`;
+  return new IterationLostError(command.name.toUpperCase(), why, { cause });
 }
 
 const maxOpen = 10_000;

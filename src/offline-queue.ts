@@ -30,8 +30,9 @@ export class OfflineQueue {
   countFailure(cause: Error | undefined): void {
     const message = `Reached the max retries per request limit (which is ${this.#retries}).`;
     for (const entry of this.#take()) {
-      if (entry.retriesLeft <= 0) entry.start(new Error(message, { cause }));
-      else this.#waiting.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
+      if (entry.retriesLeft <= 0) {
+        entry.start(Object.assign(new Error(message, { cause }), { name: "MaxRetriesPerRequestError" }));
+      } else this.#waiting.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
     }
   }
 

@@ -1,4 +1,5 @@
 /** Connections to a primary that are lent to one borrower at a time, for what must not be sent over a shared one. */
+import type { RedisOptions } from "ioredis";
 import { Node } from "./node.js";
 
 const maxIdle = 8;
@@ -6,28 +7,31 @@ const maxIdleMs = 10_000;
 
 interface Idle {
   readonly node: Node;
+  readonly server: RedisOptions;
   readonly expiry: NodeJS.Timeout;
 }
 
 /** Opens as many as are borrowed at once, and keeps a few of those given back for the next. */
 export class Pool {
   #idle: Idle[] = [];
-  readonly #lent = new Set<Node>();
+  /** Each with the server it is to. */
+  readonly #lent = new Map<Node, RedisOptions>();
   #closed = false;
 
   /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
-  lend(primary: Node): Node {
-    const idle = this.#idle.find(({ node }) => node.connection.server === primary.connection.server);
-    const node = idle?.node ?? Node.primary(primary.connection.server, () => {});
+  lend({ connection: { server, ready } }: Node): Node {
+    const idle = this.#idle.find((one) => one.server === server);
+    const node = idle?.node ?? Node.primary(lentOptions(server, ready), () => {});
     if (idle !== undefined) this.#take(idle);
-    this.#lent.add(node);
+    this.#lent.set(node, server);
     if (this.#closed) node.close();
     return node;
   }
 
   /** Takes back a connection that is as it was when lent: nothing in flight, nothing watched, nothing queued. */
   giveBack(node: Node): void {
-    if (this.#closed || !node.connection.ready || this.#idle.length >= maxIdle) {
+    const server = this.#lent.get(node);
+    if (this.#closed || server === undefined || !node.connection.ready || this.#idle.length >= maxIdle) {
       this.end(node);
       return;
     }
@@ -36,7 +40,7 @@ export class Pool {
       this.#take(idle);
       node.close();
     }, maxIdleMs).unref();
-    const idle: Idle = { node, expiry };
+    const idle: Idle = { node, server, expiry };
     this.#idle.push(idle);
   }
 
@@ -44,6 +48,11 @@ export class Pool {
   end(node: Node): void {
     this.#lent.delete(node);
     node.close();
+  }
+
+  /** Resolves when all that was given to those who borrow is answered. */
+  async drained(): Promise<void> {
+    await Promise.allSettled([...this.#lent.keys()].map(({ connection }) => connection.drained("quit")));
   }
 
   /** Lends again after it was closed. */
@@ -58,7 +67,7 @@ export class Pool {
       clearTimeout(expiry);
       node.close();
     }
-    for (const node of this.#lent) node.close();
+    for (const node of this.#lent.keys()) node.close();
     this.#idle = [];
     this.#lent.clear();
   }
@@ -67,4 +76,14 @@ export class Pool {
     clearTimeout(idle.expiry);
     this.#idle = this.#idle.filter((one) => one !== idle);
   }
+}
+
+/** A command waits for the connection that is opened for it, and none is sent again outside of its transaction. */
+function lentOptions(server: RedisOptions, isConnected: boolean): RedisOptions {
+  return {
+    ...server,
+    lazyConnect: false,
+    enableOfflineQueue: isConnected || server.enableOfflineQueue !== false,
+    reconnectOnError: (error) => Boolean(server.reconnectOnError?.(error)),
+  };
 }

@@ -10,8 +10,8 @@ import {
   requirementOf,
 } from "./choice.js";
 import { Ends } from "./ends.js";
-import { ConnectionLostError, IterationLostError, ReplicasBehindError } from "./errors.js";
-import type { Iteration } from "./iteration.js";
+import { ConnectionLostError, ReplicasBehindError } from "./errors.js";
+import { type Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Node, Probe } from "./node.js";
 import { announce, type PrimaryRead, readPrimary } from "./primary.js";
@@ -36,6 +36,8 @@ interface Read extends Question {
   readonly waitUntil: number;
   /** The iteration it is a step of. */
   readonly iteration: Iteration | undefined;
+  /** Set on a script that has been sent again with its text. */
+  readonly inFull?: true;
 }
 
 /** One read, as it was given. */
@@ -53,7 +55,8 @@ const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDO
 
 export class Reads {
   readonly #options: ReadOptions;
-  readonly #waiting: Waiting;
+  /** The reads that wait for a replica. */
+  readonly waiting: Waiting;
   /** Whether every read is proven, by an INFO of its own. */
   readonly #always: boolean;
 
@@ -61,17 +64,7 @@ export class Reads {
   constructor(options: ReadOptions, look: (now: number) => void) {
     this.#options = options;
     this.#always = options.verify === "always";
-    this.#waiting = new Waiting(look);
-  }
-
-  /** Takes reads again after it was closed. */
-  open(): void {
-    this.#waiting.open();
-  }
-
-  /** Ends what still waits. */
-  close(): void {
-    this.#waiting.close();
+    this.waiting = new Waiting(look);
   }
 
   /** Sends a read of `session`. */
@@ -163,9 +156,9 @@ export class Reads {
       return read.ends.resolve(reply);
     };
     command.reject = (error) => {
-      // ioredis sends a script of defineCommand again in full where it was not known.
-      const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && node.link === link;
-      if (again) this.#readReplica(read, node, reason);
+      // ioredis sends a script of defineCommand in full where it was not known.
+      const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !read.inFull;
+      if (again && node.link === link) this.#readReplica({ ...read, inFull: true }, node, reason);
       else this.#failed(read, node, error, isProven());
     };
     announce(command, node, "replica", reason, level);
@@ -190,23 +183,30 @@ export class Reads {
 
   /** No replica may answer now: wait for one if there is time, else do as `fallback` says. */
   #fallBack(read: Read, reason: Reason): void {
-    const { command, shard, waitUntil } = read;
+    const { shard, waitUntil } = read;
     const now = performance.now();
     shard.look(now);
-    const giveUp = (): void => {
-      if (read.only !== undefined) read.ends.reject(lost(command, read.iteration));
-      else if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
-      else read.ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
-    };
-    if (now >= waitUntil || reason === "replica-failed") giveUp();
-    else this.#waiting.add({ attempt: () => this.#attempt(read), giveUp, until: waitUntil });
+    const giveUp = (): void => this.#giveUp(read, reason);
+    if (now >= waitUntil || reason === "replica-failed" || isStranded(read)) giveUp();
+    else this.waiting.add({ attempt: () => this.#attempt(read), giveUp, until: waitUntil });
   }
 
-  /** Sends a waiting read to a replica that has caught up by now; says whether there was one. */
+  #giveUp(read: Read, reason: Reason): void {
+    const { command, ends } = read;
+    if (read.only !== undefined) ends.reject(lost(command, read.iteration));
+    else if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
+    else ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
+  }
+
+  /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
   #attempt(read: Read): boolean {
-    const { shard, session, level, only } = read;
+    const { shard, session, level } = read;
     const now = performance.now();
-    if (only !== undefined && (read.iteration?.lost || primaryOnly(shard, session, level))) return false;
+    if (isStranded(read)) {
+      this.#giveUp(read, "behind");
+      return true;
+    }
+    if (read.only !== undefined && session.writing) return false;
     if (session.ahead) shard.sampleBehind(now);
     const requirement = requirementOf(shard, session, level, this.#options.maxStalenessMs);
     const node = knownReplica({ ...read, requirement }, now);
@@ -240,11 +240,9 @@ export class Reads {
   }
 }
 
-/** The error of an iteration that cannot go on where it began. */
-export function lost(command: Command, iteration: Iteration | undefined, cause?: Error): IterationLostError {
-  const address = iteration?.node?.connection.address ?? "the server";
-  const why = iteration?.lost
-    ? `the connection to ${address}, where this iteration began, is gone`
-    : `${address}, where this iteration began, may not answer the session any more`;
-  return new IterationLostError(command.name.toUpperCase(), why, { cause });
+/** Whether the one node that may answer a read will not do so however long it waits. */
+function isStranded({ only, iteration, shard, session, level }: Read): boolean {
+  if (only === undefined) return false;
+  const certain = primaryOnly(shard, session, level);
+  return iteration?.lost === true || (certain !== undefined && certain !== "write-in-flight");
 }

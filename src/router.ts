@@ -5,11 +5,11 @@ import { type CommandKind, kindOf, remedyFor } from "./command.js";
 import { Conversation } from "./conversation.js";
 import { Ends } from "./ends.js";
 import { RefusedCommandError } from "./errors.js";
-import { Cursors, cursorOf, Iteration } from "./iteration.js";
+import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
 import { Pool } from "./pool.js";
 import { sendOnce, sendWrite } from "./primary.js";
-import { lost, type ReadOptions, Reads } from "./reads.js";
+import { type ReadOptions, Reads } from "./reads.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
@@ -33,13 +33,18 @@ export class Router {
 
   /** Routes again after it was closed. */
   open(): void {
-    this.#reads.open();
+    this.#reads.waiting.open();
     this.#pool.open();
+  }
+
+  /** Resolves when what was given to the connections that were lent is answered. */
+  drained(): Promise<void> {
+    return this.#pool.drained();
   }
 
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
-    this.#reads.close();
+    this.#reads.waiting.close();
     this.#pool.close();
   }
 
@@ -49,12 +54,14 @@ export class Router {
     const shard = this.#topology.shardOf(command);
     const given = { shard, command, level };
     if (kind === "refused") command.reject(refusalOf(command));
+    else if (kind === "scan" && iteration !== undefined)
+      this.#scan(shard, command, session, level, iteration);
     else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
     else if (kind === "write") this.#sendAlone(shard, command, level);
     else if (kind === "read" && session !== undefined) this.#reads.send(given, session);
     else if (kind === "read") this.#reads.sendToPrimary(given, session, "no-session");
-    else if (kind === "scan") this.#scan(shard, command, session, level, iteration);
+    else if (kind === "scan") this.#scan(shard, command, session, level);
     else if (kind === "lookup") this.#reads.sendToPrimary(given, session, "not-a-read");
     else if (kind === "transactional" && session === undefined) command.reject(homeless(command));
     else this.#converse(shard, [command], [kind], session, level);
@@ -153,7 +160,10 @@ export class Router {
   }
 
   #begin(shard: Shard, keeper: Session | undefined, session: Session | undefined): Conversation {
-    const conversation = new Conversation(this.#pool, shard.primary, session, () => {
+    const { primary } = shard;
+    // What was given before has to be carried out before: only a shared connection keeps that order by itself.
+    const before = session?.writing ? primary.connection.drained("ping").catch(() => {}) : undefined;
+    const conversation = new Conversation(this.#pool, primary, { session, before }, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
         this.#conversations.delete(keeper);
     });
@@ -162,10 +172,14 @@ export class Router {
   }
 }
 
-/** What the commands of a batch are, each where it stands: EXEC is what it carries out, and nothing waits behind MULTI. */
+/**
+ * What the commands of a batch are, each where it stands: EXEC is what it carries out, nothing waits behind MULTI, and a
+ * MULTI that the batch does not end goes on after it.
+ */
 function kindsOf(commands: readonly Command[]): CommandKind[] {
   let queued: CommandKind | undefined;
-  return commands.map((command) => {
+  let opened = 0;
+  const kinds = commands.map((command, index) => {
     const kind = kindOf(command, true);
     const name = command.name.toLowerCase();
     if (name === "exec" || name === "discard") {
@@ -173,11 +187,16 @@ function kindsOf(commands: readonly Command[]): CommandKind[] {
       queued = undefined;
       return carriedOut ?? kind;
     }
-    if (name === "multi") queued = "lookup";
+    if (name === "multi") {
+      queued = "lookup";
+      opened = index;
+    }
     if (queued === undefined) return kind;
     if (kind === "write" || kind === "blocking") queued = "write";
     return kind === "blocking" ? "write" : kind;
   });
+  if (queued !== undefined) kinds[opened] = "transactional";
+  return kinds;
 }
 
 function refusalOf({ name }: Command): RefusedCommandError {

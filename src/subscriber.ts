@@ -34,16 +34,23 @@ export class Subscriber {
     return true;
   }
 
-  /** Takes commands again after it was closed. */
+  /** Connects again after it was closed, with the subscriptions it had. */
   open(): void {
     this.#closed = false;
+    const redis = this.#redis;
+    if (redis?.status === "end") redis.connect().catch(() => {});
+    else redis?.once("end", () => this.#closed || redis.connect().catch(() => {}));
+  }
+
+  /** Begins the connection anew, if there is one. */
+  reconnect(): void {
+    this.#redis?.disconnect(true);
   }
 
   /** Ends the connection, if there is one. */
   close(): void {
     this.#closed = true;
     this.#redis?.disconnect();
-    this.#redis = undefined;
   }
 }
 

@@ -61,9 +61,12 @@ export class Tidemark implements AsyncDisposable {
 
   /** Resolves when the primary can be reached, which commands wait for by themselves; rejects when it never will be. */
   ready(): Promise<void> {
-    return Promise.all(this.#topology.shards.map((shard) => shard.primary.connection.connected())).then(
-      () => undefined,
-    );
+    const connected = this.#topology.shards.map(({ primary }) => {
+      return new Promise<void>((resolve, reject) => {
+        primary.connection.whenReady((error) => (error === undefined ? resolve() : reject(error)), true);
+      });
+    });
+    return Promise.all(connected).then(() => undefined);
   }
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
@@ -93,7 +96,7 @@ export class Tidemark implements AsyncDisposable {
     return this.#topology.shards.flatMap((shard) => statusOf(shard, this.#limits.maxStalenessMs));
   }
 
-  /** Ends all connections at once; what is unanswered is rejected. */
+  /** Ends all connections; what is in flight has a second to be answered, then it is rejected. */
   async close(): Promise<void> {
     this.#router.close();
     this.#base.subscriber.close();
@@ -113,8 +116,9 @@ export class Tidemark implements AsyncDisposable {
   /** Closes when all that is in flight is answered. */
   async #quit(): Promise<void> {
     const replicas = this.#topology.shards.flatMap((shard) => shard.replicas);
-    const drained = Promise.allSettled(replicas.map(({ connection }) => connection.quit()));
-    await Promise.all(this.#topology.shards.map(({ primary }) => primary.connection.quit()));
+    const others = replicas.map(({ connection }) => connection.drained("quit"));
+    const drained = Promise.allSettled([...others, this.#router.drained()]);
+    await Promise.all(this.#topology.shards.map(({ primary }) => primary.connection.drained("quit")));
     await drained;
     await this.close();
   }

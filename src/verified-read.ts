@@ -17,19 +17,22 @@ export function sendVerified(connection: Connection, command: Command, prove: (i
   const ends = new Ends(command);
   const [multi, info, exec] = [new Command("multi"), infoCommand(), new Command("exec")];
   let refused = false;
+  let carriedOut = false;
   command.resolve = () => {};
   command.reject = (error) => {
-    refused = true;
-    if (error.name === "ReplyError") prove(undefined);
+    refused ||= !carriedOut;
+    if (refused && error.name === "ReplyError") prove(undefined);
     ends.reject(error);
   };
   exec.resolve = (reply) => {
     if (refused) return;
     const [text, value] = Array.isArray(reply) ? reply : [];
     prove(info.transformReply(text));
-    // ioredis tells the command only with errors that are a reply of their own.
+    carriedOut = true;
+    // ioredis tells the command only with errors that are a reply of their own; the end is the one that it has changed
+    // when the command left, so that it knows of scripts that a server has forgotten.
     if (value instanceof Error)
-      ends.reject(Object.assign(value, { command: { name: command.name, args: command.args } }));
+      command.reject(Object.assign(value, { command: { name: command.name, args: command.args } }));
     else ends.resolve(value);
   };
   exec.reject = (error) => {

@@ -19,6 +19,7 @@ const rows: readonly (readonly string[])[] = [
     "waiting",
     "command",
     "ends",
+    "deadline",
     "outgoing",
     "hang-watch",
     "offline-queue",

@@ -181,7 +181,7 @@ describe("A transaction by hand", () => {
   it("has nothing queued that nobody asked for, when a write comes just before it", async () => {
     const { redis } = tidemark.session();
     await redis.watch("k");
-    await Promise.all([redis.incr("other"), redis.multi({ pipeline: false })]);
+    await Promise.all([redis.incr("other"), redis.call("MULTI")]);
     await redis.incr("k");
     expect(await redis.exec()).toEqual([[null, 1]]);
   });
@@ -246,5 +246,97 @@ describe("A transaction by hand", () => {
       await expect(begin()).rejects.toThrow(/call it in a session \(tidemark\.run, req\.redis\)/);
     }
     expect(await tidemark.run(tidemark.session(), () => tidemark.redis.watch("k"))).toBe("OK");
+  });
+});
+
+describe("A connection that was borrowed", () => {
+  it("is not another's while anything may be left on it", async () => {
+    const { redis } = tidemark.session();
+    for (const end of ["exec", "discard"] as const) {
+      await redis.watch("k");
+      await expect(redis[end]()).rejects.toThrow(/without MULTI/);
+      await redis.unwatch();
+      await tidemark.redis.set("k", end);
+      const other = tidemark.session().redis;
+      await other.multi({ pipeline: false });
+      await other.set("mine", "1");
+      expect(await other.exec()).toEqual([[null, "OK"]]);
+    }
+  });
+
+  it("takes over a MULTI that a pipeline leaves open, so that nobody else's commands are queued", async () => {
+    const { redis } = tidemark.session();
+    expect(await redis.pipeline().call("MULTI").set("k", "1").exec()).toEqual([
+      [null, "OK"],
+      [null, "QUEUED"],
+    ]);
+    expect(await tidemark.redis.get("k")).toBeNull();
+    expect(await redis.exec()).toEqual([[null, "OK"]]);
+    const outside = await tidemark.redis.pipeline().call("MULTI").set("k", "2").exec();
+    expect(outside?.[0]?.[0]).toBeInstanceOf(RefusedCommandError);
+    expect(await tidemark.redis.get("k")).toBe("1");
+  });
+
+  it("is ended when a command has blocked for longer than it may, and takes nothing any more", async () => {
+    for (const redis of [{ commandTimeout: 100 }, { blockingTimeout: 100 }]) {
+      await using own = openTidemark(group, { redis });
+      const session = own.session();
+      const reply = session.redis.blpop("late", 0);
+      if (redis.commandTimeout === undefined) expect(await reply).toBeNull();
+      else await expect(reply).rejects.toThrow("Command timed out");
+      await waitUntil(async () => (await blocked()) === 0, { what: "nothing blocks any more" });
+      await waitUntil(async () => !session.writing, { what: "the session is done" });
+      await group.primary.admin().rpush("late", "job");
+      expect(await own.session().redis.watch("k")).toBe("OK");
+      expect(await group.primary.admin().lpop("late")).toBe("job");
+    }
+  });
+
+  it("is sent nothing before what was given before it", async () => {
+    const session = tidemark.session();
+    await session.redis.unwatch();
+    const large = "x".repeat(8_000_000);
+    const replies = await Promise.all([
+      session.redis.set("k", large),
+      session.redis.watch("k"),
+      session.redis.strlen("k"),
+      session.redis.multi({ pipeline: false }),
+      session.redis.incr("n"),
+      session.redis.exec(),
+    ]);
+    expect(replies.slice(2)).toEqual([large.length, "OK", "QUEUED", [[null, 1]]]);
+  });
+
+  it("sends nothing of a transaction again, also where reconnectOnError asks for it", async () => {
+    let asked = 0;
+    const reconnectOnError = (error: Error): 2 | false => {
+      if (!error.message.startsWith("WRONGTYPE")) return false;
+      asked += 1;
+      return 2;
+    };
+    await using own = openTidemark(group, { redis: { reconnectOnError } });
+    const { redis } = own.session();
+    await redis.rpush("list", "a");
+    await redis.watch("k");
+    await expect(redis.incr("list")).rejects.toThrow("WRONGTYPE");
+    await expect(redis.multi().set("k", "1").exec()).rejects.toThrow(TransactionLostError);
+    expect([asked, await redis.get("k")]).toEqual([1, null]);
+  });
+
+  it("is waited for, although commands are not to wait for a connection", async () => {
+    await using own = openTidemark(group, { redis: { enableOfflineQueue: false } });
+    await own.ready();
+    const { redis } = own.session();
+    await redis.rpush("queue", "a");
+    expect(await redis.blpop("queue", 0)).toEqual(["queue", "a"]);
+  });
+
+  it("has its commands answered before quit() is", async () => {
+    await using own = openTidemark(group);
+    const waits = own.session().redis.blpop("queue", 0);
+    await waitUntil(async () => (await blocked()) === 1, { what: "it waits" });
+    const quit = own.redis.quit();
+    await group.primary.admin().rpush("queue", "a");
+    expect(await Promise.all([waits, quit])).toEqual([["queue", "a"], "OK"]);
   });
 });

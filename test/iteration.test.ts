@@ -1,5 +1,5 @@
 /** SCAN and its kin, plain and as streams: an iteration ends where it began, or fails. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { IterationLostError, type Session, type Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
@@ -99,6 +99,15 @@ describe("A scan stream", () => {
     expect(new Set(routes.of("scan").map((route) => route.split(":")[0]))).toEqual(new Set(["replica"]));
   });
 
+  it("that was made outside any session belongs to none, whoever reads it", async () => {
+    const stream = tidemark.redis.scanStream({ match: "k*", count: 100 });
+    const iterator = stream[Symbol.asyncIterator]();
+    await tidemark.run(tidemark.session(), () => iterator.next());
+    const rest = await all({ [Symbol.asyncIterator]: () => iterator });
+    expect(rest.length).toBeGreaterThan(count / 2);
+    expect((await steps()).slice(1)).toEqual([0, 0]);
+  });
+
   it("reads from the primary outside any session", async () => {
     expect(new Set(await all(tidemark.redis.scanStream({ match: "k*", count: 1_000 }))).size).toBe(count);
     expect((await steps()).map((steps) => steps > 0)).toEqual([true, false, false]);
@@ -135,6 +144,26 @@ describe("A scan stream", () => {
     await expect(rest).rejects.toThrow(IterationLostError);
   });
 
+  it("fails soon when its replica is gone while it waits for it", async () => {
+    const session = tidemark.session();
+    const stream = session.redis.scanStream({ match: "k*", count: 10 });
+    stream.read();
+    await waitUntil(async () => stream.readableLength === stream.readableHighWaterMark, {
+      what: "it has read ahead",
+    });
+    holdReplicas(group);
+    await session.redis.set("k1", "new");
+    using clock = vi.spyOn(performance, "now");
+    const rest = expect(all(stream)).rejects.toThrow(IterationLostError);
+    const begin = performance.now();
+    await session.redis.get("k1");
+    await (await whereItBegan()).server.kill();
+    await rest;
+    expect(performance.now() - begin).toBeLessThan(10_000);
+    expect(clock).toHaveBeenCalled();
+    await Promise.all(group.replicas.map(({ link }) => link.release()));
+  });
+
   it("fails when its replica was restarted, although it answers again", async () => {
     const session = tidemark.session();
     const stream = session.redis.scanStream({ match: "k*", count: 10 });
@@ -147,6 +176,25 @@ describe("A scan stream", () => {
     await expect(rest).rejects.toThrow(
       /SCAN: the connection to 127\.0\.0\.1:\d+, where this iteration began, is gone/,
     );
+  });
+});
+
+describe("A scan stream and a transaction by hand", () => {
+  it("have nothing to do with each other, whichever begins first", async () => {
+    const { redis } = tidemark.session();
+    const found = new Set<unknown>();
+    for await (const keys of redis.scanStream({ match: "k*", count: 200 })) {
+      await redis.watch("k1");
+      for (const key of keys) found.add(key);
+      await redis.unwatch();
+    }
+    expect(found.size).toBe(count);
+    await redis.watch("k1");
+    const stream = redis.scanStream({ match: "k*", count: 200 });
+    stream.read();
+    await redis.get("k1");
+    await redis.unwatch();
+    expect(new Set(await all(stream)).size).toBe(count);
   });
 });
 

@@ -177,8 +177,21 @@ describe("tidemark.redis.connect()", () => {
     expect(await tidemark.redis.set("k", "1")).toBe("OK");
     expect(await tidemark.session().redis.rpush("queue", "job")).toBe(1);
     expect(await tidemark.session().redis.blpop("queue", 1)).toEqual(["queue", "job"]);
-    expect(await tidemark.redis.subscribe("news")).toBe(1);
     await replicasAreEligible(tidemark);
+  });
+
+  it("has the subscriptions that were there", async () => {
+    await tidemark.ready();
+    await tidemark.redis.subscribe("news");
+    const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
+    tidemark.redis.disconnect();
+    await ended;
+    await tidemark.redis.connect();
+    const heard = new Promise((resolve) => tidemark.redis.once("message", (_channel, text) => resolve(text)));
+    await waitUntil(async () => (await tidemark.redis.publish("news", "again")) === 1, {
+      what: "it is heard",
+    });
+    expect(await heard).toBe("again");
   });
 });
 

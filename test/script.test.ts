@@ -115,6 +115,22 @@ describe("A script of defineCommand", () => {
     },
   );
 
+  it("is given up after it was sent in full once, also where every read is proven", async () => {
+    for (const verify of ["when-needed", "always"] as const) {
+      const tidemark = await open({ verify });
+      tidemark.redis.defineCommand("complain", {
+        numberOfKeys: 0,
+        readOnly: true,
+        lua: "return redis.error_reply('NOSCRIPT of my own')",
+      });
+      const { redis } = tidemark.session();
+      await own(redis, "look", "k");
+      await flushScripts();
+      expect(await own(redis, "look", "k")).toBeNull();
+      await expect(own(redis, "complain")).rejects.toThrow("NOSCRIPT of my own");
+    }
+  });
+
   it("that writes although it is declared read-only is refused, and trusted no less for it", async () => {
     const tidemark = await open();
     const { redis } = tidemark.session();
