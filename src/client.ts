@@ -14,7 +14,7 @@ export interface Lifecycle {
   /** Begins all connections that were not begun, or were ended; resolves when the primary's is ready. */
   connect(): Promise<void>;
   /** The connection to the primary of now. */
-  primary(): { readonly redis: Redis; readonly server: RedisOptions } | undefined;
+  primary(): { readonly redis: Redis; readonly server: RedisOptions; readonly closed: boolean } | undefined;
   reconnect(): void;
   /** Ends all connections when what is in flight on them is answered. */
   quit(): Promise<void>;
@@ -171,8 +171,8 @@ export class RoutedRedis extends Redis implements SessionClient {
     for (const event of lifecycleEvents) {
       redis.on(event, (...args: unknown[]) => {
         if (this.lifecycle.primary()?.redis !== redis) return;
-        if (event === "error") this.silentEmit(event, args[0]);
-        else this.emit(event, ...args);
+        if (event !== "error") this.emit(event, ...args);
+        else if (!this.lifecycle.primary()?.closed) this.silentEmit(event, args[0]);
       });
     }
   }

@@ -48,8 +48,9 @@ export class Connection {
   epoch = 0;
   /** Counts turns of the event loop in which something was sent. */
   turn = 0;
+  /** Whether it was ended on purpose. */
+  closed = false;
   #ready = false;
-  #closed = false;
   #ended = false;
   #error: Error | undefined;
   /** The bytes of this turn, if any wait for its end. */
@@ -124,22 +125,22 @@ export class Connection {
 
   /** Connects again after it was closed, or for the first time; rejects as ioredis does when there is nothing to do. */
   async open(): Promise<void> {
-    if (this.#closed && this.redis.status !== "end") await once(this.redis, "end");
-    this.#closed = false;
+    if (this.closed && this.redis.status !== "end") await once(this.redis, "end");
+    this.closed = false;
     this.#ended = false;
     await this.redis.connect();
   }
 
   /** Connects now if `lazyConnect` has kept it from that so far. */
   begin(): void {
-    if (this.redis.status === "wait" && !this.#closed) this.redis.connect().catch(() => {});
+    if (this.redis.status === "wait" && !this.closed) this.redis.connect().catch(() => {});
   }
 
   /** Calls `start` once there is a connection, or with the reason why there will be none; `waits` as ioredis waits. */
   whenReady(start: Start, waits = this.patient && this.#options.redis.enableOfflineQueue !== false): void {
     this.begin();
     if (this.ready) start();
-    else if (this.#closed) start(new ClosedError());
+    else if (this.closed) start(new ClosedError());
     else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
     else if (!waits) start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
     else this.#queue.add(start);
@@ -159,7 +160,7 @@ export class Connection {
 
   /** Ends the connection; what is in flight has a second to be answered, then it is rejected. */
   close(): void {
-    this.#closed = true;
+    this.closed = true;
     this.#ready = false;
     this.#watch.stop();
     clearTimeout(this.#handshake);

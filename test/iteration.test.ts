@@ -228,7 +228,7 @@ describe("A plain SCAN", () => {
     await expect(tidemark.redis.scan(cursor)).rejects.toThrow(/begin again with cursor 0/);
     const results = await session.redis.pipeline().scan(cursor).ping().exec();
     expect(results?.[0]?.[0]).toBeInstanceOf(IterationLostError);
-    expect(await first(session)).not.toBe(cursor);
+    expect(await first(session)).toMatch(/^[1-9]/);
   });
 
   it("keeps cursors of different keys and commands apart", async () => {
