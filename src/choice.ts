@@ -11,7 +11,7 @@ export interface Question {
   readonly session: Session;
   readonly level: Level;
   readonly requirement: Requirement;
-  /** The one node that may answer, if it has to be that. */
+  /** The one node that may answer, if it has to be that: it is in order with itself, whatever else the session reads. */
   readonly only?: Node;
 }
 
@@ -20,12 +20,20 @@ export type Choice =
   | { readonly node: Node; readonly reason: "known" | "checked" }
   | { readonly node: undefined; readonly reason: Reason };
 
-/** The reason why no replica may answer, whatever it has applied; undefined when one may. */
-export function primaryOnly(shard: Shard, session: Session, level: Level): Reason | undefined {
+/**
+ * The reason why no replica may answer, whatever it has applied; undefined when one may. Beside a write that is not
+ * settled a read may still keep to its replica when it can go nowhere else: it owes that write nothing yet.
+ */
+export function primaryOnly(
+  shard: Shard,
+  session: Session,
+  level: Level,
+  mayMove: boolean,
+): Reason | undefined {
   if (level === "strong") return "strong";
   if (shard.replicas.length === 0) return "no-replica";
   if (level === "eventual") return undefined;
-  if (session.writing) return "write-in-flight";
+  if (session.writing && mayMove) return "write-in-flight";
   if (session.pinned) return "position-unknown";
   return undefined;
 }
@@ -81,7 +89,7 @@ function best(
   for (let i = 0; i < replicas.length; i++) {
     const node = replicas[(first + i) % replicas.length];
     if (node === undefined || (only !== undefined && node !== only)) continue;
-    if (level !== "eventual" && !session.mayReadFrom(node.link)) continue;
+    if (only === undefined && level !== "eventual" && !session.mayReadFrom(node.link)) continue;
     if (!mayAnswer(node) || cost(node) >= least) continue;
     best = node;
     least = cost(node);

@@ -12,11 +12,6 @@ export interface ConnectionOptions {
   readonly redis: RedisOptions;
   /** See {@link Connection.patient}. */
   readonly patient: boolean;
-  /**
-   * An impatient connection is dropped when a command is left unanswered for so long, or for half of the user's
-   * `commandTimeout` if that is shorter, so that there is time to ask elsewhere.
-   */
-  readonly hangsAfterMs: number;
   /** Called when a TCP connection is ready for commands. */
   readonly onReady: () => void;
   /** Called when it is gone, or could not be had, with the latest error on the way. */
@@ -28,6 +23,8 @@ export interface ConnectionOptions {
 const defaultRetries = 20;
 const impatientRetryMaxMs = 500;
 const lastAnswersMs = 1_000;
+/** An impatient connection that leaves commands unanswered for so long is given up, and they are sent elsewhere. */
+const hangsAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
 
 /**
@@ -86,9 +83,9 @@ export class Connection {
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
     this.address = options.redis.path ?? `${options.redis.host ?? "localhost"}:${options.redis.port ?? 6379}`;
-    const { commandTimeout = Number.POSITIVE_INFINITY } = options.redis;
-    const hangsAfterMs = Math.min(options.hangsAfterMs, commandTimeout / 2);
-    this.#watch = new HangWatch(this.redis, hangsAfterMs, options.onWatch, () => {
+    // In half of the user's own deadline, so that there is time to ask elsewhere.
+    const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
+    this.#watch = new HangWatch(this.redis, patienceMs, options.onWatch, () => {
       if (!this.patient) this.reset();
     });
     this.#listen();
@@ -97,6 +94,11 @@ export class Connection {
   /** Whether a command would leave at once. */
   get ready(): boolean {
     return this.#ready && this.redis.status === "ready" && this.redis.stream.writable;
+  }
+
+  /** Whether the user has it that nothing waits for a connection, and there is none. */
+  get refuses(): boolean {
+    return this.#options.redis.enableOfflineQueue === false && !this.ready;
   }
 
   /** Commands sent and not answered. */
@@ -137,7 +139,7 @@ export class Connection {
   }
 
   /** Calls `start` once there is a connection, or with the reason why there will be none; `waits` as ioredis waits. */
-  whenReady(start: Start, waits = this.patient && this.#options.redis.enableOfflineQueue !== false): void {
+  whenReady(start: Start, waits = this.patient && !this.refuses): void {
     this.begin();
     if (this.ready) start();
     else if (this.closed) start(new ClosedError());
@@ -149,6 +151,7 @@ export class Connection {
   /** Resolves when all that was given is answered, and so is this; "quit" has the server close the connection then. */
   drained(by: "ping" | "quit"): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (!this.closed && !this.ready && this.#queue.isEmpty) return resolve();
       this.whenReady((error) => {
         if (error !== undefined) return reject(error);
         const last = new Command(by);

@@ -52,6 +52,15 @@ export class Conversation {
     }
   }
 
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** Whether something is watched or queued by what was given so far. */
+  get #begun(): boolean {
+    return this.#watching || this.#queueing;
+  }
+
   /** Sends the next command; false when it belongs to no transaction, because the one begun here is lost. */
   send(command: Command, kind: CommandKind, level: Level): boolean {
     const name = command.name.toLowerCase();
@@ -61,32 +70,33 @@ export class Conversation {
     // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
     const writes = this.#queueing ? name === "exec" : kind === "write" || kind === "blocking";
     const waits = kind === "blocking" && !this.#queueing;
+    const begun = this.#begun;
     this.#advance(name);
     this.#attend(
       command,
       waits ? blockingDeadline(command, this.#node.connection.server) : Number.POSITIVE_INFINITY,
     );
     if (begins) this.#mindRefusal(command);
-    this.#leave(command, writes ? this.#session : undefined, level);
+    this.#leave(command, writes ? this.#session : undefined, begun || this.#begun, level);
     return true;
   }
 
-  #leave(command: Command, writer: Session | undefined, level: Level): void {
+  #leave(command: Command, writer: Session | undefined, inTransaction: boolean, level: Level): void {
     const { connection } = this.#node;
     writer?.writeStarted();
     this.#inTurn(() => {
       connection.whenReady((error) => {
         this.#checkConnection();
-        if (error !== undefined) command.reject(error);
+        if (error !== undefined) this.#neverBegan(command, error);
         else if (this.#lost !== undefined)
           command.reject(new TransactionLostError(nameOf(command), this.#lost));
-        else this.#transmit(command, writer, level);
+        else this.#transmit(command, writer, inTransaction, level);
         writer?.writeEnded("not-sent");
       });
     });
   }
 
-  #transmit(command: Command, writer: Session | undefined, level: Level): void {
+  #transmit(command: Command, writer: Session | undefined, inTransaction: boolean, level: Level): void {
     const { connection } = this.#node;
     if (this.#epoch === undefined) this.#node.probe();
     this.#epoch = connection.epoch;
@@ -100,9 +110,19 @@ export class Conversation {
     const ends = new Ends(command);
     command.resolve = (reply) => ends.resolve(reply);
     command.reject = (failure) => {
-      ends.reject(ConnectionLostError.of(command.name, connection.address, failure));
+      if (inTransaction && ConnectionLostError.isMeantBy(failure)) {
+        const why = `the connection to ${connection.address} closed`;
+        ends.reject(new TransactionLostError(nameOf(command), why));
+      } else ends.reject(ConnectionLostError.of(command.name, connection.address, failure));
     };
     connection.send(command);
+  }
+
+  /** There is no connection, and a WATCH that was not sent leaves nothing to go on with. */
+  #neverBegan(command: Command, error: Error): void {
+    this.#lose(error.message);
+    if (!this.#queueing) this.#onOver();
+    command.reject(error);
   }
 
   #inTurn(leave: () => void): void {
@@ -176,7 +196,7 @@ export class Conversation {
   #answered(): void {
     this.#unanswered -= 1;
     if (this.#unanswered > 0 || this.#lost !== undefined) return;
-    if (this.#watching || this.#queueing) {
+    if (this.#begun) {
       this.#pause = setTimeout(() => this.#lose(`nothing was sent for ${maxPauseMs} ms`), maxPauseMs).unref();
       return;
     }

@@ -1,5 +1,6 @@
 /** One pass of SCAN, HSCAN, SSCAN or ZSCAN: it ends on the connection where it began. */
 import type { Command } from "ioredis";
+import { Ends } from "./ends.js";
 import { IterationLostError } from "./errors.js";
 import type { Link, Node } from "./node.js";
 
@@ -35,22 +36,36 @@ export function lost(command: Command, iteration: Iteration | undefined, cause?:
   return new IterationLostError(command.name.toUpperCase(), why, { cause });
 }
 
-const maxOpen = 10_000;
+const maxOpen = 1_000;
 
 /**
- * Where the cursors were given out that are still to be used. One that came from another process is not here: nothing
- * can be said of it.
+ * Where the cursors that a session was given come from. One that came from another session or process is not here:
+ * nothing can be said of it.
  */
 export class Cursors {
   readonly #iterations = new Map<string, Iteration>();
 
-  /** The iteration that `command` goes on with, by its cursor. */
+  /** The iteration that `command` goes on with, by its cursor; one that is lost is told of once. */
   find(command: Command): Iteration | undefined {
-    return this.#iterations.get(keyOf(command, cursorOf(command)));
+    const key = keyOf(command, cursorOf(command));
+    const iteration = this.#iterations.get(key);
+    if (iteration?.lost) this.#iterations.delete(key);
+    return iteration;
   }
 
-  /** Takes in the reply to a step: its cursor is used up, the one it was given is open. */
-  note(command: Command, reply: unknown, iteration: Iteration): void {
+  /** Has the cursor remembered that the primary will answer `command` with. */
+  track(command: Command, shard: { readonly primary: Node }, iteration: Iteration): void {
+    const ends = new Ends(command);
+    command.reject = (error) => ends.reject(error);
+    command.resolve = (reply) => {
+      iteration.answeredBy(shard.primary);
+      this.#note(command, reply, iteration);
+      return ends.resolve(reply);
+    };
+  }
+
+  /** The cursor of `command` is used up, the one it was answered with is open. */
+  #note(command: Command, reply: unknown, iteration: Iteration): void {
     this.#iterations.delete(keyOf(command, cursorOf(command)));
     const next = Array.isArray(reply) ? String(reply[0]) : "0";
     if (next === "0") return;

@@ -22,9 +22,6 @@ export interface Probe {
 /** Told of every answer to an INFO, in order. */
 export type Observer = (node: Node, sighting: Sighting) => void;
 
-/** A replica that leaves reads unanswered for so long is given up, and they are repeated elsewhere. */
-const replicaHangsAfterMs = 750;
-
 /** The identity of what can be remembered: one TCP connection to one server that has not gone back in time. */
 export class Link {
   /** When it was replaced, on the monotonic clock; undefined while it is in use. */
@@ -58,7 +55,6 @@ export class Node {
     this.connection = new Connection({
       redis: server,
       patient,
-      hangsAfterMs: replicaHangsAfterMs,
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
       onWatch: () => this.#expireWrites(),
@@ -68,6 +64,13 @@ export class Node {
   /** A node that takes writes: commands wait for its connection as ioredis has them wait. */
   static primary(server: RedisOptions, observer: Observer): Node {
     return new Node(server, true, observer);
+  }
+
+  /** A further connection to a primary, which is watched over by the first. */
+  static lent(server: RedisOptions): Node {
+    const node = new Node(server, true, () => {});
+    node.#warned = true;
+    return node;
   }
 
   /** A node that only answers reads. */

@@ -12,6 +12,10 @@ export class OfflineQueue {
     this.#retries = retries;
   }
 
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   add(start: Start): void {
     this.#waiting.push({ start, retriesLeft: this.#retries });
   }

@@ -21,7 +21,7 @@ export class Pool {
   /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
   lend({ connection: { server, ready } }: Node): Node {
     const idle = this.#idle.find((one) => one.server === server);
-    const node = idle?.node ?? Node.primary(lentOptions(server, ready), () => {});
+    const node = idle?.node ?? Node.lent(lentOptions(server, ready));
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
     if (this.#closed) node.close();

@@ -120,7 +120,7 @@ export class Reads {
   #open({ shard, command, level, iteration }: GivenRead, session: Session, now: number): Read {
     const ends = new Ends(command);
     const { maxStalenessMs, waitMs } = this.#options;
-    const certain = primaryOnly(shard, session, level);
+    const certain = primaryOnly(shard, session, level, iteration?.node === undefined);
     const requirement = certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
     const waitUntil = now + waitMs;
     return { command, ends, session, level, shard, certain, requirement, waitUntil, iteration };
@@ -187,7 +187,8 @@ export class Reads {
     const now = performance.now();
     shard.look(now);
     const giveUp = (): void => this.#giveUp(read, reason);
-    if (now >= waitUntil || reason === "replica-failed" || isStranded(read)) giveUp();
+    const inVain = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
+    if (now >= waitUntil || inVain) giveUp();
     else this.waiting.add({ attempt: () => this.#attempt(read), giveUp, until: waitUntil });
   }
 
@@ -206,9 +207,11 @@ export class Reads {
       this.#giveUp(read, "behind");
       return true;
     }
-    if (read.only !== undefined && session.writing) return false;
     if (session.ahead) shard.sampleBehind(now);
-    const requirement = requirementOf(shard, session, level, this.#options.maxStalenessMs);
+    // What is written after a step was asked for would have it wait for ever.
+    const requirement = read.only
+      ? read.requirement
+      : requirementOf(shard, session, level, this.#options.maxStalenessMs);
     const node = knownReplica({ ...read, requirement }, now);
     if (node !== undefined) this.#readReplica({ ...read, requirement }, node, "known");
     return node !== undefined;
@@ -243,6 +246,5 @@ export class Reads {
 /** Whether the one node that may answer a read will not do so however long it waits. */
 function isStranded({ only, iteration, shard, session, level }: Read): boolean {
   if (only === undefined) return false;
-  const certain = primaryOnly(shard, session, level);
-  return iteration?.lost === true || (certain !== undefined && certain !== "write-in-flight");
+  return iteration?.lost === true || primaryOnly(shard, session, level, false) !== undefined;
 }

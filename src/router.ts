@@ -3,12 +3,11 @@ import type { Command } from "ioredis";
 import { sendBatch } from "./batch.js";
 import { type CommandKind, kindOf, remedyFor } from "./command.js";
 import { Conversation } from "./conversation.js";
-import { Ends } from "./ends.js";
 import { RefusedCommandError } from "./errors.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
 import { Pool } from "./pool.js";
-import { sendOnce, sendWrite } from "./primary.js";
+import { sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import { type ReadOptions, Reads } from "./reads.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -18,7 +17,8 @@ export class Router {
   readonly #topology: Topology;
   readonly #reads: Reads;
   readonly #always: boolean;
-  readonly #cursors = new Cursors();
+  /** The cursors that were given out, to each session its own. */
+  readonly #cursors = new WeakMap<Session | Router, Cursors>();
   readonly #pool = new Pool();
   /** The transactions that sessions have begun by hand. */
   readonly #conversations = new WeakMap<Session, Conversation>();
@@ -77,9 +77,10 @@ export class Router {
     if (first === undefined) return;
     const shard = this.#topology.shardOf(first);
     const open = session && this.#conversations.get(session);
+    const goesOn = open !== undefined && (!open.isLost || first.name.toLowerCase() === "multi");
     const error = this.#objection(shard, commands, kinds, session);
     if (error !== undefined) for (const command of commands) command.reject(error);
-    else if (open !== undefined || kinds.includes("blocking") || kinds.includes("transactional"))
+    else if (goesOn || kinds.includes("blocking") || kinds.includes("transactional"))
       this.#converse(shard, commands, kinds, session, level);
     else if (!kinds.every((kind) => kind === "read"))
       sendBatch({ shard, commands, kinds, session, level }, this.#always);
@@ -102,9 +103,11 @@ export class Router {
       if (kind === "refused") return refusalOf(command);
       if (kind === "transactional" && session === undefined) return homeless(command);
       if (kind !== "scan") continue;
-      const known = this.#cursors.find(command);
-      if (known?.lost) return lost(command, known);
-      this.#track(shard, command, known ?? new Iteration());
+      const cursors = this.#cursorsOf(session);
+      const known = cursors.find(command);
+      if (known !== undefined && (known.lost || known.node !== shard.primary || shard.demoted))
+        return lost(command, known);
+      cursors.track(command, shard, known ?? new Iteration());
     }
     return undefined;
   }
@@ -116,11 +119,11 @@ export class Router {
     level: Level,
     streamed?: Iteration,
   ): void {
-    const known = streamed ?? this.#cursors.find(command);
-    const iteration = known ?? new Iteration();
+    const cursors = this.#cursorsOf(session);
+    const iteration = streamed ?? cursors.find(command) ?? new Iteration();
     const given = { shard, command, level, iteration };
     // The cursors of others may be used in another process, so they have to be those of the primary.
-    if (streamed === undefined) this.#track(shard, command, iteration);
+    if (streamed === undefined) cursors.track(command, shard, iteration);
     if (iteration.node !== undefined) this.#reads.resume(given, session);
     else if (streamed !== undefined && session !== undefined) this.#reads.send(given, session);
     else this.#reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
@@ -131,15 +134,11 @@ export class Router {
     sendOnce(shard, command, level);
   }
 
-  /** Has the cursor of the reply remembered. */
-  #track(shard: Shard, command: Command, iteration: Iteration): void {
-    const ends = new Ends(command);
-    command.resolve = (reply) => {
-      iteration.answeredBy(shard.primary);
-      this.#cursors.note(command, reply, iteration);
-      return ends.resolve(reply);
-    };
-    command.reject = (error) => ends.reject(error);
+  #cursorsOf(session: Session | undefined): Cursors {
+    const owner = session ?? this;
+    const cursors = this.#cursors.get(owner) ?? new Cursors();
+    this.#cursors.set(owner, cursors);
+    return cursors;
   }
 
   /** Sends commands over a connection of their own, which a session keeps while it is in a transaction. */
@@ -151,6 +150,14 @@ export class Router {
     level: Level,
   ): void {
     let current = session && this.#conversations.get(session);
+    shard.askPrimary(performance.now(), false);
+    if (shard.demoted && current === undefined) {
+      whenPrimary(shard, commands[0]?.name ?? "", (error) => {
+        if (error === undefined) this.#converse(shard, commands, kinds, session, level);
+        else for (const command of commands) command.reject(error);
+      });
+      return;
+    }
     for (const [index, command] of commands.entries()) {
       const kind = kinds[index] ?? "write";
       if (current?.send(command, kind, level)) continue;

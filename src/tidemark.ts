@@ -118,9 +118,12 @@ export class Tidemark implements AsyncDisposable {
     const replicas = this.#topology.shards.flatMap((shard) => shard.replicas);
     const others = replicas.map(({ connection }) => connection.drained("quit"));
     const drained = Promise.allSettled([...others, this.#router.drained()]);
-    await Promise.all(this.#topology.shards.map(({ primary }) => primary.connection.drained("quit")));
-    await drained;
-    await this.close();
+    try {
+      await Promise.all(this.#topology.shards.map(({ primary }) => primary.connection.drained("quit")));
+      await drained;
+    } finally {
+      await this.close();
+    }
   }
 
   #nodes(): Node[] {

@@ -135,6 +135,28 @@ describe("A scan stream", () => {
     expect(new Set(values.slice(ahead).flat())).toEqual(new Set(["new"]));
   });
 
+  it("goes on while its session writes and reads without end, elsewhere too", async () => {
+    const { redis } = tidemark.session();
+    const found = new Set<unknown>();
+    let over = false;
+    const stream = redis.scanStream({ match: "k*", count: 200 });
+    stream.read();
+    await waitUntil(async () => stream.readableLength > 0, { what: "it has begun" });
+    const busy = Array.from({ length: 4 }, async (_, i) => {
+      while (!over) {
+        await redis.set(`busy${i}`, "1");
+        await redis.get("k1");
+      }
+    });
+    for await (const keys of stream) {
+      for (const key of keys) found.add(key);
+    }
+    over = true;
+    await Promise.all(busy);
+    expect(found.size).toBe(count);
+    expect((await steps())[0]).toBe(0);
+  });
+
   it("fails when its replica is gone, instead of going on elsewhere", async () => {
     const stream = tidemark.session().redis.scanStream({ match: "k*", count: 10 });
     const iterator = stream[Symbol.asyncIterator]();
@@ -221,12 +243,15 @@ describe("A plain SCAN", () => {
 
   it("fails when the primary was restarted since its cursor was given out, and can begin again", async () => {
     const session = tidemark.session();
+    const batched = tidemark.session();
     const cursor = await first(session);
+    const another = await first(batched);
+    const [outside] = await tidemark.redis.scan(0, "COUNT", 10);
     await group.primary.restart();
     await waitUntil(async () => (await tidemark.redis.ping()) === "PONG", { what: "the primary is back" });
     await expect(session.redis.scan(cursor)).rejects.toThrow(IterationLostError);
-    await expect(tidemark.redis.scan(cursor)).rejects.toThrow(/begin again with cursor 0/);
-    const results = await session.redis.pipeline().scan(cursor).ping().exec();
+    await expect(tidemark.redis.scan(outside)).rejects.toThrow(/begin again with cursor 0/);
+    const results = await batched.redis.pipeline().scan(another).ping().exec();
     expect(results?.[0]?.[0]).toBeInstanceOf(IterationLostError);
     expect(await first(session)).toMatch(/^[1-9]/);
   });
