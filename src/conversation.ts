@@ -118,10 +118,9 @@ export class Conversation {
     connection.send(command);
   }
 
-  /** There is no connection, and a WATCH that was not sent leaves nothing to go on with. */
+  /** There is no connection, so that what follows a WATCH must not be carried out without it. */
   #neverBegan(command: Command, error: Error): void {
     this.#lose(error.message);
-    if (!this.#queueing) this.#onOver();
     command.reject(error);
   }
 

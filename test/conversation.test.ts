@@ -6,6 +6,7 @@ import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { TcpProxy } from "./support/tcp-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
 
 let group: ReplicationGroup;
@@ -338,5 +339,58 @@ describe("A connection that was borrowed", () => {
     const quit = own.redis.quit();
     await group.primary.admin().rpush("queue", "a");
     expect(await Promise.all([waits, quit])).toEqual([["queue", "a"], "OK"]);
+  });
+});
+
+describe("A transaction by hand when servers change", () => {
+  it("leaves its session as it was when WATCH could not be sent", async () => {
+    const own = await startReplicationGroup({ replicas: 1 });
+    await using client = openTidemark(own, { redis: { maxRetriesPerRequest: 0 } });
+    await replicasAreEligible(client);
+    const { redis } = client.session();
+    await own.primary.kill();
+    await expect(redis.watch("k")).rejects.toThrow("max retries per request");
+    expect(await redis.get("k")).toBeNull();
+    await own.stop();
+  });
+
+  it("says that nothing was carried out when the connection closes on a command that is to be queued", async () => {
+    await using proxy = await TcpProxy.start({ targetPort: group.primary.port });
+    await using own = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
+    const { redis } = own.session();
+    await redis.watch("k");
+    await redis.multi({ pipeline: false });
+    proxy.stall();
+    const queued = expect(redis.set("k", "1")).rejects.toThrow(TransactionLostError);
+    proxy.cut();
+    await queued;
+    proxy.unstall();
+    proxy.mend();
+    await expect(redis.exec()).rejects.toThrow(TransactionLostError);
+    expect(await redis.exists("k")).toBe(0);
+  });
+
+  it("waits for the server that was promoted", async () => {
+    const own = await startReplicationGroup({ replicas: 1 });
+    const promoted = own.replicas[0]?.server;
+    if (promoted === undefined) throw new Error("the group has no replica");
+    await using client = openTidemark(own, { probeIntervalMs: 20 });
+    await replicasAreEligible(client);
+    await promoted.admin().replicaof("NO", "ONE");
+    await own.primary.admin().replicaof("127.0.0.1", promoted.port);
+    await waitUntil(
+      async () => {
+        const { redis } = client.session();
+        const watched = await redis.watch("k").catch(() => "refused");
+        if (watched === "OK") await redis.unwatch();
+        return watched === "OK" && client.topology()[0]?.address.endsWith(`:${promoted.port}`) === true;
+      },
+      { what: "WATCH finds the new primary by itself" },
+    );
+    const { redis } = client.session();
+    await redis.watch("k");
+    expect(await redis.multi().set("k", "1").exec()).toEqual([[null, "OK"]]);
+    expect(await promoted.admin().get("k")).toBe("1");
+    await own.stop();
   });
 });

@@ -256,6 +256,24 @@ describe("A plain SCAN", () => {
     expect(await first(session)).toMatch(/^[1-9]/);
   });
 
+  it("fails in a pipeline too when another server is the primary by now", async () => {
+    const session = tidemark.session();
+    const cursor = await first(session);
+    const promoted = group.replicas[0]?.server;
+    if (promoted === undefined) throw new Error("the group has no replica");
+    await promoted.admin().replicaof("NO", "ONE");
+    await group.primary.admin().replicaof("127.0.0.1", promoted.port);
+    await waitUntil(
+      async () => {
+        await tidemark.redis.get("k1").catch(() => {});
+        return tidemark.topology()[0]?.address.endsWith(`:${promoted.port}`) ?? false;
+      },
+      { what: "the promotion is noticed" },
+    );
+    const results = await session.redis.pipeline().scan(cursor).ping().exec();
+    expect(results?.[0]?.[0]).toBeInstanceOf(IterationLostError);
+  });
+
   it("keeps cursors of different keys and commands apart", async () => {
     const { redis } = tidemark.session();
     for (const key of ["hash", "zset"]) {
