@@ -185,9 +185,11 @@ export class Conversation {
     const ends = new Ends(multi);
     multi.resolve = (reply) => ends.resolve(reply);
     multi.reject = (error) => {
-      this.#session?.writeStarted();
-      this.#session?.writeEnded("unknown");
-      this.#lose(`MULTI was refused: ${error.message}`);
+      if (error.name === "ReplyError") {
+        this.#session?.writeStarted();
+        this.#session?.writeEnded("unknown");
+        this.#lose(`MULTI was refused (${error.message})`);
+      }
       ends.reject(error);
     };
   }
