@@ -12,13 +12,12 @@ const dependOnIoredis = [
   "deadline",
   "link",
   "batch",
-  "conversation",
-  "iteration",
+  ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
   "lifecycle",
   "script",
   "settling",
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
-  "node-redis",
+  ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);
 
 const consumers = "test/consumers/**/*.test.ts";
@@ -49,7 +48,7 @@ export default defineConfig({
       {
         extends: true,
         resolve: { alias: { redis: "redis5" } },
-        test: { name: "node-redis 5", include: ["test/node-redis.test.ts"] },
+        test: { name: "node-redis 5", include: ["test/node-redis*.test.ts"] },
       },
       { extends: true, test: { name: "consumers", include: [consumers] } },
       {

@@ -1,5 +1,6 @@
 /** Which node a read goes to, and why: here is decided what a replica may answer. */
 import type { Reason } from "./channels.js";
+import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Session } from "./session.js";
@@ -11,8 +12,8 @@ export interface Question {
   readonly session: Session;
   readonly level: Level;
   readonly requirement: Requirement;
-  /** The one node that may answer, if it has to be that: it is in order with itself, whatever else the session reads. */
-  readonly only?: Node;
+  /** The iteration it is a step of: once begun, only its node may answer, which is in order with itself. */
+  readonly iteration: Iteration | undefined;
 }
 
 /** The node a read goes to, undefined for the primary, and the reason. */
@@ -78,11 +79,12 @@ export function knownReplica(question: Question, now: number): Node | undefined 
 
 /** Of the replicas that would not take the session back in time and may answer: the one with the least cost. */
 function best(
-  { shard, session, level, only }: Question,
+  { shard, session, level, iteration }: Question,
   mayAnswer: (node: Node) => boolean,
   cost: (node: Node) => number,
 ): Node | undefined {
   const { replicas } = shard;
+  const only = iteration?.node;
   const first = Math.floor(Math.random() * replicas.length);
   let best: Node | undefined;
   let least = Number.POSITIVE_INFINITY;

@@ -2,7 +2,7 @@
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
 import { kindOf } from "./command.js";
 import { limitTime } from "./deadline.js";
-import { Dispatch, type Routing } from "./dispatch.js";
+import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
 import { checkLevel, type Level } from "./level.js";
 import type { CommandStream } from "./outgoing.js";
@@ -29,12 +29,11 @@ const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "re
  * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
  * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
  */
-export class RoutedRedis extends Redis implements SessionClient {
-  /** Null when it is of no session, whoever calls. */
-  protected boundSession: Session | null | undefined = undefined;
-  protected boundLevel: Level | undefined = undefined;
+export class RoutedRedis extends Redis implements SessionClient, Sender {
+  boundSession: Session | null | undefined = undefined;
+  boundLevel: Level | undefined = undefined;
+  iteration: Iteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
-  protected iteration: Iteration | undefined = undefined;
   protected readonly dispatch: Dispatch;
   readonly subscriber = new Subscriber();
   /** Whether there is a time by which commands have to be answered. */
@@ -81,13 +80,13 @@ export class RoutedRedis extends Redis implements SessionClient {
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     if (this.limited) limitTime(command, this.options, kindOf(command, false) === "blocking");
-    const { boundSession: session, boundLevel: level, iteration } = this;
-    if (session === undefined && this.subscriber.take(command, this)) return command.promise;
+    const isShared = this.boundSession === undefined;
+    if (isShared && this.subscriber.take(command, this)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
       this.dispatch.count();
-    if (session === undefined && stream === undefined && command.name === "quit") {
+    if (isShared && stream === undefined && command.name === "quit") {
       this.lifecycle.quit().then(() => command.resolve(Buffer.from("OK")), command.reject);
-    } else this.dispatch.send(command, stream, { session, level, iteration });
+    } else this.dispatch.send(command, stream, this);
     return command.promise;
   }
 

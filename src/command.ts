@@ -79,9 +79,8 @@ export function kindOf(
   const known = kinds.get(command.name);
   if (known === "read" && command.name !== "xread") return known;
   const name = command.name.toLowerCase();
-  const subcommand = String(args[0]).toLowerCase();
-  if (looking.get(name)?.has(subcommand) || (name === "hello" && args.length === 0)) return "lookup";
-  if (name === "client" && clientWrites.has(subcommand)) return "write";
+  if (looking.get(name)?.has(wordOf(args[0])) || (name === "hello" && args.length === 0)) return "lookup";
+  if (name === "client" && clientWrites.has(wordOf(args[0]))) return "write";
   if ((name === "xread" || name === "xreadgroup") && blocks(args)) return "blocking";
   if (inBatch && (name === "multi" || name === "exec" || name === "discard")) return "lookup";
   // A script of defineCommand({ readOnly: true }).
@@ -96,13 +95,17 @@ export function remedyFor(name: string): string {
 
 function blocks(args: readonly unknown[]): boolean {
   // The names of a group and its consumer may be any words.
-  const first = String(args[0]).toLowerCase() === "group" ? 3 : 0;
+  const first = wordOf(args[0]) === "group" ? 3 : 0;
   for (const arg of args.slice(first)) {
-    const word = String(arg).toLowerCase();
+    const word = wordOf(arg);
     if (word === "block") return true;
     if (word === "streams") return false;
   }
   return false;
+}
+
+function wordOf(arg: unknown): string {
+  return String(arg).toLowerCase();
 }
 
 function entries<T>(names: string, value: T): [string, T][] {

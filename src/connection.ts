@@ -98,7 +98,7 @@ export class Connection {
 
   /** Whether the user has it that nothing waits for a connection, and there is none. */
   get refuses(): boolean {
-    return this.#options.redis.enableOfflineQueue === false && !this.ready;
+    return this.server.enableOfflineQueue === false && !this.ready;
   }
 
   /** Commands sent and not answered. */
@@ -112,7 +112,7 @@ export class Connection {
    */
   send(command: Command): void {
     if (this.#outgoing === undefined && this.inFlight > 0) this.cork();
-    if (this.#options.redis.reconnectOnError && !command.inTransaction) this.#resend(command);
+    if (this.server.reconnectOnError && !command.inTransaction) this.#resend(command);
     this.redis.sendCommand(command, this.#outgoing);
     this.#watch.start();
   }
@@ -190,7 +190,7 @@ export class Connection {
 
   /** The user's `reconnectOnError`; what it wants sent again, ioredis could only send while there is no connection. */
   #reconnectOn(error: Error): boolean | 1 {
-    const wish = this.#options.redis.reconnectOnError?.(error) ?? false;
+    const wish = this.server.reconnectOnError?.(error) ?? false;
     // What has been given so far would come too late at the end of the turn.
     if (wish) this.#endTurn();
     if (wish === 2 && this.patient) this.#toResend.add(error);
@@ -222,7 +222,7 @@ export class Connection {
       this.#error = error;
     });
     redis.on("connect", () => {
-      const patience = this.#options.redis.connectTimeout ?? defaultConnectTimeoutMs;
+      const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
       if (patience > 0) this.#handshake = setTimeout(() => this.reset(), patience);
     });

@@ -24,11 +24,11 @@ interface OpenBatch {
   announced: boolean;
 }
 
-/** Whoever gives a command. */
+/** The client a command is given to. */
 export interface Sender {
-  /** Undefined for that of whoever calls, null for none. */
-  readonly session: Session | null | undefined;
-  readonly level: Level | undefined;
+  /** Undefined for the session of whoever calls, null for none. */
+  readonly boundSession: Session | null | undefined;
+  readonly boundLevel: Level | undefined;
   readonly iteration: Iteration | undefined;
 }
 
@@ -53,8 +53,9 @@ export class Dispatch {
       this.#join(this.#open, command);
       return;
     }
-    const session = sender.session === undefined ? this.#findSession() : (sender.session ?? undefined);
-    const at = sender.level ?? session?.level ?? "session";
+    const { boundSession, boundLevel } = sender;
+    const session = boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
+    const at = boundLevel ?? session?.level ?? "session";
     if (stream === undefined) {
       this.#routing.route(command, session, at, sender.iteration);
       return;

@@ -34,8 +34,6 @@ interface Read extends Question {
   /** Why only the primary may answer; undefined when a replica may. */
   readonly certain: Reason | undefined;
   readonly waitUntil: number;
-  /** The iteration it is a step of. */
-  readonly iteration: Iteration | undefined;
   /** Set on a script that has been sent again with its text. */
   readonly inFull?: true;
 }
@@ -112,7 +110,7 @@ export class Reads {
     } else {
       const now = performance.now();
       const waitUntil = now + this.#options.maxStalenessMs;
-      const read: Read = { ...this.#open(given, session, now), only: node, waitUntil };
+      const read: Read = { ...this.#open(given, session, now), waitUntil };
       this.#sendTo(read, read.certain === undefined ? chooseReplica(read, now) : undefined);
     }
   }
@@ -174,7 +172,7 @@ export class Reads {
     const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
     if (error.name === "ReplyError" && !isAnswer) node.distrust();
     // A script that was declared to be read-only writes: on the primary that would go unnoticed.
-    const isFinal = error.message.startsWith("READONLY") || read.only !== undefined;
+    const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
     // Scripts are not replicated, so a node need not know one that another does.
     if (error.message.startsWith("NOSCRIPT")) this.#readPrimary(read, "replica-failed");
     else if (isAnswer && (isFinal || (this.#options.fallback === "error" && proven))) read.ends.reject(error);
@@ -194,7 +192,7 @@ export class Reads {
 
   #giveUp(read: Read, reason: Reason): void {
     const { command, ends } = read;
-    if (read.only !== undefined) ends.reject(lost(command, read.iteration));
+    if (read.iteration?.node !== undefined) ends.reject(lost(command, read.iteration));
     else if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
     else ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
   }
@@ -209,7 +207,7 @@ export class Reads {
     }
     if (session.ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
-    const requirement = read.only
+    const requirement = read.iteration?.node
       ? read.requirement
       : requirementOf(shard, session, level, this.#options.maxStalenessMs);
     const node = knownReplica({ ...read, requirement }, now);
@@ -244,7 +242,7 @@ export class Reads {
 }
 
 /** Whether the one node that may answer a read will not do so however long it waits. */
-function isStranded({ only, iteration, shard, session, level }: Read): boolean {
-  if (only === undefined) return false;
-  return iteration?.lost === true || primaryOnly(shard, session, level, false) !== undefined;
+function isStranded({ iteration, shard, session, level }: Read): boolean {
+  if (iteration?.node === undefined) return false;
+  return iteration.lost || primaryOnly(shard, session, level, false) !== undefined;
 }

@@ -52,17 +52,16 @@ export class Router {
   route(command: Command, session: Session | undefined, level: Level, iteration?: Iteration): void {
     const kind = kindOf(command, false);
     const shard = this.#topology.shardOf(command);
-    const given = { shard, command, level };
     if (kind === "refused") command.reject(refusalOf(command));
     else if (kind === "scan" && iteration !== undefined)
       this.#scan(shard, command, session, level, iteration);
     else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
     else if (kind === "write") this.#sendAlone(shard, command, level);
-    else if (kind === "read" && session !== undefined) this.#reads.send(given, session);
-    else if (kind === "read") this.#reads.sendToPrimary(given, session, "no-session");
+    else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, level }, session);
+    else if (kind === "read") this.#reads.sendToPrimary({ shard, command, level }, session, "no-session");
     else if (kind === "scan") this.#scan(shard, command, session, level);
-    else if (kind === "lookup") this.#reads.sendToPrimary(given, session, "not-a-read");
+    else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, level }, session, "not-a-read");
     else if (kind === "transactional" && session === undefined) command.reject(homeless(command));
     else this.#converse(shard, [command], [kind], session, level);
   }
@@ -103,11 +102,10 @@ export class Router {
       if (kind === "refused") return refusalOf(command);
       if (kind === "transactional" && session === undefined) return homeless(command);
       if (kind !== "scan") continue;
-      const cursors = this.#cursorsOf(session);
-      const known = cursors.find(command);
-      if (known !== undefined && (known.lost || known.node !== shard.primary || shard.demoted))
-        return lost(command, known);
-      cursors.track(command, shard, known ?? new Iteration());
+      const iteration = this.#follow(shard, command, session);
+      const { node } = iteration;
+      if (node !== undefined && (iteration.lost || node !== shard.primary || shard.demoted))
+        return lost(command, iteration);
     }
     return undefined;
   }
@@ -119,11 +117,8 @@ export class Router {
     level: Level,
     streamed?: Iteration,
   ): void {
-    const cursors = this.#cursorsOf(session);
-    const iteration = streamed ?? cursors.find(command) ?? new Iteration();
+    const iteration = streamed ?? this.#follow(shard, command, session);
     const given = { shard, command, level, iteration };
-    // The cursors of others may be used in another process, so they have to be those of the primary.
-    if (streamed === undefined) cursors.track(command, shard, iteration);
     if (iteration.node !== undefined) this.#reads.resume(given, session);
     else if (streamed !== undefined && session !== undefined) this.#reads.send(given, session);
     else this.#reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
@@ -134,11 +129,14 @@ export class Router {
     sendOnce(shard, command, level);
   }
 
-  #cursorsOf(session: Session | undefined): Cursors {
+  /** The iteration that a plain SCAN is a step of; its cursors may be used anywhere, so they are the primary's. */
+  #follow(shard: Shard, command: Command, session: Session | undefined): Iteration {
     const owner = session ?? this;
     const cursors = this.#cursors.get(owner) ?? new Cursors();
     this.#cursors.set(owner, cursors);
-    return cursors;
+    const iteration = cursors.find(command) ?? new Iteration();
+    cursors.track(command, shard, iteration);
+    return iteration;
   }
 
   /** Sends commands over a connection of their own, which a session keeps while it is in a transaction. */

@@ -1,9 +1,8 @@
 /** The source tree keeps to its plan: who may know whom, how long things get, and which ways out of the types exist. */
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import { type Import, lineOf, nodesOf, readSources, type Source } from "./support/source-tree.js";
 
 /**
  * From what knows nothing of the rest to what is exported. A file imports from rows above its own, and in its row from
@@ -73,68 +72,7 @@ const namesOfRedis = /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b/g;
 const maxFileLines = 250;
 const maxFunctionLines = 40;
 
-interface Import {
-  readonly of: string;
-  readonly typeOnly: boolean;
-}
-
-interface Source {
-  /** The path in `src` without its ending. */
-  readonly name: string;
-  readonly text: string;
-  readonly tree: ts.SourceFile;
-  readonly imports: readonly Import[];
-}
-
 const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
-
-function readSources(folder: string): Source[] {
-  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) =>
-    path.endsWith(".ts"),
-  );
-  return paths.sort().map((path) => {
-    const text = readFileSync(join(folder, path), "utf8");
-    const name = path.replaceAll("\\", "/").replace(/\.ts$/, "");
-    const tree = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
-    return { name, text, tree, imports: importsOf(name, tree) };
-  });
-}
-
-/** Every module that a file names: in imports, in exports, in `import()` and in types. */
-function importsOf(name: string, tree: ts.SourceFile): Import[] {
-  const found: Import[] = [];
-  const add = (module: ts.Node | undefined, typeOnly: boolean) => {
-    if (module === undefined || !ts.isStringLiteral(module)) return;
-    const local = module.text.startsWith(".");
-    const of = local
-      ? posix.join(dirname(name), module.text).replace(/\.js$/, "")
-      : module.text.replace(/^(?!node:)/, "package:");
-    found.push({ of, typeOnly });
-  };
-  for (const node of nodesOf(tree)) {
-    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, isTypeOnly(node.importClause));
-    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
-    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
-      add(node.argument.literal, true);
-    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      add(node.arguments[0], false);
-    }
-  }
-  return found;
-}
-
-function isTypeOnly(clause: ts.ImportClause | undefined): boolean {
-  if (clause === undefined) return false;
-  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
-  const { name, namedBindings } = clause;
-  if (name !== undefined || namedBindings === undefined || !ts.isNamedImports(namedBindings)) return false;
-  return namedBindings.elements.every((element) => element.isTypeOnly);
-}
-
-function* nodesOf(node: ts.Node): Generator<ts.Node> {
-  yield node;
-  for (const child of node.getChildren()) yield* nodesOf(child);
-}
 
 /** `file:line: what`, for every node of which `what` says something. */
 function findings(what: (node: ts.Node, source: Source) => string | undefined): string[] {
@@ -144,10 +82,6 @@ function findings(what: (node: ts.Node, source: Source) => string | undefined): 
       return found === undefined ? [] : [`${source.name}:${lineOf(source, node.getStart())}: ${found}`];
     }),
   );
-}
-
-function lineOf({ tree }: Source, position: number): number {
-  return tree.getLineAndCharacterOfPosition(position).line + 1;
 }
 
 /** `file:line: match`, for every match in a file, comments included. */

@@ -1,32 +1,18 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { ReplicasBehindError, type Tidemark } from "../src/index.js";
+import { describe, expect, it } from "vitest";
+import { ReplicasBehindError } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
-import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
-import { listenToRoutes, type Routes } from "./support/routes.js";
+import type { ReplicationGroup } from "./support/replication-group.js";
+import type { Routes } from "./support/routes.js";
+import { stageTidemark } from "./support/staged-tidemark.js";
 import { waitUntil } from "./support/wait-until.js";
 
 let group: ReplicationGroup;
-let tidemark: Tidemark;
 let routes: Routes;
 
-beforeAll(async () => {
-  group = await startReplicationGroup({ replicas: 2 });
-});
-
-afterAll(() => group.stop());
-
-beforeEach(async () => {
-  tidemark = openTidemark(group);
-  await replicasAreEligible(tidemark);
-  routes = listenToRoutes();
-});
-
-afterEach(async () => {
-  routes[Symbol.dispose]();
-  await tidemark.close();
-  await releaseReplicas(group);
+stageTidemark({ replicas: 2 }, (stage) => {
+  ({ group, routes } = stage);
 });
 
 describe("a read that no replica may answer", () => {

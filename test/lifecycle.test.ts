@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClosedError, RefusedCommandError, type Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
+import { promoteFirst, promotionIsNoticed } from "./support/promotion.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { TcpProxy } from "./support/tcp-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
@@ -132,20 +133,11 @@ describe("tidemark.redis.duplicate()", () => {
   });
 
   it("goes to the server that was promoted", async () => {
-    const replica = group.replicas[0];
-    if (replica === undefined) throw new Error("the group has no replica");
     await tidemark.ready();
-    await replica.server.admin().replicaof("NO", "ONE");
-    await group.primary.admin().replicaof("127.0.0.1", replica.server.port);
-    await waitUntil(
-      async () => {
-        await tidemark.redis.get("k").catch(() => {});
-        return tidemark.topology()[0]?.address.endsWith(`:${replica.server.port}`) ?? false;
-      },
-      { what: "the promotion is noticed" },
-    );
+    const promoted = await promoteFirst(group);
+    await promotionIsNoticed(tidemark, promoted);
     const plain = tidemark.redis.duplicate();
-    expect(plain.options.port).toBe(replica.server.port);
+    expect(plain.options.port).toBe(promoted.port);
     expect(await plain.set("k", "1")).toBe("OK");
     plain.disconnect();
   });

@@ -1,148 +1,29 @@
-/** A node-redis client on top of ours: it answers as a real one does, and its reads are routed as ours are. */
-import KeyvRedis from "@keyv/redis";
-import { RedisStore } from "connect-redis9";
-import express from "express";
-import session from "express-session";
+/** A node-redis client on top of ours: its reads are routed as ours are, its life is that of ours. */
 import { Redis } from "ioredis";
-import Keyv from "keyv";
-import { createClient, defineScript, ErrorReply, RESP_TYPES, WatchError } from "redis";
-import supertest from "supertest";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { createClient, ErrorReply, WatchError } from "redis";
+import { describe, expect, it } from "vitest";
 import { InvalidOptionError, RefusedCommandError, type Tidemark } from "../src/index.js";
 import { type NodeRedis, nodeRedis } from "../src/node-redis.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
-import { calls } from "./support/node-redis-calls.js";
+import { holdReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
-import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
-import { listenToRoutes, type Routes } from "./support/routes.js";
+import type { ReplicationGroup } from "./support/replication-group.js";
+import type { Routes } from "./support/routes.js";
+import { stageTidemark } from "./support/staged-tidemark.js";
 import { waitUntil } from "./support/wait-until.js";
-
-const secret = "a secret of this test";
-
-declare module "express-session" {
-  interface SessionData {
-    user: string;
-  }
-}
 
 let group: ReplicationGroup;
 let tidemark: Tidemark;
 let routes: Routes;
 
-beforeAll(async () => {
-  group = await startReplicationGroup({ replicas: 1 });
-});
-
-afterAll(() => group.stop());
-
-beforeEach(async () => {
-  tidemark = openTidemark(group);
-  await replicasAreEligible(tidemark);
-  routes = listenToRoutes();
-});
-
-afterEach(async () => {
-  routes[Symbol.dispose]();
-  await tidemark.close();
-  await releaseReplicas(group);
+stageTidemark({ replicas: 1 }, (stage) => {
+  ({ group, tidemark, routes } = stage);
 });
 
 /** A client of a new session. */
 function inSession(): NodeRedis {
   return nodeRedis(tidemark.session().redis);
 }
-
-/** What a call came to, as a value: replies and errors alike. */
-async function outcomeOf(call: () => Promise<unknown>): Promise<unknown> {
-  try {
-    return { reply: await call() };
-  } catch (error) {
-    if (!(error instanceof Error)) return { error };
-    const { replies, errorIndexes } = Object.assign({ replies: undefined, errorIndexes: undefined }, error);
-    return { error: error.constructor, message: error.message, replies, errorIndexes };
-  }
-}
-
-/** Scripts and functions, given to `createClient` and to `nodeRedis` alike. */
-const layer = {
-  scripts: {
-    appendTwice: defineScript({
-      SCRIPT: "redis.call('append', KEYS[1], ARGV[1]) return redis.call('append', KEYS[1], ARGV[1])",
-      NUMBER_OF_KEYS: 1,
-      parseCommand: (parser, key: string, text: string) => {
-        parser.pushKey(key);
-        parser.push(text);
-      },
-      transformReply: (length: unknown) => ({ length }),
-    }),
-  },
-  functions: {
-    library: {
-      greet: {
-        NUMBER_OF_KEYS: 1,
-        IS_READ_ONLY: true,
-        parseCommand: (parser: { pushKey(key: string): unknown }, key: string) => {
-          parser.pushKey(key);
-        },
-        transformReply: (greeting: unknown) => ({ greeting }),
-      },
-    },
-  },
-};
-const library = `#!lua name=library
-redis.register_function{function_name='greet',callback=function(keys) return 'hello '..keys[1] end,flags={'no-writes'}}`;
-
-describe("What a real node-redis client answers, the one on top of ours answers alike:", () => {
-  let real: NodeRedis;
-  const expected = new Map<string, unknown>();
-  const found = new Map<string, unknown>();
-
-  beforeAll(async () => {
-    real = createClient({ url: group.primary.url, RESP: 2 });
-    await real.connect();
-    for (const [name, call] of Object.entries(calls)) expected.set(name, await outcomeOf(() => call(real)));
-    await real.flushAll();
-    await real.scriptFlush();
-    await using ours = openTidemark(group);
-    const view = nodeRedis(ours.session().redis);
-    for (const [name, call] of Object.entries(calls)) found.set(name, await outcomeOf(() => call(view)));
-  });
-
-  afterAll(() => real.destroy());
-
-  it.each(Object.keys(calls))("%s", (name) => {
-    expect(found.get(name)).toStrictEqual(expected.get(name));
-  });
-
-  it("sendCommand of Buffers, which node-redis 5 gives as strings", async () => {
-    await group.primary.admin().set("bytes", Buffer.from([0, 255]));
-    const client = inSession().withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
-    expect(await client.sendCommand(["GET", Buffer.from("bytes")])).toEqual(Buffer.from([0, 255]));
-    // A real one gives statuses as strings: ioredis does not say which is which.
-    expect(await client.set("bytes", "")).toEqual(Buffer.from("OK"));
-  });
-
-  it("scripts and functions given to createClient", async () => {
-    await real.functionLoad(library, { REPLACE: true });
-    const plain = createClient({ ...layer, url: group.primary.url, RESP: 2 });
-    await plain.connect();
-    const view = nodeRedis(tidemark.session().redis, layer);
-    for (const client of [plain, view]) {
-      await client.scriptFlush();
-      await client.del("script");
-      expect(await client.appendTwice("script", "x")).toEqual({ length: 2 });
-      expect(await client.appendTwice("script", "x")).toEqual({ length: 4 });
-      expect(await client.multi().appendTwice("script", "x").appendTwice("script", "x").exec()).toEqual([
-        { length: 6 },
-        { length: 8 },
-      ]);
-      expect(await client.library.greet("ada")).toEqual({ greeting: "hello ada" });
-    }
-    plain.destroy();
-  });
-});
 
 describe("Reads", () => {
   const reads: Readonly<Record<string, (client: NodeRedis) => Promise<unknown>>> = {
@@ -345,57 +226,5 @@ describe("nodeRedis(tidemark.redis)", () => {
     };
     const undecided = unknown.filter((name) => String(valueAt(view, name)) === String(valueAt(real, name)));
     expect(undecided).toEqual([]);
-  });
-});
-
-describe("Libraries that take a client of node-redis only", () => {
-  it("connect-redis 9: who logs in is logged in behind the redirect, while every replica is held back", async () => {
-    const app = express().use(readYourWrites(tidemark, { secret }));
-    const store = new RedisStore({ client: nodeRedis(tidemark.redis) });
-    app.use(session({ secret, store, resave: false, saveUninitialized: false }));
-    app.post("/login/:name", (request, response) => {
-      request.session.user = request.params.name;
-      response.redirect("/me");
-    });
-    app.post("/logout", (request, response) => request.session.destroy(() => response.redirect("/me")));
-    app.get("/me", (request, response) => void response.json({ user: request.session.user ?? null }));
-    const user = supertest.agent(app);
-    await user.post("/login/nobody").expect(302);
-    await group.caughtUp();
-    await waitUntil(
-      async () => {
-        routes.clear();
-        await user.get("/me").expect(200, { user: "nobody" });
-        return routes.of("get").at(-1)?.startsWith("replica:") === true;
-      },
-      { what: "a replica answers" },
-    );
-    holdReplicas(group);
-    for (const name of ["ada", "grace"]) {
-      await user.post(`/login/${name}`).expect(302);
-      await user.get("/me").expect(200, { user: name });
-    }
-    expect(await store.ids()).toHaveLength(1);
-    expect(await store.all()).toMatchObject([{ user: "grace" }]);
-    await user.post("/logout").expect(302);
-    await user.get("/me").expect(200, { user: null });
-  });
-
-  it("@keyv/redis", async () => {
-    // Its types are those of the version of node-redis that it brings.
-    const store: KeyvRedis<string> = Reflect.construct(KeyvRedis, [nodeRedis(tidemark.redis)]);
-    const cache = new Keyv<string>({ store, throwOnErrors: true });
-    holdReplicas(group);
-    await tidemark.run(tidemark.session(), async () => {
-      await cache.set("a", "1", 60_000);
-      await cache.setMany([{ key: "b", value: "2" }]);
-      expect(await cache.get("a")).toBe("1");
-      expect(await cache.getMany(["a", "b", "none"])).toEqual(["1", "2", undefined]);
-      expect(await cache.has("b")).toBe(true);
-      expect(await cache.delete("a")).toBe(true);
-      expect(await cache.get("a")).toBeUndefined();
-      await cache.clear();
-      expect(await cache.get("b")).toBeUndefined();
-    });
   });
 });

@@ -1,12 +1,14 @@
 /** Every command there is, given in every way there is: what comes back is what ioredis itself gives. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { changing, data, lookups, reads, withoutLine, writes } from "./support/command-lines.js";
+import { withoutLine } from "./support/command-lines.js";
 import { type Face, type Faces, openFaces } from "./support/faces.js";
 import { outcomeOf } from "./support/outcome.js";
+import { data, lookups, reads } from "./support/read-lines.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 import { waitUntil } from "./support/wait-until.js";
+import { changing, writes } from "./support/write-lines.js";
 
 let group: ReplicationGroup;
 let faces: Faces;

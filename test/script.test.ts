@@ -60,12 +60,7 @@ async function flushScripts(): Promise<void> {
 /** How many commands of that name the servers have carried out or refused: the primary, then the replicas. */
 async function calls(name: string): Promise<number[]> {
   const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
-  return Promise.all(
-    servers.map(async (server) => {
-      const stats = await server.info("commandstats");
-      return Number(/calls=(\d+)/.exec(stats[`cmdstat_${name}`] ?? "")?.[1] ?? 0);
-    }),
-  );
+  return Promise.all(servers.map((server) => server.commandCalls(name)));
 }
 
 describe("A script of defineCommand", () => {

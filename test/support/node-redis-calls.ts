@@ -1,10 +1,9 @@
-/** Calls of a node-redis client, to be made in this order on an empty server. */
+/** Calls of a node-redis client, to be made in this order on an empty server; times and addresses are cut out. */
 import { RESP_TYPES } from "redis";
 import type { NodeRedis } from "../../src/node-redis.js";
 
 type Call = (client: NodeRedis) => Promise<unknown>;
 
-/** Replies that hold a time or an address are cut down to what is the same every time. */
 export const calls: Readonly<Record<string, Call>> = {
   ping: (c) => c.ping(),
   "ping with a text": (c) => c.ping("text"),

@@ -1,5 +1,4 @@
 /** Which servers carried commands out, in their own words: no client can be wrong about that. */
-import type { RedisServer } from "../../support/redis-server.js";
 import type { ReplicationGroup } from "../../support/replication-group.js";
 
 /** How often a command was carried out, the calls of scripts included. */
@@ -14,13 +13,8 @@ export async function countServed(group: ReplicationGroup): Promise<(command: st
   await Promise.all([group.primary, ...replicas].map((server) => server.admin().config("RESETSTAT")));
   return async (command) => {
     const [primary = 0, ...others] = await Promise.all(
-      [group.primary, ...replicas].map((server) => callsOf(server, command)),
+      [group.primary, ...replicas].map((server) => server.commandCalls(command)),
     );
     return { primary, replicas: others.reduce((sum, calls) => sum + calls, 0) };
   };
-}
-
-async function callsOf(server: RedisServer, command: string): Promise<number> {
-  const { [`cmdstat_${command}`]: stats = "" } = await server.info("commandstats");
-  return Number(/calls=(\d+)/.exec(stats)?.[1] ?? 0);
 }
