@@ -1,6 +1,6 @@
 /** A pipeline or transaction that is not all reads: it goes to the primary as a whole, once. */
 import type { Command } from "ioredis";
-import type { CommandKind } from "./command.js";
+import { type CommandKind, kindOf } from "./command.js";
 import { Ends } from "./ends.js";
 import { NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -31,7 +31,14 @@ export function sendBatch({ shard, commands, kinds, session, level }: Batch, dou
     for (const [index, command] of commands.entries()) {
       if (error !== undefined) command.reject(error);
       else if (kinds[index] === "write" && session) write(shard, command, session, level);
-      else sendOnce(shard, command, level, (from) => objection(command, from, session), writer !== undefined);
+      else
+        sendOnce(
+          shard,
+          command,
+          level,
+          (from) => objection(command, shard, from, session),
+          writer !== undefined,
+        );
     }
     writer?.writeEnded("not-sent");
   });
@@ -44,7 +51,7 @@ function write(shard: Shard, command: Command, session: Session, level: Level): 
     // EXEC brings what the transaction has read.
     command.reject = (error) => ends.reject(error);
     command.resolve = (reply) => {
-      const failure = objection(command, primary, session);
+      const failure = objection(command, shard, primary, session);
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
   }
@@ -52,9 +59,41 @@ function write(shard: Shard, command: Command, session: Session, level: Level): 
 }
 
 /** Takes in that the session has read from the primary; the error when that turns out to be one no more. */
-function objection(command: Command, from: Node, session: Session | undefined): Error | undefined {
-  session?.readAhead(performance.now());
+function objection(
+  command: Command,
+  shard: Shard,
+  from: Node,
+  session: Session | undefined,
+): Error | undefined {
+  session?.in(shard).readAhead(performance.now());
   return isReplica(from)
     ? new NotPrimaryError(command.name.toUpperCase(), from.connection.address)
     : undefined;
+}
+
+/**
+ * What the commands of a batch are, each where it stands: EXEC is what it carries out, nothing waits behind MULTI, and a
+ * MULTI that the batch does not end goes on after it.
+ */
+export function kindsOf(commands: readonly Command[]): CommandKind[] {
+  let queued: CommandKind | undefined;
+  let opened = 0;
+  const kinds = commands.map((command, index) => {
+    const kind = kindOf(command, true);
+    const name = command.name.toLowerCase();
+    if (name === "exec" || name === "discard") {
+      const carriedOut = name === "exec" ? queued : undefined;
+      queued = undefined;
+      return carriedOut ?? kind;
+    }
+    if (name === "multi") {
+      queued = "lookup";
+      opened = index;
+    }
+    if (queued === undefined) return kind;
+    if (kind === "write" || kind === "blocking") queued = "write";
+    return kind === "blocking" ? "write" : kind;
+  });
+  if (queued !== undefined) kinds[opened] = "transactional";
+  return kinds;
 }

@@ -39,3 +39,20 @@ export interface RouteMessage {
 
 /** `tidemark:route`: where each command is sent, and why. Subscribers run synchronously and must not throw. */
 export const routeChannel = channel("tidemark:route");
+
+/** Published on `tidemark:lost-write` when a session reads for the first time after a failover has lost its writes. */
+export interface LostWriteMessage {
+  /** The `Session`; on Express it is `req.consistency` of the request that found out. */
+  readonly session: object;
+  /** Where in the stream of the old primary the session's last write was. */
+  readonly position: { readonly replid: string; readonly offset: number };
+  /** The last position of that stream which the new primary has: what came up to it still exists. */
+  readonly survivor: { readonly replid: string; readonly offset: number };
+  /** How far the write was behind that, in bytes. */
+  readonly gap: number;
+  /** `host:port` of the primary that does not have it. */
+  readonly primary: string;
+}
+
+/** `tidemark:lost-write`: what a failover has lost, session by session. Subscribers run synchronously and must not throw. */
+export const lostWriteChannel = channel("tidemark:lost-write");

@@ -3,8 +3,17 @@ import type { Reason } from "./channels.js";
 import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
+import { isWorthATry, knownObjectionTo, type Requirement } from "./objection.js";
+import type { Position } from "./position.js";
 import type { Session } from "./session.js";
-import type { Requirement, Shard } from "./shard.js";
+import type { Shard } from "./shard.js";
+
+/** What is required of the primary, which has everything. */
+export const nothing: Requirement = {
+  positions: [],
+  since: Number.NEGATIVE_INFINITY,
+  maxStalenessMs: Number.POSITIVE_INFINITY,
+};
 
 /** A read, as far as it decides who may answer. */
 export interface Question {
@@ -46,11 +55,33 @@ export function requirementOf(
   level: Level,
   maxStalenessMs: number,
 ): Requirement {
-  if (level === "eventual") return { positions: [], maxStalenessMs };
+  if (level === "eventual") return { ...nothing, maxStalenessMs };
+  const progress = session.in(shard);
   const { latest } = shard.history;
-  if (latest !== undefined) session.anchor(latest.at, latest.position);
+  if (latest !== undefined && progress.anchor(latest.at, latest.position, session.positions)) {
+    // Where there are several primaries, what this one has never heard of may be another's.
+    if (shard.alone)
+      session.reanchor(latest.position, (position) => stands(shard, position, latest.position));
+  }
+  const required = progress.requirement(session.positions);
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
-  return { positions: session.positions, maxStalenessMs: Math.min(bound, maxStalenessMs) };
+  const least = Math.min(bound, maxStalenessMs);
+  if (shard.alone) return { positions: required, since: Number.NEGATIVE_INFINITY, maxStalenessMs: least };
+  const positions = required.filter((position) => !shard.isElsewhere(position));
+  // What was written in another shard may have been moved to this one since.
+  const moved = positions.length < required.length;
+  const since = moved ? Math.max(shard.gainedAt, monotonic(session.issuedAt)) : Number.NEGATIVE_INFINITY;
+  return { positions, since, maxStalenessMs: least };
+}
+
+/** Whether `position` is of the primary's own history, so that it need not be given up for `latest`. */
+function stands(shard: Shard, position: Position, latest: Position): boolean {
+  if (position.replid === latest.replid) return position.offset <= latest.offset;
+  return shard.outcome(position) === "valid";
+}
+
+function monotonic(epochMs: number): number {
+  return performance.now() - (Date.now() - epochMs);
 }
 
 /** The replica a read goes to: one known to cover it, else one that will probably prove it; undefined when neither is. */
@@ -61,7 +92,7 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
   const { shard, requirement, session } = question;
   const likely = best(
     question,
-    (node) => shard.isWorthATry(node, requirement, session.issuedAt, now),
+    (node) => isWorthATry(shard, node, requirement, session.issuedAt, now),
     (node) => node.lag.ms,
   );
   return likely && { node: likely, reason: "checked" };
@@ -72,7 +103,7 @@ export function knownReplica(question: Question, now: number): Node | undefined 
   const { shard, requirement } = question;
   return best(
     question,
-    (node) => shard.knownObjection(node, requirement, now) === undefined,
+    (node) => knownObjectionTo(shard, node, requirement, now) === undefined,
     (node) => node.connection.inFlight,
   );
 }
@@ -84,6 +115,7 @@ function best(
   cost: (node: Node) => number,
 ): Node | undefined {
   const { replicas } = shard;
+  const progress = session.in(shard);
   const only = iteration?.node;
   const first = Math.floor(Math.random() * replicas.length);
   let best: Node | undefined;
@@ -91,10 +123,21 @@ function best(
   for (let i = 0; i < replicas.length; i++) {
     const node = replicas[(first + i) % replicas.length];
     if (node === undefined || (only !== undefined && node !== only)) continue;
-    if (only === undefined && level !== "eventual" && !session.mayReadFrom(node.link)) continue;
+    if (only === undefined && level !== "eventual" && !progress.mayReadFrom(node.link)) continue;
     if (!mayAnswer(node) || cost(node) >= least) continue;
     best = node;
     least = cost(node);
   }
   return best;
+}
+
+/** Whether the one node that may answer a read will not do so however long it waits. */
+export function isStranded({ iteration, shard, session, level }: Omit<Question, "requirement">): boolean {
+  if (iteration?.node === undefined) return false;
+  return iteration.lost || primaryOnly(shard, session, level, false) !== undefined;
+}
+
+/** A token of a history that no primary is known to have is what a failover nobody has told us of looks like. */
+export function isDoubtful(shard: Shard, position: Position): boolean {
+  return shard.outcome(position) !== "valid" && !shard.isElsewhere(position);
 }

@@ -1,11 +1,12 @@
 /** One ioredis client to one server: what leaves in one turn of the event loop leaves in one system call. */
 import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
-import { Ends } from "./ends.js";
+import { addressOf } from "./address.js";
 import { ClosedError } from "./errors.js";
 import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
+import { Resends } from "./resends.js";
 
 /** How a connection differs from ioredis's own defaults. */
 export interface ConnectionOptions {
@@ -47,13 +48,15 @@ export class Connection {
   turn = 0;
   /** Whether it was ended on purpose. */
   closed = false;
+  /** Since when there is no connection, on the monotonic clock; of no meaning while there is one. */
+  downSince = performance.now();
   #ready = false;
   #ended = false;
   #error: Error | undefined;
   /** The bytes of this turn, if any wait for its end. */
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
-  readonly #toResend = new WeakSet<Error>();
+  readonly #resends: Resends;
   readonly #queue: OfflineQueue;
   readonly #watch: HangWatch;
   #handshake: NodeJS.Timeout | undefined;
@@ -66,12 +69,13 @@ export class Connection {
     const { maxRetriesPerRequest } = options.redis;
     const retries = maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : maxRetriesPerRequest;
     this.#queue = new OfflineQueue(retries ?? defaultRetries);
+    this.#resends = new Resends(this);
     // What can be done without is tried again soon whenever it is gone.
     const retryStrategy = (times: number): number => Math.min(times * 50, impatientRetryMaxMs);
     const redis: RedisOptions = {
       ...options.redis,
       ...(options.patient ? {} : { retryStrategy }),
-      reconnectOnError: (error) => this.#reconnectOn(error),
+      reconnectOnError: (error) => this.#resends.reconnectOn(error, this.patient),
       enableOfflineQueue: false,
       enableAutoPipelining: false,
       autoResendUnfulfilledCommands: false,
@@ -82,7 +86,7 @@ export class Connection {
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
-    this.address = options.redis.path ?? `${options.redis.host ?? "localhost"}:${options.redis.port ?? 6379}`;
+    this.address = addressOf(options.redis);
     // In half of the user's own deadline, so that there is time to ask elsewhere.
     const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
     this.#watch = new HangWatch(this.redis, patienceMs, options.onWatch, () => {
@@ -112,7 +116,7 @@ export class Connection {
    */
   send(command: Command): void {
     if (this.#outgoing === undefined && this.inFlight > 0) this.cork();
-    if (this.server.reconnectOnError && !command.inTransaction) this.#resend(command);
+    if (this.server.reconnectOnError && !command.inTransaction) this.#resends.attend(command);
     this.redis.sendCommand(command, this.#outgoing);
     this.#watch.start();
   }
@@ -122,7 +126,7 @@ export class Connection {
     if (lastWord !== undefined) this.#lastWords.push(lastWord);
     if (this.#outgoing !== undefined) return;
     this.#outgoing = new Outgoing(this.redis);
-    process.nextTick(() => this.#endTurn());
+    process.nextTick(() => this.endTurn());
   }
 
   /** Connects again after it was closed, or for the first time; rejects as ioredis does when there is nothing to do. */
@@ -135,7 +139,9 @@ export class Connection {
 
   /** Connects now if `lazyConnect` has kept it from that so far. */
   begin(): void {
-    if (this.redis.status === "wait" && !this.closed) this.redis.connect().catch(() => {});
+    if (this.redis.status !== "wait" || this.closed) return;
+    this.downSince = performance.now();
+    this.redis.connect().catch(() => {});
   }
 
   /** Calls `start` once there is a connection, or with the reason why there will be none; `waits` as ioredis waits. */
@@ -146,6 +152,11 @@ export class Connection {
     else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
     else if (!waits) start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
     else this.#queue.add(start);
+  }
+
+  /** Has all that waits for a connection look for another one. */
+  letGo(): void {
+    this.#queue.failAll(new Error(`${this.address} is not the primary any more`));
   }
 
   /** Resolves when all that was given is answered, and so is this; "quit" has the server close the connection then. */
@@ -167,7 +178,7 @@ export class Connection {
     this.#ready = false;
     this.#watch.stop();
     clearTimeout(this.#handshake);
-    this.#endTurn();
+    this.endTurn();
     this.redis.disconnect();
     const destroy = (): void => {
       this.redis.stream?.destroy();
@@ -179,7 +190,7 @@ export class Connection {
 
   /** Ends the TCP connection when what was sent is answered; ioredis then connects anew. */
   reconnect(): void {
-    this.#endTurn();
+    this.endTurn();
     this.redis.disconnect(true);
   }
 
@@ -188,26 +199,8 @@ export class Connection {
     this.redis.stream?.destroy();
   }
 
-  /** The user's `reconnectOnError`; what it wants sent again, ioredis could only send while there is no connection. */
-  #reconnectOn(error: Error): boolean | 1 {
-    const wish = this.server.reconnectOnError?.(error) ?? false;
-    // What has been given so far would come too late at the end of the turn.
-    if (wish) this.#endTurn();
-    if (wish === 2 && this.patient) this.#toResend.add(error);
-    return wish === 2 ? 1 : wish;
-  }
-
-  /** The server has refused the command, so it may be sent again, other than one that was left unanswered. */
-  #resend(command: Command): void {
-    const ends = new Ends(command);
-    command.resolve = (reply) => ends.resolve(reply);
-    command.reject = (error) => {
-      if (!this.#toResend.delete(error)) ends.reject(error);
-      else this.whenReady((failure) => (failure ? ends.reject(failure) : this.send(command)));
-    };
-  }
-
-  #endTurn(): void {
+  /** Has everything that waits for the end of this turn leave now. */
+  endTurn(): void {
     if (this.#outgoing === undefined) return;
     for (const lastWord of this.#lastWords) lastWord();
     this.#lastWords = [];
@@ -238,6 +231,7 @@ export class Connection {
     redis.on("close", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
+      if (this.#ready) this.downSince = performance.now();
       this.#ready = false;
       this.#options.onClose(this.#error);
       this.#queue.countFailure(this.#error);

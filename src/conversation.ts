@@ -9,6 +9,7 @@ import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
 import { announce, isReplica } from "./primary.js";
 import type { Session } from "./session.js";
+import type { Shard } from "./shard.js";
 
 /** A transaction that nobody goes on with would keep its connection for good. */
 const maxPauseMs = 5_000;
@@ -25,6 +26,7 @@ interface Speaker {
 /** Commands on a connection that is lent to one borrower until everything is answered and nothing is watched or queued. */
 export class Conversation {
   readonly #pool: Pool;
+  readonly #shard: Shard;
   readonly #node: Node;
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
@@ -41,9 +43,10 @@ export class Conversation {
   #pause: NodeJS.Timeout | undefined;
 
   /** `onOver` is called when there is nothing left that a later command could belong to. */
-  constructor(pool: Pool, primary: Node, { session, before }: Speaker, onOver: () => void) {
+  constructor(pool: Pool, shard: Shard, { session, before }: Speaker, onOver: () => void) {
     this.#pool = pool;
-    this.#node = pool.lend(primary);
+    this.#shard = shard;
+    this.#node = pool.lend(shard.primary);
     this.#session = session;
     this.#onOver = onOver;
     if (before !== undefined) {
@@ -166,7 +169,7 @@ export class Conversation {
     clearTimeout(this.#pause);
     this.#unanswered += 1;
     command.resolve = (reply) => {
-      this.#session?.readAhead(performance.now());
+      this.#session?.in(this.#shard).readAhead(performance.now());
       clearTimeout(deadline);
       this.#answered();
       if (isReplica(this.#node)) return ends.reject(new NotPrimaryError(nameOf(command), address));

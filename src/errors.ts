@@ -10,6 +10,8 @@ export type ErrorCode =
   | "TIDEMARK_CONNECTION_LOST"
   | "TIDEMARK_REFUSED_COMMAND"
   | "TIDEMARK_NOT_PRIMARY"
+  | "TIDEMARK_NO_PRIMARY"
+  | "TIDEMARK_LOST_WRITE"
   | "TIDEMARK_ITERATION_LOST"
   | "TIDEMARK_TRANSACTION_LOST"
   | "TIDEMARK_CLOSED";
@@ -130,6 +132,31 @@ export class NotPrimaryError extends TidemarkError {
     super(
       "TIDEMARK_NOT_PRIMARY",
       `${command}: ${address} is a replica now, and no other node given is a primary.`,
+    );
+  }
+}
+
+/** There is no primary now: the last one cannot be reached, and no other has taken its place yet. */
+export class NoPrimaryError extends TidemarkError {
+  override name = "NoPrimaryError";
+
+  constructor(command: string, address: string, fault: string) {
+    super(
+      "TIDEMARK_NO_PRIMARY",
+      `${command}: there is no primary now (${address}: ${fault}) and it was not sent; try again in some seconds.`,
+    );
+  }
+}
+
+/** Acknowledged writes of a session are gone for good: the primary failed before any server that is left had them. */
+export class LostWriteError extends TidemarkError {
+  override name = "LostWriteError";
+
+  constructor(command: string, gap: number) {
+    super(
+      "TIDEMARK_LOST_WRITE",
+      `${command}: a failover has lost the last writes of this session, made within ${gap} bytes of replication ` +
+        "behind what was kept; tell the user, and read again to go on with what is left.",
     );
   }
 }

@@ -26,6 +26,11 @@ export class History {
     this.#minGapMs = spanMs / ((maxSamples * 3) / 8);
   }
 
+  /** The history that the samples are of; undefined when there are none. */
+  get replid(): string | undefined {
+    return this.#replid;
+  }
+
   /** The newest sample, if any. */
   get latest(): { at: number; position: Position } | undefined {
     const sample = this.#samples.at(-1);

@@ -1,5 +1,11 @@
 /** The public names of the package, one by one. */
-export { type Reason, type RouteMessage, routeChannel } from "./channels.js";
+export {
+  type LostWriteMessage,
+  lostWriteChannel,
+  type Reason,
+  type RouteMessage,
+  routeChannel,
+} from "./channels.js";
 export type { Context } from "./context/context.js";
 export {
   ClosedError,
@@ -7,6 +13,8 @@ export {
   type ErrorCode,
   InvalidOptionError,
   IterationLostError,
+  LostWriteError,
+  NoPrimaryError,
   NotPrimaryError,
   RefusedCommandError,
   ReplicasBehindError,
@@ -14,6 +22,7 @@ export {
   TransactionLostError,
 } from "./errors.js";
 export type { Level } from "./level.js";
+export type { OnLostWrite } from "./losses.js";
 export type { Server, TidemarkOptions } from "./options.js";
 export type { Session, SessionClient } from "./session.js";
 export { type SessionOptions, Tidemark } from "./tidemark.js";

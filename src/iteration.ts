@@ -2,7 +2,8 @@
 import type { Command } from "ioredis";
 import { Ends } from "./ends.js";
 import { IterationLostError } from "./errors.js";
-import type { Link, Node } from "./node.js";
+import type { Link } from "./link.js";
+import type { Node } from "./node.js";
 
 /** Where an iteration began; a server's cursors mean nothing on another, and nothing once it was restarted. */
 export class Iteration {

@@ -12,6 +12,12 @@ interface Edge {
 /** What is known of a write in a given history: there, provably not there, or nothing. */
 export type Outcome = "valid" | "lost" | "unknown";
 
+/** An outcome, and up to which offset the two histories are known to agree when it is "lost". */
+interface Fate {
+  readonly outcome: Outcome;
+  readonly shared: number;
+}
+
 const maxEdges = 1024;
 
 /**
@@ -48,19 +54,28 @@ export class Lineage {
 
   /** What became of a write at `position` in the history `replid`. */
   outcome(position: Position, replid: string): Outcome {
-    return position.replid === replid ? "valid" : this.#climb(position, replid, new Set());
+    return position.replid === replid ? "valid" : this.#climb(position, replid, new Set()).outcome;
   }
 
-  #climb(position: Position, replid: string, visited: Set<string>): Outcome {
+  /** Of a position that is lost in the history `replid`: the last one before it that is not. */
+  survivor(position: Position, replid: string): Position {
+    const { shared } = this.#climb(position, replid, new Set());
+    return { replid: position.replid, offset: Math.min(position.offset, shared) };
+  }
+
+  #climb(position: Position, replid: string, visited: Set<string>): Fate {
     visited.add(replid);
-    let outcome: Outcome = "unknown";
-    for (const [parent, edge] of this.#parents.get(replid) ?? []) {
+    let fate: Fate = { outcome: "unknown", shared: position.offset };
+    for (const [parent, { second, certain }] of this.#parents.get(replid) ?? []) {
       if (visited.has(parent)) continue;
-      const above = parent === position.replid ? "valid" : this.#climb(position, parent, visited);
-      if (above === "valid" && position.offset < edge.second) return "valid";
-      if (above === "lost" || (above === "valid" && edge.certain)) outcome = "lost";
+      const above = parent === position.replid ? valid(position) : this.#climb(position, parent, visited);
+      const reaches = position.offset < second;
+      if (above.outcome === "valid" && reaches) return above;
+      const broken = above.outcome !== "unknown" && certain && !reaches;
+      if (broken) fate = { outcome: "lost", shared: Math.min(above.shared, second - 1) };
+      else if (above.outcome === "lost") fate = above;
     }
-    return outcome;
+    return fate;
   }
 
   #forgetOldest(): void {
@@ -70,4 +85,8 @@ export class Lineage {
       return;
     }
   }
+}
+
+function valid({ offset }: Position): Fate {
+  return { outcome: "valid", shared: offset };
 }

@@ -1,32 +1,15 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
 import type { Command, RedisOptions } from "ioredis";
 import { Connection } from "./connection.js";
+import { ConnectionLostError } from "./errors.js";
 import { LagEstimate } from "./lag.js";
-import { parseReplication, type Replication } from "./replication.js";
+import { Link, type Probe, type Sighting } from "./link.js";
+import { parseReplication } from "./replication.js";
 import { infoCommand, sendVerified } from "./verified-read.js";
-import { type Writer, WriteTurn } from "./write-turn.js";
-
-/** What a node said of itself, and when it was asked, on this process's monotonic clock. */
-export interface Sighting {
-  readonly replication: Replication;
-  readonly at: number;
-}
-
-/** One INFO in front of the reads of a turn; `sighting` is there when the answer to a read sent behind it is. */
-export interface Probe {
-  sighting: Sighting | undefined;
-  /** Set when the answer is the same wherever it comes from. */
-  needless?: true;
-}
+import { type OnRefusal, type Writer, WriteTurn } from "./write-turn.js";
 
 /** Told of every answer to an INFO, in order. */
 export type Observer = (node: Node, sighting: Sighting) => void;
-
-/** The identity of what can be remembered: one TCP connection to one server that has not gone back in time. */
-export class Link {
-  /** When it was replaced, on the monotonic clock; undefined while it is in use. */
-  overAt: number | undefined = undefined;
-}
 
 export class Node {
   readonly connection: Connection;
@@ -78,10 +61,13 @@ export class Node {
     return new Node(server, false, observer);
   }
 
-  /** Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position. */
-  write(command: Command, writer: Writer): void {
+  /**
+   * Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position.
+   * `onRefusal` is given what the server refused it with, and says whether the write goes on elsewhere.
+   */
+  write(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
     this.#writes ??= this.#openWrites();
-    this.#writes.add(command, writer);
+    this.#writes.add(command, writer, onRefusal);
     this.connection.send(command);
   }
 
@@ -103,16 +89,17 @@ export class Node {
     if (writes === undefined) return;
     this.#writes = undefined;
     if (!ready || writes.epoch !== epoch) {
-      writes.finish(undefined);
+      writes.abandon();
       return;
     }
     this.#unfinished.add(writes);
-    this.#ask((sighting) => {
+    this.#ask((sighting, error) => {
       this.#unfinished.delete(writes);
       // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
-      const counts = this.connection.epoch === epoch && sighting?.replication.role === "primary";
-      const { replid, offset } = sighting?.replication ?? { replid: "", offset: 0 };
-      writes.finish(counts ? { replid, offset } : undefined);
+      if (this.connection.epoch !== epoch || (error !== undefined && ConnectionLostError.isMeantBy(error)))
+        writes.abandon();
+      else if (sighting?.replication.role !== "primary") writes.finish(undefined);
+      else writes.finish({ replid: sighting.replication.replid, offset: sighting.replication.offset });
     });
   }
 
@@ -173,7 +160,7 @@ export class Node {
     for (const writes of this.#unfinished) writes.expire(now);
   }
 
-  #ask(answer: (sighting: Sighting | undefined) => void): void {
+  #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.askedAt = at;
     const info = infoCommand();
@@ -185,18 +172,18 @@ export class Node {
     info.reject = (error) => {
       resolve(null);
       if (error.name === "ReplyError") this.#blame(error.message);
-      answer(undefined);
+      answer(undefined, error);
     };
     this.connection.send(info);
   }
 
   #took(text: unknown, at: number): Sighting | undefined {
     const replication = parseReplication(text);
-    if (replication === undefined) {
+    if (replication === undefined || typeof text !== "string") {
       this.#blame("INFO replication lacks a role, a master_replid or an offset");
       return undefined;
     }
-    const sighting = { replication, at };
+    const sighting = { replication, at, text };
     this.#saw(sighting);
     return sighting;
   }

@@ -2,6 +2,7 @@
 import { Redis, type RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
+import type { OnLostWrite } from "./losses.js";
 
 /** A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. */
 export type Server = string | RedisOptions | Redis;
@@ -10,9 +11,15 @@ export type Server = string | RedisOptions | Redis;
 export interface TidemarkOptions {
   /** Takes the writes. */
   readonly primary: Server;
-  /** Answer reads. Without any, everything works on the primary. */
+  /**
+   * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
+   * everything works on the primary.
+   */
   readonly replicas?: readonly Server[];
-  /** ioredis options for every connection (password, TLS, db, keyPrefix). */
+  /**
+   * ioredis options for every connection (password, TLS, db, keyPrefix). With `natMap`, the addresses that servers
+   * announce are replaced by those they can be reached at.
+   */
   readonly redis?: RedisOptions;
   /** A replica not proven to be fresher than this gets no read at any level. Default 10000. */
   readonly maxStalenessMs?: number;
@@ -30,6 +37,11 @@ export interface TidemarkOptions {
    * five times the server's work. Default `"when-needed"`.
    */
   readonly verify?: "when-needed" | "always";
+  /**
+   * What becomes of a read whose session has lost acknowledged writes in a failover, beside the message on
+   * `tidemark:lost-write`: `"error"` rejects the first one with a `LostWriteError`. Default `"report"`, nothing else.
+   */
+  readonly onLostWrite?: OnLostWrite;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
 }
@@ -38,19 +50,27 @@ const defaults = { maxStalenessMs: 10_000, tokenTtlMs: 60_000, probeIntervalMs: 
 
 const names = new Set<string>([
   ...Object.keys(defaults),
-  ...["primary", "replicas", "redis", "fallback", "verify", "context"],
+  ...["primary", "replicas", "redis", "fallback", "verify", "onLostWrite", "context"],
 ]);
+
+/** Which servers there are; replicas are undefined when they are to be discovered. */
+export interface Servers {
+  readonly primary: RedisOptions;
+  readonly replicas: readonly RedisOptions[] | undefined;
+}
 
 /** The options with every default in its place and every server as ioredis options. */
 export interface CheckedOptions {
-  readonly primary: RedisOptions;
-  readonly replicas: readonly RedisOptions[];
+  readonly servers: Servers;
+  /** What the client says of itself, and plain clients made from it start from. */
+  readonly redis: RedisOptions;
   readonly maxStalenessMs: number;
   readonly tokenTtlMs: number;
   readonly probeIntervalMs: number;
   readonly waitMs: number;
   readonly fallback: "primary" | "error";
   readonly verify: "when-needed" | "always";
+  readonly onLostWrite: OnLostWrite;
   readonly context: Context | undefined;
 }
 
@@ -65,9 +85,9 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
       `there is no such option; give ${[...names].join(", ")}`,
     );
   }
-  const { primary, replicas = [], redis = {}, context } = options;
+  const { redis = {}, context } = options;
   if (!isRecord(redis)) throw new InvalidOptionError("redis", redis, "give ioredis options");
-  if (!Array.isArray(replicas)) throw new InvalidOptionError("replicas", replicas, "give a list of servers");
+  const servers = checkServers(options, redis);
   const maxStalenessMs = time("maxStalenessMs", options.maxStalenessMs, 1);
   const tokenTtlMs = time("tokenTtlMs", options.tokenTtlMs, 1);
   if (tokenTtlMs <= maxStalenessMs) {
@@ -75,15 +95,25 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     throw new InvalidOptionError("tokenTtlMs", tokenTtlMs, remedy);
   }
   return {
-    primary: serverOptions("primary", primary, redis),
-    replicas: replicas.map((server, index) => serverOptions(`replicas[${index}]`, server, redis)),
+    servers,
+    redis: servers.primary,
     maxStalenessMs,
     tokenTtlMs,
     probeIntervalMs: time("probeIntervalMs", options.probeIntervalMs, 1),
     waitMs: time("waitMs", options.waitMs, 0),
     fallback: oneOf("fallback", options.fallback, ["primary", "error"]),
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
+    onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),
     context: context === undefined ? undefined : checkContext(context),
+  };
+}
+
+function checkServers({ primary, replicas }: TidemarkOptions, redis: RedisOptions): Servers {
+  if (replicas !== undefined && !Array.isArray(replicas))
+    throw new InvalidOptionError("replicas", replicas, "give a list of servers");
+  return {
+    primary: serverOptions("primary", primary, redis),
+    replicas: replicas?.map((server, index) => serverOptions(`replicas[${index}]`, server, redis)),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { Ends } from "./ends.js";
-import { ConnectionLostError, NotPrimaryError } from "./errors.js";
+import { ClosedError, ConnectionLostError, NoPrimaryError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Session } from "./session.js";
@@ -10,7 +10,6 @@ import type { Shard } from "./shard.js";
 
 const maxRepeats = 3;
 const promotionPatienceMs = 1_000;
-const promotionLookMs = 50;
 
 /** What is read from the primary, and who is told. */
 export interface PrimaryRead {
@@ -24,8 +23,8 @@ export interface PrimaryRead {
   readonly onSend: (at: number) => void;
   /** Whether it stands behind a write of the same session, and must not be answered before that. */
   readonly behindWrites: boolean;
-  /** Called when `from` has answered it, before it is resolved. */
-  readonly onAnswer: (from: Node) => void;
+  /** Called when `from` has answered it, before it is resolved; gives the error that it is rejected with instead. */
+  readonly onAnswer: (from: Node) => Error | undefined;
   readonly ends: Ends;
 }
 
@@ -40,14 +39,15 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
     const { primary } = shard;
     const again = (): void => readPrimary(read, repeats - 1);
     command.resolve = (reply) => {
-      if (!isReplica(primary)) {
-        read.onAnswer(primary);
-        ends.resolve(reply);
-      } else if (repeats > 0) again();
-      else ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+      if (!isStill(shard, primary)) {
+        if (repeats > 0) return again();
+        return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+      }
+      const failure = read.onAnswer(primary);
+      return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.reject = (failure) => {
-      if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || isReplica(primary))) again();
+      if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary))) again();
       else ends.reject(failure);
     };
     shard.askPrimary(performance.now(), read.doubtful);
@@ -59,23 +59,43 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
 }
 
 /** Calls `start` when there is a connection to a server that is not known to have become a replica, or says why not. */
-export function whenPrimary(
-  shard: Shard,
-  command: string,
-  start: (error?: Error) => void,
-  patienceMs = promotionPatienceMs,
-): void {
-  const { connection } = shard.primary;
-  if (!shard.demoted) {
-    connection.whenReady(start);
+export function whenPrimary(shard: Shard, command: string, start: (error?: Error) => void): void {
+  const { primary, vacancy, options } = shard;
+  const { connection } = primary;
+  if (vacancy.isEmpty && shard.hasPrimary) {
+    start();
     return;
   }
-  const now = performance.now();
-  shard.askPrimary(now, false);
-  shard.look(now);
-  const again = (): void => whenPrimary(shard, command, start, patienceMs - promotionLookMs);
-  if (patienceMs > 0) setTimeout(again, promotionLookMs);
-  else start(new NotPrimaryError(command.toUpperCase(), connection.address));
+  if (connection.closed || connection.refuses || (!shard.demoted && options.patienceMs === undefined)) {
+    shard.watch();
+    connection.whenReady((error) => {
+      if (shard.primary === primary) start(error);
+      else whenPrimary(shard, command, start);
+    });
+    return;
+  }
+  connection.begin();
+  const attempt = (): boolean => {
+    if (!shard.hasPrimary) return false;
+    start();
+    return true;
+  };
+  vacancy.add({ attempt, giveUp: () => start(absence(shard, command)), until: patienceOf(shard) });
+}
+
+/** Until when a command may wait: not for long after the primary was lost, since then everybody knows. */
+function patienceOf(shard: Shard): number {
+  const { downSince } = shard.primary.connection;
+  if (shard.demoted) return performance.now() + promotionPatienceMs;
+  return downSince + (shard.options.patienceMs ?? promotionPatienceMs);
+}
+
+function absence(shard: Shard, command: string): Error {
+  const { connection, fault = "not connected" } = shard.primary;
+  if (connection.closed) return new ClosedError();
+  return shard.demoted
+    ? new NotPrimaryError(command.toUpperCase(), connection.address)
+    : new NoPrimaryError(command.toUpperCase(), connection.address, fault);
 }
 
 /**
@@ -88,9 +108,10 @@ export function sendOnce(
   level: Level,
   onReply: (from: Node) => Error | undefined = () => undefined,
   behindWrites = false,
+  repeats = 1,
 ): void {
   const ends = new Ends(command);
-  shard.primary.connection.whenReady((error) => {
+  whenPrimary(shard, command.name, (error) => {
     if (error !== undefined) return ends.reject(error);
     const { primary } = shard;
     command.resolve = (reply) => {
@@ -98,11 +119,19 @@ export function sendOnce(
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.reject = (failure) => {
-      ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+      if (repeats > 0 && isRefusal(command, failure)) {
+        shard.refused(primary);
+        sendOnce(shard, command, level, onReply, behindWrites, repeats - 1);
+      } else ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
     };
     announce(command, primary, "primary", "not-a-read", level);
     primary.read(command, behindWrites);
   });
+}
+
+/** Whether `node` is the primary by the latest that is known. */
+function isStill(shard: Shard, node: Node): boolean {
+  return shard.primary === node && !isReplica(node);
 }
 
 /** Whether a node said last that it is a replica. */
@@ -111,17 +140,27 @@ export function isReplica(node: Node): boolean {
 }
 
 /** Sends a write of `session` once, and tells the session where it ended up before its promise resolves. */
-export function sendWrite(shard: Shard, command: Command, session: Session, level: Level): void {
+export function sendWrite(shard: Shard, command: Command, session: Session, level: Level, repeats = 1): void {
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
   session.writeStarted();
-  shard.primary.connection.whenReady((error) => {
+  whenPrimary(shard, command.name, (error) => {
     if (error === undefined) {
       const { primary } = shard;
       announce(command, primary, "primary", "not-a-read", level);
-      primary.write(command, session);
+      primary.write(command, session, (failure) => {
+        if (repeats === 0 || !isRefusal(command, failure)) return false;
+        shard.refused(primary);
+        sendWrite(shard, command, session, level, repeats - 1);
+        return true;
+      });
     } else command.reject(error);
     session.writeEnded("not-sent");
   });
+}
+
+/** Whether a server refused to carry `command` out because it is no primary, so that another one may be asked. */
+function isRefusal({ inTransaction }: Command, error: Error): boolean {
+  return !inTransaction && error.name === "ReplyError" && error.message.startsWith("READONLY ");
 }
 
 /** Publishes where `command` goes, if anybody listens. */

@@ -4,7 +4,10 @@ import type { Reason } from "./channels.js";
 import {
   type Choice,
   chooseReplica,
+  isDoubtful,
+  isStranded,
   knownReplica,
+  nothing,
   primaryOnly,
   type Question,
   requirementOf,
@@ -13,10 +16,13 @@ import { Ends } from "./ends.js";
 import { ConnectionLostError, ReplicasBehindError } from "./errors.js";
 import { type Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
-import type { Node, Probe } from "./node.js";
-import { announce, type PrimaryRead, readPrimary } from "./primary.js";
+import type { Losses } from "./losses.js";
+import type { Node } from "./node.js";
+import { type PrimaryRead, readPrimary } from "./primary.js";
+import { readReplica } from "./replica.js";
 import type { Session } from "./session.js";
-import type { Requirement, Shard } from "./shard.js";
+import type { Shard } from "./shard.js";
+import type { Topology } from "./topology/topology.js";
 import { Waiting } from "./waiting.js";
 
 /** How replicas' answers are proven, and what happens to reads that none of them may answer. */
@@ -34,8 +40,6 @@ interface Read extends Question {
   /** Why only the primary may answer; undefined when a replica may. */
   readonly certain: Reason | undefined;
   readonly waitUntil: number;
-  /** Set on a script that has been sent again with its text. */
-  readonly inFull?: true;
 }
 
 /** One read, as it was given. */
@@ -46,11 +50,6 @@ export interface GivenRead {
   readonly iteration?: Iteration;
 }
 
-const nothing: Requirement = { positions: [], maxStalenessMs: Number.POSITIVE_INFINITY };
-
-/** What a server says when its state, not the command, is the matter. */
-const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|EXECABORT)\b/;
-
 export class Reads {
   readonly #options: ReadOptions;
   /** The reads that wait for a replica. */
@@ -58,15 +57,26 @@ export class Reads {
   /** Whether every read is proven, by an INFO of its own. */
   readonly #always: boolean;
 
-  /** `look` asks the replicas where they are; it is called while reads wait for them. */
-  constructor(options: ReadOptions, look: (now: number) => void) {
+  readonly #topology: Pick<Topology, "shards">;
+  readonly #losses: Losses;
+
+  constructor(options: ReadOptions, topology: Pick<Topology, "shards">, losses: Losses) {
     this.#options = options;
     this.#always = options.verify === "always";
-    this.waiting = new Waiting(look);
+    this.#topology = topology;
+    this.#losses = losses;
+    this.waiting = new Waiting((now) => {
+      for (const shard of topology.shards) shard.look(now);
+    });
   }
 
   /** Sends a read of `session`. */
   send(given: GivenRead, session: Session): void {
+    const loss = this.#lossOf(session, given.command);
+    if (loss !== undefined) {
+      given.command.reject(loss);
+      return;
+    }
     const now = performance.now();
     const read = this.#open(given, session, now);
     this.#sendTo(read, this.#choose(read, now));
@@ -74,6 +84,11 @@ export class Reads {
 
   /** Sends reads that belong together where the first of them may go. */
   sendAll(given: readonly GivenRead[], session: Session): void {
+    const loss = given[0] && this.#lossOf(session, given[0].command);
+    if (loss !== undefined) {
+      for (const { command } of given) command.reject(loss);
+      return;
+    }
     const now = performance.now();
     const reads = given.map((one) => this.#open(one, session, now));
     const choice = reads[0] && this.#choose(reads[0], now);
@@ -88,7 +103,9 @@ export class Reads {
       return;
     }
     const { shard, command, level, iteration } = given;
-    const onAnswer = (from: Node): void => iteration?.answeredBy(from);
+    const onAnswer = (from: Node): undefined => {
+      iteration?.answeredBy(from);
+    };
     const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
     readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats);
   }
@@ -115,6 +132,11 @@ export class Reads {
     }
   }
 
+  /** What a read of `session` is rejected with because writes of it were found to be lost. */
+  #lossOf(session: Session, { name }: Command): Error | undefined {
+    return this.#losses.check(this.#topology.shards, session, name);
+  }
+
   #open({ shard, command, level, iteration }: GivenRead, session: Session, now: number): Read {
     const ends = new Ends(command);
     const { maxStalenessMs, waitMs } = this.#options;
@@ -135,48 +157,15 @@ export class Reads {
   }
 
   #readReplica(read: Read, node: Node, reason: "known" | "checked"): void {
-    const { command, session, shard, requirement, level, iteration } = read;
-    const { link } = node;
-    const ordered = level !== "eventual";
-    if (ordered) session.readFrom(link);
-    let probe: Probe | undefined;
-    const isProven = (): boolean =>
-      !probe || probe.needless === true || !shard.objection(probe.sighting, node.suspect, requirement);
-    command.resolve = (reply) => {
-      if (!isProven()) {
-        node.triedInVain(performance.now());
-        return this.#fallBack(read, "check-failed");
-      }
-      // An INFO answered in front of the read has shown that the server has gone back.
-      if ((ordered || iteration) && node.link !== link) return this.#fallBack(read, "check-failed");
-      if (ordered) session.readBy(link);
-      iteration?.answeredBy(node);
-      return read.ends.resolve(reply);
-    };
-    command.reject = (error) => {
-      // ioredis sends a script of defineCommand in full where it was not known.
-      const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !read.inFull;
-      if (again && node.link === link) this.#readReplica({ ...read, inFull: true }, node, reason);
-      else this.#failed(read, node, error, isProven());
-    };
-    announce(command, node, "replica", reason, level);
-    if (this.#always) probe = node.readVerified(command);
-    else {
-      if (reason === "checked") probe = node.probe();
-      node.connection.send(command);
-    }
-  }
-
-  /** Takes in an error that a replica, or its connection, has answered a read with. */
-  #failed(read: Read, node: Node, error: Error, proven: boolean): void {
-    const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
-    if (error.name === "ReplyError" && !isAnswer) node.distrust();
-    // A script that was declared to be read-only writes: on the primary that would go unnoticed.
-    const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
-    // Scripts are not replicated, so a node need not know one that another does.
-    if (error.message.startsWith("NOSCRIPT")) this.#readPrimary(read, "replica-failed");
-    else if (isAnswer && (isFinal || (this.#options.fallback === "error" && proven))) read.ends.reject(error);
-    else this.#fallBack(read, "replica-failed");
+    readReplica({
+      ...read,
+      node,
+      reason,
+      always: this.#always,
+      isFinal: (proven) => this.#options.fallback === "error" && proven,
+      fallBack: (why) => this.#fallBack(read, why),
+      toPrimary: (why) => this.#readPrimary(read, why),
+    });
   }
 
   /** No replica may answer now: wait for one if there is time, else do as `fallback` says. */
@@ -205,7 +194,7 @@ export class Reads {
       this.#giveUp(read, "behind");
       return true;
     }
-    if (session.ahead) shard.sampleBehind(now);
+    if (session.in(shard).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node
       ? read.requirement
@@ -217,32 +206,27 @@ export class Reads {
 
   #readPrimary(read: Read, reason: Reason, repeats?: number): void {
     const { command, ends, session, shard, level, iteration } = read;
-    const { latest } = shard.history;
+    const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
     let sentAt = Number.POSITIVE_INFINITY;
     const toPrimary: PrimaryRead = {
       shard,
       command,
       level,
       reason,
-      // A token of another history than the primary's is what a failover nobody has told us of looks like.
-      doubtful: this.#always || session.positions.some(({ replid }) => replid !== latest?.position.replid),
+      doubtful: this.#always || session.positions.some((position) => isDoubtful(shard, position)),
       onSend: (at) => {
         sentAt = at;
-        if (session.ahead) shard.sampleBehind(at);
+        if (session.in(shard).ahead) shard.sampleBehind(at);
       },
       behindWrites: session.writing,
       onAnswer: (from) => {
         iteration?.answeredBy(from);
-        if (shard.replicas.length > 0) session.readAhead(sentAt);
+        if (shard.replicas.length > 0) session.in(shard).readAhead(sentAt);
+        // Only the answer to the INFO in front of it has told.
+        return doubtful ? this.#lossOf(session, command) : undefined;
       },
       ends,
     };
     readPrimary(toPrimary, repeats);
   }
-}
-
-/** Whether the one node that may answer a read will not do so however long it waits. */
-function isStranded({ iteration, shard, session, level }: Read): boolean {
-  if (iteration?.node === undefined) return false;
-  return iteration.lost || primaryOnly(shard, session, level, false) !== undefined;
 }

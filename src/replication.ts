@@ -6,6 +6,12 @@ export interface Ancestor {
   readonly second: number;
 }
 
+/** Where a server says that another one is. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
 interface Common {
   readonly replid: string;
   readonly ancestor: Ancestor | undefined;
@@ -49,6 +55,20 @@ export function parseReplication(info: unknown): Replication | undefined {
   const linkUp = field(info, "master_link_status") === "up";
   const syncing = field(info, "master_sync_in_progress") !== "0";
   return { role: "replica", offset, linkUp, syncing, ...common };
+}
+
+/** The servers that replicate from the one that said so, by the addresses they announce. */
+export function replicasIn(info: string): Endpoint[] {
+  return [...info.matchAll(/^slave\d+:ip=([^,]+),port=(\d+)/gm)].map(([, host = "", port]) => {
+    return { host, port: Number(port) };
+  });
+}
+
+/** The server that a replica was told to replicate from; undefined for a primary. */
+export function upstreamIn(info: string): Endpoint | undefined {
+  const host = field(info, "master_host");
+  const port = wholeNumber(field(info, "master_port"));
+  return host === undefined || port === undefined ? undefined : { host, port };
 }
 
 function ancestorOf(info: string): Ancestor | undefined {

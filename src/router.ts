@@ -1,11 +1,13 @@
 /** Commands in, each to what sends its kind. */
 import type { Command } from "ioredis";
-import { sendBatch } from "./batch.js";
+import { kindsOf, sendBatch } from "./batch.js";
+import { Beginning } from "./beginning.js";
 import { type CommandKind, kindOf, remedyFor } from "./command.js";
 import { Conversation } from "./conversation.js";
 import { RefusedCommandError } from "./errors.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
+import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
 import { sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import { type ReadOptions, Reads } from "./reads.js";
@@ -14,7 +16,8 @@ import type { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
 
 export class Router {
-  readonly #topology: Topology;
+  /** What is given before it is known which servers there are. */
+  readonly #beginning: Beginning;
   readonly #reads: Reads;
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
@@ -23,16 +26,15 @@ export class Router {
   /** The transactions that sessions have begun by hand. */
   readonly #conversations = new WeakMap<Session, Conversation>();
 
-  constructor(topology: Topology, options: ReadOptions) {
-    this.#topology = topology;
+  constructor(topology: Topology, losses: Losses, options: ReadOptions) {
+    this.#beginning = new Beginning(topology);
     this.#always = options.verify === "always";
-    this.#reads = new Reads(options, (now) => {
-      for (const shard of topology.shards) shard.look(now);
-    });
+    this.#reads = new Reads(options, topology, losses);
   }
 
   /** Routes again after it was closed. */
   open(): void {
+    this.#beginning.open();
     this.#reads.waiting.open();
     this.#pool.open();
   }
@@ -44,6 +46,7 @@ export class Router {
 
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
+    this.#beginning.close();
     this.#reads.waiting.close();
     this.#pool.close();
   }
@@ -51,7 +54,11 @@ export class Router {
   /** Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's. */
   route(command: Command, session: Session | undefined, level: Level, iteration?: Iteration): void {
     const kind = kindOf(command, false);
-    const shard = this.#topology.shardOf(command);
+    const shard = this.#beginning.shardOf(command);
+    if (shard === undefined) {
+      this.#beginning.add([command], [kind], session, () => this.route(command, session, level, iteration));
+      return;
+    }
     if (kind === "refused") command.reject(refusalOf(command));
     else if (kind === "scan" && iteration !== undefined)
       this.#scan(shard, command, session, level, iteration);
@@ -74,7 +81,11 @@ export class Router {
     const kinds = kindsOf(commands);
     const first = commands[0];
     if (first === undefined) return;
-    const shard = this.#topology.shardOf(first);
+    const shard = this.#beginning.shardOf(first);
+    if (shard === undefined) {
+      this.#beginning.add(commands, kinds, session, () => this.routeBatch(commands, session, level));
+      return;
+    }
     const open = session && this.#conversations.get(session);
     const goesOn = open !== undefined && (!open.isLost || first.name.toLowerCase() === "multi");
     const error = this.#objection(shard, commands, kinds, session);
@@ -84,7 +95,7 @@ export class Router {
     else if (!kinds.every((kind) => kind === "read"))
       sendBatch({ shard, commands, kinds, session, level }, this.#always);
     else {
-      const given = commands.map((command) => ({ shard: this.#topology.shardOf(command), command, level }));
+      const given = commands.map((command) => ({ shard, command, level }));
       if (session !== undefined) this.#reads.sendAll(given, session);
       else for (const read of given) this.#reads.sendToPrimary(read, undefined, "no-session");
     }
@@ -165,43 +176,15 @@ export class Router {
   }
 
   #begin(shard: Shard, keeper: Session | undefined, session: Session | undefined): Conversation {
-    const { primary } = shard;
     // What was given before has to be carried out before: only a shared connection keeps that order by itself.
-    const before = session?.writing ? primary.connection.drained("ping").catch(() => {}) : undefined;
-    const conversation = new Conversation(this.#pool, primary, { session, before }, () => {
+    const before = session?.writing ? shard.primary.connection.drained("ping").catch(() => {}) : undefined;
+    const conversation = new Conversation(this.#pool, shard, { session, before }, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
         this.#conversations.delete(keeper);
     });
     if (keeper !== undefined) this.#conversations.set(keeper, conversation);
     return conversation;
   }
-}
-
-/**
- * What the commands of a batch are, each where it stands: EXEC is what it carries out, nothing waits behind MULTI, and a
- * MULTI that the batch does not end goes on after it.
- */
-function kindsOf(commands: readonly Command[]): CommandKind[] {
-  let queued: CommandKind | undefined;
-  let opened = 0;
-  const kinds = commands.map((command, index) => {
-    const kind = kindOf(command, true);
-    const name = command.name.toLowerCase();
-    if (name === "exec" || name === "discard") {
-      const carriedOut = name === "exec" ? queued : undefined;
-      queued = undefined;
-      return carriedOut ?? kind;
-    }
-    if (name === "multi") {
-      queued = "lookup";
-      opened = index;
-    }
-    if (queued === undefined) return kind;
-    if (kind === "write" || kind === "blocking") queued = "write";
-    return kind === "blocking" ? "write" : kind;
-  });
-  if (queued !== undefined) kinds[opened] = "transactional";
-  return kinds;
 }
 
 function refusalOf({ name }: Command): RefusedCommandError {

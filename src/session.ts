@@ -2,6 +2,7 @@
 import type { Redis } from "ioredis";
 import { checkLevel, type Level } from "./level.js";
 import type { Position } from "./position.js";
+import { Progress } from "./progress.js";
 import { decodeToken, encodeToken } from "./token.js";
 
 /** An ioredis client whose commands belong to one session. */
@@ -24,16 +25,8 @@ export interface SessionParts {
   readonly client: (session: Session) => SessionClient;
 }
 
-/** One connection to a replica, as long as it cannot have gone back in time. */
-export interface Reader {
-  /** Since when it is over, on the monotonic clock; undefined while it is not. */
-  readonly overAt: number | undefined;
-}
-
 const settleDeadlineMs = 1_000;
 const nowhere: readonly Position[] = [];
-const nobody: unique symbol = Symbol("nobody");
-const several: unique symbol = Symbol("several");
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
@@ -47,8 +40,10 @@ export class Session {
   #wrote = false;
   #writesInFlight = 0;
   #waiting: (() => void)[] | undefined;
-  #reader: Reader | typeof nobody | typeof several = nobody;
-  #readAt = Number.NEGATIVE_INFINITY;
+  /** The shard that was read last, and how far. */
+  #shard: object | undefined;
+  #progress: Progress | undefined;
+  #others: Map<object, Progress> | undefined;
 
   /** Made by `tidemark.session()`. */
   constructor(parts: SessionParts) {
@@ -76,7 +71,7 @@ export class Session {
     return this.redis.at(level);
   }
 
-  /** Whether the session has started a write: then its token has to reach the user. */
+  /** Whether the session has started a write, or has been told that one is lost: then its token has to reach the user. */
   get wrote(): boolean {
     return this.#wrote;
   }
@@ -86,7 +81,7 @@ export class Session {
     return this.#writesInFlight > 0;
   }
 
-  /** All that a node must cover before it may answer this session. */
+  /** What the session has written, or was brought by its tokens: all of it is to be found wherever it reads. */
   get positions(): readonly Position[] {
     this.#load();
     return this.#positions;
@@ -154,56 +149,34 @@ export class Session {
     if (!this.writing && this.#waiting !== undefined) setImmediate(() => this.#release());
   }
 
-  /**
-   * Whether `reader`, one connection to a replica, may answer without going back in time: it alone has answered so
-   * far, or nobody has. One connection to a replica only moves forward; two replicas are in no order.
-   */
-  mayReadFrom(reader: Reader): boolean {
-    return this.#reader === nobody || this.#reader === reader;
-  }
-
-  /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
-  readFrom(reader: Reader): void {
-    if (this.#reader === nobody) this.#reader = reader;
-  }
-
-  /** Told by the router when a read was answered by a connection to a replica. */
-  readBy(reader: Reader): void {
-    if (this.#reader !== reader) this.readAhead(performance.now());
+  /** How far the session has read in `shard`, whatever that is to the caller. */
+  in(shard: object): Progress {
+    if (this.#shard === shard && this.#progress !== undefined) return this.#progress;
+    if (this.#shard !== undefined && this.#progress !== undefined) {
+      this.#others ??= new Map();
+      this.#others.set(this.#shard, this.#progress);
+    }
+    this.#shard = shard;
+    this.#progress = this.#others?.get(shard) ?? new Progress();
+    return this.#progress;
   }
 
   /**
-   * Told by the router when a read was answered by the primary, which is ahead of every replica. A position asked for
-   * after `at` stands for it: the time of sending, where both went over one connection, else that of the answer.
+   * Told by the router: `position` is what the session has to require from now on instead of those that `stands` is
+   * not true of, because the one primary there is was read at it after all of them.
    */
-  readAhead(at: number): void {
-    this.#reader = several;
-    this.#readAt = Math.max(this.#readAt, at);
+  reanchor(position: Position, stands: (position: Position) => boolean): void {
+    const standing = this.#positions.filter(stands);
+    if (standing.length === this.#positions.length) return;
+    this.#positions = standing;
+    this.#require(position, Date.now());
   }
 
-  /** Whether what the session has read is ahead of any one replica, until {@link anchor} finds a position for it. */
-  get ahead(): boolean {
-    return this.#aheadSince !== undefined;
-  }
-
-  /** From when on a position of the primary stands for all that was read; undefined when one reader may go on. */
-  get #aheadSince(): number | undefined {
-    if (this.#reader === nobody) return undefined;
-    return this.#reader === several ? this.#readAt : this.#reader.overAt;
-  }
-
-  /**
-   * Takes a position the primary was seen at, by an INFO sent at `at`. When that was after all reads so far, the
-   * position stands for them and for everything required before: it replaces what cannot be compared with it.
-   */
-  anchor(at: number, position: Position): void {
-    const since = this.#aheadSince;
-    if (since === undefined || at <= since) return;
-    this.#load();
-    // It cannot be below a position the session rightly has: the primary was asked after all of them were taken.
-    this.#positions = [position];
-    this.#issuedAt = Date.now();
-    this.#reader = nobody;
+  /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
+  lose(lost: Position, survivor: Position): void {
+    this.#positions = this.#positions.filter((position) => position !== lost);
+    this.#require(survivor, this.#issuedAt);
+    this.#wrote = true;
   }
 
   #require(position: Position, issuedAt: number): void {

@@ -1,115 +1,156 @@
 /** A primary and its replicas, and what their own words prove about how far each has come. */
+import type { RedisOptions } from "ioredis";
 import { History } from "./history.js";
-import type { Lineage } from "./lineage.js";
-import type { Node, Sighting } from "./node.js";
-import { covers, isPlaced, type Position } from "./position.js";
+import type { Lineage, Outcome } from "./lineage.js";
+import type { Sighting } from "./link.js";
+import { Members } from "./members.js";
+import type { Node } from "./node.js";
+import type { Position } from "./position.js";
+import { Waiting } from "./waiting.js";
 
-/** The two times that bound what may be believed, in milliseconds. */
+/** What bounds what may be believed and waited for; times in milliseconds. */
 export interface ShardOptions {
   /** How long a replica's position is remembered before it is asked again. */
   readonly probeIntervalMs: number;
   /** A replica not proven to be fresher than this answers nothing. */
   readonly maxStalenessMs: number;
+  /** How long after its primary was lost commands wait for another; undefined: as ioredis has them wait. */
+  readonly patienceMs: number | undefined;
 }
 
-/** What a read asks of the node that answers it. */
-export interface Requirement {
-  readonly positions: readonly Position[];
-  readonly maxStalenessMs: number;
+/** What a shard is part of. */
+export interface Surroundings {
+  readonly lineage: Lineage;
+  /** All shards, where there is more than one. */
+  readonly siblings?: () => readonly Shard[];
+  /** Told of every server that is connected to for the first time. */
+  readonly joined: (node: Node) => void;
+  /** Told of every answer to an INFO, after the shard has taken it in. */
+  readonly saw: (shard: Shard, node: Node, sighting: Sighting) => void;
 }
-
-/** Why a replica may not answer, for people; undefined when it may. */
-export type Objection =
-  | "not connected"
-  | "position unknown"
-  | "link to the primary is down"
-  | "staleness not proven"
-  | "behind"
-  | undefined;
 
 const looksPerInterval = 16;
+/** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
+const absenceMs = 1_000;
+/** For how long replicas are looked at because somebody has asked for a primary that is not there. */
+const watchMs = 60_000;
 
 export class Shard {
   readonly history: History;
-  readonly #options: ShardOptions;
-  readonly #lineage: Lineage;
-  #primary: Node;
-  #replicas: readonly Node[];
+  /** Commands that wait while there is no primary, in their order. */
+  readonly vacancy = new Waiting((now) => {
+    this.askPrimary(now, true);
+    this.look(now);
+  });
+  readonly #absence = new Waiting((now) => this.look(now));
+  readonly options: ShardOptions;
+  /** When it was last known to have taken over data of another shard, on the monotonic clock. */
+  gainedAt = Number.NEGATIVE_INFINITY;
+  readonly lineage: Lineage;
+  readonly #siblings: (() => readonly Shard[]) | undefined;
+  readonly #members: Members;
   #sampledAt = Number.NEGATIVE_INFINITY;
   #refreshedAt = Number.NEGATIVE_INFINITY;
+  /** Whether the primary has refused a write because it is none, and has not been heard of since. */
+  #refused = false;
 
-  constructor(options: ShardOptions, lineage: Lineage, nodes: { primary: Node; replicas: readonly Node[] }) {
-    this.#options = options;
-    this.#lineage = lineage;
+  constructor(
+    options: ShardOptions,
+    servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
+    { lineage, joined, saw, siblings }: Surroundings,
+  ) {
+    this.options = options;
+    this.#siblings = siblings;
+    this.lineage = lineage;
     this.history = new History(options.maxStalenessMs);
-    this.#primary = nodes.primary;
-    this.#replicas = nodes.replicas;
+    this.#members = new Members(servers.primary, servers.replicas, {
+      joined,
+      saw: (node, sighting) => {
+        this.#saw(node, sighting);
+        saw(this, node, sighting);
+      },
+    });
   }
 
   get primary(): Node {
-    return this.#primary;
+    return this.#members.primary;
   }
 
   get replicas(): readonly Node[] {
-    return this.#replicas;
+    return this.#members.replicas;
+  }
+
+  /** The primary first. */
+  get nodes(): readonly Node[] {
+    return this.#members.all;
   }
 
   /** Whether the primary, when last asked, said that it is a replica. */
   get demoted(): boolean {
-    return this.#primary.seen?.replication.role === "replica";
+    return this.#refused || this.primary.seen?.replication.role === "replica";
   }
 
-  /** Takes in what a node of this shard said of itself. */
-  saw(node: Node, { replication, at }: Sighting): void {
-    this.#lineage.learn(replication);
-    if (node === this.#primary) {
-      if (replication.role === "primary") this.history.record(at, replication);
-      else this.look(performance.now());
-    } else if (replication.role === "primary" && this.demoted) {
-      this.#promote(node);
-    } else {
-      const missingSince = this.history.passedAt(replication) ?? at;
-      const newestWriteAt = this.history.newestWriteAt(replication) ?? Number.NEGATIVE_INFINITY;
-      node.lag.observe(at - missingSince, at - newestWriteAt);
-    }
+  /** Whether there is a primary that would be sent a command at once. */
+  get hasPrimary(): boolean {
+    return !this.demoted && this.primary.connection.ready;
   }
 
-  /** Whether what `node` said of itself meets `requirement` now; the reason when it does not. */
-  objection(sighting: Sighting | undefined, suspect: boolean, requirement: Requirement): Objection {
-    if (sighting === undefined) return "position unknown";
-    const { replication } = sighting;
-    if (!isPlaced(replication)) return "position unknown";
-    if (suspect) return "link to the primary is down";
-    const asOf = this.history.asOf(replication);
-    if (asOf === undefined || performance.now() - asOf > requirement.maxStalenessMs)
-      return "staleness not proven";
-    for (const position of requirement.positions) {
-      if (!covers(replication, position, this.#lineage)) return "behind";
-    }
-    return undefined;
+  /** Goes on with these servers, in these roles. */
+  assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
+    const before = this.primary;
+    this.#members.assign(primary, replicas);
+    if (this.primary !== before) this.#refused = false;
   }
 
-  /** The same by what is remembered of `node`, which holds for `probeIntervalMs`. */
-  knownObjection(node: Node, requirement: Requirement, now: number): Objection {
-    if (!node.connection.ready) return "not connected";
-    if (node.seen === undefined || now - node.seen.at > this.#options.probeIntervalMs)
-      return "position unknown";
-    return this.objection(node.seen, node.suspect, requirement);
+  /** Looks at the replicas until the primary is there: one of them may have been promoted. */
+  watch(): void {
+    const { primary } = this;
+    if (primary.connection.ready || !this.#absence.isEmpty) return;
+    const attempt = (): boolean => this.primary !== primary || primary.connection.ready;
+    this.#absence.add({ attempt, giveUp: () => {}, until: performance.now() + watchMs });
   }
 
-  /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
-  isWorthATry(node: Node, requirement: Requirement, issuedAt: number, now: number): boolean {
-    const known = node.seen?.replication;
-    if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.restsUntil)
-      return false;
-    // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper.
-    if (!known.linkUp || known.syncing || this.history.asOf(known) === undefined) return false;
-    const { maxStalenessMs } = requirement;
-    if (node.lag.ms > maxStalenessMs || now - this.history.latestAt > maxStalenessMs) return false;
-    return requirement.positions.every((position) => {
-      const reachedAt = this.history.reachedAt(position);
-      return node.lag.hasPassed(reachedAt === undefined ? Date.now() - issuedAt : now - reachedAt);
-    });
+  /** The server at an address, if it is of this shard. */
+  find(server: RedisOptions): Node | undefined {
+    return this.#members.find(server);
+  }
+
+  /** Told that the primary has refused a write because it is none. */
+  refused(node: Node): void {
+    if (node !== this.primary) return;
+    this.#refused = true;
+    node.probe();
+    this.look(performance.now());
+  }
+
+  /** Ends all connections, and what waits. */
+  close(): void {
+    this.vacancy.close();
+    this.#absence.close();
+    for (const node of this.nodes) node.close();
+  }
+
+  /** Whether all data is in this shard. */
+  get alone(): boolean {
+    return this.#siblings === undefined;
+  }
+
+  /** Whether `position` is known to be of another shard's history. */
+  isElsewhere(position: Position): boolean {
+    if (this.#siblings === undefined || this.outcome(position) !== "unknown") return false;
+    return this.#siblings().some((shard) => shard.outcome(position) !== "unknown");
+  }
+
+  /** What became of a write at `position` in the history that the primary has now. */
+  outcome(position: Position): Outcome {
+    const { replid } = this.history;
+    return replid === undefined ? "unknown" : this.lineage.outcome(position, replid);
+  }
+
+  /** Of a position that is lost: the last one before it that is not. */
+  survivor(position: Position): Position {
+    const { replid } = this.history;
+    return replid === undefined ? position : this.lineage.survivor(position, replid);
   }
 
   /**
@@ -117,8 +158,8 @@ export class Shard {
    * while they are in use, and the primary, so that samples of its offset are young enough for `maxStalenessMs`.
    */
   refresh(maxStalenessMs: number, now: number): void {
-    const { probeIntervalMs } = this.#options;
-    if (now - this.#primary.askedAt > maxStalenessMs / 4) this.askPrimary(now, true);
+    const { probeIntervalMs } = this.options;
+    if (now - this.primary.askedAt > maxStalenessMs / 4) this.askPrimary(now, true);
     else this.askPrimary(now, false);
     if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
     this.#refreshedAt = now;
@@ -127,14 +168,14 @@ export class Shard {
 
   /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
   askPrimary(now: number, always: boolean): void {
-    const { askedAt, connection } = this.#primary;
-    if (!connection.ready || !(always || now - askedAt > this.#options.probeIntervalMs)) return;
-    this.#primary.probe();
+    const { askedAt, connection } = this.primary;
+    if (!connection.ready || !(always || now - askedAt > this.options.probeIntervalMs)) return;
+    this.primary.probe();
   }
 
   /** Samples the primary behind what is sent to it in this turn, unless that was done a moment ago. */
   sampleBehind(now: number): void {
-    const every = this.#options.probeIntervalMs / looksPerInterval;
+    const every = this.options.probeIntervalMs / looksPerInterval;
     if (now - this.#sampledAt <= every || !this.primary.connection.ready) return;
     this.#sampledAt = now;
     this.primary.askBehind();
@@ -142,22 +183,49 @@ export class Shard {
 
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */
   look(now: number): void {
-    this.#ask(this.#options.probeIntervalMs / looksPerInterval, now);
+    this.#ask(this.options.probeIntervalMs / looksPerInterval, now);
   }
 
   #ask(everyMs: number, now: number): void {
-    const atLeastMs = this.#options.probeIntervalMs / 2;
-    for (const node of this.#replicas) {
+    const atLeastMs = this.options.probeIntervalMs / 2;
+    for (const node of this.replicas) {
       node.connection.begin();
       const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atLeastMs);
       if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
     }
   }
 
-  #promote(node: Node): void {
-    this.#replicas = [...this.#replicas.filter((one) => one !== node), this.#primary];
-    this.#primary.connection.patient = false;
-    node.connection.patient = true;
-    this.#primary = node;
+  #saw(node: Node, { replication, at }: Sighting): void {
+    this.lineage.learn(replication);
+    if (node === this.primary) {
+      this.#refused = false;
+      if (replication.role === "primary") this.history.record(at, replication);
+      else this.look(performance.now());
+    } else if (replication.role === "primary" && this.#yieldsTo(replication)) {
+      this.#members.promote(node);
+      this.#refused = false;
+      this.history.record(at, replication);
+    } else {
+      const missingSince = this.history.passedAt(replication) ?? at;
+      const newestWriteAt = this.history.newestWriteAt(replication) ?? Number.NEGATIVE_INFINITY;
+      node.lag.observe(at - missingSince, at - newestWriteAt);
+    }
+  }
+
+  /**
+   * Whether another of these servers that says it is the primary takes the place of the present one: when that says it
+   * is a replica, or cannot be reached while the other's history goes on from its own. An earlier primary that has not
+   * noticed that it is one no more says so too, in a history that the present one went on from.
+   */
+  #yieldsTo({ replid }: Position): boolean {
+    const known = this.history.replid;
+    if (this.demoted) return known === undefined || known === replid || !this.#descends(known, replid);
+    const { ready, downSince } = this.primary.connection;
+    if (ready || performance.now() - downSince < absenceMs) return false;
+    return known !== undefined && this.#descends(replid, known);
+  }
+
+  #descends(replid: string, from: string): boolean {
+    return this.lineage.outcome({ replid: from, offset: 0 }, replid) === "valid";
   }
 }

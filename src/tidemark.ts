@@ -5,13 +5,15 @@ import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
 import { checkLevel, type Level } from "./level.js";
 import { Lineage } from "./lineage.js";
+import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
-import { checkOptions, type TidemarkOptions } from "./options.js";
+import { checkOptions, type Servers, type TidemarkOptions } from "./options.js";
 import { Router } from "./router.js";
 import { Session, type SessionClient } from "./session.js";
+import { discoveredTopology } from "./topology/discovered.js";
 import { staticTopology } from "./topology/static.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
-import type { Topology } from "./topology/topology.js";
+import type { Ground, Topology } from "./topology/topology.js";
 
 /** What a session starts with. */
 export interface SessionOptions {
@@ -31,22 +33,26 @@ export class Tidemark implements AsyncDisposable {
   /** How long a token is in force, in milliseconds. */
   readonly tokenTtlMs: number;
   readonly #topology: Topology;
+  readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
   readonly #base: RoutedRedis;
-  readonly #lineage = new Lineage();
   readonly #limits: { maxStalenessMs: number; probeIntervalMs: number };
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
-    const { maxStalenessMs, probeIntervalMs } = checked;
-    this.tokenTtlMs = checked.tokenTtlMs;
+    const { maxStalenessMs, probeIntervalMs, tokenTtlMs } = checked;
+    this.tokenTtlMs = tokenTtlMs;
     this.#limits = { maxStalenessMs, probeIntervalMs };
-    this.#topology = staticTopology(checked, this.#limits, this.#lineage);
-    this.#router = new Router(this.#topology, checked);
+    this.#losses = new Losses(checked.onLostWrite);
+    let base: RoutedRedis | undefined;
+    // Servers that are there before the client is are made known to it when it is.
+    const joined = (node: Node): void => base?.follow(node.connection.redis);
+    this.#topology = topologyOf(checked.servers, { options: this.#limits, lineage: new Lineage(), joined });
+    this.#router = new Router(this.#topology, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
-    this.#base = new RoutedRedis(checked.primary, this.#router, () => this.#context.get(), {
+    base = new RoutedRedis(checked.redis, this.#router, () => this.#context.get(), {
       connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
       reconnect: () => {
@@ -55,8 +61,9 @@ export class Tidemark implements AsyncDisposable {
       quit: () => this.#quit(),
       close: () => this.close(),
     });
-    for (const node of this.#nodes()) this.#base.follow(node.connection.redis);
-    this.redis = this.#base;
+    this.#topology.shards.flatMap(({ nodes }) => nodes).forEach(joined);
+    this.#base = base;
+    this.redis = base;
   }
 
   /** Resolves when the primary can be reached, which commands wait for by themselves; rejects when it never will be. */
@@ -104,6 +111,7 @@ export class Tidemark implements AsyncDisposable {
   }
 
   async #connect(): Promise<void> {
+    this.#topology.open();
     this.#router.open();
     this.#base.subscriber.open();
     const primaries = this.#topology.shards.map(({ primary }) => primary.connection.open());
@@ -126,11 +134,19 @@ export class Tidemark implements AsyncDisposable {
     }
   }
 
-  #nodes(): Node[] {
-    return this.#topology.shards.flatMap((shard) => [shard.primary, ...shard.replicas]);
+  /** How many sessions were found to have lost writes in a failover; `tidemark:lost-write` tells of each. */
+  get lostWrites(): number {
+    return this.#losses.count;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function topologyOf(servers: Servers, ground: Ground): Topology {
+  const { primary, replicas } = servers;
+  return replicas === undefined
+    ? discoveredTopology(primary, ground)
+    : staticTopology({ primary, replicas }, ground);
 }

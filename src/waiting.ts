@@ -1,7 +1,7 @@
-/** Reads that wait for a replica to catch up. */
+/** What waits for a server: reads for a replica to catch up, commands for a primary to be there. */
 
 interface Waiter {
-  /** Sends the read when a replica has caught up by now; says whether it did. */
+  /** Goes on when it can by now; says whether it did. */
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
   readonly until: number;
@@ -9,19 +9,23 @@ interface Waiter {
 
 const everyMs = 5;
 
-/** One list and one timer for all waiting reads; it asks the replicas for all of them together. */
+/** One list and one timer for all who wait for the same; it asks the servers for all of them together. */
 export class Waiting {
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #look: (now: number) => void;
 
-  /** `look` asks the replicas where they are; it is called while somebody waits. */
+  /** `look` asks the servers how they are; it is called while somebody waits. */
   constructor(look: (now: number) => void) {
     this.#look = look;
   }
 
-  /** Adds a read that has until `until` on the monotonic clock. */
+  get isEmpty(): boolean {
+    return this.#waiters.length === 0;
+  }
+
+  /** Adds one that has until `until` on the monotonic clock. */
   add(waiter: Waiter): void {
     if (this.#closed) {
       waiter.giveUp();
@@ -31,7 +35,7 @@ export class Waiting {
     this.#timer ??= setInterval(() => this.#tick(), everyMs);
   }
 
-  /** Takes reads again after it was closed. */
+  /** Takes waiters again after it was closed. */
   open(): void {
     this.#closed = false;
   }

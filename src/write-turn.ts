@@ -5,11 +5,28 @@ import { ConnectionLostError } from "./errors.js";
 import type { Position } from "./position.js";
 import type { WriteEnd } from "./session.js";
 
+/** A reply that waits for the position. */
+interface Held {
+  readonly settle: () => void;
+  /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
+  readonly abandon: () => void;
+  readonly writer: Writer | undefined;
+  /** What the writer is told when the position is not known. */
+  readonly otherwise: "unknown" | "not-sent";
+}
+
 /** Whoever has to know where a write ended up. */
 export interface Writer {
   writeStarted(): void;
   writeEnded(end: WriteEnd): void;
 }
+
+/** Given the error that a server refused a write with; says whether the write goes on elsewhere. */
+export type OnRefusal = (error: Error) => boolean;
+
+/** What a server says instead of carrying a command out. */
+const refusals =
+  /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY)\b/;
 
 const infoDeadlineMs = 1_000;
 
@@ -18,7 +35,7 @@ const infoDeadlineMs = 1_000;
  * Redis answers in order, so all replies are in when the INFO's is; a write that is not is of unknown position.
  */
 export class WriteTurn {
-  #held: { settle: () => void; writer: Writer | undefined }[] = [];
+  #held: Held[] = [];
   #repliedAt = Number.POSITIVE_INFINITY;
   #over = false;
   readonly #address: string;
@@ -31,15 +48,26 @@ export class WriteTurn {
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
-  add(command: Command, writer: Writer): void {
+  add(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
     const ends = new Ends(command);
     writer.writeStarted();
-    command.resolve = (reply) => this.#hold(() => ends.resolve(reply), writer);
+    const lose = (error: Error): void => {
+      ends.reject(ConnectionLostError.of(command.name, this.#address, error));
+    };
+    command.resolve = (reply) => {
+      const abandon = (): void => lose(new Error("its position did not follow"));
+      this.#hold({ settle: () => ends.resolve(reply), abandon, writer, otherwise: "unknown" });
+    };
     command.reject = (error) => {
-      if (error.name === "ReplyError") this.#hold(() => ends.reject(error), writer);
-      else {
+      if (error.name === "ReplyError") {
+        const settle = (): void => {
+          if (!onRefusal?.(error)) ends.reject(error);
+        };
+        const otherwise = refusals.test(error.message) ? "not-sent" : "unknown";
+        this.#hold({ settle, abandon: () => ends.reject(error), writer, otherwise });
+      } else {
         writer.writeEnded("unknown");
-        ends.reject(ConnectionLostError.of(command.name, this.#address, error));
+        lose(error);
       }
     };
   }
@@ -47,17 +75,24 @@ export class WriteTurn {
   /** Has a read that stands behind writes of its session answered after them; called before it is sent. */
   follow(command: Command): void {
     const ends = new Ends(command);
-    command.resolve = (reply) => this.#hold(() => ends.resolve(reply));
-    command.reject = (error) => this.#hold(() => ends.reject(error));
+    const hold = (settle: () => void): void => {
+      this.#hold({ settle, abandon: settle, writer: undefined, otherwise: "unknown" });
+    };
+    command.resolve = (reply) => hold(() => ends.resolve(reply));
+    command.reject = (error) => hold(() => ends.reject(error));
   }
 
   /** Tells every writer of the turn its position, then gives the replies out, in order. */
   finish(position: Position | undefined): void {
-    this.#over = true;
-    const held = this.#held;
-    this.#held = [];
-    for (const { writer } of held) writer?.writeEnded(position ?? "unknown");
-    for (const { settle } of held) settle();
+    for (const { settle } of this.#end(position)) settle();
+  }
+
+  /**
+   * Rejects what was acknowledged, because the connection closed before its position came: that server may be gone with
+   * the write, and nobody could ever tell.
+   */
+  abandon(): void {
+    for (const { abandon } of this.#end(undefined)) abandon();
   }
 
   /** Gives the replies out without a position when the INFO's has not followed the last of them for a second. */
@@ -65,13 +100,21 @@ export class WriteTurn {
     if (now - this.#repliedAt > infoDeadlineMs) this.finish(undefined);
   }
 
-  #hold(settle: () => void, writer?: Writer): void {
+  #end(position: Position | undefined): readonly Held[] {
+    this.#over = true;
+    const held = this.#held;
+    this.#held = [];
+    for (const { writer, otherwise } of held) writer?.writeEnded(position ?? otherwise);
+    return held;
+  }
+
+  #hold(held: Held): void {
     if (this.#over) {
-      writer?.writeEnded("unknown");
-      settle();
+      held.writer?.writeEnded(held.otherwise);
+      held.settle();
       return;
     }
-    this.#held.push({ settle, writer });
+    this.#held.push(held);
     this.#repliedAt = performance.now();
   }
 }

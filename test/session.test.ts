@@ -76,7 +76,7 @@ describe("Session with tokens", () => {
     session.level = "strong";
     session.writeStarted();
     expect([session.wrote, session.writing]).toEqual([true, true]);
-    expect(session.mayReadFrom({ overAt: undefined })).toBe(true);
+    expect(session.in({}).mayReadFrom({ overAt: undefined })).toBe(true);
     expect(tokens).not.toHaveBeenCalled();
     session.writeEnded(at(X, 70));
     expect(session.positions).toEqual([at(X, 77)]);
@@ -120,12 +120,44 @@ describe("Session.token", () => {
     vi.advanceTimersByTime(ttlMs / 2);
     expect(sessionOf(token).pinned).toBe(true);
   });
+});
 
-  it("hands on the position that stands for what was read from the primary", () => {
+describe("Session.in", () => {
+  it("keeps the progress in each shard apart", () => {
     const session = sessionOf();
-    session.readAhead(performance.now());
-    vi.advanceTimersByTime(1);
-    session.anchor(performance.now(), at(X, 90));
-    expect(sessionOf(session.token()).positions).toEqual([at(X, 90)]);
+    const [first, second] = [{}, {}];
+    const reader = { overAt: undefined };
+    session.in(first).readAhead(0);
+    session.in(second).readFrom(reader);
+    expect([session.in(first).ahead, session.in(second).ahead]).toEqual([true, false]);
+    expect(session.in(first)).toBe(session.in(first));
+    expect(session.in(second).mayReadFrom({ overAt: undefined })).toBe(false);
+  });
+});
+
+describe("Session.reanchor", () => {
+  it("gives up the positions that do not stand, for the one given", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
+    expect(session.positions).toHaveLength(2);
+    session.reanchor(at(Y, 90), ({ replid }) => replid === Y);
+    expect(session.positions).toEqual([at(Y, 90)]);
+  });
+
+  it("leaves a session as it is whose positions all stand", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
+    const before = session.positions;
+    session.reanchor(at(X, 90), () => true);
+    expect(session.positions).toBe(before);
+  });
+});
+
+describe("Session.lose", () => {
+  it("goes on with what survived, and has its token reach the user", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
+    const [lost = at(X, 0)] = session.positions;
+    expect(session.wrote).toBe(false);
+    session.lose(lost, at(X, 50));
+    expect(session.positions).toEqual([at(Y, 9), at(X, 50)]);
+    expect(session.wrote).toBe(true);
   });
 });

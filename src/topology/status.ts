@@ -1,5 +1,6 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
+import { objectionTo } from "../objection.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
 
@@ -43,7 +44,11 @@ function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeSt
   const asOf = known && shard.history.asOf(known);
   const comparable = known !== undefined && latest?.replid === known.replid;
   const objection = node.connection.ready
-    ? shard.objection(node.seen, node.suspect, { positions: [], maxStalenessMs })
+    ? objectionTo(shard, node.seen, node.suspect, {
+        positions: [],
+        since: Number.NEGATIVE_INFINITY,
+        maxStalenessMs,
+      })
     : "not connected";
   return {
     address: node.connection.address,

@@ -1,12 +1,26 @@
 /** Which servers there are: what every kind of topology answers to the router. */
 import type { Command } from "ioredis";
-import type { Shard } from "../shard.js";
+import type { Lineage } from "../lineage.js";
+import type { Node } from "../node.js";
+import type { Shard, ShardOptions } from "../shard.js";
+
+/** What every kind of topology is built on. */
+export interface Ground {
+  readonly options: Omit<ShardOptions, "patienceMs">;
+  readonly lineage: Lineage;
+  /** Told of every server that is connected to for the first time. */
+  readonly joined: (node: Node) => void;
+}
 
 export interface Topology {
-  /** All shards; one unless the data is spread over several primaries. */
+  /** All shards; one unless the data is spread over several primaries, none before they are known. */
   readonly shards: readonly Shard[];
-  /** The shard that holds what `command` touches. */
-  shardOf(command: Command): Shard;
+  /** The shard that holds what `command` touches; undefined when that is not known yet. */
+  shardOf(command: Command): Shard | undefined;
+  /** Why there is no shard yet, for people. */
+  readonly fault: string;
+  /** Looks for servers again, after it was closed or has not looked so far. */
+  open(): void;
   /** Ends all connections. */
   close(): void;
 }

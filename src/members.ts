@@ -1,0 +1,75 @@
+/** The servers of one shard, each in its role: which is the primary, and who comes and goes. */
+import type { RedisOptions } from "ioredis";
+import { addressOf } from "./address.js";
+import { Node, type Observer } from "./node.js";
+
+/** Who is told what becomes of the servers of a shard. */
+export interface MembersObserver {
+  /** Told of every answer to an INFO. */
+  readonly saw: Observer;
+  /** Told of every server that is connected to for the first time. */
+  readonly joined: (node: Node) => void;
+}
+
+export class Members {
+  #primary: Node;
+  #replicas: readonly Node[];
+  readonly #observer: MembersObserver;
+
+  constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
+    this.#observer = observer;
+    this.#primary = this.#join(Node.primary(primary, observer.saw));
+    this.#replicas = replicas.map((replica) => this.#join(Node.replica(replica, observer.saw)));
+  }
+
+  get primary(): Node {
+    return this.#primary;
+  }
+
+  get replicas(): readonly Node[] {
+    return this.#replicas;
+  }
+
+  get all(): readonly Node[] {
+    return [this.#primary, ...this.#replicas];
+  }
+
+  /** The server at an address, if it is one of these. */
+  find(server: RedisOptions): Node | undefined {
+    const address = addressOf(server);
+    return this.all.find(({ connection }) => connection.address === address);
+  }
+
+  /** Makes one of the replicas the primary, and the primary a replica. */
+  promote(node: Node): void {
+    if (node === this.#primary) return;
+    const old = this.#primary;
+    this.#replicas = [...this.#replicas.filter((one) => one !== node), old];
+    this.#primary = node;
+    node.connection.patient = true;
+    old.connection.patient = false;
+    // Whatever waits for it has to wait for the new one.
+    old.connection.letGo();
+    if (node.connection.ready) node.probe();
+  }
+
+  /** Connects to who is new, goes on with who was there before, and leaves who is not named any more. */
+  assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
+    const named = new Map([primary, ...replicas].map((server) => [addressOf(server), server]));
+    const first = addressOf(primary);
+    const known = new Map(this.all.map((node) => [node.connection.address, node]));
+    const nodes = [...named].map(([address, server]) => {
+      return known.get(address) ?? this.#join(Node.replica(server, this.#observer.saw));
+    });
+    const leaving = this.all.filter(({ connection }) => !named.has(connection.address));
+    const heir = nodes.find(({ connection }) => connection.address === first);
+    if (heir !== undefined) this.promote(heir);
+    this.#replicas = nodes.filter((node) => node !== this.#primary);
+    for (const node of leaving) node.close();
+  }
+
+  #join(node: Node): Node {
+    this.#observer.joined(node);
+    return node;
+  }
+}

@@ -1,0 +1,74 @@
+/** Why a replica may not answer a read: here is decided when a replica is out. */
+import type { Sighting } from "./link.js";
+import type { Node } from "./node.js";
+import { covers, isPlaced, type Position } from "./position.js";
+import type { Shard } from "./shard.js";
+
+/** What a read asks of the node that answers it. */
+export interface Requirement {
+  readonly positions: readonly Position[];
+  /** A moment on the monotonic clock: whatever was finished by then has to be there too. */
+  readonly since: number;
+  readonly maxStalenessMs: number;
+}
+
+/** Why a replica may not answer, for people; undefined when it may. */
+export type Objection =
+  | "not connected"
+  | "position unknown"
+  | "link to the primary is down"
+  | "staleness not proven"
+  | "behind"
+  | undefined;
+
+/** Whether what a node of `shard` said of itself meets `requirement` now; the reason when it does not. */
+export function objectionTo(
+  shard: Shard,
+  sighting: Sighting | undefined,
+  suspect: boolean,
+  requirement: Requirement,
+): Objection {
+  if (sighting === undefined) return "position unknown";
+  const { replication } = sighting;
+  if (!isPlaced(replication)) return "position unknown";
+  if (suspect) return "link to the primary is down";
+  const asOf = shard.history.asOf(replication);
+  if (asOf === undefined || performance.now() - asOf > requirement.maxStalenessMs)
+    return "staleness not proven";
+  if (asOf < requirement.since) return "behind";
+  for (const position of requirement.positions) {
+    if (!covers(replication, position, shard.lineage)) return "behind";
+  }
+  return undefined;
+}
+
+/** The same by what is remembered of `node`, which holds for `probeIntervalMs`. */
+export function knownObjectionTo(shard: Shard, node: Node, requirement: Requirement, now: number): Objection {
+  if (!node.connection.ready) return "not connected";
+  if (node.seen === undefined || now - node.seen.at > shard.options.probeIntervalMs)
+    return "position unknown";
+  return objectionTo(shard, node.seen, node.suspect, requirement);
+}
+
+/** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
+export function isWorthATry(
+  shard: Shard,
+  node: Node,
+  requirement: Requirement,
+  issuedAt: number,
+  now: number,
+): boolean {
+  const { history } = shard;
+  const known = node.seen?.replication;
+  if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.restsUntil)
+    return false;
+  // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper.
+  if (!known.linkUp || known.syncing || history.asOf(known) === undefined) return false;
+  const { maxStalenessMs } = requirement;
+  if (node.lag.ms > maxStalenessMs || now - history.latestAt > maxStalenessMs) return false;
+  if (!node.lag.hasPassed(now - requirement.since)) return false;
+  return requirement.positions.every((position) => {
+    const reachedAt = history.reachedAt(position);
+    return node.lag.hasPassed(reachedAt === undefined ? Date.now() - issuedAt : now - reachedAt);
+  });
+}

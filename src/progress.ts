@@ -1,0 +1,75 @@
+/** How far a session has read in one shard: who may answer next without taking it back in time. */
+import type { Position } from "./position.js";
+
+/** One connection to a replica, as long as it cannot have gone back in time. */
+export interface Reader {
+  /** Since when it is over, on the monotonic clock; undefined while it is not. */
+  readonly overAt: number | undefined;
+}
+
+const nobody: unique symbol = Symbol("nobody");
+const several: unique symbol = Symbol("several");
+
+/** One connection to a replica only moves forward; two replicas are in no order, and the primary is ahead of all. */
+export class Progress {
+  #reader: Reader | typeof nobody | typeof several = nobody;
+  #readAt = Number.NEGATIVE_INFINITY;
+  #floor: Position | undefined;
+  /** The required positions that the floor stands for. */
+  #settled: readonly Position[] = [];
+
+  /** Whether `reader` may answer without going back in time: it alone has answered so far, or nobody has. */
+  mayReadFrom(reader: Reader): boolean {
+    return this.#reader === nobody || this.#reader === reader;
+  }
+
+  /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
+  readFrom(reader: Reader): void {
+    if (this.#reader === nobody) this.#reader = reader;
+  }
+
+  /** Told by the router when a read was answered by a connection to a replica. */
+  readBy(reader: Reader): void {
+    if (this.#reader !== reader) this.readAhead(performance.now());
+  }
+
+  /**
+   * Told by the router when a read was answered by the primary, which is ahead of every replica. A position asked for
+   * after `at` stands for it: the time of sending, where both went over one connection, else that of the answer.
+   */
+  readAhead(at: number): void {
+    this.#reader = several;
+    this.#readAt = Math.max(this.#readAt, at);
+  }
+
+  /** Whether what was read is ahead of any one replica, until {@link anchor} finds a position for it. */
+  get ahead(): boolean {
+    return this.#aheadSince !== undefined;
+  }
+
+  /** From when on a position of the primary stands for all that was read; undefined when one reader may go on. */
+  get #aheadSince(): number | undefined {
+    if (this.#reader === nobody) return undefined;
+    return this.#reader === several ? this.#readAt : this.#reader.overAt;
+  }
+
+  /**
+   * Takes a position the primary was seen at, by an INFO sent at `at`. When that was after all reads so far, the
+   * position stands for them and for all of `required`, the positions the session has at this moment.
+   */
+  anchor(at: number, position: Position, required: readonly Position[]): boolean {
+    const since = this.#aheadSince;
+    if (since === undefined || at <= since) return false;
+    this.#floor = position;
+    this.#settled = required;
+    this.#reader = nobody;
+    return true;
+  }
+
+  /** What a node must cover, of `required` and of what was read. */
+  requirement(required: readonly Position[]): readonly Position[] {
+    if (this.#floor === undefined) return required;
+    if (this.#settled === required) return [this.#floor];
+    return [this.#floor, ...required.filter((position) => !this.#settled.includes(position))];
+  }
+}

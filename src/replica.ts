@@ -1,0 +1,74 @@
+/** What goes to a replica: its answer counts with the proof that the replica has what the read requires. */
+import type { Command } from "ioredis";
+import type { Reason } from "./channels.js";
+import type { Question } from "./choice.js";
+import type { Ends } from "./ends.js";
+import type { Probe } from "./link.js";
+import type { Node } from "./node.js";
+import { objectionTo } from "./objection.js";
+import { announce } from "./primary.js";
+
+/** What is read from a replica, and what becomes of it when that fails. */
+export interface ReplicaRead extends Question {
+  readonly command: Command;
+  readonly ends: Ends;
+  readonly node: Node;
+  readonly reason: "known" | "checked";
+  /** Whether a transaction has to prove that the replica has what is required. */
+  readonly always: boolean;
+  /** Whether an error that the command itself was answered with ends it, `proven` or not. */
+  readonly isFinal: (proven: boolean) => boolean;
+  readonly fallBack: (reason: Reason) => void;
+  readonly toPrimary: (reason: Reason) => void;
+  /** Set on a script that has been sent again with its text. */
+  readonly inFull?: true;
+}
+
+/** What a server says when its state, not the command, is the matter. */
+const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|EXECABORT)\b/;
+
+/** Sends a read to the replica that was chosen for it. */
+export function readReplica(read: ReplicaRead): void {
+  const { command, session, shard, requirement, level, iteration, node, reason } = read;
+  const { link } = node;
+  const ordered = level !== "eventual";
+  if (ordered) session.in(shard).readFrom(link);
+  let probe: Probe | undefined;
+  const isProven = (): boolean =>
+    !probe || probe.needless === true || !objectionTo(shard, probe.sighting, node.suspect, requirement);
+  command.resolve = (reply) => {
+    if (!isProven()) {
+      node.triedInVain(performance.now());
+      return read.fallBack("check-failed");
+    }
+    // An INFO answered in front of the read has shown that the server has gone back.
+    if ((ordered || iteration) && node.link !== link) return read.fallBack("check-failed");
+    if (ordered) session.in(shard).readBy(link);
+    iteration?.answeredBy(node);
+    return read.ends.resolve(reply);
+  };
+  command.reject = (error) => {
+    // ioredis sends a script of defineCommand in full where it was not known.
+    const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !read.inFull;
+    if (again && node.link === link) readReplica({ ...read, inFull: true });
+    else failed(read, error, isProven());
+  };
+  announce(command, node, "replica", reason, level);
+  if (read.always) probe = node.readVerified(command);
+  else {
+    if (reason === "checked") probe = node.probe();
+    node.connection.send(command);
+  }
+}
+
+/** Takes in an error that a replica, or its connection, has answered a read with. */
+function failed(read: ReplicaRead, error: Error, proven: boolean): void {
+  const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
+  if (error.name === "ReplyError" && !isAnswer) read.node.distrust();
+  // A script that was declared to be read-only writes: on the primary that would go unnoticed.
+  const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
+  // Scripts are not replicated, so a node need not know one that another does.
+  if (error.message.startsWith("NOSCRIPT")) read.toPrimary("replica-failed");
+  else if (isAnswer && (isFinal || read.isFinal(proven))) read.ends.reject(error);
+  else read.fallBack("replica-failed");
+}

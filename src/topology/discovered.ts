@@ -1,0 +1,74 @@
+/** A primary, and the replicas that it and they themselves name: these come and go without anybody telling us. */
+import type { RedisOptions } from "ioredis";
+import { addressOf } from "../address.js";
+import type { Sighting } from "../link.js";
+import type { Node } from "../node.js";
+import { type Endpoint, replicasIn, upstreamIn } from "../replication.js";
+import { Shard } from "../shard.js";
+import { announcedServer } from "./announced.js";
+import type { Ground, Topology } from "./topology.js";
+
+/** Connects to the primary given, to the replicas of whoever is the primary, and to theirs. */
+export function discoveredTopology(primary: RedisOptions, { options, lineage, joined }: Ground): Topology {
+  const discovery = new Discovery(primary, options.maxStalenessMs);
+  const surroundings = {
+    lineage,
+    joined,
+    saw: (shard: Shard, node: Node, sighting: Sighting) => discovery.saw(shard, node, sighting),
+  };
+  const shard = new Shard({ ...options, patienceMs: undefined }, { primary, replicas: [] }, surroundings);
+  return {
+    shards: [shard],
+    shardOf: () => shard,
+    fault: "",
+    open: () => shard.vacancy.open(),
+    close: () => shard.close(),
+  };
+}
+
+class Discovery {
+  readonly #common: RedisOptions;
+  readonly #lingerMs: number;
+  /** When each was last named, by its address. */
+  readonly #named = new Map<string, { readonly server: RedisOptions; at: number }>();
+
+  constructor(common: RedisOptions, lingerMs: number) {
+    this.#common = common;
+    this.#lingerMs = lingerMs;
+  }
+
+  /** Takes in whom a server has named. */
+  saw(shard: Shard, node: Node, { text, replication }: Sighting): void {
+    const now = performance.now();
+    let news = false;
+    for (const endpoint of replicasIn(text)) news = this.#note(shard, endpoint, now) || news;
+    // A primary that is one no more names the one it follows.
+    const upstream = node === shard.primary && replication.role === "replica" ? upstreamIn(text) : undefined;
+    if (upstream !== undefined) news = this.#note(shard, upstream, now) || news;
+    if (node === shard.primary && replication.role === "primary") news = this.#forget(shard, now) || news;
+    if (!news) return;
+    const replicas = [...this.#named.values()].map(({ server }) => server);
+    shard.assign(shard.primary.connection.server, replicas);
+  }
+
+  #note(shard: Shard, endpoint: Endpoint, at: number): boolean {
+    const server = announcedServer(endpoint, this.#common, this.#common.natMap);
+    const address = addressOf(server);
+    const known = this.#named.get(address);
+    if (known !== undefined) known.at = at;
+    else this.#named.set(address, { server, at });
+    return shard.find(server) === undefined;
+  }
+
+  /** One that is not named any more may still have what it is asked for, as long as it can be at all. */
+  #forget(shard: Shard, now: number): boolean {
+    let news = false;
+    for (const node of shard.replicas) {
+      const named = this.#named.get(node.connection.address);
+      if (named !== undefined && now - named.at < this.#lingerMs) continue;
+      this.#named.delete(node.connection.address);
+      news = true;
+    }
+    return news;
+  }
+}
