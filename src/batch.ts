@@ -9,6 +9,8 @@ import { isReplica, sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
+const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
+
 /** The commands of a batch in order, and what each of them is. */
 export interface Batch {
   readonly shard: Shard;
@@ -96,4 +98,9 @@ export function kindsOf(commands: readonly Command[]): CommandKind[] {
   });
   if (queued !== undefined) kinds[opened] = "transactional";
   return kinds;
+}
+
+/** Whether a command frames a transaction, which one shard carries out as a whole. */
+export function isTransactional({ name }: Command): boolean {
+  return framing.has(name.toLowerCase());
 }

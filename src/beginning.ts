@@ -1,14 +1,18 @@
 /** What is given before it is known which servers there are, and waits for that in its order. */
 import type { Command } from "ioredis";
-import type { CommandKind } from "./command.js";
+import { type CommandKind, keysOf } from "./command.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
 import { Waiting } from "./waiting.js";
 
+/** What goes to one shard of what was given together. */
+export type Part = readonly [Shard, readonly Command[]];
+
 /** How long commands wait for the first word of which servers there are. */
 const patienceMs = 1_000;
+const longPatienceMs = 10_000;
 
 export class Beginning {
   readonly #topology: Topology;
@@ -22,6 +26,26 @@ export class Beginning {
   /** The shard that holds what `command` touches; undefined while nobody knows, or others wait that came before. */
   shardOf(command: Command): Shard | undefined {
     return this.#waiting.isEmpty ? this.#topology.shardOf(command) : undefined;
+  }
+
+  /**
+   * The commands by the shards that hold what they touch, or with `isWhole` all with the first that has a key; those
+   * without keys go with the one before. Undefined while nobody knows.
+   */
+  partsOf(commands: readonly Command[], isWhole: boolean): readonly Part[] | undefined {
+    const isSpread = this.#topology.redirect !== undefined;
+    const first = (isSpread ? commands.find((command) => keysOf(command) > 0) : undefined) ?? commands[0];
+    let shard = first && this.shardOf(first);
+    if (shard === undefined) return undefined;
+    if (isWhole || !isSpread) return [[shard, commands]];
+    const parts = new Map<Shard, Command[]>();
+    for (const command of commands) {
+      if (keysOf(command) > 0) shard = this.shardOf(command) ?? shard;
+      const part = parts.get(shard);
+      if (part === undefined) parts.set(shard, [command]);
+      else part.push(command);
+    }
+    return [...parts];
   }
 
   /** Has `send` called when it is known; after a second the commands are rejected. */
@@ -45,10 +69,24 @@ export class Beginning {
     };
     const giveUp = (): void => {
       goOn(() => {
-        for (const command of commands) command.reject(this.#error(command));
+        for (const command of commands) command.reject(this.#error(command.name.toUpperCase()));
       });
     };
     this.#waiting.add({ attempt, giveUp, until: performance.now() + patienceMs });
+  }
+
+  /** Resolves when it is known; rejects when nobody has told for long. */
+  known(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const attempt = (): boolean => {
+        if (this.#topology.shards.length === 0) return false;
+        resolve();
+        return true;
+      };
+      if (attempt()) return;
+      const giveUp = (): void => reject(this.#error("ready()"));
+      this.#waiting.add({ attempt, giveUp, until: performance.now() + longPatienceMs });
+    });
   }
 
   /** Takes commands again after it was closed. */
@@ -63,8 +101,8 @@ export class Beginning {
     this.#waiting.close();
   }
 
-  #error({ name }: Command): Error {
+  #error(what: string): Error {
     if (this.#closed) return new ClosedError();
-    return new NoPrimaryError(name.toUpperCase(), "none is known", this.#topology.fault);
+    return new NoPrimaryError(what, "none is known", this.#topology.fault);
   }
 }

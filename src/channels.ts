@@ -10,7 +10,8 @@ import type { Level } from "./level.js";
  * session is on its way), `position-unknown` (the position of one could not be learnt), `no-replica` (there is none),
  * `read-ahead` (the session has read newer data than replicas are proven to have), `behind` (no replica is likely to
  * have caught up), `check-failed` (one was tried and had not; its answer was thrown away), `replica-failed` (one was
- * tried and failed), `not-a-read` (a write, or a command only the primary answers rightly).
+ * tried and failed), `missing-key` (in a cluster a replica lacks the key, which may be on its way
+ * to another shard), `asked` (a shard that the key is on its way to), `not-a-read` (a write, or a command only the primary answers rightly).
  */
 export type Reason =
   | "known"
@@ -24,6 +25,8 @@ export type Reason =
   | "behind"
   | "check-failed"
   | "replica-failed"
+  | "missing-key"
+  | "asked"
   | "not-a-read";
 
 /** Published on `tidemark:route` for every time a command is sent to a node. */

@@ -1,5 +1,6 @@
 /** What a command is for routing: which may a replica answer, which write, which must not share a connection. */
 import type { Command } from "ioredis";
+import { RefusedCommandError } from "./errors.js";
 
 /**
  * - `"read"`: changes nothing and any node with the data answers alike.
@@ -88,6 +89,17 @@ export function kindOf(
   return kinds.get(name) ?? "write";
 }
 
+/** Why a command is refused, and the right way to do what it would do to a shared connection. */
+export function refusalError({ name }: Pick<Command, "name">): RefusedCommandError {
+  return new RefusedCommandError(name, remedyFor(name));
+}
+
+/** The same for one that begins a transaction by hand outside of any session: there is nobody to keep it. */
+export function homelessError({ name }: Pick<Command, "name">): RefusedCommandError {
+  const remedy = "call it in a session (tidemark.run, req.redis), use redis.multi() with its pipeline, or ";
+  return new RefusedCommandError(name, `${remedy}${remedyFor(name)}`);
+}
+
 /** The right way to do what `name` would do to a shared connection. */
 export function remedyFor(name: string): string {
   return remedies.get(name.toLowerCase()) ?? ownConnection;
@@ -113,4 +125,13 @@ function entries<T>(names: string, value: T): [string, T][] {
     .trim()
     .split(/\s+/)
     .map((name) => [name, value]);
+}
+
+/** How many keys a command names; none when its arguments are not what it needs, which the server will say. */
+export function keysOf(command: Command): number {
+  try {
+    return command.getKeys().length;
+  } catch {
+    return 0;
+  }
 }

@@ -159,12 +159,16 @@ export class Connection {
     this.#queue.failAll(new Error(`${this.address} is not the primary any more`));
   }
 
-  /** Resolves when all that was given is answered, and so is this; "quit" has the server close the connection then. */
-  drained(by: "ping" | "quit"): Promise<void> {
+  /**
+   * Resolves when all that was given is answered, and so is this; "quit" has the server close the connection then.
+   * `before` is called when it is about to leave.
+   */
+  drained(by: "ping" | "quit", before: () => void = () => {}): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.closed && !this.ready && this.#queue.isEmpty) return resolve();
       this.whenReady((error) => {
         if (error !== undefined) return reject(error);
+        before();
         const last = new Command(by);
         this.send(last);
         last.promise.then(() => resolve(), reject);

@@ -4,9 +4,12 @@ import { Ends } from "./ends.js";
 import { IterationLostError } from "./errors.js";
 import type { Link } from "./link.js";
 import type { Node } from "./node.js";
+import type { Shard } from "./shard.js";
 
 /** Where an iteration began; a server's cursors mean nothing on another, and nothing once it was restarted. */
 export class Iteration {
+  /** The shard whose keys it goes through, from its first step on. */
+  shard: Shard | undefined;
   #node: Node | undefined;
   #link: Link | undefined;
 

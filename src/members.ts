@@ -9,6 +9,8 @@ export interface MembersObserver {
   readonly saw: Observer;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
+  /** Whether replicas answer only connections that have said READONLY. */
+  readonly inCluster: boolean;
 }
 
 export class Members {
@@ -20,6 +22,7 @@ export class Members {
     this.#observer = observer;
     this.#primary = this.#join(Node.primary(primary, observer.saw));
     this.#replicas = replicas.map((replica) => this.#join(Node.replica(replica, observer.saw)));
+    this.#greet();
   }
 
   get primary(): Node {
@@ -50,6 +53,7 @@ export class Members {
     old.connection.patient = false;
     // Whatever waits for it has to wait for the new one.
     old.connection.letGo();
+    this.#greet();
     if (node.connection.ready) node.probe();
   }
 
@@ -65,7 +69,15 @@ export class Members {
     const heir = nodes.find(({ connection }) => connection.address === first);
     if (heir !== undefined) this.promote(heir);
     this.#replicas = nodes.filter((node) => node !== this.#primary);
+    this.#greet();
     for (const node of leaving) node.close();
+  }
+
+  /** A primary must not be READONLY: made a replica, it would go on answering. */
+  #greet(): void {
+    if (!this.#observer.inCluster) return;
+    this.#primary.greeting = "readwrite";
+    for (const replica of this.#replicas) replica.greeting = "readonly";
   }
 
   #join(node: Node): Node {

@@ -1,11 +1,12 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
-import type { Command, RedisOptions } from "ioredis";
+import { Command, type RedisOptions } from "ioredis";
 import { Connection } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
 import { LagEstimate } from "./lag.js";
 import { Link, type Probe, type Sighting } from "./link.js";
 import { parseReplication } from "./replication.js";
 import { infoCommand, sendVerified } from "./verified-read.js";
+import { warnOfFault } from "./warning.js";
 import { type OnRefusal, type Writer, WriteTurn } from "./write-turn.js";
 
 /** Told of every answer to an INFO, in order. */
@@ -31,6 +32,7 @@ export class Node {
   /** Turns whose INFO is on its way. */
   readonly #unfinished = new Set<WriteTurn>();
   #warned = false;
+  #greeting: "readonly" | "readwrite" | undefined;
   readonly #observer: Observer;
 
   private constructor(server: RedisOptions, patient: boolean, observer: Observer) {
@@ -142,6 +144,27 @@ export class Node {
     this.restsUntil = now + this.lag.ms / 2 + 1;
   }
 
+  /** Says on this connection, and first on every later one, which of its roles in a cluster it has here. */
+  set greeting(greeting: "readonly" | "readwrite") {
+    if (this.#greeting === greeting) return;
+    this.#greeting = greeting;
+    if (this.connection.ready) this.#greet();
+  }
+
+  #greet(): void {
+    if (this.#greeting === undefined) return;
+    const command = new Command(this.#greeting);
+    // Who forbids it answers no reads, and says so to each.
+    command.reject = () => {};
+    this.connection.send(command);
+  }
+
+  /** Resolves when all that was given is answered, and the server has closed the connection then. */
+  quit(): Promise<void> {
+    // Behind QUIT nothing is answered, also not where the writes before it ended up.
+    return this.connection.drained("quit", () => this.closeWrites());
+  }
+
   /** Ends the connection. */
   close(): void {
     this.connection.close();
@@ -207,22 +230,14 @@ export class Node {
   /** Remembers why the position cannot be told, and says so once, since reads silently cost more then. */
   #blame(fault: string): void {
     this.fault = fault;
-    if (fault.startsWith("NOPERM")) this.#warn(`${fault}; allow it by the ACL rule +info`);
-    else if (!/^(LOADING|BUSY|MASTERDOWN)/.test(fault)) this.#warn(fault);
-  }
-
-  #warn(what: string): void {
-    if (this.#warned) return;
+    if (this.#warned || /^(LOADING|BUSY|MASTERDOWN)/.test(fault)) return;
     this.#warned = true;
-    process.emitWarning(`Redis at ${this.connection.address}: ${what}.`, {
-      type: "TidemarkWarning",
-      code: "TIDEMARK_POSITION_UNKNOWN",
-      detail: "While its position cannot be told, it is read from only as a primary.",
-    });
+    warnOfFault(this.connection.address, fault);
   }
 
   #connected(): void {
     this.fault = "not asked yet";
+    this.#greet();
     this.probe();
   }
 

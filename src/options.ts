@@ -1,21 +1,23 @@
 /** What a Tidemark is given, checked once, before anything runs. */
-import { Redis, type RedisOptions } from "ioredis";
+import type { RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
 import type { OnLostWrite } from "./losses.js";
+import {
+  type ClusterServers,
+  checkServers,
+  clientOptions,
+  isRecord,
+  type PrimaryServers,
+  type Servers,
+  type WatchedServers,
+} from "./servers.js";
 
-/** A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. */
-export type Server = string | RedisOptions | Redis;
+/** The options of {@link Tidemark}. */
+export type TidemarkOptions = (PrimaryServers | WatchedServers | ClusterServers) & CommonOptions;
 
-/** The options of {@link Tidemark}; times are in milliseconds. */
-export interface TidemarkOptions {
-  /** Takes the writes. */
-  readonly primary: Server;
-  /**
-   * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
-   * everything works on the primary.
-   */
-  readonly replicas?: readonly Server[];
+/** The options that do not say which servers there are; times are in milliseconds. */
+export interface CommonOptions {
   /**
    * ioredis options for every connection (password, TLS, db, keyPrefix). With `natMap`, the addresses that servers
    * announce are replaced by those they can be reached at.
@@ -50,14 +52,19 @@ const defaults = { maxStalenessMs: 10_000, tokenTtlMs: 60_000, probeIntervalMs: 
 
 const names = new Set<string>([
   ...Object.keys(defaults),
-  ...["primary", "replicas", "redis", "fallback", "verify", "onLostWrite", "context"],
+  ...[
+    "primary",
+    "replicas",
+    "sentinels",
+    "name",
+    "cluster",
+    "redis",
+    "fallback",
+    "verify",
+    "onLostWrite",
+    "context",
+  ],
 ]);
-
-/** Which servers there are; replicas are undefined when they are to be discovered. */
-export interface Servers {
-  readonly primary: RedisOptions;
-  readonly replicas: readonly RedisOptions[] | undefined;
-}
 
 /** The options with every default in its place and every server as ioredis options. */
 export interface CheckedOptions {
@@ -96,7 +103,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
   }
   return {
     servers,
-    redis: servers.primary,
+    redis: clientOptions(servers),
     maxStalenessMs,
     tokenTtlMs,
     probeIntervalMs: time("probeIntervalMs", options.probeIntervalMs, 1),
@@ -104,21 +111,8 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     fallback: oneOf("fallback", options.fallback, ["primary", "error"]),
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
     onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),
-    context: context === undefined ? undefined : checkContext(context),
+    context: checkContext(context),
   };
-}
-
-function checkServers({ primary, replicas }: TidemarkOptions, redis: RedisOptions): Servers {
-  if (replicas !== undefined && !Array.isArray(replicas))
-    throw new InvalidOptionError("replicas", replicas, "give a list of servers");
-  return {
-    primary: serverOptions("primary", primary, redis),
-    replicas: replicas?.map((server, index) => serverOptions(`replicas[${index}]`, server, redis)),
-  };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function time(option: keyof typeof defaults, value: unknown, least: number): number {
@@ -134,36 +128,9 @@ function oneOf<T extends string>(option: string, value: unknown, choices: readon
   throw new InvalidOptionError(option, value, `give "${choices[0]}" or "${choices[1]}"`);
 }
 
-function checkContext(context: Context): Context {
+function checkContext(context: Context | undefined): Context | undefined {
+  if (context === undefined) return undefined;
   if (isRecord(context) && typeof context.get === "function" && typeof context.run === "function")
     return context;
   throw new InvalidOptionError("context", context, "give { get, run }");
-}
-
-function serverOptions(option: string, server: unknown, common: RedisOptions): RedisOptions {
-  if (typeof server === "string" && server !== "") return urlOptions(option, server, common);
-  if (isRecord(server)) {
-    if (!("sendCommand" in server)) return { ...common, ...server };
-    // Not by its class, since it may come from another copy of ioredis.
-    if (server.isCluster === false && isRecord(server.options)) return { ...common, ...server.options };
-  }
-  throw new InvalidOptionError(
-    option,
-    server,
-    'give a URL like "redis://10.0.0.1:6379", ioredis options, or a client',
-  );
-}
-
-/** ioredis alone knows how it reads a URL, so one of its clients, never connected, does it. */
-function urlOptions(option: string, url: string, common: RedisOptions): RedisOptions {
-  if (!/^(rediss?|unix):\/\/|^\//.test(url)) {
-    throw new InvalidOptionError(
-      option,
-      url,
-      'give a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
-    );
-  }
-  const lazily: RedisOptions = { ...common, lazyConnect: true };
-  const { options } = new Redis(url, lazily as RedisOptions & { replyMapping?: "legacy" });
-  return { ...options, lazyConnect: common.lazyConnect ?? false };
 }

@@ -52,7 +52,7 @@ export class Pool {
 
   /** Resolves when all that was given to those who borrow is answered. */
   async drained(): Promise<void> {
-    await Promise.allSettled([...this.#lent.keys()].map(({ connection }) => connection.drained("quit")));
+    await Promise.allSettled([...this.#lent.keys()].map((node) => node.quit()));
   }
 
   /** Lends again after it was closed. */

@@ -1,5 +1,5 @@
 /** What goes to a shard's primary, and how often: again if unanswered, once, or once with its position learnt. */
-import type { Command } from "ioredis";
+import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError, NoPrimaryError, NotPrimaryError } from "./errors.js";
@@ -66,7 +66,7 @@ export function whenPrimary(shard: Shard, command: string, start: (error?: Error
     start();
     return;
   }
-  if (connection.closed || connection.refuses || (!shard.demoted && options.patienceMs === undefined)) {
+  if (connection.closed || connection.refuses || !(shard.demoted || options.governed)) {
     shard.watch();
     connection.whenReady((error) => {
       if (shard.primary === primary) start(error);
@@ -87,7 +87,7 @@ export function whenPrimary(shard: Shard, command: string, start: (error?: Error
 function patienceOf(shard: Shard): number {
   const { downSince } = shard.primary.connection;
   if (shard.demoted) return performance.now() + promotionPatienceMs;
-  return downSince + (shard.options.patienceMs ?? promotionPatienceMs);
+  return downSince + promotionPatienceMs;
 }
 
 function absence(shard: Shard, command: string): Error {
@@ -155,6 +155,31 @@ export function sendWrite(shard: Shard, command: Command, session: Session, leve
       });
     } else command.reject(error);
     session.writeEnded("not-sent");
+  });
+}
+
+/** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
+export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
+  const ends = new Ends(command);
+  writer?.writeStarted();
+  whenPrimary(shard, command.name, (error) => {
+    const { primary } = shard;
+    if (error !== undefined) ends.reject(error);
+    else {
+      command.resolve = (reply) => ends.resolve(reply);
+      command.reject = (failure) => {
+        ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+      };
+      const asking = new Command("asking");
+      asking.reject = () => {};
+      // It is true of the next command on the connection alone.
+      primary.connection.cork();
+      primary.connection.send(asking);
+      announce(command, primary, "primary", "asked", level);
+      if (writer === undefined) primary.read(command, false);
+      else primary.write(command, writer);
+    }
+    writer?.writeEnded("not-sent");
   });
 }
 

@@ -17,6 +17,7 @@ import { ConnectionLostError, ReplicasBehindError } from "./errors.js";
 import { type Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Losses } from "./losses.js";
+import { isUnjudgeable } from "./miss.js";
 import type { Node } from "./node.js";
 import { type PrimaryRead, readPrimary } from "./primary.js";
 import { readReplica } from "./replica.js";
@@ -140,7 +141,10 @@ export class Reads {
   #open({ shard, command, level, iteration }: GivenRead, session: Session, now: number): Read {
     const ends = new Ends(command);
     const { maxStalenessMs, waitMs } = this.#options;
-    const certain = primaryOnly(shard, session, level, iteration?.node === undefined);
+    const certain =
+      primaryOnly(shard, session, level, iteration?.node === undefined) ??
+      // In a cluster keys may be on their way to another shard.
+      (shard.alone || level === "eventual" || !isUnjudgeable(command) ? undefined : "missing-key");
     const requirement = certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
     const waitUntil = now + waitMs;
     return { command, ends, session, level, shard, certain, requirement, waitUntil, iteration };

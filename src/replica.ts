@@ -4,6 +4,7 @@ import type { Reason } from "./channels.js";
 import type { Question } from "./choice.js";
 import type { Ends } from "./ends.js";
 import type { Probe } from "./link.js";
+import { mayMiss } from "./miss.js";
 import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
@@ -25,7 +26,10 @@ export interface ReplicaRead extends Question {
 }
 
 /** What a server says when its state, not the command, is the matter. */
-const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|CLUSTERDOWN|EXECABORT)\b/;
+const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
+
+/** What a node of a cluster says when it does not serve the key's slot, or not now: its primary knows best. */
+const redirections = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/;
 
 /** Sends a read to the replica that was chosen for it. */
 export function readReplica(read: ReplicaRead): void {
@@ -43,6 +47,8 @@ export function readReplica(read: ReplicaRead): void {
     }
     // An INFO answered in front of the read has shown that the server has gone back.
     if ((ordered || iteration) && node.link !== link) return read.fallBack("check-failed");
+    // While a slot is moved, a replica answers nothing where its primary would say where the key is.
+    if (ordered && !shard.alone && mayMiss(command, reply)) return read.toPrimary("missing-key");
     if (ordered) session.in(shard).readBy(link);
     iteration?.answeredBy(node);
     return read.ends.resolve(reply);
@@ -68,7 +74,8 @@ function failed(read: ReplicaRead, error: Error, proven: boolean): void {
   // A script that was declared to be read-only writes: on the primary that would go unnoticed.
   const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
   // Scripts are not replicated, so a node need not know one that another does.
-  if (error.message.startsWith("NOSCRIPT")) read.toPrimary("replica-failed");
-  else if (isAnswer && (isFinal || read.isFinal(proven))) read.ends.reject(error);
+  if (error.message.startsWith("NOSCRIPT") || redirections.test(error.message))
+    read.toPrimary("replica-failed");
+  else if (isAnswer && read.shard.alone && (isFinal || read.isFinal(proven))) read.ends.reject(error);
   else read.fallBack("replica-failed");
 }

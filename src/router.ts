@@ -1,16 +1,17 @@
 /** Commands in, each to what sends its kind. */
 import type { Command } from "ioredis";
-import { kindsOf, sendBatch } from "./batch.js";
-import { Beginning } from "./beginning.js";
-import { type CommandKind, kindOf, remedyFor } from "./command.js";
+import { isTransactional, kindsOf, sendBatch } from "./batch.js";
+import { Beginning, type Part } from "./beginning.js";
+import { type CommandKind, homelessError, kindOf, refusalError } from "./command.js";
 import { Conversation } from "./conversation.js";
-import { RefusedCommandError } from "./errors.js";
+import { ClosedError } from "./errors.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
-import { sendOnce, sendWrite, whenPrimary } from "./primary.js";
+import { sendAsking, sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import { type ReadOptions, Reads } from "./reads.js";
+import { attend, attendTransaction, type Redirect } from "./redirects.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
@@ -18,6 +19,7 @@ import type { Topology } from "./topology/topology.js";
 export class Router {
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
+  readonly #redirect: Redirect | undefined;
   readonly #reads: Reads;
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
@@ -28,9 +30,13 @@ export class Router {
 
   constructor(topology: Topology, losses: Losses, options: ReadOptions) {
     this.#beginning = new Beginning(topology);
+    this.#redirect = topology.redirect?.bind(topology);
     this.#always = options.verify === "always";
     this.#reads = new Reads(options, topology, losses);
   }
+
+  /** Resolves when it is known which servers there are. */
+  readonly known = (): Promise<void> => this.#beginning.known();
 
   /** Routes again after it was closed. */
   open(): void {
@@ -54,43 +60,59 @@ export class Router {
   /** Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's. */
   route(command: Command, session: Session | undefined, level: Level, iteration?: Iteration): void {
     const kind = kindOf(command, false);
-    const shard = this.#beginning.shardOf(command);
+    const shard = iteration?.shard ?? this.#beginning.shardOf(command);
     if (shard === undefined) {
       this.#beginning.add([command], [kind], session, () => this.route(command, session, level, iteration));
       return;
     }
-    if (kind === "refused") command.reject(refusalOf(command));
-    else if (kind === "scan" && iteration !== undefined)
-      this.#scan(shard, command, session, level, iteration);
-    else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
-    else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
-    else if (kind === "write") this.#sendAlone(shard, command, level);
-    else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, level }, session);
-    else if (kind === "read") this.#reads.sendToPrimary({ shard, command, level }, session, "no-session");
-    else if (kind === "scan") this.#scan(shard, command, session, level);
-    else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, level }, session, "not-a-read");
-    else if (kind === "transactional" && session === undefined) command.reject(homeless(command));
-    else this.#converse(shard, [command], [kind], session, level);
+    if (this.#redirect !== undefined) this.#attend(this.#redirect, command, kind, session, level);
+    this.#send(shard, command, kind, session, level, iteration);
   }
 
   /**
-   * Sends a pipeline or transaction as a whole: to one replica when all of it are reads, else to the primary. When one
-   * of its commands is refused, all are rejected and none is sent.
+   * Sends a pipeline or transaction as a whole, or to each shard its part of a pipeline: to one replica when all of it
+   * are reads, else to the primary. When one of its commands is refused, all are rejected and none is sent.
    */
   routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void {
     const kinds = kindsOf(commands);
-    const first = commands[0];
-    if (first === undefined) return;
-    const shard = this.#beginning.shardOf(first);
-    if (shard === undefined) {
+    const isWhole = this.#redirect === undefined || commands.some(isTransactional);
+    const parts = this.#beginning.partsOf(commands, isWhole);
+    if (parts === undefined) {
       this.#beginning.add(commands, kinds, session, () => this.routeBatch(commands, session, level));
       return;
     }
+    const error = this.#objection(parts, kinds, session);
+    if (error) for (const command of commands) command.reject(error);
+    else for (const part of parts) this.#sendPart(part, session, level);
+  }
+
+  #sendPart([shard, commands]: Part, session: Session | undefined, level: Level): void {
+    const kinds = kindsOf(commands);
+    const redirect = this.#redirect;
+    const follows = redirect !== undefined && !kinds.includes("transactional");
+    if (follows && commands.some(isTransactional)) {
+      const writer = kinds.includes("write") ? session : undefined;
+      attendTransaction(redirect, commands, writer, () => {
+        const [[to] = [shard]] = this.#beginning.partsOf(commands, true) ?? [];
+        this.#sendBatch(to, commands, kinds, session, level);
+      });
+    } else if (follows) {
+      for (const [index, command] of commands.entries())
+        this.#attend(redirect, command, kinds[index] ?? "write", session, level);
+    }
+    this.#sendBatch(shard, commands, kinds, session, level);
+  }
+
+  #sendBatch(
+    shard: Shard,
+    commands: readonly Command[],
+    kinds: readonly CommandKind[],
+    session: Session | undefined,
+    level: Level,
+  ): void {
     const open = session && this.#conversations.get(session);
-    const goesOn = open !== undefined && (!open.isLost || first.name.toLowerCase() === "multi");
-    const error = this.#objection(shard, commands, kinds, session);
-    if (error !== undefined) for (const command of commands) command.reject(error);
-    else if (goesOn || kinds.includes("blocking") || kinds.includes("transactional"))
+    const goesOn = open !== undefined && (!open.isLost || commands[0]?.name.toLowerCase() === "multi");
+    if (goesOn || kinds.includes("blocking") || kinds.includes("transactional"))
       this.#converse(shard, commands, kinds, session, level);
     else if (!kinds.every((kind) => kind === "read"))
       sendBatch({ shard, commands, kinds, session, level }, this.#always);
@@ -101,17 +123,60 @@ export class Router {
     }
   }
 
+  #send(
+    shard: Shard,
+    command: Command,
+    kind: CommandKind,
+    session: Session | undefined,
+    level: Level,
+    iteration?: Iteration,
+  ): void {
+    if (kind === "refused") command.reject(refusalError(command));
+    else if (kind === "scan" && iteration !== undefined)
+      this.#scan(shard, command, session, level, iteration);
+    else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
+    else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
+    else if (kind === "write") {
+      shard.askPrimary(performance.now(), false);
+      sendOnce(shard, command, level);
+    } else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, level }, session);
+    else if (kind === "read") this.#reads.sendToPrimary({ shard, command, level }, session, "no-session");
+    else if (kind === "scan") this.#scan(shard, command, session, level);
+    else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, level }, session, "not-a-read");
+    else if (kind === "transactional" && session === undefined) command.reject(homelessError(command));
+    else this.#converse(shard, [command], [kind], session, level);
+  }
+
+  /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
+  #attend(
+    redirect: Redirect,
+    command: Command,
+    kind: CommandKind,
+    session: Session | undefined,
+    level: Level,
+  ): void {
+    if (kind === "refused" || kind === "transactional" || kind === "scan") return;
+    if (session !== undefined && this.#conversations.has(session)) return;
+    const writer = kind === "write" || kind === "blocking" ? session : undefined;
+    attend(redirect, command, writer, (asked) => {
+      const shard = this.#beginning.shardOf(command);
+      if (asked !== undefined) sendAsking(asked, command, writer, level);
+      else if (shard !== undefined) this.#send(shard, command, kind, session, level);
+      else command.reject(new ClosedError());
+    });
+  }
+
   /** Why a batch can not be sent; undefined when it can. */
   #objection(
-    shard: Shard,
-    commands: readonly Command[],
+    parts: readonly Part[],
     kinds: readonly CommandKind[],
     session: Session | undefined,
   ): Error | undefined {
-    for (const [index, command] of commands.entries()) {
-      const kind = kinds[index];
-      if (kind === "refused") return refusalOf(command);
-      if (kind === "transactional" && session === undefined) return homeless(command);
+    const placed = parts.flatMap(([shard, commands]) => commands.map((command) => ({ shard, command })));
+    for (const [index, { shard, command }] of placed.entries()) {
+      const kind = parts.length === 1 ? kinds[index] : kindOf(command, true);
+      if (kind === "refused") return refusalError(command);
+      if (kind === "transactional" && session === undefined) return homelessError(command);
       if (kind !== "scan") continue;
       const iteration = this.#follow(shard, command, session);
       const { node } = iteration;
@@ -129,15 +194,11 @@ export class Router {
     streamed?: Iteration,
   ): void {
     const iteration = streamed ?? this.#follow(shard, command, session);
-    const given = { shard, command, level, iteration };
+    iteration.shard ??= shard;
+    const given = { shard: iteration.shard, command, level, iteration };
     if (iteration.node !== undefined) this.#reads.resume(given, session);
     else if (streamed !== undefined && session !== undefined) this.#reads.send(given, session);
     else this.#reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
-  }
-
-  #sendAlone(shard: Shard, command: Command, level: Level): void {
-    shard.askPrimary(performance.now(), false);
-    sendOnce(shard, command, level);
   }
 
   /** The iteration that a plain SCAN is a step of; its cursors may be used anywhere, so they are the primary's. */
@@ -185,13 +246,4 @@ export class Router {
     if (keeper !== undefined) this.#conversations.set(keeper, conversation);
     return conversation;
   }
-}
-
-function refusalOf({ name }: Command): RefusedCommandError {
-  return new RefusedCommandError(name, remedyFor(name));
-}
-
-function homeless({ name }: Command): RefusedCommandError {
-  const remedy = "call it in a session (tidemark.run, req.redis), use redis.multi() with its pipeline, or ";
-  return new RefusedCommandError(name, `${remedy}${remedyFor(name)}`);
 }

@@ -14,14 +14,17 @@ export interface ShardOptions {
   readonly probeIntervalMs: number;
   /** A replica not proven to be fresher than this answers nothing. */
   readonly maxStalenessMs: number;
-  /** How long after its primary was lost commands wait for another; undefined: as ioredis has them wait. */
-  readonly patienceMs: number | undefined;
+  /**
+   * Whether somebody else says who the primary is, as Sentinels do: then nobody is taken for it by its own word alone, and
+   * commands do not wait for long where there is none.
+   */
+  readonly governed: boolean;
 }
 
 /** What a shard is part of. */
 export interface Surroundings {
   readonly lineage: Lineage;
-  /** All shards, where there is more than one. */
+  /** All shards, where data is spread over several, as in a cluster. */
   readonly siblings?: () => readonly Shard[];
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
@@ -42,7 +45,9 @@ export class Shard {
     this.askPrimary(now, true);
     this.look(now);
   });
-  readonly #absence = new Waiting((now) => this.look(now));
+  readonly #absence = new Waiting((now) => {
+    if (now - this.primary.connection.downSince > absenceMs) this.look(now);
+  });
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   gainedAt = Number.NEGATIVE_INFINITY;
@@ -65,6 +70,7 @@ export class Shard {
     this.history = new History(options.maxStalenessMs);
     this.#members = new Members(servers.primary, servers.replicas, {
       joined,
+      inCluster: siblings !== undefined,
       saw: (node, sighting) => {
         this.#saw(node, sighting);
         saw(this, node, sighting);
@@ -221,7 +227,7 @@ export class Shard {
     const known = this.history.replid;
     if (this.demoted) return known === undefined || known === replid || !this.#descends(known, replid);
     const { ready, downSince } = this.primary.connection;
-    if (ready || performance.now() - downSince < absenceMs) return false;
+    if (this.options.governed || ready || performance.now() - downSince < absenceMs) return false;
     return known !== undefined && this.#descends(replid, known);
   }
 

@@ -7,10 +7,13 @@ import { checkLevel, type Level } from "./level.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
-import { checkOptions, type Servers, type TidemarkOptions } from "./options.js";
+import { checkOptions, type TidemarkOptions } from "./options.js";
 import { Router } from "./router.js";
+import type { Servers } from "./servers.js";
 import { Session, type SessionClient } from "./session.js";
+import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
+import { SentinelTopology } from "./topology/sentinel.js";
 import { staticTopology } from "./topology/static.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
 import type { Ground, Topology } from "./topology/topology.js";
@@ -67,13 +70,14 @@ export class Tidemark implements AsyncDisposable {
   }
 
   /** Resolves when the primary can be reached, which commands wait for by themselves; rejects when it never will be. */
-  ready(): Promise<void> {
+  async ready(): Promise<void> {
+    await this.#router.known();
     const connected = this.#topology.shards.map(({ primary }) => {
       return new Promise<void>((resolve, reject) => {
         primary.connection.whenReady((error) => (error === undefined ? resolve() : reject(error)), true);
       });
     });
-    return Promise.all(connected).then(() => undefined);
+    await Promise.all(connected);
   }
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
@@ -124,10 +128,10 @@ export class Tidemark implements AsyncDisposable {
   /** Closes when all that is in flight is answered. */
   async #quit(): Promise<void> {
     const replicas = this.#topology.shards.flatMap((shard) => shard.replicas);
-    const others = replicas.map(({ connection }) => connection.drained("quit"));
+    const others = replicas.map((node) => node.quit());
     const drained = Promise.allSettled([...others, this.#router.drained()]);
     try {
-      await Promise.all(this.#topology.shards.map(({ primary }) => primary.connection.drained("quit")));
+      await Promise.all(this.#topology.shards.map(({ primary }) => primary.quit()));
       await drained;
     } finally {
       await this.close();
@@ -145,8 +149,8 @@ export class Tidemark implements AsyncDisposable {
 }
 
 function topologyOf(servers: Servers, ground: Ground): Topology {
-  const { primary, replicas } = servers;
-  return replicas === undefined
-    ? discoveredTopology(primary, ground)
-    : staticTopology({ primary, replicas }, ground);
+  if (servers.kind === "static") return staticTopology(servers, ground);
+  if (servers.kind === "discovered") return discoveredTopology(servers.primary, ground);
+  if (servers.kind === "sentinel") return new SentinelTopology(servers, ground);
+  return new ClusterTopology(servers, ground);
 }

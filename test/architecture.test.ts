@@ -12,12 +12,14 @@ const rows: readonly (readonly string[])[] = [
   [
     "errors",
     "address",
+    "warning",
     "level",
     "channels",
     "keyring",
     "lag",
     "waiting",
     "command",
+    "miss",
     "ends",
     "deadline",
     "outgoing",
@@ -39,8 +41,19 @@ const rows: readonly (readonly string[])[] = [
     "conversation",
     "iteration",
   ],
-  ["topology/topology", "topology/announced", "topology/static", "topology/discovered", "topology/status"],
-  ["beginning", "choice", "replica", "reads", "router"],
+  [
+    "topology/topology",
+    "topology/announced",
+    "topology/static",
+    "topology/discovered",
+    "topology/sentinels",
+    "topology/sentinel",
+    "topology/slots",
+    "topology/slot-map",
+    "topology/cluster",
+    "topology/status",
+  ],
+  ["beginning", "choice", "replica", "reads", "redirects", "router"],
   [
     "dispatch",
     "subscriber",
@@ -52,7 +65,7 @@ const rows: readonly (readonly string[])[] = [
     "http/request-session",
     "http/express",
   ],
-  ["options", "tidemark", "index"],
+  ["servers", "options", "tidemark", "index"],
 ];
 
 /** Three sides of one idea, which know each other's types and nothing else of each other. */
@@ -64,14 +77,14 @@ const knownToHttp = new Set(["errors", "level", "keyring", "token", "session"]);
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {
   'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
-  'options: lazily as RedisOptions & { replyMapping?: "legacy" }':
+  'servers: lazily as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
   'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
 };
 
-/** Redis's own names of an error and of two fields of INFO, which no other word can stand for. */
-const namesOfRedis = /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b/g;
+/** Redis's own names of an error, of two fields of INFO and of a role, which no other word can stand for. */
+const namesOfRedis = /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b|role: "master"/g;
 
 const maxFileLines = 250;
 const maxFunctionLines = 40;

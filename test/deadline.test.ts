@@ -1,6 +1,6 @@
 /** What ioredis's `commandTimeout` means for commands that may go more than one way. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { Tidemark } from "../src/index.js";
+import { type CommonOptions, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
@@ -34,7 +34,7 @@ afterEach(async () => {
   await release();
 });
 
-async function open(options: Partial<ConstructorParameters<typeof Tidemark>[0]> = {}): Promise<Tidemark> {
+async function open(options: Partial<CommonOptions> = {}): Promise<Tidemark> {
   const tidemark = new Tidemark({
     primary: { host: toPrimary.host, port: toPrimary.port },
     replicas: [{ host: toReplica.host, port: toReplica.port }],

@@ -109,7 +109,7 @@ describe("tidemark.redis.quit()", () => {
     const replies = [session.redis.set("k", "1"), tidemark.redis.get("k"), session.redis.get("k")];
     expect(await tidemark.redis.quit()).toBe("OK");
     expect(await Promise.all(replies)).toEqual(["OK", "1", "1"]);
-    expect(tidemark.redis.status).toBe("end");
+    await waitUntil(() => tidemark.redis.status === "end", { what: "the connection is over" });
     await expect(tidemark.redis.get("k")).rejects.toThrow(ClosedError);
     await expect(tidemark.redis.quit()).rejects.toThrow("Connection is closed.");
   });

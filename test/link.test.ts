@@ -1,8 +1,8 @@
 /** What a session remembers of its connection to a replica, and what happens to it when that is over. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Tidemark, TidemarkOptions } from "../src/index.js";
+import type { Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import { openTidemark } from "./support/open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import type { RedisServer } from "./support/redis-server.js";
 import {
   type GroupReplica,
@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 
 /** A Tidemark that is about to read from its replicas. */
-async function open(replicas: readonly string[], options: Partial<TidemarkOptions> = {}): Promise<Tidemark> {
+async function open(replicas: readonly string[], options: GroupOptions = {}): Promise<Tidemark> {
   const tidemark = openTidemark(group, { replicas, ...options });
   opened.push(tidemark);
   await replicasAreEligible(tidemark);

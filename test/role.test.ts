@@ -1,8 +1,8 @@
 /** Servers that change their roles, of which nobody tells a Tidemark. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { NotPrimaryError, type Tidemark, type TidemarkOptions } from "../src/index.js";
+import { NotPrimaryError, type Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import { openTidemark } from "./support/open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import { RedisServer } from "./support/redis-server.js";
 import {
   type GroupReplica,
@@ -24,7 +24,7 @@ afterEach(async () => {
   await group.stop();
 });
 
-function open(options: Partial<TidemarkOptions> = {}): Tidemark {
+function open(options: GroupOptions = {}): Tidemark {
   const tidemark = openTidemark(group, options);
   opened.push(tidemark);
   return tidemark;

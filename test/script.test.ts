@@ -1,9 +1,9 @@
 /** Scripts: those that may write go to the primary, those declared to be read-only to where reads go. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SessionClient, Tidemark, TidemarkOptions } from "../src/index.js";
+import type { SessionClient, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
-import { openTidemark } from "./support/open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 
@@ -25,7 +25,7 @@ afterEach(async () => {
   await releaseReplicas(group);
 });
 
-async function open(options: Partial<TidemarkOptions> = {}): Promise<Tidemark> {
+async function open(options: GroupOptions = {}): Promise<Tidemark> {
   const tidemark = openTidemark(group, options);
   opened.push(tidemark);
   await replicasAreEligible(tidemark);

@@ -1,9 +1,9 @@
 /** How a command ends: as with plain ioredis, in the order it was given, once, and with the error that it met. */
 import { Command, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SessionClient, Tidemark, TidemarkOptions } from "../src/index.js";
+import type { SessionClient, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import { openTidemark } from "./support/open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 
@@ -22,7 +22,7 @@ beforeEach(() => {
 
 afterEach(() => Promise.all(opened.map((tidemark) => tidemark.close())));
 
-async function open(options: Partial<TidemarkOptions> = {}): Promise<Tidemark> {
+async function open(options: GroupOptions = {}): Promise<Tidemark> {
   const tidemark = openTidemark(group, options);
   opened.push(tidemark);
   await replicasAreEligible(tidemark);

@@ -16,7 +16,7 @@ export function discoveredTopology(primary: RedisOptions, { options, lineage, jo
     joined,
     saw: (shard: Shard, node: Node, sighting: Sighting) => discovery.saw(shard, node, sighting),
   };
-  const shard = new Shard({ ...options, patienceMs: undefined }, { primary, replicas: [] }, surroundings);
+  const shard = new Shard({ ...options, governed: false }, { primary, replicas: [] }, surroundings);
   return {
     shards: [shard],
     shardOf: () => shard,

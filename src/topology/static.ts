@@ -9,7 +9,7 @@ export function staticTopology(
   { options, lineage, joined }: Ground,
 ): Topology {
   const surroundings = { lineage, joined, saw: () => {} };
-  const shard = new Shard({ ...options, patienceMs: undefined }, servers, surroundings);
+  const shard = new Shard({ ...options, governed: false }, servers, surroundings);
   return {
     shards: [shard],
     shardOf: () => shard,

@@ -6,7 +6,7 @@ import type { Shard, ShardOptions } from "../shard.js";
 
 /** What every kind of topology is built on. */
 export interface Ground {
-  readonly options: Omit<ShardOptions, "patienceMs">;
+  readonly options: Omit<ShardOptions, "governed">;
   readonly lineage: Lineage;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
@@ -17,6 +17,11 @@ export interface Topology {
   readonly shards: readonly Shard[];
   /** The shard that holds what `command` touches; undefined when that is not known yet. */
   shardOf(command: Command): Shard | undefined;
+  /**
+   * Where shards exchange data: takes in an error that sends a command elsewhere, and calls `again` when it is to be sent
+   * again; with a shard, when that shard is to be asked for this once. False for any other error.
+   */
+  redirect?(error: Error, again: (asked?: Shard) => void): boolean;
   /** Why there is no shard yet, for people. */
   readonly fault: string;
   /** Looks for servers again, after it was closed or has not looked so far. */

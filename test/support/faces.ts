@@ -1,9 +1,9 @@
 /** The faces a Tidemark has for ioredis users, and a plain client to compare them with, each in a database of its own. */
 
 import { Redis, type RedisOptions } from "ioredis";
-import type { Level, Session, Tidemark, TidemarkOptions } from "../../src/index.js";
+import type { Level, Session, Tidemark } from "../../src/index.js";
 import { replicasAreEligible } from "./eligible-replicas.js";
-import { openTidemark } from "./open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./open-tidemark.js";
 import type { ReplicationGroup } from "./replication-group.js";
 
 /** A client in the place that somebody uses it from. Each use is a request of one and the same user, where it has one. */
@@ -37,7 +37,7 @@ const onSession = <T>(session: Session, fn: (redis: Redis) => T): T => fn(sessio
 
 const kinds: readonly {
   readonly name: string;
-  readonly options?: Partial<TidemarkOptions>;
+  readonly options?: GroupOptions;
   readonly face: (tidemark: Tidemark) => Face;
 }[] = [
   { name: "session.redis", face: (tidemark) => requests(tidemark, "session", onSession) },

@@ -1,0 +1,200 @@
+/** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
+import { Command, type RedisOptions } from "ioredis";
+import { keysOf } from "../command.js";
+import { Node } from "../node.js";
+import type { Endpoint } from "../replication.js";
+import { Shard } from "../shard.js";
+import { announcedServer } from "./announced.js";
+import { SlotMap } from "./slot-map.js";
+import { type SlotOwner, slotOwnersIn } from "./slots.js";
+import type { Ground, Topology } from "./topology.js";
+
+/** The nodes to begin with. */
+export interface ClusterSeeds {
+  readonly seeds: readonly RedisOptions[];
+  /** Options for all nodes. */
+  readonly common: RedisOptions;
+}
+
+const pollMs = 10_000;
+const pollWithoutPrimaryMs = 500;
+/** Until commands are sent again that met a cluster in the middle of a change. */
+const pauseMs = 100;
+const answerMs = 1_000;
+
+export class ClusterTopology implements Topology {
+  readonly #ground: Ground;
+  readonly #seeds: readonly RedisOptions[];
+  readonly #common: RedisOptions;
+  readonly #map = new SlotMap();
+  #begun: Node[] = [];
+  #round: Promise<void> | undefined;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  #fault = "not connected";
+
+  constructor({ seeds, common }: ClusterSeeds, ground: Ground) {
+    this.#ground = ground;
+    this.#seeds = seeds;
+    this.#common = common;
+    if (!common.lazyConnect) this.open();
+  }
+
+  get shards(): readonly Shard[] {
+    return this.#map.shards;
+  }
+
+  get fault(): string {
+    return this.#fault;
+  }
+
+  /** Of the key's slot; any for a command without keys. */
+  shardOf(command: Command): Shard | undefined {
+    if (this.#timer === undefined) this.open();
+    return this.#map.shardOf(keysOf(command) === 0 ? undefined : command.getSlot());
+  }
+
+  /**
+   * Takes in that a node has answered a command with an error that sends it elsewhere, and calls `again` when it is to be
+   * sent again; with a shard, when that shard is to be asked for this once. False for any other error.
+   */
+  redirect(error: Error, again: (asked?: Shard) => void): boolean {
+    if (error.name !== "ReplyError" || this.#timer === undefined) return false;
+    const [kind, slot, address = ""] = error.message.split(" ");
+    if (kind === "MOVED" || kind === "ASK") {
+      this.#follow(kind, Number(slot), address, again);
+      return true;
+    }
+    if (kind !== "TRYAGAIN" && kind !== "CLUSTERDOWN") return false;
+    this.#ask();
+    setTimeout(again, pauseMs);
+    return true;
+  }
+
+  open(): void {
+    if (this.#timer !== undefined) return;
+    for (const { vacancy } of this.shards) vacancy.open();
+    this.#timer = setInterval(() => this.#poll(), pollWithoutPrimaryMs).unref();
+    this.#ask();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const shard of this.shards) shard.close();
+    for (const node of this.#begun) node.close();
+    this.#begun = [];
+  }
+
+  #follow(kind: string, slot: number, address: string, again: (asked?: Shard) => void): void {
+    const colon = address.lastIndexOf(":");
+    const server = this.#reach({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) });
+    const known = this.#map.shardAt(server);
+    if (known !== undefined && kind === "ASK") {
+      again(known);
+      return;
+    }
+    if (known !== undefined && known.find(server) === known.primary) this.#map.move(slot, known);
+    const before = this.#map.shardOf(slot);
+    this.#ask().then(() => {
+      // Not everybody knows yet: nothing is gained by asking at once.
+      if (known === undefined && this.#map.shardOf(slot) === before) setTimeout(again, pauseMs);
+      else again();
+    });
+  }
+
+  #poll(): void {
+    const isDue = performance.now() - this.#askedAt > pollMs;
+    if (isDue || this.shards.length === 0 || this.shards.some(({ hasPrimary }) => !hasPrimary)) this.#ask();
+  }
+
+  /** Asks one node after the other until one tells of the cluster; one round at a time. */
+  #ask(): Promise<void> {
+    this.#askedAt = performance.now();
+    this.#round ??= this.#askAll().finally(() => {
+      this.#round = undefined;
+    });
+    return this.#round;
+  }
+
+  async #askAll(): Promise<void> {
+    const known = this.shards.flatMap(({ nodes }) => nodes).filter(({ connection }) => connection.ready);
+    // Another one each time, so that one that was cut off from the rest is not believed for long.
+    const from = Math.floor(Math.random() * known.length);
+    for (const node of [...known.slice(from), ...known.slice(0, from)]) {
+      if (await this.#askNode(node)) return;
+    }
+    if (this.#begun.length === 0) this.#begun = this.#seeds.map((server) => this.#begin(server));
+    const told = await Promise.all(this.#begun.map((node) => this.#askNode(node)));
+    if (!told.includes(true)) return;
+    for (const node of this.#begun) node.close();
+    this.#begun = [];
+  }
+
+  #begin(server: RedisOptions): Node {
+    return Node.lent({ ...server, enableOfflineQueue: true });
+  }
+
+  async #askNode({ connection }: Node): Promise<boolean> {
+    const ask = (about: string): Promise<unknown> => {
+      const command = new Command("cluster", [about], { replyEncoding: "utf8" });
+      connection.whenReady((error) => (error ? command.reject(error) : connection.send(command)), true);
+      return Promise.race([command.promise, late(command)]);
+    };
+    try {
+      const [slots, nodes] = await Promise.all([ask("SLOTS"), ask("NODES").catch(() => undefined)]);
+      const { host = "localhost", port = 6379 } = connection.server;
+      const owners = slotOwnersIn(slots, nodes, { host, port });
+      if (owners === undefined || owners.length === 0) throw new Error("it serves no slots");
+      this.#adopt(owners);
+      return true;
+    } catch (error) {
+      this.#fault = `${connection.address}: ${error instanceof Error ? error.message : String(error)}`;
+      return false;
+    }
+  }
+
+  #adopt(owners: readonly SlotOwner[]): void {
+    if (this.#timer === undefined) return;
+    const at = performance.now();
+    for (const owner of owners) {
+      if (!this.#map.isNews(owner)) continue;
+      const primary = this.#reach(owner.primary);
+      const replicas = owner.replicas.map((replica) => this.#reach(replica));
+      const known = this.#map.shardAt(primary);
+      known?.assign(primary, replicas);
+      this.#map.take(known ?? this.#found(primary, replicas), owner, at);
+    }
+    for (const shard of this.#map.prune()) shard.close();
+  }
+
+  #found(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
+    const { options, lineage } = this.#ground;
+    const joined = (node: Node): void => {
+      this.#ground.joined(node);
+      node.connection.redis.on("close", () => {
+        if (this.shards.some((shard) => shard.primary === node)) this.#ask();
+      });
+    };
+    const saw = (shard: Shard, node: Node): void => {
+      if (node === shard.primary && shard.demoted) this.#ask();
+    };
+    const siblings = (): readonly Shard[] => this.shards;
+    const surroundings = { lineage, joined, saw, siblings };
+    return new Shard({ ...options, governed: true }, { primary, replicas }, surroundings);
+  }
+
+  #reach(endpoint: Endpoint): RedisOptions {
+    return announcedServer(endpoint, this.#common, this.#common.natMap);
+  }
+}
+
+function late(command: Command): Promise<never> {
+  return new Promise((_, reject) => {
+    const timer = setTimeout(() => reject(new Error("it does not answer")), answerMs).unref();
+    command.promise.then(
+      () => clearTimeout(timer),
+      () => clearTimeout(timer),
+    );
+  });
+}

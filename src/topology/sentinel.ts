@@ -1,0 +1,128 @@
+/** The primary and replicas that Sentinels name, followed from one failover to the next. */
+import type { RedisOptions } from "ioredis";
+import { addressOf } from "../address.js";
+import type { Node } from "../node.js";
+import { Shard } from "../shard.js";
+import { announcedServer } from "./announced.js";
+import { type Naming, Sentinels } from "./sentinels.js";
+import type { Ground, Topology } from "./topology.js";
+
+/** The Sentinels, and what they call the primary. */
+export interface SentinelServers {
+  readonly sentinels: readonly RedisOptions[];
+  readonly name: string;
+  /** Options for the primary and the replicas. */
+  readonly common: RedisOptions;
+}
+
+/** How often Sentinels are asked although they have told of nothing. */
+const pollMs = 10_000;
+const pollWithoutPrimaryMs = 500;
+
+/** Asks the Sentinels whenever they tell of something or the primary is gone; what they name still has to prove itself. */
+export class SentinelTopology implements Topology {
+  readonly #ground: Ground;
+  readonly #common: RedisOptions;
+  readonly #sentinels: Sentinels;
+  #shard: Shard | undefined;
+  #epoch = -1;
+  #round: Promise<void> | undefined;
+  /** Whether something was told since the round began. */
+  #again = false;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ sentinels, name, common }: SentinelServers, ground: Ground) {
+    this.#ground = ground;
+    this.#common = common;
+    this.#sentinels = new Sentinels(name, sentinels, common, () => this.#ask());
+    if (!common.lazyConnect) this.open();
+  }
+
+  get shards(): readonly Shard[] {
+    return this.#shard === undefined ? [] : [this.#shard];
+  }
+
+  get fault(): string {
+    return this.#sentinels.fault;
+  }
+
+  shardOf(): Shard | undefined {
+    if (this.#shard === undefined) this.open();
+    return this.#shard;
+  }
+
+  open(): void {
+    if (this.#timer !== undefined) return;
+    this.#shard?.vacancy.open();
+    this.#sentinels.open();
+    this.#timer = setInterval(() => this.#poll(), pollWithoutPrimaryMs).unref();
+    this.#ask();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#sentinels.close();
+    this.#shard?.close();
+  }
+
+  #poll(): void {
+    const isDue = performance.now() - this.#askedAt > pollMs;
+    if (isDue || !this.#shard?.hasPrimary) this.#ask();
+  }
+
+  /** One round at a time: what is told meanwhile makes another follow. */
+  #ask(): void {
+    if (this.#timer === undefined) return;
+    if (this.#round !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#again = false;
+    this.#askedAt = performance.now();
+    this.#round = this.#askAll().finally(() => {
+      this.#round = undefined;
+      if (this.#again) this.#ask();
+    });
+  }
+
+  async #askAll(): Promise<void> {
+    let best: Naming | undefined;
+    let answers = 0;
+    await this.#sentinels.ask((naming) => {
+      answers += 1;
+      if (best === undefined || naming.epoch > best.epoch) best = naming;
+      const isNews = this.#shard !== undefined && naming.epoch > this.#epoch;
+      if (isNews || (answers > this.#sentinels.count / 2 && best.epoch >= this.#epoch)) this.#adopt(best);
+    });
+    // When all of them have begun to count anew, or most cannot be asked, the best there is has to do.
+    if (best !== undefined) this.#adopt(best);
+  }
+
+  #adopt(naming: Naming): void {
+    if (this.#timer === undefined) return;
+    this.#epoch = naming.epoch;
+    const reach = (endpoint: { host: string; port: number }): RedisOptions =>
+      announcedServer(endpoint, this.#common, this.#common.natMap);
+    const primary = reach(naming.primary);
+    const replicas = naming.replicas
+      .filter(({ isDown, ...endpoint }) => !isDown || this.#shard?.find(reach(endpoint))?.connection.ready)
+      .map(reach);
+    if (this.#shard === undefined) this.#shard = this.#begin(primary, replicas);
+    else this.#shard.assign(primary, replicas);
+  }
+
+  #begin(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
+    const { options, lineage } = this.#ground;
+    const joined = (node: Node): void => {
+      this.#ground.joined(node);
+      node.connection.redis.on("close", () => {
+        if (this.#shard?.primary === node) this.#ask();
+      });
+    };
+    const others = replicas.filter((one) => addressOf(one) !== addressOf(primary));
+    const surroundings = { lineage, joined, saw: () => {} };
+    return new Shard({ ...options, governed: true }, { primary, replicas: others }, surroundings);
+  }
+}

@@ -1,0 +1,60 @@
+/** Which shard serves which slot, by the greatest epoch that was heard of. */
+import type { RedisOptions } from "ioredis";
+import type { Shard } from "../shard.js";
+import { type SlotOwner, slotCount } from "./slots.js";
+
+export class SlotMap {
+  readonly #owners: (Shard | undefined)[] = new Array(slotCount).fill(undefined);
+  readonly #epochs = new Float64Array(slotCount);
+  #shards: readonly Shard[] = [];
+
+  get shards(): readonly Shard[] {
+    return this.#shards;
+  }
+
+  /** Any when there is no slot, or nobody is known to serve it: whoever is asked knows better. */
+  shardOf(slot: number | undefined): Shard | undefined {
+    const owner = slot === undefined ? undefined : this.#owners[slot];
+    return owner ?? this.#shards[Math.floor(Math.random() * this.#shards.length)];
+  }
+
+  /** The shard that a server is of; as its primary, if it is that of one. */
+  shardAt(server: RedisOptions): Shard | undefined {
+    const holders = this.#shards.filter((shard) => shard.find(server) !== undefined);
+    return holders.find((shard) => shard.find(server) === shard.primary) ?? holders[0];
+  }
+
+  /** Whether nothing newer is known of the slots that are claimed. */
+  isNews({ ranges, epoch }: SlotOwner): boolean {
+    return ranges.some(([first]) => epoch >= (this.#epochs[first] ?? 0));
+  }
+
+  /** Takes in that `shard` serves what `owner` claims, as was learnt at `at` on the monotonic clock. */
+  take(shard: Shard, { ranges, epoch }: SlotOwner, at: number): void {
+    if (!this.#shards.includes(shard)) this.#shards = [...this.#shards, shard];
+    for (const [first, last] of ranges) {
+      for (let slot = first; slot <= last; slot++) {
+        if (epoch < (this.#epochs[slot] ?? 0)) continue;
+        this.#epochs[slot] = epoch;
+        if (this.#owners[slot] === shard) continue;
+        this.#owners[slot] = shard;
+        shard.gainedAt = at;
+      }
+    }
+  }
+
+  /** Takes in that `shard` has turned out to serve `slot`. */
+  move(slot: number, shard: Shard): void {
+    if (this.#owners[slot] === shard) return;
+    this.#owners[slot] = shard;
+    shard.gainedAt = performance.now();
+  }
+
+  /** Forgets the shards that serve nothing any more, and gives them back. */
+  prune(): readonly Shard[] {
+    const serving = new Set(this.#owners);
+    const gone = this.#shards.filter((shard) => !serving.has(shard));
+    if (gone.length > 0) this.#shards = this.#shards.filter((shard) => serving.has(shard));
+    return gone;
+  }
+}
