@@ -46,6 +46,7 @@ describe("startSentinelGroup()", () => {
     expect(text).toBe(`${group.name} 127.0.0.1 ${old.port} 127.0.0.1 ${primary.port}`);
     await group.ready();
     expect(new Set(group.events.named("+switch-master").map(({ sentinel }) => sentinel)).size).toBe(3);
+    expect(group.events.named("+switch-master", performance.now())).toEqual([]);
     await primary.server.admin().set("k", "v");
     await old.server.restart();
     await group.ready();
@@ -81,6 +82,32 @@ describe("startSentinelGroup()", () => {
     expect(await group.primary()).not.toBe(old);
     expect(await client.get("k")).toBeNull();
     client.disconnect();
+  });
+
+  test("primary() is whom the newest configuration names, while a sentinel has not heard of it", async () => {
+    await using group = await startSentinelGroup({ replicas: 1, sentinels: 2 });
+    const [awake, asleep] = group.sentinels;
+    const old = await group.primary();
+    await asleep?.kill();
+    await group.failover();
+    await group.events.first("+switch-master");
+    await awake?.kill();
+    await asleep?.restart();
+    expect(await group.primary()).toBe(old);
+    await awake?.restart();
+    expect(await group.primary()).not.toBe(old);
+  });
+
+  test("ready() waits while a sentinel misses the primary", async () => {
+    await using group = await startSentinelGroup({ replicas: 0, sentinels: 1, ...quick });
+    const primary = await group.primary();
+    primary.proxy.stall("sentinels");
+    await group.events.first("+sdown");
+    const becoming = group.ready().then(() => performance.now());
+    for (let trips = 0; trips < 200; trips += 1) await primary.server.admin().ping();
+    const unstalledAt = performance.now();
+    primary.proxy.unstall();
+    expect(await becoming).toBeGreaterThan(unstalledAt);
   });
 
   test("ready() waits for a replica that is held", async () => {

@@ -166,7 +166,7 @@ function sentinelOptions(primary: AnnouncedNode, index: number, options: Sentine
     `sentinel failover-timeout ${NAME} ${failoverTimeoutMs}`,
   ];
   if (password !== undefined) lines.push(`sentinel auth-pass ${NAME} ${password}`);
-  if (sentinelPassword !== undefined) lines.push(`sentinel sentinel-pass ${sentinelPassword}`);
+  // Sentinels use it for each other, too.
   const lock = sentinelPassword === undefined ? [] : ["--requirepass", sentinelPassword];
   return { config: `${lines.join("\n")}\n`, args: [...lock, ...sentinelArgs, "--sentinel"] };
 }
