@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { freePort } from "./support/free-port.js";
 import { RedisServer } from "./support/redis-server.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -141,6 +142,14 @@ describe("RedisServer", () => {
     await expect(RedisServer.start({ args: ["--no-such-option", "1"] })).rejects.toThrow("no-such-option");
     await expect(RedisServer.start({ port: server.port })).rejects.toThrow("Address already in use");
     expect(await server.admin().ping()).toBe("PONG");
+  });
+
+  test("start() asks for another port if one is taken", async () => {
+    const ports = [server.port, server.port];
+    const findPort = async () => ports.pop() ?? (await freePort());
+    await using other = await RedisServer.start({ findPort });
+    expect(ports).toEqual([]);
+    expect(other.port).not.toBe(server.port);
   });
 
   test("stop() removes the folder", async () => {

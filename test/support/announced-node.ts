@@ -1,5 +1,6 @@
 /** A server that everybody reaches through a proxy, because it announces the proxy's port as its own. */
 
+import { freePort } from "./free-port.js";
 import { type Address, RedisServer } from "./redis-server.js";
 import { HOST } from "./server-arguments.js";
 import { StreamProxy } from "./stream-proxy.js";
@@ -16,18 +17,29 @@ interface AnnouncedNodeOptions {
   readonly args?: readonly string[];
   /** Lets sentinels write into it what the server shall be after a restart. */
   readonly config?: string;
+  /** What else the node is to be told of its announced port. */
+  readonly announce?: (port: number) => readonly string[];
+  readonly findPort?: () => Promise<number>;
 }
 
 export async function startAnnouncedNode({
   args = [],
   config = "",
+  announce = () => [],
+  findPort = freePort,
 }: AnnouncedNodeOptions): Promise<AnnouncedNode> {
   // Before the server, which must be told the port at its start.
   const proxy = await StreamProxy.start({ targetPort: 0 });
   const { port } = proxy;
-  const announced = ["--replica-announce-ip", HOST, "--replica-announce-port", String(port)];
+  const announced = [
+    "--replica-announce-ip",
+    HOST,
+    "--replica-announce-port",
+    String(port),
+    ...announce(port),
+  ];
   try {
-    const server = await RedisServer.start({ args: [...announced, ...args], config });
+    const server = await RedisServer.start({ args: [...announced, ...args], config, findPort });
     proxy.retarget(server.port);
     const stop = async () => {
       await Promise.all([server.stop(), proxy.stop()]);

@@ -26,8 +26,10 @@ export interface RedisServerOptions {
   readonly args?: readonly string[];
   /** The text of a configuration file, which the server may rewrite; arguments win over it at every start. */
   readonly config?: string;
-  /** A free port if left out. */
+  /** One that `findPort` gives if left out. */
   readonly port?: number;
+  /** Asked again if somebody else was faster; any free port if left out. */
+  readonly findPort?: () => Promise<number>;
   /** A temporary folder if left out; only that one is removed by `stop()`. */
   readonly dir?: string;
   readonly replicaOf?: Address;
@@ -57,9 +59,10 @@ export class RedisServer implements AsyncDisposable {
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const dir = options.dir ?? (await mkdtemp(join(Watchdog.ofThisProcess().folder, "server-")));
     if (options.config !== undefined) await writeFile(join(dir, CONFIG_FILE), options.config);
+    const { findPort = freePort } = options;
     for (let attempt = 1; ; attempt += 1) {
       const server = new RedisServer(
-        { ...options, dir, port: options.port ?? (await freePort()) },
+        { ...options, dir, port: options.port ?? (await findPort()) },
         !options.dir,
       );
       try {
