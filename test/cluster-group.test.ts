@@ -2,6 +2,7 @@ import { Cluster } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startClusterGroup } from "./support/cluster-group.js";
 import type { ClusterNode } from "./support/cluster-node.js";
+import { toldBy } from "./support/cluster-view.js";
 import { slotOf, tagOf } from "./support/hash-slot.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -11,6 +12,8 @@ describe("startClusterGroup()", () => {
   test("gives shards that clients find by the ports of the proxies", async () => {
     await using group = await startClusterGroup();
     const [first, , last] = group.nodes;
+    const all = new Set(group.nodes.map(({ port }) => port));
+    for (const { server } of group.nodes) expect(await toldBy(server)).toEqual(all);
     expect(await group.primaryOf(0)).toBe(first);
     expect(await group.primaryOf(16_383)).toBe(last);
     for (const [i, primary] of group.nodes.slice(0, 3).entries()) {
@@ -25,7 +28,7 @@ describe("startClusterGroup()", () => {
       expect(await (await group.primaryOf(wanted)).server.admin().get(key)).toBe("v");
     }
     const ports = client.nodes().map(({ options }) => options.port);
-    expect(ports.sort()).toEqual(group.nodes.map(({ port }) => port).sort());
+    expect(new Set(ports)).toEqual(all);
   });
 
   test("lets replicas lag behind their primary", async () => {
@@ -44,6 +47,21 @@ describe("startClusterGroup()", () => {
     await primary.proxy.release();
     await becoming;
     expect(await held?.server.admin().get("k")).toBe("v");
+  });
+
+  test("isolate() parts a replica from its primary", async () => {
+    await using group = await startClusterGroup({ shards: 1 });
+    const primary = await group.primaryOf(slot);
+    const [replica] = await group.replicasOf(primary);
+    if (replica === undefined) throw new Error("no replica");
+    group.isolate(replica);
+    const isParted = async () => (await replica.server.info("replication")).master_link_status === "down";
+    await waitUntil(isParted, { what: "the replica is parted" });
+    await primary.server.admin().set("k", "v");
+    group.rejoin(replica);
+    await group.ready();
+    await replica.server.admin().readonly();
+    expect(await replica.server.admin().get("k")).toBe("v");
   });
 
   test("moves a slot step by step and key by key", async () => {
@@ -65,8 +83,14 @@ describe("startClusterGroup()", () => {
     for (const key of moved) await expect(ask(from, key)).rejects.toThrow(`ASK ${slot} 127.0.0.1:${to.port}`);
     expect([...moved, ...(await migration.moveKeys())].sort()).toEqual(keys.sort());
     expect(await group.primaryOf(slot)).toBe(from);
+    const bystander = group.nodes.slice(0, 3).find((node) => node !== from && node !== to);
+    if (bystander === undefined) throw new Error("no third primary");
+    group.isolate(bystander);
     await migration.finish();
     expect(await group.primaryOf(slot)).toBe(to);
+    // It was told by nobody but the one who moved the slot.
+    await expect(ask(bystander, "k")).rejects.toThrow(`MOVED ${slot} 127.0.0.1:${to.port}`);
+    group.rejoin(bystander);
     await group.ready();
     for (const node of group.nodes.filter((node) => node !== to)) {
       await expect(ask(node, "k")).rejects.toThrow(`MOVED ${slot} 127.0.0.1:${to.port}`);

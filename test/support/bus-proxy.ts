@@ -22,10 +22,9 @@ export class BusProxy extends TcpProxy {
     return proxy;
   }
 
-  /** Closes all calls of the node with this id, and each new one as soon as it says who calls. */
+  /** Closes the calls of the node with this id, new ones too, at the next that it says. */
   ban(id: string): void {
     this.#banned.add(id);
-    for (const link of this.links) if (this.#callers.get(link.client) === id) sever(link);
   }
 
   admit(id: string): void {
