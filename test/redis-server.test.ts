@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { freePort } from "./support/free-port.js";
 import { RedisServer } from "./support/redis-server.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -104,6 +105,26 @@ describe("RedisServer", () => {
     expect((await server.info("replication")).role).toBe("master");
   });
 
+  test("config is a file that the server may rewrite, and that a restart reads again", async () => {
+    const args = ["--maxmemory", "64mb"];
+    await using filed = await RedisServer.start({ config: "timeout 7\nmaxmemory 1mb\n", args });
+    expect(await filed.admin().config("GET", "timeout")).toEqual(["timeout", "7"]);
+    expect(await filed.admin().config("GET", "maxmemory")).toEqual(["maxmemory", "67108864"]);
+    await filed.admin().config("SET", "timeout", "8");
+    await filed.admin().config("REWRITE");
+    await filed.restart();
+    expect(await filed.admin().config("GET", "timeout")).toEqual(["timeout", "8"]);
+  });
+
+  test("is a sentinel if it is told so, which keeps what it knows over a restart", async () => {
+    const config = `sentinel monitor some 127.0.0.1 ${server.port} 1\n`;
+    await using sentinel = await RedisServer.start({ config, args: ["--sentinel"] });
+    const id = await sentinel.admin().call("SENTINEL", "MYID");
+    expect((await sentinel.info("sentinel")).master0).toContain(`address=127.0.0.1:${server.port}`);
+    await sentinel.restart();
+    expect(await sentinel.admin().call("SENTINEL", "MYID")).toBe(id);
+  });
+
   test("commandCalls() counts what the server ran", async () => {
     expect(await server.commandCalls("get")).toBe(0);
     await server.admin().get("k");
@@ -121,6 +142,14 @@ describe("RedisServer", () => {
     await expect(RedisServer.start({ args: ["--no-such-option", "1"] })).rejects.toThrow("no-such-option");
     await expect(RedisServer.start({ port: server.port })).rejects.toThrow("Address already in use");
     expect(await server.admin().ping()).toBe("PONG");
+  });
+
+  test("start() asks for another port if one is taken", async () => {
+    const ports = [server.port, server.port];
+    const findPort = async () => ports.pop() ?? (await freePort());
+    await using other = await RedisServer.start({ findPort });
+    expect(ports).toEqual([]);
+    expect(other.port).not.toBe(server.port);
   });
 
   test("stop() removes the folder", async () => {

@@ -3,15 +3,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Redis, type RedisOptions } from "ioredis";
 import { freePort } from "./free-port.js";
 import { findRedisServer, type RedisBinary } from "./redis-binary.js";
+import { CONFIG_FILE, defaultArguments, HOST } from "./server-arguments.js";
 import { waitUntil } from "./wait-until.js";
 import { Watchdog } from "./watchdog.js";
 
-const HOST = "127.0.0.1";
 const LOG_FILE = "redis.log";
 const BIND_ATTEMPTS = 5;
 const RECONNECT_MS = 20;
@@ -24,8 +24,12 @@ export interface Address {
 export interface RedisServerOptions {
   /** Further arguments of redis-server; they win over the ones given here by default. */
   readonly args?: readonly string[];
-  /** A free port if left out. */
+  /** The text of a configuration file, which the server may rewrite; arguments win over it at every start. */
+  readonly config?: string;
+  /** One that `findPort` gives if left out. */
   readonly port?: number;
+  /** Asked again if somebody else was faster; any free port if left out. */
+  readonly findPort?: () => Promise<number>;
   /** A temporary folder if left out; only that one is removed by `stop()`. */
   readonly dir?: string;
   readonly replicaOf?: Address;
@@ -44,6 +48,7 @@ export class RedisServer implements AsyncDisposable {
   readonly host = HOST;
   readonly port: number;
   readonly dir: string;
+  readonly #hasConfig: boolean;
   readonly #removesDir: boolean;
   #args: readonly string[];
   #replicaOf: Address | undefined;
@@ -53,9 +58,11 @@ export class RedisServer implements AsyncDisposable {
   /** Resolves once the server answers; `redis-server` is found, or fetched, on the first call. */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const dir = options.dir ?? (await mkdtemp(join(Watchdog.ofThisProcess().folder, "server-")));
+    if (options.config !== undefined) await writeFile(join(dir, CONFIG_FILE), options.config);
+    const { findPort = freePort } = options;
     for (let attempt = 1; ; attempt += 1) {
       const server = new RedisServer(
-        { ...options, dir, port: options.port ?? (await freePort()) },
+        { ...options, dir, port: options.port ?? (await findPort()) },
         !options.dir,
       );
       try {
@@ -73,6 +80,7 @@ export class RedisServer implements AsyncDisposable {
   private constructor(options: RedisServerOptions & { dir: string; port: number }, removesDir: boolean) {
     this.port = options.port;
     this.dir = options.dir;
+    this.#hasConfig = options.config !== undefined;
     this.#removesDir = removesDir;
     this.#args = options.args ?? [];
     this.#replicaOf = options.replicaOf;
@@ -118,7 +126,7 @@ export class RedisServer implements AsyncDisposable {
    * keeps its data and replication position; after `kill()` it has only what was saved or logged on request.
    */
   async restart({ empty = false, args = this.#args }: RestartOptions = {}): Promise<void> {
-    const keeps = this.isAlive && !empty;
+    const keeps = this.isAlive && !empty && !args.includes("--sentinel");
     if (keeps) {
       this.resume();
       await this.admin().save();
@@ -195,7 +203,8 @@ export class RedisServer implements AsyncDisposable {
     const found = await binary;
     // Its output instead of --logfile, because complaints about arguments come before there is a log.
     const log = openSync(join(this.dir, LOG_FILE), "a");
-    const child = spawn(found.path, [...this.#defaultArgs(found), ...this.#args], {
+    const place = { dir: this.dir, port: this.port, hasConfig: this.#hasConfig, replicaOf: this.#replicaOf };
+    const child = spawn(found.path, [...defaultArguments(found, place), ...this.#args], {
       cwd: this.dir,
       // Out of reach of Ctrl-C, so that whoever runs the servers decides in which order they end.
       detached: true,
@@ -209,18 +218,6 @@ export class RedisServer implements AsyncDisposable {
     // A server that nobody stopped must not keep the process alive; the watchdog ends it.
     child.unref();
     await this.#answers(child);
-  }
-
-  #defaultArgs({ flavour, major }: RedisBinary): string[] {
-    const args = ["--port", String(this.port), "--bind", HOST, "--dir", this.dir];
-    args.push("--save", "", "--appendonly", "no");
-    // Synchronised by socket, a replica that acknowledges a moment too early gets no stream for a whole second.
-    args.push("--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0");
-    // Its files would otherwise make a killed server come back with the data of an earlier synchronisation.
-    args.push("--rdb-del-sync-files", "yes");
-    if (flavour === "valkey" || major >= 7) args.push("--enable-debug-command", "yes");
-    if (this.#replicaOf) args.push("--replicaof", this.#replicaOf.host, String(this.#replicaOf.port));
-    return args;
   }
 
   async #answers(child: ChildProcess): Promise<void> {

@@ -17,7 +17,8 @@ export interface Outlet {
   end(): void;
 }
 
-interface Connection {
+/** One client, and the connection to the target that was made for it. */
+export interface Connection {
   readonly client: Socket;
   readonly target: Socket;
   readonly outlet: Outlet;
@@ -39,7 +40,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly #connections = new Set<Connection>();
   #trap: ReplyTrap | undefined;
   #isCut = false;
-  #isStalled = false;
+  protected isStalled = false;
 
   /** Listens on a free port. */
   static async start(target: ProxyTarget): Promise<TcpProxy> {
@@ -64,6 +65,21 @@ export class TcpProxy implements AsyncDisposable {
       write: (chunk) => client.write(chunk),
       end: () => client.destroySoon(),
     };
+  }
+
+  /** The open ones. */
+  protected get links(): Iterable<Connection> {
+    return this.#connections;
+  }
+
+  /** Passes on what a client sends. */
+  protected forward({ target }: Connection, chunk: Buffer): void {
+    target.write(chunk);
+  }
+
+  /** Whether `cutAfterReply()` and `stallAfterReply()` look for their text in what this client is sent. */
+  protected isTrapped(_connection: Connection): boolean {
+    return true;
   }
 
   get port(): number {
@@ -113,10 +129,7 @@ export class TcpProxy implements AsyncDisposable {
    */
   cut(): void {
     this.#isCut = true;
-    for (const { client, target } of this.#connections) {
-      client.destroy();
-      target.destroy();
-    }
+    for (const link of this.#connections) sever(link);
   }
 
   mend(): void {
@@ -125,19 +138,13 @@ export class TcpProxy implements AsyncDisposable {
 
   /** Keeps connections open, and accepts new ones, but reads nothing from either side until `unstall()`. */
   stall(): void {
-    this.#isStalled = true;
-    for (const { client, target } of this.#connections) {
-      client.pause();
-      target.pause();
-    }
+    this.isStalled = true;
+    for (const link of this.#connections) freeze(link);
   }
 
   unstall(): void {
-    this.#isStalled = false;
-    for (const { client, target } of this.#connections) {
-      client.resume();
-      target.resume();
-    }
+    this.isStalled = false;
+    for (const link of this.#connections) thaw(link);
   }
 
   async stop(): Promise<void> {
@@ -168,12 +175,9 @@ export class TcpProxy implements AsyncDisposable {
     this.#connections.add(connection);
     client.setNoDelay(true);
     target.setNoDelay(true);
-    if (this.#isStalled) {
-      // Before the "data" listeners, which would otherwise start the flow.
-      client.pause();
-      target.pause();
-    }
-    client.on("data", (chunk) => target.write(chunk));
+    // Before the "data" listeners, which would otherwise start the flow.
+    if (this.isStalled) freeze(connection);
+    client.on("data", (chunk) => this.forward(connection, chunk));
     target.on("data", (chunk) => this.#reply(connection, chunk));
     target.on("close", () => connection.outlet.end());
     client.on("close", () => {
@@ -184,7 +188,7 @@ export class TcpProxy implements AsyncDisposable {
 
   #reply(connection: Connection, chunk: Buffer): void {
     const trap = this.#trap;
-    if (!trap) {
+    if (!trap || !this.isTrapped(connection)) {
       connection.outlet.write(chunk);
       return;
     }
@@ -205,4 +209,21 @@ export class TcpProxy implements AsyncDisposable {
     for (const connection of this.#connections) connection.passed = Buffer.alloc(0);
     this.#trap = { text: Buffer.from(text), spring };
   }
+}
+
+/** Closes both ends at once. */
+export function sever({ client, target }: Connection): void {
+  client.destroy();
+  target.destroy();
+}
+
+/** Reads from neither end until it is thawed. */
+export function freeze({ client, target }: Connection): void {
+  client.pause();
+  target.pause();
+}
+
+export function thaw({ client, target }: Connection): void {
+  client.resume();
+  target.resume();
 }
