@@ -32,6 +32,8 @@ export interface Surroundings {
 const looksPerInterval = 16;
 /** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
 const absenceMs = 1_000;
+/** How often each server is asked whether it is the primary, while there is none. */
+const seekEveryMs = 15;
 /** For how long replicas are looked at because somebody has asked for a primary that is not there. */
 const watchMs = 60_000;
 
@@ -40,9 +42,9 @@ export class Shard {
   /** Commands that wait while there is no primary, in their order. */
   readonly vacancy = new Waiting((now) => {
     this.askPrimary(now, true);
-    this.look(now);
+    this.#seek(now);
   });
-  readonly #absence = new Waiting((now) => this.look(now));
+  readonly #absence = new Waiting((now) => this.#seek(now));
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   gainedAt = Number.NEGATIVE_INFINITY;
@@ -120,7 +122,7 @@ export class Shard {
     if (node !== this.primary) return;
     this.#refused = true;
     node.probe();
-    this.look(performance.now());
+    this.#seek(performance.now());
   }
 
   /** Ends all connections, and what waits. */
@@ -163,7 +165,7 @@ export class Shard {
     else this.askPrimary(now, false);
     if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
     this.#refreshedAt = now;
-    this.#ask(probeIntervalMs / 2, now);
+    this.#ask(probeIntervalMs / 2, now, probeIntervalMs / 2);
   }
 
   /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
@@ -183,14 +185,20 @@ export class Shard {
 
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */
   look(now: number): void {
-    this.#ask(this.options.probeIntervalMs / looksPerInterval, now);
+    const { probeIntervalMs } = this.options;
+    this.#ask(probeIntervalMs / looksPerInterval, now, probeIntervalMs / 2);
   }
 
-  #ask(everyMs: number, now: number): void {
-    const atLeastMs = this.options.probeIntervalMs / 2;
+  /** Looks for a promoted replica, however seldom they are asked else. */
+  #seek(now: number): void {
+    this.#ask(seekEveryMs, now, seekEveryMs);
+  }
+
+  /** Asks those whom nobody has for `everyMs`; for one that lags that may be longer, up to `atMostMs`. */
+  #ask(everyMs: number, now: number, atMostMs: number): void {
     for (const node of this.replicas) {
       node.connection.begin();
-      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atLeastMs);
+      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atMostMs);
       if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
     }
   }
@@ -200,7 +208,7 @@ export class Shard {
     if (node === this.primary) {
       this.#refused = false;
       if (replication.role === "primary") this.history.record(at, replication);
-      else this.look(performance.now());
+      else this.#seek(performance.now());
     } else if (replication.role === "primary" && this.#yieldsTo(replication)) {
       this.#members.promote(node);
       this.#refused = false;
