@@ -222,15 +222,15 @@ export class Shard {
 
   /**
    * Whether another of these servers that says it is the primary takes the place of the present one: when that says it
-   * is a replica, or cannot be reached while the other's history goes on from its own. An earlier primary that has not
-   * noticed that it is one no more says so too, in a history that the present one went on from.
+   * is a replica, or cannot be reached, and the other's history goes on from its own. An earlier primary that has not
+   * noticed that it is one no more says so too, or one that was restarted: only whom the present one follows by now is.
    */
   #yieldsTo({ replid }: Position): boolean {
     const known = this.history.replid;
-    if (this.demoted) return known === undefined || known === replid || !this.#descends(known, replid);
-    const { ready, downSince } = this.primary.connection;
-    if (ready || performance.now() - downSince < absenceMs) return false;
-    return known !== undefined && this.#descends(replid, known);
+    const goesOn = known !== undefined && this.#descends(replid, known);
+    const { connection, seen } = this.primary;
+    if (this.demoted) return goesOn || known === undefined || seen?.replication.replid === replid;
+    return goesOn && !connection.ready && performance.now() - connection.downSince >= absenceMs;
   }
 
   #descends(replid: string, from: string): boolean {
