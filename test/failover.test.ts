@@ -1,39 +1,24 @@
 /** Failovers that lose nothing: what was written before is read from replicas, and nobody's write is refused. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { NotPrimaryError, type Tidemark, type TidemarkOptions } from "../src/index.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { NotPrimaryError, type Tidemark } from "../src/index.js";
 import { decodeToken } from "../src/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, follows, replicaOf } from "./support/failover.js";
-import { type LostWrites, listenToLostWrites } from "./support/lost-writes.js";
-import { openTidemark } from "./support/open-tidemark.js";
 import { isPrimaryOf, promotionIsNoticed } from "./support/promotion.js";
-import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import type { ReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { stageGroup } from "./support/staged-group.js";
 import { startUsers } from "./support/users.js";
 import { waitUntil } from "./support/wait-until.js";
 
+const stage = stageGroup({ replicas: 2 });
+const { open } = stage;
+
 let group: ReplicationGroup;
-let opened: Tidemark[];
-let lostWrites: LostWrites;
 
-beforeEach(async () => {
-  group = await startReplicationGroup({ replicas: 2 });
-  opened = [];
-  lostWrites = listenToLostWrites();
+beforeEach(() => {
+  group = stage.group;
 });
-
-afterEach(async () => {
-  lostWrites[Symbol.dispose]();
-  await Promise.all(opened.map((tidemark) => tidemark.close()));
-  await group.stop();
-});
-
-async function open(options: Partial<TidemarkOptions> = {}): Promise<Tidemark> {
-  const tidemark = openTidemark(group, options);
-  opened.push(tidemark);
-  await replicasAreEligible(tidemark);
-  return tidemark;
-}
 
 /** Has the primary hand over to the first replica, as an operator asks it to who wants to lose nothing. */
 async function handOver(): Promise<void> {
@@ -75,7 +60,7 @@ describe.each(failovers)("tokens of before a %s", (_how, change) => {
     for (let i = 0; i < 5; i++) expect(await readBack(tidemark, tokens)).toEqual(numbers);
     expect(new Set(routes.of("get"))).toEqual(new Set(["replica:known"]));
     expect(await heir.commandCalls("get")).toBe(before);
-    expect(lostWrites.heard).toEqual([]);
+    expect(stage.lostWrites.heard).toEqual([]);
   });
 
   it("are understood by a process that has never seen the old primary as one", async () => {
@@ -100,7 +85,7 @@ describe.each(failovers)("tokens of before a %s", (_how, change) => {
       expect(await Promise.all(reads)).toEqual(numbers);
     }
     await done;
-    expect(lostWrites.heard).toEqual([]);
+    expect(stage.lostWrites.heard).toEqual([]);
   });
 });
 
@@ -118,7 +103,7 @@ describe("writes while a primary hands over", () => {
     const { stale, errors } = await users.stop();
     expect({ stale, errors }).toEqual({ stale: 0, errors: [] });
     expect(isPrimaryOf(tidemark, replicaOf(group))).toBe(true);
-    expect(lostWrites.heard).toEqual([]);
+    expect(stage.lostWrites.heard).toEqual([]);
   });
 
   it("go to the new primary when the old one refuses them, in a session or outside any", async () => {

@@ -1,40 +1,25 @@
 /** Acknowledged writes that a failover has lost: who is told, how often, and who is not. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { LostWriteError, type Session, type Tidemark, type TidemarkOptions } from "../src/index.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { LostWriteError, type Session, type Tidemark } from "../src/index.js";
 import { decodeToken } from "../src/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, replicaOf } from "./support/failover.js";
 import { holdReplicas } from "./support/held-replicas.js";
-import { type LostWrites, listenToLostWrites } from "./support/lost-writes.js";
-import { openTidemark } from "./support/open-tidemark.js";
 import { promotionIsNoticed } from "./support/promotion.js";
 import type { RedisServer } from "./support/redis-server.js";
-import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import type { ReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { stageGroup } from "./support/staged-group.js";
 import { waitUntil } from "./support/wait-until.js";
 
+const stage = stageGroup({ replicas: 2 });
+const { open } = stage;
+
 let group: ReplicationGroup;
-let opened: Tidemark[];
-let lostWrites: LostWrites;
 
-beforeEach(async () => {
-  group = await startReplicationGroup({ replicas: 2 });
-  opened = [];
-  lostWrites = listenToLostWrites();
+beforeEach(() => {
+  group = stage.group;
 });
-
-afterEach(async () => {
-  lostWrites[Symbol.dispose]();
-  await Promise.all(opened.map((tidemark) => tidemark.close()));
-  await group.stop();
-});
-
-async function open(options: Partial<TidemarkOptions> = {}): Promise<Tidemark> {
-  const tidemark = openTidemark(group, options);
-  opened.push(tidemark);
-  await replicasAreEligible(tidemark);
-  return tidemark;
-}
 
 /** A session with a write that no replica will ever get, beside one that all have. */
 async function sessionToLose(tidemark: Tidemark): Promise<Session> {
@@ -67,7 +52,7 @@ describe("a session that a failover has lost a write of", () => {
     const survivor = { replid: position?.replid, offset: (await offset(promoted, "second_repl_offset")) - 1 };
     const gap = (position?.offset ?? 0) - survivor.offset;
     const primary = `${promoted.host}:${promoted.port}`;
-    expect(lostWrites.heard).toEqual([{ session, position, survivor, gap, primary }]);
+    expect(stage.lostWrites.heard).toEqual([{ session, position, survivor, gap, primary }]);
     expect(tidemark.lostWrites).toBe(1);
     for (let i = 0; i < 5; i++) expect(await session.redis.get("k")).toBe("kept");
     expect(tidemark.lostWrites).toBe(1);
@@ -115,7 +100,7 @@ describe("a session that a failover has lost a write of", () => {
     await promote(tidemark);
     await expect(read(session)).rejects.toBeInstanceOf(LostWriteError);
     await read(session);
-    expect(lostWrites.heard).toHaveLength(1);
+    expect(stage.lostWrites.heard).toHaveLength(1);
   });
 
   it('has every read of a pipeline rejected with onLostWrite "error", and none of the next', async () => {
@@ -175,7 +160,7 @@ describe("a session that no failover has provably lost a write of", () => {
     await promote(tidemark);
     for (let i = 0; i < 5; i++) expect(await session.redis.mget("k", "other")).toEqual(["kept", null]);
     expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("kept");
-    expect(lostWrites.heard).toEqual([]);
+    expect(stage.lostWrites.heard).toEqual([]);
   });
 
   it("is told apart from one that has, over two failovers", async () => {
@@ -190,7 +175,7 @@ describe("a session that no failover has provably lost a write of", () => {
     expect(await kept.redis.get("kept")).toBe("1");
     expect(routes.of("get")).toEqual(["replica:known"]);
     expect(await loser.redis.get("k")).toBe("kept");
-    expect(lostWrites.heard.map(({ session }) => session)).toEqual([loser]);
+    expect(stage.lostWrites.heard.map(({ session }) => session)).toEqual([loser]);
   });
 
   it("reads at the primary, then from replicas, where nobody knows what became of its history", async () => {
@@ -212,7 +197,7 @@ describe("a session that no failover has provably lost a write of", () => {
       { what: "a replica answers" },
     );
     expect(session.token()).not.toBe(token);
-    expect(lostWrites.heard).toEqual([]);
+    expect(stage.lostWrites.heard).toEqual([]);
   });
 
   it("is not told of when what is lost is only what it was read at, its own history being unknown", async () => {
@@ -240,6 +225,6 @@ describe("a session that no failover has provably lost a write of", () => {
     await promote(tidemark);
     expect(await session.redis.get("own")).toBe("kept");
     expect(await carried.redis.get("own")).toBe("kept");
-    expect(lostWrites.heard).toEqual([]);
+    expect(stage.lostWrites.heard).toEqual([]);
   });
 });
