@@ -9,6 +9,7 @@ const dependOnIoredis = [
   "client",
   "tidemark",
   "role",
+  ...["failover", "lost-write", "restart", "acl"],
   "deadline",
   "link",
   "batch",

@@ -74,10 +74,10 @@ export function requirementOf(
   return { positions, since, maxStalenessMs: least };
 }
 
-/** Whether `position` is of the primary's own history, so that it need not be given up for `latest`. */
+/** Whether `position` is judged by the primary's history, so that it need not be given up for `latest`: a lost one is told of. */
 function stands(shard: Shard, position: Position, latest: Position): boolean {
   if (position.replid === latest.replid) return position.offset <= latest.offset;
-  return shard.outcome(position) === "valid";
+  return shard.outcome(position) !== "unknown";
 }
 
 function monotonic(epochMs: number): number {

@@ -14,17 +14,20 @@ export class Ends {
   }
 
   resolve(reply: unknown): unknown {
-    this.#giveBack();
+    this.giveBack();
     return this.#resolve(reply);
   }
 
   reject(error: Error): void {
-    this.#giveBack();
+    this.giveBack();
     this.#reject(error);
   }
 
-  /** ioredis calls them again, when a transformer of the user's throws or a pipeline is given twice: not for us. */
-  #giveBack(): void {
+  /**
+   * Puts them in their place again, for another who sends the command. ioredis too calls them again, when a transformer
+   * of the user's throws or a pipeline is given twice: not for us.
+   */
+  giveBack(): void {
     this.#command.resolve = this.#resolve;
     this.#command.reject = this.#reject;
   }

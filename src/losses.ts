@@ -27,6 +27,7 @@ export class Losses {
       if (shard?.outcome(position) !== "lost") continue;
       const survivor = shard.survivor(position);
       session.lose(position, survivor);
+      if (position.read) continue;
       this.count += 1;
       const gap = position.offset - survivor.offset;
       lostWriteChannel.publish({

@@ -11,6 +11,8 @@ import type { Replication } from "./replication.js";
 export interface Position {
   readonly replid: string;
   readonly offset: number;
+  /** Set when something was read there, nothing written: without it nothing is proven to be lost. */
+  readonly read?: true;
 }
 
 /**

@@ -121,6 +121,7 @@ export function sendOnce(
     command.reject = (failure) => {
       if (repeats > 0 && isRefusal(command, failure)) {
         shard.refused(primary);
+        ends.giveBack();
         sendOnce(shard, command, level, onReply, behindWrites, repeats - 1);
       } else ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
     };

@@ -194,10 +194,10 @@ export class Reads {
   #attempt(read: Read): boolean {
     const { shard, session, level } = read;
     const now = performance.now();
-    if (isStranded(read)) {
-      this.#giveUp(read, "behind");
-      return true;
-    }
+    const loss = this.#lossOf(session, read.command);
+    if (loss !== undefined) read.ends.reject(loss);
+    else if (isStranded(read)) this.#giveUp(read, "behind");
+    if (loss !== undefined || isStranded(read)) return true;
     if (session.in(shard).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node
@@ -217,7 +217,7 @@ export class Reads {
       command,
       level,
       reason,
-      doubtful: this.#always || session.positions.some((position) => isDoubtful(shard, position)),
+      doubtful,
       onSend: (at) => {
         sentAt = at;
         if (session.in(shard).ahead) shard.sampleBehind(at);
@@ -226,8 +226,8 @@ export class Reads {
       onAnswer: (from) => {
         iteration?.answeredBy(from);
         if (shard.replicas.length > 0) session.in(shard).readAhead(sentAt);
-        // Only the answer to the INFO in front of it has told.
-        return doubtful ? this.#lossOf(session, command) : undefined;
+        // Only the answer to an INFO in front of it may have told that there is another primary.
+        return this.#lossOf(session, command);
       },
       ends,
     };

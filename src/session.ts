@@ -169,21 +169,19 @@ export class Session {
     const standing = this.#positions.filter(stands);
     if (standing.length === this.#positions.length) return;
     this.#positions = standing;
-    this.#require(position, Date.now());
+    this.#require({ ...position, read: true }, Date.now());
   }
 
   /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
   lose(lost: Position, survivor: Position): void {
     this.#positions = this.#positions.filter((position) => position !== lost);
-    this.#require(survivor, this.#issuedAt);
+    this.#require({ ...survivor, read: true }, this.#issuedAt);
     this.#wrote = true;
   }
 
   #require(position: Position, issuedAt: number): void {
-    const same = this.#positions.find(({ replid }) => replid === position.replid);
-    if (same === undefined) this.#positions = [...this.#positions, position];
-    else if (same.offset < position.offset) {
-      this.#positions = this.#positions.map((one) => (one === same ? position : one));
+    if (!this.#positions.some((one) => includes(one, position))) {
+      this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
     }
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
   }
@@ -212,4 +210,10 @@ export class Session {
       this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
     }
   }
+}
+
+/** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
+function includes(position: Position, other: Position): boolean {
+  const tells = position.read === undefined || other.read === true;
+  return position.replid === other.replid && position.offset >= other.offset && tells;
 }

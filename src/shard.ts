@@ -35,6 +35,8 @@ export interface Surroundings {
 const looksPerInterval = 16;
 /** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
 const absenceMs = 1_000;
+/** How often each server is asked whether it is the primary, while there is none. */
+const seekEveryMs = 15;
 /** For how long replicas are looked at because somebody has asked for a primary that is not there. */
 const watchMs = 60_000;
 
@@ -43,10 +45,10 @@ export class Shard {
   /** Commands that wait while there is no primary, in their order. */
   readonly vacancy = new Waiting((now) => {
     this.askPrimary(now, true);
-    this.look(now);
+    this.#seek(now);
   });
   readonly #absence = new Waiting((now) => {
-    if (now - this.primary.connection.downSince > absenceMs) this.look(now);
+    if (now - this.primary.connection.downSince > absenceMs) this.#seek(now);
   });
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
@@ -126,7 +128,7 @@ export class Shard {
     if (node !== this.primary) return;
     this.#refused = true;
     node.probe();
-    this.look(performance.now());
+    this.#seek(performance.now());
   }
 
   /** Ends all connections, and what waits. */
@@ -169,7 +171,7 @@ export class Shard {
     else this.askPrimary(now, false);
     if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
     this.#refreshedAt = now;
-    this.#ask(probeIntervalMs / 2, now);
+    this.#ask(probeIntervalMs / 2, now, probeIntervalMs / 2);
   }
 
   /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
@@ -189,14 +191,20 @@ export class Shard {
 
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */
   look(now: number): void {
-    this.#ask(this.options.probeIntervalMs / looksPerInterval, now);
+    const { probeIntervalMs } = this.options;
+    this.#ask(probeIntervalMs / looksPerInterval, now, probeIntervalMs / 2);
   }
 
-  #ask(everyMs: number, now: number): void {
-    const atLeastMs = this.options.probeIntervalMs / 2;
+  /** Looks for a promoted replica, however seldom they are asked else. */
+  #seek(now: number): void {
+    this.#ask(seekEveryMs, now, seekEveryMs);
+  }
+
+  /** Asks those whom nobody has for `everyMs`; for one that lags that may be longer, up to `atMostMs`. */
+  #ask(everyMs: number, now: number, atMostMs: number): void {
     for (const node of this.replicas) {
       node.connection.begin();
-      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atLeastMs);
+      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atMostMs);
       if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
     }
   }
@@ -206,7 +214,7 @@ export class Shard {
     if (node === this.primary) {
       this.#refused = false;
       if (replication.role === "primary") this.history.record(at, replication);
-      else this.look(performance.now());
+      else this.#seek(performance.now());
     } else if (replication.role === "primary" && this.#yieldsTo(replication)) {
       this.#members.promote(node);
       this.#refused = false;
@@ -220,15 +228,16 @@ export class Shard {
 
   /**
    * Whether another of these servers that says it is the primary takes the place of the present one: when that says it
-   * is a replica, or cannot be reached while the other's history goes on from its own. An earlier primary that has not
-   * noticed that it is one no more says so too, in a history that the present one went on from.
+   * is a replica, or cannot be reached, and the other's history goes on from its own. An earlier primary that has not
+   * noticed that it is one no more says so too, or one that was restarted: only whom the present one follows by now is.
    */
   #yieldsTo({ replid }: Position): boolean {
     const known = this.history.replid;
-    if (this.demoted) return known === undefined || known === replid || !this.#descends(known, replid);
-    const { ready, downSince } = this.primary.connection;
-    if (this.options.governed || ready || performance.now() - downSince < absenceMs) return false;
-    return known !== undefined && this.#descends(replid, known);
+    const goesOn = known !== undefined && this.#descends(replid, known);
+    const { connection, seen } = this.primary;
+    if (this.demoted) return goesOn || known === undefined || seen?.replication.replid === replid;
+    const isGone = !connection.ready && performance.now() - connection.downSince >= absenceMs;
+    return goesOn && isGone && !this.options.governed;
   }
 
   #descends(replid: string, from: string): boolean {

@@ -17,6 +17,8 @@ const entryBytes = 8 + 7;
 const offsetAt = 8;
 const lowAt = 11;
 const twoTo32 = 2 ** 32;
+/** Marks the offset of what was only read; offsets themselves are smaller. */
+const readBit = 2 ** 23;
 const maxEntries = 8;
 const maxLength = Math.ceil(((headerBytes + maxEntries * entryBytes) * 4) / 3);
 
@@ -36,9 +38,9 @@ export function encodeToken(claims: Claims): string {
   bytes.writeUInt8(version, 0);
   bytes.writeUIntBE(claims.issuedAt, 1, 6);
   let at = headerBytes;
-  for (const { replid, offset } of entries) {
+  for (const { replid, offset, read } of entries) {
     bytes.write(replid, at, "hex");
-    bytes.writeUIntBE(Math.floor(offset / twoTo32), at + offsetAt, lowAt - offsetAt);
+    bytes.writeUIntBE(Math.floor(offset / twoTo32) + (read ? readBit : 0), at + offsetAt, lowAt - offsetAt);
     bytes.writeUInt32BE(offset % twoTo32, at + lowAt);
     at += entryBytes;
   }
@@ -55,11 +57,11 @@ export function decodeToken(token: unknown): Claims | undefined {
   let pinnedAt = 0;
   for (let at = headerBytes; at < bytes.length; at += entryBytes) {
     const replid = bytes.toString("hex", at, at + offsetAt);
-    const offset =
-      bytes.readUIntBE(at + offsetAt, lowAt - offsetAt) * twoTo32 + bytes.readUInt32BE(at + lowAt);
+    const high = bytes.readUIntBE(at + offsetAt, lowAt - offsetAt);
+    const offset = (high % readBit) * twoTo32 + bytes.readUInt32BE(at + lowAt);
     if (!Number.isSafeInteger(offset)) return undefined;
     if (replid === pinEntry) pinnedAt = Math.max(pinnedAt, offset);
-    else positions.push({ replid, offset });
+    else positions.push(high < readBit ? { replid, offset } : { replid, offset, read: true });
   }
   return { issuedAt: bytes.readUIntBE(1, 6), pinnedAt, positions };
 }

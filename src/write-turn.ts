@@ -61,6 +61,7 @@ export class WriteTurn {
     command.reject = (error) => {
       if (error.name === "ReplyError") {
         const settle = (): void => {
+          ends.giveBack();
           if (!onRefusal?.(error)) ends.reject(error);
         };
         const otherwise = refusals.test(error.message) ? "not-sent" : "unknown";

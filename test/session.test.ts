@@ -35,7 +35,7 @@ describe("Session with tokens", () => {
       tokenOf({ positions: [at(X, 77)] }),
       tokenOf({ positions: [at(X, 60), at(Y, 8)] }),
     );
-    expect(session.positions).toEqual([at(X, 77), at(Y, 9)]);
+    expect(session.positions).toEqual([at(Y, 9), at(X, 77)]);
   });
 
   it("takes the time of issue of the newest", () => {
@@ -140,6 +140,15 @@ describe("Session.reanchor", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     expect(session.positions).toHaveLength(2);
     session.reanchor(at(Y, 90), ({ replid }) => replid === Y);
+    expect(session.positions).toEqual([at(Y, 9), { ...at(Y, 90), read: true }]);
+  });
+
+  it("has the next write take the place of the one given, which was no write", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
+    expect(session.positions).toHaveLength(1);
+    session.reanchor(at(Y, 90), () => false);
+    expect(sessionOf(session.token()).positions).toEqual([{ ...at(Y, 90), read: true }]);
+    write(session, at(Y, 90));
     expect(session.positions).toEqual([at(Y, 90)]);
   });
 
@@ -157,7 +166,7 @@ describe("Session.lose", () => {
     const [lost = at(X, 0)] = session.positions;
     expect(session.wrote).toBe(false);
     session.lose(lost, at(X, 50));
-    expect(session.positions).toEqual([at(Y, 9), at(X, 50)]);
+    expect(session.positions).toEqual([at(Y, 9), { ...at(X, 50), read: true }]);
     expect(session.wrote).toBe(true);
   });
 });

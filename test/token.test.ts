@@ -40,6 +40,7 @@ function claims(random: () => number): Claims {
     positions: Array.from({ length: count }, () => ({
       replid: replid(random),
       offset: wholeNumber(random, Number.MAX_SAFE_INTEGER),
+      ...(random() < 0.3 ? { read: true } : {}),
     })),
   };
 }

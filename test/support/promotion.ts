@@ -15,12 +15,15 @@ export async function promoteFirst(group: ReplicationGroup): Promise<RedisServer
 }
 
 /** Whether `tidemark` takes `server` for the primary. */
-export function isPrimaryOf(tidemark: Tidemark, server: RedisServer): boolean {
+export function isPrimaryOf(tidemark: Tidemark, server: Pick<RedisServer, "port">): boolean {
   return tidemark.topology()[0]?.address.endsWith(`:${server.port}`) ?? false;
 }
 
 /** Resolves when reads have made `tidemark` notice that `server` was promoted. */
-export async function promotionIsNoticed(tidemark: Tidemark, server: RedisServer): Promise<void> {
+export async function promotionIsNoticed(
+  tidemark: Tidemark,
+  server: Pick<RedisServer, "port">,
+): Promise<void> {
   await waitUntil(
     async () => {
       await tidemark.redis.get("nothing").catch(() => {});

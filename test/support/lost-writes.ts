@@ -1,0 +1,18 @@
+/** What Tidemark says of writes that failovers have lost, while a test listens. */
+
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { LostWriteMessage } from "../../src/index.js";
+
+export interface LostWrites extends Disposable {
+  readonly heard: readonly LostWriteMessage[];
+}
+
+/** Listens to `tidemark:lost-write` until disposed of. */
+export function listenToLostWrites(): LostWrites {
+  const heard: LostWriteMessage[] = [];
+  const listener = (message: unknown): void => {
+    heard.push(message as LostWriteMessage);
+  };
+  subscribe("tidemark:lost-write", listener);
+  return { heard, [Symbol.dispose]: () => unsubscribe("tidemark:lost-write", listener) };
+}
