@@ -1,6 +1,6 @@
 /** Replicas that are learnt from their primary, come and go, and are followed when one of them is promoted. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { Tidemark, type TidemarkOptions } from "../src/index.js";
+import { type CommonOptions, Tidemark } from "../src/index.js";
 import { failOver, follows, replicaOf } from "./support/failover.js";
 import { isPrimaryOf, promotionIsNoticed } from "./support/promotion.js";
 import { RedisServer, type RedisServerOptions } from "./support/redis-server.js";
@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 
 /** A Tidemark that is given nothing but the primary. */
-function open(options: Partial<TidemarkOptions> = {}): Tidemark {
+function open(options: Partial<CommonOptions> = {}): Tidemark {
   const tidemark = new Tidemark({ primary: primary.url, ...options });
   stage.owe({ stop: () => tidemark.close() });
   return tidemark;
