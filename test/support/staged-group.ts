@@ -1,10 +1,10 @@
 /** Servers for each test that changes their roles, and the Tidemarks it opens on them. */
 
 import { afterEach, beforeEach } from "vitest";
-import type { Tidemark, TidemarkOptions } from "../../src/index.js";
+import type { Tidemark } from "../../src/index.js";
 import { replicasAreEligible } from "./eligible-replicas.js";
 import { type LostWrites, listenToLostWrites } from "./lost-writes.js";
-import { openTidemark } from "./open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./replication-group.js";
 
 export interface StagedGroup {
@@ -12,7 +12,7 @@ export interface StagedGroup {
   /** What Tidemarks have said of lost writes since the test began. */
   readonly lostWrites: LostWrites;
   /** A Tidemark on the group, or on what `options` name, all of whose replicas may answer reads. */
-  open(options?: Partial<TidemarkOptions>): Promise<Tidemark>;
+  open(options?: GroupOptions): Promise<Tidemark>;
   /** Has something ended behind the test, after the Tidemarks. */
   owe(started: { stop(): Promise<void> }): void;
 }
