@@ -21,6 +21,17 @@ const dependOnIoredis = [
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);
 
+/** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
+const dependOnServer = [
+  ...["write", "read", "fallback", "fault", "link", "role", "transaction", "script"],
+  ...["failover", "lost-write", "old-primary", "restart", "discovery", "acl"],
+  ...["replica-state", "emptied-replica", "repointed-replica", "one-endpoint"],
+  ...["sentinel*", "cluster*"],
+].map((noun) => `test/${noun}.test.ts`);
+
+/** Paths of servers, like those of a PATH. */
+const servers = (process.env.REDIS_SERVERS ?? "").split(":").filter((path) => path !== "");
+
 const consumers = "test/consumers/**/*.test.ts";
 
 /** It loads ioredis itself and takes only a client of that class, which no alias of ours reaches. */
@@ -51,6 +62,14 @@ export default defineConfig({
         resolve: { alias: { redis: "redis5" } },
         test: { name: "node-redis 5", include: ["test/node-redis*.test.ts"] },
       },
+      ...servers.map((path) => ({
+        extends: true as const,
+        test: {
+          name: path.split("/").slice(-2).join("/"),
+          include: dependOnServer,
+          env: { REDIS_SERVER: path },
+        },
+      })),
       { extends: true, test: { name: "consumers", include: [consumers] } },
       {
         extends: true,

@@ -1,8 +1,8 @@
 /** Servers that are restarted, with what they had, with less, or with nothing. */
 import { describe, expect, it } from "vitest";
-import type { Session, Tidemark, TidemarkOptions } from "../src/index.js";
+import type { Session, Tidemark } from "../src/index.js";
 import { replicaOf } from "./support/failover.js";
-import { openTidemark } from "./support/open-tidemark.js";
+import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { listenToRoutes } from "./support/routes.js";
 import { stageGroup } from "./support/staged-group.js";
@@ -53,9 +53,7 @@ async function replidOf(server: RedisServer): Promise<string | undefined> {
 }
 
 /** A Tidemark, and a session of it that has nothing but a token. */
-async function openWith(
-  options: Partial<TidemarkOptions> = {},
-): Promise<{ tidemark: Tidemark; session: Session }> {
+async function openWith(options: GroupOptions = {}): Promise<{ tidemark: Tidemark; session: Session }> {
   const tidemark = await stage.open(options);
   return { tidemark, session: tidemark.session() };
 }
