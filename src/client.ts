@@ -57,7 +57,8 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
     this.dispatch = new Dispatch(routing, findSession);
     this.lifecycle = lifecycle;
     for (const name of ["status", "stream", "condition"] as const) {
-      const get = (): unknown => lifecycle.primary()?.redis[name];
+      const unnamed = name === "status" ? "connecting" : undefined;
+      const get = (): unknown => lifecycle.primary()?.redis[name] ?? unnamed;
       Object.defineProperty(this, name, { get, set: () => {} });
     }
     for (const name of ["_events", "_eventsCount", "_maxListeners"]) shareWithSessions(this, name);

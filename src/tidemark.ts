@@ -118,6 +118,10 @@ export class Tidemark implements AsyncDisposable {
     this.#topology.open();
     this.#router.open();
     this.#base.subscriber.open();
+    if (this.#topology.shards.length === 0) {
+      await this.ready();
+      return;
+    }
     const primaries = this.#topology.shards.map(({ primary }) => primary.connection.open());
     for (const { replicas } of this.#topology.shards) {
       for (const { connection } of replicas) connection.open().catch(() => {});
