@@ -3,7 +3,7 @@ import type { Reason } from "./channels.js";
 import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
-import { isWorthATry, knownObjectionTo, type Requirement } from "./objection.js";
+import { clockDiffers, isWorthATry, knownObjectionTo, type Requirement } from "./objection.js";
 import type { Position } from "./position.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -124,7 +124,7 @@ function best(
     const node = replicas[(first + i) % replicas.length];
     if (node === undefined || (only !== undefined && node !== only)) continue;
     if (only === undefined && level !== "eventual" && !progress.mayReadFrom(node.link)) continue;
-    if (!mayAnswer(node) || cost(node) >= least) continue;
+    if (!mayAnswer(node) || cost(node) >= least || clockDiffers(shard, node)) continue;
     best = node;
     least = cost(node);
   }

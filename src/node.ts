@@ -1,11 +1,13 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
 import { Command, type RedisOptions } from "ioredis";
+import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
+import { askReplication, askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
 import { Link, type Probe, type Sighting } from "./link.js";
 import { parseReplication } from "./replication.js";
-import { infoCommand, sendVerified } from "./verified-read.js";
+import { sendVerified } from "./verified-read.js";
 import { warnOfFault } from "./warning.js";
 import { type OnRefusal, type Writer, WriteTurn } from "./write-turn.js";
 
@@ -15,6 +17,7 @@ export type Observer = (node: Node, sighting: Sighting) => void;
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
+  readonly clock = new Clock();
   /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
   link = new Link();
   /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
@@ -118,6 +121,7 @@ export class Node {
     this.#ask((sighting) => {
       probe.sighting = sighting;
     });
+    if (performance.now() - this.clock.askedAt > clockIntervalMs) askTime(this.connection, this.clock);
     return probe;
   }
 
@@ -186,18 +190,11 @@ export class Node {
   #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.askedAt = at;
-    const info = infoCommand();
-    const { resolve } = info;
-    info.resolve = (reply) => {
-      resolve(reply);
-      answer(this.#took(info.transformReply(reply), at));
-    };
-    info.reject = (error) => {
-      resolve(null);
+    askReplication(this.connection, (text, error) => {
+      if (error === undefined) return answer(this.#took(text, at));
       if (error.name === "ReplyError") this.#blame(error.message);
-      answer(undefined, error);
-    };
-    this.connection.send(info);
+      return answer(undefined, error);
+    });
   }
 
   #took(text: unknown, at: number): Sighting | undefined {
@@ -242,6 +239,7 @@ export class Node {
   }
 
   #disconnected(error: Error | undefined): void {
+    this.clock.forget();
     this.#replaceLink();
     this.seen = undefined;
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;

@@ -72,3 +72,8 @@ export function isWorthATry(
     return node.lag.hasPassed(reachedAt === undefined ? Date.now() - issuedAt : now - reachedAt);
   });
 }
+
+/** Whether keys expire on a replica at another time than on its primary, by more than may be. */
+export function clockDiffers({ primary, options }: Shard, node: Node): boolean {
+  return node !== primary && node.clock.differsFrom(primary.clock, options.maxClockSkewMs);
+}

@@ -25,6 +25,11 @@ export interface CommonOptions {
   readonly redis?: RedisOptions;
   /** A replica not proven to be fresher than this gets no read at any level. Default 10000. */
   readonly maxStalenessMs?: number;
+  /**
+   * A replica whose clock is certain to differ from the primary's by more gets no read at any level: keys expire by each
+   * server's own clock. Default 1000.
+   */
+  readonly maxClockSkewMs?: number;
   /** How long a token is in force; must be larger than `maxStalenessMs`. Default 60000. */
   readonly tokenTtlMs?: number;
   /** How long a replica's position is remembered before it is asked again; only while it is in use. Default 250. */
@@ -48,7 +53,13 @@ export interface CommonOptions {
   readonly context?: Context;
 }
 
-const defaults = { maxStalenessMs: 10_000, tokenTtlMs: 60_000, probeIntervalMs: 250, waitMs: 0 };
+const defaults = {
+  maxStalenessMs: 10_000,
+  maxClockSkewMs: 1_000,
+  tokenTtlMs: 60_000,
+  probeIntervalMs: 250,
+  waitMs: 0,
+};
 
 const names = new Set<string>([
   ...Object.keys(defaults),
@@ -72,6 +83,7 @@ export interface CheckedOptions {
   /** What the client says of itself, and plain clients made from it start from. */
   readonly redis: RedisOptions;
   readonly maxStalenessMs: number;
+  readonly maxClockSkewMs: number;
   readonly tokenTtlMs: number;
   readonly probeIntervalMs: number;
   readonly waitMs: number;
@@ -105,6 +117,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     servers,
     redis: clientOptions(servers),
     maxStalenessMs,
+    maxClockSkewMs: time("maxClockSkewMs", options.maxClockSkewMs, 1),
     tokenTtlMs,
     probeIntervalMs: time("probeIntervalMs", options.probeIntervalMs, 1),
     waitMs: time("waitMs", options.waitMs, 0),

@@ -14,6 +14,8 @@ export interface ShardOptions {
   readonly probeIntervalMs: number;
   /** A replica not proven to be fresher than this answers nothing. */
   readonly maxStalenessMs: number;
+  /** A replica whose clock is certain to differ from the primary's by more answers nothing. */
+  readonly maxClockSkewMs: number;
   /**
    * Whether somebody else says who the primary is, as Sentinels do: then nobody is taken for it by its own word alone, and
    * commands do not wait for long where there is none.

@@ -40,14 +40,14 @@ export class Tidemark implements AsyncDisposable {
   readonly #router: Router;
   readonly #context: Context;
   readonly #base: RoutedRedis;
-  readonly #limits: { maxStalenessMs: number; probeIntervalMs: number };
+  readonly #limits: Ground["options"];
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
-    const { maxStalenessMs, probeIntervalMs, tokenTtlMs } = checked;
+    const { maxStalenessMs, maxClockSkewMs, probeIntervalMs, tokenTtlMs } = checked;
     this.tokenTtlMs = tokenTtlMs;
-    this.#limits = { maxStalenessMs, probeIntervalMs };
+    this.#limits = { maxStalenessMs, maxClockSkewMs, probeIntervalMs };
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.

@@ -2,11 +2,7 @@
 import { Command } from "ioredis";
 import type { Connection } from "./connection.js";
 import { Ends } from "./ends.js";
-
-/** The command that asks a server how its replication stands; the reply is its text. */
-export function infoCommand(): Command {
-  return new Command("info", ["replication"], { replyEncoding: "utf8" });
-}
+import { infoCommand } from "./inquiry.js";
 
 /**
  * Sends MULTI, INFO, the read and EXEC: what the read sees is exactly what the INFO beside it reports, also when a

@@ -13,6 +13,7 @@ const rows: readonly (readonly string[])[] = [
     "errors",
     "address",
     "warning",
+    "clock",
     "level",
     "channels",
     "keyring",
@@ -27,7 +28,7 @@ const rows: readonly (readonly string[])[] = [
     "offline-queue",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection"],
-  ["progress", "session", "write-turn", "verified-read", "node"],
+  ["progress", "session", "write-turn", "inquiry", "verified-read", "node"],
   [
     "context/context",
     "context/async-local-storage",

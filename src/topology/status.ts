@@ -1,6 +1,6 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
-import { objectionTo } from "../objection.js";
+import { clockDiffers, objectionTo } from "../objection.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
 
@@ -15,6 +15,8 @@ export interface NodeStatus {
   readonly lagBytes: number | undefined;
   /** The upper bound of its staleness that is proven now, in milliseconds; undefined when none is. */
   readonly lagMs: number | undefined;
+  /** How far its clock is ahead of the primary's, in milliseconds; undefined while it is not measured. */
+  readonly clockSkewMs: number | undefined;
   /** Whether it may answer reads of a session that requires nothing. */
   readonly eligible: boolean;
   /** Why not; undefined when it may. */
@@ -32,6 +34,7 @@ export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
     position: known && { replid: known.replid, offset: known.offset },
     lagBytes: 0,
     lagMs: 0,
+    clockSkewMs: 0,
     eligible: connection.ready && !shard.demoted,
     reason: shard.demoted ? "says that it is a replica" : connection.ready ? undefined : fault,
   };
@@ -43,6 +46,7 @@ function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeSt
   const latest = shard.history.latest?.position;
   const asOf = known && shard.history.asOf(known);
   const comparable = known !== undefined && latest?.replid === known.replid;
+  const differs = clockDiffers(shard, node) ? "clock differs" : undefined;
   const objection = node.connection.ready
     ? objectionTo(shard, node.seen, node.suspect, {
         positions: [],
@@ -56,8 +60,9 @@ function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeSt
     position: known && { replid: known.replid, offset: known.offset },
     lagBytes: comparable ? Math.max(0, latest.offset - known.offset) : undefined,
     lagMs: asOf === undefined ? undefined : performance.now() - asOf,
-    eligible: objection === undefined,
-    reason: objection === undefined ? undefined : (node.fault ?? objection),
+    clockSkewMs: node.clock.aheadOf(shard.primary.clock),
+    eligible: objection === undefined && differs === undefined,
+    reason: objection === undefined ? differs : (node.fault ?? objection),
   };
 }
 

@@ -1,0 +1,47 @@
+/** What a server is asked of itself: how its replication stands, and what time it is there. */
+import { Command } from "ioredis";
+import type { Clock } from "./clock.js";
+import type { Connection } from "./connection.js";
+
+/** The command that asks a server how its replication stands; the reply is its text. */
+export function infoCommand(): Command {
+  return new Command("info", ["replication"], { replyEncoding: "utf8" });
+}
+
+/** The command that asks a server for its clock; the reply is seconds and microseconds. */
+function timeCommand(): Command {
+  return new Command("time", [], { replyEncoding: "utf8" });
+}
+
+/** Asks how replication stands; `answer` is given the text, or what came instead. */
+export function askReplication(
+  connection: Connection,
+  answer: (text: unknown, error: Error | undefined) => void,
+): void {
+  const info = infoCommand();
+  const { resolve } = info;
+  info.resolve = (reply) => {
+    resolve(reply);
+    answer(info.transformReply(reply), undefined);
+  };
+  info.reject = (error) => {
+    resolve(null);
+    answer(undefined, error);
+  };
+  connection.send(info);
+}
+
+/** Has `clock` measured. */
+export function askTime(connection: Connection, clock: Clock): void {
+  const at = performance.now();
+  clock.askedAt = at;
+  const command = timeCommand();
+  const { resolve } = command;
+  command.resolve = (reply) => {
+    clock.take(command.transformReply(reply), at, performance.now());
+    return resolve(reply);
+  };
+  // Who forbids it is not known to differ.
+  command.reject = () => resolve(null);
+  connection.send(command);
+}
