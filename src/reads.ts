@@ -20,7 +20,7 @@ import type { Losses } from "./losses.js";
 import { isUnjudgeable } from "./miss.js";
 import type { Node } from "./node.js";
 import { type PrimaryRead, readPrimary } from "./primary.js";
-import { readReplica } from "./replica.js";
+import { type Fallbacks, readReplica } from "./replica.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
@@ -60,12 +60,19 @@ export class Reads {
 
   readonly #topology: Pick<Topology, "shards">;
   readonly #losses: Losses;
+  readonly #fallbacks: Fallbacks<Read>;
 
   constructor(options: ReadOptions, topology: Pick<Topology, "shards">, losses: Losses) {
     this.#options = options;
     this.#always = options.verify === "always";
     this.#topology = topology;
     this.#losses = losses;
+    this.#fallbacks = {
+      always: this.#always,
+      isFinal: (proven) => options.fallback === "error" && proven,
+      fallBack: (read, reason) => this.#fallBack(read, reason),
+      toPrimary: (read, reason) => this.#readPrimary(read, reason),
+    };
     this.waiting = new Waiting((now) => {
       for (const shard of topology.shards) shard.look(now);
     });
@@ -157,19 +164,7 @@ export class Reads {
   #sendTo(read: Read, choice: Choice | undefined): void {
     if (choice === undefined) this.#fallBack(read, "behind");
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
-    else this.#readReplica(read, choice.node, choice.reason);
-  }
-
-  #readReplica(read: Read, node: Node, reason: "known" | "checked"): void {
-    readReplica({
-      ...read,
-      node,
-      reason,
-      always: this.#always,
-      isFinal: (proven) => this.#options.fallback === "error" && proven,
-      fallBack: (why) => this.#fallBack(read, why),
-      toPrimary: (why) => this.#readPrimary(read, why),
-    });
+    else readReplica(read, choice.node, choice.reason, this.#fallbacks);
   }
 
   /** No replica may answer now: wait for one if there is time, else do as `fallback` says. */
@@ -204,7 +199,7 @@ export class Reads {
       ? read.requirement
       : requirementOf(shard, session, level, this.#options.maxStalenessMs);
     const node = knownReplica({ ...read, requirement }, now);
-    if (node !== undefined) this.#readReplica({ ...read, requirement }, node, "known");
+    if (node !== undefined) readReplica({ ...read, requirement }, node, "known", this.#fallbacks);
     return node !== undefined;
   }
 

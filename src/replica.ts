@@ -9,20 +9,20 @@ import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 
-/** What is read from a replica, and what becomes of it when that fails. */
+/** What is read from a replica. */
 export interface ReplicaRead extends Question {
   readonly command: Command;
   readonly ends: Ends;
-  readonly node: Node;
-  readonly reason: "known" | "checked";
+}
+
+/** What becomes of reads that replicas do not answer, and what their answers have to come with. */
+export interface Fallbacks<Read> {
   /** Whether a transaction has to prove that the replica has what is required. */
   readonly always: boolean;
   /** Whether an error that the command itself was answered with ends it, `proven` or not. */
-  readonly isFinal: (proven: boolean) => boolean;
-  readonly fallBack: (reason: Reason) => void;
-  readonly toPrimary: (reason: Reason) => void;
-  /** Set on a script that has been sent again with its text. */
-  readonly inFull?: true;
+  isFinal(proven: boolean): boolean;
+  fallBack(read: Read, reason: Reason): void;
+  toPrimary(read: Read, reason: Reason): void;
 }
 
 /** What a server says when its state, not the command, is the matter. */
@@ -31,9 +31,15 @@ const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT
 /** What a node of a cluster says when it does not serve the key's slot, or not now: its primary knows best. */
 const redirections = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/;
 
-/** Sends a read to the replica that was chosen for it. */
-export function readReplica(read: ReplicaRead): void {
-  const { command, session, shard, requirement, level, iteration, node, reason } = read;
+/** Sends a read to the replica that was chosen for it; `inFull` when it is a script that is sent again with its text. */
+export function readReplica<Read extends ReplicaRead>(
+  read: Read,
+  node: Node,
+  reason: "known" | "checked",
+  fallbacks: Fallbacks<Read>,
+  inFull = false,
+): void {
+  const { command, session, shard, requirement, level, iteration } = read;
   const { link } = node;
   const ordered = level !== "eventual";
   if (ordered) session.in(shard).readFrom(link);
@@ -43,24 +49,24 @@ export function readReplica(read: ReplicaRead): void {
   command.resolve = (reply) => {
     if (!isProven()) {
       node.triedInVain(performance.now());
-      return read.fallBack("check-failed");
+      return fallbacks.fallBack(read, "check-failed");
     }
     // An INFO answered in front of the read has shown that the server has gone back.
-    if ((ordered || iteration) && node.link !== link) return read.fallBack("check-failed");
+    if ((ordered || iteration) && node.link !== link) return fallbacks.fallBack(read, "check-failed");
     // While a slot is moved, a replica answers nothing where its primary would say where the key is.
-    if (ordered && !shard.alone && mayMiss(command, reply)) return read.toPrimary("missing-key");
+    if (ordered && !shard.alone && mayMiss(command, reply)) return fallbacks.toPrimary(read, "missing-key");
     if (ordered) session.in(shard).readBy(link);
     iteration?.answeredBy(node);
     return read.ends.resolve(reply);
   };
   command.reject = (error) => {
     // ioredis sends a script of defineCommand in full where it was not known.
-    const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !read.inFull;
-    if (again && node.link === link) readReplica({ ...read, inFull: true });
-    else failed(read, error, isProven());
+    const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
+    if (again && node.link === link) readReplica(read, node, reason, fallbacks, true);
+    else failed(read, node, error, isProven(), fallbacks);
   };
   announce(command, node, "replica", reason, level);
-  if (read.always) probe = node.readVerified(command);
+  if (fallbacks.always) probe = node.readVerified(command);
   else {
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);
@@ -68,14 +74,20 @@ export function readReplica(read: ReplicaRead): void {
 }
 
 /** Takes in an error that a replica, or its connection, has answered a read with. */
-function failed(read: ReplicaRead, error: Error, proven: boolean): void {
+function failed<Read extends ReplicaRead>(
+  read: Read,
+  node: Node,
+  error: Error,
+  proven: boolean,
+  fallbacks: Fallbacks<Read>,
+): void {
   const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
-  if (error.name === "ReplyError" && !isAnswer) read.node.distrust();
+  if (error.name === "ReplyError" && !isAnswer) node.distrust();
   // A script that was declared to be read-only writes: on the primary that would go unnoticed.
   const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
   // Scripts are not replicated, so a node need not know one that another does.
   if (error.message.startsWith("NOSCRIPT") || redirections.test(error.message))
-    read.toPrimary("replica-failed");
-  else if (isAnswer && read.shard.alone && (isFinal || read.isFinal(proven))) read.ends.reject(error);
-  else read.fallBack("replica-failed");
+    fallbacks.toPrimary(read, "replica-failed");
+  else if (isAnswer && read.shard.alone && (isFinal || fallbacks.isFinal(proven))) read.ends.reject(error);
+  else fallbacks.fallBack(read, "replica-failed");
 }
