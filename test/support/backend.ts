@@ -1,8 +1,20 @@
-/** A primary and its replicas as the topology tests see them, wherever they run. */
+/** A primary and its replicas as the topology tests see them, wherever they run: as processes here, or in containers. */
 
 import type { Redis } from "ioredis";
-import { describe } from "vitest";
+import { describe, inject } from "vitest";
 import type { Address } from "./redis-server.js";
+
+/** Where the servers run; nowhere if that is in containers and no engine answers. */
+export type Ground =
+  | { readonly kind: "processes" }
+  | { readonly kind: "containers"; readonly image: string }
+  | { readonly kind: "nowhere" };
+
+declare module "vitest" {
+  interface ProvidedContext {
+    ground: Ground;
+  }
+}
 
 export interface BackendServer extends Address {
   /** Where clients reach it, also after a restart. */
@@ -41,12 +53,18 @@ export interface ServerGroup extends AsyncDisposable {
 /** Arguments with which servers find out within seconds, not a minute, that nothing comes from the other side any more. */
 export const hasty = ["--repl-timeout", "3", "--repl-ping-replica-period", "1"];
 
+const ground: Ground = inject("ground") ?? { kind: "processes" };
+
 /** Like `describe`, for tests on servers of whichever kind this run has. */
 export function describeOnServers(what: string, tests: () => void): void {
-  describe(what, tests);
+  describe.skipIf(ground.kind === "nowhere")(what, tests);
 }
 
 /** Resolves when every replica is connected and in sync. */
 export async function startServers(options: { readonly replicas: number }): Promise<ServerGroup> {
-  return (await import("./process-group.js")).startProcesses(options);
+  if (ground.kind === "processes") return (await import("./process-group.js")).startProcesses(options);
+  if (ground.kind === "nowhere") throw new Error("no Docker engine answers");
+  // Only here, so that tests on processes do not load it.
+  const { startContainers } = await import("./container-group.js");
+  return startContainers({ ...options, image: ground.image });
 }
