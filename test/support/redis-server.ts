@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Redis, type RedisOptions } from "ioredis";
 import { freePort } from "./free-port.js";
+import { callsOf, infoOf } from "./info.js";
 import { findRedisServer, type RedisBinary } from "./redis-binary.js";
 import { CONFIG_FILE, defaultArguments, HOST } from "./server-arguments.js";
 import { waitUntil } from "./wait-until.js";
@@ -166,18 +167,13 @@ export class RedisServer implements AsyncDisposable {
   }
 
   /** The fields of one section of INFO. */
-  async info(section: string): Promise<Record<string, string>> {
-    const text = await this.admin().info(section);
-    const fields = text.split("\r\n").filter((line) => line.includes(":"));
-    return Object.fromEntries(
-      fields.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]),
-    );
+  info(section: string): Promise<Record<string, string>> {
+    return infoOf(this.admin(), section);
   }
 
   /** How often the server ran a command, named as in INFO commandstats: "get", "config|set". */
-  async commandCalls(name: string): Promise<number> {
-    const stats = (await this.info("commandstats"))[`cmdstat_${name.toLowerCase()}`];
-    return Number(/calls=(\d+)/.exec(stats ?? "")?.[1] ?? 0);
+  commandCalls(name: string): Promise<number> {
+    return callsOf(this.admin(), name);
   }
 
   get #password(): string | undefined {

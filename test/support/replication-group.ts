@@ -72,6 +72,7 @@ async function startUnconnected(count: number, args: readonly string[]): Promise
 }
 
 function assemble(primary: RedisServer, replicas: readonly GroupReplica[]): ReplicationGroup {
+  const servers = replicas.map(({ server }) => server);
   const stop = async (): Promise<void> => {
     await Promise.all([
       primary.stop(),
@@ -82,10 +83,10 @@ function assemble(primary: RedisServer, replicas: readonly GroupReplica[]): Repl
     primary,
     replicas,
     ready: async () => {
-      await eachReplica(replicas, "is in sync", isInSync);
-      await caughtUp(primary, replicas);
+      await eachReplica(servers, "is in sync", isInSync);
+      await caughtUp(primary, servers);
     },
-    caughtUp: () => caughtUp(primary, replicas),
+    caughtUp: () => caughtUp(primary, servers),
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -97,7 +98,11 @@ function isInSync(info: ReplicationInfo): boolean {
   return info.master_link_status === "up" && info.master_sync_in_progress === "0";
 }
 
-async function caughtUp(primary: RedisServer, replicas: readonly GroupReplica[]): Promise<void> {
+/** Whoever tells its INFO, wherever it runs. */
+type Informant = Pick<RedisServer, "info">;
+
+/** Resolves when every replica has applied what the primary had at this call. */
+export async function caughtUp(primary: Informant, replicas: readonly Informant[]): Promise<void> {
   const { master_repl_offset: offset = "" } = await primary.info("replication");
   await eachReplica(
     replicas,
@@ -107,13 +112,13 @@ async function caughtUp(primary: RedisServer, replicas: readonly GroupReplica[])
 }
 
 async function eachReplica(
-  replicas: readonly GroupReplica[],
+  replicas: readonly Informant[],
   state: string,
   isReached: (info: ReplicationInfo) => boolean,
 ): Promise<void> {
   await Promise.all(
-    replicas.map(({ server }, i) =>
-      waitUntil(async () => isReached(await server.info("replication")), { what: `replica ${i} ${state}` }),
+    replicas.map((replica, i) =>
+      waitUntil(async () => isReached(await replica.info("replication")), { what: `replica ${i} ${state}` }),
     ),
   );
 }
