@@ -68,9 +68,10 @@ export function requirementOf(
   const least = Math.min(bound, maxStalenessMs);
   if (shard.alone) return { positions: required, since: Number.NEGATIVE_INFINITY, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.isElsewhere(position));
-  // What was written in another shard may have been moved to this one since.
-  const moved = positions.length < required.length;
-  const since = moved ? Math.max(shard.gainedAt, monotonic(session.issuedAt)) : Number.NEGATIVE_INFINITY;
+  // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
+  // went and came back has keys of it as they were before.
+  const isSpread = positions.length < required.length;
+  const since = isSpread ? Math.max(shard.gainedAt, monotonic(session.issuedAt)) : shard.gainedAt;
   return { positions, since, maxStalenessMs: least };
 }
 

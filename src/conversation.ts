@@ -178,6 +178,8 @@ export class Conversation {
     command.reject = (error) => {
       clearTimeout(deadline);
       if (stateful.has(nameOf(command))) this.#unsure = true;
+      // Begun again, it has to begin where the key is now.
+      if (nameOf(command) === "WATCH" && /^(MOVED|ASK) /.test(error.message)) this.#lose(error.message);
       this.#answered();
       ends.reject(error);
     };

@@ -36,6 +36,16 @@ export function attend(
   };
 }
 
+/** Has it known where an error sends `command`, which is not sent again: it stands for others on its connection. */
+export function takeIn(redirect: Redirect, command: Command): void {
+  const ends = new Ends(command);
+  command.resolve = (reply) => ends.resolve(reply);
+  command.reject = (error) => {
+    redirect(error, () => {});
+    ends.reject(error);
+  };
+}
+
 /** What became of the commands of a transaction that was sent once. */
 class Outcomes {
   readonly #ends: readonly Ends[];

@@ -11,7 +11,7 @@ import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
 import { sendAsking, sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import { type ReadOptions, Reads } from "./reads.js";
-import { attend, attendTransaction, type Redirect } from "./redirects.js";
+import { attend, attendTransaction, type Redirect, takeIn } from "./redirects.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
@@ -65,7 +65,7 @@ export class Router {
       this.#beginning.add([command], [kind], session, () => this.route(command, session, level, iteration));
       return;
     }
-    if (this.#redirect !== undefined) this.#attend(this.#redirect, command, kind, session, level);
+    this.#attend(command, kind, session, level);
     this.#send(shard, command, kind, session, level, iteration);
   }
 
@@ -98,7 +98,7 @@ export class Router {
       });
     } else if (follows) {
       for (const [index, command] of commands.entries())
-        this.#attend(redirect, command, kinds[index] ?? "write", session, level);
+        this.#attend(command, kinds[index] ?? "write", session, level);
     }
     this.#sendBatch(shard, commands, kinds, session, level);
   }
@@ -148,18 +148,19 @@ export class Router {
   }
 
   /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
-  #attend(
-    redirect: Redirect,
-    command: Command,
-    kind: CommandKind,
-    session: Session | undefined,
-    level: Level,
-  ): void {
-    if (kind === "refused" || kind === "transactional" || kind === "scan") return;
-    if (session !== undefined && this.#conversations.has(session)) return;
+  #attend(command: Command, kind: CommandKind, session: Session | undefined, level: Level): void {
+    const redirect = this.#redirect;
+    if (redirect === undefined || kind === "refused") return;
+    const isBound = session !== undefined && this.#conversations.has(session);
+    if (isBound || kind === "transactional" || kind === "scan") {
+      takeIn(redirect, command);
+      return;
+    }
     const writer = kind === "write" || kind === "blocking" ? session : undefined;
     attend(redirect, command, writer, (asked) => {
       const shard = this.#beginning.shardOf(command);
+      // Replicas may still have a key as it was when it left.
+      if (asked !== undefined && shard !== undefined) session?.in(shard).readAhead(performance.now());
       if (asked !== undefined) sendAsking(asked, command, writer, level);
       else if (shard !== undefined) this.#send(shard, command, kind, session, level);
       else command.reject(new ClosedError());

@@ -21,6 +21,8 @@ const pollWithoutPrimaryMs = 500;
 /** Until commands are sent again that met a cluster in the middle of a change. */
 const pauseMs = 100;
 const answerMs = 1_000;
+/** For how long after a change it is asked more often: at first nobody tells of a primary that was made a replica. */
+const unrestMs = 5_000;
 
 export class ClusterTopology implements Topology {
   readonly #ground: Ground;
@@ -30,6 +32,7 @@ export class ClusterTopology implements Topology {
   #begun: Node[] = [];
   #round: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
+  #changedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #fault = "not connected";
 
@@ -50,7 +53,7 @@ export class ClusterTopology implements Topology {
 
   /** Of the key's slot; any for a command without keys. */
   shardOf(command: Command): Shard | undefined {
-    if (this.#timer === undefined) this.open();
+    if (this.shards.length === 0) this.open();
     return this.#map.shardOf(keysOf(command) === 0 ? undefined : command.getSlot());
   }
 
@@ -66,7 +69,7 @@ export class ClusterTopology implements Topology {
       return true;
     }
     if (kind !== "TRYAGAIN" && kind !== "CLUSTERDOWN") return false;
-    this.#ask();
+    this.#askOfChange();
     setTimeout(again, pauseMs);
     return true;
   }
@@ -95,17 +98,24 @@ export class ClusterTopology implements Topology {
       return;
     }
     if (known !== undefined && known.find(server) === known.primary) this.#map.move(slot, known);
-    const before = this.#map.shardOf(slot);
-    this.#ask().then(() => {
+    this.#askOfChange().then(() => {
+      const shard = this.#map.shardAt(server);
       // Not everybody knows yet: nothing is gained by asking at once.
-      if (known === undefined && this.#map.shardOf(slot) === before) setTimeout(again, pauseMs);
+      if (shard === undefined || shard.find(server) !== shard.primary) setTimeout(again, pauseMs);
       else again();
     });
   }
 
   #poll(): void {
-    const isDue = performance.now() - this.#askedAt > pollMs;
+    const now = performance.now();
+    const isDue = now - this.#askedAt > pollMs || now - this.#changedAt < unrestMs;
     if (isDue || this.shards.length === 0 || this.shards.some(({ hasPrimary }) => !hasPrimary)) this.#ask();
+  }
+
+  /** Asks because something has shown that what is known is not so any more. */
+  #askOfChange(): Promise<void> {
+    this.#changedAt = performance.now();
+    return this.#ask();
   }
 
   /** Asks one node after the other until one tells of the cluster; one round at a time. */
@@ -173,11 +183,11 @@ export class ClusterTopology implements Topology {
     const joined = (node: Node): void => {
       this.#ground.joined(node);
       node.connection.redis.on("close", () => {
-        if (this.shards.some((shard) => shard.primary === node)) this.#ask();
+        if (this.shards.some((shard) => shard.primary === node)) this.#askOfChange();
       });
     };
     const saw = (shard: Shard, node: Node): void => {
-      if (node === shard.primary && shard.demoted) this.#ask();
+      if (node === shard.primary && shard.demoted) this.#askOfChange();
     };
     const siblings = (): readonly Shard[] => this.shards;
     const surroundings = { lineage, joined, saw, siblings };

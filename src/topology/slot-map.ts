@@ -34,9 +34,11 @@ export class SlotMap {
     if (!this.#shards.includes(shard)) this.#shards = [...this.#shards, shard];
     for (const [first, last] of ranges) {
       for (let slot = first; slot <= last; slot++) {
-        if (epoch < (this.#epochs[slot] ?? 0)) continue;
+        const known = this.#epochs[slot] ?? 0;
+        if (epoch < known) continue;
         this.#epochs[slot] = epoch;
-        if (this.#owners[slot] === shard) continue;
+        // With a new epoch it may have been away and have come back.
+        if (this.#owners[slot] === shard && epoch === known) continue;
         this.#owners[slot] = shard;
         shard.gainedAt = at;
       }

@@ -1,0 +1,63 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Shard } from "../src/shard.js";
+import { SlotMap } from "../src/topology/slot-map.js";
+import type { SlotOwner } from "../src/topology/slots.js";
+
+const shard = (): Shard => ({ gainedAt: Number.NEGATIVE_INFINITY }) as unknown as Shard;
+const claim = (epoch: number, ...ranges: [number, number][]): SlotOwner => {
+  return { primary: { host: "10.0.0.1", port: 7000 }, replicas: [], epoch, ranges };
+};
+
+let map: SlotMap;
+let a: Shard;
+let b: Shard;
+
+beforeEach(() => {
+  [map, a, b] = [new SlotMap(), shard(), shard()];
+  map.take(a, claim(1, [0, 99]), 10);
+  map.take(b, claim(2, [100, 199]), 10);
+});
+
+describe("SlotMap", () => {
+  it("knows who serves a slot, and gives anybody for one that nobody is known to serve", () => {
+    expect([0, 99, 100, 199].map((slot) => map.shardOf(slot))).toEqual([a, a, b, b]);
+    expect([a, b]).toContain(map.shardOf(5_000));
+    expect([a, b]).toContain(map.shardOf(undefined));
+    expect(new SlotMap().shardOf(0)).toBeUndefined();
+  });
+
+  it("believes the greater epoch, whoever comes last", () => {
+    map.take(b, claim(5, [50, 60]), 20);
+    map.take(a, claim(1, [0, 99]), 30);
+    expect([49, 50, 60, 61].map((slot) => map.shardOf(slot))).toEqual([a, b, b, a]);
+    expect(map.isNews(claim(4, [50, 60]))).toBe(false);
+    expect(map.isNews(claim(5, [50, 60]))).toBe(true);
+  });
+
+  it("notes when a shard has gained slots", () => {
+    map.take(a, claim(1, [0, 99]), 20);
+    expect([a.gainedAt, b.gainedAt]).toEqual([10, 10]);
+    map.take(b, claim(3, [0, 0]), 30);
+    expect([a.gainedAt, b.gainedAt]).toEqual([10, 30]);
+  });
+
+  it("takes a slot with a new epoch for one that may have been away and come back", () => {
+    map.take(a, claim(4, [0, 99]), 20);
+    expect(a.gainedAt).toBe(20);
+  });
+
+  it("goes by what a server has answered until a newer claim is heard", () => {
+    map.move(5, b);
+    expect(map.shardOf(5)).toBe(b);
+    expect(b.gainedAt).toBeGreaterThan(10);
+    map.take(a, claim(1, [0, 99]), 20);
+    expect(map.shardOf(5)).toBe(a);
+  });
+
+  it("forgets shards that serve nothing any more", () => {
+    map.take(b, claim(3, [0, 99]), 20);
+    expect(map.prune()).toEqual([a]);
+    expect(map.shards).toEqual([b]);
+    expect(map.prune()).toEqual([]);
+  });
+});

@@ -1,0 +1,56 @@
+import { describe, expect, it } from "vitest";
+import { slotOwnersIn } from "../src/topology/slots.js";
+
+const asked = { host: "10.0.0.9", port: 7000 };
+const nodes = [
+  "aaa 10.0.0.1:7000@17000 myself,master - 0 0 5 connected 0-99",
+  "bbb 10.0.0.2:7000@17000 slave aaa 0 0 5 connected",
+  "ccc 10.0.0.3:7000@17000 master - 0 0 7 connected 100-16383",
+].join("\n");
+const a = ["10.0.0.1", 7000, "aaa"];
+const b = ["10.0.0.2", 7000, "bbb"];
+const c = ["10.0.0.3", 7000, "ccc"];
+
+describe("slotOwnersIn()", () => {
+  it("gathers the ranges of each primary, with its replicas and its epoch", () => {
+    const slots = [
+      [0, 49, a, b],
+      [100, 16_383, c],
+      [50, 99, a, b],
+    ];
+    expect(slotOwnersIn(slots, nodes, asked)).toEqual([
+      {
+        primary: { host: "10.0.0.1", port: 7000 },
+        replicas: [{ host: "10.0.0.2", port: 7000 }],
+        epoch: 5,
+        ranges: [
+          [0, 49],
+          [50, 99],
+        ],
+      },
+      { primary: { host: "10.0.0.3", port: 7000 }, replicas: [], epoch: 7, ranges: [[100, 16_383]] },
+    ]);
+  });
+
+  it.each(["", null])("takes the host that was asked for a node that does not know its own [%s]", (host) => {
+    const [owner] = slotOwnersIn([[0, 1, [host, 7001, "aaa"]]], nodes, asked) ?? [];
+    expect(owner?.primary).toEqual({ host: "10.0.0.9", port: 7001 });
+  });
+
+  it("leaves out whoever has no host name", () => {
+    const slots = [
+      [0, 1, ["?", 7000, "aaa"], b],
+      [2, 3, c, ["?", 7000, "ddd"]],
+    ];
+    const owners = slotOwnersIn(slots, nodes, asked);
+    expect(owners?.map(({ primary, replicas }) => [primary.host, replicas])).toEqual([["10.0.0.3", []]]);
+  });
+
+  it("goes without epochs where CLUSTER NODES is not allowed", () => {
+    expect(slotOwnersIn([[0, 1, a]], undefined, asked)?.[0]?.epoch).toBe(0);
+  });
+
+  it.each([undefined, "OK", ["no range"]])("finds nothing in %j", (reply) => {
+    expect(slotOwnersIn(reply, nodes, asked)).toBeUndefined();
+  });
+});
