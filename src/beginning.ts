@@ -25,7 +25,9 @@ export class Beginning {
 
   /** The shard that holds what `command` touches; undefined while nobody knows, or others wait that came before. */
   shardOf(command: Command): Shard | undefined {
-    return this.#waiting.isEmpty ? this.#topology.shardOf(command) : undefined;
+    // To be asked would have it look for servers again.
+    const isOver = this.#closed && this.#topology.shards.length === 0;
+    return this.#waiting.isEmpty && !isOver ? this.#topology.shardOf(command) : undefined;
   }
 
   /**
@@ -84,6 +86,7 @@ export class Beginning {
         return true;
       };
       if (attempt()) return;
+      if (!this.#closed) this.#topology.open();
       const giveUp = (): void => reject(this.#error("ready()"));
       this.#waiting.add({ attempt, giveUp, until: performance.now() + longPatienceMs });
     });

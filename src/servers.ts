@@ -108,7 +108,17 @@ export function clientOptions(servers: Servers): RedisOptions {
   if (servers.kind !== "sentinel") return servers.primary;
   const { common, sentinels, name } = servers;
   const addresses = sentinels.map(({ host, port }) => ({ host, port }));
-  return { ...common, sentinels: addresses, name, role: "master", failoverDetector: true };
+  const { username, password, tls } = sentinels[0] ?? {};
+  return {
+    ...common,
+    sentinels: addresses,
+    ...(username ? { sentinelUsername: username } : {}),
+    ...(password ? { sentinelPassword: password } : {}),
+    ...(tls ? { sentinelTLS: tls } : {}),
+    // ioredis alone takes `tls` to be the Sentinels' affair only.
+    ...(common.tls ? { enableTLSForSentinelMode: true } : {}),
+    ...{ name, role: "master", failoverDetector: true },
+  };
 }
 
 /** Whether it is an object with fields. */

@@ -87,17 +87,34 @@ export class SentinelTopology implements Topology {
     });
   }
 
-  async #askAll(): Promise<void> {
+  /** Over when most have answered, so that one that does not holds up nothing, or when nobody else will. */
+  #askAll(): Promise<void> {
     let best: Naming | undefined;
     let answers = 0;
-    await this.#sentinels.ask((naming) => {
-      answers += 1;
-      if (best === undefined || naming.epoch > best.epoch) best = naming;
-      const isNews = this.#shard !== undefined && naming.epoch > this.#epoch;
-      if (isNews || (answers > this.#sentinels.count / 2 && best.epoch >= this.#epoch)) this.#adopt(best);
+    let isSettled = false;
+    const isMost = (): boolean => answers > this.#sentinels.count / 2;
+    return new Promise((resolve) => {
+      const answered = (naming: Naming): void => {
+        answers += 1;
+        if (best === undefined || naming.epoch > best.epoch) best = naming;
+        const isNews = this.#shard !== undefined && naming.epoch > this.#epoch;
+        const settles = !isSettled && isMost() && best.epoch >= this.#epoch;
+        if (isNews || settles) this.#adopt(best);
+        if (!settles) return;
+        isSettled = true;
+        resolve();
+      };
+      const all = this.#sentinels.ask(answered).then(() => {
+        if (best !== undefined && !isSettled && this.#hasToDo(best, answers, isMost())) this.#adopt(best);
+      });
+      all.then(resolve, resolve);
     });
-    // When all of them have begun to count anew, or most cannot be asked, the best there is has to do.
-    if (best !== undefined) this.#adopt(best);
+  }
+
+  /** An older word than the last one does when all have begun to count anew, or there is no primary to be left for it. */
+  #hasToDo({ epoch }: Naming, answers: number, isMost: boolean): boolean {
+    if (epoch >= this.#epoch || answers === this.#sentinels.count) return true;
+    return isMost && !this.#shard?.hasPrimary;
   }
 
   #adopt(naming: Naming): void {
