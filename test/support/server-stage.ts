@@ -1,7 +1,7 @@
 /** Servers of its own for each test of a file, on whichever backend this run has, and Tidemarks on them. */
 
 import { afterEach, beforeEach } from "vitest";
-import { Tidemark, type TidemarkOptions } from "../../src/index.js";
+import { type CommonOptions, Tidemark } from "../../src/index.js";
 import { type BackendServer, type ServerGroup, startServers } from "./backend.js";
 import { replicasAreEligible } from "./eligible-replicas.js";
 import { waitUntil } from "./wait-until.js";
@@ -40,7 +40,7 @@ export class ServerStage {
   }
 
   /** A Tidemark that is about to read from its replicas. */
-  async open(options: Partial<TidemarkOptions> = {}): Promise<Tidemark> {
+  async open(options: Partial<CommonOptions> = {}): Promise<Tidemark> {
     const replicas = this.replicas.map(({ url }) => url);
     const tidemark = new Tidemark({ primary: this.primary.url, replicas, ...options });
     this.#opened.push(tidemark);
