@@ -154,6 +154,9 @@ describe("close()", () => {
     await tidemark.close();
     await expect(reading).rejects.toBeInstanceOf(ClosedError);
     await expect(tidemark.session().redis.get("k")).rejects.toBeInstanceOf(ClosedError);
+    const other = open();
+    await other.ready();
+    await other.close();
     await allAreGone();
     await tidemark.redis.connect();
     expect(await tidemark.redis.set("k", "v")).toBe("OK");
