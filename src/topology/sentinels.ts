@@ -60,7 +60,8 @@ class Sentinel {
     if (Number(fieldsOf(before).get("config-epoch")) !== epoch) throw new Error("it is changing its mind");
     const replicasOf = listOf(replicas).map((one) => {
       const fields = fieldsOf(one);
-      const isDown = /s_down|o_down|disconnected/.test(fields.get("flags") ?? "");
+      // A replica it has only just found is "disconnected", and nothing is told when it is that no more.
+      const isDown = /[so]_down/.test(fields.get("flags") ?? "");
       return { ...endpointOf(fields), isDown };
     });
     return {
