@@ -13,24 +13,6 @@ function timeCommand(): Command {
   return new Command("time", [], { replyEncoding: "utf8" });
 }
 
-/** Asks how replication stands; `answer` is given the text, or what came instead. */
-export function askReplication(
-  connection: Connection,
-  answer: (text: unknown, error: Error | undefined) => void,
-): void {
-  const info = infoCommand();
-  const { resolve } = info;
-  info.resolve = (reply) => {
-    resolve(reply);
-    answer(info.transformReply(reply), undefined);
-  };
-  info.reject = (error) => {
-    resolve(null);
-    answer(undefined, error);
-  };
-  connection.send(info);
-}
-
 /** Has `clock` measured. */
 export function askTime(connection: Connection, clock: Clock): void {
   const at = performance.now();

@@ -1,6 +1,7 @@
 /** The servers of one shard, each in its role: which is the primary, and who comes and goes. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
+import { Marker } from "./marker.js";
 import { Node, type Observer } from "./node.js";
 
 /** Who is told what becomes of the servers of a shard. */
@@ -17,11 +18,14 @@ export class Members {
   #primary: Node;
   #replicas: readonly Node[];
   readonly #observer: MembersObserver;
+  /** In a cluster no key is on every shard. */
+  readonly #marker: Marker | undefined;
 
   constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
     this.#observer = observer;
-    this.#primary = this.#join(Node.primary(primary, observer.saw));
-    this.#replicas = replicas.map((replica) => this.#join(Node.replica(replica, observer.saw)));
+    this.#marker = observer.inCluster ? undefined : new Marker();
+    this.#primary = this.#join(Node.primary(primary, observer.saw, this.#marker));
+    this.#replicas = replicas.map((replica) => this.#replica(replica));
     this.#greet();
   }
 
@@ -63,7 +67,7 @@ export class Members {
     const first = addressOf(primary);
     const known = new Map(this.all.map((node) => [node.connection.address, node]));
     const nodes = [...named].map(([address, server]) => {
-      return known.get(address) ?? this.#join(Node.replica(server, this.#observer.saw));
+      return known.get(address) ?? this.#replica(server);
     });
     const leaving = this.all.filter(({ connection }) => !named.has(connection.address));
     const heir = nodes.find(({ connection }) => connection.address === first);
@@ -78,6 +82,10 @@ export class Members {
     if (!this.#observer.inCluster) return;
     this.#primary.greeting = "readwrite";
     for (const replica of this.#replicas) replica.greeting = "readonly";
+  }
+
+  #replica(server: RedisOptions): Node {
+    return this.#join(Node.replica(server, this.#observer.saw, this.#marker));
   }
 
   #join(node: Node): Node {

@@ -3,10 +3,11 @@ import { Command, type RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
-import { askReplication, askTime } from "./inquiry.js";
+import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
 import { Link, type Probe, type Sighting } from "./link.js";
-import { parseReplication } from "./replication.js";
+import { type Marker, notThere } from "./marker.js";
+import { Proof, type Said } from "./proof.js";
 import { sendVerified } from "./verified-read.js";
 import { warnOfFault } from "./warning.js";
 import { type OnRefusal, type Writer, WriteTurn } from "./write-turn.js";
@@ -18,6 +19,7 @@ export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
   readonly clock = new Clock();
+  readonly proof: Proof;
   /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
   link = new Link();
   /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
@@ -38,20 +40,23 @@ export class Node {
   #greeting: "readonly" | "readwrite" | undefined;
   readonly #observer: Observer;
 
-  private constructor(server: RedisOptions, patient: boolean, observer: Observer) {
+  private constructor(server: RedisOptions, patient: boolean, observer: Observer, marker?: Marker) {
     this.#observer = observer;
     this.connection = new Connection({
       redis: server,
       patient,
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
-      onWatch: () => this.#expireWrites(),
+      onWatch: () => {
+        for (const writes of this.#unfinished) writes.expire(performance.now());
+      },
     });
+    this.proof = new Proof(this.connection, marker);
   }
 
   /** A node that takes writes: commands wait for its connection as ioredis has them wait. */
-  static primary(server: RedisOptions, observer: Observer): Node {
-    return new Node(server, true, observer);
+  static primary(server: RedisOptions, observer: Observer, marker?: Marker): Node {
+    return new Node(server, true, observer, marker);
   }
 
   /** A further connection to a primary, which is watched over by the first. */
@@ -62,8 +67,8 @@ export class Node {
   }
 
   /** A node that only answers reads. */
-  static replica(server: RedisOptions, observer: Observer): Node {
-    return new Node(server, false, observer);
+  static replica(server: RedisOptions, observer: Observer, marker?: Marker): Node {
+    return new Node(server, false, observer, marker);
   }
 
   /**
@@ -129,9 +134,10 @@ export class Node {
   readVerified(command: Command): Probe {
     const probe: Probe = { sighting: undefined };
     const at = performance.now();
-    sendVerified(this.connection, command, (info) => {
-      if (info === undefined) probe.needless = true;
-      else probe.sighting = this.#took(info, at);
+    const { command: proof, read } = this.proof.question();
+    sendVerified(this.connection, command, proof, (reply) => {
+      if (reply === undefined) probe.needless = true;
+      else probe.sighting = this.#took(read(reply), at);
     });
     return probe;
   }
@@ -182,28 +188,23 @@ export class Node {
     return writes;
   }
 
-  #expireWrites(): void {
-    const now = performance.now();
-    for (const writes of this.#unfinished) writes.expire(now);
-  }
-
   #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.askedAt = at;
-    askReplication(this.connection, (text, error) => {
-      if (error === undefined) return answer(this.#took(text, at));
-      if (error.name === "ReplyError") this.#blame(error.message);
-      return answer(undefined, error);
-    });
+    const blame = ({ message }: Error): void => this.#blame(message);
+    this.proof.ask((said, error) => {
+      if (error?.name === "ReplyError") blame(error);
+      answer(said === undefined ? undefined : this.#took(said, at), error);
+    }, blame);
   }
 
-  #took(text: unknown, at: number): Sighting | undefined {
-    const replication = parseReplication(text);
-    if (replication === undefined || typeof text !== "string") {
-      this.#blame("INFO replication lacks a role, a master_replid or an offset");
+  #took(said: Said, at: number): Sighting | undefined {
+    if (typeof said === "string") {
+      if (said === notThere) this.distrust();
+      this.#blame(said);
       return undefined;
     }
-    const sighting = { replication, at, text };
+    const sighting = { ...said, at };
     this.#saw(sighting);
     return sighting;
   }
@@ -227,13 +228,14 @@ export class Node {
   /** Remembers why the position cannot be told, and says so once, since reads silently cost more then. */
   #blame(fault: string): void {
     this.fault = fault;
-    if (this.#warned || /^(LOADING|BUSY|MASTERDOWN)/.test(fault)) return;
+    if (this.#warned || /^(LOADING|BUSY|MASTERDOWN|marker)/.test(fault)) return;
     this.#warned = true;
     warnOfFault(this.connection.address, fault);
   }
 
   #connected(): void {
     this.fault = "not asked yet";
+    this.proof.begin();
     this.#greet();
     this.probe();
   }

@@ -2,16 +2,20 @@
 import { Command } from "ioredis";
 import type { Connection } from "./connection.js";
 import { Ends } from "./ends.js";
-import { infoCommand } from "./inquiry.js";
 
 /**
  * Sends MULTI, INFO, the read and EXEC: what the read sees is exactly what the INFO beside it reports, also when a
- * resynchronisation falls between two commands. Before the read is answered `prove` is given the INFO's text, or
+ * resynchronisation falls between two commands. `info` may be what stands in its place. Before the read is answered `prove` is given its reply, or
  * undefined when the read was refused for its form, which no position changes.
  */
-export function sendVerified(connection: Connection, command: Command, prove: (info: unknown) => void): void {
+export function sendVerified(
+  connection: Connection,
+  command: Command,
+  info: Command,
+  prove: (reply: unknown) => void,
+): void {
   const ends = new Ends(command);
-  const [multi, info, exec] = [new Command("multi"), infoCommand(), new Command("exec")];
+  const [multi, exec] = [new Command("multi"), new Command("exec")];
   let refused = false;
   let carriedOut = false;
   command.resolve = () => {};

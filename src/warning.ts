@@ -6,6 +6,7 @@ export function warnOfFault(address: string, fault: string): void {
   process.emitWarning(`Redis at ${address}: ${what}.`, {
     type: "TidemarkWarning",
     code: "TIDEMARK_POSITION_UNKNOWN",
-    detail: "While its position cannot be told, it is read from only as a primary.",
+    detail:
+      "While its position cannot be told, a marker key stands for it; where that is forbidden too, it is read from only as a primary.",
   });
 }

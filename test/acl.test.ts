@@ -56,7 +56,7 @@ describe("a user", () => {
   });
 
   it("who may do nothing dangerous, and so not ask for INFO, reads and writes at the primary", async () => {
-    await allow(">secret", "~*", "+@all", "-@dangerous");
+    await allow(">secret", "~k", "+@all", "-@dangerous");
     const tidemark = openAs("secret");
     const before = await servers()[1]?.commandCalls("get");
     for (let i = 0; i < 10; i++) await readsBack(tidemark, "primary:");

@@ -27,8 +27,8 @@ const rows: readonly (readonly string[])[] = [
     "hang-watch",
     "offline-queue",
   ],
-  ["replication", "lineage", "position", "history", "token", "link", "resends", "connection"],
-  ["progress", "session", "write-turn", "inquiry", "verified-read", "node"],
+  ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
+  ["progress", "session", "write-turn", "inquiry", "proof", "verified-read", "node"],
   [
     "context/context",
     "context/async-local-storage",

@@ -195,7 +195,9 @@ describe("a server", () => {
   it("that forbids INFO is read from only as a primary, and that is said once, with the rule that allows it", async () => {
     const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
     for (const server of servers) {
-      await server.admin().call("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-@dangerous");
+      await server
+        .admin()
+        .call("ACL", "SETUSER", "app", "on", ">secret", "~limited", "&*", "+@all", "-@dangerous");
     }
     const warnings: Error[] = [];
     const listener = (warning: Error): number => warnings.push(warning);

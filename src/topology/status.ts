@@ -1,6 +1,7 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
 import { clockDiffers, objectionTo } from "../objection.js";
+import type { ProofKind } from "../proof.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
 
@@ -17,6 +18,8 @@ export interface NodeStatus {
   readonly lagMs: number | undefined;
   /** How far its clock is ahead of the primary's, in milliseconds; undefined while it is not measured. */
   readonly clockSkewMs: number | undefined;
+  /** What proves how far it is; undefined while it has not been asked. */
+  readonly proof: ProofKind | undefined;
   /** Whether it may answer reads of a session that requires nothing. */
   readonly eligible: boolean;
   /** Why not; undefined when it may. */
@@ -35,6 +38,7 @@ export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
     lagBytes: 0,
     lagMs: 0,
     clockSkewMs: 0,
+    proof: shard.primary.proof.kind,
     eligible: connection.ready && !shard.demoted,
     reason: shard.demoted ? "says that it is a replica" : connection.ready ? undefined : fault,
   };
@@ -61,6 +65,7 @@ function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeSt
     lagBytes: comparable ? Math.max(0, latest.offset - known.offset) : undefined,
     lagMs: asOf === undefined ? undefined : performance.now() - asOf,
     clockSkewMs: node.clock.aheadOf(shard.primary.clock),
+    proof: node.proof.kind,
     eligible: objection === undefined && differs === undefined,
     reason: objection === undefined ? differs : (node.fault ?? objection),
   };
