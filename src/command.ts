@@ -94,10 +94,21 @@ export function refusalError({ name }: Pick<Command, "name">): RefusedCommandErr
   return new RefusedCommandError(name, remedyFor(name));
 }
 
-/** The same for one that begins a transaction by hand outside of any session: there is nobody to keep it. */
-export function homelessError({ name }: Pick<Command, "name">): RefusedCommandError {
-  const remedy = "call it in a session (tidemark.run, req.redis), use redis.multi() with its pipeline, or ";
-  return new RefusedCommandError(name, `${remedy}${remedyFor(name)}`);
+/**
+ * Why a transaction by hand can not begin or go on with a command, if so: outside of any session there is nobody to keep
+ * it, and where data is spread over shards a MULTI does not say which it is for.
+ */
+export function transactionError(
+  { name }: Pick<Command, "name">,
+  inSession: boolean,
+  isSpread: boolean,
+): RefusedCommandError | undefined {
+  if (inSession && !(isSpread && name.toLowerCase() === "multi")) return undefined;
+  const where = inSession
+    ? "WATCH a key of the shard first"
+    : "call it in a session (tidemark.run, req.redis)";
+  const remedy = `${where}, use redis.multi() with its pipeline, or ${remedyFor(name)}`;
+  return new RefusedCommandError(name, remedy);
 }
 
 /** The right way to do what `name` would do to a shared connection. */

@@ -140,6 +140,12 @@ export function isReplica(node: Node): boolean {
   return node.seen?.replication.role === "replica";
 }
 
+/** Sends what belongs to no session, once; the primary has to say now and then that it still is one. */
+export function sendAlone(shard: Shard, command: Command, level: Level): void {
+  shard.askPrimary(performance.now(), false);
+  sendOnce(shard, command, level);
+}
+
 /** Sends a write of `session` once, and tells the session where it ended up before its promise resolves. */
 export function sendWrite(shard: Shard, command: Command, session: Session, level: Level, repeats = 1): void {
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.

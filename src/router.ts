@@ -2,14 +2,14 @@
 import type { Command } from "ioredis";
 import { isTransactional, kindsOf, sendBatch } from "./batch.js";
 import { Beginning, type Part } from "./beginning.js";
-import { type CommandKind, homelessError, kindOf, refusalError } from "./command.js";
+import { type CommandKind, kindOf, refusalError, transactionError } from "./command.js";
 import { Conversation } from "./conversation.js";
 import { ClosedError } from "./errors.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
-import { sendAsking, sendOnce, sendWrite, whenPrimary } from "./primary.js";
+import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
 import { type ReadOptions, Reads } from "./reads.js";
 import { attend, attendTransaction, type Redirect, takeIn } from "./redirects.js";
 import type { Session } from "./session.js";
@@ -46,9 +46,7 @@ export class Router {
   }
 
   /** Resolves when what was given to the connections that were lent is answered. */
-  drained(): Promise<void> {
-    return this.#pool.drained();
-  }
+  readonly drained = (): Promise<void> => this.#pool.drained();
 
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
@@ -136,15 +134,17 @@ export class Router {
       this.#scan(shard, command, session, level, iteration);
     else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
-    else if (kind === "write") {
-      shard.askPrimary(performance.now(), false);
-      sendOnce(shard, command, level);
-    } else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, level }, session);
+    else if (kind === "write") sendAlone(shard, command, level);
+    else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, level }, session);
     else if (kind === "read") this.#reads.sendToPrimary({ shard, command, level }, session, "no-session");
     else if (kind === "scan") this.#scan(shard, command, session, level);
     else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, level }, session, "not-a-read");
-    else if (kind === "transactional" && session === undefined) command.reject(homelessError(command));
-    else this.#converse(shard, [command], [kind], session, level);
+    else {
+      const isSpread = this.#redirect !== undefined;
+      const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
+      if (error) command.reject(error);
+      else this.#converse(shard, [command], [kind], session, level);
+    }
   }
 
   /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
@@ -177,7 +177,7 @@ export class Router {
     for (const [index, { shard, command }] of placed.entries()) {
       const kind = parts.length === 1 ? kinds[index] : kindOf(command, true);
       if (kind === "refused") return refusalError(command);
-      if (kind === "transactional" && session === undefined) return homelessError(command);
+      if (kind === "transactional" && session === undefined) return transactionError(command, false, false);
       if (kind !== "scan") continue;
       const iteration = this.#follow(shard, command, session);
       const { node } = iteration;

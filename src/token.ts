@@ -19,7 +19,7 @@ const lowAt = 11;
 const twoTo32 = 2 ** 32;
 /** Marks the offset of what was only read; offsets themselves are smaller. */
 const readBit = 2 ** 23;
-const maxEntries = 8;
+const maxEntries = 16;
 const maxLength = Math.ceil(((headerBytes + maxEntries * entryBytes) * 4) / 3);
 
 /** Stands where a replication id would; Redis itself writes all zeros for "no history". */

@@ -86,6 +86,11 @@ describe("on a cluster", () => {
     expect(await redis.get(b)).toBe("5");
   });
 
+  it("MULTI by hand without a WATCH is refused, since it does not say which shard it is for", async () => {
+    const { redis } = tidemark.session();
+    await expect(redis.multi({ pipeline: false })).rejects.toThrow(/WATCH a key of the shard first/);
+  });
+
   it("WATCH learns that the slot of its key has moved", async () => {
     const migration = await stage.group.migration(21, await stage.group.primaryOf(6_000));
     const key = keyIn(21);
