@@ -6,6 +6,9 @@ import { type BackendServer, type ServerGroup, startServers } from "./backend.js
 import { replicasAreEligible } from "./eligible-replicas.js";
 import { waitUntil } from "./wait-until.js";
 
+/** A server that is back may first have to give up a connection, and then an attempt, that leads nowhere. */
+export const followsWithinMs = 20_000;
+
 export class ServerStage {
   #group: ServerGroup | undefined;
   #opened: Tidemark[] = [];
@@ -63,12 +66,16 @@ export class ServerStage {
 }
 
 export async function hasValue(server: BackendServer, key: string, value: string): Promise<void> {
-  await waitUntil(async () => (await server.admin().get(key)) === value, { what: `${key} is ${value}` });
+  await waitUntil(async () => (await server.admin().get(key)) === value, {
+    what: `${key} is ${value}`,
+    timeoutMs: followsWithinMs,
+  });
 }
 
 /** Resolves when the server follows its primary. */
 export async function isLinked(server: BackendServer): Promise<void> {
   await waitUntil(async () => (await server.info("replication")).master_link_status === "up", {
     what: "it follows its primary",
+    timeoutMs: followsWithinMs,
   });
 }

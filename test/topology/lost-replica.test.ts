@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type BackendServer, describeOnServers } from "../support/backend.js";
 import { callsOf } from "../support/info.js";
-import { ServerStage } from "../support/server-stage.js";
+import { followsWithinMs, ServerStage } from "../support/server-stage.js";
 import { startUsers, type Users } from "../support/users.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -24,6 +24,7 @@ describeOnServers("users who write and read back", () => {
     const before = await callsOf(server.admin(), "get");
     await waitUntil(async () => (await callsOf(server.admin(), "get")) > before + 20, {
       what: "the replica answers reads",
+      timeoutMs: followsWithinMs,
     });
   }
 
