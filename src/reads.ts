@@ -74,7 +74,11 @@ export class Reads {
       toPrimary: (read, reason) => this.#readPrimary(read, reason),
     };
     this.waiting = new Waiting((now) => {
-      for (const shard of topology.shards) shard.look(now);
+      for (const shard of topology.shards) {
+        shard.look(now);
+        // What replicas say proves their age only by samples of the primary that are young enough.
+        shard.askPrimary(now, false);
+      }
     });
   }
 
