@@ -7,6 +7,7 @@ import { freePort } from "./free-port.js";
 import { infoOf } from "./info.js";
 import type { InnerNetwork } from "./inner-network.js";
 import { LIBRARY_PATH } from "./redis-image.js";
+import { takeSnapshot } from "./snapshot.js";
 import { waitUntil } from "./wait-until.js";
 
 /** In the container only; clients come by a free port of the machine. */
@@ -113,7 +114,7 @@ export class ContainerServer implements BackendServer {
   async restart({ empty = false }: { readonly empty?: boolean } = {}): Promise<void> {
     if (!empty && (await this.#isAlive())) {
       await this.resume();
-      await this.admin().save();
+      await takeSnapshot(this.admin());
     } else this.#emptied += 1;
     await this.kill();
     await this.#parts.started.copyContentToContainer([{ content: this.#config(), target: CONFIG_FILE }]);

@@ -10,6 +10,7 @@ import { freePort } from "./free-port.js";
 import { callsOf, infoOf } from "./info.js";
 import { findRedisServer, type RedisBinary } from "./redis-binary.js";
 import { CONFIG_FILE, defaultArguments, HOST } from "./server-arguments.js";
+import { takeSnapshot } from "./snapshot.js";
 import { waitUntil } from "./wait-until.js";
 import { Watchdog } from "./watchdog.js";
 
@@ -130,7 +131,7 @@ export class RedisServer implements AsyncDisposable {
     const keeps = this.isAlive && !empty && !args.includes("--sentinel");
     if (keeps) {
       this.resume();
-      await this.admin().save();
+      await takeSnapshot(this.admin());
     }
     await this.kill();
     // The last two are the append-only log since and before Redis 7.
