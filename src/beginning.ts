@@ -1,5 +1,6 @@
 /** What is given before it is known which servers there are, and waits for that in its order. */
 import type { Command } from "ioredis";
+import { isTransactional } from "./batch.js";
 import { type CommandKind, keysOf } from "./command.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
 import type { Session } from "./session.js";
@@ -8,7 +9,7 @@ import type { Topology } from "./topology/topology.js";
 import { Waiting } from "./waiting.js";
 
 /** What goes to one shard of what was given together. */
-export type Part = readonly [Shard, readonly Command[]];
+type Part = readonly [Shard, readonly Command[]];
 
 /** How long commands wait for the first word of which servers there are. */
 const patienceMs = 1_000;
@@ -31,15 +32,15 @@ export class Beginning {
   }
 
   /**
-   * The commands by the shards that hold what they touch, or with `isWhole` all with the first that has a key; those
-   * without keys go with the one before. Undefined while nobody knows.
+   * The commands by the shards that hold what they touch, a transaction all with the first that has a key; those without
+   * keys go with the one before. Undefined while nobody knows.
    */
-  partsOf(commands: readonly Command[], isWhole: boolean): readonly Part[] | undefined {
+  partsOf(commands: readonly Command[]): readonly Part[] | undefined {
     const isSpread = this.#topology.redirect !== undefined;
     const first = (isSpread ? commands.find((command) => keysOf(command) > 0) : undefined) ?? commands[0];
     let shard = first && this.shardOf(first);
     if (shard === undefined) return undefined;
-    if (isWhole || !isSpread) return [[shard, commands]];
+    if (!isSpread || commands.some(isTransactional)) return [[shard, commands]];
     const parts = new Map<Shard, Command[]>();
     for (const command of commands) {
       if (keysOf(command) > 0) shard = this.shardOf(command) ?? shard;

@@ -3,17 +3,10 @@ import type { Reason } from "./channels.js";
 import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
-import { clockDiffers, isWorthATry, knownObjectionTo, type Requirement } from "./objection.js";
+import { clockDiffers, isWorthATry, knownObjectionTo, nothing, type Requirement } from "./objection.js";
 import type { Position } from "./position.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
-
-/** What is required of the primary, which has everything. */
-export const nothing: Requirement = {
-  positions: [],
-  since: Number.NEGATIVE_INFINITY,
-  maxStalenessMs: Number.POSITIVE_INFINITY,
-};
 
 /** A read, as far as it decides who may answer. */
 export interface Question {

@@ -1,6 +1,7 @@
 /** Acknowledged writes that a failover has lost: found when their session reads next, and said. */
 import { lostWriteChannel } from "./channels.js";
 import { LostWriteError } from "./errors.js";
+import type { Position } from "./position.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -23,8 +24,8 @@ export class Losses {
   check(shards: readonly Shard[], session: Session, command: string): LostWriteError | undefined {
     let error: LostWriteError | undefined;
     for (const position of session.positions) {
-      const shard = shards.find((one) => one.outcome(position) !== "unknown");
-      if (shard?.outcome(position) !== "lost") continue;
+      const shard = loserOf(position, shards);
+      if (shard === undefined) continue;
       const survivor = shard.survivor(position);
       session.lose(position, survivor);
       if (position.read) continue;
@@ -41,4 +42,13 @@ export class Losses {
     }
     return error;
   }
+}
+
+/** The shard whose history lacks what belongs to it at `position`; undefined when it has it, or nobody knows. */
+function loserOf(position: Position, shards: readonly Shard[]): Shard | undefined {
+  for (const shard of shards) {
+    const outcome = shard.outcome(position);
+    if (outcome !== "unknown") return outcome === "lost" ? shard : undefined;
+  }
+  return undefined;
 }

@@ -8,7 +8,7 @@ import type { Replication } from "./replication.js";
 const keptMs = 120_000;
 
 /** What a server is asked, and what its reply means; a text says why it means nothing. */
-export interface Question {
+export interface Inquiry {
   readonly command: Command;
   readonly read: (reply: unknown) => Replication | string;
 }
@@ -27,7 +27,7 @@ export class Marker {
   #epoch = 0;
 
   /** Writes the next number behind all that was sent to the primary over `connection`. */
-  write(connection: Connection): Question {
+  write(connection: Connection): Inquiry {
     if (connection !== this.#owner || connection.epoch !== this.#epoch) {
       this.#id = randomBytes(8).toString("hex");
       this.#last = 0;
@@ -42,7 +42,7 @@ export class Marker {
   }
 
   /** Looks how far a replica has come. */
-  look(): Question {
+  look(): Inquiry {
     const replid = this.#id;
     const command = new Command("get", [keyOf(replid)], { replyEncoding: "utf8" });
     const read = (reply: unknown): Replication | string => {

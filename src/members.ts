@@ -64,13 +64,12 @@ export class Members {
   /** Connects to who is new, goes on with who was there before, and leaves who is not named any more. */
   assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
     const named = new Map([primary, ...replicas].map((server) => [addressOf(server), server]));
-    const first = addressOf(primary);
     const known = new Map(this.all.map((node) => [node.connection.address, node]));
     const nodes = [...named].map(([address, server]) => {
       return known.get(address) ?? this.#replica(server);
     });
     const leaving = this.all.filter(({ connection }) => !named.has(connection.address));
-    const heir = nodes.find(({ connection }) => connection.address === first);
+    const [heir] = nodes;
     if (heir !== undefined) this.promote(heir);
     this.#replicas = nodes.filter((node) => node !== this.#primary);
     this.#greet();

@@ -12,6 +12,13 @@ export interface Requirement {
   readonly maxStalenessMs: number;
 }
 
+/** What asks for nothing, as of the primary, which has everything. */
+export const nothing: Requirement = {
+  positions: [],
+  since: Number.NEGATIVE_INFINITY,
+  maxStalenessMs: Number.POSITIVE_INFINITY,
+};
+
 /** Why a replica may not answer, for people; undefined when it may. */
 export type Objection =
   | "not connected"

@@ -1,7 +1,7 @@
 /** How a server is asked how far it is in the stream: by INFO, or where that is forbidden by a marker. */
 import type { Connection } from "./connection.js";
 import { infoCommand } from "./inquiry.js";
-import type { Marker, Question } from "./marker.js";
+import type { Inquiry, Marker } from "./marker.js";
 import { parseReplication, type Replication } from "./replication.js";
 
 /** What proves how far a server is: its own word, a key in the stream, or nothing. */
@@ -56,7 +56,7 @@ export class Proof {
   }
 
   /** What is asked now, to be sent by somebody else; `read` takes the reply as the command transforms it. */
-  question(): { readonly command: Question["command"]; readonly read: (reply: unknown) => Said } {
+  question(): { readonly command: Inquiry["command"]; readonly read: (reply: unknown) => Said } {
     if (!this.#forbidden || this.#marker === undefined)
       return {
         command: infoCommand(),

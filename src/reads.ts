@@ -7,7 +7,6 @@ import {
   isDoubtful,
   isStranded,
   knownReplica,
-  nothing,
   primaryOnly,
   type Question,
   requirementOf,
@@ -19,6 +18,7 @@ import type { Level } from "./level.js";
 import type { Losses } from "./losses.js";
 import { isUnjudgeable } from "./miss.js";
 import type { Node } from "./node.js";
+import { nothing } from "./objection.js";
 import { type PrimaryRead, readPrimary } from "./primary.js";
 import { type Fallbacks, readReplica } from "./replica.js";
 import type { Session } from "./session.js";
@@ -57,7 +57,6 @@ export class Reads {
   readonly waiting: Waiting;
   /** Whether every read is proven, by an INFO of its own. */
   readonly #always: boolean;
-
   readonly #topology: Pick<Topology, "shards">;
   readonly #losses: Losses;
   readonly #fallbacks: Fallbacks<Read>;
@@ -194,9 +193,14 @@ export class Reads {
     const { shard, session, level } = read;
     const now = performance.now();
     const loss = this.#lossOf(session, read.command);
-    if (loss !== undefined) read.ends.reject(loss);
-    else if (isStranded(read)) this.#giveUp(read, "behind");
-    if (loss !== undefined || isStranded(read)) return true;
+    if (loss !== undefined) {
+      read.ends.reject(loss);
+      return true;
+    }
+    if (isStranded(read)) {
+      this.#giveUp(read, "behind");
+      return true;
+    }
     if (session.in(shard).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node

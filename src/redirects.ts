@@ -7,6 +7,11 @@ import type { Shard } from "./shard.js";
 /** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
 
+/** Whether a node of a cluster answers so when it does not serve the key's slot, or not now. */
+export function isRedirection({ message }: Error): boolean {
+  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(message);
+}
+
 /** As in ioredis. */
 const maxRedirections = 16;
 
@@ -64,7 +69,7 @@ class Outcomes {
       };
       command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
       command.reject = (error) => {
-        if (/^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /.test(error.message)) this.elsewhere ??= error;
+        if (isRedirection(error)) this.elsewhere ??= error;
         if (error.message.startsWith("EXECABORT")) this.aborted = true;
         settle(() => this.#ends[index]?.reject(error));
       };

@@ -8,6 +8,7 @@ import { mayMiss } from "./miss.js";
 import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
+import { isRedirection } from "./redirects.js";
 
 /** What is read from a replica. */
 export interface ReplicaRead extends Question {
@@ -27,9 +28,6 @@ export interface Fallbacks<Read> {
 
 /** What a server says when its state, not the command, is the matter. */
 const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
-
-/** What a node of a cluster says when it does not serve the key's slot, or not now: its primary knows best. */
-const redirections = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/;
 
 /** Sends a read to the replica that was chosen for it; `inFull` when it is a script that is sent again with its text. */
 export function readReplica<Read extends ReplicaRead>(
@@ -86,7 +84,8 @@ function failed<Read extends ReplicaRead>(
   // A script that was declared to be read-only writes: on the primary that would go unnoticed.
   const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
   // Scripts are not replicated, so a node need not know one that another does.
-  if (error.message.startsWith("NOSCRIPT") || redirections.test(error.message))
+  // Of a slot that is moved, or about to be, the primary knows best.
+  if (error.message.startsWith("NOSCRIPT") || isRedirection(error))
     fallbacks.toPrimary(read, "replica-failed");
   else if (isAnswer && read.shard.alone && (isFinal || fallbacks.isFinal(proven))) read.ends.reject(error);
   else fallbacks.fallBack(read, "replica-failed");

@@ -1,7 +1,7 @@
 /** Commands in, each to what sends its kind. */
 import type { Command } from "ioredis";
-import { isTransactional, kindsOf, sendBatch } from "./batch.js";
-import { Beginning, type Part } from "./beginning.js";
+import { type Batch, isTransactional, kindsOf, sendBatch } from "./batch.js";
+import { Beginning } from "./beginning.js";
 import { type CommandKind, kindOf, refusalError, transactionError } from "./command.js";
 import { Conversation } from "./conversation.js";
 import { ClosedError } from "./errors.js";
@@ -36,7 +36,9 @@ export class Router {
   }
 
   /** Resolves when it is known which servers there are. */
-  readonly known = (): Promise<void> => this.#beginning.known();
+  known(): Promise<void> {
+    return this.#beginning.known();
+  }
 
   /** Routes again after it was closed. */
   open(): void {
@@ -46,7 +48,9 @@ export class Router {
   }
 
   /** Resolves when what was given to the connections that were lent is answered. */
-  readonly drained = (): Promise<void> => this.#pool.drained();
+  drained(): Promise<void> {
+    return this.#pool.drained();
+  }
 
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
@@ -72,48 +76,43 @@ export class Router {
    * are reads, else to the primary. When one of its commands is refused, all are rejected and none is sent.
    */
   routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void {
-    const kinds = kindsOf(commands);
-    const isWhole = this.#redirect === undefined || commands.some(isTransactional);
-    const parts = this.#beginning.partsOf(commands, isWhole);
+    const parts = this.#beginning.partsOf(commands);
     if (parts === undefined) {
-      this.#beginning.add(commands, kinds, session, () => this.routeBatch(commands, session, level));
+      const again = (): void => this.routeBatch(commands, session, level);
+      this.#beginning.add(commands, kindsOf(commands), session, again);
       return;
     }
-    const error = this.#objection(parts, kinds, session);
+    const batches = parts.map(([shard, part]): Batch => {
+      return { shard, commands: part, kinds: kindsOf(part), session, level };
+    });
+    const error = this.#objection(batches);
     if (error) for (const command of commands) command.reject(error);
-    else for (const part of parts) this.#sendPart(part, session, level);
+    else for (const batch of batches) this.#sendPart(batch);
   }
 
-  #sendPart([shard, commands]: Part, session: Session | undefined, level: Level): void {
-    const kinds = kindsOf(commands);
+  #sendPart(batch: Batch): void {
+    const { commands, kinds, session, level } = batch;
     const redirect = this.#redirect;
     const follows = redirect !== undefined && !kinds.includes("transactional");
     if (follows && commands.some(isTransactional)) {
       const writer = kinds.includes("write") ? session : undefined;
       attendTransaction(redirect, commands, writer, () => {
-        const [[to] = [shard]] = this.#beginning.partsOf(commands, true) ?? [];
-        this.#sendBatch(to, commands, kinds, session, level);
+        const [[shard] = [batch.shard]] = this.#beginning.partsOf(commands) ?? [];
+        this.#sendBatch({ ...batch, shard });
       });
     } else if (follows) {
       for (const [index, command] of commands.entries())
         this.#attend(command, kinds[index] ?? "write", session, level);
     }
-    this.#sendBatch(shard, commands, kinds, session, level);
+    this.#sendBatch(batch);
   }
 
-  #sendBatch(
-    shard: Shard,
-    commands: readonly Command[],
-    kinds: readonly CommandKind[],
-    session: Session | undefined,
-    level: Level,
-  ): void {
+  #sendBatch(batch: Batch): void {
+    const { shard, commands, kinds, session, level } = batch;
     const open = session && this.#conversations.get(session);
     const goesOn = open !== undefined && (!open.isLost || commands[0]?.name.toLowerCase() === "multi");
-    if (goesOn || kinds.includes("blocking") || kinds.includes("transactional"))
-      this.#converse(shard, commands, kinds, session, level);
-    else if (!kinds.every((kind) => kind === "read"))
-      sendBatch({ shard, commands, kinds, session, level }, this.#always);
+    if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#converse(batch);
+    else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
       const given = commands.map((command) => ({ shard, command, level }));
       if (session !== undefined) this.#reads.sendAll(given, session);
@@ -143,7 +142,7 @@ export class Router {
       const isSpread = this.#redirect !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
       if (error) command.reject(error);
-      else this.#converse(shard, [command], [kind], session, level);
+      else this.#converse({ shard, commands: [command], kinds: [kind], session, level });
     }
   }
 
@@ -168,21 +167,18 @@ export class Router {
   }
 
   /** Why a batch can not be sent; undefined when it can. */
-  #objection(
-    parts: readonly Part[],
-    kinds: readonly CommandKind[],
-    session: Session | undefined,
-  ): Error | undefined {
-    const placed = parts.flatMap(([shard, commands]) => commands.map((command) => ({ shard, command })));
-    for (const [index, { shard, command }] of placed.entries()) {
-      const kind = parts.length === 1 ? kinds[index] : kindOf(command, true);
-      if (kind === "refused") return refusalError(command);
-      if (kind === "transactional" && session === undefined) return transactionError(command, false, false);
-      if (kind !== "scan") continue;
-      const iteration = this.#follow(shard, command, session);
-      const { node } = iteration;
-      if (node !== undefined && (iteration.lost || node !== shard.primary || shard.demoted))
-        return lost(command, iteration);
+  #objection(batches: readonly Batch[]): Error | undefined {
+    for (const { shard, commands, kinds, session } of batches) {
+      for (const [index, command] of commands.entries()) {
+        const kind = kinds[index];
+        if (kind === "refused") return refusalError(command);
+        if (kind === "transactional" && session === undefined) return transactionError(command, false, false);
+        if (kind !== "scan") continue;
+        const iteration = this.#follow(shard, command, session);
+        const { node } = iteration;
+        if (node !== undefined && (iteration.lost || node !== shard.primary || shard.demoted))
+          return lost(command, iteration);
+      }
     }
     return undefined;
   }
@@ -213,18 +209,13 @@ export class Router {
   }
 
   /** Sends commands over a connection of their own, which a session keeps while it is in a transaction. */
-  #converse(
-    shard: Shard,
-    commands: readonly Command[],
-    kinds: readonly CommandKind[],
-    session: Session | undefined,
-    level: Level,
-  ): void {
+  #converse(batch: Batch): void {
+    const { shard, commands, kinds, session, level } = batch;
     let current = session && this.#conversations.get(session);
     shard.askPrimary(performance.now(), false);
     if (shard.demoted && current === undefined) {
       whenPrimary(shard, commands[0]?.name ?? "", (error) => {
-        if (error === undefined) this.#converse(shard, commands, kinds, session, level);
+        if (error === undefined) this.#converse(batch);
         else for (const command of commands) command.reject(error);
       });
       return;

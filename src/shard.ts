@@ -169,8 +169,7 @@ export class Shard {
    */
   refresh(maxStalenessMs: number, now: number): void {
     const { probeIntervalMs } = this.options;
-    if (now - this.primary.askedAt > maxStalenessMs / 4) this.askPrimary(now, true);
-    else this.askPrimary(now, false);
+    this.askPrimary(now, now - this.primary.askedAt > maxStalenessMs / 4);
     if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
     this.#refreshedAt = now;
     this.#ask(probeIntervalMs / 2, now, probeIntervalMs / 2);

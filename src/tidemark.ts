@@ -40,19 +40,21 @@ export class Tidemark implements AsyncDisposable {
   readonly #router: Router;
   readonly #context: Context;
   readonly #base: RoutedRedis;
-  readonly #limits: Ground["options"];
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
     const { maxStalenessMs, maxClockSkewMs, probeIntervalMs, tokenTtlMs } = checked;
     this.tokenTtlMs = tokenTtlMs;
-    this.#limits = { maxStalenessMs, maxClockSkewMs, probeIntervalMs };
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
     const joined = (node: Node): void => base?.follow(node.connection.redis);
-    this.#topology = topologyOf(checked.servers, { options: this.#limits, lineage: new Lineage(), joined });
+    this.#topology = openTopology(checked.servers, {
+      options: { maxStalenessMs, maxClockSkewMs, probeIntervalMs },
+      lineage: new Lineage(),
+      joined,
+    });
     this.#router = new Router(this.#topology, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
     base = new RoutedRedis(checked.redis, this.#router, () => this.#context.get(), {
@@ -104,7 +106,7 @@ export class Tidemark implements AsyncDisposable {
 
   /** Each server: its role and position, how far behind it is, and whether it may answer reads now or why not. */
   topology(): readonly NodeStatus[] {
-    return this.#topology.shards.flatMap((shard) => statusOf(shard, this.#limits.maxStalenessMs));
+    return this.#topology.shards.flatMap(statusOf);
   }
 
   /** Ends all connections; what is in flight has a second to be answered, then it is rejected. */
@@ -152,7 +154,7 @@ export class Tidemark implements AsyncDisposable {
   }
 }
 
-function topologyOf(servers: Servers, ground: Ground): Topology {
+function openTopology(servers: Servers, ground: Ground): Topology {
   if (servers.kind === "static") return staticTopology(servers, ground);
   if (servers.kind === "discovered") return discoveredTopology(servers.primary, ground);
   if (servers.kind === "sentinel") return new SentinelTopology(servers, ground);

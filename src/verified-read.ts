@@ -5,8 +5,8 @@ import { Ends } from "./ends.js";
 
 /**
  * Sends MULTI, INFO, the read and EXEC: what the read sees is exactly what the INFO beside it reports, also when a
- * resynchronisation falls between two commands. `info` may be what stands in its place. Before the read is answered `prove` is given its reply, or
- * undefined when the read was refused for its form, which no position changes.
+ * resynchronisation falls between two commands. `info` may be what stands in its place. Before the read is answered
+ * `prove` is given its reply, or undefined when the read was refused for its form, which no position changes.
  */
 export function sendVerified(
   connection: Connection,

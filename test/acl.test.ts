@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../src/index.js";
 import { openTidemark } from "./support/open-tidemark.js";
+import { readsBack } from "./support/reads-back.js";
 import type { RedisServer } from "./support/redis-server.js";
-import { listenToRoutes } from "./support/routes.js";
 import { stageGroup } from "./support/staged-group.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -28,20 +28,6 @@ function openAs(password: string, verify: "when-needed" | "always" = "when-neede
   const tidemark = openTidemark(stage.group, { redis, verify });
   stage.owe({ stop: () => tidemark.close() });
   return tidemark;
-}
-
-/** Writes, and reads back until the read goes `route`; every answer has to be right. */
-async function readsBack(tidemark: Tidemark, route: string): Promise<void> {
-  const session = tidemark.session();
-  await session.redis.set("k", "v");
-  using routes = listenToRoutes();
-  await waitUntil(
-    async () => {
-      expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("v");
-      return routes.of("get").at(-1)?.startsWith(route) ?? false;
-    },
-    { what: `a read goes ${route}` },
-  );
 }
 
 describe("a user", () => {

@@ -54,7 +54,7 @@ const rows: readonly (readonly string[])[] = [
     "topology/cluster",
     "topology/status",
   ],
-  ["beginning", "choice", "replica", "reads", "redirects", "router"],
+  ["beginning", "choice", "redirects", "replica", "reads", "router"],
   [
     "dispatch",
     "subscriber",

@@ -1,6 +1,7 @@
 /** Commands that wait have a connection to themselves, and nobody else notices. */
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../src/index.js";
+import { blockedClients } from "./support/blocked-clients.js";
 import { holdReplicas } from "./support/held-replicas.js";
 import type { ReplicationGroup } from "./support/replication-group.js";
 import { stageTidemark } from "./support/staged-tidemark.js";
@@ -12,11 +13,6 @@ let tidemark: Tidemark;
 stageTidemark({ replicas: 1 }, (stage) => {
   ({ group, tidemark } = stage);
 });
-
-/** How many clients of the primary wait in a command that blocks. */
-async function blocked(): Promise<number> {
-  return Number((await group.primary.info("clients")).blocked_clients);
-}
 
 /** Kills the connections of all clients but the one that asks. */
 async function killOthers(): Promise<void> {
@@ -30,7 +26,7 @@ describe("A command that blocks", () => {
       tidemark.redis.brpop("queue", 0),
       tidemark.session().redis.xread("BLOCK", 0, "STREAMS", "stream", "$"),
     ];
-    await waitUntil(async () => (await blocked()) === 3, { what: "all three wait" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 3, { what: "all three wait" });
     const { redis } = tidemark.session();
     await redis.set("k", "1");
     expect(await redis.get("k")).toBe("1");
@@ -53,7 +49,7 @@ describe("A command that blocks", () => {
   it("works in a pipeline, which then has the connection as a whole", async () => {
     const { redis } = tidemark.session();
     const results = redis.pipeline().set("k", "1").blpop("queue", 0).get("k").exec();
-    await waitUntil(async () => (await blocked()) === 1, { what: "the pipeline waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the pipeline waits" });
     expect(await tidemark.redis.get("k")).toBe("1");
     await tidemark.redis.rpush("queue", "a");
     expect(await results).toEqual([
@@ -86,11 +82,11 @@ describe("A command that blocks", () => {
   it("is rejected when the Tidemark is closed, or its connection is", async () => {
     const killed = tidemark.session();
     const wait = killed.redis.blpop("queue", 0);
-    await waitUntil(async () => (await blocked()) === 1, { what: "it waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
     await Promise.all([expect(wait).rejects.toThrow(/BLPOP: the connection to .* closed/), killOthers()]);
     expect(killed.pinned).toBe(true);
     const second = tidemark.session().redis.blpop("queue", 0);
-    await waitUntil(async () => (await blocked()) === 1, { what: "the second waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the second waits" });
     await Promise.all([expect(second).rejects.toThrow(/closed/), tidemark.close()]);
   });
 });

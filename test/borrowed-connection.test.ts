@@ -1,6 +1,7 @@
 /** What is left on a connection that was lent, and what becomes of it when servers change. */
 import { describe, expect, it } from "vitest";
 import { RefusedCommandError, type Tidemark, TransactionLostError } from "../src/index.js";
+import { blockedClients } from "./support/blocked-clients.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { isPrimaryOf, promoteFirst } from "./support/promotion.js";
@@ -15,11 +16,6 @@ let tidemark: Tidemark;
 stageTidemark({ replicas: 1 }, (stage) => {
   ({ group, tidemark } = stage);
 });
-
-/** How many clients of the primary wait in a command that blocks. */
-async function blocked(): Promise<number> {
-  return Number((await group.primary.info("clients")).blocked_clients);
-}
 
 describe("A connection that was borrowed", () => {
   it("is not another's while anything may be left on it", async () => {
@@ -56,7 +52,9 @@ describe("A connection that was borrowed", () => {
       const reply = session.redis.blpop("late", 0);
       if (redis.commandTimeout === undefined) expect(await reply).toBeNull();
       else await expect(reply).rejects.toThrow("Command timed out");
-      await waitUntil(async () => (await blocked()) === 0, { what: "nothing blocks any more" });
+      await waitUntil(async () => (await blockedClients(group.primary)) === 0, {
+        what: "nothing blocks any more",
+      });
       await waitUntil(async () => !session.writing, { what: "the session is done" });
       await group.primary.admin().rpush("late", "job");
       expect(await own.session().redis.watch("k")).toBe("OK");
@@ -106,7 +104,7 @@ describe("A connection that was borrowed", () => {
   it("has its commands answered before quit() is", async () => {
     await using own = openTidemark(group);
     const waits = own.session().redis.blpop("queue", 0);
-    await waitUntil(async () => (await blocked()) === 1, { what: "it waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
     const quit = own.redis.quit();
     await group.primary.admin().rpush("queue", "a");
     expect(await Promise.all([waits, quit])).toEqual([["queue", "a"], "OK"]);

@@ -6,22 +6,15 @@ import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { fillToScan, scannedCount } from "./support/scanned-data.js";
 import { waitUntil } from "./support/wait-until.js";
-
-const count = 5_000;
 
 let group: ReplicationGroup;
 let tidemark: Tidemark;
 
 beforeEach(async () => {
   group = await startReplicationGroup({ replicas: 2 });
-  const admin = group.primary.admin();
-  const fields = Array.from({ length: count }, (_, i) => [`f${i}`, i]).flat();
-  await admin.mset(Array.from({ length: count }, (_, i) => [`k${i}`, i]).flat());
-  await admin.hset("hash", ...fields);
-  await admin.sadd("set", ...fields);
-  await admin.zadd("zset", ...Array.from({ length: count }, (_, i) => [i, `f${i}`]).flat());
-  await group.caughtUp();
+  await fillToScan(group);
   tidemark = openTidemark(group);
   await replicasAreEligible(tidemark);
 });
@@ -61,7 +54,7 @@ describe("A scan stream", () => {
         for (const key of keys) found.add(key);
         await tidemark.session().redis.mget("k1", "k2");
       }
-      expect(found.size).toBe(count);
+      expect(found.size).toBe(scannedCount);
       const taken = await steps();
       expect(taken.filter((steps) => steps > 0)).toHaveLength(1);
       expect(taken[0]).toBe(0);
@@ -70,7 +63,7 @@ describe("A scan stream", () => {
 
   it("is there for every type, with Buffers too, and with keys that have a prefix", async () => {
     const { redis } = tidemark.session();
-    expect(new Set(await all(redis.hscanStream("hash"))).size).toBe(count * 2);
+    expect(new Set(await all(redis.hscanStream("hash"))).size).toBe(scannedCount * 2);
     expect((await all(redis.sscanBufferStream("set"))).every(Buffer.isBuffer)).toBe(true);
     expect(new Set(await all(redis.zscanStream("zset", { match: "f1*" }))).size).toBeGreaterThan(1_000);
     expect(await all(redis.scanBufferStream({ match: "hash" }))).toEqual([Buffer.from("hash")]);
@@ -82,7 +75,7 @@ describe("A scan stream", () => {
         tidemark.run(tidemark.session(), () => all(tidemark.redis.hscanStream("hash", { count: 500 }))),
       ),
     );
-    for (const found of passes) expect(new Set(found).size).toBe(count * 2);
+    for (const found of passes) expect(new Set(found).size).toBe(scannedCount * 2);
   });
 
   it("belongs to the session it was made in, whoever reads it", async () => {
@@ -99,12 +92,14 @@ describe("A scan stream", () => {
     const iterator = stream[Symbol.asyncIterator]();
     await tidemark.run(tidemark.session(), () => iterator.next());
     const rest = await all({ [Symbol.asyncIterator]: () => iterator });
-    expect(rest.length).toBeGreaterThan(count / 2);
+    expect(rest.length).toBeGreaterThan(scannedCount / 2);
     expect((await steps()).slice(1)).toEqual([0, 0]);
   });
 
   it("reads from the primary outside any session", async () => {
-    expect(new Set(await all(tidemark.redis.scanStream({ match: "k*", count: 1_000 }))).size).toBe(count);
+    expect(new Set(await all(tidemark.redis.scanStream({ match: "k*", count: 1_000 }))).size).toBe(
+      scannedCount,
+    );
     expect((await steps()).map((steps) => steps > 0)).toEqual([true, false, false]);
   });
 
@@ -117,7 +112,7 @@ describe("A scan stream", () => {
     });
     const ahead = stream.readableLength;
     holdReplicas(group);
-    const news = Array.from({ length: count }, (_, i) => [`f${i}`, "new"]);
+    const news = Array.from({ length: scannedCount }, (_, i) => [`f${i}`, "new"]);
     await session.redis.hset("hash", Object.fromEntries(news));
     const values: unknown[][] = [];
     const reading = (async () => {
@@ -148,7 +143,7 @@ describe("A scan stream", () => {
     }
     over = true;
     await Promise.all(busy);
-    expect(found.size).toBe(count);
+    expect(found.size).toBe(scannedCount);
     expect((await steps())[0]).toBe(0);
   });
 
@@ -203,12 +198,12 @@ describe("A scan stream and a transaction by hand", () => {
       for (const key of keys) found.add(key);
       await redis.unwatch();
     }
-    expect(found.size).toBe(count);
+    expect(found.size).toBe(scannedCount);
     await redis.watch("k1");
     const stream = redis.scanStream({ match: "k*", count: 200 });
     stream.read();
     await redis.get("k1");
     await redis.unwatch();
-    expect(new Set(await all(stream)).size).toBe(count);
+    expect(new Set(await all(stream)).size).toBe(scannedCount);
   });
 });

@@ -5,22 +5,15 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { promoteFirst, promotionIsNoticed } from "./support/promotion.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { fillToScan, scannedCount } from "./support/scanned-data.js";
 import { waitUntil } from "./support/wait-until.js";
-
-const count = 5_000;
 
 let group: ReplicationGroup;
 let tidemark: Tidemark;
 
 beforeEach(async () => {
   group = await startReplicationGroup({ replicas: 2 });
-  const admin = group.primary.admin();
-  const fields = Array.from({ length: count }, (_, i) => [`f${i}`, i]).flat();
-  await admin.mset(Array.from({ length: count }, (_, i) => [`k${i}`, i]).flat());
-  await admin.hset("hash", ...fields);
-  await admin.sadd("set", ...fields);
-  await admin.zadd("zset", ...Array.from({ length: count }, (_, i) => [i, `f${i}`]).flat());
-  await group.caughtUp();
+  await fillToScan(group);
   tidemark = openTidemark(group);
   await replicasAreEligible(tidemark);
 });
@@ -53,7 +46,7 @@ describe("A plain SCAN", () => {
       for (const key of keys) found.add(key);
       next = cursor;
     }
-    expect(found.size).toBeGreaterThanOrEqual(count - 20);
+    expect(found.size).toBeGreaterThanOrEqual(scannedCount - 20);
     expect((await steps()).slice(1)).toEqual([0, 0]);
   });
 
@@ -90,7 +83,7 @@ describe("A plain SCAN", () => {
         found += some.length;
         cursor = next;
       } while (cursor !== "0");
-      expect(found).toBeGreaterThanOrEqual(count * 2);
+      expect(found).toBeGreaterThanOrEqual(scannedCount * 2);
     }
   });
 });

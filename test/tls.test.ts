@@ -6,8 +6,8 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { follows } from "./support/failover.js";
 import { freePort } from "./support/free-port.js";
 import { promotionIsNoticed } from "./support/promotion.js";
+import { readsBack } from "./support/reads-back.js";
 import { RedisServer } from "./support/redis-server.js";
-import { listenToRoutes } from "./support/routes.js";
 import { waitUntil } from "./support/wait-until.js";
 
 let ca: string;
@@ -48,16 +48,7 @@ it.each([
     },
     { what: "both are known" },
   );
-  const session = tidemark.session();
-  await session.redis.set("k", "v");
-  using routes = listenToRoutes();
-  await waitUntil(
-    async () => {
-      expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("v");
-      return routes.of("get").at(-1) === "replica:known";
-    },
-    { what: "the replica answers" },
-  );
+  await readsBack(tidemark, "replica:known");
   expect(tidemark.topology().map(({ address }) => address)).toEqual(ports.map((port) => `127.0.0.1:${port}`));
 });
 

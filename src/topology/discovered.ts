@@ -6,7 +6,7 @@ import type { Node } from "../node.js";
 import { type Endpoint, replicasIn, upstreamIn } from "../replication.js";
 import { Shard } from "../shard.js";
 import { announcedServer } from "./announced.js";
-import type { Ground, Topology } from "./topology.js";
+import { type Ground, type Topology, topologyOf } from "./topology.js";
 
 /** Connects to the primary given, to the replicas of whoever is the primary, and to theirs. */
 export function discoveredTopology(primary: RedisOptions, { options, lineage, joined }: Ground): Topology {
@@ -17,13 +17,7 @@ export function discoveredTopology(primary: RedisOptions, { options, lineage, jo
     saw: (shard: Shard, node: Node, sighting: Sighting) => discovery.saw(shard, node, sighting),
   };
   const shard = new Shard({ ...options, governed: false }, { primary, replicas: [] }, surroundings);
-  return {
-    shards: [shard],
-    shardOf: () => shard,
-    fault: "",
-    open: () => shard.vacancy.open(),
-    close: () => shard.close(),
-  };
+  return topologyOf(shard);
 }
 
 class Discovery {

@@ -24,7 +24,7 @@ export class SentinelTopology implements Topology {
   readonly #ground: Ground;
   readonly #common: RedisOptions;
   readonly #sentinels: Sentinels;
-  #shard: Shard | undefined;
+  #shards: readonly Shard[] = [];
   #epoch = -1;
   #round: Promise<void> | undefined;
   /** Whether something was told since the round began. */
@@ -40,7 +40,11 @@ export class SentinelTopology implements Topology {
   }
 
   get shards(): readonly Shard[] {
-    return this.#shard === undefined ? [] : [this.#shard];
+    return this.#shards;
+  }
+
+  get #shard(): Shard | undefined {
+    return this.#shards[0];
   }
 
   get fault(): string {
@@ -126,7 +130,7 @@ export class SentinelTopology implements Topology {
     const replicas = naming.replicas
       .filter(({ isDown, ...endpoint }) => !isDown || this.#shard?.find(reach(endpoint))?.connection.ready)
       .map(reach);
-    if (this.#shard === undefined) this.#shard = this.#begin(primary, replicas);
+    if (this.#shard === undefined) this.#shards = [this.#begin(primary, replicas)];
     else this.#shard.assign(primary, replicas);
   }
 

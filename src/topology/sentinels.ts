@@ -7,7 +7,6 @@ import { announcedServer } from "./announced.js";
 /** What one Sentinel says. */
 export interface Naming {
   readonly primary: Endpoint;
-  /** Those it takes to be reachable stand first. */
   readonly replicas: readonly (Endpoint & { readonly isDown: boolean })[];
   /** Grows with every failover: of two Sentinels that differ, the one with the greater is right. */
   readonly epoch: number;
@@ -44,7 +43,7 @@ class Sentinel {
     this.#events.psubscribe("*").catch(() => {});
   }
 
-  /** Undefined when it cannot be asked, does not know the name, or is changing its mind. */
+  /** Rejects when it cannot be asked, does not know the name, or is changing its mind. */
   async ask(name: string): Promise<Naming & { readonly sentinels: readonly Endpoint[] }> {
     const ask = (about: string): Promise<unknown> => this.#redis.call("SENTINEL", about, name);
     const [before, address, replicas, sentinels, after] = await Promise.all([

@@ -1,7 +1,7 @@
 /** A primary and replicas as they were given, with roles as the servers themselves report them. */
 import type { RedisOptions } from "ioredis";
 import { Shard } from "../shard.js";
-import type { Ground, Topology } from "./topology.js";
+import { type Ground, type Topology, topologyOf } from "./topology.js";
 
 /** Connects to the servers given; the one named as primary is believed until it says that it is a replica. */
 export function staticTopology(
@@ -10,11 +10,5 @@ export function staticTopology(
 ): Topology {
   const surroundings = { lineage, joined, saw: () => {} };
   const shard = new Shard({ ...options, governed: false }, servers, surroundings);
-  return {
-    shards: [shard],
-    shardOf: () => shard,
-    fault: "",
-    open: () => shard.vacancy.open(),
-    close: () => shard.close(),
-  };
+  return topologyOf(shard);
 }

@@ -1,6 +1,6 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
-import { clockDiffers, objectionTo } from "../objection.js";
+import { clockDiffers, nothing, objectionTo } from "../objection.js";
 import type { ProofKind } from "../proof.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
@@ -27,8 +27,8 @@ export interface NodeStatus {
 }
 
 /** The primary first, then its replicas. */
-export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
-  const replicas = shard.replicas.map((node) => replicaStatus(shard, node, maxStalenessMs));
+export function statusOf(shard: Shard): NodeStatus[] {
+  const replicas = shard.replicas.map((node) => replicaStatus(shard, node));
   const { connection, fault } = shard.primary;
   const known = knownOf(shard.primary);
   const primary: NodeStatus = {
@@ -45,18 +45,15 @@ export function statusOf(shard: Shard, maxStalenessMs: number): NodeStatus[] {
   return [primary, ...replicas];
 }
 
-function replicaStatus(shard: Shard, node: Node, maxStalenessMs: number): NodeStatus {
+function replicaStatus(shard: Shard, node: Node): NodeStatus {
+  const { maxStalenessMs } = shard.options;
   const known = knownOf(node);
   const latest = shard.history.latest?.position;
   const asOf = known && shard.history.asOf(known);
   const comparable = known !== undefined && latest?.replid === known.replid;
   const differs = clockDiffers(shard, node) ? "clock differs" : undefined;
   const objection = node.connection.ready
-    ? objectionTo(shard, node.seen, node.suspect, {
-        positions: [],
-        since: Number.NEGATIVE_INFINITY,
-        maxStalenessMs,
-      })
+    ? objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs })
     : "not connected";
   return {
     address: node.connection.address,

@@ -29,3 +29,14 @@ export interface Topology {
   /** Ends all connections. */
   close(): void;
 }
+
+/** A topology whose one shard is there from the beginning. */
+export function topologyOf(shard: Shard): Topology {
+  return {
+    shards: [shard],
+    shardOf: () => shard,
+    fault: "",
+    open: () => shard.vacancy.open(),
+    close: () => shard.close(),
+  };
+}

@@ -7,6 +7,7 @@ import { SLOTS } from "./hash-slot.js";
 import type { RedisServer } from "./redis-server.js";
 import { HOST } from "./server-arguments.js";
 import { SlotMigration } from "./slot-migration.js";
+import { started } from "./started.js";
 import { waitUntil } from "./wait-until.js";
 
 const READY_MS = 30_000;
@@ -21,15 +22,8 @@ export interface ClusterGroupOptions {
 }
 
 /** Resolves when every node knows all others and who owns which slots, and all replicas are in sync. */
-export async function startClusterGroup(options: ClusterGroupOptions = {}): Promise<ClusterGroup> {
-  const group = new ClusterGroup();
-  try {
-    await group.start(options);
-    return group;
-  } catch (error) {
-    await group.stop();
-    throw error;
-  }
+export function startClusterGroup(options: ClusterGroupOptions = {}): Promise<ClusterGroup> {
+  return started(new ClusterGroup(), options);
 }
 
 export class ClusterGroup implements AsyncDisposable {

@@ -4,6 +4,7 @@ import { type AnnouncedNode, caughtUp, follows, startAll, startAnnouncedNode } f
 import { RedisServer } from "./redis-server.js";
 import { SentinelEvents } from "./sentinel-events.js";
 import { type SentinelView, viewOf } from "./sentinel-view.js";
+import { started } from "./started.js";
 import { waitUntil } from "./wait-until.js";
 
 const NAME = "tidemark-test";
@@ -37,15 +38,8 @@ export interface SentinelGroupOptions {
 }
 
 /** Resolves when all sentinels know each other and all nodes, and all replicas are in sync. */
-export async function startSentinelGroup(options: SentinelGroupOptions = {}): Promise<SentinelGroup> {
-  const group = new SentinelGroup();
-  try {
-    await group.start(options);
-    return group;
-  } catch (error) {
-    await group.stop();
-    throw error;
-  }
+export function startSentinelGroup(options: SentinelGroupOptions = {}): Promise<SentinelGroup> {
+  return started(new SentinelGroup(), options);
 }
 
 export class SentinelGroup implements AsyncDisposable {

@@ -1,0 +1,21 @@
+/** Groups of servers that are started as a whole or not at all. */
+
+/** What has been made and is yet to be started. */
+interface Startable<Options> {
+  start(options: Options): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts `group`; when that fails, what of it has been started is ended. */
+export async function started<Options, Group extends Startable<Options>>(
+  group: Group,
+  options: Options,
+): Promise<Group> {
+  try {
+    await group.start(options);
+    return group;
+  } catch (error) {
+    await group.stop();
+    throw error;
+  }
+}
