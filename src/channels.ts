@@ -57,5 +57,16 @@ export interface LostWriteMessage {
   readonly primary: string;
 }
 
+/** Published on `tidemark:late-write` when a request begins to write after its response has gone, token and all. */
+export interface LateWriteMessage {
+  /** The `Session`; on Express it is `req.consistency` of the request. */
+  readonly session: object;
+  /** The method, and the route as the framework knows it, else the path. */
+  readonly route: string;
+}
+
+/** `tidemark:late-write`: writes whose users may miss them. Subscribers run synchronously and must not throw. */
+export const lateWriteChannel = channel("tidemark:late-write");
+
 /** `tidemark:lost-write`: what a failover has lost, session by session. Subscribers run synchronously and must not throw. */
 export const lostWriteChannel = channel("tidemark:lost-write");

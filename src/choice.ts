@@ -59,12 +59,14 @@ export function requirementOf(
   const required = progress.requirement(session.positions);
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
-  if (shard.alone) return { positions: required, since: Number.NEGATIVE_INFINITY, maxStalenessMs: least };
+  const asOf = session.freshAsOf > 0 ? monotonic(session.freshAsOf) : Number.NEGATIVE_INFINITY;
+  if (shard.alone) return { positions: required, since: asOf, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.isElsewhere(position));
   // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
   // went and came back has keys of it as they were before.
   const isSpread = positions.length < required.length;
-  const since = isSpread ? Math.max(shard.gainedAt, monotonic(session.issuedAt)) : shard.gainedAt;
+  const gainedAt = isSpread ? Math.max(shard.gainedAt, monotonic(session.issuedAt)) : shard.gainedAt;
+  const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
 }
 

@@ -1,6 +1,8 @@
 /** The public names of the package, one by one. */
 export {
+  type LateWriteMessage,
   type LostWriteMessage,
+  lateWriteChannel,
   lostWriteChannel,
   type Reason,
   type RouteMessage,

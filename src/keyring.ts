@@ -6,6 +6,12 @@ const macBytes = 16;
 const minSecretLength = 16;
 const maxSealedLength = 1024;
 
+/** What was sealed, and whether with an older secret, which will not be accepted for ever. */
+export interface Opened {
+  readonly token: string;
+  readonly isOld: boolean;
+}
+
 /**
  * Seals tokens with HMAC-SHA-256 cut to 16 bytes, so that nobody outside can make or change one.
  * Rotate by putting the new secret in front: it signs from then on, the older ones still verify.
@@ -35,15 +41,15 @@ export class Keyring {
   }
 
   /** The token inside, or undefined for whatever this keyring did not seal: outside input is never an error. */
-  open(sealed: unknown): string | undefined {
+  open(sealed: unknown): Opened | undefined {
     if (typeof sealed !== "string" || sealed.length > maxSealedLength || !/^[\w-]+$/.test(sealed))
       return undefined;
     const bytes = Buffer.from(sealed, "base64url");
     if (bytes.length <= macBytes) return undefined;
     const body = bytes.subarray(0, -macBytes);
     const given = bytes.subarray(-macBytes);
-    const known = this.#secrets.some((secret) => timingSafeEqual(given, mac(body, secret)));
-    return known ? body.toString("base64url") : undefined;
+    const sealedBy = this.#secrets.findIndex((secret) => timingSafeEqual(given, mac(body, secret)));
+    return sealedBy < 0 ? undefined : { token: body.toString("base64url"), isOld: sealedBy > 0 };
   }
 }
 

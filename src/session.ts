@@ -37,8 +37,10 @@ export class Session {
   #positions: readonly Position[] = nowhere;
   #issuedAt = 0;
   #pinnedAt = 0;
+  #freshAsOf = 0;
   #wrote = false;
   #writesInFlight = 0;
+  #late: (() => void) | undefined;
   #waiting: (() => void)[] | undefined;
   /** The shard that was read last, and how far. */
   #shard: object | undefined;
@@ -93,6 +95,12 @@ export class Session {
     return this.#issuedAt;
   }
 
+  /** All that the primary had then has to be wherever the session reads, in milliseconds since the epoch; 0 for nothing. */
+  get freshAsOf(): number {
+    this.#load();
+    return Date.now() - this.#freshAsOf <= this.#parts.ttlMs ? this.#freshAsOf : 0;
+  }
+
   /** Whether only the primary may answer, because a write was made whose position is not known. */
   get pinned(): boolean {
     this.#load();
@@ -106,12 +114,10 @@ export class Session {
   token(): string {
     this.#load();
     const pinnedAt = this.writing ? Date.now() : this.pinned ? this.#pinnedAt : 0;
-    if (this.#positions.length === 0 && pinnedAt === 0) return "";
-    return encodeToken({
-      issuedAt: Math.max(this.#issuedAt, pinnedAt),
-      positions: this.#positions,
-      pinnedAt,
-    });
+    const { freshAsOf } = this;
+    if (this.#positions.length === 0 && pinnedAt === 0 && freshAsOf === 0) return "";
+    const issuedAt = Math.max(this.#issuedAt, pinnedAt);
+    return encodeToken({ issuedAt, positions: this.#positions, pinnedAt, freshAsOf });
   }
 
   /**
@@ -133,8 +139,14 @@ export class Session {
     });
   }
 
+  /** Told by whoever carries the token: it has left. `late` is called when writes are begun that it knows nothing of. */
+  tokenLeft(late: () => void): void {
+    this.#late = late;
+  }
+
   /** Told by the router: a write leaves now. */
   writeStarted(): void {
+    if (this.#late !== undefined && !this.writing) this.#late();
     this.#wrote = true;
     this.#writesInFlight += 1;
   }
@@ -207,6 +219,8 @@ export class Session {
       // Another machine's clock may be ahead: its token counts as issued now, never as absent.
       const issuedAt = Math.min(claims.issuedAt, now);
       for (const position of claims.positions) this.#require(position, issuedAt);
+      this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+      this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
       this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
     }
   }

@@ -9,6 +9,8 @@ export interface Claims {
   readonly positions: readonly Position[];
   /** When a write was made whose position could not be learnt; 0 when there was none. */
   readonly pinnedAt: number;
+  /** All that the primary had then has to be there, whoever wrote it; 0 when nothing asks for that. */
+  readonly freshAsOf: number;
 }
 
 const version = 1;
@@ -19,21 +21,26 @@ const lowAt = 11;
 const twoTo32 = 2 ** 32;
 /** Marks the offset of what was only read; offsets themselves are smaller. */
 const readBit = 2 ** 23;
-const maxEntries = 16;
+const maxPositions = 15;
+const maxEntries = maxPositions + 2;
 const maxLength = Math.ceil(((headerBytes + maxEntries * entryBytes) * 4) / 3);
 
-/** Stands where a replication id would; Redis itself writes all zeros for "no history". */
+/** These stand where a replication id would; Redis itself writes all zeros for "no history". */
 const pinEntry = "0000000000000000";
+const freshEntry = "0000000000000001";
 
 /**
  * Base64url of the version, the time of issue, and 8 bytes of replication id with 7 of offset for each position.
- * A pin is an entry of its own. More positions than fit become a pin, which requires more than all of them.
+ * A pin is an entry of its own, and so is a moment. More positions than fit become a pin, which requires more than all
+ * of them.
  */
 export function encodeToken(claims: Claims): string {
-  const tooMany = claims.positions.length >= maxEntries;
+  const { freshAsOf } = claims;
+  const tooMany = claims.positions.length > maxPositions;
   const entries = tooMany ? [] : [...claims.positions];
   const pinnedAt = tooMany ? claims.issuedAt : claims.pinnedAt;
   if (pinnedAt > 0) entries.push({ replid: pinEntry, offset: pinnedAt });
+  if (freshAsOf > 0) entries.push({ replid: freshEntry, offset: freshAsOf });
   const bytes = Buffer.alloc(headerBytes + entries.length * entryBytes);
   bytes.writeUInt8(version, 0);
   bytes.writeUIntBE(claims.issuedAt, 1, 6);
@@ -55,13 +62,15 @@ export function decodeToken(token: unknown): Claims | undefined {
   if (body <= 0 || body % entryBytes !== 0 || bytes.readUInt8(0) !== version) return undefined;
   const positions: Position[] = [];
   let pinnedAt = 0;
+  let freshAsOf = 0;
   for (let at = headerBytes; at < bytes.length; at += entryBytes) {
     const replid = bytes.toString("hex", at, at + offsetAt);
     const high = bytes.readUIntBE(at + offsetAt, lowAt - offsetAt);
     const offset = (high % readBit) * twoTo32 + bytes.readUInt32BE(at + lowAt);
     if (!Number.isSafeInteger(offset)) return undefined;
     if (replid === pinEntry) pinnedAt = Math.max(pinnedAt, offset);
+    else if (replid === freshEntry) freshAsOf = Math.max(freshAsOf, offset);
     else positions.push(high < readBit ? { replid, offset } : { replid, offset, read: true });
   }
-  return { issuedAt: bytes.readUIntBE(1, 6), pinnedAt, positions };
+  return { issuedAt: bytes.readUIntBE(1, 6), pinnedAt, freshAsOf, positions };
 }

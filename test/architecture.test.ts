@@ -63,7 +63,9 @@ const rows: readonly (readonly string[])[] = [
     "http/carrier",
     "http/cookie",
     "http/held-head",
+    "http/late-writes",
     "http/request-session",
+    "http/exchange",
     "http/express",
   ],
   ["servers", "options", "tidemark", "index"],
@@ -73,7 +75,7 @@ const rows: readonly (readonly string[])[] = [
 const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set(["errors", "level", "keyring", "token", "session"]);
+const knownToHttp = new Set(["errors", "level", "channels", "keyring", "token", "session"]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {

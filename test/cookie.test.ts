@@ -11,8 +11,8 @@ const many = (count: number) => Array.from({ length: count }, (_, n) => `${name(
 function outgoing(
   given: Partial<Omit<OutgoingToken, "text" | "merged">> & { text?: string; merged?: string[] },
 ): OutgoingToken {
-  const { wrote = true, ttlMs = 60_000, text = "sealed", merged = [] } = given;
-  return { wrote, ttlMs, text: () => text, merged: () => new Set(merged) };
+  const { wrote = true, aged = false, ttlMs = 60_000, text = "sealed", merged = [] } = given;
+  return { wrote, aged, ttlMs, text: () => text, merged: () => new Set(merged) };
 }
 
 /** The lines of Set-Cookie that a response gets, with the random part of a name as `*`. */
@@ -95,7 +95,12 @@ describe("cookie().write", () => {
   it.each<[string, CookieOptions, Partial<CarrierRequest>, string]>([
     ["over HTTP", {}, { socket: {} }, "Path=/; HttpOnly; SameSite=Lax"],
     ["over HTTPS", {}, { socket: { encrypted: true } }, "Path=/; HttpOnly; SameSite=Lax; Secure"],
-    ["behind a trusted proxy", {}, { secure: true, socket: {} }, "Path=/; HttpOnly; SameSite=Lax; Secure"],
+    [
+      "behind a trusted proxy",
+      {},
+      { protocol: "https", socket: {} },
+      "Path=/; HttpOnly; SameSite=Lax; Secure",
+    ],
     [
       "as its options say",
       { secure: true, sameSite: "none", path: "/a", domain: "example.com" },
@@ -103,21 +108,52 @@ describe("cookie().write", () => {
       "Path=/a; Domain=example.com; HttpOnly; SameSite=None; Secure",
     ],
     [
+      "as the rarer options say",
+      { secure: true, httpOnly: false, partitioned: true, priority: "high", domain: "example.com" },
+      {},
+      "Path=/; Domain=example.com; SameSite=Lax; Secure; Partitioned; Priority=High",
+    ],
+    [
       "never with Secure",
       { secure: false, sameSite: "strict" },
-      { secure: true },
+      { protocol: "https" },
       "Path=/; HttpOnly; SameSite=Strict",
     ],
   ])(
     "gives its cookies the same attributes when it sets and expires them: %s",
     (_when, options, connection, expected) => {
+      const set = expected === "Path=/; HttpOnly; SameSite=Lax; Secure" ? "__Host-tm_*" : "tm_*";
       const request = { ...carrying(many(1)), ...connection };
       expect(lines({ merged: ["v0"] }, { options, request })).toEqual([
         `${name(0)}=; Max-Age=0; ${expected}`,
-        `tm_*=sealed; Max-Age=60; ${expected}`,
+        `${set}=sealed; Max-Age=60; ${expected}`,
       ]);
     },
   );
+
+  it("keeps on HTTPS to names that only this host may set, and expires both kinds as each was set", () => {
+    const request = { ...carrying(`${name(1)}=plain; __Host-${name(2)}=host`), protocol: "http" };
+    expect(cookie().read(request)).toEqual(["plain", "host"]);
+    expect(lines({ merged: ["plain", "host"] }, { request })).toEqual([
+      `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
+      `__Host-${name(2)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure`,
+      "tm_*=sealed; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
+    ]);
+    const options = { path: "/a" };
+    expect(cookie(options).read(request)).toEqual(["plain"]);
+    expect(lines({ merged: ["plain"] }, { options, request })).toEqual([
+      `${name(1)}=; Max-Age=0; Path=/a; HttpOnly; SameSite=Lax`,
+      "tm_*=sealed; Max-Age=60; Path=/a; HttpOnly; SameSite=Lax",
+    ]);
+  });
+
+  it("seals anew what an older secret sealed, though nothing was written", () => {
+    const request = carrying(`${name(1)}=old`);
+    expect(lines({ wrote: false, aged: true, merged: ["old"] }, { request })).toEqual([
+      `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
+      "tm_*=sealed; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
+    ]);
+  });
 
   it.each([
     [undefined, []],

@@ -114,7 +114,7 @@ describe("writes while a primary hands over", () => {
     const writes = [session.redis.set("k", "1"), session.redis.incr("n"), tidemark.redis.set("ambient", "1")];
     expect(await Promise.all(writes)).toEqual(["OK", 1, "OK"]);
     expect(await replicaOf(group).admin().mget("k", "n", "ambient")).toEqual(["1", "1", "1"]);
-    expect(decodeToken(session.token())).toMatchObject({ pinnedAt: 0, positions: [{}] });
+    expect(decodeToken(session.token())).toMatchObject({ pinnedAt: 0, freshAsOf: 0, positions: [{}] });
     expect(session.writing).toBe(false);
     const write = session.redis.set("k", "2");
     expect(session.writing).toBe(true);

@@ -112,7 +112,7 @@ it("never gives one request the session of another", async () => {
   for (const [request, session] of sessions.entries()) {
     if (request % 2 === 1) continue;
     const token = session.token();
-    expect(decodeToken(token)).toMatchObject({ pinnedAt: 0, positions: [{}] });
+    expect(decodeToken(token)).toMatchObject({ pinnedAt: 0, freshAsOf: 0, positions: [{}] });
     const next = tidemark.session({ token });
     expect(await next.redis.mget(`${request}:0`, `${request}:2`)).toEqual([`${request}:0`, `${request}:2`]);
   }

@@ -111,7 +111,7 @@ describe("tidemark.session", () => {
     const foreign = { replid: "feedfacefeedface", offset: 5 };
     for (const position of [ahead, foreign]) {
       using routes = listenToRoutes();
-      const token = encodeToken({ issuedAt: Date.now(), pinnedAt: 0, positions: [position] });
+      const token = encodeToken({ issuedAt: Date.now(), pinnedAt: 0, freshAsOf: 0, positions: [position] });
       const session = tidemark.session({ token });
       expect(await session.redis.get("known")).toBe("v");
       expect(routes.of("get").at(-1)).toMatch(/^primary:/);
@@ -122,7 +122,7 @@ describe("tidemark.session", () => {
     using routes = listenToRoutes();
     const foreign = { replid: "feedfacefeedface", offset: 5 };
     const session = tidemark.session({
-      token: encodeToken({ issuedAt: Date.now(), pinnedAt: 0, positions: [foreign] }),
+      token: encodeToken({ issuedAt: Date.now(), pinnedAt: 0, freshAsOf: 0, positions: [foreign] }),
     });
     await waitUntil(
       async () => {

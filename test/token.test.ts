@@ -37,6 +37,7 @@ function claims(random: () => number): Claims {
   return {
     issuedAt: wholeNumber(random, latest),
     pinnedAt: pinned ? Math.max(1, wholeNumber(random, latest)) : 0,
+    freshAsOf: random() < 0.3 ? wholeNumber(random, latest) : 0,
     positions: Array.from({ length: count }, () => ({
       replid: replid(random),
       offset: wholeNumber(random, Number.MAX_SAFE_INTEGER),
@@ -48,6 +49,7 @@ function claims(random: () => number): Claims {
 const one: Claims = {
   issuedAt: 1_763_845_200_123,
   pinnedAt: 0,
+  freshAsOf: 0,
   positions: [{ replid: "8371b4fb1155b71f", offset: 26_689_005 }],
 };
 
@@ -65,7 +67,7 @@ describe("encodeToken and decodeToken", () => {
       replid: "ffffffffffffffff",
       offset,
     }));
-    const before = { issuedAt: latest, pinnedAt: latest, positions };
+    const before = { issuedAt: latest, pinnedAt: latest, freshAsOf: 0, positions };
     expect(decodeToken(encodeToken(before))).toEqual(before);
   });
 });
@@ -80,10 +82,11 @@ describe("encodeToken", () => {
       replid: `00000000000000a${i.toString(16)}`,
       offset: i,
     }));
-    const tooMany = { issuedAt: 1_763_845_200_123, pinnedAt: 0, positions };
+    const tooMany = { issuedAt: 1_763_845_200_123, pinnedAt: 0, freshAsOf: 0, positions };
     expect(decodeToken(encodeToken(tooMany))).toEqual({
       ...tooMany,
       pinnedAt: 1_763_845_200_123,
+      freshAsOf: 0,
       positions: [],
     });
     const more = { ...tooMany, positions: [...positions, ...positions] };
@@ -125,8 +128,8 @@ describe("decodeToken", () => {
   it("gives nothing for more entries than any token has", () => {
     const entry = bytes.subarray(7);
     const of = (entries: number) => Buffer.concat([bytes.subarray(0, 7), ...Array(entries).fill(entry)]);
-    expect(decodeToken(of(16).toString("base64url"))?.positions).toHaveLength(16);
-    expect(decodeToken(of(17).toString("base64url"))).toBeUndefined();
+    expect(decodeToken(of(17).toString("base64url"))?.positions).toHaveLength(17);
+    expect(decodeToken(of(18).toString("base64url"))).toBeUndefined();
     expect(decodeToken(of(100_000).toString("base64url"))).toBeUndefined();
   });
 

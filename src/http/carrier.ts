@@ -4,9 +4,11 @@ import type { IncomingHttpHeaders } from "node:http";
 /** What a carrier may look at of a request; Node's own and every framework's request will do. */
 export interface CarrierRequest {
   readonly headers: IncomingHttpHeaders;
-  /** Whether the user's connection is HTTPS, as far as a framework knows about proxies. */
-  readonly secure?: boolean;
+  /** `"https"` or `"http"`: what the user's connection is, as far as a framework knows about proxies. */
+  readonly protocol?: string;
   readonly socket?: object | null;
+  /** The session of a session middleware, where one is mounted before. */
+  readonly session?: unknown;
 }
 
 /** What a carrier may do to a response, whose head has not left yet. */
@@ -21,6 +23,8 @@ export interface OutgoingToken {
   readonly wrote: boolean;
   /** For how many milliseconds the token is of use. */
   readonly ttlMs: number;
+  /** Whether a text this request carried was sealed with an older secret, which will not be accepted for ever. */
+  readonly aged: boolean;
   /** All that the session requires, sealed unless the carrier is `serverSide`; empty when it requires nothing. */
   text(): string;
   /** Those of the texts this request carried that `text()` contains, so that they may be discarded. */
@@ -28,8 +32,8 @@ export interface OutgoingToken {
 }
 
 /**
- * One way for tokens to travel. Neither method should throw: a token that could not be read counts as absent, one
- * that could not be written is lost, and a process warning says so once.
+ * One way for tokens to travel. Neither method should throw: a request whose tokens could not be read is answered by
+ * the primary, a token that could not be written is lost, and a process warning says so once.
  */
 export interface Carrier {
   /** True when users can neither see nor change what is carried; tokens are then not sealed. Default false. */
@@ -38,4 +42,20 @@ export interface Carrier {
   read(request: CarrierRequest): readonly string[];
   /** Called once for every response, when its head is about to leave; to write nothing is allowed. */
   write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
+}
+
+/** For a carrier that gives a response something of one user's: caches that others share would hand it out. */
+export function keepFromSharedCaches(response: CarrierResponse): void {
+  const cacheControl = response.getHeader("Cache-Control");
+  if (cacheControl !== undefined) response.setHeader("Cache-Control", forOneUser(String(cacheControl)));
+}
+
+/** The same caching for the user's own browser, none for others. */
+function forOneUser(cacheControl: string): string {
+  const directives = cacheControl.split(",").map((directive) => directive.trim());
+  const nameOf = (directive: string) => directive.split("=", 1)[0]?.toLowerCase() ?? "";
+  if (directives.some((directive) => ["private", "no-store"].includes(nameOf(directive))))
+    return cacheControl;
+  const kept = directives.filter((directive) => !["public", "s-maxage"].includes(nameOf(directive)));
+  return ["private", ...kept].join(", ");
 }

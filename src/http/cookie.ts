@@ -1,10 +1,13 @@
 /** Tokens in cookies that no other response can overwrite. */
 import { randomBytes } from "node:crypto";
 import { InvalidOptionError } from "../errors.js";
-import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
+import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromSharedCaches } from "./carrier.js";
 
 export interface CookieOptions {
-  /** Begins every cookie's name; default `"tm_"`. Tidemarks of different Redis on one host need different ones. */
+  /**
+   * Begins every cookie's name; default `"tm_"`. Tidemarks of different Redis on one host need different ones. On HTTPS
+   * `__Host-` is put in front, by which browsers keep other hosts from setting it, unless a `domain` or another `path` is given.
+   */
   readonly prefix?: string;
   /** Default `"/"`. */
   readonly path?: string;
@@ -12,8 +15,16 @@ export interface CookieOptions {
   readonly domain?: string;
   /** Default `"lax"`; `"none"` needs `secure: true`. */
   readonly sameSite?: "lax" | "strict" | "none";
-  /** Default: whether the request came over HTTPS. */
+  /** Default: whether the request came over HTTPS, as the framework's own setting for proxies tells. */
   readonly secure?: boolean;
+  /** Whether scripts of the page are kept from it; default true. */
+  readonly httpOnly?: boolean;
+  /** Default: the `tokenTtlMs` of the Tidemark, which it is never less than. */
+  readonly maxAgeMs?: number;
+  /** Whether it is kept apart for each site that embeds this one; default false, and true needs `secure: true`. */
+  readonly partitioned?: boolean;
+  /** Which cookies a browser drops last when there are too many; default: none is said. */
+  readonly priority?: "low" | "medium" | "high";
 }
 
 interface Carried {
@@ -36,29 +47,36 @@ const defaultPrefix = "tm_";
  * Each response that wrote sets a cookie of a fresh name and expires those that its own request carried, all of
  * which the new token contains. So whatever the order in which responses arrive, none undoes another, and a
  * browser keeps at most as many as it has writes in flight. A response that did not write sets no cookie and stays
- * cacheable, except that one whose request carried more than 8 puts them together into one. Cookies that cannot be
+ * cacheable, except that one whose request carried more than 8 puts them together into one, and one whose request
+ * carried what an older secret had sealed seals it anew. Cookies that cannot be
  * opened are left alone, since they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`.
  * Throws an `InvalidOptionError` for an option that no browser would accept.
  */
 export function cookie(options: CookieOptions = {}): Carrier {
   checkOptions(options);
-  const prefix = options.prefix ?? defaultPrefix;
-  const plain = attributes(options, false);
-  const secure = attributes(options, true);
+  const { prefix = defaultPrefix, path = "/", domain, maxAgeMs = 0 } = options;
+  const ofHost = path === "/" && domain === undefined && !prefix.startsWith("__");
+  const overHttp = { prefix, tail: attributes(options, false) };
+  const overHttps = { prefix: ofHost ? `__Host-${prefix}` : prefix, tail: attributes(options, true) };
+  const prefixes = ofHost ? [prefix, overHttps.prefix] : [prefix];
 
   return {
-    read: (request) => carriedBy(request, prefix).map(({ value }) => value),
+    read: (request) => carriedBy(request, prefixes).map(({ value }) => value),
 
     write(request, response, token) {
-      const carried = carriedBy(request, prefix);
-      if (!token.wrote && carried.length <= maxKept) return;
+      const carried = carriedBy(request, prefixes);
+      if (!token.wrote && !token.aged && carried.length <= maxKept) return;
       const text = token.text();
       const merged = token.merged();
       const expired = carried.filter(({ value }) => merged.has(value)).slice(0, maxExpired);
-      const tail = (options.secure ?? isHttps(request)) ? secure : plain;
-      const lines = expired.map(({ name }) => `${name}=; Max-Age=0${tail}`);
+      const current = (options.secure ?? isHttps(request)) ? overHttps : overHttp;
+      const lines = expired.map(({ name }) => {
+        const { tail } = ofHost && name.startsWith(overHttps.prefix) ? overHttps : current;
+        return `${name}=; Max-Age=0${tail}`;
+      });
+      const maxAge = seconds(Math.max(token.ttlMs, maxAgeMs));
       if (text !== "")
-        lines.push(`${prefix}${freshSuffix()}=${text}; Max-Age=${seconds(token.ttlMs)}${tail}`);
+        lines.push(`${current.prefix}${freshSuffix()}=${text}; Max-Age=${maxAge}${current.tail}`);
       if (lines.length > 0) append(response, lines);
     },
   };
@@ -72,14 +90,15 @@ function seconds(ms: number): number {
   return Math.ceil(ms / 1000);
 }
 
-function carriedBy(request: CarrierRequest, prefix: string): Carried[] {
+function carriedBy(request: CarrierRequest, prefixes: readonly string[]): Carried[] {
   const header = request.headers.cookie;
   const carried: Carried[] = [];
-  if (header === undefined || !header.includes(prefix)) return carried;
+  if (header === undefined || !header.includes(prefixes[0] ?? "")) return carried;
   for (const pair of header.split(";")) {
     const equals = pair.indexOf("=");
     const name = pair.slice(0, Math.max(equals, 0)).trim();
-    if (!name.startsWith(prefix) || !suffixPattern.test(name.slice(prefix.length))) continue;
+    const prefix = prefixes.find((one) => name.startsWith(one));
+    if (prefix === undefined || !suffixPattern.test(name.slice(prefix.length))) continue;
     const value = pair.slice(equals + 1).trim();
     if (!sealedPattern.test(value)) continue;
     if (carried.push({ name, value }) === maxRead) break;
@@ -90,48 +109,41 @@ function carriedBy(request: CarrierRequest, prefix: string): Carried[] {
 function append(response: CarrierResponse, lines: readonly string[]): void {
   const others = response.getHeader("Set-Cookie") ?? [];
   response.setHeader("Set-Cookie", [...(typeof others === "object" ? others : [String(others)]), ...lines]);
-  const cacheControl = response.getHeader("Cache-Control");
-  if (cacheControl !== undefined) response.setHeader("Cache-Control", forOneUser(String(cacheControl)));
+  keepFromSharedCaches(response);
 }
 
-/** The same caching for the user's own browser, none for caches that others share: they would hand out the cookie. */
-function forOneUser(cacheControl: string): string {
-  const directives = cacheControl.split(",").map((directive) => directive.trim());
-  const nameOf = (directive: string) => directive.split("=", 1)[0]?.toLowerCase() ?? "";
-  if (directives.some((directive) => ["private", "no-store"].includes(nameOf(directive))))
-    return cacheControl;
-  const kept = directives.filter((directive) => !["public", "s-maxage"].includes(nameOf(directive)));
-  return ["private", ...kept].join(", ");
-}
-
-function isHttps(request: CarrierRequest): boolean {
-  if (request.secure !== undefined) return request.secure;
-  const { socket } = request;
+function isHttps({ protocol, socket }: CarrierRequest): boolean {
+  if (protocol !== undefined) return protocol === "https";
   return typeof socket === "object" && socket !== null && "encrypted" in socket && socket.encrypted === true;
 }
 
-function attributes({ path = "/", domain, sameSite = "lax" }: CookieOptions, secure: boolean): string {
-  const name = { lax: "Lax", strict: "Strict", none: "None" }[sameSite];
-  return `; Path=${path}${domain === undefined ? "" : `; Domain=${domain}`}; HttpOnly; SameSite=${name}${secure ? "; Secure" : ""}`;
+function attributes(options: CookieOptions, secure: boolean): string {
+  const { path = "/", domain, sameSite = "lax", httpOnly = true, partitioned = false, priority } = options;
+  return [
+    `; Path=${path}`,
+    domain === undefined ? "" : `; Domain=${domain}`,
+    httpOnly ? "; HttpOnly" : "",
+    `; SameSite=${titled(sameSite)}`,
+    secure ? "; Secure" : "",
+    partitioned ? "; Partitioned" : "",
+    priority === undefined ? "" : `; Priority=${titled(priority)}`,
+  ].join("");
 }
 
-function checkOptions({
-  prefix = defaultPrefix,
-  path = "/",
-  domain,
-  sameSite = "lax",
-  secure,
-}: CookieOptions): void {
+function titled(word: string): string {
+  return word.slice(0, 1).toUpperCase() + word.slice(1);
+}
+
+function checkOptions(options: CookieOptions): void {
+  const { prefix = defaultPrefix, path = "/", domain, sameSite = "lax", secure, partitioned } = options;
   check("prefix", prefix, /^[\w-]{1,40}$/, "give 1 to 40 letters, digits, _ or -");
   check("path", path, /^\/[\x21-\x3a\x3c-\x7e]*$/, 'give a path that begins with "/"');
   if (domain !== undefined) check("domain", domain, /^[a-z0-9.-]{1,253}$/i, "give a host name");
   if (!["lax", "strict", "none"].includes(sameSite)) {
     throw new InvalidOptionError("cookie sameSite", sameSite, 'give "lax", "strict" or "none"');
   }
-  if (secure !== undefined && typeof secure !== "boolean") {
-    throw new InvalidOptionError("cookie secure", secure, "give true or false");
-  }
-  if (secure !== true && (sameSite === "none" || /^__(host|secure)-/i.test(prefix))) {
+  checkRarer(options);
+  if (secure !== true && (sameSite === "none" || partitioned || /^__(host|secure)-/i.test(prefix))) {
     throw new InvalidOptionError("cookie secure", secure, "give true, or browsers refuse the cookie");
   }
   if (/^__host-/i.test(prefix) && (path !== "/" || domain !== undefined)) {
@@ -140,6 +152,19 @@ function checkOptions({
       prefix,
       'give no domain and the path "/", or browsers refuse it',
     );
+  }
+}
+
+function checkRarer({ secure, httpOnly, partitioned, maxAgeMs = 0, priority = "low" }: CookieOptions): void {
+  for (const [option, value] of Object.entries({ secure, httpOnly, partitioned })) {
+    if (value === undefined || typeof value === "boolean") continue;
+    throw new InvalidOptionError(`cookie ${option}`, value, "give true or false");
+  }
+  if (typeof maxAgeMs !== "number" || !Number.isFinite(maxAgeMs) || maxAgeMs < 0) {
+    throw new InvalidOptionError("cookie maxAgeMs", maxAgeMs, "give a number of milliseconds");
+  }
+  if (!["low", "medium", "high"].includes(priority)) {
+    throw new InvalidOptionError("cookie priority", priority, 'give "low", "medium" or "high"');
   }
 }
 

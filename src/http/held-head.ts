@@ -31,6 +31,8 @@ export interface HeadKeeper {
   settled(): Promise<void> | undefined;
   /** Sets the headers that bring the token; called once, just before the head leaves. Must not throw. */
   carry(response: CarrierResponse): void;
+  /** Called when the first bytes have left, and whatever was mounted before has had its say. */
+  left(): void;
 }
 
 /**
@@ -54,6 +56,7 @@ class HeldHead implements CarrierResponse {
   #awaited: Promise<void> | undefined;
   #owesDrain = false;
   #left = false;
+  #told = false;
 
   constructor(response: HeadedResponse, keeper: HeadKeeper) {
     const { writeHead, write, end, flushHeaders } = response;
@@ -85,7 +88,7 @@ class HeldHead implements CarrierResponse {
 
   #write(args: unknown[]): boolean {
     const write = () => this.#before.write.apply(this.#response, args);
-    if (!isChunk(args[0]) || this.#mayLeave()) return write();
+    if (!isChunk(args[0]) || this.#mayLeave()) return this.#pass(write);
     this.#kept?.push(write);
     this.#owesDrain = true;
     return false;
@@ -97,7 +100,7 @@ class HeldHead implements CarrierResponse {
     const isBody = isChunk(chunk);
     if (!isBody && chunk && typeof chunk !== "function") return end();
     if (this.#mayLeave(isBody ? Buffer.byteLength(chunk, isEncoding(encoding) ? encoding : "utf8") : 0))
-      return end();
+      return this.#pass(end);
     this.#kept?.push(end);
     if (!this.#response.writableEnded) {
       this.#awaited = this.#keeper.settled() ?? this.#awaited;
@@ -108,8 +111,20 @@ class HeldHead implements CarrierResponse {
 
   #flushHeaders(): void {
     const flushHeaders = () => this.#before.flushHeaders.call(this.#response);
-    if (this.#mayLeave()) flushHeaders();
+    if (this.#mayLeave()) this.#pass(flushHeaders);
     else this.#kept?.push(flushHeaders);
+  }
+
+  #pass<T>(call: () => T): T {
+    const result = call();
+    this.#tell();
+    return result;
+  }
+
+  #tell(): void {
+    if (!this.#left || this.#told) return;
+    this.#told = true;
+    this.#keeper.left();
   }
 
   /** Whether bytes may leave now; `length` is that of the whole body, where the first call brings all of it. */
@@ -155,6 +170,7 @@ class HeldHead implements CarrierResponse {
     try {
       this.#leave();
       for (const call of kept) call();
+      this.#tell();
     } catch (error) {
       response.destroy(error instanceof Error ? error : undefined);
     }

@@ -1,9 +1,9 @@
 /** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
 import { InvalidOptionError } from "../errors.js";
-import { Keyring } from "../keyring.js";
+import { Keyring, type Opened } from "../keyring.js";
 import { checkLevel, type Level } from "../level.js";
 import type { Session } from "../session.js";
-import { decodeToken } from "../token.js";
+import { decodeToken, encodeToken } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 import { cookie } from "./cookie.js";
 
@@ -33,9 +33,14 @@ export interface RequestSession {
   readonly session: Session;
   /** Gives the response what its user has to bring next time. Never throws. */
   carry(response: CarrierResponse): void;
+  /** All that the session requires now, sealed for its user to bring along however it reaches them; empty for nothing. */
+  sealed(): string;
 }
 
-/** Returns what opens a request's session. Throws an `InvalidOptionError` at once for options that cannot work. */
+/**
+ * Returns what opens the session of a request, for servers that no middleware is made for. Await `session.settled()`,
+ * then `carry` into the response before its head leaves. Throws an `InvalidOptionError` at once for options that cannot work.
+ */
 export function requestSessions<Request extends CarrierRequest>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
@@ -53,11 +58,16 @@ export function requestSessions<Request extends CarrierRequest>(
       token: () => luggage.open(),
       level: typeof level === "function" ? checkLevel(level(request)) : level,
     });
-    return { session, carry: (response) => luggage.carry(response, session, source.tokenTtlMs) };
+    return {
+      session,
+      carry: (response) => luggage.carry(response, session, source.tokenTtlMs),
+      sealed: () => luggage.seal(session.token()),
+    };
   };
 }
 
-type Guard = (act: () => void) => void;
+/** Calls `act`; whether it failed. */
+type Guard = (act: () => void) => boolean;
 
 class Luggage {
   readonly #request: CarrierRequest;
@@ -65,7 +75,7 @@ class Luggage {
   readonly #keyring: Keyring | undefined;
   readonly #guard: Guard;
   /** By the text they came in. */
-  #opened: Map<string, string> | undefined;
+  #opened: Map<string, Opened> | undefined;
 
   constructor(
     request: CarrierRequest,
@@ -81,17 +91,20 @@ class Luggage {
 
   /** The tokens that the request carried. */
   open(): string[] {
-    const opened = new Map<string, string>();
+    const opened = new Map<string, Opened>();
     this.#opened = opened;
+    let failed = false;
     for (const carrier of this.#carriers) {
-      this.#guard(() => {
+      const fails = this.#guard(() => {
         for (const text of carrier.read(this.#request)) {
-          const token = carrier.serverSide ? text : this.#keyring?.open(text);
-          if (token !== undefined) opened.set(text, token);
+          const one = carrier.serverSide ? { token: text, isOld: false } : this.#keyring?.open(text);
+          if (one !== undefined) opened.set(text, one);
         }
       });
+      failed ||= fails;
     }
-    return [...opened.values()];
+    const tokens = [...opened.values()].map(({ token }) => token);
+    return failed ? [...tokens, unknownWrite()] : tokens;
   }
 
   carry(response: CarrierResponse, session: Session, ttlMs: number): void {
@@ -103,15 +116,26 @@ class Luggage {
   #outgoing(carrier: Carrier, session: Session, ttlMs: number): OutgoingToken {
     const text = () => {
       const token = session.token();
-      return token === "" || carrier.serverSide ? token : (this.#keyring?.seal(token) ?? "");
+      return carrier.serverSide ? token : this.seal(token);
     };
     const merged = () => {
       session.token();
-      const known = [...(this.#opened ?? [])].filter(([, token]) => decodeToken(token) !== undefined);
+      const known = [...(this.#opened ?? [])].filter(([, { token }]) => decodeToken(token) !== undefined);
       return new Set(known.map(([carried]) => carried));
     };
-    return { wrote: session.wrote, ttlMs, text, merged };
+    const aged = [...(this.#opened?.values() ?? [])].some(({ isOld }) => isOld);
+    return { wrote: session.wrote, aged, ttlMs, text, merged };
   }
+
+  seal(token: string): string {
+    return token === "" ? token : (this.#keyring?.seal(token) ?? "");
+  }
+}
+
+/** A token that says nothing but that something was written. */
+function unknownWrite(): string {
+  const now = Date.now();
+  return encodeToken({ issuedAt: now, positions: [], pinnedAt: now, freshAsOf: 0 });
 }
 
 /** A carrier that fails must not fail the response: the first time a process warning says so. */
@@ -120,14 +144,16 @@ function carrierGuard(): Guard {
   return (act) => {
     try {
       act();
+      return false;
     } catch (error) {
-      if (warned) return;
+      if (warned) return true;
       warned = true;
       process.emitWarning("A carrier failed, so users may miss their own writes.", {
         type: "TidemarkWarning",
         code: "TIDEMARK_CARRIER_FAILED",
         detail: error instanceof Error ? error.stack : String(error),
       });
+      return true;
     }
   };
 }

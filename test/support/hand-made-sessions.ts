@@ -40,5 +40,5 @@ export function endWrite(session: Session, offset: number): void {
 
 /** An unsealed token that requires `offset` of the same history. */
 export function tokenAt(offset: number): string {
-  return encodeToken({ issuedAt: Date.now(), positions: [{ replid, offset }], pinnedAt: 0 });
+  return encodeToken({ issuedAt: Date.now(), positions: [{ replid, offset }], pinnedAt: 0, freshAsOf: 0 });
 }

@@ -23,7 +23,7 @@ export function sessionOf(...tokens: readonly string[]): Session {
 }
 
 export function tokenOf(claims: Partial<Claims>): string {
-  return encodeToken({ issuedAt: Date.now(), pinnedAt: 0, positions: [], ...claims });
+  return encodeToken({ issuedAt: Date.now(), pinnedAt: 0, freshAsOf: 0, positions: [], ...claims });
 }
 
 export function at(replid: string, offset: number): { replid: string; offset: number } {

@@ -1,0 +1,151 @@
+/** One request and its response in the care of a session. */
+import type { IncomingMessage } from "node:http";
+import { InvalidOptionError, TidemarkError } from "../errors.js";
+import { checkLevel, type Level } from "../level.js";
+import type { Session, SessionClient } from "../session.js";
+import type { CarrierRequest, CarrierResponse } from "./carrier.js";
+import { type HeadedResponse, holdHead } from "./held-head.js";
+import { LateWrites } from "./late-writes.js";
+import { type ReadYourWritesOptions, requestSessions, type SessionSource } from "./request-session.js";
+
+/** What handlers find on a request. Two Tidemarks in one app need different names. */
+export interface PropertyNames {
+  /** The session's client; default `"redis"`. */
+  readonly redis?: string;
+  /** The session; default `"consistency"`. */
+  readonly consistency?: string;
+}
+
+/** The options of a middleware. */
+export interface MiddlewareOptions<Request> extends ReadYourWritesOptions<Request> {
+  /** What handlers find the session and its client by; default `{ redis: "redis", consistency: "consistency" }`. */
+  readonly properties?: PropertyNames;
+}
+
+/** What an exchange may need of a server. */
+export interface Sides {
+  /** Its listeners are called with the session. */
+  readonly message?: IncomingMessage;
+  /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
+  readonly response?: HeadedResponse;
+  /** The method, and the route as the framework knows it; asked for only when it has to be told. */
+  readonly route: () => string;
+}
+
+/** A request that has a session now. */
+export interface Exchange {
+  readonly session: Session;
+  /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
+  bring(head: CarrierResponse): Promise<void>;
+}
+
+interface Mounted {
+  readonly source: SessionSource;
+  readonly session: Session;
+  readonly before: Mounted | undefined;
+}
+
+const mounted: unique symbol = Symbol("tidemark.mounted");
+
+/** What a framework hands to its handlers, by which they find the session. */
+interface Owner {
+  [mounted]?: Mounted;
+}
+
+/** Opens the exchanges of one middleware. */
+export class Exchanges<Request extends CarrierRequest> {
+  readonly #source: SessionSource;
+  readonly #open: ReturnType<typeof requestSessions<Request>>;
+  readonly #late = new LateWrites();
+  /** The accessors of the session and its client, the same for all requests. */
+  readonly properties: PropertyDescriptorMap;
+
+  /** Throws an `InvalidOptionError` for options that cannot work. */
+  constructor(source: SessionSource, options: MiddlewareOptions<Request>) {
+    this.#open = requestSessions(source, options);
+    this.#source = source;
+    this.properties = propertiesOf(source, options.properties);
+  }
+
+  /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
+  open(owner: Request & Owner, { message, response, route }: Sides): Exchange | undefined {
+    if (sessionOf(owner, this.#source) !== undefined) return undefined;
+    const { session, carry } = this.#open(owner);
+    owner[mounted] = { source: this.#source, session, before: owner[mounted] };
+    const left = (): void => session.tokenLeft(() => this.#late.report(session, route()));
+    if (response !== undefined) holdHead(response, { settled: () => session.settled(), carry, left });
+    if (message !== undefined) runListeners(message, (listeners) => this.#source.run(session, listeners));
+    const bring = async (head: CarrierResponse): Promise<void> => {
+      await session.settled();
+      carry(head);
+      left();
+    };
+    return { session, bring };
+  }
+}
+
+/** The session that `owner` has of `source`; undefined when the middleware has not seen it. */
+export function sessionOf(owner: Owner, source: SessionSource): Session | undefined {
+  let one = owner[mounted];
+  while (one !== undefined && one.source !== source) one = one.before;
+  return one?.session;
+}
+
+/** Sets the level of all the sessions of `owner`. Throws when it has none, or for a level that is none. */
+export function setLevel<Request>(
+  owner: Request & Owner,
+  choice: LevelChoice<Request>,
+  marker: string,
+): void {
+  let one = owner[mounted];
+  if (one === undefined) {
+    const remedy = "mount readYourWrites(tidemark, { secret }) before it";
+    throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);
+  }
+  const level = typeof choice === "function" ? checkLevel(choice(owner), marker) : choice;
+  for (; one !== undefined; one = one.before) one.session.level = level;
+}
+
+/** A level, or a function that chooses it for a request. */
+export type LevelChoice<Request> = Level | ((request: Request) => Level);
+
+/** Returns what a marker was given, or throws an `InvalidOptionError` at once. */
+export function checkChoice<Request>(choice: LevelChoice<Request>, marker: string): LevelChoice<Request> {
+  return typeof choice === "function" ? choice : checkLevel(choice, marker);
+}
+
+/** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */
+export function checkCalled(name: string, given: readonly unknown[]): void {
+  if (given.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
+}
+
+function propertiesOf(source: SessionSource, names: PropertyNames = {}): PropertyDescriptorMap {
+  const { redis = "redis", consistency = "consistency" } = names;
+  for (const [option, name] of Object.entries({ redis, consistency })) {
+    if (typeof name === "string" && /^[\w$]{1,64}$/.test(name)) continue;
+    throw new InvalidOptionError(`properties.${option}`, name, "give a name of letters, digits, _ or $");
+  }
+  if (redis === consistency) throw new InvalidOptionError("properties", names, "give two names that differ");
+  const session: PropertyDescriptor & ThisType<Owner> = {
+    configurable: true,
+    get(): Session | undefined {
+      return sessionOf(this, source);
+    },
+  };
+  const client: PropertyDescriptor & ThisType<Owner> = {
+    configurable: true,
+    get(): SessionClient | undefined {
+      return sessionOf(this, source)?.redis;
+    },
+  };
+  return { [redis]: client, [consistency]: session };
+}
+
+/** Node calls the listeners of a request from its connection, outside every session; `run` brings them back in. */
+function runListeners(
+  message: { emit(...args: unknown[]): boolean },
+  run: (fn: () => boolean) => boolean,
+): void {
+  const { emit } = message;
+  message.emit = (...args) => run(() => emit.apply(message, args));
+}
