@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../src/index.js";
+import { encodeToken } from "../src/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
@@ -42,6 +43,18 @@ describe("a read at level session", () => {
     } finally {
       await elsewhere.close();
     }
+  });
+
+  it("asks no replica that is not proven to have all the primary had at the moment a token names", async () => {
+    const ahead = Date.now() + 2_000;
+    const token = encodeToken({ issuedAt: Date.now(), pinnedAt: 0, freshAsOf: ahead, positions: [] });
+    const isAtReplica = async (): Promise<boolean> => {
+      routes.clear();
+      await tidemark.session({ token }).redis.get("anything");
+      return routes.of("get")[0]?.startsWith("replica:") === true;
+    };
+    await waitUntil(isAtReplica, { what: "a replica answers" });
+    expect(Date.now()).toBeGreaterThanOrEqual(ahead);
   });
 
   it("goes back to a replica once one has applied the write", async () => {

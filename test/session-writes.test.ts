@@ -111,3 +111,21 @@ describe("Session.settled", () => {
     expect(session.positions).toEqual([at(X, 77)]);
   });
 });
+
+describe("Session.tokenLeft", () => {
+  it("calls back once for writes that are begun together afterwards, and for none that were begun before", () => {
+    const session = sessionOf();
+    const late = vi.fn();
+    session.writeStarted();
+    session.tokenLeft(late);
+    session.writeEnded(at(X, 77));
+    expect(late).toHaveBeenCalledTimes(0);
+    session.writeStarted();
+    session.writeStarted();
+    expect(late).toHaveBeenCalledTimes(1);
+    session.writeEnded(at(X, 78));
+    session.writeEnded("unknown");
+    session.writeStarted();
+    expect(late).toHaveBeenCalledTimes(2);
+  });
+});

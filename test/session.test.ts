@@ -45,6 +45,17 @@ describe("Session with tokens", () => {
     expect(sessionOf(newer, older).issuedAt).toBe(start - 1000);
   });
 
+  it("asks for all that the primary had at the latest moment of any, and hands that on while it is in force", () => {
+    const session = sessionOf(tokenOf({ freshAsOf: start + 900 }), tokenOf({ freshAsOf: start + 400 }));
+    expect(session.freshAsOf).toBe(start + 900);
+    expect(decodeToken(session.token())).toMatchObject({ freshAsOf: start + 900, positions: [] });
+    vi.advanceTimersByTime(900 + ttlMs);
+    expect(session.freshAsOf).toBe(start + 900);
+    vi.advanceTimersByTime(1);
+    expect([session.freshAsOf, session.token()]).toEqual([0, ""]);
+    expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).freshAsOf).toBe(0);
+  });
+
   it("counts whatever is not a token as absent", () => {
     const good = tokenOf({ positions: [at(X, 77)] });
     const session = sessionOf("", "garbage", good.slice(1), "💥", good);
