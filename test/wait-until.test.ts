@@ -1,3 +1,5 @@
+import { createServer } from "node:http";
+import supertest from "supertest";
 import { describe, expect, test } from "vitest";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -17,6 +19,24 @@ describe("waitUntil()", () => {
     };
     await waitUntil(condition, { what: "it is reachable" });
     expect(asked).toBe(3);
+  });
+
+  test("fails at once when what the condition asserts does not hold, by whichever expect", async () => {
+    let asked = 0;
+    const server = createServer((_request, response) => response.end("stale"));
+    const conditions = [
+      async () => Boolean(expect("stale").toBe("fresh")),
+      async () => Boolean(await supertest(server).get("/").expect(200, "fresh")),
+      async () => Boolean(await supertest(server).get("/").expect(204)),
+    ];
+    for (const condition of conditions) {
+      const counted = () => {
+        asked += 1;
+        return condition();
+      };
+      await expect(waitUntil(counted, { what: "it is fresh" })).rejects.toThrow(/stale|expected 204/);
+    }
+    expect(asked).toBe(conditions.length);
   });
 
   test("names what it waited for and keeps the last failure as the cause", async () => {

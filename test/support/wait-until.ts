@@ -10,7 +10,8 @@ export interface WaitOptions {
 
 /**
  * Resolves once `condition` is true. A condition that throws counts as not yet true, because connections
- * fail for a while during restarts; the last such error becomes the cause of the timeout.
+ * fail for a while during restarts; the last such error becomes the cause of the timeout. What it asserts has to hold
+ * every time, so an assertion that fails is not waited out.
  */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
@@ -23,6 +24,7 @@ export async function waitUntil(
       try {
         if (await condition()) return;
       } catch (error) {
+        if (isAssertion(error)) throw error;
         cause = error;
       }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -37,4 +39,9 @@ export async function waitUntil(
     }, timeoutMs);
   });
   await Promise.race([attempt(), timeout]).finally(() => clearTimeout(timer));
+}
+
+/** Of vitest's `expect`, or of supertest's, whose errors have no name of their own. */
+function isAssertion(error: unknown): boolean {
+  return error instanceof Error && (error.name === "AssertionError" || error.message.startsWith("expected "));
 }
