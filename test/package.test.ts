@@ -1,90 +1,37 @@
 /** What is published: packed as npm packs it, installed into an empty project, and used from there. */
-import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildIfStale, root } from "./support/built-package.js";
+import { root } from "./support/built-package.js";
+import { InstalledPackage } from "./support/installed-package.js";
 
-const run = promisify(execFile);
-
-/** Linked, not installed, so that no registry is asked; express itself is left out, because only its types are needed. */
-const linked = ["ioredis", "redis", "@types/express", "@types/node"];
-
-let project: string;
-let tarball: string;
-let packed: readonly string[];
+let installed: InstalledPackage;
 
 beforeAll(async () => {
-  project = await mkdtemp(join(tmpdir(), "tidemark-package-"));
-  await buildIfStale();
-  const stdout = await runIn(root, "npm", [
-    "pack",
-    "--json",
-    "--ignore-scripts",
-    "--pack-destination",
-    project,
-  ]);
-  const report: readonly { filename: string; files: { path: string }[] }[] = JSON.parse(stdout);
-  tarball = join(project, report.map(({ filename }) => filename).join());
-  packed = report.flatMap(({ files }) => files.map(({ path }) => path));
-  await write("package.json", JSON.stringify({ name: "consumer", private: true, version: "1.0.0" }));
-  const quietly = ["--offline", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"];
-  await runIn(project, "npm", ["install", ...quietly, tarball]);
-  for (const name of linked) {
-    const path = join(project, "node_modules", name);
-    await mkdir(dirname(path), { recursive: true });
-    await symlink(join(root, "node_modules", name), path, "junction");
-  }
+  // Express itself is left out, because only its types are needed.
+  installed = await InstalledPackage.install(["ioredis", "redis", "@types/express", "@types/node"]);
 });
 
-afterAll(() => rm(project, { recursive: true, force: true }));
-
-function write(name: string, text: string): Promise<void> {
-  return writeFile(join(project, name), text);
-}
-
-/** Runs a file of the project and gives back what it prints, which is the last line, as JSON. */
-async function result(name: string, text: string): Promise<unknown> {
-  await write(name, text);
-  const stdout = await runIn(project, process.execPath, [name]);
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
-}
-
-/** Runs a tool of this repository. */
-function tool(name: string, args: readonly string[]): Promise<string> {
-  return runIn(project, join(root, "node_modules/.bin", name), args);
-}
-
-/** What a program prints, which is also the message when it fails. */
-async function runIn(cwd: string, program: string, args: readonly string[]): Promise<string> {
-  try {
-    return (await run(program, args, { cwd })).stdout;
-  } catch (error) {
-    const { stdout, stderr } = Object.assign({ stdout: "", stderr: "" }, error);
-    throw new Error(`${program} ${args.join(" ")}:\n${stdout}${stderr}`, { cause: error });
-  }
-}
+afterAll(() => installed[Symbol.asyncDispose]());
 
 describe("The tarball", () => {
   it("holds the built files and what people read, and nothing else", () => {
     const expected = /^(dist\/[\w/-]+\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
-    expect(packed.filter((path) => !expected.test(path))).toEqual([]);
-    expect(packed).toContain("dist/index.js");
-    expect(packed).toContain("dist/index.d.ts");
-    expect(packed).toContain("dist/http/express.js");
-    expect(packed).toContain("dist/http/express.d.ts");
-    expect(packed).toContain("dist/node-redis.js");
-    expect(packed).toContain("dist/node-redis.d.ts");
+    expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
+    expect(installed.packed).toContain("dist/index.js");
+    expect(installed.packed).toContain("dist/index.d.ts");
+    expect(installed.packed).toContain("dist/http/express.js");
+    expect(installed.packed).toContain("dist/http/express.d.ts");
+    expect(installed.packed).toContain("dist/node-redis.js");
+    expect(installed.packed).toContain("dist/node-redis.d.ts");
   });
 
   it("satisfies publint, warnings included", async () => {
-    await tool("publint", ["run", tarball, "--strict"]);
+    await installed.tool("publint", ["run", installed.tarball, "--strict"]);
   });
 
   it("has types that resolve wherever the package does", async () => {
-    await tool("attw", [tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]);
+    await installed.tool("attw", [installed.tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]);
   });
 });
 
@@ -98,7 +45,7 @@ describe("The installed package", () => {
       import * as express from "tidemark/express";
       import * as nodeRedis from "tidemark/node-redis";
       console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express), Object.keys(nodeRedis)]));`;
-    expect(await result("import.mjs", text)).toEqual([
+    expect(await installed.result("import.mjs", text)).toEqual([
       expect.arrayContaining(names),
       expect.arrayContaining(middleware),
       ["nodeRedis"],
@@ -113,7 +60,7 @@ describe("The installed package", () => {
         const same = Tidemark === tidemark.Tidemark;
         console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express), same]));
       });`;
-    expect(await result("require.cjs", text)).toEqual([
+    expect(await installed.result("require.cjs", text)).toEqual([
       expect.arrayContaining(names),
       expect.arrayContaining(middleware),
       true,
@@ -126,7 +73,7 @@ describe("The installed package", () => {
         () => console.log('"imported"'),
         ({ code }) => console.log(JSON.stringify(code)),
       );`;
-    expect(await result("inner.mjs", text)).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED");
+    expect(await installed.result("inner.mjs", text)).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED");
   });
 
   it("ends its connections, so that a script that closes it comes to its end", async () => {
@@ -135,13 +82,13 @@ describe("The installed package", () => {
       const tidemark = new Tidemark({ primary: "redis://127.0.0.1:1", replicas: ["redis://127.0.0.1:2"] });
       await tidemark.close();
       console.log(JSON.stringify("closed"));`;
-    expect(await result("close.mjs", text)).toBe("closed");
+    expect(await installed.result("close.mjs", text)).toBe("closed");
   });
 
   it("gives TypeScript the types of requests, commands and options", async () => {
-    await write("tsconfig.json", JSON.stringify(compiler));
-    await write("app.mts", app);
-    await tool("tsc", ["-p", "tsconfig.json"]);
+    await installed.write("tsconfig.json", JSON.stringify(compiler));
+    await installed.write("app.mts", app);
+    await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
   it("compiles every piece of code in the README", async () => {
@@ -149,9 +96,9 @@ describe("The installed package", () => {
     const pieces = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code ?? "");
     expect(pieces.length).toBeGreaterThan(1);
     const files = pieces.map((_, at) => `readme-${at}.mts`);
-    await Promise.all(pieces.map((code, at) => write(`readme-${at}.mts`, code)));
-    await write("tsconfig.json", JSON.stringify({ ...compiler, files }));
-    await tool("tsc", ["-p", "tsconfig.json"]);
+    await Promise.all(pieces.map((code, at) => installed.write(`readme-${at}.mts`, code)));
+    await installed.write("tsconfig.json", JSON.stringify({ ...compiler, files }));
+    await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 });
 
