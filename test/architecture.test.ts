@@ -62,6 +62,7 @@ const rows: readonly (readonly string[])[] = [
     "node-redis",
     "http/carrier",
     "http/cookie",
+    "http/header",
     "http/held-head",
     "http/late-writes",
     "http/request-session",

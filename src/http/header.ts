@@ -1,0 +1,52 @@
+/** Tokens in a header, for clients that keep them by themselves: other services, mobile apps, scripts of a page. */
+import { InvalidOptionError } from "../errors.js";
+import { type Carrier, type CarrierRequest, keepFromSharedCaches } from "./carrier.js";
+
+export interface HeaderOptions {
+  /** The name of the header in both directions; default `"Consistency-Token"`. */
+  readonly name?: string;
+}
+
+const defaultName = "Consistency-Token";
+const sealedPattern = /^[\w-]{1,1024}$/;
+/** More than fit into the head of a request that Node accepts, but for the smallest of tokens. */
+const maxRead = 180;
+/** A client has more only while more writes than this are in flight. */
+const maxKept = 8;
+
+/**
+ * A response that wrote brings the token of its session, which stands for all those its request has brought: a client
+ * keeps it in their place, beside those that other responses brought meanwhile, and sends all it has, separated by
+ * commas. A response that did not write brings none and stays cacheable, except that one whose request carried more than
+ * 8 puts them together into one, and one whose request carried what an older secret had sealed seals it anew. Where a
+ * token is brought, `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for a name that no header can have.
+ */
+export function header({ name = defaultName }: HeaderOptions = {}): Carrier {
+  if (typeof name !== "string" || !/^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name)) {
+    throw new InvalidOptionError(
+      "header name",
+      name,
+      'give the name of a header, such as "Consistency-Token"',
+    );
+  }
+  const key = name.toLowerCase();
+
+  return {
+    read: (request) => carriedBy(request, key),
+
+    write(request, response, token) {
+      if (!token.wrote && !token.aged && carriedBy(request, key).length <= maxKept) return;
+      const text = token.text();
+      if (text === "") return;
+      response.setHeader(name, text);
+      keepFromSharedCaches(response);
+    },
+  };
+}
+
+function carriedBy({ headers }: CarrierRequest, key: string): string[] {
+  const lines = headers[key];
+  if (lines === undefined) return [];
+  const tokens = String(lines).split(",", maxRead);
+  return tokens.map((one) => one.trim()).filter((one) => sealedPattern.test(one));
+}
