@@ -1,0 +1,73 @@
+/** Tokens in the header of one request and its response. */
+import { describe, expect, it } from "vitest";
+import type { OutgoingToken } from "../src/http/carrier.js";
+import { header } from "../src/http/header.js";
+import { Headers } from "./support/headers.js";
+
+const carrying = (token?: string | string[]) => ({ headers: { "consistency-token": token } });
+const many = (count: number) => Array.from({ length: count }, (_, n) => `v${n}`).join(",");
+
+function outgoing(given: Partial<Pick<OutgoingToken, "wrote" | "aged">> & { text?: string }): OutgoingToken {
+  const { wrote = true, aged = false, text = "sealed" } = given;
+  return { wrote, aged, ttlMs: 60_000, text: () => text, merged: () => new Set() };
+}
+
+/** The header that a response gets. */
+function written(
+  given: Parameters<typeof outgoing>[0],
+  request = carrying(),
+  headers = new Headers(),
+): unknown {
+  header().write(request, headers, outgoing(given));
+  return headers.getHeader("Consistency-Token");
+}
+
+describe("header().read", () => {
+  it.each([
+    ["nothing", undefined, []],
+    ["an empty text", "", []],
+    ["one token", "x", ["x"]],
+    ["several, with and without spaces", "x, y,z ", ["x", "y", "z"]],
+    ["the header given twice", ["x", "y"], ["x", "y"]],
+    ["characters that no token has", 'x y, "x", x=y, \u00e9, %20, y', ["y"]],
+    ["commas alone", ",,,", []],
+    ["a token of 1024 characters", "x".repeat(1024), ["x".repeat(1024)]],
+    ["a token that is longer", `${"x".repeat(1025)},y`, ["y"]],
+    ["more than anybody has", many(2000), many(180).split(",")],
+  ])("finds what %s holds", (_what, token, expected) => {
+    expect(header().read(carrying(token))).toEqual(expected);
+  });
+
+  it("looks for the name it was given, in whatever case", () => {
+    expect(header({ name: "X-Seen" }).read({ headers: { "x-seen": "x" } })).toEqual(["x"]);
+    expect(header({ name: "X-Seen" }).read(carrying("x"))).toEqual([]);
+  });
+});
+
+describe("header().write", () => {
+  it("brings the token of a session that wrote, and no other", () => {
+    expect(written({})).toBe("sealed");
+    expect(written({ wrote: false })).toBeUndefined();
+    expect(written({ text: "" })).toBeUndefined();
+  });
+
+  it("seals anew what an older secret sealed, and puts together what has become many", () => {
+    expect(written({ wrote: false, aged: true }, carrying("old"))).toBe("sealed");
+    expect(written({ wrote: false }, carrying(many(8)))).toBeUndefined();
+    expect(written({ wrote: false }, carrying(many(9)))).toBe("sealed");
+  });
+
+  it("keeps what it brings from caches that others share, and leaves all other responses as they are", () => {
+    const cacheable = () => new Headers({ "Cache-Control": "public, max-age=60" });
+    const [brought, other] = [cacheable(), cacheable()];
+    written({}, carrying(), brought);
+    written({ wrote: false }, carrying(), other);
+    expect(brought.getHeader("Cache-Control")).toBe("private, max-age=60");
+    expect(other.getHeader("Cache-Control")).toBe("public, max-age=60");
+  });
+});
+
+it.each(["", "two words", "Käse", 7])("header() refuses %j for a name", (name) => {
+  const act = () => Reflect.apply(header, undefined, [{ name }]);
+  expect(act).toThrow(expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" }));
+});
