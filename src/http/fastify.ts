@@ -1,0 +1,198 @@
+/** Read your writes on Fastify. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
+import { InvalidOptionError } from "../errors.js";
+import type { Session, SessionClient } from "../session.js";
+import type { CarrierResponse } from "./carrier.js";
+import {
+  checkCalled,
+  checkChoice,
+  type Exchange,
+  Exchanges,
+  type LevelChoice,
+  type MiddlewareOptions,
+  setLevel,
+} from "./exchange.js";
+import type { SessionSource } from "./request-session.js";
+
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
+export { type CookieOptions, cookie } from "./cookie.js";
+export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** An ioredis client whose reads see what the user has written. */
+    readonly redis: SessionClient;
+    /** The user's session, which knows what their reads require. */
+    readonly consistency: Session;
+  }
+
+  interface FastifyContextConfig {
+    /** The level of the route, whatever hooks say; or a function that chooses it, before the body is there. */
+    readonly consistency?: LevelChoice<FastifyRequest>;
+  }
+}
+
+/** The options of the plugin. */
+export interface PluginOptions extends MiddlewareOptions<FastifyRequest> {
+  /** Whose sessions the requests have. */
+  readonly tidemark: SessionSource;
+}
+
+/** A hook for `onRequest`, `preValidation` or `preHandler`, of an app, a scope or a route. */
+export type Hook<Request> = (request: Request, reply: unknown, done: (error?: Error) => void) => void;
+
+type Done = (error?: Error) => void;
+
+/** What a marker needs of a request, whichever server it came to. */
+type Marked = Pick<FastifyRequest, "routeOptions">;
+
+/**
+ * Gives every request of the scope it is registered in a session as `request.consistency` and its client as
+ * `request.redis`, and its user the token of what they wrote: `app.register(readYourWrites, { tidemark, secret })`.
+ * Register it first, and await that where routes follow in the same scope, so that a `config.consistency` that is none
+ * is refused when the route is registered. The head of a response waits for the writes of its request. Once a head
+ * has left, with the first bytes of a streamed body, later writes of its request can not be carried any more;
+ * `tidemark:late-write` tells of them. Rejects with an `InvalidOptionError` for options that cannot work.
+ */
+export const readYourWrites = Object.assign(plugin, {
+  [Symbol.for("skip-override")]: true,
+  [Symbol.for("fastify.display-name")]: "tidemark",
+  [Symbol.for("plugin-meta")]: { name: "tidemark", fastify: "5.x" },
+});
+
+async function plugin(app: FastifyInstance, options: PluginOptions): Promise<void> {
+  const { tidemark } = options;
+  if (tidemark === undefined) {
+    throw new InvalidOptionError(
+      "tidemark",
+      tidemark,
+      "call app.register(readYourWrites, { tidemark, secret })",
+    );
+  }
+  const exchanges = new Exchanges(tidemark, options);
+  decorate(app, exchanges.properties);
+  const opened = new WeakMap<FastifyRequest, Exchange>();
+  const run = (request: FastifyRequest, done: Done): void => {
+    const session = opened.get(request)?.session;
+    if (session === undefined) done();
+    else tidemark.run(session, done);
+  };
+
+  app.addHook("onRequest", (request, reply, done) => {
+    try {
+      const exchange = open(exchanges, request, reply);
+      if (exchange !== undefined) opened.set(request, exchange);
+      const { consistency } = request.routeOptions.config;
+      if (consistency !== undefined) setLevel(request, consistency, "config.consistency");
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    run(request, done);
+  });
+  // A parser of bodies may have left the context behind.
+  app.addHook("preValidation", (request, _reply, done) => run(request, done));
+  bringAfterOthers(app, run, opened);
+}
+
+/** What Fastify makes of a head is final when the last `onSend` is through; those of a route come after all others. */
+function bringAfterOthers(
+  app: FastifyInstance,
+  run: (request: FastifyRequest, done: Done) => void,
+  opened: WeakMap<FastifyRequest, Exchange>,
+): void {
+  const ofRoute = Symbol("tidemark.ofRoute");
+  const bring = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
+    const exchange = request.raw.httpVersionMajor < 2 ? undefined : opened.get(request);
+    if (exchange === undefined) done();
+    else exchange.bring(headOf(reply)).then(() => done());
+  };
+  app.addHook("onRoute", (route: RouteOptions) => {
+    const { consistency } = route.config ?? {};
+    if (consistency !== undefined) checkChoice(consistency, "config.consistency");
+    route.config = Object.assign({}, route.config, { [ofRoute]: true });
+    route.onSend = [route.onSend ?? [], bring].flat();
+  });
+  app.addHook("onSend", (request, reply, payload, done) => {
+    // Whatever sent the reply may have left the context behind.
+    run(request, () => {
+      if (ofRoute in request.routeOptions.config) done();
+      else bring(request, reply, payload, done);
+    });
+  });
+}
+
+function open(
+  exchanges: Exchanges<FastifyRequest>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Exchange | undefined {
+  const held = request.raw.httpVersionMajor < 2 ? { response: reply.raw } : {};
+  return exchanges.open(request, { message: request.raw, ...held, route: () => routeOf(request) });
+}
+
+function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {
+  for (const [name, { get }] of Object.entries(properties)) {
+    if (app.hasRequestDecorator(name)) {
+      throw new InvalidOptionError(
+        "properties",
+        name,
+        "which is taken; name others, or register it only once",
+      );
+    }
+    if (get !== undefined) app.decorateRequest(name, { getter: get });
+  }
+}
+
+function headOf(reply: FastifyReply): CarrierResponse {
+  return {
+    getHeader: (name) => reply.getHeader(name),
+    setHeader: (name, value) => {
+      reply.removeHeader(name);
+      return reply.header(name, value);
+    },
+  };
+}
+
+/**
+ * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
+ * counts more than its scope's, but for a route's own `config.consistency`, which counts more than all. Throws an
+ * `InvalidOptionError` for what is no level.
+ */
+export function consistency<Request extends Marked = FastifyRequest>(
+  level: LevelChoice<Request>,
+): Hook<Request> {
+  return marker(checkChoice(level, "consistency(level)"), "consistency(level)");
+}
+
+/** Reads of the requests that pass go to the primary. */
+export function strong(...given: []): Hook<Marked> {
+  checkCalled("strong", given);
+  return marker("strong", "strong()");
+}
+
+/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
+export function eventual(...given: []): Hook<Marked> {
+  checkCalled("eventual", given);
+  return marker("eventual", "eventual()");
+}
+
+/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+export function bounded(maxStalenessMs: number): Hook<Marked> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)"), "bounded(ms)");
+}
+
+function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {
+  return function consistencyMarker(request, _reply, done) {
+    try {
+      if (request.routeOptions.config.consistency === undefined) setLevel(request, level, name);
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    done();
+  };
+}
+
+function routeOf({ method, url, routeOptions }: FastifyRequest): string {
+  return `${method} ${routeOptions.url ?? url.split("?", 1)[0]}`;
+}

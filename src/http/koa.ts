@@ -1,0 +1,130 @@
+/** Read your writes on Koa. */
+import type { ExtendableContext, Next } from "koa";
+import type { Session, SessionClient } from "../session.js";
+import type { CarrierResponse } from "./carrier.js";
+import {
+  checkCalled,
+  checkChoice,
+  type Exchange,
+  Exchanges,
+  type LevelChoice,
+  type MiddlewareOptions,
+  setLevel,
+} from "./exchange.js";
+import type { SessionSource } from "./request-session.js";
+
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
+export { type CookieOptions, cookie } from "./cookie.js";
+export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+
+declare module "koa" {
+  interface DefaultContext {
+    /** An ioredis client whose reads see what the user has written. */
+    readonly redis: SessionClient;
+    /** The user's session, which knows what their reads require. */
+    readonly consistency: Session;
+  }
+}
+
+/** A middleware for `app.use` and for routers. */
+export type Middleware<Context> = (ctx: Context, next: Next) => Promise<void>;
+
+/**
+ * Gives every request a session as `ctx.consistency` and its client as `ctx.redis`, and its user the token of what
+ * they wrote, also with the errors that Koa answers. Mount it first: the head of a response waits for the writes of
+ * its request, those of middleware mounted before excepted over HTTP/2. Once a head has left, with the first bytes of
+ * a streamed body, later writes of its request can not be carried any more; `tidemark:late-write` tells of them. Mounted
+ * again for the same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
+ */
+export function readYourWrites<Context extends ExtendableContext = ExtendableContext>(
+  tidemark: SessionSource,
+  options: MiddlewareOptions<Context>,
+): Middleware<Context> {
+  const exchanges = new Exchanges(tidemark, options);
+
+  return async function readYourWritesMiddleware(ctx, next) {
+    const { req: message, res } = ctx;
+    const isHeld = message.httpVersionMajor < 2;
+    const held = isHeld ? { response: res } : {};
+    const exchange = exchanges.open(ctx, { message, ...held, route: () => routeOf(ctx) });
+    if (exchange === undefined) return next();
+    Object.defineProperties(ctx, exchanges.properties);
+    const going = tidemark.run(exchange.session, next);
+    await (isHeld ? going : bringing(going, exchange, res));
+  };
+}
+
+/**
+ * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
+ * counts more than its router's, and that more than the app's. Throws an `InvalidOptionError` for what is no level.
+ */
+export function consistency<Context extends ExtendableContext = ExtendableContext>(
+  level: LevelChoice<Context>,
+): Middleware<Context> {
+  return marker(checkChoice(level, "consistency(level)"), "consistency(level)");
+}
+
+/** Reads of the requests that pass go to the primary. */
+export function strong(...given: []): Middleware<ExtendableContext> {
+  checkCalled("strong", given);
+  return marker("strong", "strong()");
+}
+
+/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
+export function eventual(...given: []): Middleware<ExtendableContext> {
+  checkCalled("eventual", given);
+  return marker("eventual", "eventual()");
+}
+
+/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+export function bounded(maxStalenessMs: number): Middleware<ExtendableContext> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)"), "bounded(ms)");
+}
+
+function marker<Context extends ExtendableContext>(
+  level: LevelChoice<Context>,
+  name: string,
+): Middleware<Context> {
+  return async function consistencyMarker(ctx, next) {
+    setLevel(ctx, level, name);
+    await next();
+  };
+}
+
+/** A head of HTTP/2 can not be held, but Koa sends it only when all middleware is through. */
+async function bringing(going: Promise<unknown>, exchange: Exchange, head: CarrierResponse): Promise<void> {
+  try {
+    await going;
+  } catch (error) {
+    // For middleware mounted before, which may answer by itself.
+    await exchange.bring(head);
+    // Koa clears the head it answers an error with, but for what the error brings.
+    if (error instanceof Error) await exchange.bring(headOf(error));
+    throw error;
+  }
+  await exchange.bring(head);
+}
+
+/** The head of Koa's answer to an error. */
+function headOf(error: Error & { headers?: unknown }): CarrierResponse {
+  const { headers } = error;
+  const head = new Map<string, number | string | readonly string[]>();
+  for (const [name, value] of Object.entries(headers ?? {})) head.set(name.toLowerCase(), value);
+  return {
+    getHeader: (name) => head.get(name.toLowerCase()),
+    setHeader: (name, value) => {
+      head.set(name.toLowerCase(), value);
+      Reflect.set(error, "headers", Object.fromEntries(head));
+    },
+  };
+}
+
+/** What a router adds to a context once it has found the route. */
+interface Routed extends ExtendableContext {
+  readonly _matchedRoute?: unknown;
+}
+
+function routeOf({ method, path, _matchedRoute: route }: Routed): string {
+  return `${method} ${typeof route === "string" ? route : path}`;
+}
