@@ -70,6 +70,8 @@ const rows: readonly (readonly string[])[] = [
     "http/express",
     "http/koa",
     "http/fastify",
+    "http/response-head",
+    "http/web",
   ],
   ["servers", "options", "tidemark", "index"],
 ];
@@ -120,6 +122,11 @@ function placeOf(name: string): number {
   return rows.flat().indexOf(name);
 }
 
+/** What an entry for one framework may take types of. */
+function frameworkOf(name: string): string {
+  return name.replace(/^http\//, "package:");
+}
+
 function localImports(source: Source): Import[] {
   return source.imports.filter(({ of }) => !/^(node|package):/.test(of));
 }
@@ -144,7 +151,7 @@ describe("The rows of src", () => {
       imports
         .filter(({ of }) =>
           name.startsWith("http/")
-            ? !(of.startsWith("http/") || of.startsWith("node:") || knownToHttp.has(of))
+            ? !(/^(http\/|node:)/.test(of) || of === frameworkOf(name) || knownToHttp.has(of))
             : of.startsWith("http/") || (of === "keyring" && name !== "index"),
         )
         .map(({ of }) => `${name} imports ${of}`),

@@ -37,6 +37,8 @@ export interface Exchange {
   readonly session: Session;
   /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
   bring(head: CarrierResponse): Promise<void>;
+  /** For want of a head: waits likewise, lets carriers keep what they keep elsewhere, and tells if there were writes. */
+  lost(): Promise<void>;
 }
 
 interface Mounted {
@@ -72,7 +74,8 @@ export class Exchanges<Request extends CarrierRequest> {
     if (sessionOf(owner, this.#source) !== undefined) return undefined;
     const { session, carry } = this.#open(owner);
     owner[mounted] = { source: this.#source, session, before: owner[mounted] };
-    const left = (): void => session.tokenLeft(() => this.#late.report(session, route()));
+    const late = (): void => this.#late.report(session, route());
+    const left = (): void => session.tokenLeft(late);
     if (response !== undefined) holdHead(response, { settled: () => session.settled(), carry, left });
     if (message !== undefined) runListeners(message, (listeners) => this.#source.run(session, listeners));
     const bring = async (head: CarrierResponse): Promise<void> => {
@@ -80,14 +83,20 @@ export class Exchanges<Request extends CarrierRequest> {
       carry(head);
       left();
     };
-    return { session, bring };
+    const lost = async (): Promise<void> => {
+      await bring(nowhere);
+      if (session.wrote) late();
+    };
+    return { session, bring, lost };
   }
 }
 
-/** The session that `owner` has of `source`; undefined when the middleware has not seen it. */
-export function sessionOf(owner: Owner, source: SessionSource): Session | undefined {
+const nowhere: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
+
+/** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
+export function sessionOf<Request>(owner: Request & Owner, source?: SessionSource): Session | undefined {
   let one = owner[mounted];
-  while (one !== undefined && one.source !== source) one = one.before;
+  while (one !== undefined && source !== undefined && one.source !== source) one = one.before;
   return one?.session;
 }
 

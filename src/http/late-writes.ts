@@ -12,10 +12,13 @@ export class LateWrites {
     if (lateWriteChannel.hasSubscribers) lateWriteChannel.publish({ session, route });
     if (this.#routes.has(route) || this.#routes.size >= maxRoutes) return;
     this.#routes.add(route);
-    process.emitWarning(`${route} writes after its response has gone, so that its user may miss the write.`, {
-      type: "TidemarkWarning",
-      code: "TIDEMARK_LATE_WRITE",
-      detail: "Await the write before the first bytes leave, or hand session.token() on by yourself.",
-    });
+    process.emitWarning(
+      `${route} writes what no response brings the token of, so that its user may miss the write.`,
+      {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_LATE_WRITE",
+        detail: "Await the write before the first bytes leave, or hand session.token() on by yourself.",
+      },
+    );
   }
 }

@@ -1,0 +1,131 @@
+/** Read your writes for handlers that answer a Web `Request` with a `Response`: Hono, Next.js, Remix and their like. */
+import type { IncomingHttpHeaders } from "node:http";
+import { InvalidOptionError, TidemarkError } from "../errors.js";
+import type { Session, SessionClient } from "../session.js";
+import type { CarrierRequest } from "./carrier.js";
+import {
+  sessionOf as carriedSession,
+  checkChoice,
+  Exchanges,
+  type LevelChoice,
+  setLevel,
+} from "./exchange.js";
+import type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+import { ResponseHead } from "./response-head.js";
+
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
+export { type CookieOptions, cookie } from "./cookie.js";
+export type { LevelChoice } from "./exchange.js";
+export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+
+/** What answers a request; frameworks may hand it more than that. */
+export type Handler<Asked extends Request, Rest extends unknown[]> = (
+  request: Asked,
+  ...rest: Rest
+) => Response | Promise<Response>;
+
+/** What one handler differs in. */
+export interface HandlerOptions<Asked> {
+  /** The level of its requests, or a function that chooses it; it counts more than that of a handler around it. */
+  readonly level?: LevelChoice<Asked>;
+}
+
+/** Wraps handlers, so that each request has a session and each response its token. */
+export type WithConsistency = <Asked extends Request, Rest extends unknown[]>(
+  handler: Handler<Asked, Rest>,
+  options?: HandlerOptions<Asked>,
+) => (request: Asked, ...rest: Rest) => Promise<Response>;
+
+/**
+ * Returns what wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then
+ * `export const GET = withConsistency(handler)`. While a handler runs its session is that of `tidemark.redis`; `redisOf` and
+ * `sessionOf` give it by the request. Its response waits for the writes that were begun and brings their token, and
+ * so does a `Response` that it throws. With any other error no response of ours can bring it, so that errors are best
+ * answered inside; `tidemark:late-write` tells of it, and of writes begun while a body streams. Within another handler of
+ * the same Tidemark only the level counts. The protocol is that of `request.url`: behind a proxy that speaks HTTPS
+ * give `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for options that cannot work.
+ */
+export function readYourWrites(
+  tidemark: SessionSource,
+  options: ReadYourWritesOptions<Request>,
+): WithConsistency {
+  const { level } = options;
+  const exchanges = new Exchanges<Arrival>(tidemark, {
+    ...options,
+    level: typeof level === "function" ? ({ request }) => level(request) : level,
+  });
+
+  return (handler, { level: choice } = {}) => {
+    if (choice !== undefined) checkChoice(choice, "level");
+    return async (request, ...rest) => {
+      const arrival = arrivalOf(request);
+      const exchange = exchanges.open(arrival, { route: () => routeOf(request) });
+      if (choice !== undefined) {
+        setLevel(arrival, typeof choice === "function" ? () => choice(request) : choice, "level");
+      }
+      if (exchange === undefined) return handler(request, ...rest);
+      const { session, bring, lost } = exchange;
+      try {
+        const response = await tidemark.run(session, () => handler(request, ...rest));
+        return await ResponseHead.of(response, bring);
+      } catch (thrown) {
+        if (thrown instanceof Response) throw await ResponseHead.of(thrown, bring);
+        await lost();
+        throw thrown;
+      }
+    };
+  };
+}
+
+/** The session of a request that a wrapped handler answers; of two Tidemarks that of the inner one, or of the one given. */
+export function sessionOf(request: Request, tidemark?: SessionSource): Session {
+  const session = carriedSession(arrivalOf(request), tidemark);
+  if (session !== undefined) return session;
+  throw new TidemarkError(
+    "TIDEMARK_INVALID_OPTION",
+    "The request has no session: wrap its handler in withConsistency, and give the request that it was called with.",
+  );
+}
+
+/** An ioredis client whose reads see what the user of the request has written; which one, as {@link sessionOf} says. */
+export function redisOf(request: Request, tidemark?: SessionSource): SessionClient {
+  return sessionOf(request, tidemark).redis;
+}
+
+/** A request as carriers see it. */
+class Arrival implements CarrierRequest {
+  readonly request: Request;
+  #headers: IncomingHttpHeaders | undefined;
+
+  constructor(request: Request) {
+    this.request = request;
+  }
+
+  get headers(): IncomingHttpHeaders {
+    this.#headers ??= Object.fromEntries(this.request.headers);
+    return this.#headers;
+  }
+
+  get protocol(): string {
+    return new URL(this.request.url).protocol.slice(0, -1);
+  }
+}
+
+/** Handlers may not find a request changed, and of two around each other both have to find what there is. */
+const arrivals = new WeakMap<Request, Arrival>();
+
+function arrivalOf(request: Request): Arrival {
+  if (typeof request !== "object" || request === null || !("headers" in request) || !("url" in request)) {
+    throw new InvalidOptionError("request", request, "give the Request that is to be answered");
+  }
+  let arrival = arrivals.get(request);
+  if (arrival === undefined) {
+    arrival = new Arrival(request);
+    arrivals.set(request, arrival);
+  }
+  return arrival;
+}
+
+function routeOf({ method, url }: Request): string {
+  return `${method} ${new URL(url).pathname}`;
+}
