@@ -51,7 +51,8 @@ export function requirementOf(
   if (level === "eventual") return { ...nothing, maxStalenessMs };
   const progress = session.in(shard);
   const { latest } = shard.history;
-  if (latest !== undefined && progress.anchor(latest.at, latest.position, session.positions)) {
+  const isAfterAdded = latest !== undefined && latest.at > session.addedAt;
+  if (isAfterAdded && progress.anchor(latest.at, latest.position, session.positions)) {
     // Where there are several primaries, what this one has never heard of may be another's.
     if (shard.alone)
       session.reanchor(latest.position, (position) => stands(shard, position, latest.position));

@@ -27,6 +27,6 @@ export type { Level } from "./level.js";
 export type { OnLostWrite } from "./losses.js";
 export type { CommonOptions, TidemarkOptions } from "./options.js";
 export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./servers.js";
-export type { Session, SessionClient } from "./session.js";
+export type { Seal, Session, SessionClient } from "./session.js";
 export { type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";

@@ -1,9 +1,10 @@
 /** What one user's session requires of the node that answers its reads; it never asks for less than before. */
 import type { Redis } from "ioredis";
+import { Demand } from "./demand.js";
+import { InvalidOptionError } from "./errors.js";
 import { checkLevel, type Level } from "./level.js";
 import type { Position } from "./position.js";
 import { Progress } from "./progress.js";
-import { decodeToken, encodeToken } from "./token.js";
 
 /** An ioredis client whose commands belong to one session. */
 export type SessionClient = Redis & {
@@ -14,6 +15,13 @@ export type SessionClient = Redis & {
 /** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
 export type WriteEnd = Position | "unknown" | "not-sent";
 
+/** Makes tokens fit to be handed to users: nobody else can make one, or change it. */
+export interface Seal {
+  seal(token: string): string;
+  /** Undefined for whatever it has not sealed. */
+  open(sealed: unknown): { readonly token: string } | undefined;
+}
+
 /** What a session is made of. */
 export interface SessionParts {
   readonly level: Level;
@@ -21,23 +29,21 @@ export interface SessionParts {
   readonly tokens: () => readonly string[];
   /** How long a token, and a pin to the primary, is in force. */
   readonly ttlMs: number;
+  readonly seal?: Seal | undefined;
   /** Makes the session's client; called once, when it is first used. */
   readonly client: (session: Session) => SessionClient;
 }
 
 const settleDeadlineMs = 1_000;
-const nowhere: readonly Position[] = [];
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
   #level: Level;
   #parts: SessionParts;
   #client: SessionClient | undefined;
+  readonly #demand: Demand;
   #loaded = false;
-  #positions: readonly Position[] = nowhere;
-  #issuedAt = 0;
-  #pinnedAt = 0;
-  #freshAsOf = 0;
+  #addedAt = Number.NEGATIVE_INFINITY;
   #wrote = false;
   #writesInFlight = 0;
   #late: (() => void) | undefined;
@@ -51,6 +57,7 @@ export class Session {
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.#level = parts.level;
+    this.#demand = new Demand(parts.ttlMs);
   }
 
   /** The level of reads that name none. Setting it throws an `InvalidOptionError` for anything that is not a level. */
@@ -83,28 +90,29 @@ export class Session {
     return this.#writesInFlight > 0;
   }
 
-  /** What the session has written, or was brought by its tokens: all of it is to be found wherever it reads. */
+  /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
   get positions(): readonly Position[] {
-    this.#load();
-    return this.#positions;
+    return this.#loadedDemand.positions;
   }
 
   /** When the newest position was taken, in milliseconds since the epoch; 0 when there is none. */
   get issuedAt(): number {
-    this.#load();
-    return this.#issuedAt;
+    return this.#loadedDemand.issuedAt;
   }
 
   /** All that the primary had then has to be wherever the session reads, in milliseconds since the epoch; 0 for nothing. */
   get freshAsOf(): number {
-    this.#load();
-    return Date.now() - this.#freshAsOf <= this.#parts.ttlMs ? this.#freshAsOf : 0;
+    return this.#loadedDemand.freshAsOf;
   }
 
   /** Whether only the primary may answer, because a write was made whose position is not known. */
   get pinned(): boolean {
-    this.#load();
-    return this.#pinnedAt > 0 && Date.now() - this.#pinnedAt <= this.#parts.ttlMs;
+    return this.#loadedDemand.pinned;
+  }
+
+  /** When a token was added, on the monotonic clock: what the primary was seen to have before need not include it. */
+  get addedAt(): number {
+    return this.#addedAt;
   }
 
   /**
@@ -112,12 +120,30 @@ export class Session {
    * `tidemark.session({ token })` in another process. While a write is in flight the token pins to the primary.
    */
   token(): string {
-    this.#load();
-    const pinnedAt = this.writing ? Date.now() : this.pinned ? this.#pinnedAt : 0;
-    const { freshAsOf } = this;
-    if (this.#positions.length === 0 && pinnedAt === 0 && freshAsOf === 0) return "";
-    const issuedAt = Math.max(this.#issuedAt, pinnedAt);
-    return encodeToken({ issuedAt, positions: this.#positions, pinnedAt, freshAsOf });
+    return this.#loadedDemand.token(this.writing);
+  }
+
+  /** The same, sealed with the secret of `readYourWrites`, to be handed to the user or to another service. */
+  sealed(): string {
+    const token = this.token();
+    return token === "" ? token : this.#seal.seal(token);
+  }
+
+  /**
+   * Requires from now on also what `token` says: what `token()` gave in a worker, say, about what it has written. The
+   * user is then brought the token of both. Whatever is not a token counts as absent.
+   */
+  add(token: string): void {
+    if (!this.#loadedDemand.take(token)) return;
+    this.#addedAt = performance.now();
+    if (!this.writing) this.#late?.();
+    this.#wrote = true;
+  }
+
+  /** The same for what `sealed()` gave, or the header of another service's answer; null and undefined are nothing. */
+  addSealed(sealed: string | null | undefined): void {
+    const opened = this.#seal.open(sealed);
+    if (opened !== undefined) this.add(opened.token);
   }
 
   /**
@@ -128,7 +154,7 @@ export class Session {
     if (!this.writing) return undefined;
     return new Promise((resolve) => {
       const deadline = setTimeout(() => {
-        this.#pin();
+        this.#demand.pin();
         resolve();
       }, settleDeadlineMs);
       this.#waiting ??= [];
@@ -153,9 +179,9 @@ export class Session {
 
   /** Told by the router: the write is over, whatever came of it. */
   writeEnded(end: WriteEnd): void {
-    this.#load();
-    if (end === "unknown") this.#pin();
-    else if (end !== "not-sent") this.#require(end, Date.now());
+    const demand = this.#loadedDemand;
+    if (end === "unknown") demand.pin();
+    else if (end !== "not-sent") demand.require(end, Date.now());
     this.#writesInFlight -= 1;
     // Not at once: ioredis answers NOSCRIPT by sending the script, and a write that follows a write is part of it.
     if (!this.writing && this.#waiting !== undefined) setImmediate(() => this.#release());
@@ -178,24 +204,24 @@ export class Session {
    * not true of, because the one primary there is was read at it after all of them.
    */
   reanchor(position: Position, stands: (position: Position) => boolean): void {
-    const standing = this.#positions.filter(stands);
-    if (standing.length === this.#positions.length) return;
-    this.#positions = standing;
-    this.#require({ ...position, read: true }, Date.now());
+    if (this.#demand.keep(stands)) this.#demand.require({ ...position, read: true }, Date.now());
   }
 
   /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
   lose(lost: Position, survivor: Position): void {
-    this.#positions = this.#positions.filter((position) => position !== lost);
-    this.#require({ ...survivor, read: true }, this.#issuedAt);
+    this.#demand.keep((position) => position !== lost);
+    this.#demand.require({ ...survivor, read: true }, this.#demand.issuedAt);
     this.#wrote = true;
   }
 
-  #require(position: Position, issuedAt: number): void {
-    if (!this.#positions.some((one) => includes(one, position))) {
-      this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
-    }
-    this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+  get #seal(): Seal {
+    const { seal } = this.#parts;
+    if (seal !== undefined) return seal;
+    throw new InvalidOptionError(
+      "secret",
+      seal,
+      "give one to what opened the session, or use token() and add()",
+    );
   }
 
   #release(): void {
@@ -205,29 +231,10 @@ export class Session {
     for (const resolve of waiting) resolve();
   }
 
-  #pin(): void {
-    this.#pinnedAt = Date.now();
-  }
-
-  #load(): void {
-    if (this.#loaded) return;
+  get #loadedDemand(): Demand {
+    if (this.#loaded) return this.#demand;
     this.#loaded = true;
-    const now = Date.now();
-    for (const token of this.#parts.tokens()) {
-      const claims = decodeToken(token);
-      if (claims === undefined || now - claims.issuedAt > this.#parts.ttlMs) continue;
-      // Another machine's clock may be ahead: its token counts as issued now, never as absent.
-      const issuedAt = Math.min(claims.issuedAt, now);
-      for (const position of claims.positions) this.#require(position, issuedAt);
-      this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
-      this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
-      this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
-    }
+    for (const token of this.#parts.tokens()) this.#demand.take(token);
+    return this.#demand;
   }
-}
-
-/** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
-function includes(position: Position, other: Position): boolean {
-  const tells = position.read === undefined || other.read === true;
-  return position.replid === other.replid && position.offset >= other.offset && tells;
 }

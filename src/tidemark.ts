@@ -10,7 +10,7 @@ import type { Node } from "./node.js";
 import { checkOptions, type TidemarkOptions } from "./options.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
-import { Session, type SessionClient } from "./session.js";
+import { type Seal, Session, type SessionClient } from "./session.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
 import { SentinelTopology } from "./topology/sentinel.js";
@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly token?: string | readonly string[] | (() => readonly string[]);
   /** The level of reads that name none. Default `"session"`. */
   readonly level?: Level;
+  /** What `session.sealed()` and `session.addSealed()` work with; `readYourWrites` gives the one of its secret. */
+  readonly seal?: Seal;
 }
 
 /** Connections to one primary and its replicas, and the sessions that read and write through them. */
@@ -87,11 +89,12 @@ export class Tidemark implements AsyncDisposable {
     if (typeof options !== "object" || options === null) {
       throw new InvalidOptionError("session", options, "give { token, level }");
     }
-    const { token = [], level } = options;
+    const { token = [], level, seal } = options;
     return new Session({
       level: level === undefined ? "session" : checkLevel(level),
       tokens: typeof token === "function" ? token : () => (typeof token === "string" ? [token] : token),
       ttlMs: this.tokenTtlMs,
+      seal,
       client: (session) => this.#base.of(session),
     });
   }

@@ -28,7 +28,7 @@ const rows: readonly (readonly string[])[] = [
     "offline-queue",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
-  ["progress", "session", "write-turn", "inquiry", "proof", "verified-read", "node"],
+  ["progress", "demand", "session", "write-turn", "inquiry", "proof", "verified-read", "node"],
   [
     "context/context",
     "context/async-local-storage",

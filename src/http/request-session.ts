@@ -2,7 +2,7 @@
 import { InvalidOptionError } from "../errors.js";
 import { Keyring, type Opened } from "../keyring.js";
 import { checkLevel, type Level } from "../level.js";
-import type { Session } from "../session.js";
+import type { Seal, Session } from "../session.js";
 import { decodeToken, encodeToken } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 import { cookie } from "./cookie.js";
@@ -11,7 +11,7 @@ import { cookie } from "./cookie.js";
 export interface SessionSource {
   /** For how many milliseconds a token is of use. */
   readonly tokenTtlMs: number;
-  session(options: { token?: () => readonly string[]; level?: Level }): Session;
+  session(options: { token?: () => readonly string[]; level?: Level; seal?: Seal }): Session;
   /** Calls `fn`, and all that follows from it, with `session` as the current one. */
   run<R>(session: Session, fn: () => R): R;
 }
@@ -57,11 +57,12 @@ export function requestSessions<Request extends CarrierRequest>(
     const session = source.session({
       token: () => luggage.open(),
       level: typeof level === "function" ? checkLevel(level(request)) : level,
+      seal: keyring,
     });
     return {
       session,
       carry: (response) => luggage.carry(response, session, source.tokenTtlMs),
-      sealed: () => luggage.seal(session.token()),
+      sealed: () => session.sealed(),
     };
   };
 }

@@ -11,11 +11,12 @@ export class HandMadeSessions implements SessionSource {
   readonly made: Session[] = [];
   readonly #current = new AsyncLocalStorage<Session>();
 
-  session({ token, level = "session" }: Parameters<SessionSource["session"]>[0]): Session {
+  session({ token, level = "session", seal }: Parameters<SessionSource["session"]>[0]): Session {
     const session = new Session({
       level,
       tokens: () => token?.() ?? [],
       ttlMs: this.tokenTtlMs,
+      seal,
       client: () => {
         throw new Error("a hand-made session has no client");
       },

@@ -1,0 +1,87 @@
+/** All that a session requires of whoever answers its reads; it grows, but for what a failover has made void. */
+import type { Position } from "./position.js";
+import { decodeToken, encodeToken } from "./token.js";
+
+const nowhere: readonly Position[] = [];
+
+export class Demand {
+  readonly #ttlMs: number;
+  #positions: readonly Position[] = nowhere;
+  #issuedAt = 0;
+  #pinnedAt = 0;
+  #freshAsOf = 0;
+
+  /** Pins, moments and tokens are in force for `ttlMs`. */
+  constructor(ttlMs: number) {
+    this.#ttlMs = ttlMs;
+  }
+
+  get positions(): readonly Position[] {
+    return this.#positions;
+  }
+
+  /** When the newest position was taken, in milliseconds since the epoch; 0 when there is none. */
+  get issuedAt(): number {
+    return this.#issuedAt;
+  }
+
+  /** A moment whose state of the primary is required, in milliseconds since the epoch; 0 for none. */
+  get freshAsOf(): number {
+    return Date.now() - this.#freshAsOf <= this.#ttlMs ? this.#freshAsOf : 0;
+  }
+
+  /** Whether only the primary can be trusted to have everything. */
+  get pinned(): boolean {
+    return this.#pinnedAt > 0 && Date.now() - this.#pinnedAt <= this.#ttlMs;
+  }
+
+  /** Requires a position that is known since `issuedAt`. */
+  require(position: Position, issuedAt: number): void {
+    if (!this.#positions.some((one) => includes(one, position))) {
+      this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
+    }
+    this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+  }
+
+  /** Requires what is not known. */
+  pin(): void {
+    this.#pinnedAt = Date.now();
+  }
+
+  /** Requires no more those positions for which `stands` is not true; whether there were any. */
+  keep(stands: (position: Position) => boolean): boolean {
+    const standing = this.#positions.filter(stands);
+    if (standing.length === this.#positions.length) return false;
+    this.#positions = standing;
+    return true;
+  }
+
+  /** Requires what a token says, if it is one and in force; whether that is more than before. */
+  take(token: string): boolean {
+    const now = Date.now();
+    const claims = decodeToken(token);
+    if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
+    const [positions, pinnedAt, freshAsOf] = [this.#positions, this.#pinnedAt, this.#freshAsOf];
+    // Another machine's clock may be ahead: its token counts as issued now, never as absent.
+    const issuedAt = Math.min(claims.issuedAt, now);
+    for (const position of claims.positions) this.require(position, issuedAt);
+    this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+    this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
+    this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
+    return this.#positions !== positions || this.#pinnedAt > pinnedAt || this.#freshAsOf > freshAsOf;
+  }
+
+  /** All of it as a token that pins if `pins`; empty when nothing is required. */
+  token(pins: boolean): string {
+    const pinnedAt = pins ? Date.now() : this.pinned ? this.#pinnedAt : 0;
+    const { positions, freshAsOf } = this;
+    if (positions.length === 0 && pinnedAt === 0 && freshAsOf === 0) return "";
+    return encodeToken({ issuedAt: Math.max(this.#issuedAt, pinnedAt), positions, pinnedAt, freshAsOf });
+  }
+}
+
+/** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
+function includes(position: Position, other: Position): boolean {
+  const tells = position.read === undefined || other.read === true;
+  return position.replid === other.replid && position.offset >= other.offset && tells;
+}
