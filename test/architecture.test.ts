@@ -63,6 +63,7 @@ const rows: readonly (readonly string[])[] = [
     "http/carrier",
     "http/cookie",
     "http/header",
+    "http/stored-session",
     "http/held-head",
     "http/late-writes",
     "http/request-session",
@@ -72,6 +73,7 @@ const rows: readonly (readonly string[])[] = [
     "http/fastify",
     "http/response-head",
     "http/web",
+    "http/http",
   ],
   ["servers", "options", "tidemark", "index"],
 ];

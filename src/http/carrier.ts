@@ -38,9 +38,14 @@ export interface OutgoingToken {
 export interface Carrier {
   /** True when users can neither see nor change what is carried; tokens are then not sealed. Default false. */
   readonly serverSide?: boolean;
+  /** Called once for every request, as soon as what middleware adds to it is there. */
+  begin?(request: CarrierRequest): void;
   /** Every text the request carries, unchecked but bounded in number; called when the session first needs them. */
   read(request: CarrierRequest): readonly string[];
-  /** Called once for every response, when its head is about to leave; to write nothing is allowed. */
+  /**
+   * Called once for every response, when its head is about to leave, or before a session middleware saves where that is
+   * earlier; to write nothing is allowed.
+   */
   write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
 }
 

@@ -6,7 +6,13 @@ import type { Session, SessionClient } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
-import { type ReadYourWritesOptions, requestSessions, type SessionSource } from "./request-session.js";
+import {
+  nowhere,
+  type OpenedSession,
+  type ReadYourWritesOptions,
+  type SessionSource,
+  sessionOpener,
+} from "./request-session.js";
 
 /** What handlers find on a request. Two Tidemarks in one app need different names. */
 export interface PropertyNames {
@@ -28,6 +34,8 @@ export interface Sides {
   readonly message?: IncomingMessage;
   /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
   readonly response?: HeadedResponse;
+  /** Whether middleware has still to add to the request; {@link Exchange.begin} is called when it has. */
+  readonly incomplete?: boolean;
   /** The method, and the route as the framework knows it; asked for only when it has to be told. */
   readonly route: () => string;
 }
@@ -35,6 +43,10 @@ export interface Sides {
 /** A request that has a session now. */
 export interface Exchange {
   readonly session: Session;
+  /** Tells carriers that the request is complete. */
+  begin(): void;
+  /** Waits likewise, then has carriers keep what they keep on the server; undefined when there are none. Never rejects. */
+  readonly store: (() => Promise<void>) | undefined;
   /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
   bring(head: CarrierResponse): Promise<void>;
   /** For want of a head: waits likewise, lets carriers keep what they keep elsewhere, and tells if there were writes. */
@@ -57,22 +69,23 @@ interface Owner {
 /** Opens the exchanges of one middleware. */
 export class Exchanges<Request extends CarrierRequest> {
   readonly #source: SessionSource;
-  readonly #open: ReturnType<typeof requestSessions<Request>>;
+  readonly #open: (request: Request) => OpenedSession;
   readonly #late = new LateWrites();
   /** The accessors of the session and its client, the same for all requests. */
   readonly properties: PropertyDescriptorMap;
 
   /** Throws an `InvalidOptionError` for options that cannot work. */
   constructor(source: SessionSource, options: MiddlewareOptions<Request>) {
-    this.#open = requestSessions(source, options);
+    this.#open = sessionOpener(source, options);
     this.#source = source;
     this.properties = propertiesOf(source, options.properties);
   }
 
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
-  open(owner: Request & Owner, { message, response, route }: Sides): Exchange | undefined {
+  open(owner: Request & Owner, { message, response, incomplete, route }: Sides): Exchange | undefined {
     if (sessionOf(owner, this.#source) !== undefined) return undefined;
-    const { session, carry } = this.#open(owner);
+    const { session, begin, carry, store } = this.#open(owner);
+    if (!incomplete) begin();
     owner[mounted] = { source: this.#source, session, before: owner[mounted] };
     const late = (): void => this.#late.report(session, route());
     const left = (): void => session.tokenLeft(late);
@@ -87,11 +100,13 @@ export class Exchanges<Request extends CarrierRequest> {
       await bring(nowhere);
       if (session.wrote) late();
     };
-    return { session, bring, lost };
+    const storing = async (): Promise<void> => {
+      await session.settled();
+      store?.();
+    };
+    return { session, begin, store: store && storing, bring, lost };
   }
 }
-
-const nowhere: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
 
 /** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
 export function sessionOf<Request>(owner: Request & Owner, source?: SessionSource): Session | undefined {

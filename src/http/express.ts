@@ -17,6 +17,7 @@ export { type CookieOptions, cookie } from "./cookie.js";
 export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
 export { type HeaderOptions, header } from "./header.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+export { type SessionCarrierOptions, session } from "./stored-session.js";
 
 declare global {
   namespace Express {

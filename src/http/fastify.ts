@@ -17,7 +17,9 @@ import type { SessionSource } from "./request-session.js";
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
 export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export { type HeaderOptions, header } from "./header.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+export { type SessionCarrierOptions, session } from "./stored-session.js";
 
 declare module "fastify" {
   interface FastifyRequest {

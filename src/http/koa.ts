@@ -16,7 +16,9 @@ import type { SessionSource } from "./request-session.js";
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
 export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export { type HeaderOptions, header } from "./header.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+export { type SessionCarrierOptions, session } from "./stored-session.js";
 
 declare module "koa" {
   interface DefaultContext {
@@ -51,6 +53,7 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
     if (exchange === undefined) return next();
     Object.defineProperties(ctx, exchanges.properties);
     const going = tidemark.run(exchange.session, next);
+    if (exchange.store !== undefined) await going.finally(exchange.store);
     await (isHeld ? going : bringing(going, exchange, res));
   };
 }

@@ -33,8 +33,14 @@ export interface RequestSession {
   readonly session: Session;
   /** Gives the response what its user has to bring next time. Never throws. */
   carry(response: CarrierResponse): void;
-  /** All that the session requires now, sealed for its user to bring along however it reaches them; empty for nothing. */
-  sealed(): string;
+  /** Has those carriers keep the token that keep it on the server, which `carry` then leaves out; undefined without any. */
+  readonly store: (() => void) | undefined;
+}
+
+/** A session whose carriers have not been told yet that its request has come. */
+export interface OpenedSession extends RequestSession {
+  /** Called when what middleware adds to the request is there. */
+  begin(): void;
 }
 
 /**
@@ -45,12 +51,26 @@ export function requestSessions<Request extends CarrierRequest>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
 ): (request: Request) => RequestSession {
+  const open = sessionOpener(source, options);
+  return (request) => {
+    const opened = open(request);
+    opened.begin();
+    return opened;
+  };
+}
+
+/** The same for middleware, which knows when a request is complete. */
+export function sessionOpener<Request extends CarrierRequest>(
+  source: SessionSource,
+  options: ReadYourWritesOptions<Request> = {},
+): (request: Request) => OpenedSession {
   checkSource(source);
   const carriers = checkCarriers(options.carrier ?? cookie());
   const keyring = keyringFor(carriers, options.secret);
   const { level } = options;
   if (level !== undefined && typeof level !== "function") checkLevel(level);
   const guard = carrierGuard();
+  const keepsOnServer = carriers.some(({ serverSide }) => serverSide === true);
 
   return (request) => {
     const luggage = new Luggage(request, carriers, keyring, guard);
@@ -61,8 +81,9 @@ export function requestSessions<Request extends CarrierRequest>(
     });
     return {
       session,
+      begin: () => luggage.begin(),
       carry: (response) => luggage.carry(response, session, source.tokenTtlMs),
-      sealed: () => session.sealed(),
+      store: keepsOnServer ? () => luggage.store(session, source.tokenTtlMs) : undefined,
     };
   };
 }
@@ -77,6 +98,7 @@ class Luggage {
   readonly #guard: Guard;
   /** By the text they came in. */
   #opened: Map<string, Opened> | undefined;
+  #isStored = false;
 
   constructor(
     request: CarrierRequest,
@@ -108,9 +130,24 @@ class Luggage {
     return failed ? [...tokens, unknownWrite()] : tokens;
   }
 
+  begin(): void {
+    for (const carrier of this.#carriers) {
+      if (carrier.begin !== undefined) this.#guard(() => carrier.begin?.(this.#request));
+    }
+  }
+
   carry(response: CarrierResponse, session: Session, ttlMs: number): void {
     for (const carrier of this.#carriers) {
+      if (carrier.serverSide && this.#isStored) continue;
       this.#guard(() => carrier.write(this.#request, response, this.#outgoing(carrier, session, ttlMs)));
+    }
+  }
+
+  store(session: Session, ttlMs: number): void {
+    this.#isStored = true;
+    for (const carrier of this.#carriers) {
+      if (!carrier.serverSide) continue;
+      this.#guard(() => carrier.write(this.#request, nowhere, this.#outgoing(carrier, session, ttlMs)));
     }
   }
 
@@ -132,6 +169,9 @@ class Luggage {
     return token === "" ? token : (this.#keyring?.seal(token) ?? "");
   }
 }
+
+/** A response for carriers that have no use of one. */
+export const nowhere: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
 
 /** A token that says nothing but that something was written. */
 function unknownWrite(): string {

@@ -16,6 +16,7 @@ import { ResponseHead } from "./response-head.js";
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
 export type { LevelChoice } from "./exchange.js";
+export { type HeaderOptions, header } from "./header.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 
 /** What answers a request; frameworks may hand it more than that. */
