@@ -7,6 +7,7 @@ const dependOnIoredis = [
   "fallback",
   "fault",
   "client",
+  ...["context", "context-express"],
   "tidemark",
   "role",
   ...["failover", "lost-write", "restart", "acl"],

@@ -1,6 +1,7 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
 import { kindOf } from "./command.js";
+import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
@@ -41,21 +42,18 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
+  protected readonly context: Context;
 
-  constructor(
-    options: RedisOptions,
-    routing: Routing,
-    findSession: () => Session | undefined,
-    lifecycle: Lifecycle,
-  ) {
+  constructor(options: RedisOptions, routing: Routing, context: Context, lifecycle: Lifecycle) {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
     this.limited = options.commandTimeout !== undefined || options.blockingTimeout !== undefined;
     this.autoPipelining = options.enableAutoPipelining ?? false;
-    this.dispatch = new Dispatch(routing, findSession);
+    this.dispatch = new Dispatch(routing, () => context.get());
     this.lifecycle = lifecycle;
+    this.context = context;
     for (const name of ["status", "stream", "condition"] as const) {
       const unnamed = name === "status" ? "connecting" : undefined;
       const get = (): unknown => lifecycle.primary()?.redis[name] ?? unnamed;
@@ -171,10 +169,16 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
     for (const event of lifecycleEvents) {
       redis.on(event, (...args: unknown[]) => {
         if (this.lifecycle.primary()?.redis !== redis) return;
-        if (event !== "error") this.emit(event, ...args);
-        else if (!this.lifecycle.primary()?.closed) this.silentEmit(event, args[0]);
+        if (event !== "error") this.tell(event, ...args);
+        else if (!this.lifecycle.primary()?.closed)
+          this.context.run(undefined, () => this.silentEmit(event, args[0]));
       });
     }
+  }
+
+  /** Emits what no request has brought about, outside of the one that happened to have a connection made. */
+  tell(event: string, ...args: unknown[]): void {
+    this.context.run(undefined, () => this.emit(event, ...args));
   }
 
   /** The client that all others of its Tidemark are made from; ioredis defines `scripts` while that is being made. */

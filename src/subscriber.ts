@@ -10,6 +10,12 @@ const subscribing = new Set([
   "punsubscribe",
   "sunsubscribe",
 ]);
+
+/** The client that commands of pub/sub are given to, and that tells of their messages. */
+export interface Subscribed extends Pick<Redis, "duplicate"> {
+  tell(event: string, ...args: unknown[]): void;
+}
+
 const messages = [
   "message",
   "messageBuffer",
@@ -24,7 +30,7 @@ export class Subscriber {
   #closed = false;
 
   /** Takes `command` if it is one of pub/sub; connects for the first. Messages become those of `client`. */
-  take(command: Command, client: Redis): boolean {
+  take(command: Command, client: Subscribed): boolean {
     if (!subscribing.has(command.name.toLowerCase())) return false;
     if (this.#closed) command.reject(new ClosedError());
     else {
@@ -54,9 +60,9 @@ export class Subscriber {
   }
 }
 
-function open(client: Redis): Redis {
+function open(client: Subscribed): Redis {
   const redis = client.duplicate();
   redis.on("error", () => {});
-  for (const event of messages) redis.on(event, (...args: unknown[]) => client.emit(event, ...args));
+  for (const event of messages) redis.on(event, (...args: unknown[]) => client.tell(event, ...args));
   return redis;
 }

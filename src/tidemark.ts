@@ -59,7 +59,7 @@ export class Tidemark implements AsyncDisposable {
     });
     this.#router = new Router(this.#topology, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
-    base = new RoutedRedis(checked.redis, this.#router, () => this.#context.get(), {
+    base = new RoutedRedis(checked.redis, this.#router, this.#context, {
       connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
       reconnect: () => {

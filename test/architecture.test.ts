@@ -32,6 +32,7 @@ const rows: readonly (readonly string[])[] = [
   [
     "context/context",
     "context/async-local-storage",
+    "context/cls-hooked",
     "members",
     "shard",
     "objection",

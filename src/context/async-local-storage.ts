@@ -5,6 +5,6 @@ import type { Context } from "./context.js";
 
 /** A context of its own for each Tidemark, so that two in one app do not meet. */
 export function asyncLocalStorage(): Context {
-  const storage = new AsyncLocalStorage<Session>();
+  const storage = new AsyncLocalStorage<Session | undefined>();
   return { get: () => storage.getStore(), run: (session, fn) => storage.run(session, fn) };
 }

@@ -1,0 +1,33 @@
+/** Every kind of store that can tell a Tidemark whose request is being served. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { createNamespace } from "cls-hooked";
+import { asyncLocalStorage } from "../../src/context/async-local-storage.js";
+import { clsHooked } from "../../src/context/cls-hooked.js";
+import type { Context } from "../../src/context/context.js";
+import type { Session } from "../../src/index.js";
+
+export interface ContextKind {
+  readonly kind: string;
+  readonly open: () => Context;
+}
+
+/** Each opens another one, which has nothing to do with those before. */
+export const contextKinds: readonly ContextKind[] = [
+  { kind: "AsyncLocalStorage", open: asyncLocalStorage },
+  { kind: "a namespace of cls-hooked", open: () => clsHooked(createNamespace("app")) },
+  { kind: "a store of the app", open: storeOfTheApp },
+];
+
+/** All that belongs to a request, in one object. */
+interface Request {
+  readonly id: number;
+  readonly session?: Session | undefined;
+}
+
+function storeOfTheApp(): Context {
+  const store = new AsyncLocalStorage<Request>();
+  return {
+    get: () => store.getStore()?.session,
+    run: (session, fn) => store.run({ ...(store.getStore() ?? { id: 0 }), session }, fn),
+  };
+}
