@@ -162,35 +162,6 @@ describe("several commands", () => {
     expect(await write(4)).toEqual(all(4));
   });
 
-  it("of one transaction are sent again as a whole when their slot has moved", async () => {
-    const tidemark = await open();
-    const { key, migration } = await aMigration();
-    await migration.run();
-    const { redis } = tidemark.session();
-    const replies = await redis.multi().incr(key).incr(key).exec();
-    expect(replies).toEqual([
-      [null, 1],
-      [null, 2],
-    ]);
-    expect(await redis.get(key)).toBe("2");
-  });
-
-  it("of one transaction wait until their keys have arrived", async () => {
-    const tidemark = await open();
-    const { key, migration } = await aMigration();
-    const { redis } = tidemark.session();
-    await redis.set(key, "1");
-    await migration.begin();
-    await migration.moveKeys();
-    const replies = redis.multi().incr(key).incr(key).exec();
-    await waitUntil(() => stage.routes.of("multi").length > 1, { what: "it was sent again" });
-    await migration.finish();
-    expect(await replies).toEqual([
-      [null, 2],
-      [null, 3],
-    ]);
-  });
-
   it("of one read with several keys wait until all have arrived", async () => {
     const tidemark = await open();
     const { key, migration } = await aMigration();
