@@ -121,7 +121,8 @@ describe("a transaction", () => {
     const [before, behind] = [keyIn(2, "before"), keyIn(2, "behind")];
     await session.redis.del(before, behind);
     await migration.begin();
-    const replies = await session.redis.pipeline().incr(before).multi().incr(key).exec().incr(behind).exec();
+    const batch = [["incr", before], ["multi"], ["incr", key], ["exec"], ["incr", behind]];
+    const replies = await session.redis.pipeline(batch).exec();
     expect(replies?.map(([error, reply]) => error ?? reply)).toEqual([1, "OK", "QUEUED", [1], 1]);
     expect(await session.redis.mget(before, behind)).toEqual(["1", "1"]);
     await migration.finish();
