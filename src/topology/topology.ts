@@ -40,3 +40,17 @@ export function topologyOf(shard: Shard): Topology {
     close: () => shard.close(),
   };
 }
+
+/** Has the ground told of each server, and `ask` called when the connection to one closes that is a primary then. */
+export function mindPrimary(
+  { joined }: Ground,
+  topology: Pick<Topology, "shards">,
+  ask: () => void,
+): (node: Node) => void {
+  return (node) => {
+    joined(node);
+    node.connection.redis.on("close", () => {
+      if (topology.shards.some(({ primary }) => primary === node)) ask();
+    });
+  };
+}
