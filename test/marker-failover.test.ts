@@ -1,6 +1,7 @@
 /** Failovers where an ACL forbids INFO, so that a marker key stands for positions. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Session, type Tidemark } from "../src/index.js";
+import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, replicaOf } from "./support/failover.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { listenToRoutes } from "./support/routes.js";
@@ -128,6 +129,19 @@ describe("a marker of another connection or another primary", () => {
     );
     for (let i = 0; i < 20; i++)
       expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("new");
+  });
+
+  it("proves nothing by greater numbers of the next connection: the primary answers", async () => {
+    const session = tidemark.session();
+    await session.redis.set("k", "old");
+    await old.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    const isWritten = () => tidemark.session().redis.set("other", "1");
+    await waitUntil(async () => (await isWritten()) === "OK", { what: "writes go on" });
+    await stage.group.caughtUp();
+    await replicasAreEligible(tidemark);
+    using routes = listenToRoutes();
+    expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("old");
+    expect(routes.of("get").at(-1)).toMatch(/^primary:/);
   });
 
   it("of another process is not mistaken for this one's", async () => {
