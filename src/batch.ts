@@ -5,7 +5,7 @@ import { Ends } from "./ends.js";
 import { NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
-import { isReplica, sendOnce, sendWrite, whenPrimary } from "./primary.js";
+import { ask, isReplica, sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -18,18 +18,22 @@ export interface Batch {
   readonly kinds: readonly CommandKind[];
   readonly session: Session | undefined;
   readonly level: Level;
+  /** Whether it is one transaction, and its keys are only on their way to the shard. */
+  readonly isAsked?: boolean;
 }
 
 /**
  * Sends the batch when there is a primary. What it reads counts only while the server's latest word is that it is one;
  * `doubtful` has it say so in front of the batch.
  */
-export function sendBatch({ shard, commands, kinds, session, level }: Batch, doubtful: boolean): void {
+export function sendBatch(batch: Batch, doubtful: boolean): void {
+  const { shard, commands, kinds, session, level } = batch;
   const writer = kinds.includes("write") ? session : undefined;
   writer?.writeStarted();
   whenPrimary(shard, commands[0]?.name ?? "", (error) => {
     // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
     if (error === undefined) shard.askPrimary(performance.now(), doubtful);
+    if (error === undefined && batch.isAsked) ask(shard.primary);
     for (const [index, command] of commands.entries()) {
       if (error !== undefined) command.reject(error);
       else if (kinds[index] === "write" && session) write(shard, command, session, level);
@@ -98,6 +102,22 @@ export function kindsOf(commands: readonly Command[]): CommandKind[] {
   });
   if (queued !== undefined) kinds[opened] = "transactional";
   return kinds;
+}
+
+/** What of a batch can be sent again by itself: its transactions, each from MULTI to its end, and all other commands. */
+export function unitsOf(batch: Batch): Batch[] {
+  const units: { commands: Command[]; kinds: CommandKind[] }[] = [];
+  let isOpen = false;
+  for (const [index, command] of batch.commands.entries()) {
+    const name = command.name.toLowerCase();
+    const last = isOpen ? units.at(-1) : undefined;
+    const unit = last ?? { commands: [], kinds: [] };
+    if (last === undefined) units.push(unit);
+    unit.commands.push(command);
+    unit.kinds.push(batch.kinds[index] ?? "write");
+    isOpen = name === "multi" || (isOpen && name !== "exec" && name !== "discard");
+  }
+  return units.map((unit) => ({ ...batch, ...unit }));
 }
 
 /** Whether a command frames a transaction, which one shard carries out as a whole. */

@@ -5,17 +5,19 @@ import type { Level } from "./level.js";
 /**
  * Why a command went where it went.
  *
- * To a replica: `known` (its remembered position covers the session), `checked` (its answer came with the proof).
+ * To a replica: `known` (its remembered position covers the session), `checked` (its answer came with the proof), `window`
+ * (nothing can be proven of it, and the session has written nothing for longer than it is trusted to lag).
  * To the primary: `strong` (the level asks for it), `no-session` (outside of any), `write-in-flight` (a write of this
  * session is on its way), `position-unknown` (the position of one could not be learnt), `no-replica` (there is none),
  * `read-ahead` (the session has read newer data than replicas are proven to have), `behind` (no replica is likely to
  * have caught up), `check-failed` (one was tried and had not; its answer was thrown away), `replica-failed` (one was
- * tried and failed), `missing-key` (in a cluster a replica lacks the key, which may be on its way
- * to another shard), `asked` (a shard that the key is on its way to), `not-a-read` (a write, or a command only the primary answers rightly).
+ * tried and failed), `missing-key` (a replica lacks the key, which may be on its way to another shard
+ * of a cluster, or nothing proves that the replica has any), `asked` (a shard that the key is on its way to), `not-a-read` (a write, or a command only the primary answers rightly).
  */
 export type Reason =
   | "known"
   | "checked"
+  | "window"
   | "strong"
   | "no-session"
   | "write-in-flight"

@@ -1,15 +1,26 @@
 /** Which node a read goes to, and why: here is decided what a replica may answer. */
+import type { Command } from "ioredis";
 import type { Reason } from "./channels.js";
 import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
+import { isUnjudgeable } from "./miss.js";
 import type { Node } from "./node.js";
-import { clockDiffers, isWorthATry, knownObjectionTo, nothing, type Requirement } from "./objection.js";
+import {
+  clockDiffers,
+  isWorthATry,
+  knownObjectionTo,
+  nothing,
+  type Objection,
+  type Requirement,
+  unprovenObjectionTo,
+} from "./objection.js";
 import type { Position } from "./position.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
 /** A read, as far as it decides who may answer. */
 export interface Question {
+  readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
   readonly level: Level;
@@ -18,9 +29,12 @@ export interface Question {
   readonly iteration: Iteration | undefined;
 }
 
+/** Why a replica may answer. */
+export type ReplicaReason = "known" | "checked" | "window";
+
 /** The node a read goes to, undefined for the primary, and the reason. */
 export type Choice =
-  | { readonly node: Node; readonly reason: "known" | "checked" }
+  | { readonly node: Node; readonly reason: ReplicaReason }
   | { readonly node: undefined; readonly reason: Reason };
 
 /**
@@ -81,7 +95,7 @@ function monotonic(epochMs: number): number {
   return performance.now() - (Date.now() - epochMs);
 }
 
-/** The replica a read goes to: one known to cover it, else one that will probably prove it; undefined when neither is. */
+/** The replica a read goes to: one known to cover it, else one that will probably prove it, else one that cannot be asked. */
 export function chooseReplica(question: Question, now: number): Choice | undefined {
   question.shard.refresh(question.requirement.maxStalenessMs, now);
   const known = knownReplica(question, now);
@@ -92,15 +106,35 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
     (node) => isWorthATry(shard, node, requirement, session.issuedAt, now),
     (node) => node.lag.ms,
   );
-  return likely && { node: likely, reason: "checked" };
+  if (likely !== undefined) return { node: likely, reason: "checked" };
+  const trusted =
+    isWithinWindow(question, now) && leastBusy(question, (node) => unprovenObjectionTo(node, now));
+  return trusted ? { node: trusted, reason: "window" } : undefined;
+}
+
+/**
+ * Whether a replica that nothing can be proven of may answer, if it lags by less than `tokenTtlMs`: all that the session has
+ * written is older. It may have no data at all, so that its answer must show whether the key was there.
+ */
+function isWithinWindow(question: Question, now: number): boolean {
+  const { shard, session, level, requirement, iteration, command } = question;
+  const { unproven, tokenTtlMs } = shard.options;
+  if (unproven !== "window" || typeof level === "object" || iteration !== undefined) return false;
+  const hasWritten = session.pinned || session.writing || session.positions.length > 0;
+  if (hasWritten || requirement.positions.length > 0 || isUnjudgeable(command)) return false;
+  return requirement.since <= now - tokenTtlMs;
 }
 
 /** The least busy replica that is known to cover the read. */
 export function knownReplica(question: Question, now: number): Node | undefined {
   const { shard, requirement } = question;
+  return leastBusy(question, (node) => knownObjectionTo(shard, node, requirement, now));
+}
+
+function leastBusy(question: Question, objectionTo: (node: Node) => Objection): Node | undefined {
   return best(
     question,
-    (node) => knownObjectionTo(shard, node, requirement, now) === undefined,
+    (node) => objectionTo(node) === undefined,
     (node) => node.connection.inFlight,
   );
 }

@@ -1,8 +1,10 @@
 /** The servers of one shard, each in its role: which is the primary, and who comes and goes. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
+import type { Unproven } from "./limits.js";
 import { Marker } from "./marker.js";
 import { Node, type Observer } from "./node.js";
+import type { Substitutes } from "./proof.js";
 
 /** Who is told what becomes of the servers of a shard. */
 export interface MembersObserver {
@@ -12,19 +14,21 @@ export interface MembersObserver {
   readonly joined: (node: Node) => void;
   /** Whether replicas answer only connections that have said READONLY. */
   readonly inCluster: boolean;
+  readonly unproven: Unproven;
 }
 
 export class Members {
   #primary: Node;
   #replicas: readonly Node[];
   readonly #observer: MembersObserver;
-  /** In a cluster no key is on every shard. */
-  readonly #marker: Marker | undefined;
+  readonly #substitutes: Substitutes;
 
   constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
     this.#observer = observer;
-    this.#marker = observer.inCluster ? undefined : new Marker();
-    this.#primary = this.#join(Node.primary(primary, observer.saw, this.#marker));
+    const { inCluster, unproven } = observer;
+    // In a cluster a key belongs to a slot, which may move away from its shard.
+    this.#substitutes = { marker: inCluster ? undefined : new Marker(), unproven };
+    this.#primary = this.#join(Node.primary(primary, observer.saw, this.#substitutes));
     this.#replicas = replicas.map((replica) => this.#replica(replica));
     this.#greet();
   }
@@ -84,7 +88,7 @@ export class Members {
   }
 
   #replica(server: RedisOptions): Node {
-    return this.#join(Node.replica(server, this.#observer.saw, this.#marker));
+    return this.#join(Node.replica(server, this.#observer.saw, this.#substitutes));
   }
 
   #join(node: Node): Node {

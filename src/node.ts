@@ -6,10 +6,10 @@ import { ConnectionLostError } from "./errors.js";
 import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
 import { Link, type Probe, type Sighting } from "./link.js";
-import { type Marker, notThere } from "./marker.js";
-import { Proof, type Said } from "./proof.js";
+import { notThere } from "./marker.js";
+import { Proof, type Said, type Substitutes } from "./proof.js";
 import { sendVerified } from "./verified-read.js";
-import { warnOfFault } from "./warning.js";
+import { Warning } from "./warning.js";
 import { type OnRefusal, type Writer, WriteTurn } from "./write-turn.js";
 
 /** Told of every answer to an INFO, in order. */
@@ -36,11 +36,11 @@ export class Node {
   #writes: WriteTurn | undefined;
   /** Turns whose INFO is on its way. */
   readonly #unfinished = new Set<WriteTurn>();
-  #warned = false;
+  readonly #warning = new Warning();
   #greeting: "readonly" | "readwrite" | undefined;
   readonly #observer: Observer;
 
-  private constructor(server: RedisOptions, patient: boolean, observer: Observer, marker?: Marker) {
+  private constructor(server: RedisOptions, patient: boolean, observer: Observer, substitutes: Substitutes) {
     this.#observer = observer;
     this.connection = new Connection({
       redis: server,
@@ -51,24 +51,24 @@ export class Node {
         for (const writes of this.#unfinished) writes.expire(performance.now());
       },
     });
-    this.proof = new Proof(this.connection, marker);
+    this.proof = new Proof(this.connection, substitutes);
   }
 
   /** A node that takes writes: commands wait for its connection as ioredis has them wait. */
-  static primary(server: RedisOptions, observer: Observer, marker?: Marker): Node {
-    return new Node(server, true, observer, marker);
+  static primary(server: RedisOptions, observer: Observer, substitutes: Substitutes): Node {
+    return new Node(server, true, observer, substitutes);
   }
 
   /** A further connection to a primary, which is watched over by the first. */
   static lent(server: RedisOptions): Node {
-    const node = new Node(server, true, () => {});
-    node.#warned = true;
+    const node = new Node(server, true, () => {}, { marker: undefined, unproven: "primary" });
+    node.#warning.isSaid = true;
     return node;
   }
 
   /** A node that only answers reads. */
-  static replica(server: RedisOptions, observer: Observer, marker?: Marker): Node {
-    return new Node(server, false, observer, marker);
+  static replica(server: RedisOptions, observer: Observer, substitutes: Substitutes): Node {
+    return new Node(server, false, observer, substitutes);
   }
 
   /**
@@ -191,11 +191,12 @@ export class Node {
   #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.askedAt = at;
-    const blame = ({ message }: Error): void => this.#blame(message);
     this.proof.ask((said, error) => {
-      if (error?.name === "ReplyError") blame(error);
+      const { refusal, kind } = this.proof;
+      if (refusal !== undefined && kind !== undefined) this.#blame(refusal.message);
+      else if (error?.name === "ReplyError") this.#blame(error.message);
       answer(said === undefined ? undefined : this.#took(said, at), error);
-    }, blame);
+    });
   }
 
   #took(said: Said, at: number): Sighting | undefined {
@@ -225,12 +226,10 @@ export class Node {
     this.link = new Link();
   }
 
-  /** Remembers why the position cannot be told, and says so once, since reads silently cost more then. */
+  /** Remembers why the position cannot be told, and says so once. */
   #blame(fault: string): void {
     this.fault = fault;
-    if (this.#warned || /^(LOADING|BUSY|MASTERDOWN|marker)/.test(fault)) return;
-    this.#warned = true;
-    warnOfFault(this.connection.address, fault);
+    this.#warning.say(this.connection.address, fault, this.proof.kind);
   }
 
   #connected(): void {

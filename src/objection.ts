@@ -26,6 +26,7 @@ export type Objection =
   | "link to the primary is down"
   | "staleness not proven"
   | "behind"
+  | "refused a read just now"
   | undefined;
 
 /** Whether what a node of `shard` said of itself meets `requirement` now; the reason when it does not. */
@@ -55,6 +56,13 @@ export function knownObjectionTo(shard: Shard, node: Node, requirement: Requirem
   if (node.seen === undefined || now - node.seen.at > shard.options.probeIntervalMs)
     return "position unknown";
   return objectionTo(shard, node.seen, node.suspect, requirement);
+}
+
+/** The same of a `node` that nothing can be proven of, as long as it is trusted to lag by less than `tokenTtlMs`. */
+export function unprovenObjectionTo(node: Node, now: number): Objection {
+  if (!node.connection.ready) return "not connected";
+  if (node.proof.kind !== "window") return "position unknown";
+  return now < node.restsUntil ? "refused a read just now" : undefined;
 }
 
 /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */

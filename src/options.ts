@@ -2,6 +2,7 @@
 import type { RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
+import type { Limits, Unproven } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
 import {
   type ClusterServers,
@@ -49,6 +50,12 @@ export interface CommonOptions {
    * `tidemark:lost-write`: `"error"` rejects the first one with a `LostWriteError`. Default `"report"`, nothing else.
    */
   readonly onLostWrite?: OnLostWrite;
+  /**
+   * Who answers reads where an ACL forbids both `INFO` and the marker key, so that nothing proves what a replica has:
+   * `"window"` lets it answer sessions that have written nothing for `tokenTtlMs`, and so misses a write whenever it lags
+   * by more; the ACL rule `+info` makes that needless. Default `"primary"`: the primary alone.
+   */
+  readonly unproven?: Unproven;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
 }
@@ -73,19 +80,16 @@ const names = new Set<string>([
     "fallback",
     "verify",
     "onLostWrite",
+    "unproven",
     "context",
   ],
 ]);
 
 /** The options with every default in its place and every server as ioredis options. */
-export interface CheckedOptions {
+export interface CheckedOptions extends Limits {
   readonly servers: Servers;
   /** What the client says of itself, and plain clients made from it start from. */
   readonly redis: RedisOptions;
-  readonly maxStalenessMs: number;
-  readonly maxClockSkewMs: number;
-  readonly tokenTtlMs: number;
-  readonly probeIntervalMs: number;
   readonly waitMs: number;
   readonly fallback: "primary" | "error";
   readonly verify: "when-needed" | "always";
@@ -124,6 +128,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     fallback: oneOf("fallback", options.fallback, ["primary", "error"]),
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
     onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),
+    unproven: oneOf("unproven", options.unproven, ["primary", "window"]),
     context: checkContext(context),
   };
 }

@@ -177,17 +177,21 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       command.reject = (failure) => {
         ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
       };
-      const asking = new Command("asking");
-      asking.reject = () => {};
-      // It is true of the next command on the connection alone.
-      primary.connection.cork();
-      primary.connection.send(asking);
+      ask(primary);
       announce(command, primary, "primary", "asked", level);
       if (writer === undefined) primary.read(command, false);
       else primary.write(command, writer);
     }
     writer?.writeEnded("not-sent");
   });
+}
+
+/** Has the next command on the connection, or the next transaction, carried out though its slot is only on its way there. */
+export function ask({ connection }: Node): void {
+  const asking = new Command("asking");
+  asking.reject = () => {};
+  connection.cork();
+  connection.send(asking);
 }
 
 /** Whether a server refused to carry `command` out because it is no primary, so that another one may be asked. */

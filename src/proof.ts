@@ -1,38 +1,54 @@
 /** How a server is asked how far it is in the stream: by INFO, or where that is forbidden by a marker. */
 import type { Connection } from "./connection.js";
 import { infoCommand } from "./inquiry.js";
+import type { Unproven } from "./limits.js";
 import type { Inquiry, Marker } from "./marker.js";
 import { parseReplication, type Replication } from "./replication.js";
 
-/** What proves how far a server is: its own word, a key in the stream, or nothing. */
-export type ProofKind = "position" | "marker" | "none";
+/** What proves how far a server is: its own word, a key in the stream, no more than the time that has passed, or nothing. */
+export type ProofKind = "position" | "marker" | "window" | "none";
 
 /** What a server has said; a text says why it means nothing. */
 export type Said = { readonly replication: Replication; readonly text: string } | string;
+
+/** What stands for the word of a server whose ACL forbids to ask for it. */
+export interface Substitutes {
+  readonly marker: Marker | undefined;
+  readonly unproven: Unproven;
+}
+
+type Answer = (said: Said | undefined, error?: Error) => void;
 
 const unfit = "INFO replication lacks a role, a master_replid or an offset";
 
 export class Proof {
   /** Undefined until the server of this connection has been asked. */
   kind: ProofKind | undefined;
+  /** What INFO was refused with on this connection, if it was forbidden. */
+  refusal: Error | undefined;
   readonly #connection: Connection;
   readonly #marker: Marker | undefined;
-  #forbidden = false;
+  readonly #unproven: Unproven;
 
-  constructor(connection: Connection, marker: Marker | undefined) {
+  constructor(connection: Connection, { marker, unproven }: Substitutes) {
     this.#connection = connection;
     this.#marker = marker;
+    this.#unproven = unproven;
   }
 
   /** Begins with INFO again: behind a new connection there may be another server, or another rule. */
   begin(): void {
     this.kind = undefined;
-    this.#forbidden = false;
+    this.refusal = undefined;
   }
 
-  /** Asks; `forbidden` is told when INFO is, before the marker is asked for in its place. */
-  ask(answer: (said: Said | undefined, error?: Error) => void, forbidden: (error: Error) => void): void {
-    const byMarker = this.#forbidden;
+  /** Asks, unless all that could be asked was forbidden on this connection. */
+  ask(answer: Answer): void {
+    const { refusal } = this;
+    if (refusal !== undefined && (this.kind === "window" || this.kind === "none")) {
+      answer(undefined, refusal);
+      return;
+    }
     const { command, read } = this.question();
     const { resolve } = command;
     command.resolve = (reply) => {
@@ -41,23 +57,18 @@ export class Proof {
     };
     command.reject = (error) => {
       resolve(null);
-      const denied = error.name === "ReplyError" && error.message.startsWith("NOPERM");
-      if (denied && !byMarker && this.#marker !== undefined) {
-        this.#forbidden = true;
-        forbidden(error);
-        return this.ask(answer, forbidden);
-      }
-      if (denied) this.kind = "none";
-      if (byMarker && this.#marker !== undefined && error.message.startsWith("READONLY"))
-        return answer({ replication: this.#marker.refused(), text: "" });
-      return answer(undefined, error);
+      if (error.name !== "ReplyError") answer(undefined, error);
+      else if (error.message.startsWith("NOPERM")) this.#forbidden(refusal, error, answer);
+      else if (refusal !== undefined && error.message.startsWith("READONLY"))
+        answer(this.#told("marker", this.#marker?.refused() ?? unfit, ""));
+      else answer(undefined, error);
     };
     this.#connection.send(command);
   }
 
   /** What is asked now, to be sent by somebody else; `read` takes the reply as the command transforms it. */
   question(): { readonly command: Inquiry["command"]; readonly read: (reply: unknown) => Said } {
-    if (!this.#forbidden || this.#marker === undefined)
+    if (this.refusal === undefined || this.#marker === undefined)
       return {
         command: infoCommand(),
         read: (reply) => this.#told("position", parseReplication(reply) ?? unfit, reply),
@@ -65,6 +76,14 @@ export class Proof {
     // Only the connection to a primary is patient.
     const marker = this.#connection.patient ? this.#marker.write(this.#connection) : this.#marker.look();
     return { command: marker.command, read: (reply) => this.#told("marker", marker.read(reply), "") };
+  }
+
+  /** Goes one rung down: from INFO, or with `refusal` from the marker, to what there is below. */
+  #forbidden(refusal: Error | undefined, error: Error, answer: Answer): void {
+    this.refusal = refusal ?? error;
+    const goesOn = refusal === undefined && this.#marker !== undefined;
+    if (!goesOn) this.kind = this.#unproven === "window" ? "window" : "none";
+    this.ask(answer);
   }
 
   #told(kind: ProofKind, said: Replication | string, text: unknown): Said {

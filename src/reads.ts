@@ -36,7 +36,6 @@ export interface ReadOptions {
 
 /** A read on its way: the command with its own ends kept apart, so that it can be sent more than once. */
 interface Read extends Question {
-  readonly command: Command;
   readonly ends: Ends;
   /** Why only the primary may answer; undefined when a replica may. */
   readonly certain: Reason | undefined;

@@ -70,7 +70,9 @@ class Outcomes {
       command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
       command.reject = (error) => {
         if (isRedirection(error)) this.elsewhere ??= error;
-        if (error.message.startsWith("EXECABORT")) this.aborted = true;
+        // EXEC itself is refused where each command was given its own key, but not all keys are there.
+        const isRefused = command.name.toLowerCase() === "exec" && isRedirection(error);
+        if (isRefused || error.message.startsWith("EXECABORT")) this.aborted = true;
         settle(() => this.#ends[index]?.reject(error));
       };
     }
@@ -84,22 +86,22 @@ class Outcomes {
 
 /**
  * The same for a transaction as a whole, from MULTI to EXEC: when one of its commands was sent elsewhere, EXEC carries
- * nothing out. While keys are on their way, no one shard can: then it is tried again until they have arrived.
+ * nothing out. While its keys are on their way one by one, no one shard can: then it is tried again until they have arrived.
  */
 export function attendTransaction(
   redirect: Redirect,
   commands: readonly Command[],
   writer: Session | undefined,
-  send: () => void,
+  send: (asked?: Shard) => void,
 ): void {
   const ends = commands.map((command) => new Ends(command));
   const attempt = (left: number): void => {
     new Outcomes(commands, ends, (outcomes) => {
       const { elsewhere, aborted } = outcomes;
       writer?.writeStarted();
-      const again = (): void => {
+      const again = (asked?: Shard): void => {
         attempt(left - 1);
-        send();
+        send(asked);
         writer?.writeEnded("not-sent");
       };
       if (aborted && elsewhere !== undefined && left > 0 && redirect(elsewhere, again)) return;

@@ -1,7 +1,6 @@
 /** What goes to a replica: its answer counts with the proof that the replica has what the read requires. */
-import type { Command } from "ioredis";
 import type { Reason } from "./channels.js";
-import type { Question } from "./choice.js";
+import type { Question, ReplicaReason } from "./choice.js";
 import type { Ends } from "./ends.js";
 import type { Probe } from "./link.js";
 import { mayMiss } from "./miss.js";
@@ -12,7 +11,6 @@ import { isRedirection } from "./redirects.js";
 
 /** What is read from a replica. */
 export interface ReplicaRead extends Question {
-  readonly command: Command;
   readonly ends: Ends;
 }
 
@@ -33,13 +31,14 @@ const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT
 export function readReplica<Read extends ReplicaRead>(
   read: Read,
   node: Node,
-  reason: "known" | "checked",
+  reason: ReplicaReason,
   fallbacks: Fallbacks<Read>,
   inFull = false,
 ): void {
   const { command, session, shard, requirement, level, iteration } = read;
   const { link } = node;
   const ordered = level !== "eventual";
+  const isTrusted = reason === "window";
   if (ordered) session.in(shard).readFrom(link);
   let probe: Probe | undefined;
   const isProven = (): boolean =>
@@ -51,8 +50,7 @@ export function readReplica<Read extends ReplicaRead>(
     }
     // An INFO answered in front of the read has shown that the server has gone back.
     if ((ordered || iteration) && node.link !== link) return fallbacks.fallBack(read, "check-failed");
-    // While a slot is moved, a replica answers nothing where its primary would say where the key is.
-    if (ordered && !shard.alone && mayMiss(command, reply)) return fallbacks.toPrimary(read, "missing-key");
+    if (mayHideKey(read, reason, reply)) return fallbacks.toPrimary(read, "missing-key");
     if (ordered) session.in(shard).readBy(link);
     iteration?.answeredBy(node);
     return read.ends.resolve(reply);
@@ -61,14 +59,23 @@ export function readReplica<Read extends ReplicaRead>(
     // ioredis sends a script of defineCommand in full where it was not known.
     const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
     if (again && node.link === link) readReplica(read, node, reason, fallbacks, true);
-    else failed(read, node, error, isProven(), fallbacks);
+    else failed(read, node, error, !isTrusted && isProven(), fallbacks);
   };
   announce(command, node, "replica", reason, level);
-  if (fallbacks.always) probe = node.readVerified(command);
+  if (fallbacks.always && !isTrusted) probe = node.readVerified(command);
   else {
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);
   }
+}
+
+/** Whether `reply` may be that of a server which does not have the key although it exists. */
+function mayHideKey({ command, shard, level }: ReplicaRead, reason: ReplicaReason, reply: unknown): boolean {
+  // While a slot is moved, a replica answers nothing where its primary would say where the key is.
+  const mayMove = level !== "eventual" && !shard.alone;
+  // One that has not finished its first synchronisation looks ready.
+  const mayBeEmpty = reason === "window";
+  return (mayMove || mayBeEmpty) && mayMiss(command, reply);
 }
 
 /** Takes in an error that a replica, or its connection, has answered a read with. */
@@ -80,7 +87,10 @@ function failed<Read extends ReplicaRead>(
   fallbacks: Fallbacks<Read>,
 ): void {
   const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
-  if (error.name === "ReplyError" && !isAnswer) node.distrust();
+  if (error.name === "ReplyError" && !isAnswer) {
+    node.distrust();
+    node.restsUntil = performance.now() + read.shard.options.probeIntervalMs;
+  }
   // A script that was declared to be read-only writes: on the primary that would go unnoticed.
   const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
   // Scripts are not replicated, so a node need not know one that another does.

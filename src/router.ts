@@ -1,6 +1,6 @@
 /** Commands in, each to what sends its kind. */
 import type { Command } from "ioredis";
-import { type Batch, isTransactional, kindsOf, sendBatch } from "./batch.js";
+import { type Batch, kindsOf, sendBatch, unitsOf } from "./batch.js";
 import { Beginning } from "./beginning.js";
 import { type CommandKind, kindOf, refusalError, transactionError } from "./command.js";
 import { Conversation } from "./conversation.js";
@@ -91,20 +91,26 @@ export class Router {
   }
 
   #sendPart(batch: Batch): void {
-    const { commands, kinds, session, level } = batch;
     const redirect = this.#redirect;
-    const follows = redirect !== undefined && !kinds.includes("transactional");
-    if (follows && commands.some(isTransactional)) {
-      const writer = kinds.includes("write") ? session : undefined;
-      attendTransaction(redirect, commands, writer, () => {
-        const [[shard] = [batch.shard]] = this.#beginning.partsOf(commands) ?? [];
-        this.#sendBatch({ ...batch, shard });
-      });
-    } else if (follows) {
+    if (redirect !== undefined && !batch.kinds.includes("transactional"))
+      for (const unit of unitsOf(batch)) this.#attendUnit(redirect, unit);
+    this.#sendBatch(batch);
+  }
+
+  #attendUnit(redirect: Redirect, unit: Batch): void {
+    const { commands, kinds, session, level } = unit;
+    // What is watched for a transaction is watched on one connection only.
+    if (commands.length === 1 || (session !== undefined && this.#conversations.has(session))) {
       for (const [index, command] of commands.entries())
         this.#attend(command, kinds[index] ?? "write", session, level);
+      return;
     }
-    this.#sendBatch(batch);
+    const writer = kinds.includes("write") ? session : undefined;
+    // Replicas may still have its keys as they were when they left: MULTI, answered there, counts as a read.
+    attendTransaction(redirect, commands, writer, (asked) => {
+      const [[shard] = [unit.shard]] = this.#beginning.partsOf(commands) ?? [];
+      sendBatch({ ...unit, shard: asked ?? shard, isAsked: asked !== undefined }, this.#always);
+    });
   }
 
   #sendBatch(batch: Batch): void {

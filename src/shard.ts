@@ -1,6 +1,7 @@
 /** A primary and its replicas, and what their own words prove about how far each has come. */
 import type { RedisOptions } from "ioredis";
 import { History } from "./history.js";
+import type { Limits } from "./limits.js";
 import type { Lineage, Outcome } from "./lineage.js";
 import type { Sighting } from "./link.js";
 import { Members } from "./members.js";
@@ -8,14 +9,8 @@ import type { Node } from "./node.js";
 import type { Position } from "./position.js";
 import { Waiting } from "./waiting.js";
 
-/** What bounds what may be believed and waited for; times in milliseconds. */
-export interface ShardOptions {
-  /** How long a replica's position is remembered before it is asked again. */
-  readonly probeIntervalMs: number;
-  /** A replica not proven to be fresher than this answers nothing. */
-  readonly maxStalenessMs: number;
-  /** A replica whose clock is certain to differ from the primary's by more answers nothing. */
-  readonly maxClockSkewMs: number;
+/** What bounds what may be believed and waited for. */
+export interface ShardOptions extends Limits {
   /**
    * Whether somebody else says who the primary is, as Sentinels do: then nobody is taken for it by its own word alone, and
    * commands do not wait for long where there is none.
@@ -75,6 +70,7 @@ export class Shard {
     this.#members = new Members(servers.primary, servers.replicas, {
       joined,
       inCluster: siblings !== undefined,
+      unproven: options.unproven,
       saw: (node, sighting) => {
         this.#saw(node, sighting);
         saw(this, node, sighting);

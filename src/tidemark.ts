@@ -46,14 +46,13 @@ export class Tidemark implements AsyncDisposable {
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
-    const { maxStalenessMs, maxClockSkewMs, probeIntervalMs, tokenTtlMs } = checked;
-    this.tokenTtlMs = tokenTtlMs;
+    this.tokenTtlMs = checked.tokenTtlMs;
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
     const joined = (node: Node): void => base?.follow(node.connection.redis);
     this.#topology = openTopology(checked.servers, {
-      options: { maxStalenessMs, maxClockSkewMs, probeIntervalMs },
+      options: checked,
       lineage: new Lineage(),
       joined,
     });

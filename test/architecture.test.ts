@@ -12,9 +12,9 @@ const rows: readonly (readonly string[])[] = [
   [
     "errors",
     "address",
-    "warning",
     "clock",
     "level",
+    "limits",
     "channels",
     "keyring",
     "lag",
@@ -28,7 +28,7 @@ const rows: readonly (readonly string[])[] = [
     "offline-queue",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
-  ["progress", "demand", "session", "write-turn", "inquiry", "proof", "verified-read", "node"],
+  ["progress", "demand", "session", "write-turn", "inquiry", "proof", "warning", "verified-read", "node"],
   [
     "context/context",
     "context/async-local-storage",

@@ -116,13 +116,23 @@ describe("on a cluster", () => {
   });
 
   it("closes for good", async () => {
+    cluster.disconnect();
+    const left = () => stage.group.nodes.reduce((sum, { proxy }) => sum + proxy.connectionsOf("clients"), 0);
+    /** How many connections the nodes have been asked for so far. */
+    const opened = async (): Promise<number> => {
+      const stats = await Promise.all(stage.group.nodes.map(({ server }) => server.info("stats")));
+      return stats.reduce(
+        (sum, { total_connections_received }) => sum + Number(total_connections_received),
+        0,
+      );
+    };
+    const before = await opened();
     await tidemark.close();
     expect(await outcomeOf(() => tidemark.redis.get(a))).toMatchObject({ error: { name: "ClosedError" } });
     expect(await outcomeOf(() => tidemark.session().redis.set(a, "v"))).toMatchObject({
       error: { name: "ClosedError" },
     });
-    cluster.disconnect();
-    const left = () => stage.group.nodes.reduce((sum, { proxy }) => sum + proxy.connectionsOf("clients"), 0);
     await waitUntil(() => left() === 0, { what: "nobody is connected" });
+    expect(await opened()).toBe(before);
   });
 });

@@ -1,5 +1,5 @@
 import { Cluster } from "ioredis";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { startClusterGroup } from "./support/cluster-group.js";
 import type { ClusterNode } from "./support/cluster-node.js";
 import { toldBy } from "./support/cluster-view.js";
@@ -8,8 +8,8 @@ import { waitUntil } from "./support/wait-until.js";
 
 const slot = slotOf("k");
 
-describe("startClusterGroup()", () => {
-  test("gives shards that clients find by the ports of the proxies", async () => {
+describe.concurrent("startClusterGroup()", () => {
+  test("gives shards that clients find by the ports of the proxies", async ({ onTestFinished }) => {
     await using group = await startClusterGroup();
     const [first, , last] = group.nodes;
     const all = new Set(group.nodes.map(({ port }) => port));

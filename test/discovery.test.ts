@@ -82,6 +82,22 @@ describe("without a list of replicas, a replica", () => {
     await answers(tidemark, replica);
   });
 
+  it("is kept meanwhile, since it may have what it is asked for although its link is cut", async () => {
+    const tidemark = open();
+    await answers(tidemark, replica);
+    for (const { link } of stage.group.replicas) link.cut();
+    const isMissed = async (): Promise<boolean> =>
+      (await primary.info("replication")).connected_slaves === "0";
+    await waitUntil(isMissed, { what: "the primary names it no more" });
+    // The position of a write comes with the primary's word on its replicas.
+    await tidemark.session().redis.set("other", "v");
+    expect(addressesOf(tidemark)).toContain(`${replica.host}:${replica.port}`);
+    const before = await replica.commandCalls("get");
+    expect(await tidemark.session({ level: "eventual" }).redis.get("k")).toBe("v");
+    expect(await replica.commandCalls("get")).toBe(before + 1);
+    for (const { link } of stage.group.replicas) link.mend();
+  });
+
   it("is not read from when it follows somebody else", async () => {
     const tidemark = open({ maxStalenessMs: 300 });
     await answers(tidemark, replica);

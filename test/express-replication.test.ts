@@ -16,12 +16,6 @@ import { waitUntil } from "./support/wait-until.js";
 
 const secret = "a secret of this test";
 
-declare module "express-session" {
-  interface SessionData {
-    user: string;
-  }
-}
-
 let group: ReplicationGroup;
 let tidemark: Tidemark;
 /** Another process of the same app. */

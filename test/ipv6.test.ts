@@ -18,6 +18,7 @@ let replica: RedisServer;
 const hasIPv6 = Object.values(networkInterfaces()).some((all) =>
   all?.some(({ address }) => address === host),
 );
+if (!hasIPv6) process.stderr.write("no IPv6 here: tests of its addresses are skipped\n");
 
 describe.skipIf(!hasIPv6)("at addresses of IPv6", () => {
   beforeAll(async () => {

@@ -10,6 +10,7 @@ import {
   startReplicationGroup,
 } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { TcpProxy } from "./support/tcp-proxy.js";
 import { ThrottledProxy } from "./support/throttled-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -126,6 +127,43 @@ describe("a session whose connection to a replica is over", () => {
     const isAnswered = async (): Promise<boolean> => (await session.redis.get("k")) === null;
     await waitUntil(isAnswered, { what: "the session reads again", timeoutMs: 5_000 });
     for (let i = 0; i < 20; i++) expect(await isAnswered()).toBe(true);
+  });
+});
+
+describe("a connection that comes to lead to another server", () => {
+  it("proves nothing by what was learnt of the one before, although the other tells nothing of itself", async () => {
+    const [{ server: fresh }, { server: stale, link }] = pair();
+    const rules = ["on", ">secret", "~k", "~nothing", "+@all"];
+    for (const server of [group.primary, fresh, stale])
+      await server.admin().call("ACL", "SETUSER", "app", ...rules);
+    await stale.admin().call("ACL", "SETUSER", "app", "-info");
+    await group.primary.admin().set("k", "old");
+    await group.caughtUp();
+    link.hold();
+    await using line = await TcpProxy.start({ targetPort: fresh.port });
+    const redis = { username: "app", password: "secret" };
+    const patience = { probeIntervalMs: 20_000, maxStalenessMs: 50_000 };
+    const tidemark = await open([`redis://${line.host}:${line.port}`], { redis, ...patience });
+    const session = tidemark.session();
+    await session.redis.set("k", "new");
+    await has(fresh, "new");
+    const token = session.token();
+    const read = (): Promise<string | null> => tidemark.session({ token }).redis.get("k");
+    using routes = listenToRoutes();
+    const isKnown = async (): Promise<boolean> => {
+      expect(await read()).toBe("new");
+      return routes.of("get").at(-1)?.startsWith("replica:") ?? false;
+    };
+    await waitUntil(isKnown, { what: "the replica answers" });
+    line.retarget(stale.port);
+    line.cut();
+    line.mend();
+    const isThere = async (): Promise<boolean> => {
+      expect(await read()).toBe("new");
+      return /NOPERM/.test(tidemark.topology()[1]?.reason ?? "");
+    };
+    await waitUntil(isThere, { what: "the other is connected to" });
+    for (let i = 0; i < 20; i++) expect(await read()).toBe("new");
   });
 });
 

@@ -17,12 +17,6 @@ import { waitUntil } from "./support/wait-until.js";
 
 const secret = "a secret of this test";
 
-declare module "express-session" {
-  interface SessionData {
-    user: string;
-  }
-}
-
 let group: ReplicationGroup;
 let tidemark: Tidemark;
 let routes: Routes;

@@ -5,7 +5,7 @@ import { waitUntil } from "./support/wait-until.js";
 
 const quick = { periods: quickPeriods };
 
-describe("startSentinelGroup()", () => {
+describe.concurrent("startSentinelGroup()", () => {
   test("gives nodes and sentinels that know each other by the ports of the proxies", async () => {
     await using group = await startSentinelGroup();
     const [primary, ...replicas] = group.nodes;

@@ -54,6 +54,22 @@ describe("SlotMap", () => {
     expect(map.shardOf(5)).toBe(a);
   });
 
+  it("gives the shard of a server, as its primary where it is one", () => {
+    const [heir, other] = [
+      { host: "10.0.0.1", port: 7000 },
+      { host: "10.0.0.2", port: 7000 },
+    ];
+    const of = (primary: object, ...all: object[]): Shard =>
+      ({ primary, find: (server: object) => all.find((one) => one === server) }) as unknown as Shard;
+    const [left, taken] = [of(other, other, heir), of(heir, heir)];
+    map = new SlotMap();
+    map.take(left, claim(1, [0, 99]), 10);
+    expect([heir, other].map((server) => map.shardAt(server))).toEqual([left, left]);
+    map.take(taken, claim(2, [100, 199]), 10);
+    expect([heir, other].map((server) => map.shardAt(server))).toEqual([taken, left]);
+    expect(map.shardAt({ host: "10.0.0.3", port: 7000 })).toBeUndefined();
+  });
+
   it("forgets shards that serve nothing any more", () => {
     map.take(b, claim(3, [0, 99]), 20);
     expect(map.prune()).toEqual([a]);

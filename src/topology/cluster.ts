@@ -7,7 +7,7 @@ import { Shard } from "../shard.js";
 import { announcedServer } from "./announced.js";
 import { SlotMap } from "./slot-map.js";
 import { type SlotOwner, slotOwnersIn } from "./slots.js";
-import type { Ground, Topology } from "./topology.js";
+import { type Ground, mindPrimary, type Topology } from "./topology.js";
 
 /** The nodes to begin with. */
 export interface ClusterSeeds {
@@ -119,12 +119,13 @@ export class ClusterTopology implements Topology {
   }
 
   /** Asks one node after the other until one tells of the cluster; one round at a time. */
-  #ask(): Promise<void> {
+  async #ask(): Promise<void> {
+    if (this.#timer === undefined) return;
     this.#askedAt = performance.now();
     this.#round ??= this.#askAll().finally(() => {
       this.#round = undefined;
     });
-    return this.#round;
+    await this.#round;
   }
 
   async #askAll(): Promise<void> {
@@ -180,12 +181,7 @@ export class ClusterTopology implements Topology {
 
   #found(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
     const { options, lineage } = this.#ground;
-    const joined = (node: Node): void => {
-      this.#ground.joined(node);
-      node.connection.redis.on("close", () => {
-        if (this.shards.some((shard) => shard.primary === node)) this.#askOfChange();
-      });
-    };
+    const joined = mindPrimary(this.#ground, this, () => this.#askOfChange());
     const saw = (shard: Shard, node: Node): void => {
       if (node === shard.primary && shard.demoted) this.#askOfChange();
     };

@@ -1,11 +1,10 @@
 /** The primary and replicas that Sentinels name, followed from one failover to the next. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
-import type { Node } from "../node.js";
 import { Shard } from "../shard.js";
 import { announcedServer } from "./announced.js";
 import { type Naming, Sentinels } from "./sentinels.js";
-import type { Ground, Topology } from "./topology.js";
+import { type Ground, mindPrimary, type Topology } from "./topology.js";
 
 /** The Sentinels, and what they call the primary. */
 export interface SentinelServers {
@@ -136,12 +135,7 @@ export class SentinelTopology implements Topology {
 
   #begin(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
     const { options, lineage } = this.#ground;
-    const joined = (node: Node): void => {
-      this.#ground.joined(node);
-      node.connection.redis.on("close", () => {
-        if (this.#shard?.primary === node) this.#ask();
-      });
-    };
+    const joined = mindPrimary(this.#ground, this, () => this.#ask());
     const others = replicas.filter((one) => addressOf(one) !== addressOf(primary));
     const surroundings = { lineage, joined, saw: () => {} };
     return new Shard({ ...options, governed: true }, { primary, replicas: others }, surroundings);

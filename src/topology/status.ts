@@ -1,9 +1,12 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
-import { clockDiffers, nothing, objectionTo } from "../objection.js";
+import { clockDiffers, nothing, type Objection, objectionTo, unprovenObjectionTo } from "../objection.js";
 import type { ProofKind } from "../proof.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
+
+/** What the fault of a server that cannot be asked does not explain. */
+const resting: Objection = "refused a read just now";
 
 /** One server as this process sees it now. */
 export interface NodeStatus {
@@ -46,15 +49,12 @@ export function statusOf(shard: Shard): NodeStatus[] {
 }
 
 function replicaStatus(shard: Shard, node: Node): NodeStatus {
-  const { maxStalenessMs } = shard.options;
   const known = knownOf(node);
   const latest = shard.history.latest?.position;
   const asOf = known && shard.history.asOf(known);
   const comparable = known !== undefined && latest?.replid === known.replid;
   const differs = clockDiffers(shard, node) ? "clock differs" : undefined;
-  const objection = node.connection.ready
-    ? objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs })
-    : "not connected";
+  const objection = objectionNow(shard, node);
   return {
     address: node.connection.address,
     role: "replica",
@@ -64,8 +64,15 @@ function replicaStatus(shard: Shard, node: Node): NodeStatus {
     clockSkewMs: node.clock.aheadOf(shard.primary.clock),
     proof: node.proof.kind,
     eligible: objection === undefined && differs === undefined,
-    reason: objection === undefined ? differs : (node.fault ?? objection),
+    reason: objection === undefined ? differs : objection === resting ? objection : (node.fault ?? objection),
   };
+}
+
+function objectionNow(shard: Shard, node: Node): Objection {
+  const { maxStalenessMs } = shard.options;
+  if (node.proof.kind === "window") return unprovenObjectionTo(node, performance.now());
+  if (!node.connection.ready) return "not connected";
+  return objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs });
 }
 
 function knownOf(node: Node): Replication | undefined {

@@ -1,12 +1,13 @@
 /** Which servers there are: what every kind of topology answers to the router. */
 import type { Command } from "ioredis";
+import type { Limits } from "../limits.js";
 import type { Lineage } from "../lineage.js";
 import type { Node } from "../node.js";
-import type { Shard, ShardOptions } from "../shard.js";
+import type { Shard } from "../shard.js";
 
 /** What every kind of topology is built on. */
 export interface Ground {
-  readonly options: Omit<ShardOptions, "governed">;
+  readonly options: Limits;
   readonly lineage: Lineage;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
@@ -38,5 +39,19 @@ export function topologyOf(shard: Shard): Topology {
     fault: "",
     open: () => shard.vacancy.open(),
     close: () => shard.close(),
+  };
+}
+
+/** Has the ground told of each server, and `ask` called when the connection to one closes that is a primary then. */
+export function mindPrimary(
+  { joined }: Ground,
+  topology: Pick<Topology, "shards">,
+  ask: () => void,
+): (node: Node) => void {
+  return (node) => {
+    joined(node);
+    node.connection.redis.on("close", () => {
+      if (topology.shards.some(({ primary }) => primary === node)) ask();
+    });
   };
 }

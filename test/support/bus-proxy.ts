@@ -4,7 +4,7 @@
  */
 
 import type { Socket } from "node:net";
-import { type Connection, type ProxyTarget, sever, TcpProxy } from "./tcp-proxy.js";
+import { type Connection, sever, TcpProxy } from "./tcp-proxy.js";
 
 /** Where each message says who sent it: after its length, version, type, epochs and offset. */
 const NAME_START = 40;
@@ -14,13 +14,6 @@ export class BusProxy extends TcpProxy {
   readonly #banned = new Set<string>();
   /** The name of the caller, or the beginning of its first message. */
   readonly #callers = new Map<Socket, string | Buffer>();
-
-  /** Listens on a free port. */
-  static override async start(target: ProxyTarget): Promise<BusProxy> {
-    const proxy = new BusProxy(target);
-    await proxy.listen();
-    return proxy;
-  }
 
   /** Closes the calls of the node with this id, new ones too, at the next that it says. */
   ban(id: string): void {

@@ -1,19 +1,13 @@
 /** Stands between a client and a server and sets the server's clock forward or back, as far as TIME tells. */
 
 import type { Socket } from "node:net";
-import { type Outlet, type ProxyTarget, TcpProxy } from "./tcp-proxy.js";
+import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
 /** No other reply that tests of clocks get is a list of ten digits and something. */
 const timeReply = /\*2\r\n\$10\r\n(\d{10})\r\n/g;
 
 export class ClockProxy extends TcpProxy {
   aheadSeconds = 0;
-
-  static override async start(target: ProxyTarget): Promise<ClockProxy> {
-    const proxy = new ClockProxy(target);
-    await proxy.listen();
-    return proxy;
-  }
 
   protected override openOutlet(client: Socket): Outlet {
     return {

@@ -5,18 +5,11 @@
 
 import type { Socket } from "node:net";
 import { DelayQueue, type Lag } from "./delay-queue.js";
-import { type Outlet, type ProxyTarget, TcpProxy } from "./tcp-proxy.js";
+import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
 export class LagProxy extends TcpProxy {
   readonly #lag: Lag = { isHeld: false, ms: 0, jitterMs: 0 };
   readonly #queues = new Set<DelayQueue>();
-
-  /** Listens on a free port; nothing lags yet. */
-  static override async start(target: ProxyTarget): Promise<LagProxy> {
-    const proxy = new LagProxy(target);
-    await proxy.listen();
-    return proxy;
-  }
 
   protected override openOutlet(client: Socket): Outlet {
     const queue = new DelayQueue(client, this.#lag);

@@ -1,19 +1,12 @@
 /** Stands between a replica and its primary and makes every snapshot one of a format that no server can load. */
 
 import type { Socket } from "node:net";
-import { type Outlet, type ProxyTarget, TcpProxy } from "./tcp-proxy.js";
+import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
 const HEADER = Buffer.from("REDIS00");
 const UNKNOWN_VERSION = "99";
 
 export class SpoilingProxy extends TcpProxy {
-  /** Listens on a free port. */
-  static override async start(target: ProxyTarget): Promise<SpoilingProxy> {
-    const proxy = new SpoilingProxy(target);
-    await proxy.listen();
-    return proxy;
-  }
-
   protected override openOutlet(client: Socket): Outlet {
     return {
       write: (chunk) => {

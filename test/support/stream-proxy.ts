@@ -7,15 +7,7 @@
 import type { Socket } from "node:net";
 import { DelayQueue, type Lag } from "./delay-queue.js";
 import { Greeting, type Speaker } from "./greeting.js";
-import {
-  type Connection,
-  freeze,
-  type Outlet,
-  type ProxyTarget,
-  sever,
-  TcpProxy,
-  thaw,
-} from "./tcp-proxy.js";
+import { type Connection, freeze, type Outlet, sever, TcpProxy, thaw } from "./tcp-proxy.js";
 
 /**
  * Everybody of a kind, or by the port that it announces one replica. A connection on which nothing was said
@@ -38,13 +30,6 @@ export class StreamProxy extends TcpProxy {
   readonly #lagOfOthers: Lag = { isHeld: false, ms: 0, jitterMs: 0 };
   readonly #cut = new Set<Party>();
   readonly #stalled = new Set<Party>();
-
-  /** Listens on a free port; nothing lags yet. */
-  static override async start(target: ProxyTarget): Promise<StreamProxy> {
-    const proxy = new StreamProxy(target);
-    await proxy.listen();
-    return proxy;
-  }
 
   /** How many connections of a party are open. */
   connectionsOf(party: Party): number {

@@ -43,13 +43,19 @@ export class TcpProxy implements AsyncDisposable {
   protected isStalled = false;
 
   /** Listens on a free port. */
-  static async start(target: ProxyTarget): Promise<TcpProxy> {
-    const proxy = new TcpProxy(target);
+  static async start<Proxy extends TcpProxy>(
+    this: new (
+      target: ProxyTarget,
+    ) => Proxy,
+    target: ProxyTarget,
+  ): Promise<Proxy> {
+    // Of whichever kind it is called on.
+    const proxy = new this(target);
     await proxy.listen();
     return proxy;
   }
 
-  protected constructor({ targetPort, targetHost = HOST }: ProxyTarget) {
+  constructor({ targetPort, targetHost = HOST }: ProxyTarget) {
     this.#targetPort = targetPort;
     this.#targetHost = targetHost;
     this.#listener = createServer((client) => this.#accept(client));

@@ -2,20 +2,13 @@
 
 import type { Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { type Outlet, type ProxyTarget, TcpProxy } from "./tcp-proxy.js";
+import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
 const SHORT_BYTES = 2_000;
 const PIECE_BYTES = 16_384;
 const PIECE_MS = 10;
 
 export class ThrottledProxy extends TcpProxy {
-  /** Listens on a free port. */
-  static override async start(target: ProxyTarget): Promise<ThrottledProxy> {
-    const proxy = new ThrottledProxy(target);
-    await proxy.listen();
-    return proxy;
-  }
-
   protected override openOutlet(client: Socket): Outlet {
     let sent = Promise.resolve();
     return {

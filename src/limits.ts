@@ -1,0 +1,19 @@
+/** What bounds what may be believed of servers; times in milliseconds. */
+
+/**
+ * Who answers where nothing proves what a replica has because its ACL forbids to ask: the primary alone, or within a window
+ * of time a replica too.
+ */
+export type Unproven = "primary" | "window";
+
+export interface Limits {
+  /** How long a replica's position is remembered before it is asked again. */
+  readonly probeIntervalMs: number;
+  /** A replica not proven to be fresher than this answers nothing. */
+  readonly maxStalenessMs: number;
+  /** A replica whose clock is certain to differ from the primary's by more answers nothing. */
+  readonly maxClockSkewMs: number;
+  /** How long what a session has written is looked for. */
+  readonly tokenTtlMs: number;
+  readonly unproven: Unproven;
+}
