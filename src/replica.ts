@@ -9,6 +9,7 @@ import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 import { isRedirection } from "./redirects.js";
+import { isReadOnly } from "./refusal.js";
 
 /** What is read from a replica. */
 export interface ReplicaRead extends Question {
@@ -82,7 +83,7 @@ function failed<Read extends ReplicaRead>(
   const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
   if (error.name === "ReplyError" && !isAnswer) node.distrust();
   // A script that was declared to be read-only writes: on the primary that would go unnoticed.
-  const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
+  const isFinal = isReadOnly(error) || read.iteration?.node !== undefined;
   // Scripts are not replicated, so a node need not know one that another does.
   // Of a slot that is moved, or about to be, the primary knows best.
   if (error.message.startsWith("NOSCRIPT") || isRedirection(error))
