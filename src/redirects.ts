@@ -70,7 +70,9 @@ class Outcomes {
       command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
       command.reject = (error) => {
         if (isRedirection(error)) this.elsewhere ??= error;
-        if (error.message.startsWith("EXECABORT")) this.aborted = true;
+        // A server may find only at EXEC that it does not serve the keys, or not all of them.
+        const isWhole = command.name === "exec" && isRedirection(error);
+        if (isWhole || error.message.startsWith("EXECABORT")) this.aborted = true;
         settle(() => this.#ends[index]?.reject(error));
       };
     }
