@@ -17,6 +17,8 @@ export interface MembersObserver {
 export class Members {
   #primary: Node;
   #replicas: readonly Node[];
+  /** Since when the primary is taken for it, on the monotonic clock. */
+  primarySince = performance.now();
   readonly #observer: MembersObserver;
   /** In a cluster no key is on every shard. */
   readonly #marker: Marker | undefined;
@@ -53,6 +55,7 @@ export class Members {
     const old = this.#primary;
     this.#replicas = [...this.#replicas.filter((one) => one !== node), old];
     this.#primary = node;
+    this.primarySince = performance.now();
     node.connection.patient = true;
     old.connection.patient = false;
     // Whatever waits for it has to wait for the new one.

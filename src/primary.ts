@@ -84,11 +84,13 @@ export function whenPrimary(shard: Shard, command: string, start: (error?: Error
   vacancy.add({ attempt, giveUp: () => start(absence(shard, command)), until: patienceOf(shard) });
 }
 
-/** Until when a command may wait: not for long after the primary was lost, since then everybody knows. */
-function patienceOf(shard: Shard): number {
-  const { downSince } = shard.primary.connection;
-  if (shard.demoted) return performance.now() + promotionPatienceMs;
-  return downSince + promotionPatienceMs;
+/**
+ * Until when a command may wait: not for long after the primary was lost, since then everybody knows; and after another one
+ * was named, which has closed all connections when it was promoted.
+ */
+function patienceOf({ demoted, primary, primarySince }: Shard): number {
+  const since = demoted ? performance.now() : Math.max(primary.connection.downSince, primarySince);
+  return since + promotionPatienceMs;
 }
 
 function absence(shard: Shard, command: string): Error {
