@@ -25,9 +25,10 @@ const dependOnIoredis = [
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
 const dependOnServer = [
   ...["write", "read", "fallback", "fault", "link", "role", "transaction", "script"],
-  ...["failover", "lost-write", "old-primary", "restart", "discovery", "acl"],
-  ...["replica-state", "emptied-replica", "repointed-replica", "one-endpoint"],
-  ...["sentinel*", "cluster*"],
+  ...["failover", "lost-write", "lost-write-express", "old-primary", "restart", "discovery", "acl"],
+  ...["replica-state", "emptied-replica", "repointed-replica", "one-endpoint", "clock", "marker-key"],
+  ...["sentinel*", "cluster*", "slot-migration", "topology/*"],
+  ...["borrowed-connection", "scan-stream", "redis-server", "replication-group"],
 ].map((noun) => `test/${noun}.test.ts`);
 
 /** Paths of servers, like those of a PATH. */

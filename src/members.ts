@@ -20,6 +20,8 @@ export interface MembersObserver {
 export class Members {
   #primary: Node;
   #replicas: readonly Node[];
+  /** Since when the primary is taken for it, on the monotonic clock. */
+  primarySince = performance.now();
   readonly #observer: MembersObserver;
   readonly #substitutes: Substitutes;
 
@@ -57,6 +59,7 @@ export class Members {
     const old = this.#primary;
     this.#replicas = [...this.#replicas.filter((one) => one !== node), old];
     this.#primary = node;
+    this.primarySince = performance.now();
     node.connection.patient = true;
     old.connection.patient = false;
     // Whatever waits for it has to wait for the new one.

@@ -5,6 +5,7 @@ import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError, NoPrimaryError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
+import { isReadOnly } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -83,11 +84,13 @@ export function whenPrimary(shard: Shard, command: string, start: (error?: Error
   vacancy.add({ attempt, giveUp: () => start(absence(shard, command)), until: patienceOf(shard) });
 }
 
-/** Until when a command may wait: not for long after the primary was lost, since then everybody knows. */
-function patienceOf(shard: Shard): number {
-  const { downSince } = shard.primary.connection;
-  if (shard.demoted) return performance.now() + promotionPatienceMs;
-  return downSince + promotionPatienceMs;
+/**
+ * Until when a command may wait: not for long after the primary was lost, since then everybody knows; and after another one
+ * was named, which has closed all connections when it was promoted.
+ */
+function patienceOf({ demoted, primary, primarySince }: Shard): number {
+  const since = demoted ? performance.now() : Math.max(primary.connection.downSince, primarySince);
+  return since + promotionPatienceMs;
 }
 
 function absence(shard: Shard, command: string): Error {
@@ -119,7 +122,7 @@ export function sendOnce(
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.reject = (failure) => {
-      if (repeats > 0 && isRefusal(command, failure)) {
+      if (repeats > 0 && mayGoOn(command, failure)) {
         shard.refused(primary);
         ends.giveBack();
         sendOnce(shard, command, level, onReply, behindWrites, repeats - 1);
@@ -155,7 +158,7 @@ export function sendWrite(shard: Shard, command: Command, session: Session, leve
       const { primary } = shard;
       announce(command, primary, "primary", "not-a-read", level);
       primary.write(command, session, (failure) => {
-        if (repeats === 0 || !isRefusal(command, failure)) return false;
+        if (repeats === 0 || !mayGoOn(command, failure)) return false;
         shard.refused(primary);
         sendWrite(shard, command, session, level, repeats - 1);
         return true;
@@ -195,8 +198,8 @@ export function ask({ connection }: Node): void {
 }
 
 /** Whether a server refused to carry `command` out because it is no primary, so that another one may be asked. */
-function isRefusal({ inTransaction }: Command, error: Error): boolean {
-  return !inTransaction && error.name === "ReplyError" && error.message.startsWith("READONLY ");
+function mayGoOn({ inTransaction }: Command, error: Error): boolean {
+  return !inTransaction && error.name === "ReplyError" && isReadOnly(error);
 }
 
 /** Publishes where `command` goes, if anybody listens. */

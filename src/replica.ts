@@ -8,6 +8,7 @@ import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 import { isRedirection } from "./redirects.js";
+import { isReadOnly } from "./refusal.js";
 
 /** What is read from a replica. */
 export interface ReplicaRead extends Question {
@@ -92,7 +93,7 @@ function failed<Read extends ReplicaRead>(
     node.restsUntil = performance.now() + read.shard.options.probeIntervalMs;
   }
   // A script that was declared to be read-only writes: on the primary that would go unnoticed.
-  const isFinal = error.message.startsWith("READONLY") || read.iteration?.node !== undefined;
+  const isFinal = isReadOnly(error) || read.iteration?.node !== undefined;
   // Scripts are not replicated, so a node need not know one that another does.
   // Of a slot that is moved, or about to be, the primary knows best.
   if (error.message.startsWith("NOSCRIPT") || isRedirection(error))

@@ -82,6 +82,11 @@ export class Shard {
     return this.#members.primary;
   }
 
+  /** Since when the primary is taken for it, on the monotonic clock. */
+  get primarySince(): number {
+    return this.#members.primarySince;
+  }
+
   get replicas(): readonly Node[] {
     return this.#members.replicas;
   }
@@ -230,14 +235,11 @@ export class Shard {
    */
   #yieldsTo({ replid }: Position): boolean {
     const known = this.history.replid;
-    const goesOn = known !== undefined && this.#descends(replid, known);
+    const goesOn =
+      known !== undefined && this.lineage.outcome({ replid: known, offset: 0 }, replid) === "valid";
     const { connection, seen } = this.primary;
     if (this.demoted) return goesOn || known === undefined || seen?.replication.replid === replid;
     const isGone = !connection.ready && performance.now() - connection.downSince >= absenceMs;
     return goesOn && isGone && !this.options.governed;
-  }
-
-  #descends(replid: string, from: string): boolean {
-    return this.lineage.outcome({ replid: from, offset: 0 }, replid) === "valid";
   }
 }

@@ -3,6 +3,7 @@ import type { Command } from "ioredis";
 import { Ends } from "./ends.js";
 import { ConnectionLostError } from "./errors.js";
 import type { Position } from "./position.js";
+import { isRefusal } from "./refusal.js";
 import type { WriteEnd } from "./session.js";
 
 /** A reply that waits for the position. */
@@ -23,10 +24,6 @@ export interface Writer {
 
 /** Given the error that a server refused a write with; says whether the write goes on elsewhere. */
 export type OnRefusal = (error: Error) => boolean;
-
-/** What a server says instead of carrying a command out. */
-const refusals =
-  /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY)\b/;
 
 const infoDeadlineMs = 1_000;
 
@@ -64,7 +61,7 @@ export class WriteTurn {
           ends.giveBack();
           if (!onRefusal?.(error)) ends.reject(error);
         };
-        const otherwise = refusals.test(error.message) ? "not-sent" : "unknown";
+        const otherwise = isRefusal(error) ? "not-sent" : "unknown";
         this.#hold({ settle, abandon: () => ends.reject(error), writer, otherwise });
       } else {
         writer.writeEnded("unknown");

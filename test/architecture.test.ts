@@ -21,6 +21,7 @@ const rows: readonly (readonly string[])[] = [
     "waiting",
     "command",
     "miss",
+    "refusal",
     "ends",
     "deadline",
     "outgoing",

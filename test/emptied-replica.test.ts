@@ -17,6 +17,11 @@ async function empty(server: RedisServer): Promise<void> {
   const proxy = await SpoilingProxy.start({ targetPort: other.port });
   stage.owe(proxy);
   stage.owe(other);
+  // Valkey looks at a snapshot before it flushes anything, unless told to load what arrives at once.
+  await server
+    .admin()
+    .config("SET", "repl-diskless-load", "flush-before-load")
+    .catch(() => {});
   await server.replicate(proxy);
   await waitUntil(async () => (await server.admin().dbsize()) === 0, { what: "the replica is emptied" });
 }

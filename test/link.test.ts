@@ -10,6 +10,7 @@ import {
   startReplicationGroup,
 } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { endLoading, fill, isLoading, slowLoading } from "./support/slow-loading.js";
 import { TcpProxy } from "./support/tcp-proxy.js";
 import { ThrottledProxy } from "./support/throttled-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
@@ -46,21 +47,6 @@ async function has(server: RedisServer, value: string): Promise<void> {
   await waitUntil(async () => (await server.admin().get("k")) === value, { what: `it has ${value}` });
 }
 
-async function isLoading(server: RedisServer): Promise<boolean> {
-  return (await server.info("persistence")).loading === "1";
-}
-
-/** Makes every load of `server` last until `endLoading`, with the server answering meanwhile. */
-async function slowLoading(server: RedisServer): Promise<void> {
-  await server.admin().config("SET", "loading-process-events-interval-bytes", 1024);
-  await server.admin().config("SET", "key-load-delay", 2_000);
-}
-
-async function endLoading(server: RedisServer): Promise<void> {
-  await server.admin().config("SET", "key-load-delay", 0);
-  await waitUntil(async () => !(await isLoading(server)), { what: "all is loaded" });
-}
-
 describe("a replica that is repointed to one that lags", () => {
   beforeEach(async () => {
     await group.primary.admin().set("k", "old");
@@ -75,7 +61,7 @@ describe("a replica that is repointed to one that lags", () => {
     link.hold();
     await group.primary.admin().set("k", "new");
     await has(read, "new");
-    await behind.admin().call("DEBUG", "POPULATE", "5000", "filler", "60");
+    await fill(behind);
     const session = tidemark.session();
     expect(await session.redis.get("k")).toBe("new");
     await slowLoading(read);

@@ -33,6 +33,12 @@ describe("findRedisServer()", () => {
     expect(await findRedisServer(folder)).toMatchObject({ path: chosen, version: "6.2.16", major: 6 });
   });
 
+  test("knows Valkey 7, which leaves its name out", async () => {
+    const chosen = await install("valkey-server", "Server v=7.2.7 sha=00000000:0");
+    vi.stubEnv("REDIS_SERVER", chosen);
+    expect(await findRedisServer(folder)).toMatchObject({ flavour: "valkey", version: "7.2.7", major: 7 });
+  });
+
   test("names a REDIS_SERVER that does not exist, in one line", async () => {
     vi.stubEnv("REDIS_SERVER", "/nowhere/redis-server");
     const error = await findRedisServer(folder).catch((reason: unknown) => reason);

@@ -4,6 +4,7 @@ import type { Tidemark } from "../src/index.js";
 import { replicaOf } from "./support/failover.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { listenToRoutes } from "./support/routes.js";
+import { endLoading, fill, isLoading, slowLoading } from "./support/slow-loading.js";
 import { stageGroup } from "./support/staged-group.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -54,24 +55,22 @@ describe("reads, with a replica", () => {
 
   it("that loads a snapshot, are answered by the primary: LOADING", async () => {
     const { tidemark, replica } = await open();
-    await stage.group.primary.admin().call("DEBUG", "POPULATE", "5000", "filler", "60");
-    await replica.admin().config("SET", "loading-process-events-interval-bytes", 1024);
-    await replica.admin().config("SET", "key-load-delay", 2_000);
-    const isLoading = async (): Promise<boolean> => (await replica.info("persistence")).loading === "1";
+    await fill(stage.group.primary);
+    await slowLoading(replica);
     await replica.admin().call("DEBUG", "CHANGE-REPL-ID");
     await replica.replicate(undefined);
     await stage.group.primary.admin().call("DEBUG", "CHANGE-REPL-ID");
     await replica.replicate(stage.group.primary);
-    await waitUntil(isLoading, { what: "it loads" });
+    await waitUntil(() => isLoading(replica), { what: "it loads" });
     for (let i = 0; i < 20; i++) expect(await tidemark.session().redis.get("k")).toBe("v");
-    expect(await isLoading()).toBe(true);
-    await replica.admin().config("SET", "key-load-delay", 0);
+    expect(await isLoading(replica)).toBe(true);
+    await endLoading(replica);
     await readsUntil(tidemark, "replica:known");
   });
 
   it("that runs a long script, are answered by the primary: BUSY", async () => {
     const { tidemark, replica } = await open();
-    await replica.admin().config("SET", "busy-reply-threshold", 1);
+    await replica.admin().config("SET", "lua-time-limit", 1);
     const script = replica.admin().duplicate();
     const run = script.eval("while true do end", 0).catch(String);
     await waitUntil(

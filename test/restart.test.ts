@@ -1,6 +1,7 @@
 /** Servers that are restarted, with what they had, with less, or with nothing. */
 import { describe, expect, it } from "vitest";
 import type { Session, Tidemark } from "../src/index.js";
+import { keepsHistory } from "./support/abilities.js";
 import { replicaOf } from "./support/failover.js";
 import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import type { RedisServer } from "./support/redis-server.js";
@@ -59,7 +60,7 @@ async function openWith(options: GroupOptions = {}): Promise<{ tidemark: Tidemar
 }
 
 describe("after its primary was restarted, a session", () => {
-  it("reads its write from replicas, when the snapshot was up to date", async () => {
+  it.runIf(keepsHistory)("reads its write from replicas, when the snapshot was up to date", async () => {
     const { tidemark, session } = await openWith();
     await session.redis.set("k", "v");
     await stage.group.caughtUp();
@@ -71,17 +72,35 @@ describe("after its primary was restarted, a session", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("is told of what it has lost, when the snapshot was older than its write", async () => {
-    const { primary } = stage.group;
-    const { tidemark, session } = await openWith();
-    await writeBoth(session, "kept", () => primary.admin().save(), "lost");
-    await primary.kill();
-    await primary.restart();
-    expect(await readAgain(session)).toBe("kept");
-    expect(tidemark.lostWrites).toBe(1);
-    await isReadFromReplicas(session, "kept");
-    expect(tidemark.lostWrites).toBe(1);
-  });
+  it.runIf(keepsHistory)(
+    "is told of what it has lost, when the snapshot was older than its write",
+    async () => {
+      const { primary } = stage.group;
+      const { tidemark, session } = await openWith();
+      await writeBoth(session, "kept", () => primary.admin().save(), "lost");
+      await primary.kill();
+      await primary.restart();
+      expect(await readAgain(session)).toBe("kept");
+      expect(tidemark.lostWrites).toBe(1);
+      await isReadFromReplicas(session, "kept");
+      expect(tidemark.lostWrites).toBe(1);
+    },
+  );
+
+  it.skipIf(keepsHistory)(
+    "reads its write, and is told nothing, where a restart begins a new history",
+    async () => {
+      const { tidemark, session } = await openWith();
+      await session.redis.set("k", "v");
+      await stage.group.caughtUp();
+      await stage.group.primary.restart();
+      const later = tidemark.session({ token: session.token() });
+      expect(await readAgain(later)).toBe("v");
+      await isReadFromReplicas(later, "v");
+      expect(later.token()).not.toBe(session.token());
+      expect(stage.lostWrites.heard).toEqual([]);
+    },
+  );
 
   it("is told nothing when the append-only file has kept all, and is back on replicas soon", async () => {
     const { primary } = stage.group;

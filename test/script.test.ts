@@ -1,6 +1,7 @@
 /** Scripts: those that may write go to the primary, those declared to be read-only to where reads go. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SessionClient, Tidemark } from "../src/index.js";
+import { hasReadOnlyScripts } from "./support/abilities.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
@@ -146,7 +147,7 @@ describe("A script of defineCommand", () => {
   });
 });
 
-describe("A script by its text or hash", () => {
+describe.runIf(hasReadOnlyScripts)("A script by its text or hash", () => {
   it("goes to the primary, but its _RO form to a replica", async () => {
     const tidemark = await open();
     const { redis } = tidemark.session();

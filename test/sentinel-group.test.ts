@@ -142,8 +142,8 @@ describe.concurrent("startSentinelGroup()", () => {
   });
 
   test("leaves nothing running when a sentinel does not start", async () => {
-    const starting = startSentinelGroup({ replicas: 0, sentinelArgs: ["--no-such-option", "1"] });
-    await expect(starting).rejects.toThrow("no-such-option");
+    const starting = startSentinelGroup({ replicas: 0, sentinelArgs: ["--loglevel", "no-such-level"] });
+    await expect(starting).rejects.toThrow("no-such-level");
   });
 });
 

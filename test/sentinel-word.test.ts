@@ -60,7 +60,7 @@ async function connections(): Promise<number> {
   const lists = await Promise.all(
     group.sentinels.map(async (sentinel) => String(await sentinel.admin().client("LIST"))),
   );
-  return lists.flatMap((list) => list.split("\n").filter((line) => /name=( |$)/.test(line))).length;
+  return lists.flatMap((list) => list.split("\n").filter((line) => / name=( |$)/.test(line))).length;
 }
 
 async function allAreGone(): Promise<void> {

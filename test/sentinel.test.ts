@@ -149,6 +149,22 @@ describe("without a primary", () => {
   });
 });
 
+describe("a new primary that is not connected to when it is named", () => {
+  it("is waited for", async () => {
+    await tidemark.session().redis.set("k", "v");
+    await group.caughtUp();
+    const replicas = await group.replicas();
+    for (const { proxy } of replicas) proxy.cut("clients");
+    await primary.server.kill();
+    const isNamed = (): boolean => replicas.some((replica) => isPrimaryOf(tidemark, replica));
+    await waitUntil(isNamed, { what: "another is named", timeoutMs: 20_000 });
+    const reading = tidemark.session().redis.get("k");
+    for (const { proxy } of replicas) proxy.mend("clients");
+    expect(await reading).toBe("v");
+    await primary.server.restart();
+  });
+});
+
 describe("a replica that comes later", () => {
   it("answers reads", async () => {
     const config = `replicaof ${primary.host} ${primary.port}\n`;

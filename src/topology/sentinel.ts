@@ -17,6 +17,8 @@ export interface SentinelServers {
 /** How often Sentinels are asked although they have told of nothing. */
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
+/** For how long the newest word counts although nobody repeats it: by then Sentinels have told each other, every two seconds. */
+const newestCountsMs = 3_000;
 
 /** Asks the Sentinels whenever they tell of something or the primary is gone; what they name still has to prove itself. */
 export class SentinelTopology implements Topology {
@@ -25,6 +27,8 @@ export class SentinelTopology implements Topology {
   readonly #sentinels: Sentinels;
   #shards: readonly Shard[] = [];
   #epoch = -1;
+  /** When that epoch was last heard of. */
+  #heardAt = Number.NEGATIVE_INFINITY;
   #round: Promise<void> | undefined;
   /** Whether something was told since the round began. */
   #again = false;
@@ -99,6 +103,7 @@ export class SentinelTopology implements Topology {
     return new Promise((resolve) => {
       const answered = (naming: Naming): void => {
         answers += 1;
+        if (naming.epoch >= this.#epoch) this.#heardAt = performance.now();
         if (best === undefined || naming.epoch > best.epoch) best = naming;
         const isNews = this.#shard !== undefined && naming.epoch > this.#epoch;
         const settles = !isSettled && isMost() && best.epoch >= this.#epoch;
@@ -117,7 +122,8 @@ export class SentinelTopology implements Topology {
   /** An older word than the last one does when all have begun to count anew, or there is no primary to be left for it. */
   #hasToDo({ epoch }: Naming, answers: number, isMost: boolean): boolean {
     if (epoch >= this.#epoch || answers === this.#sentinels.count) return true;
-    return isMost && !this.#shard?.hasPrimary;
+    const isForgotten = performance.now() - this.#heardAt > newestCountsMs;
+    return isMost && isForgotten && !this.#shard?.hasPrimary;
   }
 
   #adopt(naming: Naming): void {

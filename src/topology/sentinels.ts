@@ -110,6 +110,8 @@ export class Sentinels {
         for (const endpoint of naming.sentinels) this.#add(this.#reach(endpoint));
         answer(naming);
       } catch (error) {
+        // Its connection's own error says why.
+        if (error instanceof Error && error.name === "MaxRetriesPerRequestError") return;
         sentinel.fault = `${address}: ${error instanceof Error ? error.message : String(error)}`;
       }
     });

@@ -2,7 +2,7 @@
 
 import { caughtUp, follows, startAll } from "./announced-node.js";
 import { type ClusterNode, startClusterNode } from "./cluster-node.js";
-import { type ListedNode, listOf, owns, selfOf, toldBy } from "./cluster-view.js";
+import { type ListedNode, listOf, owns, selfOf, shardsOf, toldBy } from "./cluster-view.js";
 import { SLOTS } from "./hash-slot.js";
 import type { RedisServer } from "./redis-server.js";
 import { HOST } from "./server-arguments.js";
@@ -176,8 +176,15 @@ function slotsOf({ slots }: ListedNode): number {
 async function isContent(server: RedisServer, selves: readonly ListedNode[]): Promise<boolean> {
   const state = String(await server.admin().call("CLUSTER", "INFO"));
   if (!state.includes("cluster_state:ok")) return false;
-  const [list, told] = await Promise.all([listOf(server), toldBy(server)]);
-  return selves.every((self) => isListedRight(self, list) && (told.has(self.port) || isIdle(self)));
+  const [list, told, shards] = await Promise.all([listOf(server), toldBy(server), shardsOf(server)]);
+  return (
+    selves.every((self) => isListedRight(self, list) && (told.has(self.port) || isIdle(self))) &&
+    (shards === undefined || selves.every((self) => isWithItsPrimary(self, shards)))
+  );
+}
+
+function isWithItsPrimary({ id, primary }: ListedNode, shards: readonly (readonly string[])[]): boolean {
+  return shards.some((ids) => ids.includes(id) && (primary === undefined || ids.includes(primary)));
 }
 
 /** A primary without slots serves nobody. */

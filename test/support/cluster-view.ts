@@ -36,6 +36,22 @@ export async function toldBy(server: RedisServer): Promise<Set<number>> {
   return new Set(nodes.map((node) => Number(Array.isArray(node) ? node[1] : undefined)));
 }
 
+/**
+ * Which nodes a node takes to be of one shard, as lists of ids; undefined where it does not say, in Redis 6. It hears of
+ * that later than of who follows whom, and one that has written down the two at odds does not start again.
+ */
+export async function shardsOf(server: RedisServer): Promise<readonly (readonly string[])[] | undefined> {
+  const shards: unknown = await server
+    .admin()
+    .call("CLUSTER", "SHARDS")
+    .catch(() => undefined);
+  if (!Array.isArray(shards)) return undefined;
+  return shards.map((shard: unknown[]) => {
+    const nodes = shard[shard.indexOf("nodes") + 1];
+    return (Array.isArray(nodes) ? nodes : []).map((node: unknown[]) => String(node[node.indexOf("id") + 1]));
+  });
+}
+
 export function owns({ slots }: ListedNode, slot: number): boolean {
   return slots.some(([first, last]) => first <= slot && slot <= last);
 }

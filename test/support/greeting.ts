@@ -17,6 +17,9 @@ const COMMON = new Set(["PING", "AUTH"]);
 const LONGEST = 4_096;
 
 export class Greeting {
+  /** Whether its first command was PING, with which replicas begin, and nobody else but by hand. */
+  beganWithPing = false;
+  #begun = false;
   #unread = "";
   #port: number | undefined;
 
@@ -25,6 +28,8 @@ export class Greeting {
     this.#unread += chunk.toString("latin1");
     while (this.#unread !== "") {
       const { words, length } = readCommand(this.#unread);
+      if (!this.#begun && words.length > 0) this.beganWithPing = words[0]?.toUpperCase() === "PING";
+      this.#begun ||= words.length > 0;
       const speaker = this.#whoSays(words);
       if (speaker !== undefined) return speaker;
       if (length === undefined) break;

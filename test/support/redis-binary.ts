@@ -58,7 +58,8 @@ function fail(reason: string, cause?: unknown): never {
 
 async function probe(path: string, env: Record<string, string> = {}): Promise<RedisBinary> {
   const { stdout } = await run(path, ["--version"], { env: { ...process.env, ...env }, timeout: 10_000 });
-  const [, name = "", version = ""] = /^(\w+) server v=(\S+)/.exec(stdout) ?? [];
+  // Valkey 7 leaves its name out.
+  const [, name = "Valkey", version = ""] = /^(?:(\w+) s|S)erver v=(\S+)/.exec(stdout) ?? [];
   if (!version) throw new Error(`${path} --version printed ${JSON.stringify(stdout.slice(0, 80))}`);
   const flavour = name.toLowerCase() === "valkey" ? "valkey" : "redis";
   return { path, env, flavour, version, major: Number.parseInt(version, 10) };

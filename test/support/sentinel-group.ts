@@ -1,5 +1,6 @@
 /** A primary and its replicas, watched by sentinels that promote a replica when the primary is gone. */
 
+import { canHurrySentinels } from "./abilities.js";
 import { type AnnouncedNode, caughtUp, follows, startAll, startAnnouncedNode } from "./announced-node.js";
 import { RedisServer } from "./redis-server.js";
 import { SentinelEvents } from "./sentinel-events.js";
@@ -15,6 +16,8 @@ const STAGGER_MS = 200;
  * closed its connections, for dead. With less than 200 ms it finds no replica that told of itself in five of them.
  */
 const PERIODS = { "ping-period": 250, "ask-period": 100 };
+/** Enough for a ping that is missed, where there is a second between two. */
+const DOWN_AFTER_MS = canHurrySentinels ? 1_000 : 2_500;
 /** A failover and the rest of a discovery after it, on a machine that has little time. */
 const READY_MS = 30_000;
 
@@ -152,7 +155,12 @@ export class SentinelGroup implements AsyncDisposable {
 }
 
 function sentinelOptions(primary: AnnouncedNode, index: number, options: SentinelGroupOptions) {
-  const { sentinels = 3, sentinelArgs = [], downAfterMs = 1_000, failoverTimeoutMs = 3_000 } = options;
+  const {
+    sentinels = 3,
+    sentinelArgs = [],
+    downAfterMs = DOWN_AFTER_MS,
+    failoverTimeoutMs = 3_000,
+  } = options;
   const { password, sentinelPassword } = options;
   const lines = [
     `sentinel monitor ${NAME} ${primary.host} ${primary.port} ${Math.floor(sentinels / 2) + 1}`,
@@ -165,11 +173,8 @@ function sentinelOptions(primary: AnnouncedNode, index: number, options: Sentine
   return { config: `${lines.join("\n")}\n`, args: [...lock, ...sentinelArgs, "--sentinel"] };
 }
 
+/** Others keep their own periods; all goes well there too, only later. */
 async function setPeriods(sentinel: RedisServer, periods: Readonly<Record<string, number>>): Promise<void> {
-  try {
-    await sentinel.admin().call("SENTINEL", "DEBUG", ...Object.entries(periods).flat());
-  } catch (error) {
-    // Redis 6 keeps its own periods; all goes well there too, only later.
-    if (!/unknown.* subcommand/i.test(String(error))) throw error;
-  }
+  if (!canHurrySentinels) return;
+  await sentinel.admin().call("SENTINEL", "DEBUG", ...Object.entries(periods).flat());
 }

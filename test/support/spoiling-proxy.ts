@@ -1,10 +1,12 @@
-/** Stands between a replica and its primary and makes every snapshot one of a format that no server can load. */
+/** Stands between a replica and its primary and makes every snapshot one that cannot be loaded. */
 
 import type { Socket } from "node:net";
 import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
 const HEADER = Buffer.from("REDIS00");
 const UNKNOWN_VERSION = "99";
+/** Followed by a version that is looked at before anything is flushed. */
+const CHECKED_HEADER = Buffer.from("VALKEY080");
 
 export class SpoilingProxy extends TcpProxy {
   protected override openOutlet(client: Socket): Outlet {
@@ -12,7 +14,9 @@ export class SpoilingProxy extends TcpProxy {
       write: (chunk) => {
         const at = chunk.indexOf(HEADER);
         if (at >= 0) chunk.write(UNKNOWN_VERSION, at + HEADER.length);
-        client.write(chunk);
+        const checkedAt = chunk.indexOf(CHECKED_HEADER);
+        if (checkedAt < 0) client.write(chunk);
+        else client.end(chunk.subarray(0, checkedAt + CHECKED_HEADER.length));
       },
       end: () => client.destroySoon(),
     };

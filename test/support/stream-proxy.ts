@@ -11,7 +11,7 @@ import { type Connection, freeze, type Outlet, sever, TcpProxy, thaw } from "./t
 
 /**
  * Everybody of a kind, or by the port that it announces one replica. A connection on which nothing was said
- * but PING and AUTH counts as a client's when it is open, and is let in until it says more when it is new.
+ * but PING and AUTH counts as a replica's if it began with PING, else as a client's, until it says more.
  */
 export type Party = "clients" | "replicas" | "sentinels" | number;
 
@@ -101,7 +101,8 @@ export class StreamProxy extends TcpProxy {
     if (peer !== undefined && peer.speaker === undefined) {
       peer.speaker = peer.greeting.hear(chunk);
       if (peer.speaker?.party === "replicas") this.#lead(peer, link.client, peer.speaker.port);
-      if (peer.speaker !== undefined && this.#turnsAway(link, chunk)) return;
+      const isKnown = peer.speaker !== undefined || peer.greeting.beganWithPing;
+      if (isKnown && this.#turnsAway(link, chunk)) return;
     }
     super.forward(link, chunk);
   }
@@ -134,7 +135,9 @@ export class StreamProxy extends TcpProxy {
   }
 
   #isOf({ client }: Connection, party: Party): boolean {
-    const speaker = this.#peers.get(client)?.speaker ?? { party: "clients" };
+    const peer = this.#peers.get(client);
+    if (peer?.speaker === undefined) return party === (peer?.greeting.beganWithPing ? "replicas" : "clients");
+    const { speaker } = peer;
     return speaker.party === party || (speaker.party === "replicas" && speaker.port === party);
   }
 
