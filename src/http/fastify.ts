@@ -92,6 +92,11 @@ async function plugin(app: FastifyInstance, options: PluginOptions): Promise<voi
     }
     run(request, done);
   });
+  // By now all other plugins have added to the request, a session for instance.
+  app.addHook("preParsing", (request, _reply, _payload, done) => {
+    opened.get(request)?.begin();
+    done();
+  });
   // A parser of bodies may have left the context behind.
   app.addHook("preValidation", (request, _reply, done) => run(request, done));
   bringAfterOthers(app, run, opened);
@@ -118,8 +123,13 @@ function bringAfterOthers(
   app.addHook("onSend", (request, reply, payload, done) => {
     // Whatever sent the reply may have left the context behind.
     run(request, () => {
-      if (ofRoute in request.routeOptions.config) done();
-      else bring(request, reply, payload, done);
+      const next = (): void => {
+        if (ofRoute in request.routeOptions.config) done();
+        else bring(request, reply, payload, done);
+      };
+      const store = opened.get(request)?.store;
+      if (store === undefined) next();
+      else store().then(next);
     });
   });
 }
@@ -130,7 +140,8 @@ function open(
   reply: FastifyReply,
 ): Exchange | undefined {
   const held = request.raw.httpVersionMajor < 2 ? { response: reply.raw } : {};
-  return exchanges.open(request, { message: request.raw, ...held, route: () => routeOf(request) });
+  const route = (): string => routeOf(request);
+  return exchanges.open(request, { message: request.raw, ...held, incomplete: true, route });
 }
 
 function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {
