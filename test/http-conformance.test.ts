@@ -97,7 +97,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
 
   it.each(answers)(
     "the head waits for the write and brings its token: $what",
-    async ({ reply, arrives, method = "GET" }) => {
+    async ({ reply, arrives, method }) => {
       const sessions = new HandMadeSessions();
       let written: Session | undefined;
       await using door = await open(sessions, {
