@@ -1,7 +1,8 @@
 /** Read your writes on Fastify. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
 import { InvalidOptionError } from "../errors.js";
-import type { Session, SessionClient } from "../session.js";
+// Plugins give the module "fastify" a Session of their own.
+import type { SessionClient, Session as UserSession } from "../session.js";
 import type { CarrierResponse } from "./carrier.js";
 import {
   checkCalled,
@@ -26,7 +27,7 @@ declare module "fastify" {
     /** An ioredis client whose reads see what the user has written. */
     readonly redis: SessionClient;
     /** The user's session, which knows what their reads require. */
-    readonly consistency: Session;
+    readonly consistency: UserSession;
   }
 
   interface FastifyContextConfig {
@@ -47,7 +48,7 @@ export type Hook<Request> = (request: Request, reply: unknown, done: (error?: Er
 type Done = (error?: Error) => void;
 
 /** What a marker needs of a request, whichever server it came to. */
-type Marked = Pick<FastifyRequest, "routeOptions">;
+type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions">;
 
 /**
  * Gives every request of the scope it is registered in a session as `request.consistency` and its client as

@@ -1,0 +1,266 @@
+/** What holds on every framework alike, with sessions that need no Redis. */
+import { connect } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { LateWriteMessage } from "../src/channels.js";
+import { lateWriteChannel } from "../src/channels.js";
+import { Keyring } from "../src/keyring.js";
+import type { Level } from "../src/level.js";
+import type { Session } from "../src/session.js";
+import { decodeToken } from "../src/token.js";
+import { type Answered, doors, listening } from "./support/door.js";
+import { type Choice, Refusal, type Reply, secret } from "./support/frameworks.js";
+import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { waitUntil } from "./support/wait-until.js";
+
+interface Answering {
+  readonly what: string;
+  readonly reply: () => Reply;
+  readonly arrives: Partial<Answered>;
+  readonly method?: "POST" | "HEAD";
+}
+
+/** Every way to answer, with what arrives of it. */
+const answers: readonly Answering[] = [
+  { what: "a text", reply: () => ({ body: "a body" }), arrives: { status: 200, body: "a body" } },
+  {
+    what: "a stream",
+    reply: () => ({ chunks: chunks("a ", "body") }),
+    arrives: { status: 200, body: "a body" },
+  },
+  {
+    what: "201",
+    reply: () => ({ status: 201, body: "made" }),
+    arrives: { status: 201, body: "made" },
+    method: "POST",
+  },
+  { what: "HEAD", reply: () => ({ body: "a body" }), arrives: { status: 200, body: "" }, method: "HEAD" },
+  { what: "a redirect", reply: () => ({ redirect: "/login" }), arrives: { status: 302 } },
+  { what: "204", reply: () => ({ status: 204 }), arrives: { status: 204, body: "" } },
+  { what: "304", reply: () => ({ status: 304 }), arrives: { status: 304, body: "" } },
+  { what: "an error of the client's", reply: () => refuse(409), arrives: { status: 409 } },
+  { what: "an error of the server's", reply: () => refuse(500), arrives: { status: 500 } },
+];
+
+async function* chunks(...parts: readonly string[]): AsyncGenerator<string> {
+  for (const part of parts) {
+    await turn();
+    yield part;
+  }
+}
+
+function refuse(status: number): never {
+  throw new Refusal(status);
+}
+
+function cookiesOf({ headers }: Answered): string[] {
+  return (headers["set-cookie"] ?? [])
+    .flatMap((line) => line.split(";", 1))
+    .filter((pair) => !pair.endsWith("="));
+}
+
+/** The offset that the token of an answer requires. */
+function offsetOf(answered: Answered): number | undefined {
+  const [sealed = ""] = cookiesOf(answered).map((pair) => pair.slice(pair.indexOf("=") + 1));
+  const opened = new Keyring(secret).open(sealed);
+  return opened && decodeToken(opened.token)?.positions[0]?.offset;
+}
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe.each(Object.entries(doors))("on %s", (_name, open) => {
+  const ofMethod: Choice = ({ method }) => (method === "POST" ? "strong" : "eventual");
+
+  it.each<[what: string, levels: Record<string, Choice>, get: Level, post: Level]>([
+    ["no marker", {}, "session", "session"],
+    ["the app's", { app: "eventual" }, "eventual", "eventual"],
+    [
+      "the scope's over the app's",
+      { app: "eventual", scope: { maxStalenessMs: 5 } },
+      { maxStalenessMs: 5 },
+      { maxStalenessMs: 5 },
+    ],
+    ["the route's over both", { app: "eventual", scope: "eventual", route: "strong" }, "strong", "strong"],
+    ["a function of the app", { app: ofMethod }, "eventual", "strong"],
+    ["a function of the scope", { app: "session", scope: ofMethod }, "eventual", "strong"],
+    ["a function of the route", { scope: "session", route: ofMethod }, "eventual", "strong"],
+  ])("the innermost level counts: %s", async (_what, levels, get, post) => {
+    await using door = await open(new HandMadeSessions(), {
+      levels,
+      handler: ({ session }) => ({ body: JSON.stringify(session.level) }),
+    });
+    expect(JSON.parse((await door.ask()).body)).toEqual(get);
+    expect(JSON.parse((await door.ask({ method: "POST", body: "a" })).body)).toEqual(post);
+  });
+
+  it.each(answers)(
+    "the head waits for the write and brings its token: $what",
+    async ({ reply, arrives, method }) => {
+      const sessions = new HandMadeSessions();
+      let written: Session | undefined;
+      await using door = await open(sessions, {
+        handler: async ({ session, query }) => {
+          if (query.has("other")) return { body: "other" };
+          written = session;
+          session.writeStarted();
+          await turn();
+          return reply();
+        },
+      });
+      let hasCome = false;
+      const answering = door.ask({ method, body: method === "POST" ? "a" : undefined }).finally(() => {
+        hasCome = true;
+      });
+      await waitUntil(() => written !== undefined, { what: "the handler has been called" });
+      // By then a head that is not held has come, too.
+      for (let n = 0; n < 3; n += 1) await door.ask({ query: "other" });
+      expect(hasCome).toBe(false);
+      if (written !== undefined) endWrite(written, 7);
+      const answered = await answering;
+      expect(answered).toMatchObject(arrives);
+      expect(offsetOf(answered)).toBe(7);
+    },
+  );
+
+  it("an answer without a write brings nothing", async () => {
+    await using door = await open(new HandMadeSessions(), { handler: () => ({ body: "a body" }) });
+    expect((await door.ask()).headers).not.toHaveProperty("set-cookie");
+  });
+
+  it("the session is the current one in the handler, behind the body, and where errors are handled", async () => {
+    const sessions = new HandMadeSessions();
+    const seen: boolean[] = [];
+    const see = ({ session }: { session: Session }) => seen.push(sessions.current === session);
+    await using door = await open(sessions, {
+      handler: async (current) => {
+        see(current);
+        await current.body();
+        see(current);
+        return refuse(409);
+      },
+      failed: (current) => void see(current),
+    });
+    await door.ask({ method: "POST", body: "a body" });
+    expect(seen).toEqual([true, true, true]);
+  });
+
+  it("a write of the error handler is in the token", async () => {
+    await using door = await open(new HandMadeSessions(), {
+      handler: () => refuse(500),
+      failed: ({ session }) => {
+        session.writeStarted();
+        setImmediate(() => endWrite(session, 9));
+      },
+    });
+    const answered = await door.ask();
+    expect([answered.status, offsetOf(answered)]).toEqual([500, 9]);
+  });
+
+  it("requests at once each get their own token, whichever write ends first", async () => {
+    const written = new Map<number, Session>();
+    await using door = await open(new HandMadeSessions(), {
+      handler: async ({ session, query, body }) => {
+        const offset = Number(query.get("offset"));
+        session.writeStarted();
+        await body();
+        written.set(offset, session);
+        return { body: String(offset) };
+      },
+    });
+    const offsets = Array.from({ length: 12 }, (_, at) => at + 1);
+    const answering = offsets.map((offset) =>
+      door.ask({ method: "POST", query: `offset=${offset}`, body: "a" }),
+    );
+    await waitUntil(() => written.size === offsets.length, { what: "all handlers have been called" });
+    for (const offset of [...offsets].sort((a, b) => ((a * 5) % 13) - ((b * 5) % 13))) {
+      const session = written.get(offset);
+      if (session !== undefined) endWrite(session, offset);
+      await turn();
+    }
+    const answered = await Promise.all(answering);
+    expect(answered.map((one) => [Number(one.body), offsetOf(one)])).toEqual(
+      offsets.map((one) => [one, one]),
+    );
+  });
+
+  it("a request is given what all of its tokens require, and those that are none change nothing", async () => {
+    await using door = await open(new HandMadeSessions(), {
+      handler: ({ session, query }) => {
+        const offset = Number(query.get("offset") ?? 0);
+        if (offset > 0) {
+          session.writeStarted();
+          endWrite(session, offset);
+        }
+        return { body: String(session.positions[0]?.offset) };
+      },
+    });
+    const set = await Promise.all([3, 8, 5].map((offset) => door.ask({ query: `offset=${offset}` })));
+    const cookies = [...set.flatMap(cookiesOf), "tm_000000000000=forged", "tm_", "="];
+    const { status, body } = await door.ask({ headers: { Cookie: cookies.join("; ") } });
+    expect([status, body]).toEqual([200, "8"]);
+  });
+
+  it("a write behind the first bytes is told of, and all of the body arrives", async () => {
+    vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const late: LateWriteMessage[] = [];
+    const listener = (message: unknown) => late.push(message as LateWriteMessage);
+    lateWriteChannel.subscribe(listener);
+    let written: Session | undefined;
+    await using door = await open(new HandMadeSessions(), {
+      handler: ({ session }) => {
+        written = session;
+        session.writeStarted();
+        endWrite(session, 3);
+        return { chunks: writing(session) };
+      },
+    });
+    const answered = await door.ask();
+    lateWriteChannel.unsubscribe(listener);
+    expect([answered.body, offsetOf(answered)]).toEqual(["first second", 3]);
+    expect(late).toEqual([{ session: written, route: "GET /" }]);
+  });
+});
+
+/** Writes when its first part has been taken. */
+async function* writing(session: Session): AsyncGenerator<string> {
+  yield "first ";
+  session.writeStarted();
+  endWrite(session, 9);
+  yield "second";
+}
+
+describe.each(Object.entries(listening))("on %s", (_name, open) => {
+  it.each<[what: string, reply: () => Reply]>([
+    ["a text", () => ({ body: "a body" })],
+    ["a stream", () => ({ chunks: chunks("a ", "body") })],
+    ["an error", () => refuse(500)],
+  ])("a client that goes away while the head is held does no harm: %s", async (_what, reply) => {
+    const failed = vi.fn();
+    process.on("unhandledRejection", failed).on("uncaughtException", failed);
+    let written: Session | undefined;
+    await using door = await open(new HandMadeSessions(), {
+      handler: ({ session, query }) => {
+        if (query.has("other")) return { body: "other" };
+        written = session;
+        session.writeStarted();
+        return reply();
+      },
+    });
+    const address = door.server?.address();
+    if (typeof address !== "object" || address === null) throw new Error("the server has no port");
+    const client = connect(address.port, "127.0.0.1");
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await waitUntil(() => written !== undefined, { what: "the handler has been called" });
+    client.destroy();
+    const countConnections = () =>
+      new Promise<number>((resolve) => door.server?.getConnections((_error, count) => resolve(count)));
+    await waitUntil(async () => (await countConnections()) === 0, { what: "the server has let go of it" });
+    if (written !== undefined) endWrite(written, 7);
+    await turn();
+    expect(await door.ask({ query: "other" })).toMatchObject({ status: 200, body: "other" });
+    process.off("unhandledRejection", failed).off("uncaughtException", failed);
+    expect(failed).not.toHaveBeenCalled();
+  });
+});
