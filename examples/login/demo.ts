@@ -1,11 +1,11 @@
-/** 200 logins, each followed at once by its redirect. */
+/** 200 logins, or as many as are asked for, each followed at once by its redirect. */
 import supertest from "supertest";
 import { type Level, Tidemark } from "tidemark";
 import { serve } from "../../test/support/exchange.js";
 import { replicasAnswer, startServers, tell } from "../stage.js";
 import { loginApp } from "./app.js";
 
-const logins = 200;
+const logins = Number(process.argv[2] ?? 200);
 
 await using servers = await startServers();
 await using tidemark = new Tidemark(servers);
