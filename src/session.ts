@@ -35,6 +35,8 @@ export interface SessionParts {
 }
 
 const settleDeadlineMs = 1_000;
+/** More than fit into one header. */
+const maxSealed = 180;
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
@@ -140,10 +142,16 @@ export class Session {
     this.#wrote = true;
   }
 
-  /** The same for what `sealed()` gave, or the header of another service's answer; null and undefined are nothing. */
+  /**
+   * The same for what `sealed()` gave, for the header of another service's answer, or for several of these with commas
+   * between them. Whatever else it is counts as absent.
+   */
   addSealed(sealed: string | null | undefined): void {
-    const opened = this.#seal.open(sealed);
-    if (opened !== undefined) this.add(opened.token);
+    const texts = typeof sealed === "string" ? sealed.split(",", maxSealed) : [];
+    for (const text of texts) {
+      const opened = this.#seal.open(text.trim());
+      if (opened !== undefined) this.add(opened.token);
+    }
   }
 
   /**

@@ -222,9 +222,17 @@ describe("Session.sealed", () => {
     expect(sealedSession().sealed()).toBe("");
   });
 
+  it("is added also where several come in one text", () => {
+    const sealed = [at(X, 77), at(Y, 9)].map((position) => seal.seal(tokenOf({ positions: [position] })));
+    const session = sealedSession();
+    session.addSealed(`${sealed[0]},rubbish, ${sealed[1]}`);
+    expect(session.positions).toEqual([at(X, 77), at(Y, 9)]);
+  });
+
   it.each([
     ["nothing", undefined],
     ["a header that is not there", null],
+    ["no text at all", Reflect.apply(JSON.parse, undefined, ['{"toString":1}'])],
     ["a token without a seal", tokenOf({ positions: [at(X, 77)] })],
     ["another's seal", new Keyring("another secret of a test").seal(tokenOf({ positions: [at(X, 77)] }))],
   ])("is not had from %s", (_what, text) => {

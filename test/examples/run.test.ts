@@ -1,0 +1,68 @@
+/** `npm run example -- NAME`: each runs by itself, shows what it is about, and leaves nothing behind. */
+import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { buildIfStale, root } from "../support/built-package.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const run = promisify(execFile);
+const folder = join(root, "examples");
+const names = readdirSync(folder, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+/** It has a test of its own, test/demo.test.ts. */
+const runsElsewhere = "cart";
+
+/** Arguments by which an example takes less time. */
+const shortened: Readonly<Record<string, readonly string[]>> = { login: ["20"] };
+
+/** What the example's processes, and those that they start, have in their environment. */
+const mark = `TIDEMARK_EXAMPLE_RUN=${randomUUID()}`;
+
+const runExample = (...args: string[]) => {
+  const [key = "", value] = mark.split("=");
+  return run(process.execPath, ["--import", "tsx", "examples/run.ts", ...args], {
+    cwd: root,
+    env: { ...process.env, [key]: value },
+  });
+};
+
+/** Where there is a /proc, the processes of the examples that still run. */
+async function leftBehind(): Promise<string[]> {
+  const ids = (await readdir("/proc").catch(() => [])).filter((id) => /^\d+$/.test(id));
+  const environments = await Promise.all(
+    ids.map((id) => readFile(`/proc/${id}/environ`, "utf8").catch(() => "")),
+  );
+  return ids.filter((_id, i) => environments[i]?.includes(mark));
+}
+
+beforeAll(buildIfStale);
+
+describe.each(names)("examples/%s", (name) => {
+  it("has a line in the table of examples, and says what it is", async () => {
+    expect(await readFile(join(folder, "README.md"), "utf8")).toContain(`| [${name}](${name}) |`);
+    expect(existsSync(join(folder, name, "README.md"))).toBe(true);
+  });
+});
+
+it.each(names.filter((name) => name !== runsElsewhere))(
+  "%s shows what users see, and ends all it has started",
+  async (name) => {
+    const { stdout } = await runExample(name, ...(shortened[name] ?? []));
+    // It exits with 1 where something had to be seen and was not.
+    expect(stdout).toContain("✓");
+    await waitUntil(async () => (await leftBehind()).length === 0, { what: "all its processes have ended" });
+  },
+);
+
+it("names the examples there are when asked for another", async () => {
+  await expect(runExample("nothing")).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("two-services"),
+  });
+});
