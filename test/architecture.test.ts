@@ -76,6 +76,7 @@ const rows: readonly (readonly string[])[] = [
     "http/response-head",
     "http/web",
     "http/http",
+    "http/fetch",
   ],
   ["servers", "options", "tidemark", "index"],
 ];
