@@ -7,9 +7,11 @@ import { Headers } from "./support/headers.js";
 const carrying = (token?: string | string[]) => ({ headers: { "consistency-token": token } });
 const many = (count: number) => Array.from({ length: count }, (_, n) => `v${n}`).join(",");
 
-function outgoing(given: Partial<Pick<OutgoingToken, "wrote" | "aged">> & { text?: string }): OutgoingToken {
-  const { wrote = true, aged = false, text = "sealed" } = given;
-  return { wrote, aged, ttlMs: 60_000, text: () => text, merged: () => new Set() };
+function outgoing(
+  given: Partial<Pick<OutgoingToken, "wrote" | "aged">> & { text?: string; merged?: string },
+): OutgoingToken {
+  const { wrote = true, aged = false, text = "sealed", merged = "" } = given;
+  return { wrote, aged, ttlMs: 60_000, text: () => text, merged: () => new Set(merged.split(",")) };
 }
 
 /** The header that a response gets. */
@@ -52,9 +54,14 @@ describe("header().write", () => {
   });
 
   it("seals anew what an older secret sealed, and puts together what has become many", () => {
-    expect(written({ wrote: false, aged: true }, carrying("old"))).toBe("sealed");
-    expect(written({ wrote: false }, carrying(many(8)))).toBeUndefined();
-    expect(written({ wrote: false }, carrying(many(9)))).toBe("sealed");
+    expect(written({ wrote: false, aged: true, merged: "old" }, carrying("old"))).toBe("sealed");
+    expect(written({ wrote: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
+    expect(written({ wrote: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
+  });
+
+  it("brings back what it could not open, though not without end", () => {
+    expect(written({ merged: "mine" }, carrying("mine, foreign"))).toBe("sealed, foreign");
+    expect(written({}, carrying(many(100)))).toBe(`sealed, ${many(8).replaceAll(",", ", ")}`);
   });
 
   it("keeps what it brings from caches that others share, and leaves all other responses as they are", () => {

@@ -17,7 +17,8 @@ const maxKept = 8;
 /**
  * A response that wrote brings the token of its session, which stands for all those its request has brought: a client
  * keeps it in their place, beside those that other responses brought meanwhile, and sends all it has, separated by
- * commas. A response that did not write brings none and stays cacheable, except that one whose request carried more than
+ * commas. What could not be opened comes back unchanged, since it may have been sealed with a secret that this process
+ * does not have yet. A response that did not write brings none and stays cacheable, except that one whose request carried more than
  * 8 puts them together into one, and one whose request carried what an older secret had sealed seals it anew. Where a
  * token is brought, `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for a name that no header can have.
  */
@@ -35,10 +36,13 @@ export function header({ name = defaultName }: HeaderOptions = {}): Carrier {
     read: (request) => carriedBy(request, key),
 
     write(request, response, token) {
-      if (!token.wrote && !token.aged && carriedBy(request, key).length <= maxKept) return;
+      const carried = carriedBy(request, key);
+      if (!token.wrote && !token.aged && carried.length <= maxKept) return;
       const text = token.text();
       if (text === "") return;
-      response.setHeader(name, text);
+      const merged = token.merged();
+      const foreign = carried.filter((one) => !merged.has(one)).slice(0, maxKept);
+      response.setHeader(name, [text, ...foreign].join(", "));
       keepFromSharedCaches(response);
     },
   };
