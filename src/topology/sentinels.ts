@@ -31,16 +31,21 @@ class Sentinel {
       maxRetriesPerRequest: 0,
     };
     this.#redis = new Redis({ ...plain, commandTimeout: answerMs });
-    this.#events = new Redis({ ...plain, maxRetriesPerRequest: null });
+    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
+    this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
     for (const redis of [this.#redis, this.#events]) {
       redis.on("error", (error: Error) => {
         this.fault = `${addressOf(options)}: ${error.message}`;
       });
     }
     this.#events.on("pmessage", (_pattern, _channel, message: string) => onNews(message));
-    // What it said meanwhile is not said again.
-    this.#events.on("ready", () => onNews(""));
-    this.#events.psubscribe("*").catch(() => {});
+    this.#events.on("ready", () => {
+      // What it said meanwhile is not said again.
+      this.#events.psubscribe("*").then(
+        () => onNews(""),
+        () => {},
+      );
+    });
   }
 
   /** Rejects when it cannot be asked, does not know the name, or is changing its mind. */

@@ -20,13 +20,15 @@ export class SentinelEvents {
 
   /** Resolves once nothing that the sentinel tells can be missed. */
   async listenTo(sentinel: RedisServer): Promise<void> {
-    const subscriber = sentinel.admin().duplicate();
+    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
+    const subscriber = sentinel.admin().duplicate({ autoResubscribe: false });
     this.#subscribers.push(subscriber);
     subscriber.on("error", () => {});
     subscriber.on("pmessage", (_pattern: string, name: string, text: string) => {
       this.all.push({ name, text, sentinel: sentinel.port, at: performance.now() });
     });
     await subscriber.psubscribe("*");
+    subscriber.on("ready", () => subscriber.psubscribe("*").catch(() => {}));
   }
 
   /** Those of that name, from any sentinel, heard after `since`. */

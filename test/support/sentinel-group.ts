@@ -116,11 +116,24 @@ export class SentinelGroup implements AsyncDisposable {
     await caughtUp(await this.primary(), await this.replicas());
   }
 
-  /** Has one sentinel promote a replica although the primary is well; resolves once it has agreed to. */
+  /** Has one sentinel promote a replica although the primary is well; resolves once a replica is named in its place. */
   async failover(): Promise<void> {
-    const [sentinel] = this.#watching();
-    const isAccepted = async () => (await sentinel?.admin().call("SENTINEL", "FAILOVER", NAME)) === "OK";
-    await waitUntil(isAccepted, { what: "a sentinel starts a failover" });
+    const since = performance.now();
+    const isNamed = () => this.events.named("+switch-master", since).length > 0;
+    let asked = 0;
+    const isAskedAgain = async () => {
+      // On a machine that has little time it gives up what it began, and says so.
+      const abortedSince = this.events.all.some(
+        ({ name, at }) => name.startsWith("-failover-abort") && at > asked,
+      );
+      if (isNamed()) return true;
+      if (asked > 0 && !abortedSince) return false;
+      const [sentinel] = this.#watching();
+      const reply = await sentinel?.admin().call("SENTINEL", "FAILOVER", NAME);
+      if (reply === "OK") asked = performance.now();
+      return false;
+    };
+    await waitUntil(isAskedAgain, { what: "a sentinel names another primary", timeoutMs: READY_MS });
   }
 
   async stop(): Promise<void> {
