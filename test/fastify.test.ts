@@ -45,9 +45,10 @@ describe("app.register(readYourWrites, options)", () => {
     ["no Tidemark", { secret }, /^tidemark: got undefined/],
     ["no secret", { tidemark: new HandMadeSessions() }, /^secret: got undefined/],
   ])("rejects %s", async (_what, options, message) => {
-    await expect(async () =>
-      Reflect.apply(fastify().register, fastify(), [readYourWrites, options]),
-    ).rejects.toThrow(message);
+    const app = fastify();
+    await expect(async () => Reflect.apply(app.register, app, [readYourWrites, options])).rejects.toThrow(
+      message,
+    );
   });
 
   it("serves only the scope it is registered in", async () => {
