@@ -1,7 +1,10 @@
 /** Clients that hold the tokens of their user by themselves. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { text } from "node:stream/consumers";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
 import { consistentFetch } from "../src/http/fetch.js";
+import { waitUntil } from "./support/wait-until.js";
 
 const closers: (() => unknown)[] = [];
 afterAll(() => Promise.all(closers.map((close) => close())));
@@ -68,8 +71,157 @@ describe("consistentFetch", () => {
     expect(get.token).toBe("mine");
   });
 
+  it("sends no more at once than servers accept, and lets the others wait for what takes its place", async () => {
+    let underWay = 0;
+    let [mostUnderWay, mostSent] = [0, 0];
+    const origin = await serving(async ({ headers, url = "" }, response) => {
+      const sent = String(headers["consistency-token"] ?? "").split(",");
+      [underWay, mostSent] = [underWay + 1, Math.max(mostSent, sent.length)];
+      mostUnderWay = Math.max(mostUnderWay, underWay);
+      await setImmediate();
+      underWay -= 1;
+      response.setHeader("Consistency-Token", url.slice(1)).end();
+    });
+    const get = consistentFetch({ origins: origin });
+    await Promise.all(Array.from({ length: 300 }, (_, n) => get(`${origin}/${"x".repeat(320)}${n}`)));
+    expect(mostUnderWay).toBeGreaterThan(8);
+    expect(mostUnderWay).toBeLessThanOrEqual(32);
+    expect(mostSent).toBeLessThanOrEqual(32);
+    expect((await get(`${origin}/last`)).ok).toBe(true);
+    expect(get.token).toBe("last");
+  });
+
+  it("lets nobody wait who has given up", async () => {
+    const unanswered: ServerResponse[] = [];
+    const origin = await serving((_request, response) => void unanswered.push(response));
+    const get = consistentFetch({ origins: origin });
+    const first = Array.from({ length: 32 }, () => get(origin));
+    const aborting = new AbortController();
+    const waiting = get(origin, { signal: aborting.signal });
+    aborting.abort(new Error("given up"));
+    await expect(waiting).rejects.toThrow("given up");
+    await waitUntil(() => unanswered.length === first.length, { what: "the others have come" });
+    for (const response of unanswered) response.end();
+    await Promise.all(first);
+  });
+
   it("asks for origins where there is no page", () => {
     expect(() => consistentFetch()).toThrow("origins: got nothing");
     expect(() => consistentFetch({ origins: "here" })).toThrow(TypeError);
+  });
+});
+
+describe("consistentFetch, redirected where there is no page", () => {
+  /** `/STATUS/PATH` redirects there, bringing its whole path without slashes for a token; all else tells what came. */
+  async function redirect(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { url = "", method, headers } = request;
+    const [, status, location] = /^\/(\d{3})(\/.*)$/.exec(url) ?? [];
+    response.setHeader("Consistency-Token", url.replaceAll(/[^\w]/g, ""));
+    if (status !== undefined && location !== undefined) {
+      response.writeHead(Number(status), { Location: location.replace(/^\/to=/, "") }).end("moved");
+      return;
+    }
+    const { host, authorization, cookie, "content-type": type, "content-language": language } = headers;
+    const token = headers["consistency-token"];
+    const sent = { method, url, host, authorization, cookie, type, language, token };
+    response.setHeader("Seen", JSON.stringify({ ...sent, body: await text(request) })).end();
+  }
+
+  /** What the last server saw and its client is told, by `send`. */
+  async function told(send: typeof fetch, ...args: Parameters<typeof fetch>): Promise<unknown> {
+    try {
+      const { status, url, redirected, headers } = await send(...args);
+      return { status, url, redirected, seen: JSON.parse(headers.get("Seen") ?? "{}") };
+    } catch (error) {
+      return error instanceof TypeError ? "TypeError" : error;
+    }
+  }
+
+  const init = { headers: { "Content-Language": "de", Authorization: "Basic eDp5", Cookie: "a=b" } };
+  const bodies: Record<string, () => Pick<RequestInit, "body"> & { duplex?: "half" }> = {
+    "no body": () => ({}),
+    "a text": () => ({ body: "text" }),
+    "a form": () => ({ body: new URLSearchParams({ a: "b" }) }),
+    bytes: () => ({ body: new Blob(["bytes"], { type: "text/x" }) }),
+    "a stream": () => ({ body: new Blob(["streamed"]).stream(), duplex: "half" }),
+  };
+
+  describe.each([301, 302, 303, 307, 308, 304, 300])("with %i", (status) => {
+    it.each(Object.entries(bodies))("sends %s on as fetch does", async (_body, body) => {
+      const [home, abroad] = [await serving(redirect), await serving(redirect)];
+      for (const method of ["GET", "HEAD", "POST", "post", "PUT", "DELETE"]) {
+        if (/^(GET|HEAD)$/.test(method) && body().body !== undefined) continue;
+        for (const to of ["/end", `/to=${abroad}/end`, `/307/to=${abroad}/302/to=${home}/end`]) {
+          const sent = () => ({ ...init, ...body(), method });
+          const address = `${home}/${status}${to}`;
+          const expected = await told(fetch, address, sent());
+          const get = consistentFetch({ origins: [] });
+          expect(await told(get, address, sent()), `${method} ${to}`).toEqual(expected);
+          if (_body === "a stream") continue;
+          expect(await told(get, new Request(address, sent()))).toEqual(expected);
+        }
+      }
+    });
+  });
+
+  it("takes the token of each hop, and sends them with the next", async () => {
+    const origin = await serving(redirect);
+    const get = consistentFetch({ origins: origin });
+    get.add("old");
+    expect(await told(get, `${origin}/303/end`, { method: "POST" })).toMatchObject({
+      redirected: true,
+      seen: { method: "GET", token: "303end" },
+    });
+    expect(get.token).toBe("end");
+  });
+
+  it("neither sends tokens to another origin nor takes any from there, and goes on where it comes back", async () => {
+    const [home, abroad] = [await serving(redirect), await serving(redirect)];
+    const get = consistentFetch({ origins: home });
+    get.add("mine");
+    const headers = { "Consistency-Token": "by-hand" };
+    const away = await get(`${home}/307/to=${abroad}/end`, { headers });
+    expect(JSON.parse(away.headers.get("Seen") ?? "{}")).not.toHaveProperty("token");
+    const brought = get.token;
+    expect(brought).toMatch(/^307to/);
+    expect(await told(get, `${abroad}/302/to=${home}/end`)).toMatchObject({ seen: { token: brought } });
+    expect(get.token).toBe("end");
+  });
+
+  it.each(["manual", "error"] as const)(
+    "leaves %s redirects as they are, and takes their token",
+    async (mode) => {
+      const origin = await serving(redirect);
+      const [viaInit, viaRequest] = [
+        consistentFetch({ origins: origin }),
+        consistentFetch({ origins: origin }),
+      ];
+      const address = `${origin}/302/end`;
+      const expected = await told(fetch, address, { redirect: mode });
+      expect(await told(viaInit, address, { redirect: mode })).toEqual(expected);
+      expect(await told(viaRequest, new Request(address, { redirect: mode }))).toEqual(expected);
+      expect([viaInit.token, viaRequest.token]).toEqual(["302end", "302end"]);
+    },
+  );
+
+  it.each([
+    ["20 times", "/302".repeat(20)],
+    ["21 times", "/302".repeat(21)],
+    ["to a file", "/302/to=file:///etc/hosts"],
+    ["to a text", "/302/to=data:,text"],
+    ["to no address", "/302/to=http://"],
+  ])("goes %s as fetch does", async (_where, path) => {
+    const address = `${await serving(redirect)}${path}/end`;
+    expect(await told(consistentFetch({ origins: [] }), address)).toEqual(await told(fetch, address));
+  });
+
+  it("gives up where its user does, on whichever hop", async () => {
+    const aborting = new AbortController();
+    const origin = await serving((request, response) => {
+      if (request.url === "/end") aborting.abort(new Error("given up"));
+      else response.writeHead(307, { Location: "/end" }).end();
+    });
+    const get = consistentFetch({ origins: origin });
+    await expect(get(origin, { signal: aborting.signal })).rejects.toThrow("given up");
   });
 });
