@@ -73,9 +73,9 @@ describe("consistentFetch, of an app whose replicas are held back", () => {
       await using place = await open();
       const { origin, get } = place;
       holdReplicas(group);
-        const followed = await get(`${origin}/k/new?status=${status}`, { method: "POST" });
+      const followed = await get(`${origin}/k/new?status=${status}`, { method: "POST" });
       expect(await followed.text()).toBe("new");
-        expect(await read(get, `${origin}/k`)).toBe("new");
+      expect(await read(get, `${origin}/k`)).toBe("new");
     },
   );
 
