@@ -54,4 +54,24 @@ describe("the session of a request", () => {
     expect(await offsetWith("some other secret of a test")).toBe(0);
     expect(await offsetWith(["some other secret of a test", secret])).toBe(1);
   });
+
+  it("seals anew what an older secret has sealed, so that this one can go", async () => {
+    const [older, newer] = [secret, "the secret that comes after it"];
+    const answer = async (secrets: string | string[], cookies: string[]) => {
+      const app = appOf(new HandMadeSessions(), { secret: secrets });
+      app.get("/", ({ consistency }, response) => void response.json(consistency.positions));
+      const { body, headers } = await supertest(app).get("/").set("Cookie", cookies.join("; ")).expect(200);
+      const lines: string[] = [headers["set-cookie"] ?? []].flat();
+      return { body, lines };
+    };
+    const first = await answer([newer, older], [carried]);
+    expect(first.lines).toEqual([
+      expect.stringMatching(/^tm_000000000001=; Max-Age=0/),
+      expect.stringMatching(/^tm_/),
+    ]);
+    const renewed = first.lines[1]?.split(";")[0] ?? "";
+    expect(await answer(newer, [carried])).toEqual({ body: [], lines: [] });
+    expect(await answer(newer, [renewed])).toEqual({ body: first.body, lines: [] });
+    expect(first.body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
+  });
 });

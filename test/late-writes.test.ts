@@ -1,0 +1,129 @@
+/** Writes that begin when their response has gone. */
+import express, { type Express, type RequestHandler } from "express";
+import session, { MemoryStore } from "express-session";
+import supertest from "supertest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type LateWriteMessage, lateWriteChannel } from "../src/channels.js";
+import { readYourWrites } from "../src/http/express.js";
+import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { waitUntil } from "./support/wait-until.js";
+
+const secret = "a secret of this test";
+
+let heard: LateWriteMessage[];
+let warn: ReturnType<typeof vi.spyOn>;
+
+const listener = (message: unknown) => {
+  if (typeof message !== "object" || message === null || !("session" in message)) return;
+  heard.push({ session: Object(message.session), route: String(Reflect.get(message, "route")) });
+};
+
+beforeEach(() => {
+  heard = [];
+  lateWriteChannel.subscribe(listener);
+  warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+});
+
+afterEach(() => {
+  lateWriteChannel.unsubscribe(listener);
+  vi.restoreAllMocks();
+});
+
+const writing: RequestHandler = ({ consistency }, _response, next) => {
+  consistency.writeStarted();
+  endWrite(consistency, 7);
+  next();
+};
+
+function write({ consistency }: express.Request): void {
+  consistency.writeStarted();
+  endWrite(consistency, 8);
+}
+
+function appOf(sessions = new HandMadeSessions()): Express {
+  return express().set("env", "test").use(readYourWrites(sessions, { secret }));
+}
+
+describe("a write", () => {
+  const lates: Record<string, RequestHandler> = {
+    "behind the end": (request, response) => {
+      response.send("a body");
+      write(request);
+    },
+    "between two server-sent events": (request, response) => {
+      response.type("text/event-stream").write("data: 1\n\n");
+      write(request);
+      response.end("data: 2\n\n");
+    },
+    "behind a head that was flushed": (request, response) => {
+      response.flushHeaders();
+      write(request);
+      response.end();
+    },
+    "a while later": (request, response) => {
+      response.send("a body");
+      setImmediate(() => write(request));
+    },
+  };
+
+  it.each(Object.entries(lates))(
+    "%s is told of each time, and warned of once for its route",
+    async (_when, handler) => {
+      const sessions = new HandMadeSessions();
+      const app = appOf(sessions).get("/items/:id", handler).get("/others/:id", handler);
+      for (const path of ["/items/1", "/items/2", "/others/1"]) await supertest(app).get(path).expect(200);
+      await waitUntil(() => heard.length >= 3, { what: "all are told of" });
+      const routes = ["GET /items/:id", "GET /items/:id", "GET /others/:id"];
+      expect(heard).toEqual(sessions.made.map((session, i) => ({ session, route: routes[i] })));
+      expect(warn.mock.calls).toEqual(
+        ["GET /items/:id", "GET /others/:id"].map((route) => [
+          expect.stringContaining(route),
+          expect.objectContaining({ code: "TIDEMARK_LATE_WRITE" }),
+        ]),
+      );
+    },
+  );
+
+  it("before the first bytes is not late, nor is one that the head waited for", async () => {
+    const app = appOf().use(writing);
+    app.get("/awaited", (_request, response) => void response.send("a body"));
+    app.get("/unawaited", ({ consistency }, response) => {
+      consistency.writeStarted();
+      response.send("a body");
+      setImmediate(() => endWrite(consistency, 9));
+    });
+    for (const path of ["/awaited", "/unawaited"]) {
+      const { headers } = await supertest(app).get(path).expect(200);
+      expect(headers["set-cookie"]).toHaveLength(1);
+    }
+    expect([heard, warn.mock.calls]).toEqual([[], []]);
+  });
+
+  it("with which middleware mounted before ends the response is not late", async () => {
+    const sessions = new HandMadeSessions();
+    class Store extends MemoryStore {
+      override set(...args: Parameters<MemoryStore["set"]>): void {
+        sessions.current?.writeStarted();
+        if (sessions.current) endWrite(sessions.current, 9);
+        super.set(...args);
+      }
+    }
+    const set = vi.spyOn(Store.prototype, "set");
+    const app = express().use(
+      session({ secret, store: new Store(), resave: false, saveUninitialized: true }),
+    );
+    app.use(readYourWrites(sessions, { secret }), (_request, response) => void response.send("a body"));
+    await supertest(app).get("/").expect(200);
+    expect(set).toHaveBeenCalledTimes(1);
+    expect(heard).toEqual([]);
+  });
+});
+
+it("warns of a hundred routes and no more, where routes have no end", async () => {
+  const app = appOf().use((request, response) => {
+    response.send("a body");
+    write(request);
+  });
+  for (let i = 0; i < 120; i++) await supertest(app).get(`/${i}`).expect(200);
+  expect([heard.length, warn.mock.calls.length]).toEqual([120, 100]);
+});
