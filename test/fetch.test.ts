@@ -215,13 +215,16 @@ describe("consistentFetch, redirected where there is no page", () => {
     expect(await told(consistentFetch({ origins: [] }), address)).toEqual(await told(fetch, address));
   });
 
-  it("gives up where its user does, on whichever hop", async () => {
+  it.each<[string, (address: string, signal: AbortSignal) => Parameters<typeof fetch>]>([
+    ["beside an address", (address, signal) => [address, { signal }]],
+    ["in a request", (address, signal) => [new Request(address, { signal })]],
+  ])("gives up on whichever hop by a signal %s", async (_where, asked) => {
     const aborting = new AbortController();
     const origin = await serving((request, response) => {
       if (request.url === "/end") aborting.abort(new Error("given up"));
       else response.writeHead(307, { Location: "/end" }).end();
     });
     const get = consistentFetch({ origins: origin });
-    await expect(get(origin, { signal: aborting.signal })).rejects.toThrow("given up");
+    await expect(get(...asked(origin, aborting.signal))).rejects.toThrow("given up");
   });
 });

@@ -54,7 +54,12 @@ export class InstalledPackage implements AsyncDisposable {
 
   /** Writes a file of the project. */
   write(name: string, text: string): Promise<void> {
-    return writeFile(join(this.#project, name), text);
+    return writeFile(this.path(name), text);
+  }
+
+  /** Where a file of the project is. */
+  path(name: string): string {
+    return join(this.#project, name);
   }
 
   /** Runs a file of the project and gives back what it prints, which is the last line, as JSON. */
