@@ -188,6 +188,16 @@ describe("consistentFetch, redirected where there is no page", () => {
     expect(get.token).toBe("end");
   });
 
+  it("takes no token from another origin either when what sends follows by itself, as browsers do", async () => {
+    const [home, abroad] = [await serving(redirect), await serving(redirect)];
+    const following: typeof fetch = (input, init) => fetch(input, { ...init, redirect: "follow" });
+    const get = consistentFetch({ origins: home, fetch: following });
+    await get(`${home}/302/to=${abroad}/theirs`);
+    expect(get.token).toBe("");
+    await get(`${home}/302/mine`);
+    expect(get.token).toBe("mine");
+  });
+
   it.each(["manual", "error"] as const)(
     "leaves %s redirects as they are, and takes their token",
     async (mode) => {
