@@ -1,4 +1,5 @@
 /** What Fastify alone does: scopes, routes with a level in their config, plugins that write when a reply is sent, HTTP/2. */
+import { AsyncResource } from "node:async_hooks";
 import { once } from "node:events";
 import { connect } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -42,7 +43,7 @@ async function withSessions(app: FastifyInstance, sessions: HandMadeSessions): P
 
 describe("app.register(readYourWrites, options)", () => {
   it.each([
-    ["no Tidemark", { secret }, /^tidemark: got undefined/],
+    ["no Tidemark", { secret }, /^tidemark: got undefined; call app\.register/],
     ["no secret", { tidemark: new HandMadeSessions() }, /^secret: got undefined/],
   ])("rejects %s", async (_what, options, message) => {
     const app = fastify();
@@ -86,6 +87,20 @@ describe("app.register(readYourWrites, options)", () => {
     expect(answered.json()).toEqual({ level: "strong", own: true });
     expect(answered.cookies).toEqual([expect.objectContaining({ name: expect.stringMatching(/^tm_/) })]);
   });
+});
+
+it("keeps the context where a parser of bodies leaves it", async () => {
+  const sessions = new HandMadeSessions();
+  const app = fastify();
+  await app.register(readYourWrites, { tidemark: sessions, secret });
+  const elsewhere = new AsyncResource("a pool's");
+  app.addContentTypeParser("text/plain", (_request, payload, done) => {
+    payload.resume().on("end", () => elsewhere.runInAsyncScope(() => done(null, "")));
+  });
+  app.post("/", async ({ consistency }) => ({ kept: sessions.current === consistency }));
+  const headers = { "Content-Type": "text/plain" };
+  const answered = await app.inject({ method: "POST", url: "/", headers, payload: "a" });
+  expect(answered.json()).toEqual({ kept: true });
 });
 
 describe("the level of a route's config", () => {

@@ -61,11 +61,12 @@ it("serves two Tidemarks under names of their own", async () => {
     ctx.body = [
       ctx.consistency === carts.made[0],
       ctx.userConsistency === users.made[0],
+      carts.made[0]?.level,
       users.made[0]?.level,
     ];
   });
   const { body, headers } = await supertest(app.callback()).get("/");
-  expect(body).toEqual([true, true, "strong"]);
+  expect(body).toEqual([true, true, "strong", "strong"]);
   expect(headers["set-cookie"]).toEqual([expect.stringMatching(/^tm_/)]);
 });
 

@@ -32,6 +32,7 @@ it.each<[what: string, make: () => Response, expected: [number, string]]>([
 
 it("keeps all that a rebuilt response had", async () => {
   const source = new Response("a body", {
+    statusText: "Fine",
     headers: [
       ["Set-Cookie", "a=1"],
       ["Set-Cookie", "b=2"],
@@ -57,8 +58,9 @@ it("keeps all that a rebuilt response had", async () => {
   expect([
     response.headers.getSetCookie().length,
     response.headers.get("X-A"),
+    response.statusText,
     await response.text(),
-  ]).toEqual([3, "1", "a body"]);
+  ]).toEqual([3, "1", "Fine", "a body"]);
 });
 
 it("brings the token with a response that is thrown", async () => {
