@@ -89,18 +89,21 @@ describe("app.register(readYourWrites, options)", () => {
   });
 });
 
-it("keeps the context where a parser of bodies leaves it", async () => {
+it("keeps the context where hooks and handlers leave it, as callbacks of a pool do", async () => {
   const sessions = new HandMadeSessions();
   const app = fastify();
   await app.register(readYourWrites, { tidemark: sessions, secret });
-  const elsewhere = new AsyncResource("a pool's");
-  app.addContentTypeParser("text/plain", (_request, payload, done) => {
-    payload.resume().on("end", () => elsewhere.runInAsyncScope(() => done(null, "")));
+  const [pool, other] = [new AsyncResource("a pool's"), new AsyncResource("another pool's")];
+  const kept: boolean[] = [];
+  const see = ({ consistency }: { consistency: Session }) => kept.push(sessions.current === consistency);
+  app.addHook("onRequest", (_request, _reply, done) => pool.runInAsyncScope(() => done()));
+  app.addHook("onSend", async (request) => void see(request));
+  app.get("/", (request, reply) => {
+    see(request);
+    other.runInAsyncScope(() => reply.send("a body"));
   });
-  app.post("/", async ({ consistency }) => ({ kept: sessions.current === consistency }));
-  const headers = { "Content-Type": "text/plain" };
-  const answered = await app.inject({ method: "POST", url: "/", headers, payload: "a" });
-  expect(answered.json()).toEqual({ kept: true });
+  expect((await app.inject("/")).body).toBe("a body");
+  expect(kept).toEqual([true, true]);
 });
 
 describe("the level of a route's config", () => {
@@ -144,49 +147,51 @@ describe("a head waits for the write and brings its token", () => {
     expect([body, cookies.length]).toEqual(["a body", 1]);
   });
 
-  it("where there is no route", async () => {
-    const app = fastify();
+  it.each([false, true])("where there is no route; over HTTP/2: %s", async (http2) => {
+    const app = appOver(http2);
     await app.register(readYourWrites, { tidemark: new HandMadeSessions(), secret });
     app.setNotFoundHandler(async (request, reply) => {
       write(request);
       return reply.code(404).send("none");
     });
-    const { statusCode, cookies } = await app.inject("/");
-    expect([statusCode, cookies.length]).toEqual([404, 1]);
+    expect(await namesFrom(app, http2)).toEqual(["tm_"]);
   });
 
   it.each([false, true])(
     "where @fastify/session saves when the reply is sent; over HTTP/2: %s",
     async (http2) => {
       const sessions = new HandMadeSessions();
-      const app: FastifyInstance = Reflect.apply(fastify, undefined, [{ http2 }]);
+      const app = appOver(http2);
       await withSessions(app, sessions);
       app.get("/", async (request) => {
         Reflect.set(request.session, "user", "ada");
+        write(request);
         return "a body";
       });
-      await app.listen({ port: 0 });
-      const { port } = app.server.address() as AddressInfo;
-      const names = http2 ? await namesOver2(port) : await namesOf(port);
-      await app.close();
-      expect(names.sort()).toEqual(["sessionId", "tm_"]);
+      expect((await namesFrom(app, http2)).sort()).toEqual(["sessionId", "tm_"]);
     },
   );
 });
 
-const nameOf = (line: string) => line.replace(/=.*/, "").replace(/^(tm_).*/, "$1");
-
-async function namesOf(port: number): Promise<string[]> {
-  const { headers } = await fetch(`http://localhost:${port}/`);
-  return headers.getSetCookie().map(nameOf);
+function appOver(http2: boolean): FastifyInstance {
+  return Reflect.apply(fastify, undefined, [{ http2 }]);
 }
 
-async function namesOver2(port: number): Promise<string[]> {
+/** The names of all cookies that the app sets when it is asked once, for tokens only how they begin. */
+async function namesFrom(app: FastifyInstance, http2: boolean): Promise<string[]> {
+  await app.listen({ port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  const lines = http2
+    ? await cookiesOver2(port)
+    : (await fetch(`http://localhost:${port}/`)).headers.getSetCookie();
+  await app.close();
+  return lines.map((line) => line.replace(/=.*/, "").replace(/^(tm_).*/, "$1"));
+}
+
+async function cookiesOver2(port: number): Promise<string[]> {
   const client = connect(`http://localhost:${port}`);
-  const [headers]: { "set-cookie"?: string[] }[] = await once(
-    client.request({ ":path": "/" }).resume(),
-    "response",
-  );
+  const asked = client.request({ ":path": "/" }).resume();
+  const [headers]: { "set-cookie"?: string[] }[] = await once(asked, "response");
   client.destroy();
-  return (headers?.["set-cookie"] ?? []).map(nameOf);
+  return headers?.["set-cookie"] ?? [];
 }

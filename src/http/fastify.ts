@@ -98,7 +98,7 @@ async function plugin(app: FastifyInstance, options: PluginOptions): Promise<voi
     opened.get(request)?.begin();
     done();
   });
-  // A parser of bodies may have left the context behind.
+  // Another hook may have left the context behind; what parses bodies is kept in it by Fastify.
   app.addHook("preValidation", (request, _reply, done) => run(request, done));
   bringAfterOthers(app, run, opened);
 }
