@@ -3,11 +3,11 @@ import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "./command.js";
 import { Ends } from "./ends.js";
 import { NotPrimaryError } from "./errors.js";
-import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import { ask, isReplica, sendOnce, sendWrite, whenPrimary } from "./primary.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
+import type { Terms } from "./terms.js";
 
 const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
 
@@ -17,7 +17,7 @@ export interface Batch {
   readonly commands: readonly Command[];
   readonly kinds: readonly CommandKind[];
   readonly session: Session | undefined;
-  readonly level: Level;
+  readonly terms: Terms;
   /** Whether it is one transaction, and its keys are only on their way to the shard. */
   readonly isAsked?: boolean;
 }
@@ -27,7 +27,8 @@ export interface Batch {
  * `doubtful` has it say so in front of the batch.
  */
 export function sendBatch(batch: Batch, doubtful: boolean): void {
-  const { shard, commands, kinds, session, level } = batch;
+  const { shard, commands, kinds, session, terms } = batch;
+  const { level } = terms;
   const writer = kinds.includes("write") ? session : undefined;
   writer?.writeStarted();
   whenPrimary(shard, commands[0]?.name ?? "", (error) => {
@@ -50,7 +51,7 @@ export function sendBatch(batch: Batch, doubtful: boolean): void {
   });
 }
 
-function write(shard: Shard, command: Command, session: Session, level: Level): void {
+function write(shard: Shard, command: Command, session: Session, level: Terms["level"]): void {
   const ends = new Ends(command);
   const { primary } = shard;
   if (command.name.toLowerCase() === "exec") {

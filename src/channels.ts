@@ -7,17 +7,19 @@ import type { Level } from "./level.js";
  *
  * To a replica: `known` (its remembered position covers the session), `checked` (its answer came with the proof), `window`
  * (nothing can be proven of it, and the session has written nothing for longer than it is trusted to lag).
+ * `primary-gone` (nothing is proven; the primary cannot be reached, and the terms allow it).
  * To the primary: `strong` (the level asks for it), `no-session` (outside of any), `write-in-flight` (a write of this
  * session is on its way), `position-unknown` (the position of one could not be learnt), `no-replica` (there is none),
  * `read-ahead` (the session has read newer data than replicas are proven to have), `behind` (no replica is likely to
  * have caught up), `check-failed` (one was tried and had not; its answer was thrown away), `replica-failed` (one was
- * tried and failed), `missing-key` (a replica lacks the key, which may be on its way to another shard
- * of a cluster, or nothing proves that the replica has any), `asked` (a shard that the key is on its way to), `not-a-read` (a write, or a command only the primary answers rightly).
+ * tried and failed), `missing-key` (a replica lacks the key, which may be on its way there, or to another
+ * shard of a cluster, or nothing proves that the replica has any), `asked` (a shard that the key is on its way to), `not-a-read` (a write, or a command only the primary answers rightly).
  */
 export type Reason =
   | "known"
   | "checked"
   | "window"
+  | "primary-gone"
   | "strong"
   | "no-session"
   | "write-in-flight"
@@ -69,6 +71,19 @@ export interface LateWriteMessage {
 
 /** `tidemark:late-write`: writes whose users may miss them. Subscribers run synchronously and must not throw. */
 export const lateWriteChannel = channel("tidemark:late-write");
+
+/** Published on `tidemark:stale-read` when a read is answered without proof because the primary is gone. */
+export interface StaleReadMessage {
+  /** The `Session`; on Express it is `req.consistency` of the request. */
+  readonly session: object;
+  /** Its name in lower case. */
+  readonly command: string;
+  /** `host:port` of the replica that answered. */
+  readonly node: string;
+}
+
+/** `tidemark:stale-read`: answers that may miss writes, where `staleIfPrimaryGone` allows it. Subscribers must not throw. */
+export const staleReadChannel = channel("tidemark:stale-read");
 
 /** `tidemark:lost-write`: what a failover has lost, session by session. Subscribers run synchronously and must not throw. */
 export const lostWriteChannel = channel("tidemark:lost-write");

@@ -5,10 +5,10 @@ import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
-import { checkLevel, type Level } from "./level.js";
 import type { CommandStream } from "./outgoing.js";
 import type { Session, SessionClient } from "./session.js";
 import { Subscriber } from "./subscriber.js";
+import { type Consistency, onto, type ReadOptions, type Terms, withOptions } from "./terms.js";
 
 /** The connections a client stands for: begun and ended with their Tidemark. */
 export interface Lifecycle {
@@ -32,7 +32,8 @@ const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "re
  */
 export class RoutedRedis extends Redis implements SessionClient, Sender {
   boundSession: Session | null | undefined = undefined;
-  boundLevel: Level | undefined = undefined;
+  boundLevel: Consistency | undefined = undefined;
+  boundTerms: Terms | undefined = undefined;
   iteration: Iteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
   protected readonly dispatch: Dispatch;
@@ -69,10 +70,15 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
     return client;
   }
 
-  /** This client with reads at `level`; throws an `InvalidOptionError` when it is not one. */
-  at(level: Level): SessionClient {
+  /**
+   * This client with reads at `level`; options without a level are added to what it has. Throws an `InvalidOptionError`
+   * when it is none.
+   */
+  at(level: Consistency, options?: ReadOptions): SessionClient {
+    const before = this.boundLevel ?? this.dispatch.sessionOf(this)?.level ?? "session";
     const client: RoutedRedis = Object.create(this);
-    client.boundLevel = checkLevel(level);
+    client.boundLevel = onto(before, withOptions(level, options, "level"));
+    client.boundTerms = this.dispatch.termsOf(client.boundLevel);
     return client;
   }
 
@@ -189,7 +195,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
   /** The client of one scan stream, which belongs to the session it was made in, whoever reads it. */
   protected iterating(): RoutedRedis {
     const client: RoutedRedis = Object.create(this);
-    client.boundSession ??= this.dispatch.currentSession() ?? null;
+    client.boundSession ??= this.dispatch.sessionOf(this) ?? null;
     client.iteration = new Iteration();
     return client;
   }

@@ -35,12 +35,12 @@ export class Demand {
     return this.#pinnedAt > 0 && Date.now() - this.#pinnedAt <= this.#ttlMs;
   }
 
-  /** Requires a position that is known since `issuedAt`. */
-  require(position: Position, issuedAt: number): void {
-    if (!this.#positions.some((one) => includes(one, position))) {
-      this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
-    }
+  /** Requires a position that is known since `issuedAt`; whether that is more than before. */
+  require(position: Position, issuedAt: number): boolean {
+    const isMore = !this.#positions.some((one) => includes(one, position));
+    if (isMore) this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+    return isMore;
   }
 
   /** Requires what is not known. */

@@ -2,16 +2,17 @@
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "./command.js";
 import type { Iteration } from "./iteration.js";
-import type { Level } from "./level.js";
 import type { CommandStream } from "./outgoing.js";
 import type { Session } from "./session.js";
+import type { Consistency, Terms, TermsTable } from "./terms.js";
 
 /** Where a client's commands go. */
 export interface Routing {
+  readonly terms: TermsTable;
   /** Sends one command; `iteration` when it is a step of a scan stream. */
-  route(command: Command, session: Session | undefined, level: Level, iteration?: Iteration): void;
+  route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void;
   /** Sends a pipeline or transaction as a whole. */
-  routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void;
+  routeBatch(commands: readonly Command[], session: Session | undefined, terms: Terms): void;
 }
 
 /** The batch that ioredis is handing over, command by command, in this very turn. */
@@ -19,7 +20,7 @@ interface OpenBatch {
   readonly stream: CommandStream;
   readonly commands: Command[];
   readonly session: Session | undefined;
-  readonly level: Level;
+  readonly terms: Terms;
   /** Whether the session has been told that a write is on its way. */
   announced: boolean;
 }
@@ -28,7 +29,7 @@ interface OpenBatch {
 export interface Sender {
   /** Undefined for the session of whoever calls, null for none. */
   readonly boundSession: Session | null | undefined;
-  readonly boundLevel: Level | undefined;
+  readonly boundTerms: Terms | undefined;
   readonly iteration: Iteration | undefined;
 }
 
@@ -53,14 +54,13 @@ export class Dispatch {
       this.#join(this.#open, command);
       return;
     }
-    const { boundSession, boundLevel } = sender;
-    const session = boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
-    const at = boundLevel ?? session?.level ?? "session";
+    const session = this.sessionOf(sender);
+    const terms = sender.boundTerms ?? session?.terms ?? this.#routing.terms.usual;
     if (stream === undefined) {
-      this.#routing.route(command, session, at, sender.iteration);
+      this.#routing.route(command, session, terms, sender.iteration);
       return;
     }
-    this.#open = { stream, commands: [], session, level: at, announced: false };
+    this.#open = { stream, commands: [], session, terms, announced: false };
     this.#join(this.#open, command);
     queueMicrotask(() => this.#close());
   }
@@ -79,9 +79,13 @@ export class Dispatch {
     this.#given += 1;
   }
 
-  /** The session of whoever calls now. */
-  currentSession(): Session | undefined {
-    return this.#findSession();
+  /** The session of a client, or of whoever calls now. */
+  sessionOf({ boundSession }: Pick<Sender, "boundSession">): Session | undefined {
+    return boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
+  }
+
+  termsOf(consistency: Consistency): Terms {
+    return this.#routing.terms.of(consistency);
   }
 
   /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
@@ -96,7 +100,7 @@ export class Dispatch {
     const batch = this.#open;
     this.#open = undefined;
     if (batch === undefined) return;
-    this.#routing.routeBatch(batch.commands, batch.session, batch.level);
+    this.#routing.routeBatch(batch.commands, batch.session, batch.terms);
     if (batch.announced) batch.session?.writeEnded("not-sent");
   }
 }

@@ -7,6 +7,7 @@ const brand = Symbol.for("tidemark.error");
 export type ErrorCode =
   | "TIDEMARK_INVALID_OPTION"
   | "TIDEMARK_REPLICAS_BEHIND"
+  | "TIDEMARK_ABORTED"
   | "TIDEMARK_CONNECTION_LOST"
   | "TIDEMARK_REFUSED_COMMAND"
   | "TIDEMARK_NOT_PRIMARY"
@@ -112,15 +113,34 @@ export class TransactionLostError extends TidemarkError {
   }
 }
 
-/** No replica has what the read requires, and `fallback: "error"` keeps it from the primary. */
+/**
+ * No replica has what the read requires, and the primary may not be asked: `fallback` is `"error"`, or it answers as many
+ * such reads as `fallbackLimit` allows. Web frameworks answer it with 503 and `Retry-After`, by the fields they look for.
+ */
 export class ReplicasBehindError extends TidemarkError {
   override name = "ReplicasBehindError";
+  readonly status = 503;
+  readonly statusCode = 503;
+  readonly headers: Readonly<Record<string, string>> = { "Retry-After": "1" };
+  /** Whether Koa may show the message to the user. */
+  readonly expose = false;
 
   constructor(command: string, reason: string) {
-    super(
-      "TIDEMARK_REPLICAS_BEHIND",
-      `${command}: no replica may answer now (${reason}), and fallback is "error".`,
-    );
+    super("TIDEMARK_REPLICAS_BEHIND", `${command}: no replica may answer now (${reason}; try again soon.`);
+  }
+
+  /** The answer as Hono and its like ask for it. */
+  getResponse(): Response {
+    return new Response("Service Unavailable", { status: this.status, headers: { ...this.headers } });
+  }
+}
+
+/** A read waited for a replica, and the request it belongs to was aborted meanwhile. */
+export class AbortedError extends TidemarkError {
+  override name = "AbortedError";
+
+  constructor(command: string) {
+    super("TIDEMARK_ABORTED", `${command}: nobody waits for the answer any more, and it was not sent.`);
   }
 }
 

@@ -7,9 +7,12 @@ export {
   type Reason,
   type RouteMessage,
   routeChannel,
+  type StaleReadMessage,
+  staleReadChannel,
 } from "./channels.js";
 export type { Context } from "./context/context.js";
 export {
+  AbortedError,
   ClosedError,
   ConnectionLostError,
   type ErrorCode,
@@ -23,10 +26,13 @@ export {
   TidemarkError,
   TransactionLostError,
 } from "./errors.js";
+export type { FallbackLimits } from "./fallback-limit.js";
 export type { Level } from "./level.js";
 export type { OnLostWrite } from "./losses.js";
 export type { CommonOptions, TidemarkOptions } from "./options.js";
+export type { ReadDefaultOptions } from "./read-defaults.js";
 export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./servers.js";
 export type { Seal, Session, SessionClient } from "./session.js";
+export type { Consistency, ReadOptions, Wish } from "./terms.js";
 export { type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";

@@ -11,18 +11,24 @@ import { InvalidOptionError } from "./errors.js";
  */
 export type Level = "eventual" | "session" | "strong" | { readonly maxStalenessMs: number };
 
-/** Returns `level` when it is one, else throws an {@link InvalidOptionError} that names what came. */
-export function checkLevel(level: unknown, option = "level"): Level {
+/** Levels by their names; all with a bound of staleness have one. */
+export type LevelName = "eventual" | "session" | "bounded" | "strong";
+
+export function nameOf(level: Level): LevelName {
+  return typeof level === "object" ? "bounded" : level;
+}
+
+/** `level` if it is one. */
+export function levelIn(level: unknown): Level | undefined {
   if (level === "eventual" || level === "session" || level === "strong") return level;
-  if (typeof level === "object" && level !== null && "maxStalenessMs" in level) {
-    const { maxStalenessMs } = level;
-    if (typeof maxStalenessMs === "number" && maxStalenessMs > 0 && Number.isFinite(maxStalenessMs)) {
-      return { maxStalenessMs };
-    }
-  }
-  throw new InvalidOptionError(
-    option,
-    level,
-    'give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }',
-  );
+  if (typeof level !== "object" || level === null || !("maxStalenessMs" in level)) return undefined;
+  const { maxStalenessMs } = level;
+  const isBound = typeof maxStalenessMs === "number" && maxStalenessMs > 0 && Number.isFinite(maxStalenessMs);
+  return isBound ? { maxStalenessMs } : undefined;
+}
+
+/** The error for what is no level. */
+export function notALevel(option: string, got: unknown): InvalidOptionError {
+  const remedy = 'give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }';
+  return new InvalidOptionError(option, got, remedy);
 }

@@ -5,6 +5,7 @@ import { Connection } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
 import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
+import { Latency } from "./latency.js";
 import { Link, type Probe, type Sighting } from "./link.js";
 import { notThere } from "./marker.js";
 import { Proof, type Said, type Substitutes } from "./proof.js";
@@ -18,6 +19,7 @@ export type Observer = (node: Node, sighting: Sighting) => void;
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
+  readonly latency = new Latency();
   readonly clock = new Clock();
   readonly proof: Proof;
   /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
@@ -90,6 +92,12 @@ export class Node {
   /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */
   askBehind(): void {
     this.#writes ??= this.#openWrites();
+  }
+
+  /** The same; resolves when it was answered, or will not be. */
+  askedBehind(): Promise<void> {
+    this.askBehind();
+    return new Promise((resolve) => this.#writes?.whenOver(resolve));
   }
 
   /** Sends the INFO of the writes so far now: what is sent next must not come between. */
@@ -191,7 +199,9 @@ export class Node {
   #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.askedAt = at;
+    this.latency.asked(at);
     this.proof.ask((said, error) => {
+      if (said !== undefined) this.latency.answered(at, performance.now());
       const { refusal, kind } = this.proof;
       if (refusal !== undefined && kind !== undefined) this.#blame(refusal.message);
       else if (error?.name === "ReplyError") this.#blame(error.message);
@@ -241,6 +251,7 @@ export class Node {
 
   #disconnected(error: Error | undefined): void {
     this.clock.forget();
+    this.latency.forget();
     this.#replaceLink();
     this.seen = undefined;
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;

@@ -81,11 +81,20 @@ export function isWorthATry(
   if (!known.linkUp || known.syncing || history.asOf(known) === undefined) return false;
   const { maxStalenessMs } = requirement;
   if (node.lag.ms > maxStalenessMs || now - history.latestAt > maxStalenessMs) return false;
-  if (!node.lag.hasPassed(now - requirement.since)) return false;
-  return requirement.positions.every((position) => {
-    const reachedAt = history.reachedAt(position);
-    return node.lag.hasPassed(reachedAt === undefined ? Date.now() - issuedAt : now - reachedAt);
-  });
+  return node.lag.hasPassed(now - madeAt(shard, requirement, issuedAt, now));
+}
+
+/** By when all that is required had been made, on the monotonic clock, as far as this process knows. */
+export function madeAt(
+  { history }: Shard,
+  { since, positions }: Requirement,
+  issuedAt: number,
+  now: number,
+): number {
+  let latest = since;
+  for (const position of positions)
+    latest = Math.max(latest, history.reachedAt(position) ?? now - (Date.now() - issuedAt));
+  return latest;
 }
 
 /** Whether keys expire on a replica at another time than on its primary, by more than may be. */

@@ -5,6 +5,12 @@ import { InvalidOptionError } from "./errors.js";
 import type { Limits, Unproven } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
 import {
+  type CheckedReadDefaults,
+  checkReadDefaults,
+  type ReadDefaultOptions,
+  readDefaultNames,
+} from "./read-defaults.js";
+import {
   type ClusterServers,
   checkServers,
   clientOptions,
@@ -18,7 +24,7 @@ import {
 export type TidemarkOptions = (PrimaryServers | WatchedServers | ClusterServers) & CommonOptions;
 
 /** The options that do not say which servers there are; times are in milliseconds. */
-export interface CommonOptions {
+export interface CommonOptions extends ReadDefaultOptions {
   /**
    * ioredis options for every connection (password, TLS, db, keyPrefix). With `natMap`, the addresses that servers
    * announce are replaced by those they can be reached at.
@@ -35,10 +41,6 @@ export interface CommonOptions {
   readonly tokenTtlMs?: number;
   /** How long a replica's position is remembered before it is asked again; only while it is in use. Default 250. */
   readonly probeIntervalMs?: number;
-  /** How long a read may wait for a replica to catch up before `fallback` applies. Default 0. */
-  readonly waitMs?: number;
-  /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. Default `"primary"`. */
-  readonly fallback?: "primary" | "error";
   /**
    * `"when-needed"` trusts a replica's position for `probeIntervalMs`; `"always"` has each read prove it in a
    * transaction of its own, which closes the window in which a resynchronisation can empty a replica unseen, at up to
@@ -65,11 +67,11 @@ const defaults = {
   maxClockSkewMs: 1_000,
   tokenTtlMs: 60_000,
   probeIntervalMs: 250,
-  waitMs: 0,
 };
 
 const names = new Set<string>([
   ...Object.keys(defaults),
+  ...readDefaultNames,
   ...[
     "primary",
     "replicas",
@@ -77,7 +79,6 @@ const names = new Set<string>([
     "name",
     "cluster",
     "redis",
-    "fallback",
     "verify",
     "onLostWrite",
     "unproven",
@@ -86,12 +87,10 @@ const names = new Set<string>([
 ]);
 
 /** The options with every default in its place and every server as ioredis options. */
-export interface CheckedOptions extends Limits {
+export interface CheckedOptions extends Limits, CheckedReadDefaults {
   readonly servers: Servers;
   /** What the client says of itself, and plain clients made from it start from. */
   readonly redis: RedisOptions;
-  readonly waitMs: number;
-  readonly fallback: "primary" | "error";
   readonly verify: "when-needed" | "always";
   readonly onLostWrite: OnLostWrite;
   readonly context: Context | undefined;
@@ -124,8 +123,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     maxClockSkewMs: time("maxClockSkewMs", options.maxClockSkewMs, 1),
     tokenTtlMs,
     probeIntervalMs: time("probeIntervalMs", options.probeIntervalMs, 1),
-    waitMs: time("waitMs", options.waitMs, 0),
-    fallback: oneOf("fallback", options.fallback, ["primary", "error"]),
+    ...checkReadDefaults(options),
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
     onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),
     unproven: oneOf("unproven", options.unproven, ["primary", "window"]),

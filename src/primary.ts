@@ -26,7 +26,7 @@ export interface PrimaryRead {
   readonly behindWrites: boolean;
   /** Called when `from` has answered it, before it is resolved; gives the error that it is rejected with instead. */
   readonly onAnswer: (from: Node) => Error | undefined;
-  readonly ends: Ends;
+  readonly ends: Pick<Ends, "resolve" | "reject">;
 }
 
 /**

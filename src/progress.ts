@@ -13,6 +13,8 @@ const several: unique symbol = Symbol("several");
 /** One connection to a replica only moves forward; two replicas are in no order, and the primary is ahead of all. */
 export class Progress {
   #reader: Reader | typeof nobody | typeof several = nobody;
+  /** When the reader was last read from. */
+  #sentAt = Number.NEGATIVE_INFINITY;
   #readAt = Number.NEGATIVE_INFINITY;
   #floor: Position | undefined;
   /** The required positions that the floor stands for. */
@@ -24,8 +26,20 @@ export class Progress {
   }
 
   /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
-  readFrom(reader: Reader): void {
+  readFrom(reader: Reader, at: number): void {
     if (this.#reader === nobody) this.#reader = reader;
+    this.#sentAt = Math.max(this.#sentAt, at);
+  }
+
+  /** The connection that alone has answered so far, and when it was last read from; undefined when there is none. */
+  get only(): { readonly reader: Reader; readonly sentAt: number } | undefined {
+    const reader = this.#reader;
+    return typeof reader === "symbol" ? undefined : { reader, sentAt: this.#sentAt };
+  }
+
+  /** What was read last; undefined before it has a position. */
+  get floor(): Position | undefined {
+    return this.#reader === nobody ? this.#floor : undefined;
   }
 
   /** Told by the router when a read was answered by a connection to a replica. */
@@ -71,5 +85,29 @@ export class Progress {
     if (this.#floor === undefined) return required;
     if (this.#settled === required) return [this.#floor];
     return [this.#floor, ...required.filter((position) => !this.#settled.includes(position))];
+  }
+}
+
+/** How far a session has read in each shard, whatever a shard is to the caller. */
+export class Progresses {
+  /** The shard that was read last, and how far: mostly there is only one. */
+  #shard: object | undefined;
+  #progress: Progress | undefined;
+  #others: Map<object, Progress> | undefined;
+
+  in(shard: object): Progress {
+    if (this.#shard === shard && this.#progress !== undefined) return this.#progress;
+    if (this.#shard !== undefined && this.#progress !== undefined) {
+      this.#others ??= new Map();
+      this.#others.set(this.#shard, this.#progress);
+    }
+    this.#shard = shard;
+    this.#progress = this.#others?.get(shard) ?? new Progress();
+    return this.#progress;
+  }
+
+  /** Undefined where nothing was read. */
+  find(shard: object): Progress | undefined {
+    return this.#shard === shard ? this.#progress : this.#others?.get(shard);
   }
 }

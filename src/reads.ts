@@ -1,83 +1,58 @@
 /** Reads on their way: each is sent where it may be answered, and elsewhere when that fails. */
 import type { Command } from "ioredis";
+import { anchor } from "./anchor.js";
 import type { Reason } from "./channels.js";
-import {
-  type Choice,
-  chooseReplica,
-  isDoubtful,
-  isStranded,
-  knownReplica,
-  primaryOnly,
-  type Question,
-  requirementOf,
-} from "./choice.js";
+import { type Choice, chooseReplica, isDoubtful } from "./choice.js";
 import { Ends } from "./ends.js";
-import { ConnectionLostError, ReplicasBehindError } from "./errors.js";
+import { ConnectionLostError } from "./errors.js";
+import { Fallback } from "./fallback.js";
+import type { FallbackLimits } from "./fallback-limit.js";
 import { type Iteration, lost } from "./iteration.js";
-import type { Level } from "./level.js";
 import type { Losses } from "./losses.js";
-import { isUnjudgeable } from "./miss.js";
 import type { Node } from "./node.js";
-import { nothing } from "./objection.js";
 import { type PrimaryRead, readPrimary } from "./primary.js";
+import { type GivenRead, openRead, type Read } from "./read.js";
 import { type Fallbacks, readReplica } from "./replica.js";
 import type { Session } from "./session.js";
-import type { Shard } from "./shard.js";
+import { answerStale, unlessGone } from "./stale.js";
+import type { ReadDefaults } from "./terms.js";
 import type { Topology } from "./topology/topology.js";
-import { Waiting } from "./waiting.js";
+import { granted } from "./wishes.js";
 
 /** How replicas' answers are proven, and what happens to reads that none of them may answer. */
-export interface ReadOptions {
+export interface ReadOptions extends ReadDefaults {
   readonly maxStalenessMs: number;
-  readonly waitMs: number;
-  readonly fallback: "primary" | "error";
   readonly verify: "when-needed" | "always";
-}
-
-/** A read on its way: the command with its own ends kept apart, so that it can be sent more than once. */
-interface Read extends Question {
-  readonly ends: Ends;
-  /** Why only the primary may answer; undefined when a replica may. */
-  readonly certain: Reason | undefined;
-  readonly waitUntil: number;
-}
-
-/** One read, as it was given. */
-export interface GivenRead {
-  readonly shard: Shard;
-  readonly command: Command;
-  readonly level: Level;
-  readonly iteration?: Iteration;
+  readonly fallbackLimit: FallbackLimits | false;
 }
 
 export class Reads {
   readonly #options: ReadOptions;
-  /** The reads that wait for a replica. */
-  readonly waiting: Waiting;
   /** Whether every read is proven, by an INFO of its own. */
   readonly #always: boolean;
   readonly #topology: Pick<Topology, "shards">;
   readonly #losses: Losses;
-  readonly #fallbacks: Fallbacks<Read>;
+  readonly #fallbacks: Fallbacks;
+  readonly #fallback: Fallback;
 
   constructor(options: ReadOptions, topology: Pick<Topology, "shards">, losses: Losses) {
     this.#options = options;
     this.#always = options.verify === "always";
     this.#topology = topology;
     this.#losses = losses;
+    this.#fallback = new Fallback(options.fallbackLimit, {
+      maxStalenessMs: options.maxStalenessMs,
+      lossOf: (session, command) => this.#lossOf(session, command),
+      choose: (read, now) => this.#choose(read, now),
+      sendTo: (read, choice) => this.#sendTo(read, choice),
+      toPrimary: (read, reason) => this.#readPrimary(read, reason),
+    });
     this.#fallbacks = {
       always: this.#always,
-      isFinal: (proven) => options.fallback === "error" && proven,
-      fallBack: (read, reason) => this.#fallBack(read, reason),
+      isFinal: ({ terms }, proven) => terms.fallback === "error" && proven,
+      fallBack: (read, reason) => this.#fallback.take(read, reason),
       toPrimary: (read, reason) => this.#readPrimary(read, reason),
     };
-    this.waiting = new Waiting((now) => {
-      for (const shard of topology.shards) {
-        shard.look(now);
-        // What replicas say proves their age only by samples of the primary that are young enough.
-        shard.askPrimary(now, false);
-      }
-    });
   }
 
   /** Sends a read of `session`. */
@@ -112,12 +87,18 @@ export class Reads {
       this.#readPrimary(this.#open(given, session, performance.now()), reason, repeats);
       return;
     }
-    const { shard, command, level, iteration } = given;
+    const { shard, command, terms, iteration } = given;
     const onAnswer = (from: Node): undefined => {
       iteration?.answeredBy(from);
     };
+    const { level } = terms;
     const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
     readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats);
+  }
+
+  /** Has `session` require what it has read so far; see {@link anchor}. */
+  anchor(session: Session): Promise<void> | undefined {
+    return anchor(session, this.#topology.shards);
   }
 
   /** Sends a further step of an iteration, to the node and connection where it began or nowhere. */
@@ -147,16 +128,10 @@ export class Reads {
     return this.#losses.check(this.#topology.shards, session, name);
   }
 
-  #open({ shard, command, level, iteration }: GivenRead, session: Session, now: number): Read {
-    const ends = new Ends(command);
-    const { maxStalenessMs, waitMs } = this.#options;
-    const certain =
-      primaryOnly(shard, session, level, iteration?.node === undefined) ??
-      // In a cluster keys may be on their way to another shard.
-      (shard.alone || level === "eventual" || !isUnjudgeable(command) ? undefined : "missing-key");
-    const requirement = certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
-    const waitUntil = now + waitMs;
-    return { command, ends, session, level, shard, certain, requirement, waitUntil, iteration };
+  #open(given: GivenRead, session: Session, now: number): Read {
+    const { maxStalenessMs } = this.#options;
+    const read = openRead(given, session, maxStalenessMs, now);
+    return read.terms.next === undefined ? read : granted(read, maxStalenessMs, now);
   }
 
   #choose(read: Read, now: number): Choice | undefined {
@@ -164,54 +139,14 @@ export class Reads {
   }
 
   #sendTo(read: Read, choice: Choice | undefined): void {
-    if (choice === undefined) this.#fallBack(read, "behind");
+    if (choice === undefined) this.#fallback.take(read, "behind");
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
     else readReplica(read, choice.node, choice.reason, this.#fallbacks);
   }
 
-  /** No replica may answer now: wait for one if there is time, else do as `fallback` says. */
-  #fallBack(read: Read, reason: Reason): void {
-    const { shard, waitUntil } = read;
-    const now = performance.now();
-    shard.look(now);
-    const giveUp = (): void => this.#giveUp(read, reason);
-    const inVain = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
-    if (now >= waitUntil || inVain) giveUp();
-    else this.waiting.add({ attempt: () => this.#attempt(read), giveUp, until: waitUntil });
-  }
-
-  #giveUp(read: Read, reason: Reason): void {
-    const { command, ends } = read;
-    if (read.iteration?.node !== undefined) ends.reject(lost(command, read.iteration));
-    else if (this.#options.fallback === "primary") this.#readPrimary(read, reason);
-    else ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason));
-  }
-
-  /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
-  #attempt(read: Read): boolean {
-    const { shard, session, level } = read;
-    const now = performance.now();
-    const loss = this.#lossOf(session, read.command);
-    if (loss !== undefined) {
-      read.ends.reject(loss);
-      return true;
-    }
-    if (isStranded(read)) {
-      this.#giveUp(read, "behind");
-      return true;
-    }
-    if (session.in(shard).ahead) shard.sampleBehind(now);
-    // What is written after a step was asked for would have it wait for ever.
-    const requirement = read.iteration?.node
-      ? read.requirement
-      : requirementOf(shard, session, level, this.#options.maxStalenessMs);
-    const node = knownReplica({ ...read, requirement }, now);
-    if (node !== undefined) readReplica({ ...read, requirement }, node, "known", this.#fallbacks);
-    return node !== undefined;
-  }
-
   #readPrimary(read: Read, reason: Reason, repeats?: number): void {
-    const { command, ends, session, shard, level, iteration } = read;
+    if (answerStale(read)) return;
+    const { command, session, shard, level, iteration } = read;
     const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
     let sentAt = Number.POSITIVE_INFINITY;
     const toPrimary: PrimaryRead = {
@@ -231,7 +166,7 @@ export class Reads {
         // Only the answer to an INFO in front of it may have told that there is another primary.
         return this.#lossOf(session, command);
       },
-      ends,
+      ends: unlessGone(read).ends,
     };
     readPrimary(toPrimary, repeats);
   }

@@ -1,26 +1,21 @@
 /** What goes to a replica: its answer counts with the proof that the replica has what the read requires. */
 import type { Reason } from "./channels.js";
-import type { Question, ReplicaReason } from "./choice.js";
-import type { Ends } from "./ends.js";
+import type { ReplicaReason } from "./choice.js";
 import type { Probe } from "./link.js";
 import { mayMiss } from "./miss.js";
 import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
+import { confirmsMisses, type Read } from "./read.js";
 import { isRedirection } from "./redirects.js";
 import { isReadOnly } from "./refusal.js";
 
-/** What is read from a replica. */
-export interface ReplicaRead extends Question {
-  readonly ends: Ends;
-}
-
 /** What becomes of reads that replicas do not answer, and what their answers have to come with. */
-export interface Fallbacks<Read> {
+export interface Fallbacks {
   /** Whether a transaction has to prove that the replica has what is required. */
   readonly always: boolean;
   /** Whether an error that the command itself was answered with ends it, `proven` or not. */
-  isFinal(proven: boolean): boolean;
+  isFinal(read: Read, proven: boolean): boolean;
   fallBack(read: Read, reason: Reason): void;
   toPrimary(read: Read, reason: Reason): void;
 }
@@ -29,18 +24,19 @@ export interface Fallbacks<Read> {
 const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
 
 /** Sends a read to the replica that was chosen for it; `inFull` when it is a script that is sent again with its text. */
-export function readReplica<Read extends ReplicaRead>(
+export function readReplica(
   read: Read,
   node: Node,
   reason: ReplicaReason,
-  fallbacks: Fallbacks<Read>,
+  fallbacks: Fallbacks,
   inFull = false,
 ): void {
   const { command, session, shard, requirement, level, iteration } = read;
   const { link } = node;
   const ordered = level !== "eventual";
   const isTrusted = reason === "window";
-  if (ordered) session.in(shard).readFrom(link);
+  const now = performance.now();
+  if (ordered) session.in(shard).readFrom(link, now);
   let probe: Probe | undefined;
   const isProven = (): boolean =>
     !probe || probe.needless === true || !objectionTo(shard, probe.sighting, node.suspect, requirement);
@@ -68,25 +64,19 @@ export function readReplica<Read extends ReplicaRead>(
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);
   }
+  // Behind the read: what it says is what the read has seen at most.
+  if (ordered && session.monotonicReads) node.askBehind();
 }
 
 /** Whether `reply` may be that of a server which does not have the key although it exists. */
-function mayHideKey({ command, shard, level }: ReplicaRead, reason: ReplicaReason, reply: unknown): boolean {
-  // While a slot is moved, a replica answers nothing where its primary would say where the key is.
-  const mayMove = level !== "eventual" && !shard.alone;
+function mayHideKey({ command, shard, terms }: Read, reason: ReplicaReason, reply: unknown): boolean {
   // One that has not finished its first synchronisation looks ready.
   const mayBeEmpty = reason === "window";
-  return (mayMove || mayBeEmpty) && mayMiss(command, reply);
+  return (mayBeEmpty || confirmsMisses(shard, terms)) && mayMiss(command, reply);
 }
 
 /** Takes in an error that a replica, or its connection, has answered a read with. */
-function failed<Read extends ReplicaRead>(
-  read: Read,
-  node: Node,
-  error: Error,
-  proven: boolean,
-  fallbacks: Fallbacks<Read>,
-): void {
+function failed(read: Read, node: Node, error: Error, proven: boolean, fallbacks: Fallbacks): void {
   const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
   if (error.name === "ReplyError" && !isAnswer) {
     node.distrust();
@@ -98,6 +88,7 @@ function failed<Read extends ReplicaRead>(
   // Of a slot that is moved, or about to be, the primary knows best.
   if (error.message.startsWith("NOSCRIPT") || isRedirection(error))
     fallbacks.toPrimary(read, "replica-failed");
-  else if (isAnswer && read.shard.alone && (isFinal || fallbacks.isFinal(proven))) read.ends.reject(error);
+  else if (isAnswer && read.shard.alone && (isFinal || fallbacks.isFinal(read, proven)))
+    read.ends.reject(error);
   else fallbacks.fallBack(read, "replica-failed");
 }

@@ -6,7 +6,6 @@ import { type CommandKind, kindOf, refusalError, transactionError } from "./comm
 import { Conversation } from "./conversation.js";
 import { ClosedError } from "./errors.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
-import type { Level } from "./level.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
 import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
@@ -14,9 +13,11 @@ import { type ReadOptions, Reads } from "./reads.js";
 import { attend, attendTransaction, type Redirect, takeIn } from "./redirects.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
+import { type Terms, TermsTable } from "./terms.js";
 import type { Topology } from "./topology/topology.js";
 
 export class Router {
+  readonly terms: TermsTable;
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
   readonly #redirect: Redirect | undefined;
@@ -29,6 +30,7 @@ export class Router {
   readonly #conversations = new WeakMap<Session, Conversation>();
 
   constructor(topology: Topology, losses: Losses, options: ReadOptions) {
+    this.terms = new TermsTable(options);
     this.#beginning = new Beginning(topology);
     this.#redirect = topology.redirect?.bind(topology);
     this.#always = options.verify === "always";
@@ -43,8 +45,12 @@ export class Router {
   /** Routes again after it was closed. */
   open(): void {
     this.#beginning.open();
-    this.#reads.waiting.open();
     this.#pool.open();
+  }
+
+  /** Has `session` require what it has read so far. */
+  anchor(session: Session): Promise<void> | undefined {
+    return this.#reads.anchor(session);
   }
 
   /** Resolves when what was given to the connections that were lent is answered. */
@@ -55,35 +61,34 @@ export class Router {
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
     this.#beginning.close();
-    this.#reads.waiting.close();
     this.#pool.close();
   }
 
   /** Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's. */
-  route(command: Command, session: Session | undefined, level: Level, iteration?: Iteration): void {
+  route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void {
     const kind = kindOf(command, false);
     const shard = iteration?.shard ?? this.#beginning.shardOf(command);
     if (shard === undefined) {
-      this.#beginning.add([command], [kind], session, () => this.route(command, session, level, iteration));
+      this.#beginning.add([command], [kind], session, () => this.route(command, session, terms, iteration));
       return;
     }
-    this.#attend(command, kind, session, level);
-    this.#send(shard, command, kind, session, level, iteration);
+    this.#attend(command, kind, session, terms);
+    this.#send(shard, command, kind, session, terms, iteration);
   }
 
   /**
    * Sends a pipeline or transaction as a whole, or to each shard its part of a pipeline: to one replica when all of it
    * are reads, else to the primary. When one of its commands is refused, all are rejected and none is sent.
    */
-  routeBatch(commands: readonly Command[], session: Session | undefined, level: Level): void {
+  routeBatch(commands: readonly Command[], session: Session | undefined, terms: Terms): void {
     const parts = this.#beginning.partsOf(commands);
     if (parts === undefined) {
-      const again = (): void => this.routeBatch(commands, session, level);
+      const again = (): void => this.routeBatch(commands, session, terms);
       this.#beginning.add(commands, kindsOf(commands), session, again);
       return;
     }
     const batches = parts.map(([shard, part]): Batch => {
-      return { shard, commands: part, kinds: kindsOf(part), session, level };
+      return { shard, commands: part, kinds: kindsOf(part), session, terms };
     });
     const error = this.#objection(batches);
     if (error) for (const command of commands) command.reject(error);
@@ -98,11 +103,11 @@ export class Router {
   }
 
   #attendUnit(redirect: Redirect, unit: Batch): void {
-    const { commands, kinds, session, level } = unit;
+    const { commands, kinds, session, terms } = unit;
     // What is watched for a transaction is watched on one connection only.
     if (commands.length === 1 || (session !== undefined && this.#conversations.has(session))) {
       for (const [index, command] of commands.entries())
-        this.#attend(command, kinds[index] ?? "write", session, level);
+        this.#attend(command, kinds[index] ?? "write", session, terms);
       return;
     }
     const writer = kinds.includes("write") ? session : undefined;
@@ -114,13 +119,13 @@ export class Router {
   }
 
   #sendBatch(batch: Batch): void {
-    const { shard, commands, kinds, session, level } = batch;
+    const { shard, commands, kinds, session, terms } = batch;
     const open = session && this.#conversations.get(session);
     const goesOn = open !== undefined && (!open.isLost || commands[0]?.name.toLowerCase() === "multi");
     if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#converse(batch);
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
-      const given = commands.map((command) => ({ shard, command, level }));
+      const given = commands.map((command) => ({ shard, command, terms }));
       if (session !== undefined) this.#reads.sendAll(given, session);
       else for (const read of given) this.#reads.sendToPrimary(read, undefined, "no-session");
     }
@@ -131,29 +136,30 @@ export class Router {
     command: Command,
     kind: CommandKind,
     session: Session | undefined,
-    level: Level,
+    terms: Terms,
     iteration?: Iteration,
   ): void {
     if (kind === "refused") command.reject(refusalError(command));
     else if (kind === "scan" && iteration !== undefined)
-      this.#scan(shard, command, session, level, iteration);
-    else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, level)) return;
-    else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, level);
-    else if (kind === "write") sendAlone(shard, command, level);
-    else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, level }, session);
-    else if (kind === "read") this.#reads.sendToPrimary({ shard, command, level }, session, "no-session");
-    else if (kind === "scan") this.#scan(shard, command, session, level);
-    else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, level }, session, "not-a-read");
+      this.#scan(shard, command, session, terms, iteration);
+    else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, terms.level))
+      return;
+    else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, terms.level);
+    else if (kind === "write") sendAlone(shard, command, terms.level);
+    else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, terms }, session);
+    else if (kind === "read") this.#reads.sendToPrimary({ shard, command, terms }, session, "no-session");
+    else if (kind === "scan") this.#scan(shard, command, session, terms);
+    else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, terms }, session, "not-a-read");
     else {
       const isSpread = this.#redirect !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
       if (error) command.reject(error);
-      else this.#converse({ shard, commands: [command], kinds: [kind], session, level });
+      else this.#converse({ shard, commands: [command], kinds: [kind], session, terms });
     }
   }
 
   /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
-  #attend(command: Command, kind: CommandKind, session: Session | undefined, level: Level): void {
+  #attend(command: Command, kind: CommandKind, session: Session | undefined, terms: Terms): void {
     const redirect = this.#redirect;
     if (redirect === undefined || kind === "refused") return;
     const isBound = session !== undefined && this.#conversations.has(session);
@@ -166,8 +172,8 @@ export class Router {
       const shard = this.#beginning.shardOf(command);
       // Replicas may still have a key as it was when it left.
       if (asked !== undefined && shard !== undefined) session?.in(shard).readAhead(performance.now());
-      if (asked !== undefined) sendAsking(asked, command, writer, level);
-      else if (shard !== undefined) this.#send(shard, command, kind, session, level);
+      if (asked !== undefined) sendAsking(asked, command, writer, terms.level);
+      else if (shard !== undefined) this.#send(shard, command, kind, session, terms);
       else command.reject(new ClosedError());
     });
   }
@@ -193,12 +199,12 @@ export class Router {
     shard: Shard,
     command: Command,
     session: Session | undefined,
-    level: Level,
+    terms: Terms,
     streamed?: Iteration,
   ): void {
     const iteration = streamed ?? this.#follow(shard, command, session);
     iteration.shard ??= shard;
-    const given = { shard: iteration.shard, command, level, iteration };
+    const given = { shard: iteration.shard, command, terms, iteration };
     if (iteration.node !== undefined) this.#reads.resume(given, session);
     else if (streamed !== undefined && session !== undefined) this.#reads.send(given, session);
     else this.#reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
@@ -216,7 +222,7 @@ export class Router {
 
   /** Sends commands over a connection of their own, which a session keeps while it is in a transaction. */
   #converse(batch: Batch): void {
-    const { shard, commands, kinds, session, level } = batch;
+    const { shard, commands, kinds, session, terms } = batch;
     let current = session && this.#conversations.get(session);
     shard.askPrimary(performance.now(), false);
     if (shard.demoted && current === undefined) {
@@ -228,9 +234,9 @@ export class Router {
     }
     for (const [index, command] of commands.entries()) {
       const kind = kinds[index] ?? "write";
-      if (current?.send(command, kind, level)) continue;
+      if (current?.send(command, kind, terms.level)) continue;
       current = this.#begin(shard, kinds.includes("transactional") ? session : undefined, session);
-      current.send(command, kind, level);
+      current.send(command, kind, terms.level);
     }
   }
 

@@ -1,74 +1,57 @@
 /** What one user's session requires of the node that answers its reads; it never asks for less than before. */
-import type { Redis } from "ioredis";
 import { Demand } from "./demand.js";
 import { InvalidOptionError } from "./errors.js";
-import { checkLevel, type Level } from "./level.js";
 import type { Position } from "./position.js";
-import { Progress } from "./progress.js";
+import { type Progress, Progresses } from "./progress.js";
+import type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
+import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
+import { WritesInFlight } from "./writes-in-flight.js";
 
-/** An ioredis client whose commands belong to one session. */
-export type SessionClient = Redis & {
-  /** The same client at another level, for single calls: `redis.at("strong").get(key)`. */
-  at(level: Level): SessionClient;
-};
+export type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
 
-/** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
-export type WriteEnd = Position | "unknown" | "not-sent";
-
-/** Makes tokens fit to be handed to users: nobody else can make one, or change it. */
-export interface Seal {
-  seal(token: string): string;
-  /** Undefined for whatever it has not sealed. */
-  open(sealed: unknown): { readonly token: string } | undefined;
-}
-
-/** What a session is made of. */
-export interface SessionParts {
-  readonly level: Level;
-  /** Unsigned tokens to start from; called once, when the session first needs them. */
-  readonly tokens: () => readonly string[];
-  /** How long a token, and a pin to the primary, is in force. */
-  readonly ttlMs: number;
-  readonly seal?: Seal | undefined;
-  /** Makes the session's client; called once, when it is first used. */
-  readonly client: (session: Session) => SessionClient;
-}
-
-const settleDeadlineMs = 1_000;
 /** More than fit into one header. */
 const maxSealed = 180;
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
-  #level: Level;
-  #parts: SessionParts;
+  #level: Consistency;
+  #terms: Terms | undefined;
+  #parts: SessionParts<Session>;
   #client: SessionClient | undefined;
   readonly #demand: Demand;
   #loaded = false;
   #addedAt = Number.NEGATIVE_INFINITY;
   #wrote = false;
-  #writesInFlight = 0;
+  #moved = false;
+  #stale = false;
   #late: (() => void) | undefined;
-  #waiting: (() => void)[] | undefined;
-  /** The shard that was read last, and how far. */
-  #shard: object | undefined;
-  #progress: Progress | undefined;
-  #others: Map<object, Progress> | undefined;
+  readonly #writes = new WritesInFlight();
+  readonly #progresses = new Progresses();
 
   /** Made by `tidemark.session()`. */
-  constructor(parts: SessionParts) {
+  constructor(parts: SessionParts<Session>) {
     this.#parts = parts;
     this.#level = parts.level;
     this.#demand = new Demand(parts.ttlMs);
   }
 
-  /** The level of reads that name none. Setting it throws an `InvalidOptionError` for anything that is not a level. */
-  get level(): Level {
+  /**
+   * The level of reads that name none. Options without a level are added to those there are. Setting it throws an
+   * `InvalidOptionError` for anything that is no level.
+   */
+  get level(): Consistency {
     return this.#level;
   }
 
-  set level(level: Level) {
-    this.#level = checkLevel(level);
+  set level(level: Consistency) {
+    this.#level = onto(this.#level, checkConsistency(level));
+    this.#terms = undefined;
+  }
+
+  /** The same, with nothing left open. */
+  get terms(): Terms {
+    this.#terms ??= this.#parts.terms(this.#level);
+    return this.#terms;
   }
 
   /** The client whose reads and writes belong to this session. */
@@ -78,8 +61,24 @@ export class Session {
   }
 
   /** The session's client at another level, for single calls. */
-  at(level: Level): SessionClient {
-    return this.redis.at(level);
+  at(level: Consistency, options?: ReadOptions): SessionClient {
+    return this.redis.at(level, options);
+  }
+
+  /** Whether its reads are monotonic across requests too: then they move the token. */
+  get monotonicReads(): boolean {
+    return this.#parts.anchor !== undefined;
+  }
+
+  /** Whether a read was answered without proof, because the primary was gone and `staleIfPrimaryGone` allowed it. */
+  get stale(): boolean {
+    return this.#stale;
+  }
+
+  /** Aborted when nobody waits for the session's answers any more; undefined when that is not told. */
+  get signal(): AbortSignal | undefined {
+    const { signal } = this.#parts;
+    return typeof signal === "function" ? signal() : signal;
   }
 
   /** Whether the session has started a write, or has been told that one is lost: then its token has to reach the user. */
@@ -87,9 +86,14 @@ export class Session {
     return this.#wrote;
   }
 
+  /** Whether more is required than what its tokens have brought: for what it wrote, or with monotonic reads has read. */
+  get moved(): boolean {
+    return this.#wrote || this.#moved;
+  }
+
   /** Whether a write is still on its way; reads then follow it on the primary's own connection. */
   get writing(): boolean {
-    return this.#writesInFlight > 0;
+    return this.#writes.any;
   }
 
   /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
@@ -122,7 +126,8 @@ export class Session {
    * `tidemark.session({ token })` in another process. While a write is in flight the token pins to the primary.
    */
   token(): string {
-    return this.#loadedDemand.token(this.writing);
+    const isOpen = this.writing || this.#anchor() !== undefined;
+    return this.#loadedDemand.token(isOpen);
   }
 
   /** The same, sealed with the secret of `readYourWrites`, to be handed to the user or to another service. */
@@ -155,22 +160,17 @@ export class Session {
   }
 
   /**
-   * Undefined when no write is in flight, else a promise that resolves once the positions of all of them are known.
-   * After one second it resolves all the same, and the session is pinned to the primary. It never rejects.
+   * Undefined when the token says all there is to say, else a promise that resolves once the positions of all writes in
+   * flight are known, and with monotonic reads those of all that was read. After one second it resolves all the same, and
+   * the session is pinned to the primary. It never rejects.
    */
   settled(): Promise<void> | undefined {
-    if (!this.writing) return undefined;
-    return new Promise((resolve) => {
-      const deadline = setTimeout(() => {
-        this.#demand.pin();
-        resolve();
-      }, settleDeadlineMs);
-      this.#waiting ??= [];
-      this.#waiting.push(() => {
-        clearTimeout(deadline);
-        resolve();
-      });
-    });
+    if (!this.writing) return this.#anchor();
+    return this.#writes.settled(() => this.#demand.pin()).then(() => this.#anchor());
+  }
+
+  #anchor(): Promise<void> | undefined {
+    return this.#parts.anchor?.(this)?.catch(() => this.#demand.pin());
   }
 
   /** Told by whoever carries the token: it has left. `late` is called when writes are begun that it knows nothing of. */
@@ -182,7 +182,7 @@ export class Session {
   writeStarted(): void {
     if (this.#late !== undefined && !this.writing) this.#late();
     this.#wrote = true;
-    this.#writesInFlight += 1;
+    this.#writes.started();
   }
 
   /** Told by the router: the write is over, whatever came of it. */
@@ -190,21 +190,27 @@ export class Session {
     const demand = this.#loadedDemand;
     if (end === "unknown") demand.pin();
     else if (end !== "not-sent") demand.require(end, Date.now());
-    this.#writesInFlight -= 1;
-    // Not at once: ioredis answers NOSCRIPT by sending the script, and a write that follows a write is part of it.
-    if (!this.writing && this.#waiting !== undefined) setImmediate(() => this.#release());
+    this.#writes.ended();
   }
 
-  /** How far the session has read in `shard`, whatever that is to the caller. */
+  /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */
+  readAt(position: Position): void {
+    if (this.#loadedDemand.require({ ...position, read: true }, Date.now())) this.#moved = true;
+  }
+
+  /** Told by the router: a read was answered by whoever could be reached, without any proof. */
+  answeredStale(): void {
+    this.#stale = true;
+  }
+
+  /** How far the session has read in `shard`, whatever that is to the caller; undefined when it has not. */
+  progressIn(shard: object): Progress | undefined {
+    return this.#progresses.find(shard);
+  }
+
+  /** How far the session has read in `shard`. */
   in(shard: object): Progress {
-    if (this.#shard === shard && this.#progress !== undefined) return this.#progress;
-    if (this.#shard !== undefined && this.#progress !== undefined) {
-      this.#others ??= new Map();
-      this.#others.set(this.#shard, this.#progress);
-    }
-    this.#shard = shard;
-    this.#progress = this.#others?.get(shard) ?? new Progress();
-    return this.#progress;
+    return this.#progresses.in(shard);
   }
 
   /**
@@ -230,13 +236,6 @@ export class Session {
       seal,
       "give one to what opened the session, or use token() and add()",
     );
-  }
-
-  #release(): void {
-    if (this.writing) return;
-    const waiting = this.#waiting ?? [];
-    this.#waiting = undefined;
-    for (const resolve of waiting) resolve();
   }
 
   get #loadedDemand(): Demand {

@@ -1,9 +1,11 @@
 /** A primary and its replicas, and what their own words prove about how far each has come. */
 import type { RedisOptions } from "ioredis";
+import { CatchUp } from "./catch-up.js";
 import { History } from "./history.js";
 import type { Limits } from "./limits.js";
 import type { Lineage, Outcome } from "./lineage.js";
 import type { Sighting } from "./link.js";
+import { lookoutOver } from "./lookout.js";
 import { Members } from "./members.js";
 import type { Node } from "./node.js";
 import type { Position } from "./position.js";
@@ -47,6 +49,8 @@ export class Shard {
   readonly #absence = new Waiting((now) => {
     if (now - this.primary.connection.downSince > absenceMs) this.#seek(now);
   });
+  /** Reads that wait for a replica. */
+  readonly late = new CatchUp(lookoutOver(this));
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   gainedAt = Number.NEGATIVE_INFINITY;
@@ -74,6 +78,7 @@ export class Shard {
       saw: (node, sighting) => {
         this.#saw(node, sighting);
         saw(this, node, sighting);
+        if (node !== this.primary) this.late.reached(sighting.replication.offset);
       },
     });
   }
@@ -134,9 +139,16 @@ export class Shard {
     this.#seek(performance.now());
   }
 
+  /** Lets commands wait again, after it was closed. */
+  open(): void {
+    this.vacancy.open();
+    this.late.open();
+  }
+
   /** Ends all connections, and what waits. */
   close(): void {
     this.vacancy.close();
+    this.late.close();
     this.#absence.close();
     for (const node of this.nodes) node.close();
   }

@@ -3,7 +3,6 @@ import { RoutedRedis } from "./client.js";
 import { asyncLocalStorage } from "./context/async-local-storage.js";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
-import { checkLevel, type Level } from "./level.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
@@ -11,6 +10,7 @@ import { checkOptions, type TidemarkOptions } from "./options.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
 import { type Seal, Session, type SessionClient } from "./session.js";
+import { type Consistency, checkConsistency, onto } from "./terms.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
 import { SentinelTopology } from "./topology/sentinel.js";
@@ -26,7 +26,11 @@ export interface SessionOptions {
    */
   readonly token?: string | readonly string[] | (() => readonly string[]);
   /** The level of reads that name none. Default `"session"`. */
-  readonly level?: Level;
+  readonly level?: Consistency;
+  /** Whether later requests too see nothing older than what was read. Default that of the `Tidemark`. */
+  readonly monotonicReads?: boolean;
+  /** Aborts reads that wait for a replica; a function is called when one begins to wait. */
+  readonly signal?: AbortSignal | (() => AbortSignal);
   /** What `session.sealed()` and `session.addSealed()` work with; `readYourWrites` gives the one of its secret. */
   readonly seal?: Seal;
 }
@@ -42,11 +46,13 @@ export class Tidemark implements AsyncDisposable {
   readonly #router: Router;
   readonly #context: Context;
   readonly #base: RoutedRedis;
+  readonly #monotonicReads: boolean;
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
+    this.#monotonicReads = checked.monotonicReads;
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
@@ -88,9 +94,14 @@ export class Tidemark implements AsyncDisposable {
     if (typeof options !== "object" || options === null) {
       throw new InvalidOptionError("session", options, "give { token, level }");
     }
-    const { token = [], level, seal } = options;
+    const { token = [], level, seal, monotonicReads = this.#monotonicReads, signal } = options;
+    if (typeof monotonicReads !== "boolean")
+      throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
     return new Session({
-      level: level === undefined ? "session" : checkLevel(level),
+      level: onto("session", level === undefined ? "session" : checkConsistency(level)),
+      terms: (consistency) => this.#router.terms.of(consistency),
+      anchor: monotonicReads ? (session) => this.#router.anchor(session) : undefined,
+      signal,
       tokens: typeof token === "function" ? token : () => (typeof token === "string" ? [token] : token),
       ttlMs: this.tokenTtlMs,
       seal,

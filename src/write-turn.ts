@@ -80,6 +80,11 @@ export class WriteTurn {
     command.reject = (error) => hold(() => ends.reject(error));
   }
 
+  /** Calls `then` when the position is known, or will not be. */
+  whenOver(then: () => void): void {
+    this.#hold({ settle: then, abandon: then, writer: undefined, otherwise: "unknown" });
+  }
+
   /** Tells every writer of the turn its position, then gives the replies out, in order. */
   finish(position: Position | undefined): void {
     for (const { settle } of this.#end(position)) settle();

@@ -14,11 +14,15 @@ const rows: readonly (readonly string[])[] = [
     "address",
     "clock",
     "level",
+    "terms",
     "limits",
     "channels",
     "keyring",
     "lag",
+    "latency",
     "waiting",
+    "catch-up",
+    "fallback-limit",
     "command",
     "miss",
     "refusal",
@@ -29,12 +33,25 @@ const rows: readonly (readonly string[])[] = [
     "offline-queue",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
-  ["progress", "demand", "session", "write-turn", "inquiry", "proof", "warning", "verified-read", "node"],
+  [
+    "progress",
+    "demand",
+    "writes-in-flight",
+    "session-parts",
+    "session",
+    "write-turn",
+    "inquiry",
+    "proof",
+    "warning",
+    "verified-read",
+    "node",
+  ],
   [
     "context/context",
     "context/async-local-storage",
     "context/cls-hooked",
     "members",
+    "lookout",
     "shard",
     "objection",
     "losses",
@@ -56,7 +73,10 @@ const rows: readonly (readonly string[])[] = [
     "topology/cluster",
     "topology/status",
   ],
-  ["beginning", "choice", "redirects", "replica", "reads", "router"],
+  [
+    ...["beginning", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
+    ...["fallback", "reads", "router"],
+  ],
   [
     "dispatch",
     "subscriber",
@@ -78,14 +98,14 @@ const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["servers", "options", "tidemark", "index"],
+  ["servers", "read-defaults", "options", "tidemark", "index"],
 ];
 
 /** Three sides of one idea, which know each other's types and nothing else of each other. */
 const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set(["errors", "level", "channels", "keyring", "token", "session"]);
+const knownToHttp = new Set(["errors", "terms", "channels", "keyring", "token", "session"]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {

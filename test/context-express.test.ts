@@ -41,7 +41,7 @@ function appOn(tidemark: Tidemark, current: () => Session | undefined): express.
     const look = (): void => {
       taken += 1;
       const { level: own } = request.consistency;
-      const isOwn = typeof own === "object" && own.maxStalenessMs === id + 1;
+      const isOwn = typeof own === "object" && "maxStalenessMs" in own && own.maxStalenessMs === id + 1;
       if (!isOwn || current() !== request.consistency) strays += 1;
     };
     look();
@@ -65,7 +65,7 @@ function appOn(tidemark: Tidemark, current: () => Session | undefined): express.
     await request.consistency.settled();
     look();
     const { level: own } = request.consistency;
-    const at = typeof own === "object" ? own.maxStalenessMs : own;
+    const at = typeof own === "object" && "maxStalenessMs" in own ? own.maxStalenessMs : own;
     response.json({ found: `${value} at ${at}, ${strays || "no"} strays in ${taken}` });
   });
   return app;

@@ -11,8 +11,8 @@ const many = (count: number) => Array.from({ length: count }, (_, n) => `${name(
 function outgoing(
   given: Partial<Omit<OutgoingToken, "text" | "merged">> & { text?: string; merged?: string[] },
 ): OutgoingToken {
-  const { wrote = true, aged = false, ttlMs = 60_000, text = "sealed", merged = [] } = given;
-  return { wrote, aged, ttlMs, text: () => text, merged: () => new Set(merged) };
+  const { moved = true, aged = false, ttlMs = 60_000, text = "sealed", merged = [] } = given;
+  return { moved, aged, ttlMs, text: () => text, merged: () => new Set(merged) };
 }
 
 /** The lines of Set-Cookie that a response gets, with the random part of a name as `*`. */
@@ -84,7 +84,7 @@ describe("cookie().write", () => {
     [40, 17],
   ])("after no write, with %i carried, sets or expires %i", (carried, expected) => {
     const merged = Array.from({ length: carried }, (_, n) => `v${n}`);
-    expect(lines({ wrote: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
+    expect(lines({ moved: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
   });
 
   it("sets nothing when nothing is required, but expires what is void", () => {
@@ -149,7 +149,7 @@ describe("cookie().write", () => {
 
   it("seals anew what an older secret sealed, though nothing was written", () => {
     const request = carrying(`${name(1)}=old`);
-    expect(lines({ wrote: false, aged: true, merged: ["old"] }, { request })).toEqual([
+    expect(lines({ moved: false, aged: true, merged: ["old"] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
       "tm_*=sealed; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
     ]);
@@ -183,7 +183,7 @@ describe("cookie().write", () => {
 
   it("leaves the caching of a response without a cookie as it is", () => {
     const headers = new Headers({ "Cache-Control": "public" });
-    lines({ wrote: false }, { headers });
+    lines({ moved: false }, { headers });
     expect(headers.getHeader("Cache-Control")).toBe("public");
   });
 });

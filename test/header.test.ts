@@ -8,10 +8,10 @@ const carrying = (token?: string | string[]) => ({ headers: { "consistency-token
 const many = (count: number) => Array.from({ length: count }, (_, n) => `v${n}`).join(",");
 
 function outgoing(
-  given: Partial<Pick<OutgoingToken, "wrote" | "aged">> & { text?: string; merged?: string },
+  given: Partial<Pick<OutgoingToken, "moved" | "aged">> & { text?: string; merged?: string },
 ): OutgoingToken {
-  const { wrote = true, aged = false, text = "sealed", merged = "" } = given;
-  return { wrote, aged, ttlMs: 60_000, text: () => text, merged: () => new Set(merged.split(",")) };
+  const { moved = true, aged = false, text = "sealed", merged = "" } = given;
+  return { moved, aged, ttlMs: 60_000, text: () => text, merged: () => new Set(merged.split(",")) };
 }
 
 /** The header that a response gets. */
@@ -49,14 +49,14 @@ describe("header().read", () => {
 describe("header().write", () => {
   it("brings the token of a session that wrote, and no other", () => {
     expect(written({})).toBe("sealed");
-    expect(written({ wrote: false })).toBeUndefined();
+    expect(written({ moved: false })).toBeUndefined();
     expect(written({ text: "" })).toBeUndefined();
   });
 
   it("seals anew what an older secret sealed, and puts together what has become many", () => {
-    expect(written({ wrote: false, aged: true, merged: "old" }, carrying("old"))).toBe("sealed");
-    expect(written({ wrote: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
-    expect(written({ wrote: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
+    expect(written({ moved: false, aged: true, merged: "old" }, carrying("old"))).toBe("sealed");
+    expect(written({ moved: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
+    expect(written({ moved: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
   });
 
   it("brings back what it could not open, though not without end", () => {
@@ -68,7 +68,7 @@ describe("header().write", () => {
     const cacheable = () => new Headers({ "Cache-Control": "public, max-age=60" });
     const [brought, other] = [cacheable(), cacheable()];
     written({}, carrying(), brought);
-    written({ wrote: false }, carrying(), other);
+    written({ moved: false }, carrying(), other);
     expect(brought.getHeader("Cache-Control")).toBe("private, max-age=60");
     expect(other.getHeader("Cache-Control")).toBe("public, max-age=60");
   });

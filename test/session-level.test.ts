@@ -1,12 +1,15 @@
 /** The level a session's reads are made at, and the client that makes them. */
+
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError } from "../src/errors.js";
 import type { Level } from "../src/level.js";
 import { Session, type SessionClient } from "../src/session.js";
+import { terms } from "./support/usual-terms.js";
 
 function open(): Session {
   return new Session({
     level: "session",
+    terms,
     ttlMs: 60_000,
     tokens: () => [],
     client: () => {
@@ -40,6 +43,7 @@ describe("Session.redis", () => {
     const levels: Level[] = [];
     const session = new Session({
       level: "session",
+      terms,
       ttlMs: 60_000,
       tokens: () => [],
       client: (of) => {

@@ -1,4 +1,5 @@
 /** What a session requires of the node that answers its reads. */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Keyring } from "../src/keyring.js";
 import { Session } from "../src/session.js";
@@ -15,6 +16,7 @@ import {
   X,
   Y,
 } from "./support/still-sessions.js";
+import { terms } from "./support/usual-terms.js";
 
 beforeEach(stopClock);
 
@@ -84,7 +86,7 @@ describe("Session with tokens", () => {
 
   it("asks for them once, and not before they are needed", () => {
     const tokens = vi.fn(() => [tokenOf({ positions: [at(X, 77)] })]);
-    const session = new Session({ level: "session", ttlMs, tokens, client: noClient });
+    const session = new Session({ level: "session", ttlMs, terms, tokens, client: noClient });
     session.level = "strong";
     session.writeStarted();
     expect([session.wrote, session.writing]).toEqual([true, true]);
@@ -140,7 +142,7 @@ describe("Session.in", () => {
     const [first, second] = [{}, {}];
     const reader = { overAt: undefined };
     session.in(first).readAhead(0);
-    session.in(second).readFrom(reader);
+    session.in(second).readFrom(reader, 0);
     expect([session.in(first).ahead, session.in(second).ahead]).toEqual([true, false]);
     expect(session.in(first)).toBe(session.in(first));
     expect(session.in(second).mayReadFrom({ overAt: undefined })).toBe(false);
@@ -213,7 +215,7 @@ describe("Session.add", () => {
 describe("Session.sealed", () => {
   const seal = new Keyring("a secret of this test");
   const sealedSession = (...tokens: string[]) =>
-    new Session({ level: "session", ttlMs, tokens: () => tokens, client: noClient, seal });
+    new Session({ level: "session", ttlMs, terms, tokens: () => tokens, client: noClient, seal });
 
   it("gives what another session with the same secret can add", () => {
     const [session, other] = [sealedSession(tokenOf({ positions: [at(X, 77)] })), sealedSession()];

@@ -19,8 +19,11 @@ export interface CarrierResponse {
 
 /** The token of a session whose response is about to leave. */
 export interface OutgoingToken {
-  /** Whether the session wrote: then a response without the token lets its user miss that write. */
-  readonly wrote: boolean;
+  /**
+   * Whether more is required than the request has brought, by a write, or with monotonic reads by a read: then a response
+   * without the token lets its user miss it.
+   */
+  readonly moved: boolean;
   /** For how many milliseconds the token is of use. */
   readonly ttlMs: number;
   /** Whether a text this request carried was sealed with an older secret, which will not be accepted for ever. */

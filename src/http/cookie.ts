@@ -65,7 +65,7 @@ export function cookie(options: CookieOptions = {}): Carrier {
 
     write(request, response, token) {
       const carried = carriedBy(request, prefixes);
-      if (!token.wrote && !token.aged && carried.length <= maxKept) return;
+      if (!token.moved && !token.aged && carried.length <= maxKept) return;
       const text = token.text();
       const merged = token.merged();
       const expired = carried.filter(({ value }) => merged.has(value)).slice(0, maxExpired);

@@ -1,8 +1,8 @@
 /** One request and its response in the care of a session. */
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError, TidemarkError } from "../errors.js";
-import { checkLevel, type Level } from "../level.js";
 import type { Session, SessionClient } from "../session.js";
+import { type Consistency, checkConsistency, type ReadOptions, withOptions } from "../terms.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
@@ -36,6 +36,8 @@ export interface Sides {
   readonly response?: HeadedResponse;
   /** Whether middleware has still to add to the request; {@link Exchange.begin} is called when it has. */
   readonly incomplete?: boolean;
+  /** Aborted when nobody waits for the response any more; without it that of `response` counts, if there is one. */
+  readonly signal?: AbortSignal;
   /** The method, and the route as the framework knows it; asked for only when it has to be told. */
   readonly route: () => string;
 }
@@ -69,7 +71,7 @@ interface Owner {
 /** Opens the exchanges of one middleware. */
 export class Exchanges<Request extends CarrierRequest> {
   readonly #source: SessionSource;
-  readonly #open: (request: Request) => OpenedSession;
+  readonly #open: (request: Request, signal?: () => AbortSignal) => OpenedSession;
   readonly #late = new LateWrites();
   /** The accessors of the session and its client, the same for all requests. */
   readonly properties: PropertyDescriptorMap;
@@ -82,9 +84,13 @@ export class Exchanges<Request extends CarrierRequest> {
   }
 
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
-  open(owner: Request & Owner, { message, response, incomplete, route }: Sides): Exchange | undefined {
+  open(
+    owner: Request & Owner,
+    { message, response, signal, incomplete, route }: Sides,
+  ): Exchange | undefined {
     if (sessionOf(owner, this.#source) !== undefined) return undefined;
-    const { session, begin, carry, store } = this.#open(owner);
+    const aborted = signal ? () => signal : response && (() => abortedWith(response));
+    const { session, begin, carry, store } = this.#open(owner, aborted);
     if (!incomplete) begin();
     owner[mounted] = { source: this.#source, session, before: owner[mounted] };
     const late = (): void => this.#late.report(session, route());
@@ -108,6 +114,17 @@ export class Exchanges<Request extends CarrierRequest> {
   }
 }
 
+/** Aborted when `response` is closed before it has ended. */
+function abortedWith(response: HeadedResponse): AbortSignal {
+  const controller = new AbortController();
+  const closed = (): void => {
+    if (!response.writableFinished) controller.abort();
+  };
+  if (response.destroyed) closed();
+  else response.once("close", closed);
+  return controller.signal;
+}
+
 /** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
 export function sessionOf<Request>(owner: Request & Owner, source?: SessionSource): Session | undefined {
   let one = owner[mounted];
@@ -126,16 +143,23 @@ export function setLevel<Request>(
     const remedy = "mount readYourWrites(tidemark, { secret }) before it";
     throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);
   }
-  const level = typeof choice === "function" ? checkLevel(choice(owner), marker) : choice;
+  const level = typeof choice === "function" ? checkConsistency(choice(owner), marker) : choice;
   for (; one !== undefined; one = one.before) one.session.level = level;
 }
 
 /** A level, or a function that chooses it for a request. */
-export type LevelChoice<Request> = Level | ((request: Request) => Level);
+export type LevelChoice<Request> = Consistency | ((request: Request) => Consistency);
 
-/** Returns what a marker was given, or throws an `InvalidOptionError` at once. */
-export function checkChoice<Request>(choice: LevelChoice<Request>, marker: string): LevelChoice<Request> {
-  return typeof choice === "function" ? choice : checkLevel(choice, marker);
+/** Returns what a marker was given, with its options, or throws an `InvalidOptionError` at once. */
+export function checkChoice<Request>(
+  choice: LevelChoice<Request>,
+  marker: string,
+  options?: ReadOptions,
+): LevelChoice<Request> {
+  if (typeof choice !== "function") return withOptions(choice, options, marker);
+  if (options === undefined) return choice;
+  withOptions("session", options, marker);
+  return (request) => withOptions(choice(request), options, marker);
 }
 
 /** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */

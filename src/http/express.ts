@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
+import type { ReadOptions } from "../terms.js";
 import {
   checkCalled,
   checkChoice,
@@ -70,25 +71,26 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
  */
 export function consistency<Request extends IncomingMessage = IncomingMessage>(
   level: LevelChoice<Request>,
+  options?: ReadOptions,
 ): Middleware<Request> {
-  return marker(checkChoice(level, "consistency(level)"), "consistency(level)");
+  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
 }
 
 /** Reads of the requests that pass go to the primary. */
-export function strong(...given: []): Middleware<IncomingMessage> {
-  checkCalled("strong", given);
-  return marker("strong", "strong()");
+export function strong(options?: ReadOptions, ...rest: []): Middleware<IncomingMessage> {
+  checkCalled("strong", rest);
+  return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
-export function eventual(...given: []): Middleware<IncomingMessage> {
-  checkCalled("eventual", given);
-  return marker("eventual", "eventual()");
+export function eventual(options?: ReadOptions, ...rest: []): Middleware<IncomingMessage> {
+  checkCalled("eventual", rest);
+  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
-export function bounded(maxStalenessMs: number): Middleware<IncomingMessage> {
-  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)"), "bounded(ms)");
+export function bounded(maxStalenessMs: number, options?: ReadOptions): Middleware<IncomingMessage> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
 }
 
 function marker<Request extends IncomingMessage>(

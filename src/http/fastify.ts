@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { InvalidOptionError } from "../errors.js";
 // Plugins give the module "fastify" a Session of their own.
 import type { SessionClient, Session as UserSession } from "../session.js";
+import type { ReadOptions } from "../terms.js";
 import type { CarrierResponse } from "./carrier.js";
 import {
   checkCalled,
@@ -175,25 +176,26 @@ function headOf(reply: FastifyReply): CarrierResponse {
  */
 export function consistency<Request extends Marked = FastifyRequest>(
   level: LevelChoice<Request>,
+  options?: ReadOptions,
 ): Hook<Request> {
-  return marker(checkChoice(level, "consistency(level)"), "consistency(level)");
+  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
 }
 
 /** Reads of the requests that pass go to the primary. */
-export function strong(...given: []): Hook<Marked> {
-  checkCalled("strong", given);
-  return marker("strong", "strong()");
+export function strong(options?: ReadOptions, ...rest: []): Hook<Marked> {
+  checkCalled("strong", rest);
+  return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
-export function eventual(...given: []): Hook<Marked> {
-  checkCalled("eventual", given);
-  return marker("eventual", "eventual()");
+export function eventual(options?: ReadOptions, ...rest: []): Hook<Marked> {
+  checkCalled("eventual", rest);
+  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
-export function bounded(maxStalenessMs: number): Hook<Marked> {
-  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)"), "bounded(ms)");
+export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Marked> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
 }
 
 function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {

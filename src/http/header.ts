@@ -37,7 +37,7 @@ export function header({ name = defaultName }: HeaderOptions = {}): Carrier {
 
     write(request, response, token) {
       const carried = carriedBy(request, key);
-      if (!token.wrote && !token.aged && carried.length <= maxKept) return;
+      if (!token.moved && !token.aged && carried.length <= maxKept) return;
       const text = token.text();
       if (text === "") return;
       const merged = token.merged();

@@ -1,6 +1,7 @@
 /** Read your writes on Koa. */
 import type { ExtendableContext, Next } from "koa";
 import type { Session, SessionClient } from "../session.js";
+import type { ReadOptions } from "../terms.js";
 import type { CarrierResponse } from "./carrier.js";
 import {
   checkCalled,
@@ -64,25 +65,26 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
  */
 export function consistency<Context extends ExtendableContext = ExtendableContext>(
   level: LevelChoice<Context>,
+  options?: ReadOptions,
 ): Middleware<Context> {
-  return marker(checkChoice(level, "consistency(level)"), "consistency(level)");
+  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
 }
 
 /** Reads of the requests that pass go to the primary. */
-export function strong(...given: []): Middleware<ExtendableContext> {
-  checkCalled("strong", given);
-  return marker("strong", "strong()");
+export function strong(options?: ReadOptions, ...rest: []): Middleware<ExtendableContext> {
+  checkCalled("strong", rest);
+  return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
-export function eventual(...given: []): Middleware<ExtendableContext> {
-  checkCalled("eventual", given);
-  return marker("eventual", "eventual()");
+export function eventual(options?: ReadOptions, ...rest: []): Middleware<ExtendableContext> {
+  checkCalled("eventual", rest);
+  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
-export function bounded(maxStalenessMs: number): Middleware<ExtendableContext> {
-  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)"), "bounded(ms)");
+export function bounded(maxStalenessMs: number, options?: ReadOptions): Middleware<ExtendableContext> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
 }
 
 function marker<Context extends ExtendableContext>(

@@ -1,8 +1,8 @@
 /** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
 import { InvalidOptionError } from "../errors.js";
 import { Keyring, type Opened } from "../keyring.js";
-import { checkLevel, type Level } from "../level.js";
 import type { Seal, Session } from "../session.js";
+import { type Consistency, checkConsistency } from "../terms.js";
 import { decodeToken, encodeToken } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 import { cookie } from "./cookie.js";
@@ -11,7 +11,13 @@ import { cookie } from "./cookie.js";
 export interface SessionSource {
   /** For how many milliseconds a token is of use. */
   readonly tokenTtlMs: number;
-  session(options: { token?: () => readonly string[]; level?: Level; seal?: Seal }): Session;
+  session(options: {
+    token?: () => readonly string[];
+    level?: Consistency;
+    monotonicReads?: boolean;
+    seal?: Seal;
+    signal?: AbortSignal | (() => AbortSignal);
+  }): Session;
   /** Calls `fn`, and all that follows from it, with `session` as the current one. */
   run<R>(session: Session, fn: () => R): R;
 }
@@ -25,7 +31,12 @@ export interface ReadYourWritesOptions<Request> {
   /** How tokens travel, one way or several at once; default `cookie()`. */
   readonly carrier?: Carrier | readonly Carrier[];
   /** The level of every request, or a function that chooses it; default that of the `Tidemark`. */
-  readonly level?: Level | ((request: Request) => Level);
+  readonly level?: Consistency | ((request: Request) => Consistency);
+  /**
+   * Whether users' later requests too see nothing older than what they have read: then responses that only read may bring
+   * a token as well, whenever what was read is newer than what the request's tokens ask for. Default that of the `Tidemark`.
+   */
+  readonly monotonicReads?: boolean;
 }
 
 /** A session and the way back to its user. */
@@ -63,21 +74,25 @@ export function requestSessions<Request extends CarrierRequest>(
 export function sessionOpener<Request extends CarrierRequest>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
-): (request: Request) => OpenedSession {
+): (request: Request, signal?: () => AbortSignal) => OpenedSession {
   checkSource(source);
   const carriers = checkCarriers(options.carrier ?? cookie());
   const keyring = keyringFor(carriers, options.secret);
-  const { level } = options;
-  if (level !== undefined && typeof level !== "function") checkLevel(level);
+  const { level, monotonicReads } = options;
+  if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
+    throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
+  if (level !== undefined && typeof level !== "function") checkConsistency(level);
   const guard = carrierGuard();
   const keepsOnServer = carriers.some(({ serverSide }) => serverSide === true);
 
-  return (request) => {
+  return (request, signal) => {
     const luggage = new Luggage(request, carriers, keyring, guard);
     const session = source.session({
       token: () => luggage.open(),
-      level: typeof level === "function" ? checkLevel(level(request)) : level,
+      level: typeof level === "function" ? checkConsistency(level(request)) : level,
+      monotonicReads,
       seal: keyring,
+      signal,
     });
     return {
       session,
@@ -162,7 +177,7 @@ class Luggage {
       return new Set(known.map(([carried]) => carried));
     };
     const aged = [...(this.#opened?.values() ?? [])].some(({ isOld }) => isOld);
-    return { wrote: session.wrote, aged, ttlMs, text, merged };
+    return { moved: session.moved, aged, ttlMs, text, merged };
   }
 
   seal(token: string): string {

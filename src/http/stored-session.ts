@@ -52,7 +52,7 @@ export function session({ name = "tidemark", overlapMs = 1_000 }: SessionCarrier
     write(request, _response, token) {
       const { session } = request;
       if (!isSession(session)) return;
-      if (!token.wrote && textOf(session, name) === before.get(request)) return;
+      if (!token.moved && textOf(session, name) === before.get(request)) return;
       session[name] = stamped(token.text(), overlapMs);
     },
   };

@@ -76,7 +76,7 @@ export class ClusterTopology implements Topology {
 
   open(): void {
     if (this.#timer !== undefined) return;
-    for (const { vacancy } of this.shards) vacancy.open();
+    for (const shard of this.shards) shard.open();
     this.#timer = setInterval(() => this.#poll(), pollWithoutPrimaryMs).unref();
     this.#ask();
   }

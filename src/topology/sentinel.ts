@@ -61,7 +61,7 @@ export class SentinelTopology implements Topology {
 
   open(): void {
     if (this.#timer !== undefined) return;
-    this.#shard?.vacancy.open();
+    this.#shard?.open();
     this.#sentinels.open();
     this.#timer = setInterval(() => this.#poll(), pollWithoutPrimaryMs).unref();
     this.#ask();

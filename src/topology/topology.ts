@@ -37,7 +37,7 @@ export function topologyOf(shard: Shard): Topology {
     shards: [shard],
     shardOf: () => shard,
     fault: "",
-    open: () => shard.vacancy.open(),
+    open: () => shard.open(),
     close: () => shard.close(),
   };
 }

@@ -1,8 +1,10 @@
 /** Sessions without any Redis, whose writes a test starts and ends by hand. */
+
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { Session } from "../../src/session.js";
 import { encodeToken } from "../../src/token.js";
+import { terms } from "./usual-terms.js";
 
 const replid = "0123456789abcdef";
 
@@ -15,6 +17,7 @@ export class HandMadeSessions implements SessionSource {
     const session = new Session({
       level,
       tokens: () => token?.() ?? [],
+      terms,
       ttlMs: this.tokenTtlMs,
       seal,
       client: () => {

@@ -3,6 +3,7 @@
 import { vi } from "vitest";
 import { Session, type SessionClient } from "../../src/session.js";
 import { type Claims, encodeToken } from "../../src/token.js";
+import { terms } from "./usual-terms.js";
 
 export const X = "8371b4fb1155b71f";
 export const Y = "c1d5f0aa17e24cf0";
@@ -19,7 +20,7 @@ export function noClient(): SessionClient {
 }
 
 export function sessionOf(...tokens: readonly string[]): Session {
-  return new Session({ level: "session", ttlMs, tokens: () => tokens, client: noClient });
+  return new Session({ level: "session", terms, ttlMs, tokens: () => tokens, client: noClient });
 }
 
 export function tokenOf(claims: Partial<Claims>): string {

@@ -18,7 +18,7 @@ import {
 } from "ioredis";
 import { bounded, consistency, readYourWrites } from "../../src/http/express.js";
 import {
-  type Level,
+  type Consistency,
   type RouteMessage,
   routeChannel,
   type Session,
@@ -162,7 +162,7 @@ export async function sessions(): Promise<void> {
   is<SessionClient>()(req.redis);
   is<Session>()(req.consistency);
   is<string | null>()(await session.at("eventual").at({ maxStalenessMs: 5 }).get("k"));
-  const level: Level = session.level;
+  const level: Consistency = session.level;
   routeChannel.subscribe((message) => console.log((message as RouteMessage).reason, level));
   takesRedis(Object.assign(made.session().redis, { extra: 1 }));
 }

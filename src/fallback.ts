@@ -1,0 +1,159 @@
+/** What becomes of reads that no replica may answer now: they wait for one, or go elsewhere as their terms say. */
+import type { Latecomer } from "./catch-up.js";
+import type { Reason } from "./channels.js";
+import { type Choice, isStranded, knownReplica, requirementOf } from "./choice.js";
+import { AbortedError, ReplicasBehindError } from "./errors.js";
+import { FallbackLimit, type FallbackLimits } from "./fallback-limit.js";
+import { lost } from "./iteration.js";
+import { madeAt } from "./objection.js";
+import type { Read } from "./read.js";
+import type { Session } from "./session.js";
+import { answerStale } from "./stale.js";
+import { nextOf } from "./wishes.js";
+
+/** How reads go on. */
+export interface Ways {
+  readonly maxStalenessMs: number;
+  /** What the session of a read has lost. */
+  lossOf(session: Session, command: Read["command"]): Error | undefined;
+  choose(read: Read, now: number): Choice | undefined;
+  sendTo(read: Read, choice: Choice | undefined): void;
+  toPrimary(read: Read, reason: Reason): void;
+}
+
+/** How long a read waits for a replica that the primary can not answer, because too many others are there. */
+const overloadWaitMs = 1_000;
+
+export class Fallback {
+  readonly #ways: Ways;
+  readonly #limit: FallbackLimit | undefined;
+
+  constructor(limits: FallbackLimits | false, ways: Ways) {
+    this.#ways = ways;
+    this.#limit = limits ? new FallbackLimit(limits) : undefined;
+  }
+
+  /** Waits for a replica if there is time and hope, else does as the terms say. */
+  take(read: Read, reason: Reason): void {
+    const { shard, session, waitUntil, iteration } = read;
+    const now = performance.now();
+    shard.look(now);
+    const inVain = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
+    if (now >= waitUntil || inVain) {
+      this.#giveUp(read, reason);
+      return;
+    }
+    // A step of an iteration can go nowhere else.
+    const isBound = iteration?.node !== undefined;
+    const since = isBound ? Number.NEGATIVE_INFINITY : madeAt(shard, read.requirement, session.issuedAt, now);
+    this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
+  }
+
+  #wait(read: Read, since: number, until: number, giveUp: () => void): void {
+    const { shard, session, command, ends } = read;
+    const { signal } = session;
+    const abort = (): void => {
+      if (shard.late.remove(latecomer)) ends.reject(new AbortedError(command.name.toUpperCase()));
+    };
+    const latecomer: Latecomer = {
+      offset: offsetOf(read),
+      madeAt: since,
+      until,
+      attempt: () => {
+        const goesOn = this.#attempt(read);
+        if (goesOn) signal?.removeEventListener("abort", abort);
+        return goesOn;
+      },
+      giveUp: () => {
+        signal?.removeEventListener("abort", abort);
+        giveUp();
+      },
+      isStranded: read.iteration?.node && (() => isStranded(read)),
+    };
+    if (signal?.aborted) {
+      ends.reject(new AbortedError(command.name.toUpperCase()));
+      return;
+    }
+    signal?.addEventListener("abort", abort);
+    shard.late.add(latecomer);
+  }
+
+  #giveUp(read: Read, reason: Reason): void {
+    const now = performance.now();
+    const next = nextOf(read, this.#ways.maxStalenessMs, now);
+    if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
+    else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
+    else if (read.terms.fallback === "primary") this.#relieve(read, reason, true);
+    else this.#refuse(read, `${reason}), and fallback is "error"`);
+  }
+
+  #refuse(read: Read, why: string): void {
+    const { ends, command } = read;
+    if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), why));
+  }
+
+  /** Has the primary answer for replicas that can not, unless too many others ask that of it. */
+  #relieve(read: Read, reason: Reason, mayWait: boolean): void {
+    const { shard } = read;
+    const limit = this.#limit;
+    const now = performance.now();
+    if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
+    else if (limit.enter(now, shard.primary.latency.at(now))) {
+      // So that the limit knows soon how the primary takes it.
+      shard.sampleBehind(now);
+      this.#ways.toPrimary(counted(read, limit, now), reason);
+    } else if (mayWait) {
+      const again = (): void => this.#relieve(read, reason, false);
+      this.#wait(read, Number.NEGATIVE_INFINITY, now + overloadWaitMs, again);
+    } else this.#refuse(read, `${reason}), and the primary has as many such reads as fallbackLimit allows`);
+  }
+
+  /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
+  #attempt(read: Read): boolean {
+    const { shard, session, level } = read;
+    const now = performance.now();
+    const loss = this.#ways.lossOf(session, read.command);
+    if (loss !== undefined) {
+      read.ends.reject(loss);
+      return true;
+    }
+    if (isStranded(read)) {
+      this.#giveUp(read, "behind");
+      return true;
+    }
+    if (session.in(shard).ahead) shard.sampleBehind(now);
+    // What is written after a step was asked for would have it wait for ever.
+    const requirement = read.iteration?.node
+      ? read.requirement
+      : requirementOf(shard, session, level, this.#ways.maxStalenessMs);
+    const node = knownReplica({ ...read, requirement }, now);
+    if (node !== undefined) this.#ways.sendTo({ ...read, requirement }, { node, reason: "known" });
+    return node !== undefined;
+  }
+}
+
+/** The same read, whose end is told to `limit`. */
+function counted(read: Read, limit: FallbackLimit, sentAt: number): Read {
+  const { ends, shard } = read;
+  const leave = (): void => {
+    const now = performance.now();
+    limit.leave(now, now - sentAt, shard.primary.latency.at(now));
+  };
+  const resolve = (reply: unknown): unknown => {
+    leave();
+    return ends.resolve(reply);
+  };
+  const reject = (error: Error): void => {
+    leave();
+    ends.reject(error);
+  };
+  return { ...read, ends: { resolve, reject } };
+}
+
+/** The offset that is waited for in the history of now; 0 where something else is. */
+function offsetOf({ shard, requirement }: Read): number {
+  let offset = 0;
+  for (const position of requirement.positions)
+    if (position.replid === shard.history.replid) offset = Math.max(offset, position.offset);
+  return offset;
+}

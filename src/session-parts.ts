@@ -1,0 +1,41 @@
+/** What a session is made of, and what it deals in. */
+import type { Redis } from "ioredis";
+import type { Position } from "./position.js";
+import type { Consistency, ReadOptions, Terms } from "./terms.js";
+
+/** An ioredis client whose commands belong to one session. */
+export type SessionClient = Redis & {
+  /** The same client at another level, for single calls: `redis.at("strong").get(key)`. */
+  at(level: Consistency, options?: ReadOptions): SessionClient;
+};
+
+/** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
+export type WriteEnd = Position | "unknown" | "not-sent";
+
+/** Makes tokens fit to be handed to users: nobody else can make one, or change it. */
+export interface Seal {
+  seal(token: string): string;
+  /** Undefined for whatever it has not sealed. */
+  open(sealed: unknown): { readonly token: string } | undefined;
+}
+
+/** What a session is made of. */
+export interface SessionParts<Session> {
+  readonly level: Consistency;
+  /** What a level means here, with all defaults in their places. */
+  readonly terms: (level: Consistency) => Terms;
+  /** Unsigned tokens to start from; called once, when the session first needs them. */
+  readonly tokens: () => readonly string[];
+  /** How long a token, and a pin to the primary, is in force. */
+  readonly ttlMs: number;
+  readonly seal?: Seal | undefined;
+  /** Makes the session's client; called once, when it is first used. */
+  readonly client: (session: Session) => SessionClient;
+  /**
+   * For monotonic reads: has the session require what it has read so far; a promise where that has to be asked for, which
+   * rejects when it cannot be learnt.
+   */
+  readonly anchor?: ((session: Session) => Promise<void> | undefined) | undefined;
+  /** Aborts what waits; a function is called when something begins to wait. */
+  readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
+}

@@ -1,0 +1,44 @@
+/** The writes of a session that are on their way, and who waits for the last of them. */
+
+const settleDeadlineMs = 1_000;
+
+export class WritesInFlight {
+  #count = 0;
+  #waiting: (() => void)[] | undefined;
+
+  get any(): boolean {
+    return this.#count > 0;
+  }
+
+  started(): void {
+    this.#count += 1;
+  }
+
+  ended(): void {
+    this.#count -= 1;
+    // Not at once: ioredis answers NOSCRIPT by sending the script, and a write that follows a write is part of it.
+    if (!this.any && this.#waiting !== undefined) setImmediate(() => this.#release());
+  }
+
+  /** Resolves when there is none any more, or after one second, when `late` is called before. */
+  settled(late: () => void): Promise<void> {
+    return new Promise((resolve) => {
+      const deadline = setTimeout(() => {
+        late();
+        resolve();
+      }, settleDeadlineMs);
+      this.#waiting ??= [];
+      this.#waiting.push(() => {
+        clearTimeout(deadline);
+        resolve();
+      });
+    });
+  }
+
+  #release(): void {
+    if (this.any) return;
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const resolve of waiting) resolve();
+  }
+}
