@@ -10,11 +10,11 @@ import {
   isWorthATry,
   knownObjectionTo,
   nothing,
-  type Objection,
   type Requirement,
   unprovenObjectionTo,
 } from "./objection.js";
 import type { Position } from "./position.js";
+import { Preference } from "./preference.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -101,14 +101,13 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
   const known = knownReplica(question, now);
   if (known !== undefined) return { node: known, reason: "known" };
   const { shard, requirement, session } = question;
-  const likely = best(
-    question,
-    (node) => isWorthATry(shard, node, requirement, session.issuedAt, now),
-    (node) => node.lag.ms,
+  const likely = leastLagging(question, (node) =>
+    isWorthATry(shard, node, requirement, session.issuedAt, now),
   );
   if (likely !== undefined) return { node: likely, reason: "checked" };
   const trusted =
-    isWithinWindow(question, now) && leastBusy(question, (node) => unprovenObjectionTo(node, now));
+    isWithinWindow(question, now) &&
+    preferred(question, now, (node) => unprovenObjectionTo(node, now) === undefined);
   return trusted ? { node: trusted, reason: "window" } : undefined;
 }
 
@@ -125,41 +124,33 @@ function isWithinWindow(question: Question, now: number): boolean {
   return requirement.since <= now - tokenTtlMs;
 }
 
-/** The least busy replica that is known to cover the read. */
+/** The preferred one of the replicas that are known to cover the read. */
 export function knownReplica(question: Question, now: number): Node | undefined {
   const { shard, requirement } = question;
-  return leastBusy(question, (node) => knownObjectionTo(shard, node, requirement, now));
+  return preferred(question, now, (node) => knownObjectionTo(shard, node, requirement, now) === undefined);
 }
 
-function leastBusy(question: Question, objectionTo: (node: Node) => Objection): Node | undefined {
-  return best(
-    question,
-    (node) => objectionTo(node) === undefined,
-    (node) => node.connection.inFlight,
-  );
+function preferred(question: Question, now: number, mayAnswer: (node: Node) => boolean): Node | undefined {
+  const { replicas, options } = question.shard;
+  const preference = new Preference(options.zone, replicas, now);
+  for (const node of replicas) if (mayGo(question, node) && mayAnswer(node)) preference.add(node);
+  return preference.chosen;
 }
 
-/** Of the replicas that would not take the session back in time and may answer: the one with the least cost. */
-function best(
-  { shard, session, level, iteration }: Question,
-  mayAnswer: (node: Node) => boolean,
-  cost: (node: Node) => number,
-): Node | undefined {
-  const { replicas } = shard;
-  const progress = session.in(shard);
+function leastLagging(question: Question, mayAnswer: (node: Node) => boolean): Node | undefined {
+  let least: Node | undefined;
+  for (const node of question.shard.replicas)
+    if ((least === undefined || node.lag.ms < least.lag.ms) && mayGo(question, node) && mayAnswer(node))
+      least = node;
+  return least;
+}
+
+/** Whether a read may go to `node` if that has what it requires: without taking the session back in time. */
+function mayGo({ shard, session, level, iteration }: Question, node: Node): boolean {
   const only = iteration?.node;
-  const first = Math.floor(Math.random() * replicas.length);
-  let best: Node | undefined;
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < replicas.length; i++) {
-    const node = replicas[(first + i) % replicas.length];
-    if (node === undefined || (only !== undefined && node !== only)) continue;
-    if (only === undefined && level !== "eventual" && !progress.mayReadFrom(node.link)) continue;
-    if (!mayAnswer(node) || cost(node) >= least || clockDiffers(shard, node)) continue;
-    best = node;
-    least = cost(node);
-  }
-  return best;
+  if (only !== undefined ? node !== only : node.weight === 0) return false;
+  if (only === undefined && level !== "eventual" && !session.in(shard).mayReadFrom(node.link)) return false;
+  return !clockDiffers(shard, node);
 }
 
 /** Whether the one node that may answer a read will not do so however long it waits. */

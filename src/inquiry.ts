@@ -13,6 +13,19 @@ function timeCommand(): Command {
   return new Command("time", [], { replyEncoding: "utf8" });
 }
 
+/** Asks a server for its availability zone, which Valkey knows since 8.0; `tell` is not called where it does not say. */
+export function askZone(connection: Connection, tell: (zone: string) => void): void {
+  const command = new Command("info", ["server"], { replyEncoding: "utf8" });
+  const { resolve } = command;
+  command.resolve = (reply) => {
+    const zone = /^availability_zone:(\S+)/m.exec(String(command.transformReply(reply)))?.[1];
+    if (zone !== undefined) tell(zone);
+    return resolve(reply);
+  };
+  command.reject = () => resolve(null);
+  connection.send(command);
+}
+
 /** Has `clock` measured. */
 export function askTime(connection: Connection, clock: Clock): void {
   const at = performance.now();

@@ -16,4 +16,10 @@ export interface Limits {
   /** How long what a session has written is looked for. */
   readonly tokenTtlMs: number;
   readonly unproven: Unproven;
+  /** Where this process is; replicas there are preferred. */
+  readonly zone: string | undefined;
+  /** Where servers are that do not tell so themselves, by their addresses. */
+  readonly zones: Readonly<Record<string, string>>;
+  /** How much servers get of the reads, by their addresses; those not named 1. */
+  readonly weights: Readonly<Record<string, number>>;
 }

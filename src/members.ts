@@ -1,7 +1,8 @@
 /** The servers of one shard, each in its role: which is the primary, and who comes and goes. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
-import type { Unproven } from "./limits.js";
+import { askZone } from "./inquiry.js";
+import type { Limits } from "./limits.js";
 import { Marker } from "./marker.js";
 import { Node, type Observer } from "./node.js";
 import type { Substitutes } from "./proof.js";
@@ -14,7 +15,7 @@ export interface MembersObserver {
   readonly joined: (node: Node) => void;
   /** Whether replicas answer only connections that have said READONLY. */
   readonly inCluster: boolean;
-  readonly unproven: Unproven;
+  readonly limits: Limits;
 }
 
 export class Members {
@@ -27,9 +28,9 @@ export class Members {
 
   constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
     this.#observer = observer;
-    const { inCluster, unproven } = observer;
+    const { inCluster, limits } = observer;
     // In a cluster a key belongs to a slot, which may move away from its shard.
-    this.#substitutes = { marker: inCluster ? undefined : new Marker(), unproven };
+    this.#substitutes = { marker: inCluster ? undefined : new Marker(), unproven: limits.unproven };
     this.#primary = this.#join(Node.primary(primary, observer.saw, this.#substitutes));
     this.#replicas = replicas.map((replica) => this.#replica(replica));
     this.#greet();
@@ -86,8 +87,8 @@ export class Members {
   /** A primary must not be READONLY: made a replica, it would go on answering. */
   #greet(): void {
     if (!this.#observer.inCluster) return;
-    this.#primary.greeting = "readwrite";
-    for (const replica of this.#replicas) replica.greeting = "readonly";
+    this.#primary.greet("readwrite");
+    for (const replica of this.#replicas) replica.greet("readonly");
   }
 
   #replica(server: RedisOptions): Node {
@@ -95,7 +96,16 @@ export class Members {
   }
 
   #join(node: Node): Node {
-    this.#observer.joined(node);
+    const { joined, limits } = this.#observer;
+    const { address, redis } = node.connection;
+    node.weight = limits.weights[address] ?? 1;
+    node.zone = limits.zones[address];
+    const tell = (zone: string): void => {
+      node.zone = zone;
+    };
+    if (limits.zone !== undefined && node.zone === undefined)
+      redis.on("ready", () => askZone(node.connection, tell));
+    joined(node);
     return node;
   }
 }

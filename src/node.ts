@@ -1,8 +1,9 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
-import { Command, type RedisOptions } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
+import { Greeting, type Role } from "./greeting.js";
 import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
 import { Latency } from "./latency.js";
@@ -22,6 +23,10 @@ export class Node {
   readonly latency = new Latency();
   readonly clock = new Clock();
   readonly proof: Proof;
+  /** How much it gets of the reads, as against others. */
+  weight = 1;
+  /** Where it is; undefined when that is not known. */
+  zone: string | undefined;
   /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
   link = new Link();
   /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
@@ -39,7 +44,7 @@ export class Node {
   /** Turns whose INFO is on its way. */
   readonly #unfinished = new Set<WriteTurn>();
   readonly #warning = new Warning();
-  #greeting: "readonly" | "readwrite" | undefined;
+  readonly #greeting = new Greeting();
   readonly #observer: Observer;
 
   private constructor(server: RedisOptions, patient: boolean, observer: Observer, substitutes: Substitutes) {
@@ -162,19 +167,9 @@ export class Node {
     this.restsUntil = now + this.lag.ms / 2 + 1;
   }
 
-  /** Says on this connection, and first on every later one, which of its roles in a cluster it has here. */
-  set greeting(greeting: "readonly" | "readwrite") {
-    if (this.#greeting === greeting) return;
-    this.#greeting = greeting;
-    if (this.connection.ready) this.#greet();
-  }
-
-  #greet(): void {
-    if (this.#greeting === undefined) return;
-    const command = new Command(this.#greeting);
-    // Who forbids it answers no reads, and says so to each.
-    command.reject = () => {};
-    this.connection.send(command);
+  /** Says which of its roles in a cluster the server has here. */
+  greet(role: Role): void {
+    this.#greeting.take(role, this.connection);
   }
 
   /** Resolves when all that was given is answered, and the server has closed the connection then. */
@@ -245,7 +240,7 @@ export class Node {
   #connected(): void {
     this.fault = "not asked yet";
     this.proof.begin();
-    this.#greet();
+    this.#greeting.say(this.connection);
     this.probe();
   }
 

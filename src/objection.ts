@@ -27,6 +27,7 @@ export type Objection =
   | "staleness not proven"
   | "behind"
   | "refused a read just now"
+  | "has weight 0"
   | undefined;
 
 /** Whether what a node of `shard` said of itself meets `requirement` now; the reason when it does not. */

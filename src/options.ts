@@ -58,6 +58,15 @@ export interface CommonOptions extends ReadDefaultOptions {
    * by more; the ACL rule `+info` makes that needless. Default `"primary"`: the primary alone.
    */
   readonly unproven?: Unproven;
+  /**
+   * The availability zone of this process: replicas in it answer when one of them may, unless they are far slower than
+   * others. Valkey tells its own since 8.0 (`availability-zone`); default none.
+   */
+  readonly zone?: string;
+  /** The zones of servers that do not tell them, by addresses as `topology()` shows them: `{ "10.0.0.2:6379": "a" }`. */
+  readonly zones?: Readonly<Record<string, string>>;
+  /** How much replicas get of the reads as against others, by their addresses; default 1 each, and 0 for nothing. */
+  readonly weights?: Readonly<Record<string, number>>;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
 }
@@ -82,6 +91,9 @@ const names = new Set<string>([
     "verify",
     "onLostWrite",
     "unproven",
+    "zone",
+    "zones",
+    "weights",
     "context",
   ],
 ]);
@@ -127,6 +139,9 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
     onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),
     unproven: oneOf("unproven", options.unproven, ["primary", "window"]),
+    zone: options.zone === undefined ? undefined : zoneIn("zone", options.zone),
+    zones: byAddress("zones", options.zones, zoneIn),
+    weights: byAddress("weights", options.weights, weightIn),
     context: checkContext(context),
   };
 }
@@ -142,6 +157,31 @@ function oneOf<T extends string>(option: string, value: unknown, choices: readon
   const chosen = choices.find((choice) => choice === value);
   if (chosen !== undefined) return chosen;
   throw new InvalidOptionError(option, value, `give "${choices[0]}" or "${choices[1]}"`);
+}
+
+function byAddress<Value>(
+  option: string,
+  given: unknown,
+  check: (option: string, value: unknown) => Value,
+): Readonly<Record<string, Value>> {
+  if (given === undefined) return {};
+  if (!isRecord(given))
+    throw new InvalidOptionError(option, given, 'give an object like { "10.0.0.2:6379": … }');
+  const checked = Object.entries(given).map(([address, value]) => [
+    address,
+    check(`${option}.${address}`, value),
+  ]);
+  return Object.fromEntries(checked);
+}
+
+function zoneIn(option: string, value: unknown): string {
+  if (typeof value === "string" && value !== "") return value;
+  throw new InvalidOptionError(option, value, 'give the name of a zone, like "eu-west-1a"');
+}
+
+function weightIn(option: string, value: unknown): number {
+  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidOptionError(option, value, "give a number, 0 for no reads at all");
 }
 
 function checkContext(context: Context | undefined): Context | undefined {

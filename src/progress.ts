@@ -13,7 +13,7 @@ const several: unique symbol = Symbol("several");
 /** One connection to a replica only moves forward; two replicas are in no order, and the primary is ahead of all. */
 export class Progress {
   #reader: Reader | typeof nobody | typeof several = nobody;
-  /** When the reader was last read from. */
+  /** When the last read had left. */
   #sentAt = Number.NEGATIVE_INFINITY;
   #readAt = Number.NEGATIVE_INFINITY;
   #floor: Position | undefined;
@@ -26,12 +26,16 @@ export class Progress {
   }
 
   /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
-  readFrom(reader: Reader, at: number): void {
+  readFrom(reader: Reader): void {
     if (this.#reader === nobody) this.#reader = reader;
-    this.#sentAt = Math.max(this.#sentAt, at);
   }
 
-  /** The connection that alone has answered so far, and when it was last read from; undefined when there is none. */
+  /** Told by the router that a read has left: what is asked after `at` is asked behind it. */
+  readLeft(at: number): void {
+    this.#sentAt = at;
+  }
+
+  /** The connection that alone has answered so far, and when the last read had left; undefined when there is none. */
   get only(): { readonly reader: Reader; readonly sentAt: number } | undefined {
     const reader = this.#reader;
     return typeof reader === "symbol" ? undefined : { reader, sentAt: this.#sentAt };

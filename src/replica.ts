@@ -9,6 +9,8 @@ import { announce } from "./primary.js";
 import { confirmsMisses, type Read } from "./read.js";
 import { isRedirection } from "./redirects.js";
 import { isReadOnly } from "./refusal.js";
+import type { Session } from "./session.js";
+import type { Shard } from "./shard.js";
 
 /** What becomes of reads that replicas do not answer, and what their answers have to come with. */
 export interface Fallbacks {
@@ -35,8 +37,7 @@ export function readReplica(
   const { link } = node;
   const ordered = level !== "eventual";
   const isTrusted = reason === "window";
-  const now = performance.now();
-  if (ordered) session.in(shard).readFrom(link, now);
+  if (ordered) session.in(shard).readFrom(link);
   let probe: Probe | undefined;
   const isProven = (): boolean =>
     !probe || probe.needless === true || !objectionTo(shard, probe.sighting, node.suspect, requirement);
@@ -64,8 +65,13 @@ export function readReplica(
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);
   }
-  // Behind the read: what it says is what the read has seen at most.
-  if (ordered && session.monotonicReads) node.askBehind();
+  if (ordered && session.monotonicReads) followUp(session, shard, node);
+}
+
+/** Has the position asked for behind the read: what it has seen is nothing newer. */
+function followUp(session: Session, shard: Shard, node: Node): void {
+  session.in(shard).readLeft(performance.now());
+  node.askBehind();
 }
 
 /** Whether `reply` may be that of a server which does not have the key although it exists. */

@@ -74,7 +74,7 @@ export class Shard {
     this.#members = new Members(servers.primary, servers.replicas, {
       joined,
       inCluster: siblings !== undefined,
-      unproven: options.unproven,
+      limits: options,
       saw: (node, sighting) => {
         this.#saw(node, sighting);
         saw(this, node, sighting);

@@ -44,6 +44,7 @@ const rows: readonly (readonly string[])[] = [
     "proof",
     "warning",
     "verified-read",
+    "greeting",
     "node",
   ],
   [
@@ -74,7 +75,7 @@ const rows: readonly (readonly string[])[] = [
     "topology/status",
   ],
   [
-    ...["beginning", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
+    ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
     ...["fallback", "reads", "router"],
   ],
   [

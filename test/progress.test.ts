@@ -31,7 +31,7 @@ describe("Progress.mayReadFrom", () => {
 
   it("keeps to one connection from the moment a read leaves for it", () => {
     const progress = new Progress();
-    progress.readFrom(one, 0);
+    progress.readFrom(one);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, false]);
     progress.readBy(one);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, false]);
@@ -39,14 +39,14 @@ describe("Progress.mayReadFrom", () => {
 
   it("keeps to the first of two connections that reads left for", () => {
     const progress = new Progress();
-    progress.readFrom(one, 0);
-    progress.readFrom(other, 0);
+    progress.readFrom(one);
+    progress.readFrom(other);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, false]);
   });
 
   it("lets no replica answer once two have, because they are in no order", () => {
     const progress = new Progress();
-    progress.readFrom(one, 0);
+    progress.readFrom(one);
     progress.readBy(other);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([false, false]);
     expect(progress.ahead).toBe(true);
@@ -54,15 +54,15 @@ describe("Progress.mayReadFrom", () => {
 
   it("lets no replica answer once the primary has", () => {
     const progress = new Progress();
-    progress.readFrom(one, 0);
+    progress.readFrom(one);
     progress.readAhead(performance.now());
-    progress.readFrom(one, 0);
+    progress.readFrom(one);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([false, false]);
   });
 
   it("does not hold a late answer of the one connection against it", () => {
     const progress = new Progress();
-    progress.readFrom(one, 0);
+    progress.readFrom(one);
     progress.readBy(one);
     progress.readBy(one);
     expect(progress.ahead).toBe(false);
@@ -112,7 +112,7 @@ describe("Progress.anchor", () => {
     const progress = new Progress();
     progress.anchor(performance.now() + 1, at(X, 90), written);
     expect(progress.requirement([])).toEqual([]);
-    progress.readFrom(one, 0);
+    progress.readFrom(one);
     progress.readBy(one);
     progress.anchor(performance.now() + 1, at(X, 90), written);
     expect(progress.requirement([])).toEqual([]);
@@ -130,7 +130,7 @@ describe("Progress.anchor", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(X, 90), written);
-    progress.readFrom(other, 0);
+    progress.readFrom(other);
     progress.readBy(one);
     expect([progress.ahead, progress.mayReadFrom(other)]).toEqual([true, false]);
   });

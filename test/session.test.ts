@@ -142,7 +142,7 @@ describe("Session.in", () => {
     const [first, second] = [{}, {}];
     const reader = { overAt: undefined };
     session.in(first).readAhead(0);
-    session.in(second).readFrom(reader, 0);
+    session.in(second).readFrom(reader);
     expect([session.in(first).ahead, session.in(second).ahead]).toEqual([true, false]);
     expect(session.in(first)).toBe(session.in(first));
     expect(session.in(second).mayReadFrom({ overAt: undefined })).toBe(false);

@@ -21,6 +21,12 @@ export interface NodeStatus {
   readonly lagMs: number | undefined;
   /** How far its clock is ahead of the primary's, in milliseconds; undefined while it is not measured. */
   readonly clockSkewMs: number | undefined;
+  /** How long it takes to answer, guessed from what it was asked, in milliseconds. */
+  readonly latencyMs: number;
+  /** Where it is, if that is known: `zones` says so, or with a `zone` of our own the server does. */
+  readonly zone: string | undefined;
+  /** How much it gets of the reads, as against others. */
+  readonly weight: number;
   /** What proves how far it is; undefined while it has not been asked. */
   readonly proof: ProofKind | undefined;
   /** Whether it may answer reads of a session that requires nothing. */
@@ -41,6 +47,7 @@ export function statusOf(shard: Shard): NodeStatus[] {
     lagBytes: 0,
     lagMs: 0,
     clockSkewMs: 0,
+    ...preferenceOf(shard.primary),
     proof: shard.primary.proof.kind,
     eligible: connection.ready && !shard.demoted,
     reason: shard.demoted ? "says that it is a replica" : connection.ready ? undefined : fault,
@@ -62,16 +69,22 @@ function replicaStatus(shard: Shard, node: Node): NodeStatus {
     lagBytes: comparable ? Math.max(0, latest.offset - known.offset) : undefined,
     lagMs: asOf === undefined ? undefined : performance.now() - asOf,
     clockSkewMs: node.clock.aheadOf(shard.primary.clock),
+    ...preferenceOf(node),
     proof: node.proof.kind,
     eligible: objection === undefined && differs === undefined,
     reason: objection === undefined ? differs : objection === resting ? objection : (node.fault ?? objection),
   };
 }
 
+function preferenceOf({ latency, zone, weight }: Node): Pick<NodeStatus, "latencyMs" | "zone" | "weight"> {
+  return { latencyMs: latency.at(performance.now()), zone, weight };
+}
+
 function objectionNow(shard: Shard, node: Node): Objection {
   const { maxStalenessMs } = shard.options;
   if (node.proof.kind === "window") return unprovenObjectionTo(node, performance.now());
   if (!node.connection.ready) return "not connected";
+  if (node.weight === 0) return "has weight 0";
   return objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs });
 }
 
