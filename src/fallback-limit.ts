@@ -1,6 +1,6 @@
 /** How many reads that belong on replicas may go to the primary instead: what keeps writes alive while replicas lag. */
 
-/** For one process. */
+/** For one process and one primary. */
 export interface FallbackLimits {
   /** How many may be on their way at a time; fewer do while the primary answers more slowly than when it was calm. */
   readonly concurrency: number;
@@ -8,67 +8,119 @@ export interface FallbackLimits {
   readonly perSecond: number;
 }
 
+/** How fast servers answer now, in milliseconds. */
+export interface Pace {
+  readonly primaryMs: number;
+  /** Of the fastest replica: what slows that down too is not the primary's. Infinity without any. */
+  readonly replicaMs: number;
+}
+
 const slower = 0.7;
 const tolerance = 2;
 const slackMs = 1;
 const calmAfterMs = 250;
 const adjustEveryMs = 10;
-const least = 0.05;
+const least = 0.2;
 const drift = 0.05;
 
 /**
- * A bucket of `perSecond` and a number of slots. The slots follow the primary's own answers: fewer by a factor while it takes
- * more than twice as long as when no such read was on its way, one more for each round of answers else. Less than one slot is
- * one with a pause behind each read.
+ * A bucket of `perSecond`, a number of slots, and a line of those who wait for one. The slots follow the primary's answers:
+ * fewer by a factor while these take more than twice as long as when no such read was on its way, one more for each round of
+ * answers else. Less than one slot is one with a pause behind each read.
  */
 export class FallbackLimit {
   readonly #limits: FallbackLimits;
+  readonly #pace: () => Pace;
+  /** Each goes, and says so, unless it has gone elsewhere meanwhile. */
+  readonly #line = new Set<() => boolean>();
+  #timer: NodeJS.Timeout | undefined;
   #slots: number;
   #inFlight = 0;
   #credit: number;
-  #creditAt = Number.NEGATIVE_INFINITY;
+  #creditAt = performance.now();
   #calmMs: number | undefined;
   #leftAt = Number.NEGATIVE_INFINITY;
   #adjustedAt = Number.NEGATIVE_INFINITY;
   #pausedUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(limits: FallbackLimits) {
+  constructor(limits: FallbackLimits, pace: () => Pace) {
     this.#limits = limits;
+    this.#pace = pace;
     this.#slots = limits.concurrency;
     this.#credit = limits.perSecond;
   }
 
-  /** Whether one more may go now, where the primary answers within `latencyMs`; it has to {@link leave} then. */
-  enter(now: number, latencyMs: number): boolean {
-    const { perSecond } = this.#limits;
-    if (this.#inFlight === 0 && now - this.#leftAt > calmAfterMs) this.#learnCalm(latencyMs);
-    const earned =
-      this.#creditAt === Number.NEGATIVE_INFINITY ? 0 : ((now - this.#creditAt) / 1000) * perSecond;
-    this.#credit = Math.min(perSecond, this.#credit + earned);
-    this.#creditAt = now;
-    if (this.#credit < 1 || this.#inFlight >= Math.max(1, this.#slots) || now < this.#pausedUntil)
-      return false;
-    this.#credit -= 1;
-    this.#inFlight += 1;
+  /** Whether one more may go now, before which nobody waits; it has to {@link leave} then. */
+  enter(): boolean {
+    const now = performance.now();
+    if (this.#inFlight === 0 && now - this.#leftAt > calmAfterMs) this.#learnCalm();
+    if (this.#line.size > 0 || !this.#hasRoom(now)) return false;
+    this.#take();
     return true;
   }
 
+  /** Has `go` called when there is room; what comes back takes it out of the line. */
+  wait(go: () => boolean): () => void {
+    this.#line.add(go);
+    this.#advance();
+    return () => this.#line.delete(go);
+  }
+
   /** Told that one has been answered, `tookMs` after it was sent. */
-  leave(now: number, tookMs: number, latencyMs: number): void {
+  leave(tookMs: number): void {
+    const now = performance.now();
     this.#inFlight -= 1;
     this.#leftAt = now;
-    const isSlow = latencyMs > tolerance * (this.#calmMs ?? latencyMs) + slackMs;
-    if (!isSlow) this.#slots = Math.min(this.#limits.concurrency, this.#slots + 1 / Math.max(1, this.#slots));
+    if (!this.#isSlow())
+      this.#slots = Math.min(this.#limits.concurrency, this.#slots + 1 / Math.max(1, this.#slots));
     else if (now - this.#adjustedAt > adjustEveryMs) {
       this.#adjustedAt = now;
       this.#slots = Math.max(least, Math.min(this.#slots, this.#inFlight + 1) * slower);
     }
     if (this.#slots < 1) this.#pausedUntil = now + tookMs * (1 / this.#slots - 1);
+    this.#advance();
   }
 
-  #learnCalm(latencyMs: number): void {
+  #hasRoom(now: number): boolean {
+    const { perSecond } = this.#limits;
+    this.#credit = Math.min(perSecond, this.#credit + ((now - this.#creditAt) / 1000) * perSecond);
+    this.#creditAt = now;
+    return this.#credit >= 1 && this.#inFlight < Math.max(1, this.#slots) && now >= this.#pausedUntil;
+  }
+
+  #take(): void {
+    this.#credit -= 1;
+    this.#inFlight += 1;
+  }
+
+  #advance(): void {
+    const now = performance.now();
+    for (const go of this.#line) {
+      if (!this.#hasRoom(now)) break;
+      this.#line.delete(go);
+      this.#take();
+      if (!go()) this.#inFlight -= 1;
+    }
+    // With some on their way their answers have the line go on.
+    if (this.#line.size === 0 || this.#inFlight > 0 || this.#timer !== undefined) return;
+    const creditInMs = ((1 - this.#credit) * 1000) / this.#limits.perSecond;
+    const ms = Math.max(1, creditInMs, this.#pausedUntil - now);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#advance();
+    }, ms);
+  }
+
+  #isSlow(): boolean {
+    const { primaryMs, replicaMs } = this.#pace();
+    if (replicaMs === Number.POSITIVE_INFINITY) return false;
+    return primaryMs > tolerance * Math.max(this.#calmMs ?? primaryMs, replicaMs) + slackMs;
+  }
+
+  #learnCalm(): void {
+    const { primaryMs } = this.#pace();
     this.#slots = Math.max(this.#slots, 1);
-    if (this.#calmMs === undefined || latencyMs < this.#calmMs) this.#calmMs = latencyMs;
-    else this.#calmMs += drift * (latencyMs - this.#calmMs);
+    const known = this.#calmMs ?? primaryMs;
+    this.#calmMs = Math.min(primaryMs, known + drift * (primaryMs - known));
   }
 }

@@ -3,11 +3,12 @@ import type { Latecomer } from "./catch-up.js";
 import type { Reason } from "./channels.js";
 import { type Choice, isStranded, knownReplica, requirementOf } from "./choice.js";
 import { AbortedError, ReplicasBehindError } from "./errors.js";
-import { FallbackLimit, type FallbackLimits } from "./fallback-limit.js";
+import { FallbackLimit, type FallbackLimits, type Pace } from "./fallback-limit.js";
 import { lost } from "./iteration.js";
 import { madeAt } from "./objection.js";
 import type { Read } from "./read.js";
 import type { Session } from "./session.js";
+import type { Shard } from "./shard.js";
 import { answerStale } from "./stale.js";
 import { nextOf } from "./wishes.js";
 
@@ -26,11 +27,12 @@ const overloadWaitMs = 1_000;
 
 export class Fallback {
   readonly #ways: Ways;
-  readonly #limit: FallbackLimit | undefined;
+  readonly #limits: FallbackLimits | false;
+  readonly #byShard = new WeakMap<Shard, FallbackLimit>();
 
   constructor(limits: FallbackLimits | false, ways: Ways) {
     this.#ways = ways;
-    this.#limit = limits ? new FallbackLimit(limits) : undefined;
+    this.#limits = limits;
   }
 
   /** Waits for a replica if there is time and hope, else does as the terms say. */
@@ -49,33 +51,37 @@ export class Fallback {
     this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
   }
 
-  #wait(read: Read, since: number, until: number, giveUp: () => void): void {
+  /** Gives what ends the wait, and says whether it was still going on. */
+  #wait(read: Read, since: number, until: number, giveUp: () => void): () => boolean {
     const { shard, session, command, ends } = read;
     const { signal } = session;
-    const abort = (): void => {
-      if (shard.late.remove(latecomer)) ends.reject(new AbortedError(command.name.toUpperCase()));
-    };
+    const leave = (): void => signal?.removeEventListener("abort", abort);
     const latecomer: Latecomer = {
       offset: offsetOf(read),
       madeAt: since,
       until,
       attempt: () => {
         const goesOn = this.#attempt(read);
-        if (goesOn) signal?.removeEventListener("abort", abort);
+        if (goesOn) leave();
         return goesOn;
       },
       giveUp: () => {
-        signal?.removeEventListener("abort", abort);
+        leave();
         giveUp();
       },
       isStranded: read.iteration?.node && (() => isStranded(read)),
     };
-    if (signal?.aborted) {
-      ends.reject(new AbortedError(command.name.toUpperCase()));
-      return;
+    const cancel = (): boolean => {
+      leave();
+      return shard.late.remove(latecomer);
+    };
+    function abort(): void {
+      if (cancel()) ends.reject(new AbortedError(command.name.toUpperCase()));
     }
     signal?.addEventListener("abort", abort);
     shard.late.add(latecomer);
+    if (signal?.aborted) abort();
+    return cancel;
   }
 
   #giveUp(read: Read, reason: Reason): void {
@@ -83,7 +89,7 @@ export class Fallback {
     const next = nextOf(read, this.#ways.maxStalenessMs, now);
     if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
     else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
-    else if (read.terms.fallback === "primary") this.#relieve(read, reason, true);
+    else if (read.terms.fallback === "primary") this.#relieve(read, reason);
     else this.#refuse(read, `${reason}), and fallback is "error"`);
   }
 
@@ -92,20 +98,37 @@ export class Fallback {
     if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), why));
   }
 
-  /** Has the primary answer for replicas that can not, unless too many others ask that of it. */
-  #relieve(read: Read, reason: Reason, mayWait: boolean): void {
+  /** Has the primary answer for replicas that can not, when not too many others ask that of it. */
+  #relieve(read: Read, reason: Reason): void {
     const { shard } = read;
-    const limit = this.#limit;
-    const now = performance.now();
+    const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
-    else if (limit.enter(now, shard.primary.latency.at(now))) {
-      // So that the limit knows soon how the primary takes it.
-      shard.sampleBehind(now);
-      this.#ways.toPrimary(counted(read, limit, now), reason);
-    } else if (mayWait) {
-      const again = (): void => this.#relieve(read, reason, false);
-      this.#wait(read, Number.NEGATIVE_INFINITY, now + overloadWaitMs, again);
-    } else this.#refuse(read, `${reason}), and the primary has as many such reads as fallbackLimit allows`);
+    else if (limit.enter()) this.#ways.toPrimary(counted(read, limit), reason);
+    else {
+      const why = `${reason}), and the primary has as many such reads as fallbackLimit allows`;
+      let leaveLine: (() => void) | undefined;
+      const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, performance.now() + overloadWaitMs, () => {
+        leaveLine?.();
+        if (shard.primary.connection.closed) this.#ways.toPrimary(read, reason);
+        else this.#refuse(read, why);
+      });
+      leaveLine = limit.wait(() => {
+        const isWaiting = cancel();
+        if (isWaiting) this.#ways.toPrimary(counted(read, limit), reason);
+        return isWaiting;
+      });
+    }
+  }
+
+  #limitOf(shard: Shard): FallbackLimit | undefined {
+    const limits = this.#limits;
+    if (limits === false) return undefined;
+    let limit = this.#byShard.get(shard);
+    if (limit === undefined) {
+      limit = new FallbackLimit(limits, () => paceOf(shard));
+      this.#byShard.set(shard, limit);
+    }
+    return limit;
   }
 
   /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
@@ -133,21 +156,28 @@ export class Fallback {
 }
 
 /** The same read, whose end is told to `limit`. */
-function counted(read: Read, limit: FallbackLimit, sentAt: number): Read {
+function counted(read: Read, limit: FallbackLimit): Read {
   const { ends, shard } = read;
-  const leave = (): void => {
-    const now = performance.now();
-    limit.leave(now, now - sentAt, shard.primary.latency.at(now));
-  };
+  const sentAt = performance.now();
+  // So that the limit knows soon how the primary takes it.
+  shard.sampleBehind(sentAt);
   const resolve = (reply: unknown): unknown => {
-    leave();
+    limit.leave(performance.now() - sentAt);
     return ends.resolve(reply);
   };
   const reject = (error: Error): void => {
-    leave();
+    limit.leave(performance.now() - sentAt);
     ends.reject(error);
   };
   return { ...read, ends: { resolve, reject } };
+}
+
+function paceOf({ primary, replicas }: Shard): Pace {
+  const now = performance.now();
+  let replicaMs = Number.POSITIVE_INFINITY;
+  for (const { connection, latency } of replicas)
+    if (connection.ready) replicaMs = Math.min(replicaMs, latency.at(now));
+  return { primaryMs: primary.latency.at(now), replicaMs };
 }
 
 /** The offset that is waited for in the history of now; 0 where something else is. */

@@ -69,6 +69,11 @@ export function checkConsistency(given: unknown, option = "level"): Consistency 
   return given.map((one, index) => checkOne(one, `${option}[${index}]`));
 }
 
+/** Whether `given` names an option of reads. */
+export function hasReadOptions(given: unknown): boolean {
+  return typeof given === "object" && given !== null && Object.keys(given).some((name) => names.has(name));
+}
+
 /** Returns a level together with the options given beside it, both checked. */
 export function withOptions(level: unknown, options: unknown, option: string): Consistency {
   const consistency = checkConsistency(level, option);

@@ -17,7 +17,7 @@ const broken: readonly (readonly [what: string, from: string, to: string, says: 
     "a wrong line that nothing expects",
     "  // @ts-expect-error a level is needed\n  redis.at();",
     "  \n  redis.at();",
-    /Expected 1 arguments/,
+    /Expected 1-2 arguments/,
   ],
   ["a right line that is expected to be wrong", 'redis.at("x");', 'redis.at("strong");', /Unused/],
   ["a client that is none", "takesCommander(client);", "takesCommander(session);", /'Session'/],

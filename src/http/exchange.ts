@@ -2,7 +2,13 @@
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError, TidemarkError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
-import { type Consistency, checkConsistency, type ReadOptions, withOptions } from "../terms.js";
+import {
+  type Consistency,
+  checkConsistency,
+  hasReadOptions,
+  type ReadOptions,
+  withOptions,
+} from "../terms.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
@@ -163,8 +169,9 @@ export function checkChoice<Request>(
 }
 
 /** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */
-export function checkCalled(name: string, given: readonly unknown[]): void {
-  if (given.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
+export function checkCalled(name: string, options: unknown, rest: readonly unknown[]): void {
+  const isCalled = options === undefined || hasReadOptions(options);
+  if (!isCalled || rest.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
 }
 
 function propertiesOf(source: SessionSource, names: PropertyNames = {}): PropertyDescriptorMap {

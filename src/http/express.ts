@@ -78,13 +78,13 @@ export function consistency<Request extends IncomingMessage = IncomingMessage>(
 
 /** Reads of the requests that pass go to the primary. */
 export function strong(options?: ReadOptions, ...rest: []): Middleware<IncomingMessage> {
-  checkCalled("strong", rest);
+  checkCalled("strong", options, rest);
   return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
 export function eventual(options?: ReadOptions, ...rest: []): Middleware<IncomingMessage> {
-  checkCalled("eventual", rest);
+  checkCalled("eventual", options, rest);
   return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 

@@ -72,13 +72,13 @@ export function consistency<Context extends ExtendableContext = ExtendableContex
 
 /** Reads of the requests that pass go to the primary. */
 export function strong(options?: ReadOptions, ...rest: []): Middleware<ExtendableContext> {
-  checkCalled("strong", rest);
+  checkCalled("strong", options, rest);
   return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
 export function eventual(options?: ReadOptions, ...rest: []): Middleware<ExtendableContext> {
-  checkCalled("eventual", rest);
+  checkCalled("eventual", options, rest);
   return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 
