@@ -27,10 +27,24 @@ await group.caughtUp();
 let isOver = false;
 const writing = write();
 
-console.log(`Reads bounded by maxStalenessMs for ${forMs} ms each; the lag comes with 50 % jitter and spikes. All in ms.`);
+console.log(
+  `Reads bounded by maxStalenessMs for ${forMs} ms each; the lag comes with 50 % jitter and spikes. All in ms.`,
+);
 const headings = [
-  "   lag", " bound", " reads", "violations", "on replicas", "checked", "true p50", "true p99", "true max",
-  "over p50", "over p99", "samples every", "looks every", "round trip",
+  "   lag",
+  " bound",
+  " reads",
+  "violations",
+  "on replicas",
+  "checked",
+  "true p50",
+  "true p99",
+  "true max",
+  "over p50",
+  "over p99",
+  "samples every",
+  "looks every",
+  "round trip",
 ];
 console.log(headings.join("  "));
 for (const lagMs of lagsMs) {
@@ -38,8 +52,20 @@ for (const lagMs of lagsMs) {
   for (const maxStalenessMs of boundsMs) console.log(await judged(lagMs, maxStalenessMs));
 }
 
-console.log("\nINFOs per second, of one process and of 20, and its CPU on the server for 1, 10, 100 and 1000 processes.");
-const costs = ["level          ", "processes", "on the primary", "on each replica", "idle", "  1", "    10", "   100", "  1000"];
+console.log(
+  "\nINFOs per second, of one process and of 20, and its CPU on the server for 1, 10, 100 and 1000 processes.",
+);
+const costs = [
+  "level          ",
+  "processes",
+  "on the primary",
+  "on each replica",
+  "idle",
+  "  1",
+  "    10",
+  "   100",
+  "  1000",
+];
 console.log(costs.join("  "));
 for (const maxStalenessMs of [undefined, ...boundsMs]) {
   for (const tidemarks of [1, 20]) console.log(await cost(tidemarks, maxStalenessMs));
@@ -61,10 +87,13 @@ async function write(): Promise<void> {
 function lag(replicas: readonly GroupReplica[], ms: number): Disposable {
   for (const { link } of replicas) link.delay(ms, ms / 2);
   const timers = replicas.map(({ link }) => {
-    return setInterval(() => {
-      link.hold();
-      setTimeout(() => void link.release(), ms * 6 * Math.random());
-    }, 700 + 10 * ms);
+    return setInterval(
+      () => {
+        link.hold();
+        setTimeout(() => void link.release(), ms * 6 * Math.random());
+      },
+      700 + 10 * ms,
+    );
   });
   return {
     [Symbol.dispose]: () => {
@@ -96,7 +125,10 @@ async function judged(lagMs: number, maxStalenessMs: number): Promise<string> {
     ...[0.5, 0.99].map((share) => quantile(overMs, share)),
     tookMs / primary,
     tookMs / ((first + second) / 2),
-    quantile(reads.map(({ ms }) => ms), 0.5),
+    quantile(
+      reads.map(({ ms }) => ms),
+      0.5,
+    ),
   ]);
 }
 
