@@ -52,6 +52,7 @@ const rows: readonly (readonly string[])[] = [
     "context/cls-hooked",
     "members",
     "lookout",
+    "succession",
     "shard",
     "objection",
     "losses",
