@@ -42,5 +42,6 @@ answer(async (question: AppQuestion): Promise<AppAnswer | AppCounts> => {
   const session = tidemark.session({ token: question.token });
   const written = question.writes ? [await raise(session.redis)] : [];
   const values = [...written, ...(await readCounters(session.redis))];
+  await session.settled();
   return { values, token: session.token() };
 });
