@@ -5,6 +5,8 @@ interface Sample {
   /** Client time in milliseconds, on the monotonic clock, before the INFO was sent. */
   readonly at: number;
   readonly offset: number;
+  /** When it was answered. */
+  readonly seenAt: number;
 }
 
 const maxSamples = 12_288;
@@ -43,19 +45,19 @@ export class History {
     return this.#samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Adds what the primary answered to an INFO sent at `at`. */
-  record(at: number, position: Position): void {
+  /** Adds what the primary answered, at `seenAt`, to an INFO sent at `at`. */
+  record(at: number, position: Position, seenAt = performance.now()): void {
     const last = this.#samples.at(-1);
     if (position.replid !== this.#replid || (last !== undefined && position.offset < last.offset)) {
       this.#replid = position.replid;
-      this.#samples = [{ at, offset: position.offset }];
+      this.#samples = [{ at, offset: position.offset, seenAt }];
       return;
     }
     if (last !== undefined && at < last.at) return;
     const before = this.#samples.at(-2);
     // Dropping a sample can only make an age larger, which is the safe side.
     if (before !== undefined && at - before.at < this.#minGapMs) this.#samples.pop();
-    this.#samples.push({ at, offset: position.offset });
+    this.#samples.push({ at, offset: position.offset, seenAt });
     if (this.#samples.length > maxSamples) this.#samples = this.#samples.slice(maxSamples / 4);
   }
 
@@ -68,7 +70,7 @@ export class History {
   /** The moment by which the primary was seen past `position`; undefined when it was not, or not in this history. */
   passedAt(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;
-    return this.#samples[this.#firstAbove(position.offset)]?.at;
+    return this.#samples[this.#firstAbove(position.offset)]?.seenAt;
   }
 
   /** The moment by which the primary was seen to have reached `position`; undefined likewise. */
@@ -81,6 +83,12 @@ export class History {
     if (position.replid !== this.#replid) return undefined;
     const newest = this.#samples[this.#firstAbove(position.offset) - 1];
     return newest && this.reachedAt({ replid: position.replid, offset: newest.offset });
+  }
+
+  /** The least and the most that the lag of a server was which was seen at `position` at `at`. */
+  lagOf(position: Position, at: number): readonly [atLeastMs: number, atMostMs: number] {
+    const missingSince = this.passedAt(position) ?? at;
+    return [at - missingSince, at - (this.newestWriteAt(position) ?? Number.NEGATIVE_INFINITY)];
   }
 
   #firstAbove(offset: number): number {

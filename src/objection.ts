@@ -30,6 +30,16 @@ export type Objection =
   | "has weight 0"
   | undefined;
 
+/** The moment whose every finished write is included at `position`, whoever took it; undefined when none is proven. */
+export function provenAsOf(shard: Shard, position: Position): number | undefined {
+  const sampledAt = shard.history.asOf(position);
+  const asOf = Math.min(
+    sampledAt ?? Number.NEGATIVE_INFINITY,
+    shard.succession.undisputedUntil(shard.replicas),
+  );
+  return asOf === Number.NEGATIVE_INFINITY ? undefined : asOf;
+}
+
 /** Whether what a node of `shard` said of itself meets `requirement` now; the reason when it does not. */
 export function objectionTo(
   shard: Shard,
@@ -41,7 +51,7 @@ export function objectionTo(
   const { replication } = sighting;
   if (!isPlaced(replication)) return "position unknown";
   if (suspect) return "link to the primary is down";
-  const asOf = shard.history.asOf(replication);
+  const asOf = provenAsOf(shard, replication);
   if (asOf === undefined || performance.now() - asOf > requirement.maxStalenessMs)
     return "staleness not proven";
   if (asOf < requirement.since) return "behind";
@@ -81,7 +91,8 @@ export function isWorthATry(
   // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper.
   if (!known.linkUp || known.syncing || history.asOf(known) === undefined) return false;
   const { maxStalenessMs } = requirement;
-  if (node.lag.ms > maxStalenessMs || now - history.latestAt > maxStalenessMs) return false;
+  const provenUntil = Math.min(history.latestAt, shard.succession.undisputedUntil(shard.replicas));
+  if (node.lag.ms > maxStalenessMs || now - provenUntil > maxStalenessMs) return false;
   return node.lag.hasPassed(now - madeAt(shard, requirement, issuedAt, now));
 }
 

@@ -9,6 +9,7 @@ import { lookoutOver } from "./lookout.js";
 import { Members } from "./members.js";
 import type { Node } from "./node.js";
 import type { Position } from "./position.js";
+import { absenceMs, Succession } from "./succession.js";
 import { Waiting } from "./waiting.js";
 
 /** What bounds what may be believed and waited for. */
@@ -32,8 +33,6 @@ export interface Surroundings {
 }
 
 const looksPerInterval = 16;
-/** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
-const absenceMs = 1_000;
 /** How often each server is asked whether it is the primary, while there is none. */
 const seekEveryMs = 15;
 /** For how long replicas are looked at because somebody has asked for a primary that is not there. */
@@ -55,6 +54,7 @@ export class Shard {
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   gainedAt = Number.NEGATIVE_INFINITY;
   readonly lineage: Lineage;
+  readonly succession = new Succession(this);
   readonly #siblings: (() => readonly Shard[]) | undefined;
   readonly #members: Members;
   #sampledAt = Number.NEGATIVE_INFINITY;
@@ -182,8 +182,9 @@ export class Shard {
    */
   refresh(maxStalenessMs: number, now: number): void {
     const { probeIntervalMs } = this.options;
-    this.askPrimary(now, now - this.primary.askedAt > maxStalenessMs / 4);
-    if (now - this.#refreshedAt < probeIntervalMs / looksPerInterval) return;
+    const leastMs = probeIntervalMs / looksPerInterval;
+    this.askPrimary(now, now - this.primary.askedAt > Math.max(maxStalenessMs / 4, leastMs));
+    if (now - this.#refreshedAt < leastMs) return;
     this.#refreshedAt = now;
     this.#ask(probeIntervalMs / 2, now, probeIntervalMs / 2);
   }
@@ -223,35 +224,20 @@ export class Shard {
     }
   }
 
-  #saw(node: Node, { replication, at }: Sighting): void {
+  #saw(node: Node, sighting: Sighting): void {
+    const { replication, at } = sighting;
     this.lineage.learn(replication);
     if (node === this.primary) {
       this.#refused = false;
       if (replication.role === "primary") this.history.record(at, replication);
       else this.#seek(performance.now());
-    } else if (replication.role === "primary" && this.#yieldsTo(replication)) {
+    } else if (replication.role === "primary" && this.succession.yieldsTo(replication)) {
       this.#members.promote(node);
       this.#refused = false;
       this.history.record(at, replication);
     } else {
-      const missingSince = this.history.passedAt(replication) ?? at;
-      const newestWriteAt = this.history.newestWriteAt(replication) ?? Number.NEGATIVE_INFINITY;
-      node.lag.observe(at - missingSince, at - newestWriteAt);
+      this.succession.saw(node, sighting);
+      node.lag.observe(...this.history.lagOf(replication, at));
     }
-  }
-
-  /**
-   * Whether another of these servers that says it is the primary takes the place of the present one: when that says it
-   * is a replica, or cannot be reached, and the other's history goes on from its own. An earlier primary that has not
-   * noticed that it is one no more says so too, or one that was restarted: only whom the present one follows by now is.
-   */
-  #yieldsTo({ replid }: Position): boolean {
-    const known = this.history.replid;
-    const goesOn =
-      known !== undefined && this.lineage.outcome({ replid: known, offset: 0 }, replid) === "valid";
-    const { connection, seen } = this.primary;
-    if (this.demoted) return goesOn || known === undefined || seen?.replication.replid === replid;
-    const isGone = !connection.ready && performance.now() - connection.downSince >= absenceMs;
-    return goesOn && isGone && !this.options.governed;
   }
 }

@@ -53,6 +53,7 @@ const rows: readonly (readonly string[])[] = [
     "context/cls-hooked",
     "members",
     "lookout",
+    "succession",
     "shard",
     "objection",
     "losses",

@@ -19,7 +19,7 @@ function seeded(seed: number): () => number {
 /** Samples of the history X, as pairs of time and offset. */
 function sampled(...samples: readonly (readonly [at: number, offset: number])[]): History {
   const history = new History(10_000);
-  for (const [at, offset] of samples) history.record(at, { replid: X, offset });
+  for (const [at, offset] of samples) history.record(at, { replid: X, offset }, at);
   return history;
 }
 
@@ -150,6 +150,14 @@ describe("History.passedAt and reachedAt", () => {
     expect(history.passedAt({ replid: X, offset: 20 })).toBe(400);
     expect(history.reachedAt({ replid: X, offset: 20 })).toBe(200);
     expect(history.reachedAt({ replid: X, offset: 21 })).toBe(400);
+  });
+
+  it("are when that was answered: an answer that was long in coming makes no replica late", () => {
+    const slow = sampled([100, 10]);
+    slow.record(200, { replid: X, offset: 20 }, 900);
+    expect(slow.passedAt({ replid: X, offset: 15 })).toBe(900);
+    expect(slow.lagOf({ replid: X, offset: 15 }, 905)).toEqual([5, 805]);
+    expect(slow.asOf({ replid: X, offset: 20 })).toBe(200);
   });
 
   it("are undefined when the primary was not seen so far", () => {

@@ -1,6 +1,13 @@
 /** What `tidemark.topology()` tells of each server. */
 import type { Node } from "../node.js";
-import { clockDiffers, nothing, type Objection, objectionTo, unprovenObjectionTo } from "../objection.js";
+import {
+  clockDiffers,
+  nothing,
+  type Objection,
+  objectionTo,
+  provenAsOf,
+  unprovenObjectionTo,
+} from "../objection.js";
 import type { ProofKind } from "../proof.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
@@ -58,7 +65,7 @@ export function statusOf(shard: Shard): NodeStatus[] {
 function replicaStatus(shard: Shard, node: Node): NodeStatus {
   const known = knownOf(node);
   const latest = shard.history.latest?.position;
-  const asOf = known && shard.history.asOf(known);
+  const asOf = known && provenAsOf(shard, known);
   const comparable = known !== undefined && latest?.replid === known.replid;
   const differs = clockDiffers(shard, node) ? "clock differs" : undefined;
   const objection = objectionNow(shard, node);

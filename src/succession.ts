@@ -1,0 +1,75 @@
+/** Who takes the place of a primary; and who only claims it: what such a server is sent, the primary's replicas never get. */
+import type { History } from "./history.js";
+import type { Lineage } from "./lineage.js";
+import type { Sighting } from "./link.js";
+import type { Node } from "./node.js";
+import type { Position } from "./position.js";
+
+/** A shard, as far as it decides who its primary is. */
+interface Reign {
+  readonly primary: Node;
+  /** Whether the primary says that it is a replica. */
+  readonly demoted: boolean;
+  /** That of the primary. */
+  readonly history: History;
+  readonly lineage: Lineage;
+  readonly options: { readonly governed: boolean };
+}
+
+/** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
+export const absenceMs = 1_000;
+
+export class Succession {
+  readonly #reign: Reign;
+  /** When each server was last known to be a replica, on the monotonic clock. */
+  readonly #followedAt = new WeakMap<Node, number>();
+  /** A lost connection makes none of them a replica again. */
+  readonly #claimants = new Set<Node>();
+
+  constructor(reign: Reign) {
+    this.#reign = reign;
+  }
+
+  /** Takes in what a server has said that is not taken for the primary. */
+  saw(node: Node, { replication, at }: Sighting): void {
+    if (replication.role === "replica") {
+      this.#followedAt.set(node, at);
+      this.#claimants.delete(node);
+      // Of the primary's own history is only the primary, by another name.
+    } else if (replication.replid !== this.#reign.history.replid && this.#goesOn(replication)) {
+      this.#claimants.add(node);
+    }
+  }
+
+  /** The moment up to which none of `nodes` can have taken writes of its own, on the monotonic clock. */
+  undisputedUntil(nodes: readonly Node[]): number {
+    let until = Number.POSITIVE_INFINITY;
+    for (const node of this.#claimants) {
+      const followedAt = this.#followedAt.get(node) ?? Number.NEGATIVE_INFINITY;
+      if (nodes.includes(node)) until = Math.min(until, followedAt);
+      else this.#claimants.delete(node);
+    }
+    return until;
+  }
+
+  /**
+   * Whether another of these servers that says it is the primary takes the place of the present one: when that says it
+   * is a replica, or cannot be reached, and the other's history goes on from its own. An earlier primary that has not
+   * noticed that it is one no more says so too, or one that was restarted: only whom the present one follows by now is.
+   */
+  yieldsTo(other: Position): boolean {
+    const { primary, demoted, history, options } = this.#reign;
+    const goesOn = this.#goesOn(other);
+    if (demoted)
+      return goesOn || history.replid === undefined || primary.seen?.replication.replid === other.replid;
+    const { connection } = primary;
+    const isGone = !connection.ready && performance.now() - connection.downSince >= absenceMs;
+    return goesOn && isGone && !options.governed;
+  }
+
+  #goesOn({ replid }: Position): boolean {
+    const { history, lineage } = this.#reign;
+    const known = history.replid;
+    return known !== undefined && lineage.outcome({ replid: known, offset: 0 }, replid) === "valid";
+  }
+}
