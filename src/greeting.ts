@@ -2,7 +2,7 @@
 import { Command } from "ioredis";
 import type { Connection } from "./connection.js";
 
-export type Role = "readonly" | "readwrite";
+type Role = "readonly" | "readwrite";
 
 export class Greeting {
   #role: Role | undefined;

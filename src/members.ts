@@ -87,8 +87,8 @@ export class Members {
   /** A primary must not be READONLY: made a replica, it would go on answering. */
   #greet(): void {
     if (!this.#observer.inCluster) return;
-    this.#primary.greet("readwrite");
-    for (const replica of this.#replicas) replica.greet("readonly");
+    this.#primary.greeting.take("readwrite", this.#primary.connection);
+    for (const replica of this.#replicas) replica.greeting.take("readonly", replica.connection);
   }
 
   #replica(server: RedisOptions): Node {

@@ -3,7 +3,7 @@ import type { Command, RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
-import { Greeting, type Role } from "./greeting.js";
+import { Greeting } from "./greeting.js";
 import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
 import { Latency } from "./latency.js";
@@ -44,7 +44,8 @@ export class Node {
   /** Turns whose INFO is on its way. */
   readonly #unfinished = new Set<WriteTurn>();
   readonly #warning = new Warning();
-  readonly #greeting = new Greeting();
+  /** Which of its roles in a cluster the server has here. */
+  readonly greeting = new Greeting();
   readonly #observer: Observer;
 
   private constructor(server: RedisOptions, patient: boolean, observer: Observer, substitutes: Substitutes) {
@@ -167,11 +168,6 @@ export class Node {
     this.restsUntil = now + this.lag.ms / 2 + 1;
   }
 
-  /** Says which of its roles in a cluster the server has here. */
-  greet(role: Role): void {
-    this.#greeting.take(role, this.connection);
-  }
-
   /** Resolves when all that was given is answered, and the server has closed the connection then. */
   quit(): Promise<void> {
     // Behind QUIT nothing is answered, also not where the writes before it ended up.
@@ -240,7 +236,7 @@ export class Node {
   #connected(): void {
     this.fault = "not asked yet";
     this.proof.begin();
-    this.#greeting.say(this.connection);
+    this.greeting.say(this.connection);
     this.probe();
   }
 

@@ -36,7 +36,6 @@ export function readReplica(
   const { command, session, shard, requirement, level, iteration } = read;
   const { link } = node;
   const ordered = level !== "eventual";
-  const isTrusted = reason === "window";
   if (ordered) session.in(shard).readFrom(link);
   let probe: Probe | undefined;
   const isProven = (): boolean =>
@@ -57,10 +56,10 @@ export function readReplica(
     // ioredis sends a script of defineCommand in full where it was not known.
     const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
     if (again && node.link === link) readReplica(read, node, reason, fallbacks, true);
-    else failed(read, node, error, !isTrusted && isProven(), fallbacks);
+    else failed(read, node, error, reason !== "window" && isProven(), fallbacks);
   };
   announce(command, node, "replica", reason, level);
-  if (fallbacks.always && !isTrusted) probe = node.readVerified(command);
+  if (fallbacks.always && reason !== "window") probe = node.readVerified(command);
   else {
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);

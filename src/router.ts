@@ -21,7 +21,7 @@ export class Router {
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
   readonly #redirect: Redirect | undefined;
-  readonly #reads: Reads;
+  readonly reads: Reads;
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
   readonly #cursors = new WeakMap<Session | Router, Cursors>();
@@ -34,7 +34,7 @@ export class Router {
     this.#beginning = new Beginning(topology);
     this.#redirect = topology.redirect?.bind(topology);
     this.#always = options.verify === "always";
-    this.#reads = new Reads(options, topology, losses);
+    this.reads = new Reads(options, topology, losses);
   }
 
   /** Resolves when it is known which servers there are. */
@@ -46,11 +46,6 @@ export class Router {
   open(): void {
     this.#beginning.open();
     this.#pool.open();
-  }
-
-  /** Has `session` require what it has read so far. */
-  anchor(session: Session): Promise<void> | undefined {
-    return this.#reads.anchor(session);
   }
 
   /** Resolves when what was given to the connections that were lent is answered. */
@@ -126,8 +121,8 @@ export class Router {
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
       const given = commands.map((command) => ({ shard, command, terms }));
-      if (session !== undefined) this.#reads.sendAll(given, session);
-      else for (const read of given) this.#reads.sendToPrimary(read, undefined, "no-session");
+      if (session !== undefined) this.reads.sendAll(given, session);
+      else for (const read of given) this.reads.sendToPrimary(read, undefined, "no-session");
     }
   }
 
@@ -146,10 +141,10 @@ export class Router {
       return;
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, terms.level);
     else if (kind === "write") sendAlone(shard, command, terms.level);
-    else if (kind === "read" && session !== undefined) this.#reads.send({ shard, command, terms }, session);
-    else if (kind === "read") this.#reads.sendToPrimary({ shard, command, terms }, session, "no-session");
+    else if (kind === "read" && session !== undefined) this.reads.send({ shard, command, terms }, session);
+    else if (kind === "read") this.reads.sendToPrimary({ shard, command, terms }, session, "no-session");
     else if (kind === "scan") this.#scan(shard, command, session, terms);
-    else if (kind === "lookup") this.#reads.sendToPrimary({ shard, command, terms }, session, "not-a-read");
+    else if (kind === "lookup") this.reads.sendToPrimary({ shard, command, terms }, session, "not-a-read");
     else {
       const isSpread = this.#redirect !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
@@ -205,9 +200,9 @@ export class Router {
     const iteration = streamed ?? this.#follow(shard, command, session);
     iteration.shard ??= shard;
     const given = { shard: iteration.shard, command, terms, iteration };
-    if (iteration.node !== undefined) this.#reads.resume(given, session);
-    else if (streamed !== undefined && session !== undefined) this.#reads.send(given, session);
-    else this.#reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
+    if (iteration.node !== undefined) this.reads.resume(given, session);
+    else if (streamed !== undefined && session !== undefined) this.reads.send(given, session);
+    else this.reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
   }
 
   /** The iteration that a plain SCAN is a step of; its cursors may be used anywhere, so they are the primary's. */

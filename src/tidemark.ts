@@ -100,7 +100,7 @@ export class Tidemark implements AsyncDisposable {
     return new Session({
       level: onto("session", level === undefined ? "session" : checkConsistency(level)),
       terms: (consistency) => this.#router.terms.of(consistency),
-      anchor: monotonicReads ? (session) => this.#router.anchor(session) : undefined,
+      anchor: monotonicReads ? (session) => this.#router.reads.anchor(session) : undefined,
       signal,
       tokens: typeof token === "function" ? token : () => (typeof token === "string" ? [token] : token),
       ttlMs: this.tokenTtlMs,
