@@ -174,11 +174,6 @@ export class Node {
     return this.connection.drained("quit", () => this.closeWrites());
   }
 
-  /** Ends the connection. */
-  close(): void {
-    this.connection.close();
-  }
-
   #openWrites(): WriteTurn {
     const writes = new WriteTurn(this.connection.address, this.connection.epoch);
     this.connection.cork(() => {

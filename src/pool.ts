@@ -24,7 +24,7 @@ export class Pool {
     const node = idle?.node ?? Node.lent(lentOptions(server, ready));
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
-    if (this.#closed) node.close();
+    if (this.#closed) node.connection.close();
     return node;
   }
 
@@ -38,7 +38,7 @@ export class Pool {
     this.#lent.delete(node);
     const expiry = setTimeout(() => {
       this.#take(idle);
-      node.close();
+      node.connection.close();
     }, maxIdleMs).unref();
     const idle: Idle = { node, server, expiry };
     this.#idle.push(idle);
@@ -47,7 +47,7 @@ export class Pool {
   /** Ends a lent connection that is not as it was. */
   end(node: Node): void {
     this.#lent.delete(node);
-    node.close();
+    node.connection.close();
   }
 
   /** Resolves when all that was given to those who borrow is answered. */
@@ -65,9 +65,9 @@ export class Pool {
     this.#closed = true;
     for (const { node, expiry } of this.#idle) {
       clearTimeout(expiry);
-      node.close();
+      node.connection.close();
     }
-    for (const node of this.#lent.keys()) node.close();
+    for (const node of this.#lent.keys()) node.connection.close();
     this.#idle = [];
     this.#lent.clear();
   }

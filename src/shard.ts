@@ -150,7 +150,7 @@ export class Shard {
     this.vacancy.close();
     this.late.close();
     this.#absence.close();
-    for (const node of this.nodes) node.close();
+    for (const node of this.nodes) node.connection.close();
   }
 
   /** Whether all data is in this shard. */

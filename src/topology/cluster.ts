@@ -85,7 +85,7 @@ export class ClusterTopology implements Topology {
     clearInterval(this.#timer);
     this.#timer = undefined;
     for (const shard of this.shards) shard.close();
-    for (const node of this.#begun) node.close();
+    for (const node of this.#begun) node.connection.close();
     this.#begun = [];
   }
 
@@ -138,7 +138,7 @@ export class ClusterTopology implements Topology {
     if (this.#begun.length === 0) this.#begun = this.#seeds.map((server) => this.#begin(server));
     const told = await Promise.all(this.#begun.map((node) => this.#askNode(node)));
     if (!told.includes(true)) return;
-    for (const node of this.#begun) node.close();
+    for (const node of this.#begun) node.connection.close();
     this.#begun = [];
   }
 
