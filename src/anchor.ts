@@ -23,7 +23,7 @@ export function anchor(session: Session, shards: readonly Shard[]): Promise<void
 
 /** Whether all that was read in `shard` has a position by now, or nothing was. */
 function anchorNow(session: Session, shard: Shard): boolean {
-  const progress = session.progressIn(shard);
+  const progress = session.progresses.find(shard);
   if (progress === undefined) return true;
   const { latest } = shard.history;
   // What was added since may be ahead of it.
@@ -55,7 +55,7 @@ function nodeOf(shard: Shard, reader: object): Node | undefined {
 async function ask(session: Session, shard: Shard): Promise<void> {
   const until = performance.now() + deadlineMs;
   while (performance.now() < until) {
-    const progress = session.progressIn(shard);
+    const progress = session.progresses.find(shard);
     const only = progress?.ahead ? undefined : progress?.only;
     const node = (only && nodeOf(shard, only.reader)) ?? shard.primary;
     if (!node.connection.ready) break;

@@ -69,18 +69,18 @@ export function requirementOf(
   if (isAfterAdded && progress.anchor(latest.at, latest.position, session.positions)) {
     // Where there are several primaries, what this one has never heard of may be another's.
     if (shard.alone)
-      session.reanchor(latest.position, (position) => stands(shard, position, latest.position));
+      session.demand.reanchor(latest.position, (position) => stands(shard, position, latest.position));
   }
   const required = progress.requirement(session.positions);
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
-  const asOf = session.freshAsOf > 0 ? monotonic(session.freshAsOf) : Number.NEGATIVE_INFINITY;
+  const asOf = session.demand.freshAsOf > 0 ? monotonic(session.demand.freshAsOf) : Number.NEGATIVE_INFINITY;
   if (shard.alone) return { positions: required, since: asOf, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.isElsewhere(position));
   // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
   // went and came back has keys of it as they were before.
   const isSpread = positions.length < required.length;
-  const gainedAt = isSpread ? Math.max(shard.gainedAt, monotonic(session.issuedAt)) : shard.gainedAt;
+  const gainedAt = isSpread ? Math.max(shard.gainedAt, monotonic(session.demand.issuedAt)) : shard.gainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
 }
@@ -102,7 +102,7 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
   if (known !== undefined) return { node: known, reason: "known" };
   const { shard, requirement, session } = question;
   const likely = leastLagging(question, (node) =>
-    isWorthATry(shard, node, requirement, session.issuedAt, now),
+    isWorthATry(shard, node, requirement, session.demand.issuedAt, now),
   );
   if (likely !== undefined) return { node: likely, reason: "checked" };
   const trusted =

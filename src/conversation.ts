@@ -107,7 +107,7 @@ export class Conversation {
     if (nameOf(command) === "MULTI") this.#node.closeWrites();
     announce(command, this.#node, "primary", "not-a-read", level);
     if (writer !== undefined) {
-      this.#node.write(command, writer);
+      this.#node.write(command, writer.writerTo(this.#shard));
       return;
     }
     const ends = new Ends(command);

@@ -56,6 +56,14 @@ export class Demand {
     return true;
   }
 
+  /**
+   * Requires `position` instead of those that `stands` is not true of, because the one primary there is was read at it after
+   * all of them.
+   */
+  reanchor(position: Position, stands: (position: Position) => boolean): void {
+    if (this.keep(stands)) this.require({ ...position, read: true }, Date.now());
+  }
+
   /** Requires what a token says, if it is one and in force; whether that is more than before. */
   take(token: string): boolean {
     const now = Date.now();

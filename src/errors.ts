@@ -8,6 +8,7 @@ export type ErrorCode =
   | "TIDEMARK_INVALID_OPTION"
   | "TIDEMARK_REPLICAS_BEHIND"
   | "TIDEMARK_ABORTED"
+  | "TIDEMARK_NOT_REPLICATED"
   | "TIDEMARK_CONNECTION_LOST"
   | "TIDEMARK_REFUSED_COMMAND"
   | "TIDEMARK_NOT_PRIMARY"
@@ -133,6 +134,31 @@ export class ReplicasBehindError extends TidemarkError {
   getResponse(): Response {
     return new Response("Service Unavailable", { status: this.status, headers: { ...this.headers } });
   }
+}
+
+/** Fewer replicas than wanted are known to hold a write in time. It stands on the primary, and replicas may yet get it. */
+export class NotReplicatedError extends TidemarkError {
+  override name = "NotReplicatedError";
+  /** How many were wanted. */
+  readonly wanted: number | "all";
+  /** How many held it when time was over; undefined when that could not be learnt, as `cause` says. */
+  readonly replicas: number | undefined;
+
+  constructor(wanted: number | "all", replicas: number | undefined, timeoutMs: number, cause?: unknown) {
+    const known = replicas === undefined ? `it is not known how many (${causeOf(cause)})` : `${replicas}`;
+    super(
+      "TIDEMARK_NOT_REPLICATED",
+      `Of ${wanted} replicas wanted within ${timeoutMs} ms ${known} had the write, which stands on the primary; ` +
+        "do not write it again, but read it, or wait for replicas to come back.",
+      { cause },
+    );
+    this.wanted = wanted;
+    this.replicas = replicas;
+  }
+}
+
+function causeOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : "no reason was given";
 }
 
 /** A read waited for a replica, and the request it belongs to was aborted meanwhile. */

@@ -47,7 +47,9 @@ export class Fallback {
     }
     // A step of an iteration can go nowhere else.
     const isBound = iteration?.node !== undefined;
-    const since = isBound ? Number.NEGATIVE_INFINITY : madeAt(shard, read.requirement, session.issuedAt, now);
+    const since = isBound
+      ? Number.NEGATIVE_INFINITY
+      : madeAt(shard, read.requirement, session.demand.issuedAt, now);
     this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
   }
 

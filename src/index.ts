@@ -21,6 +21,7 @@ export {
   LostWriteError,
   NoPrimaryError,
   NotPrimaryError,
+  NotReplicatedError,
   RefusedCommandError,
   ReplicasBehindError,
   TidemarkError,
@@ -36,3 +37,4 @@ export type { Seal, Session, SessionClient } from "./session.js";
 export type { Consistency, ReadOptions, Wish } from "./terms.js";
 export { type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";
+export type { ReplicatedOptions } from "./wanted.js";

@@ -10,9 +10,10 @@ import { Latency } from "./latency.js";
 import { Link, type Probe, type Sighting } from "./link.js";
 import { notThere } from "./marker.js";
 import { Proof, type Said, type Substitutes } from "./proof.js";
+import type { Writer } from "./replicated.js";
 import { sendVerified } from "./verified-read.js";
 import { Warning } from "./warning.js";
-import { type OnRefusal, type Writer, WriteTurn } from "./write-turn.js";
+import { type OnRefusal, WriteTurn } from "./write-turn.js";
 
 /** Told of every answer to an INFO, in order. */
 export type Observer = (node: Node, sighting: Sighting) => void;

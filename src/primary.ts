@@ -157,7 +157,7 @@ export function sendWrite(shard: Shard, command: Command, session: Session, leve
     if (error === undefined) {
       const { primary } = shard;
       announce(command, primary, "primary", "not-a-read", level);
-      primary.write(command, session, (failure) => {
+      primary.write(command, session.writerTo(shard), (failure) => {
         if (repeats === 0 || !mayGoOn(command, failure)) return false;
         shard.refused(primary);
         sendWrite(shard, command, session, level, repeats - 1);
@@ -183,7 +183,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       ask(primary);
       announce(command, primary, "primary", "asked", level);
       if (writer === undefined) primary.read(command, false);
-      else primary.write(command, writer);
+      else primary.write(command, writer.writerTo(shard));
     }
     writer?.writeEnded("not-sent");
   });

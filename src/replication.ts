@@ -64,6 +64,11 @@ export function replicasIn(info: string): Endpoint[] {
   });
 }
 
+/** How many replicas are connected to the primary that said so. */
+export function connectedReplicasIn(info: string): number {
+  return wholeNumber(field(info, "connected_slaves")) ?? 0;
+}
+
 /** The server that a replica was told to replicate from; undefined for a primary. */
 export function upstreamIn(info: string): Endpoint | undefined {
   const host = field(info, "master_host");

@@ -1,5 +1,6 @@
 /** Commands in, each to what sends its kind. */
 import type { Command } from "ioredis";
+import { Acks } from "./acks.js";
 import { type Batch, kindsOf, sendBatch, unitsOf } from "./batch.js";
 import { Beginning } from "./beginning.js";
 import { type CommandKind, kindOf, refusalError, transactionError } from "./command.js";
@@ -22,6 +23,7 @@ export class Router {
   readonly #beginning: Beginning;
   readonly #redirect: Redirect | undefined;
   readonly reads: Reads;
+  readonly acks: Acks;
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
   readonly #cursors = new WeakMap<Session | Router, Cursors>();
@@ -35,6 +37,7 @@ export class Router {
     this.#redirect = topology.redirect?.bind(topology);
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
+    this.acks = new Acks(this.#pool, topology);
   }
 
   /** Resolves when it is known which servers there are. */

@@ -2,6 +2,17 @@
 import type { Redis } from "ioredis";
 import type { Position } from "./position.js";
 import type { Consistency, ReadOptions, Terms } from "./terms.js";
+import type { Wanted } from "./wanted.js";
+
+/**
+ * Resolves with how many replicas hold what was written up to `position`, in `shard` or in that of its history, or rejects
+ * when too few do.
+ */
+export type Replicate = (
+  shard: object | undefined,
+  position: Position | undefined,
+  wanted: Wanted,
+) => Promise<number>;
 
 /** An ioredis client whose commands belong to one session. */
 export type SessionClient = Redis & {
@@ -36,6 +47,16 @@ export interface SessionParts<Session> {
    * rejects when it cannot be learnt.
    */
   readonly anchor?: ((session: Session) => Promise<void> | undefined) | undefined;
+  readonly replicate?: Replicate;
   /** Aborts what waits; a function is called when something begins to wait. */
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
+}
+
+/** More than fit into one header. */
+const maxSealed = 180;
+
+/** What `seal` opens of texts with commas between them. */
+export function openedBy(seal: Seal, sealed: string | null | undefined): string[] {
+  const texts = typeof sealed === "string" ? sealed.split(",", maxSealed) : [];
+  return texts.flatMap((text) => seal.open(text.trim())?.token ?? []);
 }

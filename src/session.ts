@@ -3,14 +3,19 @@ import { Demand } from "./demand.js";
 import { InvalidOptionError } from "./errors.js";
 import type { Position } from "./position.js";
 import { type Progress, Progresses } from "./progress.js";
-import type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
+import { Replicated, type Writer } from "./replicated.js";
+import {
+  openedBy,
+  type Seal,
+  type SessionClient,
+  type SessionParts,
+  type WriteEnd,
+} from "./session-parts.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
+import { checkWanted, type ReplicatedOptions } from "./wanted.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
 export type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
-
-/** More than fit into one header. */
-const maxSealed = 180;
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
@@ -26,13 +31,16 @@ export class Session {
   #stale = false;
   #late: (() => void) | undefined;
   readonly #writes = new WritesInFlight();
-  readonly #progresses = new Progresses();
+  readonly #replicated: Replicated;
+  /** How far the session has read, shard by shard. */
+  readonly progresses = new Progresses();
 
   /** Made by `tidemark.session()`. */
   constructor(parts: SessionParts<Session>) {
     this.#parts = parts;
     this.#level = parts.level;
     this.#demand = new Demand(parts.ttlMs);
+    this.#replicated = new Replicated(parts.replicate);
   }
 
   /**
@@ -98,22 +106,12 @@ export class Session {
 
   /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
   get positions(): readonly Position[] {
-    return this.#loadedDemand.positions;
-  }
-
-  /** When the newest position was taken, in milliseconds since the epoch; 0 when there is none. */
-  get issuedAt(): number {
-    return this.#loadedDemand.issuedAt;
-  }
-
-  /** All that the primary had then has to be wherever the session reads, in milliseconds since the epoch; 0 for nothing. */
-  get freshAsOf(): number {
-    return this.#loadedDemand.freshAsOf;
+    return this.demand.positions;
   }
 
   /** Whether only the primary may answer, because a write was made whose position is not known. */
   get pinned(): boolean {
-    return this.#loadedDemand.pinned;
+    return this.demand.pinned;
   }
 
   /** When a token was added, on the monotonic clock: what the primary was seen to have before need not include it. */
@@ -127,7 +125,7 @@ export class Session {
    */
   token(): string {
     const isOpen = this.writing || this.#anchor() !== undefined;
-    return this.#loadedDemand.token(isOpen);
+    return this.demand.token(isOpen);
   }
 
   /** The same, sealed with the secret of `readYourWrites`, to be handed to the user or to another service. */
@@ -141,7 +139,7 @@ export class Session {
    * user is then brought the token of both. Whatever is not a token counts as absent.
    */
   add(token: string): void {
-    if (!this.#loadedDemand.take(token)) return;
+    if (!this.demand.take(token)) return;
     this.#addedAt = performance.now();
     if (!this.writing) this.#late?.();
     this.#wrote = true;
@@ -152,11 +150,7 @@ export class Session {
    * between them. Whatever else it is counts as absent.
    */
   addSealed(sealed: string | null | undefined): void {
-    const texts = typeof sealed === "string" ? sealed.split(",", maxSealed) : [];
-    for (const text of texts) {
-      const opened = this.#seal.open(text.trim());
-      if (opened !== undefined) this.add(opened.token);
-    }
+    for (const token of openedBy(this.#seal, sealed)) this.add(token);
   }
 
   /**
@@ -167,6 +161,26 @@ export class Session {
   settled(): Promise<void> | undefined {
     if (!this.writing) return this.#anchor();
     return this.#writes.settled(() => this.#demand.pin()).then(() => this.#anchor());
+  }
+
+  /**
+   * From now on a write of this session is answered only when `replicas` of them, or all that are connected, have applied
+   * it; else it rejects with a `NotReplicatedError`, and stands. Resolves, when awaited, with how many hold what was written
+   * so far, or rejects likewise. Throws an `InvalidOptionError` for what can not be wanted.
+   */
+  replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
+    const before = async (): Promise<(Position | undefined)[]> => {
+      if (this.writing) await this.#writes.settled(() => this.#demand.pin());
+      return [...this.positions.filter(({ read }) => !read), ...(this.pinned ? [undefined] : [])];
+    };
+    const held = this.#replicated.want(checkWanted(replicas, options), before);
+    held.catch(() => {});
+    return held;
+  }
+
+  /** For the router: whom to tell of a write to `shard`. */
+  writerTo(shard: object): Writer {
+    return this.#replicated.writerTo(shard, this);
   }
 
   #anchor(): Promise<void> | undefined {
@@ -187,7 +201,7 @@ export class Session {
 
   /** Told by the router: the write is over, whatever came of it. */
   writeEnded(end: WriteEnd): void {
-    const demand = this.#loadedDemand;
+    const demand = this.demand;
     if (end === "unknown") demand.pin();
     else if (end !== "not-sent") demand.require(end, Date.now());
     this.#writes.ended();
@@ -195,7 +209,7 @@ export class Session {
 
   /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */
   readAt(position: Position): void {
-    if (this.#loadedDemand.require({ ...position, read: true }, Date.now())) this.#moved = true;
+    if (this.demand.require({ ...position, read: true }, Date.now())) this.#moved = true;
   }
 
   /** Told by the router: a read was answered by whoever could be reached, without any proof. */
@@ -203,22 +217,9 @@ export class Session {
     this.#stale = true;
   }
 
-  /** How far the session has read in `shard`, whatever that is to the caller; undefined when it has not. */
-  progressIn(shard: object): Progress | undefined {
-    return this.#progresses.find(shard);
-  }
-
   /** How far the session has read in `shard`. */
   in(shard: object): Progress {
-    return this.#progresses.in(shard);
-  }
-
-  /**
-   * Told by the router: `position` is what the session has to require from now on instead of those that `stands` is
-   * not true of, because the one primary there is was read at it after all of them.
-   */
-  reanchor(position: Position, stands: (position: Position) => boolean): void {
-    if (this.#demand.keep(stands)) this.#demand.require({ ...position, read: true }, Date.now());
+    return this.progresses.in(shard);
   }
 
   /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
@@ -238,7 +239,8 @@ export class Session {
     );
   }
 
-  get #loadedDemand(): Demand {
+  /** All that it requires, with what its tokens brought. */
+  get demand(): Demand {
     if (this.#loaded) return this.#demand;
     this.#loaded = true;
     for (const token of this.#parts.tokens()) this.#demand.take(token);

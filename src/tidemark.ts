@@ -101,6 +101,7 @@ export class Tidemark implements AsyncDisposable {
       level: onto("session", level === undefined ? "session" : checkConsistency(level)),
       terms: (consistency) => this.#router.terms.of(consistency),
       anchor: monotonicReads ? (session) => this.#router.reads.anchor(session) : undefined,
+      replicate: (shard, position, wanted) => this.#router.acks.wait(shard, position, wanted),
       signal,
       tokens: typeof token === "function" ? token : () => (typeof token === "string" ? [token] : token),
       ttlMs: this.tokenTtlMs,

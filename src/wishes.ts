@@ -26,6 +26,6 @@ function canBeMet(read: Read, now: number): boolean {
   if (certain !== undefined) return false;
   const choice = chooseReplica(read, now);
   if (choice?.node !== undefined) return choice.node.latency.at(now) <= left;
-  const soonest = madeAt(shard, read.requirement, read.session.issuedAt, now) + shard.late.leastLagMs;
+  const soonest = madeAt(shard, read.requirement, read.session.demand.issuedAt, now) + shard.late.leastLagMs;
   return Math.max(now, soonest) < waitUntil;
 }

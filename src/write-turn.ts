@@ -4,22 +4,16 @@ import { Ends } from "./ends.js";
 import { ConnectionLostError } from "./errors.js";
 import type { Position } from "./position.js";
 import { isRefusal } from "./refusal.js";
-import type { WriteEnd } from "./session.js";
+import type { Writer } from "./replicated.js";
 
 /** A reply that waits for the position. */
 interface Held {
-  readonly settle: () => void;
+  readonly settle: (position: Position | undefined) => void;
   /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
   readonly abandon: () => void;
   readonly writer: Writer | undefined;
   /** What the writer is told when the position is not known. */
   readonly otherwise: "unknown" | "not-sent";
-}
-
-/** Whoever has to know where a write ended up. */
-export interface Writer {
-  writeStarted(): void;
-  writeEnded(end: WriteEnd): void;
 }
 
 /** Given the error that a server refused a write with; says whether the write goes on elsewhere. */
@@ -53,7 +47,12 @@ export class WriteTurn {
     };
     command.resolve = (reply) => {
       const abandon = (): void => lose(new Error("its position did not follow"));
-      this.#hold({ settle: () => ends.resolve(reply), abandon, writer, otherwise: "unknown" });
+      const settle = (position: Position | undefined): void => {
+        const held = writer.held?.(position);
+        if (held === undefined) ends.resolve(reply);
+        else held.then(() => ends.resolve(reply), ends.reject.bind(ends));
+      };
+      this.#hold({ settle, abandon, writer, otherwise: "unknown" });
     };
     command.reject = (error) => {
       if (error.name === "ReplyError") {
@@ -87,7 +86,7 @@ export class WriteTurn {
 
   /** Tells every writer of the turn its position, then gives the replies out, in order. */
   finish(position: Position | undefined): void {
-    for (const { settle } of this.#end(position)) settle();
+    for (const { settle } of this.#end(position)) settle(position);
   }
 
   /**
@@ -114,7 +113,7 @@ export class WriteTurn {
   #hold(held: Held): void {
     if (this.#over) {
       held.writer?.writeEnded(held.otherwise);
-      held.settle();
+      held.settle(undefined);
       return;
     }
     this.#held.push(held);

@@ -16,6 +16,7 @@ const rows: readonly (readonly string[])[] = [
     "level",
     "terms",
     "limits",
+    "wanted",
     "channels",
     "keyring",
     "lag",
@@ -38,6 +39,7 @@ const rows: readonly (readonly string[])[] = [
     "demand",
     "writes-in-flight",
     "session-parts",
+    "replicated",
     "session",
     "write-turn",
     "inquiry",
@@ -77,7 +79,7 @@ const rows: readonly (readonly string[])[] = [
   ],
   [
     ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
-    ...["fallback", "reads", "router"],
+    ...["fallback", "reads", "fence", "acks", "router"],
   ],
   [
     "dispatch",

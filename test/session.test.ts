@@ -44,19 +44,19 @@ describe("Session with tokens", () => {
   it("takes the time of issue of the newest", () => {
     const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
     const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
-    expect(sessionOf(older, newer).issuedAt).toBe(start - 1000);
-    expect(sessionOf(newer, older).issuedAt).toBe(start - 1000);
+    expect(sessionOf(older, newer).demand.issuedAt).toBe(start - 1000);
+    expect(sessionOf(newer, older).demand.issuedAt).toBe(start - 1000);
   });
 
   it("asks for all that the primary had at the latest moment of any, and hands that on while it is in force", () => {
     const session = sessionOf(tokenOf({ freshAsOf: start + 900 }), tokenOf({ freshAsOf: start + 400 }));
-    expect(session.freshAsOf).toBe(start + 900);
+    expect(session.demand.freshAsOf).toBe(start + 900);
     expect(decodeToken(session.token())).toMatchObject({ freshAsOf: start + 900, positions: [] });
     vi.advanceTimersByTime(900 + ttlMs);
-    expect(session.freshAsOf).toBe(start + 900);
+    expect(session.demand.freshAsOf).toBe(start + 900);
     vi.advanceTimersByTime(1);
-    expect([session.freshAsOf, session.token()]).toEqual([0, ""]);
-    expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).freshAsOf).toBe(0);
+    expect([session.demand.freshAsOf, session.token()]).toEqual([0, ""]);
+    expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).demand.freshAsOf).toBe(0);
   });
 
   it("counts whatever is not a token as absent", () => {
@@ -78,7 +78,7 @@ describe("Session with tokens", () => {
     const ahead = start + 3_600_000;
     const session = sessionOf(tokenOf({ issuedAt: ahead, pinnedAt: ahead, positions: [at(X, 77)] }));
     expect(session.positions).toEqual([at(X, 77)]);
-    expect(session.issuedAt).toBe(start);
+    expect(session.demand.issuedAt).toBe(start);
     expect(session.pinned).toBe(true);
     vi.advanceTimersByTime(ttlMs + 1);
     expect(session.pinned).toBe(false);
@@ -94,7 +94,7 @@ describe("Session with tokens", () => {
     expect(tokens).not.toHaveBeenCalled();
     session.writeEnded(at(X, 70));
     expect(session.positions).toEqual([at(X, 77)]);
-    expect([session.issuedAt, session.pinned, session.token() === ""]).toEqual([start, false, false]);
+    expect([session.demand.issuedAt, session.pinned, session.token() === ""]).toEqual([start, false, false]);
     expect(tokens).toHaveBeenCalledOnce();
   });
 });
@@ -105,7 +105,7 @@ describe("Session.token", () => {
     write(session, at(X, 77));
     const other = sessionOf(session.token());
     expect(other.positions).toEqual([at(Y, 9), at(X, 77)]);
-    expect(other.issuedAt).toBe(start);
+    expect(other.demand.issuedAt).toBe(start);
     expect(other.pinned).toBe(false);
   });
 
@@ -153,14 +153,14 @@ describe("Session.reanchor", () => {
   it("gives up the positions that do not stand, for the one given", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     expect(session.positions).toHaveLength(2);
-    session.reanchor(at(Y, 90), ({ replid }) => replid === Y);
+    session.demand.reanchor(at(Y, 90), ({ replid }) => replid === Y);
     expect(session.positions).toEqual([at(Y, 9), { ...at(Y, 90), read: true }]);
   });
 
   it("has the next write take the place of the one given, which was no write", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     expect(session.positions).toHaveLength(1);
-    session.reanchor(at(Y, 90), () => false);
+    session.demand.reanchor(at(Y, 90), () => false);
     expect(sessionOf(session.token()).positions).toEqual([{ ...at(Y, 90), read: true }]);
     write(session, at(Y, 90));
     expect(session.positions).toEqual([at(Y, 90)]);
@@ -169,7 +169,7 @@ describe("Session.reanchor", () => {
   it("leaves a session as it is whose positions all stand", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     const before = session.positions;
-    session.reanchor(at(X, 90), () => true);
+    session.demand.reanchor(at(X, 90), () => true);
     expect(session.positions).toBe(before);
   });
 });

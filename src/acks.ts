@@ -1,0 +1,181 @@
+/** Replicas' acknowledgements: what a shard was written is waited for in groups, on connections of their own. */
+import { Command } from "ioredis";
+import { NotReplicatedError } from "./errors.js";
+import { Fence } from "./fence.js";
+import { infoCommand } from "./inquiry.js";
+import type { Node } from "./node.js";
+import type { Pool } from "./pool.js";
+import type { Position } from "./position.js";
+import { connectedReplicasIn, parseReplication } from "./replication.js";
+import { Shard } from "./shard.js";
+import type { Topology } from "./topology/topology.js";
+import type { Wanted } from "./wanted.js";
+
+interface Waiter {
+  readonly position: Position;
+  /** By when, on the monotonic clock. */
+  readonly until: number;
+  readonly resolve: (replicas: number) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** What a server has said behind a fence: in which history, and how many replicas have all of it. */
+interface Answer {
+  readonly replid: string;
+  readonly wanted: number;
+  readonly replicas: number;
+}
+
+/** A server that answers so much later than it was told to is taken to be gone. */
+const graceMs = 250;
+
+/** All that waits for as many replicas of one shard. Acknowledgements only grow, so that none overtakes another. */
+class Group {
+  readonly #shard: Shard;
+  readonly #wanted: Wanted;
+  readonly #pool: Pool;
+  readonly #fence: Fence;
+  /** Called when nobody waits any more; the group is not used again then. */
+  readonly #onIdle: () => void;
+  #waiters: Waiter[] = [];
+  #isRunning = false;
+
+  constructor(shard: Shard, wanted: Wanted, pool: Pool, fence: Fence, onIdle: () => void) {
+    this.#onIdle = onIdle;
+    this.#shard = shard;
+    this.#wanted = wanted;
+    this.#pool = pool;
+    this.#fence = fence;
+  }
+
+  add(waiter: Waiter): void {
+    this.#waiters.push(waiter);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    // Behind all those whose writes were answered in the same packet.
+    process.nextTick(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    const node = this.#pool.lend(this.#shard.primary);
+    let isSound = true;
+    while (this.#waiters.length > 0 && isSound) {
+      const waiters = this.#waiters;
+      this.#waiters = [];
+      try {
+        const until = waiters.reduce((least, one) => Math.min(least, one.until), Number.POSITIVE_INFINITY);
+        this.#settle(waiters, await within(until + graceMs, this.#ask(node, until)));
+      } catch (error) {
+        isSound = false;
+        for (const { reject } of waiters) reject(this.#missed(undefined, error));
+      }
+    }
+    if (isSound) this.#pool.giveBack(node);
+    else this.#pool.end(node);
+    if (this.#waiters.length > 0) this.#run();
+    else this.#onIdle();
+  }
+
+  /** Only what is in the history of the server that was asked is held by those that follow it. */
+  #settle(waiters: readonly Waiter[], { replid, wanted, replicas }: Answer): void {
+    const now = performance.now();
+    for (const waiter of waiters) {
+      const { position } = waiter;
+      const isThere = position.replid === replid || this.#shard.lineage.outcome(position, replid) === "valid";
+      if (!isThere)
+        waiter.reject(this.#missed(undefined, new Error("the primary has another history by now")));
+      else if (wanted > 0 && replicas >= wanted) waiter.resolve(replicas);
+      else if (wanted === 0 || now >= waiter.until) waiter.reject(this.#missed(replicas));
+      else this.#waiters.push(waiter);
+    }
+  }
+
+  async #ask(node: Node, until: number): Promise<Answer> {
+    const { connection } = node;
+    await new Promise<void>((resolve, reject) => {
+      connection.whenReady((error) => (error === undefined ? resolve() : reject(error)));
+    });
+    const send = (command: Command): Promise<unknown> => {
+      connection.send(command);
+      return command.promise;
+    };
+    connection.cork();
+    const [, info] = await Promise.all([this.#fence.raise(send, this.#wanted.fsync), send(infoCommand())]);
+    const replication = parseReplication(info);
+    if (replication?.role !== "primary") throw new Error("the server is not a primary");
+    const { replicas } = this.#wanted;
+    const wanted = replicas === "all" ? connectedReplicasIn(String(info)) : replicas;
+    const ms = Math.max(1, Math.ceil(until - performance.now()));
+    const command = this.#wanted.fsync
+      ? new Command("waitaof", [1, wanted, ms], { replyEncoding: "utf8" })
+      : new Command("wait", [wanted, ms], { replyEncoding: "utf8" });
+    const reply = wanted === 0 ? 0 : await send(command);
+    const [local, remote] = Array.isArray(reply) ? reply.map(Number) : [1, Number(reply)];
+    return { replid: replication.replid, wanted, replicas: local === 0 ? 0 : (remote ?? 0) };
+  }
+
+  #missed(replicas: number | undefined, cause?: unknown): NotReplicatedError {
+    return new NotReplicatedError(this.#wanted.replicas, replicas, this.#wanted.timeoutMs, cause);
+  }
+}
+
+/** The groups of all shards. */
+export class Acks {
+  readonly #pool: Pool;
+  readonly #topology: Pick<Topology, "shardOf" | "shards">;
+  readonly #groups = new WeakMap<Shard, Map<string, Group>>();
+  readonly #fences = new WeakMap<Shard, Fence>();
+
+  constructor(pool: Pool, topology: Pick<Topology, "shardOf" | "shards">) {
+    this.#pool = pool;
+    this.#topology = topology;
+  }
+
+  /**
+   * Resolves with how many replicas hold what `shard` had been written at `position`; rejects with a
+   * {@link NotReplicatedError} when they are too few in time.
+   */
+  wait(given: object | undefined, position: Position | undefined, wanted: Wanted): Promise<number> {
+    const { replicas, timeoutMs } = wanted;
+    const shard = position && (given ?? this.#shardOf(position));
+    if (position === undefined || !(shard instanceof Shard)) {
+      const cause = new Error("where the write is in the stream is not known");
+      return Promise.reject(new NotReplicatedError(replicas, undefined, timeoutMs, cause));
+    }
+    const until = performance.now() + timeoutMs;
+    return new Promise((resolve, reject) => {
+      this.#groupOf(shard, wanted).add({ position, until, resolve, reject });
+    });
+  }
+
+  /** The shard whose history `position` is of. */
+  #shardOf(position: Position): Shard | undefined {
+    return this.#topology.shards.find((shard) => shard.outcome(position) === "valid");
+  }
+
+  #groupOf(shard: Shard, wanted: Wanted): Group {
+    const groups = this.#groups.get(shard) ?? new Map<string, Group>();
+    this.#groups.set(shard, groups);
+    const key = `${wanted.replicas} ${wanted.timeoutMs} ${wanted.fsync}`;
+    const group =
+      groups.get(key) ?? new Group(shard, wanted, this.#pool, this.#fenceOf(shard), () => groups.delete(key));
+    groups.set(key, group);
+    return group;
+  }
+
+  #fenceOf(shard: Shard): Fence {
+    const fence = this.#fences.get(shard) ?? new Fence(shard, this.#topology);
+    this.#fences.set(shard, fence);
+    return fence;
+  }
+}
+
+/** What `promise` gives, or a rejection at `until` on the monotonic clock. */
+function within<T>(until: number, promise: Promise<T>): Promise<T> {
+  let deadline: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    deadline = setTimeout(() => reject(new Error("the primary did not answer")), until - performance.now());
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(deadline));
+}

@@ -1,0 +1,42 @@
+/** What a session wants of replicas before its writes are answered. */
+import { InvalidOptionError } from "./errors.js";
+import type { Position } from "./position.js";
+import type { Replicate, WriteEnd } from "./session-parts.js";
+import type { Wanted } from "./wanted.js";
+
+/** Whoever is told of a write, and asked for what its answer has to wait for, if it succeeds. */
+export interface Writer {
+  writeStarted(): void;
+  writeEnded(end: WriteEnd): void;
+  held?(position: Position | undefined): Promise<unknown>;
+}
+
+export class Replicated {
+  readonly #replicate: Replicate | undefined;
+  #wanted: Wanted | undefined;
+
+  constructor(replicate: Replicate | undefined) {
+    this.#replicate = replicate;
+  }
+
+  /** `session` for writes to `shard`. */
+  writerTo(shard: object, session: Writer): Writer {
+    const [replicate, wanted] = [this.#replicate, this.#wanted];
+    if (replicate === undefined || wanted === undefined) return session;
+    return {
+      writeStarted: () => session.writeStarted(),
+      writeEnded: (end) => session.writeEnded(end),
+      held: (position) => replicate(shard, position, wanted),
+    };
+  }
+
+  /** Holds the answers of the writes to come back; resolves when all that was made `before` is held likewise. */
+  async want(wanted: Wanted, before: () => Promise<readonly (Position | undefined)[]>): Promise<number> {
+    const replicate = this.#replicate;
+    if (replicate === undefined)
+      throw new InvalidOptionError("replicated", "a session of none", "open it with tidemark.session()");
+    this.#wanted = wanted;
+    const held = (await before()).map((position) => replicate(undefined, position, wanted));
+    return held.length === 0 ? 0 : Math.min(...(await Promise.all(held)));
+  }
+}
