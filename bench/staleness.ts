@@ -99,6 +99,7 @@ function lag(replicas: readonly GroupReplica[], ms: number): Disposable {
   return {
     [Symbol.dispose]: () => {
       for (const timer of timers) clearInterval(timer);
+      for (const { link } of replicas) link.delay(0);
     },
   };
 }
