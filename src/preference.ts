@@ -44,9 +44,10 @@ export class Preference {
     if (first === undefined || second === undefined || this.#isNear(first) !== this.#isNear(second))
       return first;
     const [one, other] = [first.latency.at(this.#now), second.latency.at(this.#now)];
-    const firstCosts = burden(first) * slowness(one, other);
-    const secondCosts = burden(second) * slowness(other, one);
-    return secondCosts < firstCosts ? second : first;
+    const [slower, fewer] = [slowness(one, other), slowness(other, one)];
+    // Among the equally fast one more of a read that is only now to be sent would outweigh every draw.
+    const more = slower * fewer > 1 ? 1 : 0;
+    return burden(second, more) * fewer < burden(first, more) * slower ? second : first;
   }
 
   #isNear({ zone, latency }: Node): boolean {
@@ -61,8 +62,8 @@ function drawOf({ weight }: Node): number {
   return weight === 1 ? random : random ** (1 / weight);
 }
 
-function burden({ connection, weight }: Node): number {
-  return (connection.inFlight + 1) / weight;
+function burden({ connection, weight }: Node, more: number): number {
+  return (connection.inFlight + more) / weight;
 }
 
 /** By how much a server that answers within `ms` is slower than one that does within `otherMs`; 1 when it is not. */

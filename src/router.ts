@@ -41,9 +41,7 @@ export class Router {
   }
 
   /** Resolves when it is known which servers there are. */
-  known(): Promise<void> {
-    return this.#beginning.known();
-  }
+  readonly known = (): Promise<void> => this.#beginning.known();
 
   /** Routes again after it was closed. */
   open(): void {

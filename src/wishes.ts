@@ -11,21 +11,26 @@ export function granted(read: Read, maxStalenessMs: number, now: number): Read {
   return wished;
 }
 
-/** What is left to wish for when the present terms could not be met after all. */
+/** What is wished for when no replica could meet the present terms, nor can the primary in time; undefined for nothing. */
 export function nextOf(read: Read, maxStalenessMs: number, now: number): Read | undefined {
   const { next } = read.terms;
-  return next && granted(onTerms(read, next, maxStalenessMs), maxStalenessMs, now);
+  if (next === undefined || primaryIsInTime(read, now)) return undefined;
+  return granted(onTerms(read, next, maxStalenessMs), maxStalenessMs, now);
 }
 
-/** Whether somebody can probably answer in time. The primary can whatever is asked. */
+/** The primary can meet whatever is asked, if it may be asked. */
+function primaryIsInTime({ terms, shard, certain, givenAt }: Read, now: number): boolean {
+  const mayAsk = certain !== undefined || terms.fallback === "primary";
+  return mayAsk && shard.hasPrimary && shard.primary.latency.at(now) <= terms.withinMs - (now - givenAt);
+}
+
+/** Whether somebody can probably answer in time. */
 function canBeMet(read: Read, now: number): boolean {
   const { terms, shard, certain, givenAt, waitUntil } = read;
-  const left = terms.withinMs - (now - givenAt);
-  const mayAskPrimary = certain !== undefined || terms.fallback === "primary";
-  if (mayAskPrimary && shard.hasPrimary && shard.primary.latency.at(now) <= left) return true;
+  if (primaryIsInTime(read, now)) return true;
   if (certain !== undefined) return false;
   const choice = chooseReplica(read, now);
-  if (choice?.node !== undefined) return choice.node.latency.at(now) <= left;
+  if (choice?.node !== undefined) return choice.node.latency.at(now) <= terms.withinMs - (now - givenAt);
   const soonest = madeAt(shard, read.requirement, read.session.demand.issuedAt, now) + shard.late.leastLagMs;
   return Math.max(now, soonest) < waitUntil;
 }

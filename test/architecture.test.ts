@@ -109,7 +109,7 @@ const rows: readonly (readonly string[])[] = [
 const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set(["errors", "terms", "channels", "keyring", "token", "session"]);
+const knownToHttp = new Set(["errors", "terms", "wanted", "channels", "keyring", "token", "session"]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {

@@ -9,6 +9,7 @@ import {
   type ReadOptions,
   withOptions,
 } from "../terms.js";
+import type { ReplicatedOptions } from "../wanted.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
@@ -42,10 +43,19 @@ export interface Sides {
   readonly response?: HeadedResponse;
   /** Whether middleware has still to add to the request; {@link Exchange.begin} is called when it has. */
   readonly incomplete?: boolean;
-  /** Aborted when nobody waits for the response any more; without it that of `response` counts, if there is one. */
+  /** Aborted when nobody waits for the response any more. */
   readonly signal?: AbortSignal;
+  /** Without that: what is closed before it is finished then; default `response`. */
+  readonly closing?: Closing;
   /** The method, and the route as the framework knows it; asked for only when it has to be told. */
   readonly route: () => string;
+}
+
+/** A response, as far as it tells that it was given up. */
+interface Closing {
+  readonly destroyed?: boolean;
+  readonly writableFinished?: boolean;
+  once(event: "close", listener: () => void): unknown;
 }
 
 /** A request that has a session now. */
@@ -92,10 +102,10 @@ export class Exchanges<Request extends CarrierRequest> {
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
   open(
     owner: Request & Owner,
-    { message, response, signal, incomplete, route }: Sides,
+    { message, response, closing = response, signal, incomplete, route }: Sides,
   ): Exchange | undefined {
     if (sessionOf(owner, this.#source) !== undefined) return undefined;
-    const aborted = signal ? () => signal : response && (() => abortedWith(response));
+    const aborted = signal ? () => signal : closing && (() => abortedWith(closing));
     const { session, begin, carry, store } = this.#open(owner, aborted);
     if (!incomplete) begin();
     owner[mounted] = { source: this.#source, session, before: owner[mounted] };
@@ -121,7 +131,7 @@ export class Exchanges<Request extends CarrierRequest> {
 }
 
 /** Aborted when `response` is closed before it has ended. */
-function abortedWith(response: HeadedResponse): AbortSignal {
+function abortedWith(response: Closing): AbortSignal {
   const controller = new AbortController();
   const closed = (): void => {
     if (!response.writableFinished) controller.abort();
@@ -144,13 +154,26 @@ export function setLevel<Request>(
   choice: LevelChoice<Request>,
   marker: string,
 ): void {
-  let one = owner[mounted];
-  if (one === undefined) {
-    const remedy = "mount readYourWrites(tidemark, { secret }) before it";
-    throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);
-  }
+  let one = mountedOf(owner, marker);
   const level = typeof choice === "function" ? checkConsistency(choice(owner), marker) : choice;
   for (; one !== undefined; one = one.before) one.session.level = level;
+}
+
+/** Has all the sessions of `owner` answer writes only when replicas hold them. Throws when it has none. */
+export function setReplicated<Request>(
+  owner: Request & Owner,
+  replicas: number | "all",
+  options: ReplicatedOptions | undefined,
+): void {
+  for (let one = mountedOf(owner, "replicated(n)"); one !== undefined; one = one.before)
+    one.session.replicated(replicas, options);
+}
+
+function mountedOf(owner: Owner, marker: string): Mounted | undefined {
+  const one = owner[mounted];
+  if (one !== undefined) return one;
+  const remedy = "mount readYourWrites(tidemark, { secret }) before it";
+  throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);
 }
 
 /** A level, or a function that chooses it for a request. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
+import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import {
   checkCalled,
   checkChoice,
@@ -10,6 +11,7 @@ import {
   type LevelChoice,
   type MiddlewareOptions,
   setLevel,
+  setReplicated,
 } from "./exchange.js";
 import type { SessionSource } from "./request-session.js";
 
@@ -91,6 +93,25 @@ export function eventual(options?: ReadOptions, ...rest: []): Middleware<Incomin
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
 export function bounded(maxStalenessMs: number, options?: ReadOptions): Middleware<IncomingMessage> {
   return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
+}
+
+/**
+ * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what can not be wanted.
+ */
+export function replicated(
+  replicas: number | "all",
+  options?: ReplicatedOptions,
+): Middleware<IncomingMessage> {
+  checkWanted(replicas, options);
+  return function replicatedMarker(request, _response, next) {
+    try {
+      setReplicated(request, replicas, options);
+    } catch (error) {
+      return next(error);
+    }
+    next();
+  };
 }
 
 function marker<Request extends IncomingMessage>(

@@ -4,6 +4,7 @@ import { InvalidOptionError } from "../errors.js";
 // Plugins give the module "fastify" a Session of their own.
 import type { SessionClient, Session as UserSession } from "../session.js";
 import type { ReadOptions } from "../terms.js";
+import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
 import {
   checkCalled,
@@ -13,6 +14,7 @@ import {
   type LevelChoice,
   type MiddlewareOptions,
   setLevel,
+  setReplicated,
 } from "./exchange.js";
 import type { SessionSource } from "./request-session.js";
 
@@ -143,7 +145,10 @@ function open(
 ): Exchange | undefined {
   const held = request.raw.httpVersionMajor < 2 ? { response: reply.raw } : {};
   const route = (): string => routeOf(request);
-  return exchanges.open(request, { message: request.raw, ...held, incomplete: true, route });
+  return exchanges.open(request, {
+    ...{ message: request.raw, ...held, closing: reply.raw },
+    ...{ incomplete: true, route },
+  });
 }
 
 function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {
@@ -196,6 +201,22 @@ export function eventual(options?: ReadOptions, ...rest: []): Hook<Marked> {
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
 export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Marked> {
   return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
+}
+
+/**
+ * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what can not be wanted.
+ */
+export function replicated(replicas: number | "all", options?: ReplicatedOptions): Hook<Marked> {
+  checkWanted(replicas, options);
+  return function replicatedMarker(request, _reply, done) {
+    try {
+      setReplicated(request, replicas, options);
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    done();
+  };
 }
 
 function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {

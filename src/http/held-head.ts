@@ -6,8 +6,6 @@ export interface HeadedResponse extends CarrierResponse {
   statusCode: number;
   statusMessage: string;
   readonly headersSent: boolean;
-  readonly destroyed: boolean;
-  readonly writableFinished: boolean;
   readonly writableEnded?: boolean;
   readonly writableNeedDrain: boolean;
   /** The head as it will be sent, once it has been built. */

@@ -2,6 +2,7 @@
 import type { ExtendableContext, Next } from "koa";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
+import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
 import {
   checkCalled,
@@ -11,6 +12,7 @@ import {
   type LevelChoice,
   type MiddlewareOptions,
   setLevel,
+  setReplicated,
 } from "./exchange.js";
 import type { SessionSource } from "./request-session.js";
 
@@ -50,7 +52,7 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
     const { req: message, res } = ctx;
     const isHeld = message.httpVersionMajor < 2;
     const held = isHeld ? { response: res } : {};
-    const exchange = exchanges.open(ctx, { message, ...held, route: () => routeOf(ctx) });
+    const exchange = exchanges.open(ctx, { message, ...held, closing: res, route: () => routeOf(ctx) });
     if (exchange === undefined) return next();
     Object.defineProperties(ctx, exchanges.properties);
     const going = tidemark.run(exchange.session, next);
@@ -85,6 +87,21 @@ export function eventual(options?: ReadOptions, ...rest: []): Middleware<Extenda
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
 export function bounded(maxStalenessMs: number, options?: ReadOptions): Middleware<ExtendableContext> {
   return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
+}
+
+/**
+ * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what can not be wanted.
+ */
+export function replicated(
+  replicas: number | "all",
+  options?: ReplicatedOptions,
+): Middleware<ExtendableContext> {
+  checkWanted(replicas, options);
+  return async function replicatedMarker(ctx, next) {
+    setReplicated(ctx, replicas, options);
+    await next();
+  };
 }
 
 function marker<Context extends ExtendableContext>(

@@ -1,0 +1,234 @@
+/** Writes that are answered when replicas hold them: counted on the replicas themselves. */
+import { describe, expect, it } from "vitest";
+import { InvalidOptionError, NotReplicatedError, type Tidemark } from "../src/index.js";
+import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
+import { openTidemark } from "./support/open-tidemark.js";
+import type { ReplicationGroup } from "./support/replication-group.js";
+import { stageTidemark } from "./support/staged-tidemark.js";
+import { waitUntil } from "./support/wait-until.js";
+
+let group: ReplicationGroup;
+let tidemark: Tidemark;
+
+stageTidemark({ replicas: 2 }, (stage) => {
+  ({ group, tidemark } = stage);
+});
+
+const long = 20_000;
+
+/** How many replicas have `value` at `key`. */
+async function holders(key: string, value: string): Promise<number> {
+  const values = await Promise.all(group.replicas.map(({ server }) => server.admin().get(key)));
+  return values.filter((one) => one === value).length;
+}
+
+/** Whether a promise has been settled by now. */
+function watched(promise: Promise<unknown>): { isOver: boolean } {
+  const watch = { isOver: false };
+  const over = (): void => {
+    watch.isOver = true;
+  };
+  promise.then(over, over);
+  return watch;
+}
+
+describe("Session.replicated", () => {
+  it.each([
+    ["one", 1, 1],
+    ["two", 2, 2],
+    ["all", "all", 2],
+  ] as const)("answers a write when %s replicas have it", async (_, replicas, least) => {
+    const session = tidemark.session();
+    await session.replicated(replicas, { timeoutMs: long });
+    for (let i = 0; i < 30; i++) {
+      await session.redis.set("k", `${replicas} ${i}`);
+      expect(await holders("k", `${replicas} ${i}`)).toBeGreaterThanOrEqual(least);
+    }
+  });
+
+  it("keeps the answer back until the last of them has it, and nobody else's meanwhile", async () => {
+    holdReplicas(group, 1);
+    const session = tidemark.session();
+    await session.replicated(2, { timeoutMs: long });
+    const writing = session.redis.set("k", "v");
+    const watch = watched(writing);
+    await waitUntil(async () => (await holders("k", "v")) === 1, { what: "one replica has it" });
+    const other = tidemark.session();
+    for (let i = 0; i < 20; i++) {
+      await other.redis.set("other", `${i}`);
+      expect(await other.redis.get("other")).toBe(`${i}`);
+    }
+    expect(watch.isOver).toBe(false);
+    await releaseReplicas(group);
+    expect([await writing, await holders("k", "v")]).toEqual(["OK", 2]);
+  });
+
+  it("knows the position, and lets the response leave, before replicas have it", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    await session.replicated(1, { timeoutMs: long });
+    const writing = session.redis.set("k", "v");
+    await session.settled();
+    expect([session.writing, session.token() === ""]).toEqual([false, false]);
+    await releaseReplicas(group);
+    await writing;
+  });
+
+  it("has a token that a replica which holds the write covers", async () => {
+    const session = tidemark.session();
+    await session.replicated("all", { timeoutMs: long });
+    await session.redis.set("k", "v");
+    const [position] = session.positions;
+    for (const { server } of group.replicas) {
+      const { slave_repl_offset: offset } = await server.info("replication");
+      expect(Number(offset)).toBeGreaterThanOrEqual(position?.offset ?? Number.POSITIVE_INFINITY);
+    }
+  });
+
+  it("rejects with how many had it in time, and the write stands", async () => {
+    holdReplicas(group, 0);
+    const session = tidemark.session();
+    await session.replicated(2, { timeoutMs: 100 });
+    const failure: unknown = await session.redis.set("k", "stands").catch((error) => error);
+    expect(failure).toBeInstanceOf(NotReplicatedError);
+    expect(failure).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", wanted: 2, replicas: 1 });
+    expect(await tidemark.redis.get("k")).toBe("stands");
+    holdReplicas(group);
+    await expect(session.redis.incr("n")).rejects.toMatchObject({ replicas: 0 });
+    expect(await tidemark.redis.get("n")).toBe("1");
+  });
+
+  it("lets each write wait as long as its own session says", async () => {
+    holdReplicas(group);
+    const [patient, hasty] = [tidemark.session(), tidemark.session()];
+    await patient.replicated(1, { timeoutMs: long });
+    await hasty.replicated(1, { timeoutMs: 50 });
+    const waiting = patient.redis.set("k", "v");
+    await expect(hasty.redis.set("h", "v")).rejects.toThrow(NotReplicatedError);
+    await releaseReplicas(group);
+    expect(await waiting).toBe("OK");
+  });
+
+  it("waits once for all writes of a turn, not for each", async () => {
+    const calls = (): Promise<number> => group.primary.commandCalls("wait");
+    const before = await calls();
+    const writes = Array.from({ length: 500 }, async (_, i) => {
+      const session = tidemark.session();
+      session.replicated(2, { timeoutMs: long });
+      await session.redis.set(`many:${i}`, "v");
+    });
+    await Promise.all(writes);
+    expect((await calls()) - before).toBeLessThanOrEqual(3);
+    expect(await group.replicas[0]?.server.admin().dbsize()).toBeGreaterThanOrEqual(500);
+  });
+
+  it("holds for pipelines, transactions, scripts and blocking commands too", async () => {
+    const session = tidemark.session();
+    const { redis } = session;
+    await session.replicated("all", { timeoutMs: long });
+    await redis.pipeline().set("p", "1").get("p").exec();
+    expect(await holders("p", "1")).toBe(2);
+    expect(await redis.multi().set("m", "1").incr("m").exec()).toEqual([
+      [null, "OK"],
+      [null, 2],
+    ]);
+    expect(await holders("m", "2")).toBe(2);
+    await redis.eval("redis.call('set', KEYS[1], ARGV[1])", 1, "e", "1");
+    expect(await holders("e", "1")).toBe(2);
+    await redis.watch("w");
+    await redis.multi({ pipeline: false });
+    await redis.set("w", "1");
+    await redis.exec();
+    expect(await holders("w", "1")).toBe(2);
+    holdReplicas(group);
+    session.replicated(1, { timeoutMs: 50 });
+    await expect(redis.multi().set("m", "9").exec()).rejects.toThrow(NotReplicatedError);
+    const results = await redis.pipeline().set("p", "9").get("p").exec();
+    expect(results?.[0]?.[0]).toBeInstanceOf(NotReplicatedError);
+    expect(results?.[1]).toEqual([null, "9"]);
+  });
+
+  it("gives a write that the server refuses its own error, at once", async () => {
+    holdReplicas(group);
+    await tidemark.redis.set("text", "v");
+    const session = tidemark.session();
+    await session.replicated(2, { timeoutMs: long });
+    await expect(session.redis.lpush("text", "v")).rejects.toThrow("WRONGTYPE");
+  });
+
+  it("resolves when awaited with how many hold what was written before", async () => {
+    const session = tidemark.session();
+    expect(await session.replicated(1, { timeoutMs: long })).toBe(0);
+    const other = tidemark.session();
+    holdReplicas(group);
+    await other.redis.set("k", "v");
+    const held = other.replicated(2, { timeoutMs: long });
+    const watch = watched(held);
+    await tidemark.redis.ping();
+    expect(watch.isOver).toBe(false);
+    await releaseReplicas(group);
+    expect([await held, await holders("k", "v")]).toEqual([2, 2]);
+    holdReplicas(group);
+    await tidemark.session({ token: other.token() }).redis.get("k");
+    const late = tidemark.session();
+    await late.redis.set("k", "w");
+    await expect(late.replicated(1, { timeoutMs: 50 })).rejects.toMatchObject({ replicas: 0 });
+  });
+
+  it("is an error where no replica is connected, and all are wanted", async () => {
+    await using alone = openTidemark(group, { replicas: [] });
+    const [first, second] = group.replicas;
+    await Promise.all([first, second].map((replica) => replica?.server.replicate(undefined)));
+    try {
+      await waitUntil(async () => (await group.primary.info("replication")).connected_slaves === "0", {
+        what: "no replica is connected",
+      });
+      const session = alone.session();
+      await session.replicated("all", { timeoutMs: 100 });
+      await expect(session.redis.set("k", "v")).rejects.toMatchObject({ wanted: "all", replicas: 0 });
+    } finally {
+      await Promise.all([first, second].map((replica) => replica?.server.replicate(replica.link)));
+      await group.ready();
+    }
+  });
+
+  it("counts the replicas that the primary has, not those that were named", async () => {
+    const [first] = group.replicas;
+    await using one = openTidemark(group, { replicas: [first?.server.url ?? ""] });
+    holdReplicas(group, 1);
+    const session = one.session();
+    await session.replicated("all", { timeoutMs: 100 });
+    await expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: 1 });
+  });
+
+  it("says what it does not know when the primary goes", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    await session.replicated(2, { timeoutMs: long });
+    const blocked = async (): Promise<boolean> =>
+      (await group.primary.info("clients")).blocked_clients === "1";
+    const writing = session.redis.set("k", "v").catch((error) => error);
+    await waitUntil(blocked, { what: "it waits" });
+    await group.primary.admin().call("client", "kill", "type", "normal", "skipme", "yes");
+    expect(await writing).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", replicas: undefined });
+  });
+
+  it.each([
+    ["none", 0, {}, /replicated: got 0; give a whole number of replicas, at least 1, or "all"/],
+    ["a half", 1.5, {}, /replicated: got 1.5/],
+    ["a word", "most", {}, /replicated: got 'most'/],
+    [
+      "no time",
+      1,
+      { timeoutMs: 0 },
+      /replicated timeoutMs: got 0; give a number of milliseconds, at least 1/,
+    ],
+    ["a word for a flag", 1, { fsync: "yes" }, /replicated fsync: got 'yes'/],
+    ["no options", 1, null, /replicated options: got null/],
+  ])("throws for %s", (_, replicas, options, message) => {
+    const session = tidemark.session();
+    const call = (): unknown => Reflect.apply(session.replicated, session, [replicas, options]);
+    expect(call).toThrow(InvalidOptionError);
+    expect(call).toThrow(message);
+  });
+});
