@@ -1,11 +1,11 @@
 /** How long a server takes to answer, guessed from what it was asked: it decides who is asked, never what is true. */
 
-const rise = 0.3;
-const fall = 0.1;
+/** A server is slow when all of so many answers were: one alone may have met a pause of this process. */
+const remembered = 4;
 
-/** A running estimate in milliseconds, of questions that are asked anyway. */
+/** The least of the last few answers' times, of questions that are asked anyway; in milliseconds. */
 export class Latency {
-  #mean: number | undefined;
+  readonly #times: number[] = [];
   #askedAt: number | undefined;
 
   /** Takes in that a question leaves, if none is on its way. */
@@ -15,9 +15,8 @@ export class Latency {
 
   /** Takes in that what was asked at `askedAt` was answered at `at`. */
   answered(askedAt: number, at: number): void {
-    const took = Math.max(0, at - askedAt);
-    const error = took - (this.#mean ?? took);
-    this.#mean = (this.#mean ?? took) + (error > 0 ? rise : fall) * error;
+    this.#times.push(Math.max(0, at - askedAt));
+    if (this.#times.length > remembered) this.#times.shift();
     this.#askedAt = undefined;
   }
 
@@ -28,7 +27,9 @@ export class Latency {
 
   /** What the next answer will probably take; a question that is still unanswered at `now` counts with its age. */
   at(now: number): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const time of this.#times) least = Math.min(least, time);
     const age = this.#askedAt === undefined ? 0 : now - this.#askedAt;
-    return Math.max(this.#mean ?? 0, age);
+    return Math.max(least === Number.POSITIVE_INFINITY ? 0 : least, age);
   }
 }

@@ -2,8 +2,8 @@
 import type { Node } from "./node.js";
 
 /** Answers that differ by less count as equally fast: what is measured is never quite the same. */
-const notableRatio = 2;
-const notableMs = 1;
+const notableRatio = 3;
+const notableMs = 3;
 /** A server in the own zone is passed by when one elsewhere answers so many times faster. */
 const farRatio = 8;
 

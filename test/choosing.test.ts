@@ -97,11 +97,12 @@ describe("Choosing among replicas", () => {
     await waitUntil(
       async () => {
         await tidemark.session().redis.strlen("k");
-        return tidemark.topology().filter(({ eligible }) => eligible).length === 3;
+        const [, one, other, last] = tidemark.topology();
+        return one?.eligible === true && other?.eligible === true && last?.reason === "has weight 0";
       },
-      { what: "those that weigh something are eligible" },
+      { what: "those that weigh something are eligible, and no other" },
     );
-    expect(tidemark.topology()[3]).toMatchObject({ weight: 0, eligible: false, reason: "has weight 0" });
+    expect(tidemark.topology()[3]).toMatchObject({ weight: 0, eligible: false });
     for (const atOnce of [1, 64]) {
       const [most = 0, less = 0, least] = await shares(tidemark, 6_400, atOnce);
       expect(least).toBe(0);

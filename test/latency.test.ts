@@ -2,39 +2,37 @@
 import { describe, expect, it } from "vitest";
 import { Latency } from "../src/latency.js";
 
-function ask(latency: Latency, at: number, tookMs: number): void {
-  latency.asked(at);
-  latency.answered(at, at + tookMs);
+function latencyAfter(...times: readonly number[]): Latency {
+  const latency = new Latency();
+  for (const tookMs of times) {
+    latency.asked(1000);
+    latency.answered(1000, 1000 + tookMs);
+  }
+  return latency;
 }
 
 describe("Latency", () => {
-  it("is that of the first answer, and then moves towards each, faster up than down", () => {
-    const latency = new Latency();
-    expect(latency.at(0)).toBe(0);
-    ask(latency, 0, 10);
-    expect(latency.at(10)).toBe(10);
-    ask(latency, 20, 20);
-    const up = latency.at(40) - 10;
-    ask(latency, 60, latency.at(60) - 10);
-    const down = 10 + up - latency.at(80);
-    expect(up).toBeGreaterThan(down);
-    expect(down).toBeGreaterThan(0);
+  it("is nothing before the first answer, and then what that took", () => {
+    expect(latencyAfter().at(2000)).toBe(0);
+    expect(latencyAfter(10).at(2000)).toBe(10);
   });
 
-  it("comes to what answers take, if that stays", () => {
-    const latency = new Latency();
-    ask(latency, 0, 100);
-    for (let at = 0; at < 100; at++) ask(latency, at * 10, 2);
-    expect(latency.at(2000)).toBeCloseTo(2, 1);
+  it("is not that of single slow answers", () => {
+    expect(latencyAfter(1, 50, 60, 70).at(2000)).toBe(1);
+    expect(latencyAfter(50, 1).at(2000)).toBe(1);
+  });
+
+  it("is that of slow answers when there are four of them, and of a fast one at once", () => {
+    expect(latencyAfter(1, 50, 60, 70, 80).at(2000)).toBe(50);
+    expect(latencyAfter(1, 50, 60, 70, 80, 2).at(2000)).toBe(2);
   });
 
   it("is at least the age of a question without an answer, of several that of the oldest", () => {
-    const latency = new Latency();
-    ask(latency, 0, 1);
-    latency.asked(100);
-    latency.asked(150);
-    expect(latency.at(300)).toBe(200);
+    const latency = latencyAfter(1);
+    latency.asked(2000);
+    latency.asked(2150);
+    expect(latency.at(2300)).toBe(300);
     latency.forget();
-    expect(latency.at(300)).toBe(1);
+    expect(latency.at(2300)).toBe(1);
   });
 });
