@@ -3,7 +3,7 @@
 /** A read that waits. All times are on the monotonic clock. */
 export interface Latecomer {
   /** The offset it waits for in the history of now; 0 where no offset tells. */
-  readonly offset: number;
+  offset: number;
   /** When what it waits for was made. */
   readonly madeAt: number;
   readonly until: number;
@@ -68,6 +68,14 @@ export class CatchUp {
     if (this.#latecomers.length === 0) return;
     const ready = this.#latecomers.splice(0, this.#firstBeyond(offset));
     for (const latecomer of ready) if (!latecomer.attempt()) this.#insert(latecomer);
+  }
+
+  /** Told that there is another history now: in that, nobody's offset need mean what it meant. */
+  reconsider(): void {
+    for (const latecomer of this.#latecomers.splice(0)) {
+      latecomer.offset = 0;
+      if (!latecomer.attempt()) this.#insert(latecomer);
+    }
   }
 
   /** Takes latecomers again after it was closed. */

@@ -126,8 +126,11 @@ export class ReplicasBehindError extends TidemarkError {
   /** Whether Koa may show the message to the user. */
   readonly expose = false;
 
-  constructor(command: string, reason: string) {
-    super("TIDEMARK_REPLICAS_BEHIND", `${command}: no replica may answer now (${reason}; try again soon.`);
+  constructor(command: string, reason: string, why = 'fallback is "error"') {
+    super(
+      "TIDEMARK_REPLICAS_BEHIND",
+      `${command}: no replica may answer now (${reason}), and ${why}; try again in a second.`,
+    );
   }
 
   /** The answer as Hono and its like ask for it. */

@@ -92,12 +92,12 @@ export class Fallback {
     if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
     else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
     else if (read.terms.fallback === "primary") this.#relieve(read, reason);
-    else this.#refuse(read, `${reason}), and fallback is "error"`);
+    else this.#refuse(read, reason);
   }
 
-  #refuse(read: Read, why: string): void {
+  #refuse(read: Read, reason: Reason, why?: string): void {
     const { ends, command } = read;
-    if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), why));
+    if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason, why));
   }
 
   /** Has the primary answer for replicas that can not, when not too many others ask that of it. */
@@ -107,12 +107,11 @@ export class Fallback {
     if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
     else if (limit.enter()) this.#ways.toPrimary(counted(read, limit), reason);
     else {
-      const why = `${reason}), and the primary has as many such reads as fallbackLimit allows`;
       let leaveLine: (() => void) | undefined;
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, performance.now() + overloadWaitMs, () => {
         leaveLine?.();
         if (shard.primary.connection.closed) this.#ways.toPrimary(read, reason);
-        else this.#refuse(read, why);
+        else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
       });
       leaveLine = limit.wait(() => {
         const isWaiting = cancel();

@@ -76,9 +76,11 @@ export class Shard {
       inCluster: siblings !== undefined,
       limits: options,
       saw: (node, sighting) => {
+        const { replid } = this.history;
         this.#saw(node, sighting);
         saw(this, node, sighting);
-        if (node !== this.primary) this.late.reached(sighting.replication.offset);
+        if (this.history.replid !== replid) this.late.reconsider();
+        else if (node !== this.primary) this.late.reached(sighting.replication.offset);
       },
     });
   }

@@ -111,8 +111,9 @@ function checkOne(given: unknown, option: string): Level | Wish {
   return { ...given };
 }
 
-function checkLevelOf({ level, maxStalenessMs }: Record<string, unknown>, option: string): void {
-  if (maxStalenessMs !== undefined) {
+function checkLevelOf(wish: Record<string, unknown>, option: string): void {
+  const { level, maxStalenessMs } = wish;
+  if ("maxStalenessMs" in wish) {
     if (level !== undefined || levelIn({ maxStalenessMs }) === undefined)
       throw notALevel(option, { ...(level === undefined ? {} : { level }), maxStalenessMs });
   } else if (level !== undefined && levelIn(level) === undefined) throw notALevel(`${option}.level`, level);

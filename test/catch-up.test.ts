@@ -128,6 +128,20 @@ describe("CatchUp", () => {
     expect(ends(log)).toEqual([]);
   });
 
+  it("tries all of them in another history, and then each time, whatever their offsets were", () => {
+    const { log, catchUp, add } = arrange();
+    let attempts = 0;
+    const latecomer = add("high", 1_000, { goes: false });
+    catchUp.remove(latecomer);
+    catchUp.add({ ...latecomer, attempt: () => ++attempts > 2 && log.push("high sent") > 0 });
+    catchUp.reached(5);
+    expect(attempts).toBe(0);
+    catchUp.reconsider();
+    catchUp.reached(5);
+    catchUp.reached(6);
+    expect([attempts, ends(log)]).toEqual([3, ["high sent"]]);
+  });
+
   it("gives all up when it is closed, takes none then, and some again when it is opened", () => {
     const { log, catchUp, add } = arrange();
     add("a", 1);

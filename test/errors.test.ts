@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import * as errors from "../src/errors.js";
 
 const {
+  AbortedError,
   ClosedError,
   ConnectionLostError,
   InvalidOptionError,
@@ -10,6 +11,7 @@ const {
   LostWriteError,
   NoPrimaryError,
   NotPrimaryError,
+  NotReplicatedError,
   RefusedCommandError,
   ReplicasBehindError,
   TidemarkError,
@@ -31,6 +33,8 @@ const published: readonly (readonly [string, string, InstanceType<typeof Tidemar
   ["LostWriteError", "TIDEMARK_LOST_WRITE", new LostWriteError("GET", 27)],
   ["IterationLostError", "TIDEMARK_ITERATION_LOST", new IterationLostError("SCAN", "a:1 is gone")],
   ["TransactionLostError", "TIDEMARK_TRANSACTION_LOST", new TransactionLostError("EXEC", "a:1 is gone")],
+  ["AbortedError", "TIDEMARK_ABORTED", new AbortedError("GET")],
+  ["NotReplicatedError", "TIDEMARK_NOT_REPLICATED", new NotReplicatedError(2, 1, 100)],
   ["ClosedError", "TIDEMARK_CLOSED", new ClosedError()],
 ];
 

@@ -115,7 +115,7 @@ const app = `
 import express from "express";
 import { createServer } from "node:http";
 import type { Redis } from "ioredis";
-import { InvalidOptionError, type Level, type Session, Tidemark } from "tidemark";
+import { InvalidOptionError, type Consistency, type Session, Tidemark } from "tidemark";
 import { bounded, eventual, readYourWrites, strong } from "tidemark/express";
 import { nodeRedis } from "tidemark/node-redis";
 
@@ -130,7 +130,7 @@ app.get("/cart/:id", strong(), eventual(), bounded(500), async (req, res) => {
   const session: Session = req.consistency;
   const token: string = session.token();
   const plain: Redis = req.redis;
-  const level: Level = session.level;
+  const level: Consistency = session.level;
   // @ts-expect-error a key is needed
   await req.redis.get();
   // @ts-expect-error the value may be null
