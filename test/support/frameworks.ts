@@ -9,20 +9,21 @@ import fastify, { type FastifyInstance } from "fastify";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import Koa from "koa";
+import { ReplicasBehindError } from "../../src/errors.js";
 import type { Carrier } from "../../src/http/carrier.js";
 import * as onExpress from "../../src/http/express.js";
 import * as onFastify from "../../src/http/fastify.js";
 import * as onKoa from "../../src/http/koa.js";
 import type { SessionSource } from "../../src/http/request-session.js";
 import * as onWeb from "../../src/http/web.js";
-import type { Level } from "../../src/level.js";
 import type { Session } from "../../src/session.js";
+import type { Consistency } from "../../src/terms.js";
 import { expresses } from "./replies.js";
 
 export const secret = "a secret of this test";
 
 /** A level, or a function of what all frameworks say of a request alike. */
-export type Choice = Level | ((request: { readonly method?: string | undefined }) => Level);
+export type Choice = Consistency | ((request: { readonly method?: string | undefined }) => Consistency);
 
 /** A request as a handler of no framework sees it. */
 export interface Turn {
@@ -234,6 +235,7 @@ const web: Framework = (source, { carrier, levels = {}, handler, failed }) => {
     try {
       return webResponse(await handler(turnOfWeb(request)));
     } catch (error) {
+      if (error instanceof ReplicasBehindError) throw error;
       await failed?.(turnOfWeb(request));
       return new Response(String(error), { status: error instanceof Refusal ? error.status : 500 });
     }
@@ -249,7 +251,8 @@ const hono =
     const app = new Hono();
     app.onError(async (error, c) => {
       await failed?.(turnOfWeb(c.req.raw));
-      return error instanceof HTTPException ? error.getResponse() : c.text("Internal Server Error", 500);
+      // As Hono's own does.
+      return "getResponse" in error ? error.getResponse() : c.text("Internal Server Error", 500);
     });
     app.use(async (c, next) => {
       const passed = async () => {
