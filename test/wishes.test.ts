@@ -64,6 +64,8 @@ describe("a list of wishes", () => {
     const wish = { level: "session", withinMs: 20 } as const;
     expect(await tidemark.session({ token, level: [wish, "eventual"] }).redis.get("k")).toBe("old");
     expect(routes.of("get").at(-1)).toBe("replica:known");
+    const hasty = { ...wish, waitMs: 0 };
+    expect(await tidemark.session({ token, level: [hasty, "eventual"] }).redis.get("k")).toBe("old");
     expect(await tidemark.session({ token, level: [wish, "strong"] }).redis.get("k")).toBe("new");
     expect(routes.of("get").at(-1)).toBe("primary:strong");
     expect(await tidemark.session({ token, level: "session" }).redis.get("k")).toBe("new");
