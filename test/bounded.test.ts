@@ -5,6 +5,7 @@ import type { AnnouncedNode } from "./support/announced-node.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { replicaOf } from "./support/failover.js";
 import { fickleLag } from "./support/fickle-lag.js";
+import type { RedisServer } from "./support/redis-server.js";
 import { listenToRoutes } from "./support/routes.js";
 import { quickPeriods, type SentinelGroup, startSentinelGroup } from "./support/sentinel-group.js";
 import { stageGroup } from "./support/staged-group.js";
@@ -43,6 +44,20 @@ async function isAnsweredBy(tidemark: Tidemark, role: "primary" | "replica"): Pr
   });
 }
 
+/** Resolves when `rival` has been heard to be a primary, and nothing is young enough that was proven before. */
+async function isHeardOf(tidemark: Tidemark, rival: RedisServer): Promise<void> {
+  let inARow = 0;
+  await waitUntil(
+    async () => {
+      inARow = (await routeOf(tidemark))?.startsWith("primary") === true ? inARow + 1 : 0;
+      const [primary, ...others] = tidemark.topology();
+      const heard = others.find(({ address }) => address.endsWith(`:${rival.port}`))?.position?.replid;
+      return inARow >= 20 && heard !== undefined && heard !== primary?.position?.replid;
+    },
+    { what: "the other server is known to be a primary" },
+  );
+}
+
 describe("a read with a bound", () => {
   const stage = stageGroup({ replicas: 2 });
 
@@ -78,7 +93,7 @@ describe("a read with a bound", () => {
     const rival = replicaOf(stage.group);
     await rival.replicate(undefined);
     await rival.admin().set("k", "missed");
-    await isAnsweredBy(tidemark, "primary");
+    await isHeardOf(tidemark, rival);
     for (let i = 0; i < 50; i++) {
       await stage.group.primary.admin().set("other", i);
       expect(await routeOf(tidemark)).toMatch(/^primary:/);
