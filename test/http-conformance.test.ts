@@ -5,8 +5,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import type { LateWriteMessage } from "../src/channels.js";
 import { lateWriteChannel } from "../src/channels.js";
 import { Keyring } from "../src/keyring.js";
-import type { Level } from "../src/level.js";
 import type { Session } from "../src/session.js";
+import type { Consistency } from "../src/terms.js";
 import { decodeToken } from "../src/token.js";
 import { type Answered, doors, listening } from "./support/door.js";
 import { type Choice, Refusal, type Reply, secret } from "./support/frameworks.js";
@@ -71,9 +71,10 @@ afterEach(() => {
 });
 
 describe.each(Object.entries(doors))("on %s", (_name, open) => {
+  const wishes = [{ level: "session", withinMs: 5 }, { level: "strong" }] as const;
   const ofMethod: Choice = ({ method }) => (method === "POST" ? "strong" : "eventual");
 
-  it.each<[what: string, levels: Record<string, Choice>, get: Level, post: Level]>([
+  it.each<[what: string, levels: Record<string, Choice>, get: Consistency, post: Consistency]>([
     ["no marker", {}, "session", "session"],
     ["the app's", { app: "eventual" }, "eventual", "eventual"],
     [
@@ -86,6 +87,31 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     ["a function of the app", { app: ofMethod }, "eventual", "strong"],
     ["a function of the scope", { app: "session", scope: ofMethod }, "eventual", "strong"],
     ["a function of the route", { scope: "session", route: ofMethod }, "eventual", "strong"],
+    [
+      "options of the route beside the scope's level",
+      { app: "eventual", scope: "strong", route: { confirmMisses: true } },
+      { level: "strong", confirmMisses: true },
+      { level: "strong", confirmMisses: true },
+    ],
+    [
+      "options of all three",
+      { app: { waitMs: 5 }, scope: { fallback: "error" }, route: { waitMs: 7 } },
+      { level: "session", waitMs: 7, fallback: "error" },
+      { level: "session", waitMs: 7, fallback: "error" },
+    ],
+    [
+      "options of a function of the route beside the scope's level",
+      { scope: "eventual", route: ({ method }) => ({ confirmMisses: method === "POST" }) },
+      { level: "eventual", confirmMisses: false },
+      { level: "eventual", confirmMisses: true },
+    ],
+    ["a list of the app", { app: wishes }, wishes, wishes],
+    [
+      "a list of a function of the scope, and the route's options for each of it",
+      { scope: () => wishes, route: { waitMs: 7 } },
+      wishes.map((wish) => ({ ...wish, waitMs: 7 })),
+      wishes.map((wish) => ({ ...wish, waitMs: 7 })),
+    ],
   ])("the innermost level counts: %s", async (_what, levels, get, post) => {
     await using door = await open(new HandMadeSessions(), {
       levels,

@@ -34,7 +34,10 @@ declare module "fastify" {
   }
 
   interface FastifyContextConfig {
-    /** The level of the route, whatever hooks say; or a function that chooses it, before the body is there. */
+    /**
+     * The level of the route, whatever hooks say, or options to be added to what they say; or a function that chooses it,
+     * before the body is there.
+     */
     readonly consistency?: LevelChoice<FastifyRequest>;
   }
 }
@@ -89,8 +92,7 @@ async function plugin(app: FastifyInstance, options: PluginOptions): Promise<voi
     try {
       const exchange = open(exchanges, request, reply);
       if (exchange !== undefined) opened.set(request, exchange);
-      const { consistency } = request.routeOptions.config;
-      if (consistency !== undefined) setLevel(request, consistency, "config.consistency");
+      setConfigured(request);
     } catch (error) {
       return done(error instanceof Error ? error : new Error(String(error)));
     }
@@ -104,6 +106,18 @@ async function plugin(app: FastifyInstance, options: PluginOptions): Promise<voi
   // Another hook may have left the context behind; what parses bodies is kept in it by Fastify.
   app.addHook("preValidation", (request, _reply, done) => run(request, done));
   bringAfterOthers(app, run, opened);
+}
+
+/** Has the level of a route's config set once more, behind what a hook has set. */
+const configured = new WeakMap<Marked, () => void>();
+
+function setConfigured(request: FastifyRequest): void {
+  const { consistency } = request.routeOptions.config;
+  if (consistency === undefined) return;
+  const level = typeof consistency === "function" ? consistency(request) : consistency;
+  const set = (): void => setLevel(request, () => level, "config.consistency");
+  set();
+  configured.set(request, set);
 }
 
 /** What Fastify makes of a head is final when the last `onSend` is through; those of a route come after all others. */
@@ -222,7 +236,8 @@ export function replicated(replicas: number | "all", options?: ReplicatedOptions
 function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {
   return function consistencyMarker(request, _reply, done) {
     try {
-      if (request.routeOptions.config.consistency === undefined) setLevel(request, level, name);
+      setLevel(request, level, name);
+      configured.get(request)?.();
     } catch (error) {
       return done(error instanceof Error ? error : new Error(String(error)));
     }

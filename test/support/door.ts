@@ -1,6 +1,6 @@
 /** A way into an app: over a connection, or by the framework's own `inject`. */
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, type RequestListener, type Server } from "node:http";
 import supertest from "supertest";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { fastifyApp, frameworks, type Scene } from "./frameworks.js";
@@ -29,23 +29,26 @@ export type Opener = (source: SessionSource, scene: Scene) => Promise<Door>;
 
 const plain = { "Content-Type": "text/plain" };
 
+/** Into whatever answers by `listener`. */
+export async function openDoor(listener: RequestListener): Promise<Door> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    server,
+    ask: ({ method = "GET", query = "", headers = {}, body } = {}) =>
+      askThrough(server, method, query, headers, body),
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
 /** By the name of the framework; all that are listened through. */
 export const listening: Readonly<Record<string, Opener>> = Object.fromEntries(
   Object.entries(frameworks).map(([name, framework]) => [
     name,
-    async (source: SessionSource, scene: Scene): Promise<Door> => {
-      const server = createServer(await framework(source, scene)).listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return {
-        server,
-        ask: ({ method = "GET", query = "", headers = {}, body } = {}) =>
-          askThrough(server, method, query, headers, body),
-        [Symbol.asyncDispose]: async () => {
-          server.closeAllConnections();
-          server.close();
-        },
-      };
-    },
+    async (source: SessionSource, scene: Scene) => openDoor(await framework(source, scene)),
   ]),
 );
 

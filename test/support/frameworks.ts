@@ -38,6 +38,8 @@ export interface Reply {
   readonly body?: string;
   readonly chunks?: AsyncIterable<string>;
   readonly redirect?: string;
+  /** What a response that is no redirect says of caching. */
+  readonly cacheControl?: string;
 }
 
 /** Throw it to have the framework answer an error. */
@@ -54,6 +56,7 @@ export class Refusal extends Error {
 
 export interface Scene {
   readonly carrier?: Carrier | readonly Carrier[];
+  readonly monotonicReads?: boolean;
   /** Of the app, of the scope or router that all routes are in, and of the route, which has a handler at `/`. */
   readonly levels?: { readonly app?: Choice; readonly scope?: Choice; readonly route?: Choice };
   readonly handler: (turn: Turn) => Promise<Reply> | Reply;
@@ -71,9 +74,13 @@ function chunked({ chunks }: Reply): Readable | undefined {
   return chunks === undefined ? undefined : Readable.from(chunks);
 }
 
+function cachingOf({ cacheControl }: Reply): Record<string, string> {
+  return cacheControl === undefined ? {} : { "Cache-Control": cacheControl };
+}
+
 const express =
   (make: typeof express5): Framework =>
-  (source, { carrier, levels = {}, handler, failed }) => {
+  (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
     const turnOf = (request: express5.Request): Turn => ({
       session: request.consistency,
       query: queryOf(request.url),
@@ -82,12 +89,12 @@ const express =
     const answer = (response: express5.Response, reply: Reply): unknown => {
       const { status = 200, body, redirect } = reply;
       if (redirect !== undefined) return response.redirect(redirect);
-      response.status(status).type("text/plain");
+      response.status(status).type("text/plain").set(cachingOf(reply));
       return chunked(reply)?.pipe(response) ?? (body === undefined ? response.end() : response.send(body));
     };
     const app = make()
       .set("env", "test")
-      .use(onExpress.readYourWrites(source, { secret, carrier, level: levels.app }));
+      .use(onExpress.readYourWrites(source, { secret, carrier, monotonicReads, level: levels.app }));
     app.use(make.text());
     const router = make.Router();
     if (levels.scope !== undefined) router.use(onExpress.consistency(levels.scope));
@@ -103,7 +110,7 @@ const express =
     return app.use(router).use(onError);
   };
 
-const koa: Framework = (source, { carrier, levels = {}, handler, failed }) => {
+const koa: Framework = (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
   const turnOf = (ctx: Koa.Context): Turn => ({
     session: ctx.consistency,
     query: queryOf(ctx.url),
@@ -111,7 +118,7 @@ const koa: Framework = (source, { carrier, levels = {}, handler, failed }) => {
   });
   const app = new Koa();
   app.silent = true;
-  app.use(onKoa.readYourWrites(source, { secret, carrier, level: levels.app }));
+  app.use(onKoa.readYourWrites(source, { secret, carrier, monotonicReads, level: levels.app }));
   app.use(async (ctx, next) => {
     try {
       await next();
@@ -129,6 +136,7 @@ const koa: Framework = (source, { carrier, levels = {}, handler, failed }) => {
     if (redirect !== undefined) return ctx.redirect(redirect);
     ctx.status = status;
     ctx.type = "text/plain";
+    ctx.set(cachingOf(reply));
     ctx.body = chunked(reply) ?? body ?? null;
   });
   return app.use(router.routes()).callback();
@@ -137,7 +145,7 @@ const koa: Framework = (source, { carrier, levels = {}, handler, failed }) => {
 /** Ready to be asked, by `inject` or through a listener. */
 export async function fastifyApp(
   source: SessionSource,
-  { carrier, levels = {}, handler, failed }: Scene,
+  { carrier, monotonicReads, levels = {}, handler, failed }: Scene,
 ): Promise<FastifyInstance> {
   const turnOf = (request: onFastifyRequest): Turn => ({
     session: request.consistency,
@@ -145,7 +153,13 @@ export async function fastifyApp(
     body: async () => String(request.body),
   });
   const app = fastify();
-  await app.register(onFastify.readYourWrites, { tidemark: source, secret, carrier, level: levels.app });
+  await app.register(onFastify.readYourWrites, {
+    tidemark: source,
+    secret,
+    carrier,
+    monotonicReads,
+    level: levels.app,
+  });
   app.setErrorHandler(async (error, request, reply) => {
     await failed?.(turnOf(request));
     return reply.send(error);
@@ -163,6 +177,7 @@ export async function fastifyApp(
         return reply
           .code(status)
           .type("text/plain")
+          .headers(cachingOf(made))
           .send(chunked(made) ?? body);
       },
     });
@@ -178,9 +193,9 @@ const onFastifyServer: Framework = async (source, scene) => {
   return (request, response) => app.routing(request, response);
 };
 
-const nodeHttp: Framework = (source, { carrier, levels = {}, handler, failed }) => {
+const nodeHttp: Framework = (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
   const layers = [
-    onExpress.readYourWrites(source, { secret, carrier, level: levels.app }),
+    onExpress.readYourWrites(source, { secret, carrier, monotonicReads, level: levels.app }),
     ...[levels.scope, levels.route].flatMap((level) =>
       level === undefined ? [] : [onExpress.consistency(level)],
     ),
@@ -202,7 +217,7 @@ const nodeHttp: Framework = (source, { carrier, levels = {}, handler, failed }) 
       const reply = await handler(turn);
       const { status = 200, body, redirect } = reply;
       if (redirect !== undefined) return response.writeHead(302, { Location: redirect }).end();
-      response.writeHead(status, { "Content-Type": "text/plain" });
+      response.writeHead(status, { "Content-Type": "text/plain", ...cachingOf(reply) });
       return chunked(reply)?.pipe(response) ?? response.end(body);
     };
     const run = ([first, ...rest]: typeof layers): unknown =>
@@ -221,7 +236,7 @@ function webResponse(reply: Reply): Response {
   const { status = 200, body = null, redirect } = reply;
   if (redirect !== undefined) return Response.redirect(new URL(redirect, "http://localhost"), 302);
   const stream = chunked(reply);
-  const headers = { "Content-Type": "text/plain" };
+  const headers = { "Content-Type": "text/plain", ...cachingOf(reply) };
   return new Response(stream === undefined ? body : (Readable.toWeb(stream) as ReadableStream), {
     status,
     headers,
@@ -229,8 +244,13 @@ function webResponse(reply: Reply): Response {
 }
 
 /** Handlers as Next.js and Remix have them, which answer their errors by themselves. */
-const web: Framework = (source, { carrier, levels = {}, handler, failed }) => {
-  const withConsistency = onWeb.readYourWrites(source, { secret, carrier, level: levels.app });
+const web: Framework = (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+  const withConsistency = onWeb.readYourWrites(source, {
+    secret,
+    carrier,
+    monotonicReads,
+    level: levels.app,
+  });
   const answer = async (request: Request) => {
     try {
       return webResponse(await handler(turnOfWeb(request)));
@@ -246,8 +266,13 @@ const web: Framework = (source, { carrier, levels = {}, handler, failed }) => {
 
 const hono =
   (around: "app" | "routes"): Framework =>
-  (source, { carrier, levels = {}, handler, failed }) => {
-    const withConsistency = onWeb.readYourWrites(source, { secret, carrier, level: levels.app });
+  (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+    const withConsistency = onWeb.readYourWrites(source, {
+      secret,
+      carrier,
+      monotonicReads,
+      level: levels.app,
+    });
     const app = new Hono();
     app.onError(async (error, c) => {
       await failed?.(turnOfWeb(c.req.raw));

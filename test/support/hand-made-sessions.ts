@@ -3,6 +3,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { Session } from "../../src/session.js";
+import { onto } from "../../src/terms.js";
 import { encodeToken } from "../../src/token.js";
 import { terms } from "./usual-terms.js";
 
@@ -15,7 +16,7 @@ export class HandMadeSessions implements SessionSource {
 
   session({ token, level = "session", seal }: Parameters<SessionSource["session"]>[0]): Session {
     const session = new Session({
-      level,
+      level: onto("session", level),
       tokens: () => token?.() ?? [],
       terms,
       ttlMs: this.tokenTtlMs,
