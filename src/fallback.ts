@@ -1,4 +1,5 @@
 /** What becomes of reads that no replica may answer now: they wait for one, or go elsewhere as their terms say. */
+import { onAbort } from "./abort.js";
 import type { Latecomer } from "./catch-up.js";
 import type { Reason } from "./channels.js";
 import { type Choice, isStranded, knownReplica, requirementOf } from "./choice.js";
@@ -57,7 +58,12 @@ export class Fallback {
   #wait(read: Read, since: number, until: number, giveUp: () => void): () => boolean {
     const { shard, session, command, ends } = read;
     const { signal } = session;
-    const leave = (): void => signal?.removeEventListener("abort", abort);
+    const aborted = (): void => ends.reject(new AbortedError(command.name.toUpperCase()));
+    if (signal?.aborted) {
+      aborted();
+      return () => false;
+    }
+    const leave = signal === undefined ? () => {} : onAbort(signal, abort);
     const latecomer: Latecomer = {
       offset: offsetOf(read),
       madeAt: since,
@@ -78,11 +84,9 @@ export class Fallback {
       return shard.late.remove(latecomer);
     };
     function abort(): void {
-      if (cancel()) ends.reject(new AbortedError(command.name.toUpperCase()));
+      if (cancel()) aborted();
     }
-    signal?.addEventListener("abort", abort);
     shard.late.add(latecomer);
-    if (signal?.aborted) abort();
     return cancel;
   }
 

@@ -27,6 +27,7 @@ const rows: readonly (readonly string[])[] = [
     "command",
     "miss",
     "refusal",
+    "abort",
     "ends",
     "deadline",
     "outgoing",

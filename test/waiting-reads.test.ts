@@ -8,6 +8,7 @@ import type { ReplicationGroup } from "./support/replication-group.js";
 import type { Routes } from "./support/routes.js";
 import { stageTidemark } from "./support/staged-tidemark.js";
 import { waitUntil } from "./support/wait-until.js";
+import { isWaiting, questions } from "./support/waiting.js";
 
 let group: ReplicationGroup;
 let tidemark: Tidemark;
@@ -36,21 +37,9 @@ async function written(key: string, value = "new"): Promise<string> {
   return session.token();
 }
 
-/** How often all replicas were asked for their positions. */
-async function questions(): Promise<number> {
-  const calls = await Promise.all(group.replicas.map(({ server }) => server.commandCalls("info")));
-  return calls.reduce((sum, one) => sum + one, 0);
-}
-
 /** The reads that the primary was sent. */
 function onPrimary(): string[] {
   return routes.of("get").filter((route) => route.startsWith("primary:"));
-}
-
-/** Resolves when the replicas have been asked again and again for a read. */
-async function isWaiting(): Promise<void> {
-  const before = await questions();
-  await waitUntil(async () => (await questions()) > before + 5, { what: "the read waits" });
 }
 
 describe("waitMs", () => {
@@ -71,7 +60,7 @@ describe("waitMs", () => {
     const reading = read(token);
     expect(await tidemark.session({ token }).redis.get("k")).toBe("new");
     expect(onPrimary()).toHaveLength(1);
-    await isWaiting();
+    await isWaiting(group);
     await releaseReplicas(group);
     expect(await reading).toBe("new");
     expect(routes.of("get").at(-1)).toBe("replica:known");
@@ -86,7 +75,7 @@ describe("waitMs", () => {
       const waiting = patient.session({ token, level: { maxStalenessMs: 5_000 } }).redis.get("k");
       await patient.session({ token }).redis.get("k");
       expect(onPrimary()).toHaveLength(1);
-      await isWaiting();
+      await isWaiting(group);
       await releaseReplicas(group);
       await waiting;
       expect(routes.of("get").at(-1)).toBe("replica:known");
@@ -119,12 +108,12 @@ describe("waitMs", () => {
     );
     const token = await written("k");
     routes.clear();
-    const before = await questions();
+    const before = await questions(group);
     const session = tidemark.session({ token, level: { waitMs: 60 } });
     const reading = session.redis.get("k");
     expect(routes.of("get")).toEqual(["primary:behind"]);
     expect(await reading).toBe("new");
-    expect((await questions()) - before).toBeLessThanOrEqual(4);
+    expect((await questions(group)) - before).toBeLessThanOrEqual(4);
   });
 });
 
@@ -139,7 +128,7 @@ describe("many who wait", () => {
       await tidemark.session({ token: tokens[i] ?? "", level: { waitMs: long } }).redis.get("k");
       woken.push(i);
     });
-    await isWaiting();
+    await isWaiting(group);
     await releaseReplicas(group);
     await Promise.all(reading);
     expect(woken).toEqual([...woken].sort((a, b) => a - b));
@@ -150,14 +139,14 @@ describe("many who wait", () => {
     const asked = async (count: number): Promise<number> => {
       holdReplicas(group);
       const token = await written("k");
-      const before = await questions();
+      const before = await questions(group);
       const reading = Array.from({ length: count }, () =>
         tidemark.session({ token, level: { waitMs: long } }).redis.get("k"),
       );
       // As long for both.
       const until = performance.now() + 500;
       await waitUntil(() => Promise.resolve(performance.now() > until), { what: "half a second has passed" });
-      const during = (await questions()) - before;
+      const during = (await questions(group)) - before;
       await releaseReplicas(group);
       expect(await Promise.all(reading)).toEqual(reading.map(() => "new"));
       return during;
@@ -176,7 +165,7 @@ describe("a signal", () => {
     const aborting = new AbortController();
     const session = tidemark.session({ token, level: { waitMs: long }, signal: aborting.signal });
     const reading = session.redis.get("k");
-    await isWaiting();
+    await isWaiting(group);
     aborting.abort();
     await expect(reading).rejects.toThrow(AbortedError);
     const sent = routes.of("get").length;

@@ -43,9 +43,9 @@ export interface Sides {
   readonly response?: HeadedResponse;
   /** Whether middleware has still to add to the request; {@link Exchange.begin} is called when it has. */
   readonly incomplete?: boolean;
-  /** Aborted when nobody waits for the response any more. */
-  readonly signal?: AbortSignal;
-  /** Without that: what is closed before it is finished then; default `response`. */
+  /** Gives what is aborted when nobody waits for the response any more; called when a read begins to wait. */
+  readonly signal?: () => AbortSignal;
+  /** Without that: what is closed before it has ended then; default `response`. */
   readonly closing?: Closing;
   /** The method, and the route as the framework knows it; asked for only when it has to be told. */
   readonly route: () => string;
@@ -54,7 +54,9 @@ export interface Sides {
 /** A response, as far as it tells that it was given up. */
 interface Closing {
   readonly destroyed?: boolean;
-  readonly writableFinished?: boolean;
+  /** Tells instead over HTTP/2. */
+  readonly stream?: { readonly destroyed: boolean };
+  readonly writableEnded?: boolean;
   once(event: "close", listener: () => void): unknown;
 }
 
@@ -105,8 +107,7 @@ export class Exchanges<Request extends CarrierRequest> {
     { message, response, closing = response, signal, incomplete, route }: Sides,
   ): Exchange | undefined {
     if (sessionOf(owner, this.#source) !== undefined) return undefined;
-    const aborted = signal ? () => signal : closing && (() => abortedWith(closing));
-    const { session, begin, carry, store } = this.#open(owner, aborted);
+    const { session, begin, carry, store } = this.#open(owner, signal ?? (closing && abortedWith(closing)));
     if (!incomplete) begin();
     owner[mounted] = { source: this.#source, session, before: owner[mounted] };
     const late = (): void => this.#late.report(session, route());
@@ -130,15 +131,20 @@ export class Exchanges<Request extends CarrierRequest> {
   }
 }
 
-/** Aborted when `response` is closed before it has ended. */
-function abortedWith(response: Closing): AbortSignal {
-  const controller = new AbortController();
+/** Gives what is aborted when `response` is closed before all of it was given. */
+function abortedWith(response: Closing): () => AbortSignal {
+  let controller: AbortController | undefined;
   const closed = (): void => {
-    if (!response.writableFinished) controller.abort();
+    if (!response.writableEnded) controller?.abort();
   };
-  if (response.destroyed) closed();
-  else response.once("close", closed);
-  return controller.signal;
+  return () => {
+    if (controller === undefined) {
+      controller = new AbortController();
+      if (response.destroyed ?? response.stream?.destroyed) closed();
+      else response.once("close", closed);
+    }
+    return controller.signal;
+  };
 }
 
 /** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */

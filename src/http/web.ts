@@ -60,7 +60,10 @@ export function readYourWrites(
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
       const arrival = arrivalOf(request);
-      const exchange = exchanges.open(arrival, { signal: request.signal, route: () => routeOf(request) });
+      const exchange = exchanges.open(arrival, {
+        signal: () => request.signal,
+        route: () => routeOf(request),
+      });
       if (choice !== undefined) {
         setLevel(arrival, typeof choice === "function" ? () => choice(request) : choice, "level");
       }

@@ -146,13 +146,15 @@ const koa: Framework = (source, { carrier, monotonicReads, levels = {}, handler,
 export async function fastifyApp(
   source: SessionSource,
   { carrier, monotonicReads, levels = {}, handler, failed }: Scene,
+  options: { readonly http2?: boolean } = {},
 ): Promise<FastifyInstance> {
   const turnOf = (request: onFastifyRequest): Turn => ({
     session: request.consistency,
     query: queryOf(request.url),
     body: async () => String(request.body),
   });
-  const app = fastify();
+  // Its type depends on the options, which nothing here does.
+  const app: FastifyInstance = Reflect.apply(fastify, undefined, [options]);
   await app.register(onFastify.readYourWrites, {
     tidemark: source,
     secret,
