@@ -69,16 +69,12 @@ export function checkConsistency(given: unknown, option = "level"): Consistency 
   return given.map((one, index) => checkOne(one, `${option}[${index}]`));
 }
 
-/** Whether `given` names an option of reads. */
-export function hasReadOptions(given: unknown): boolean {
-  return typeof given === "object" && given !== null && Object.keys(given).some((name) => names.has(name));
-}
-
 /** Returns a level together with the options given beside it, both checked. */
 export function withOptions(level: unknown, options: unknown, option: string): Consistency {
   const consistency = checkConsistency(level, option);
   if (options === undefined) return consistency;
-  const wish = checkOne(options, `${option} options`);
+  const isGiven = typeof options === "object" && options !== null && Object.keys(options).length > 0;
+  const wish = isGiven && !Array.isArray(options) ? checkOne(options, `${option} options`) : undefined;
   if (typeof wish !== "object" || hasLevel(wish))
     throw new InvalidOptionError(`${option} options`, options, "give waitMs, fallback and the like");
   return onto(consistency, wish);

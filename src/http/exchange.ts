@@ -2,13 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError, TidemarkError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
-import {
-  type Consistency,
-  checkConsistency,
-  hasReadOptions,
-  type ReadOptions,
-  withOptions,
-} from "../terms.js";
+import { type Consistency, checkConsistency, type ReadOptions, withOptions } from "../terms.js";
 import type { ReplicatedOptions } from "../wanted.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, holdHead } from "./held-head.js";
@@ -198,9 +192,8 @@ export function checkChoice<Request>(
 }
 
 /** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */
-export function checkCalled(name: string, options: unknown, rest: readonly unknown[]): void {
-  const isCalled = options === undefined || hasReadOptions(options);
-  if (!isCalled || rest.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
+export function checkCalled(name: string, rest: readonly unknown[]): void {
+  if (rest.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
 }
 
 function propertiesOf(source: SessionSource, names: PropertyNames = {}): PropertyDescriptorMap {

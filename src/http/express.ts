@@ -80,13 +80,13 @@ export function consistency<Request extends IncomingMessage = IncomingMessage>(
 
 /** Reads of the requests that pass go to the primary. */
 export function strong(options?: ReadOptions, ...rest: []): Middleware<IncomingMessage> {
-  checkCalled("strong", options, rest);
+  checkCalled("strong", rest);
   return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
 export function eventual(options?: ReadOptions, ...rest: []): Middleware<IncomingMessage> {
-  checkCalled("eventual", options, rest);
+  checkCalled("eventual", rest);
   return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 

@@ -202,13 +202,13 @@ export function consistency<Request extends Marked = FastifyRequest>(
 
 /** Reads of the requests that pass go to the primary. */
 export function strong(options?: ReadOptions, ...rest: []): Hook<Marked> {
-  checkCalled("strong", options, rest);
+  checkCalled("strong", rest);
   return marker(checkChoice("strong", "strong()", options), "strong()");
 }
 
 /** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
 export function eventual(options?: ReadOptions, ...rest: []): Hook<Marked> {
-  checkCalled("eventual", options, rest);
+  checkCalled("eventual", rest);
   return marker(checkChoice("eventual", "eventual()", options), "eventual()");
 }
 

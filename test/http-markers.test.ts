@@ -1,0 +1,266 @@
+/** Levels with options and lists of wishes: how every framework's markers take them, and that they count. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import express from "express";
+import fastify from "fastify";
+import Koa from "koa";
+import supertest from "supertest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import * as onExpress from "../src/http/express.js";
+import * as onFastify from "../src/http/fastify.js";
+import * as onKoa from "../src/http/koa.js";
+import { readYourWrites as onWeb } from "../src/http/web.js";
+import type { StaleReadMessage, Tidemark } from "../src/index.js";
+import type { Consistency, ReadOptions } from "../src/terms.js";
+import { type Door, doors } from "./support/door.js";
+import type { Scene } from "./support/frameworks.js";
+import { HandMadeSessions } from "./support/hand-made-sessions.js";
+import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
+import type { ReplicationGroup } from "./support/replication-group.js";
+import type { Routes } from "./support/routes.js";
+import { stageGroup } from "./support/staged-group.js";
+import { stageTidemark } from "./support/staged-tidemark.js";
+import { TokenHolder } from "./support/token-holder.js";
+import { waitUntil } from "./support/wait-until.js";
+import { isWaiting } from "./support/waiting.js";
+
+const secret = "a secret of this test";
+
+/** The markers of an entry, which differ in what they return. */
+interface Markers<Marker> {
+  strong(options?: ReadOptions): Marker;
+  eventual(options?: ReadOptions): Marker;
+  bounded(maxStalenessMs: number, options?: ReadOptions): Marker;
+  consistency(level: Consistency, options?: ReadOptions): Marker;
+}
+
+type Mark = <Marker>(on: Markers<Marker>) => Marker;
+
+/** What only JavaScript can pass. */
+const untyped = (value: unknown) => value as never;
+
+/** An app of each entry whose level is `level`, and the level of its route behind what `mark` makes. */
+const entries: Readonly<Record<string, (level: Consistency, mark: Mark) => Promise<unknown>>> = {
+  Express: async (level, mark) => {
+    const app = express().use(onExpress.readYourWrites(new HandMadeSessions(), { secret, level }));
+    app.get("/", mark(onExpress), ({ consistency }, response) => void response.json(consistency.level));
+    return (await supertest(app).get("/")).body;
+  },
+  Koa: async (level, mark) => {
+    const app = new Koa().use(onKoa.readYourWrites(new HandMadeSessions(), { secret, level }));
+    app.use(mark(onKoa)).use((ctx) => {
+      ctx.body = JSON.stringify(ctx.consistency.level);
+    });
+    return JSON.parse((await supertest(app.callback()).get("/")).text);
+  },
+  Fastify: async (level, mark) => {
+    const app = fastify();
+    await app.register(onFastify.readYourWrites, { tidemark: new HandMadeSessions(), secret, level });
+    const preHandler = mark(onFastify);
+    app.get("/", { preHandler }, async ({ consistency }) => JSON.stringify(consistency.level));
+    return JSON.parse((await app.inject("/")).body);
+  },
+};
+
+describe.each(Object.entries(entries))("the markers of %s", (_name, levelBehind) => {
+  it.each<[what: string, mark: Mark, level: Consistency]>([
+    [
+      "strong(options)",
+      (on) => on.strong({ staleIfPrimaryGone: true }),
+      { level: "strong", staleIfPrimaryGone: true },
+    ],
+    [
+      "eventual(options)",
+      (on) => on.eventual({ confirmMisses: true }),
+      { level: "eventual", confirmMisses: true },
+    ],
+    [
+      "bounded(ms, options)",
+      (on) => on.bounded(500, { waitMs: 50 }),
+      { level: { maxStalenessMs: 500 }, waitMs: 50 },
+    ],
+    [
+      "consistency(level, options)",
+      (on) => on.consistency("session", { fallback: "error" }),
+      { level: "session", fallback: "error" },
+    ],
+    [
+      "consistency(options), beside the level there is",
+      (on) => on.consistency({ confirmMisses: true }),
+      { level: "eventual", waitMs: 5, confirmMisses: true },
+    ],
+    [
+      "consistency(list), whose wishes without a level have the one there is",
+      (on) => on.consistency([{ level: "session", withinMs: 5 }, { withinMs: 9 }, "strong"]),
+      [{ level: "session", withinMs: 5 }, { level: "eventual", withinMs: 9 }, "strong"],
+    ],
+    [
+      "consistency(list, options), with the options for each",
+      (on) => on.consistency([{ maxStalenessMs: 500 }, "strong"], { fallback: "error" }),
+      [
+        { level: { maxStalenessMs: 500 }, fallback: "error" },
+        { level: "strong", fallback: "error" },
+      ],
+    ],
+  ])("take %s", async (_what, mark, level) => {
+    expect(await levelBehind({ level: "eventual", waitMs: 5 }, mark)).toEqual(level);
+  });
+});
+
+describe("the markers of every entry", () => {
+  it.each<[what: string, mark: Mark, message: RegExp]>([
+    ["a time below 0", (on) => on.bounded(500, { waitMs: -1 }), /options\.waitMs: got -1; give a number/],
+    ["no time", (on) => on.strong({ waitMs: Number.NaN }), /^strong\(\) options\.waitMs: got NaN/],
+    ["a word for a flag", (on) => on.eventual({ confirmMisses: untyped("yes") }), /confirmMisses: got 'yes'/],
+    [
+      "an unknown option",
+      (on) => on.strong(untyped({ waitms: 5 })),
+      /^strong\(\) options: .*no waitms; give/,
+    ],
+    ["an unknown fallback", (on) => on.strong({ fallback: untyped("replica") }), /give "primary" or "error"/],
+    ["no options", (on) => on.eventual(untyped({})), /^eventual\(\) options: got \{\}; give waitMs/],
+    ["a number for options", (on) => on.strong(untyped(5)), /^strong\(\) options: got 5; give waitMs/],
+    ["a level for options", (on) => on.eventual(untyped("strong")), /^eventual\(\) options: got 'strong'/],
+    [
+      "a list for options",
+      (on) => on.strong(untyped([{ waitMs: 5 }])),
+      /^strong\(\) options: got \[.*give waitMs/,
+    ],
+    ["a second level", (on) => on.bounded(500, untyped({ level: "strong" })), /^bounded\(ms\) options: got/],
+    ["no list", (on) => on.consistency([]), /^consistency\(level\): got \[\]; give 1 to 16/],
+    [
+      "a wrong wish",
+      (on) => on.consistency(["session", untyped("fast")]),
+      /^consistency\(level\)\[1\]: got 'fast'/,
+    ],
+    ["a wish for nothing", (on) => on.consistency(untyped({})), /^consistency\(level\): got \{\}/],
+    [
+      "two levels in one",
+      (on) => on.consistency(untyped({ level: "session", maxStalenessMs: 5 })),
+      /^consistency\(level\): got \{ level: 'session', maxStalenessMs: 5 \}/,
+    ],
+  ])("refuse %s at once", async (_what, mark, message) => {
+    const refused = expect.objectContaining({
+      code: "TIDEMARK_INVALID_OPTION",
+      message: expect.stringMatching(message),
+    });
+    for (const mount of [mark.bind(null, onExpress), mark.bind(null, onKoa), mark.bind(null, onFastify)])
+      expect(mount).toThrow(refused);
+  });
+
+  it("refuse to be handlers themselves", () => {
+    for (const { strong, eventual } of [onExpress, onKoa, onFastify]) {
+      expect(() => Reflect.apply(strong, undefined, [{}, {}, () => {}])).toThrow(/call it: strong\(\)/);
+      expect(() => Reflect.apply(eventual, undefined, [{}, {}])).toThrow(/call it: eventual\(\)/);
+    }
+  });
+});
+
+describe("the level of readYourWrites and of a route", () => {
+  const bad: readonly [unknown, RegExp][] = [
+    [{ waitMs: "5" }, /waitMs: got '5'/],
+    [["session", { withinMs: -1 }], /\[1\]\.withinMs: got -1/],
+    [{ waitms: 5 }, /there is no waitms/],
+  ];
+
+  it.each(bad)("is refused when the app is made: %o", async (given, message) => {
+    const [source, level] = [new HandMadeSessions(), untyped(given)];
+    expect(() => onExpress.readYourWrites(source, { secret, level })).toThrow(message);
+    expect(() => onKoa.readYourWrites(source, { secret, level })).toThrow(message);
+    expect(() => onWeb(source, { secret, level })).toThrow(message);
+    expect(() => onWeb(source, { secret })(() => new Response(), { level })).toThrow(message);
+    const app = fastify();
+    await expect(
+      async () => await app.register(onFastify.readYourWrites, { tidemark: source, secret, level }),
+    ).rejects.toThrow(message);
+    const other = fastify();
+    await other.register(onFastify.readYourWrites, { tidemark: source, secret });
+    expect(() => other.get("/", { config: { consistency: level } }, async () => "")).toThrow(message);
+  });
+});
+
+/** By `?set=text` writes, else reads, and tells whether the answer is stale. */
+function notes(levels: Scene["levels"]): Scene {
+  return {
+    levels,
+    handler: async ({ session, query }) => {
+      const text = query.get("set");
+      if (text !== null) await session.redis.set("k", text);
+      const read = text === null ? await session.redis.get("k") : "written";
+      return { body: JSON.stringify([read, session.stale]) };
+    },
+  };
+}
+
+describe("on real servers", () => {
+  let group: ReplicationGroup;
+  let tidemark: Tidemark;
+  let routes: Routes;
+
+  stageTidemark({ replicas: 2 }, (stage) => {
+    ({ group, tidemark, routes } = stage);
+  });
+
+  describe.each(Object.entries(doors))("on %s", (_name, open) => {
+    it("who follows a link to what has just been made finds it, with confirmMisses on its route alone", async () => {
+      await using found = await open(tidemark, notes({ scope: "session", route: { confirmMisses: true } }));
+      await using missed = await open(
+        tidemark,
+        notes({ scope: { confirmMisses: true }, route: { confirmMisses: false } }),
+      );
+      holdReplicas(group);
+      await found.ask({ query: "set=new" });
+      expect((await found.ask()).body).toBe('["new",false]');
+      expect((await missed.ask()).body).toBe("[null,false]");
+    });
+
+    it("a read waits for a replica with waitMs on its route, beside what its scope says", async () => {
+      await using door = await open(
+        tidemark,
+        notes({ scope: { maxStalenessMs: 5_000, fallback: "error" }, route: () => ({ waitMs: 20_000 }) }),
+      );
+      const user = new TokenHolder(door);
+      holdReplicas(group);
+      await user.ask({ query: "set=new" });
+      routes.clear();
+      const reading = user.ask({});
+      await isWaiting(group);
+      await releaseReplicas(group);
+      expect((await reading).body).toBe('["new",false]');
+      expect(routes.of("get").filter((route) => route.startsWith("primary:"))).toEqual([]);
+    });
+  });
+});
+
+describe("where the primary is gone", () => {
+  const stage = stageGroup({ replicas: 2 });
+  const told: StaleReadMessage[] = [];
+  const listener = (message: unknown): void => {
+    told.push(message as StaleReadMessage);
+  };
+
+  beforeEach(() => {
+    told.length = 0;
+    subscribe("tidemark:stale-read", listener);
+  });
+
+  afterEach(() => unsubscribe("tidemark:stale-read", listener));
+
+  it("every framework's request knows that its answer is stale, where its route allows one, and it is told", async () => {
+    const tidemark = await stage.open();
+    const levels = { scope: "strong", route: { staleIfPrimaryGone: true } } as const;
+    const open = Object.values(doors).map((one) => one(tidemark, notes(levels)));
+    const opened: Door[] = await Promise.all(open);
+    for (const door of opened) await door.ask({ query: "set=old" });
+    await stage.group.caughtUp();
+    expect((await opened[0]?.ask())?.body).toBe('["old",false]');
+    expect(told).toEqual([]);
+    await stage.group.primary.kill();
+    await waitUntil(async () => (await opened[0]?.ask())?.body === '["old",true]', {
+      what: "it is found gone",
+    });
+    told.length = 0;
+    for (const door of opened) expect((await door.ask()).body).toBe('["old",true]');
+    expect(told.map(({ command }) => command)).toEqual(opened.map(() => "get"));
+    await Promise.all(opened.map((door) => door[Symbol.asyncDispose]()));
+  });
+});
