@@ -1,11 +1,15 @@
-/** Tokens in the sessions of Koa's and Fastify's own session middleware, on servers whose replicas are held back. */
+/** Tokens in the sessions of the frameworks' own session middleware, on servers whose replicas are held back. */
 import fastifyCookie from "@fastify/cookie";
 import fastifySession from "@fastify/session";
+import compression from "compression";
+import express, { type RequestHandler } from "express";
+import expressSession, { MemoryStore } from "express-session";
 import fastify from "fastify";
 import Koa from "koa";
 import koaSession from "koa-session";
 import supertest from "supertest";
 import { describe, expect, it } from "vitest";
+import { readYourWrites as onExpress, session as storedOnExpress } from "../src/http/express.js";
 import { readYourWrites as onFastify, session as storedOnFastify } from "../src/http/fastify.js";
 import { readYourWrites as onKoa, session as storedOnKoa } from "../src/http/koa.js";
 import type { Tidemark } from "../src/index.js";
@@ -82,5 +86,27 @@ describe.each(Object.entries(apps))("on %s", (_name, open) => {
       await user.get("/").expect(200, { value });
       expect(routes.of("get")[0]).not.toMatch(/position-unknown/);
     }
+  });
+});
+
+describe("on Express, where a visitor has no session yet, and only those that are used are saved", () => {
+  it.each<[what: string, behind: RequestHandler[], begin: boolean]>([
+    ["without awaiting it", [], false],
+    ["without awaiting it, before the head is written by hand", [], true],
+    ["beside middleware behind it that waits for heads", [compression({ threshold: 0 })], false],
+  ])("who writes %s gets a session, and sees it", async (_what, behind, begin) => {
+    const store = new MemoryStore();
+    const app = express().use(expressSession({ secret, store, resave: false, saveUninitialized: false }));
+    app.use(onExpress(tidemark, { carrier: storedOnExpress() }), ...behind);
+    app.post("/", ({ redis }, response) => {
+      void redis.set("k", "new");
+      if (begin) response.writeHead(200);
+      response.end("written");
+    });
+    app.get("/", async ({ redis }, response) => void response.send(String(await redis.get("k"))));
+    const user = supertest.agent(app);
+    holdReplicas(group);
+    await user.post("/").expect(200, "written");
+    await user.get("/").expect(200, "new");
   });
 });

@@ -46,8 +46,9 @@ export interface Carrier {
   /** Every text the request carries, unchecked but bounded in number; called when the session first needs them. */
   read(request: CarrierRequest): readonly string[];
   /**
-   * Called once for every response, when its head is about to leave, or before a session middleware saves where that is
-   * earlier; to write nothing is allowed.
+   * Called for every response, when its head is about to leave, or before a session middleware saves where that is
+   * earlier; to write nothing is allowed. Once, but for a `serverSide` one whose head is built before its writes are
+   * over: what it is told last counts.
    */
   write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
 }

@@ -106,7 +106,8 @@ export class Exchanges<Request extends CarrierRequest> {
     owner[mounted] = { source: this.#source, session, before: owner[mounted] };
     const late = (): void => this.#late.report(session, route());
     const left = (): void => session.tokenLeft(late);
-    if (response !== undefined) holdHead(response, { settled: () => session.settled(), carry, left });
+    const [settled, announced] = [() => session.settled(), () => store?.(false)];
+    if (response !== undefined) holdHead(response, { settled, announced, carry, left });
     if (message !== undefined) runListeners(message, (listeners) => this.#source.run(session, listeners));
     const bring = async (head: CarrierResponse): Promise<void> => {
       await session.settled();

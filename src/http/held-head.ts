@@ -29,6 +29,8 @@ export interface HeadedResponse extends CarrierResponse {
 export interface HeadKeeper {
   /** Undefined when there is nothing to wait for; else resolves when all writes started so far are settled. */
   settled(): Promise<void> | undefined;
+  /** Called when a head is built before that: others may look then at what is to be kept. */
+  announced(): void;
   /** Sets the headers that bring the token; called once, just before the head leaves. Must not throw. */
   carry(response: CarrierResponse): void;
   /** Called when the first bytes have left, and whatever was mounted before has had its say. */
@@ -81,6 +83,7 @@ class HeldHead implements CarrierResponse {
 
   #writeHead(args: readonly unknown[]): unknown {
     const response = this.#response;
+    if (!this.#left) this.#keeper.announced();
     this.#before.writeHead.apply(response, this.#left ? [...args] : remembered(response, args));
     this.#built = { code: response.statusCode, message: response.statusMessage };
     return response;

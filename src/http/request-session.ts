@@ -44,8 +44,8 @@ export interface RequestSession {
   readonly session: Session;
   /** Gives the response what its user has to bring next time. Never throws. */
   carry(response: CarrierResponse): void;
-  /** Has those carriers keep the token that keep it on the server, which `carry` then leaves out; undefined without any. */
-  readonly store: (() => void) | undefined;
+  /** Has carriers that are `serverSide` keep the token; `carry` leaves them out once that was final. Undefined without any. */
+  readonly store: ((isFinal?: boolean) => void) | undefined;
 }
 
 /** A session whose carriers have not been told yet that its request has come. */
@@ -98,7 +98,7 @@ export function sessionOpener<Request extends CarrierRequest>(
       session,
       begin: () => luggage.begin(),
       carry: (response) => luggage.carry(response, session, source.tokenTtlMs),
-      store: keepsOnServer ? () => luggage.store(session, source.tokenTtlMs) : undefined,
+      store: keepsOnServer ? (isFinal) => luggage.store(session, source.tokenTtlMs, isFinal) : undefined,
     };
   };
 }
@@ -158,8 +158,9 @@ class Luggage {
     }
   }
 
-  store(session: Session, ttlMs: number): void {
-    this.#isStored = true;
+  store(session: Session, ttlMs: number, isFinal = true): void {
+    if (this.#isStored && !isFinal) return;
+    this.#isStored = isFinal;
     for (const carrier of this.#carriers) {
       if (!carrier.serverSide) continue;
       this.#guard(() => carrier.write(this.#request, nowhere, this.#outgoing(carrier, session, ttlMs)));

@@ -33,6 +33,8 @@ export function session({ name = "tidemark", overlapMs = 1_000 }: SessionCarrier
   }
   /** What each session said when its request came. */
   const before = new WeakMap<CarrierRequest, string | undefined>();
+  /** What was there before it was written to, which may turn out to be needless. */
+  const replaced = new WeakMap<Session, unknown>();
 
   return {
     serverSide: true,
@@ -52,7 +54,11 @@ export function session({ name = "tidemark", overlapMs = 1_000 }: SessionCarrier
     write(request, _response, token) {
       const { session } = request;
       if (!isSession(session)) return;
-      if (!token.moved && textOf(session, name) === before.get(request)) return;
+      if (!token.moved && textOf(session, name) === before.get(request)) {
+        if (replaced.has(session)) session[name] = replaced.get(session);
+        return;
+      }
+      if (!replaced.has(session)) replaced.set(session, session[name]);
       session[name] = stamped(token.text(), overlapMs);
     },
   };

@@ -26,6 +26,7 @@ export class HandMadeWrites {
 
   hold(response: ServerResponse): void {
     holdHead(response, {
+      announced: () => {},
       settled: () => this.settled(),
       carry: (head) => {
         if (this.#ended > 0) head.setHeader("Ended", String(this.#ended));
