@@ -94,9 +94,9 @@ export class Session {
     return this.#wrote;
   }
 
-  /** Whether more is required than what its tokens have brought: for what it wrote, or with monotonic reads has read. */
+  /** Whether more is required than its tokens brought, or may be: for what it wrote, or with monotonic reads has read. */
   get moved(): boolean {
-    return this.#wrote || this.#moved;
+    return this.#wrote || this.#anchor() !== undefined || this.#moved;
   }
 
   /** Whether a write is still on its way; reads then follow it on the primary's own connection. */
