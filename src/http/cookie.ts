@@ -44,12 +44,12 @@ const maxKept = 8;
 const defaultPrefix = "tm_";
 
 /**
- * Each response that wrote sets a cookie of a fresh name and expires those that its own request carried, all of
- * which the new token contains. So whatever the order in which responses arrive, none undoes another, and a
- * browser keeps at most as many as it has writes in flight. A response that did not write sets no cookie and stays
- * cacheable, except that one whose request carried more than 8 puts them together into one, and one whose request
- * carried what an older secret had sealed seals it anew. Cookies that cannot be
- * opened are left alone, since they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`.
+ * Each response that wrote, or has read what is newer where reads are monotonic, sets a cookie of a fresh name and
+ * expires those that its own request carried, all of which the new token contains. So whatever the order in which
+ * responses arrive, none undoes another, and a browser keeps at most as many as it has such responses in flight. Any
+ * other sets no cookie and stays cacheable, except that one whose request carried more than 8 puts them together into
+ * one, and one whose request carried what an older secret had sealed seals it anew. Cookies that cannot be opened are
+ * left alone, since they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`.
  * Throws an `InvalidOptionError` for an option that no browser would accept.
  */
 export function cookie(options: CookieOptions = {}): Carrier {

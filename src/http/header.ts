@@ -15,12 +15,13 @@ const maxRead = 180;
 const maxKept = 8;
 
 /**
- * A response that wrote brings the token of its session, which stands for all those its request has brought: a client
- * keeps it in their place, beside those that other responses brought meanwhile, and sends all it has, separated by
- * commas. What could not be opened comes back unchanged, since it may have been sealed with a secret that this process
- * does not have yet. A response that did not write brings none and stays cacheable, except that one whose request carried more than
- * 8 puts them together into one, and one whose request carried what an older secret had sealed seals it anew. Where a
- * token is brought, `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for a name that no header can have.
+ * A response that wrote, or has read what is newer where reads are monotonic, brings the token of its session, which
+ * stands for all those its request has brought: a client keeps it in their place, beside those that other responses
+ * brought meanwhile, and sends all it has, separated by commas. What could not be opened comes back unchanged, since it
+ * may have been sealed with a secret that this process does not have yet. Any other response brings none and stays
+ * cacheable, except that one whose request carried more than 8 puts them together into one, and one whose request
+ * carried what an older secret had sealed seals it anew. Where a token is brought, `Cache-Control` becomes `private`.
+ * Throws an `InvalidOptionError` for a name that no header can have.
  */
 export function header({ name = defaultName }: HeaderOptions = {}): Carrier {
   if (typeof name !== "string" || !/^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name)) {
