@@ -6,9 +6,10 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { waitUntil } from "./support/wait-until.js";
 
 const long = 20_000;
-const short = 300;
+const short = 1_000;
 
 let group: ReplicationGroup;
 let tidemark: Tidemark;
@@ -48,9 +49,19 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
     try {
       const session = tidemark.session();
       session.replicated(1, { timeoutMs: short, fsync: true });
-      await expect(session.redis.set("k", "v")).rejects.toMatchObject({ wanted: 1, replicas: 0 });
-      session.replicated(1, { timeoutMs: long });
-      expect(await session.redis.set("k", "w")).toBe("OK");
+      const write = (): Promise<void> =>
+        expect(session.redis.set("k", "v")).rejects.toMatchObject({ wanted: 1, replicas: 0 });
+      const first = write();
+      const blocked = async (): Promise<boolean> =>
+        (await group.primary.info("clients")).blocked_clients === "1";
+      await waitUntil(blocked, { what: "it waits" });
+      const second = write();
+      await session.settled();
+      // Has the replica acknowledge both.
+      const other = tidemark.session();
+      await other.replicated(1, { timeoutMs: long });
+      expect(await other.redis.set("other", "v")).toBe("OK");
+      await Promise.all([first, second]);
     } finally {
       await replica().admin().config("SET", "appendonly", "yes");
     }
