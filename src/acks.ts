@@ -6,13 +6,14 @@ import { infoCommand } from "./inquiry.js";
 import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
 import type { Position } from "./position.js";
-import { connectedReplicasIn, parseReplication } from "./replication.js";
+import { acknowledgedIn, connectedReplicasIn, parseReplication } from "./replication.js";
 import { Shard } from "./shard.js";
 import type { Topology } from "./topology/topology.js";
 import type { Wanted } from "./wanted.js";
 
 interface Waiter {
   readonly position: Position;
+  readonly wanted: Wanted;
   /** By when, on the monotonic clock. */
   readonly until: number;
   readonly resolve: (replicas: number) => void;
@@ -24,15 +25,28 @@ interface Answer {
   readonly replid: string;
   readonly wanted: number;
   readonly replicas: number;
+  /** Up to where each of them had acknowledged it before, where that counts. */
+  readonly acknowledged: readonly number[];
+}
+
+/** What all of a group have in common. */
+interface Kind extends Omit<Wanted, "timeoutMs"> {
+  /** None of them waits for less. */
+  readonly leastMs: number;
 }
 
 /** A server that answers so much later than it was told to is taken to be gone. */
 const graceMs = 250;
+/** Longer than this no timer runs. */
+const maxTimerMs = 2 ** 31 - 1;
 
-/** All that waits for as many replicas of one shard. Acknowledgements only grow, so that none overtakes another. */
+/**
+ * All that waits for as many replicas of one shard, and for times that do not differ by more than twice, so that there are
+ * few groups whatever is asked for. Acknowledgements only grow, so that none overtakes another.
+ */
 class Group {
   readonly #shard: Shard;
-  readonly #wanted: Wanted;
+  readonly #kind: Kind;
   readonly #pool: Pool;
   readonly #fence: Fence;
   /** Called when nobody waits any more; the group is not used again then. */
@@ -40,10 +54,10 @@ class Group {
   #waiters: Waiter[] = [];
   #isRunning = false;
 
-  constructor(shard: Shard, wanted: Wanted, pool: Pool, fence: Fence, onIdle: () => void) {
+  constructor(shard: Shard, kind: Kind, pool: Pool, fence: Fence, onIdle: () => void) {
     this.#onIdle = onIdle;
     this.#shard = shard;
-    this.#wanted = wanted;
+    this.#kind = kind;
     this.#pool = pool;
     this.#fence = fence;
   }
@@ -64,11 +78,11 @@ class Group {
       const waiters = this.#waiters;
       this.#waiters = [];
       try {
-        const until = waiters.reduce((least, one) => Math.min(least, one.until), Number.POSITIVE_INFINITY);
+        const until = waiters.reduce((least, one) => Math.min(least, one.until), this.#latest());
         this.#settle(waiters, await within(until + graceMs, this.#ask(node, until)));
       } catch (error) {
         isSound = false;
-        for (const { reject } of waiters) reject(this.#missed(undefined, error));
+        for (const waiter of waiters) waiter.reject(missed(waiter, undefined, error));
       }
     }
     if (isSound) this.#pool.giveBack(node);
@@ -78,21 +92,24 @@ class Group {
   }
 
   /** Only what is in the history of the server that was asked is held by those that follow it. */
-  #settle(waiters: readonly Waiter[], { replid, wanted, replicas }: Answer): void {
+  #settle(waiters: readonly Waiter[], answer: Answer): void {
     const now = performance.now();
+    const { replid, wanted } = answer;
     for (const waiter of waiters) {
       const { position } = waiter;
+      const replicas = holdersOf(position, answer);
       const isThere = position.replid === replid || this.#shard.lineage.outcome(position, replid) === "valid";
       if (!isThere)
-        waiter.reject(this.#missed(undefined, new Error("the primary has another history by now")));
+        waiter.reject(missed(waiter, undefined, new Error("the primary has another history by now")));
       else if (wanted > 0 && replicas >= wanted) waiter.resolve(replicas);
-      else if (wanted === 0 || now >= waiter.until) waiter.reject(this.#missed(replicas));
+      else if (wanted === 0 || now >= waiter.until) waiter.reject(missed(waiter, replicas));
       else this.#waiters.push(waiter);
     }
   }
 
   async #ask(node: Node, until: number): Promise<Answer> {
     const { connection } = node;
+    const { replicas, fsync } = this.#kind;
     await new Promise<void>((resolve, reject) => {
       connection.whenReady((error) => (error === undefined ? resolve() : reject(error)));
     });
@@ -101,23 +118,36 @@ class Group {
       return command.promise;
     };
     connection.cork();
-    const [, info] = await Promise.all([this.#fence.raise(send, this.#wanted.fsync), send(infoCommand())]);
+    const [, info] = await Promise.all([this.#fence.raise(send, fsync), send(infoCommand())]);
     const replication = parseReplication(info);
     if (replication?.role !== "primary") throw new Error("the server is not a primary");
-    const { replicas } = this.#wanted;
     const wanted = replicas === "all" ? connectedReplicasIn(String(info)) : replicas;
     const ms = Math.max(1, Math.ceil(until - performance.now()));
-    const command = this.#wanted.fsync
+    const command = fsync
       ? new Command("waitaof", [1, wanted, ms], { replyEncoding: "utf8" })
       : new Command("wait", [wanted, ms], { replyEncoding: "utf8" });
     const reply = wanted === 0 ? 0 : await send(command);
     const [local, remote] = Array.isArray(reply) ? reply.map(Number) : [1, Number(reply)];
-    return { replid: replication.replid, wanted, replicas: local === 0 ? 0 : (remote ?? 0) };
+    const acknowledged = fsync ? [] : acknowledgedIn(String(info));
+    const held = local === 0 ? 0 : (remote ?? 0);
+    return { replid: replication.replid, wanted, replicas: held, acknowledged };
   }
 
-  #missed(replicas: number | undefined, cause?: unknown): NotReplicatedError {
-    return new NotReplicatedError(this.#wanted.replicas, replicas, this.#wanted.timeoutMs, cause);
+  /** By when a WAIT is over, so that those who come meanwhile have half of their time or more for one of their own. */
+  #latest(): number {
+    // A file that is flushed once a second on each server needs one fence that stands for longer.
+    return this.#kind.fsync ? Number.POSITIVE_INFINITY : performance.now() + this.#kind.leastMs / 2;
   }
+}
+
+/** How many hold what was written at `position`: that may be older than the fence, and known of more of them. */
+function holdersOf(position: Position, { replid, replicas, acknowledged }: Answer): number {
+  if (position.replid !== replid) return replicas;
+  return Math.max(replicas, acknowledged.filter((offset) => offset >= position.offset).length);
+}
+
+function missed({ wanted }: Waiter, replicas: number | undefined, cause?: unknown): NotReplicatedError {
+  return new NotReplicatedError(wanted.replicas, replicas, wanted.timeoutMs, cause);
 }
 
 /** The groups of all shards. */
@@ -145,7 +175,7 @@ export class Acks {
     }
     const until = performance.now() + timeoutMs;
     return new Promise((resolve, reject) => {
-      this.#groupOf(shard, wanted).add({ position, until, resolve, reject });
+      this.#groupOf(shard, wanted).add({ position, wanted, until, resolve, reject });
     });
   }
 
@@ -157,9 +187,14 @@ export class Acks {
   #groupOf(shard: Shard, wanted: Wanted): Group {
     const groups = this.#groups.get(shard) ?? new Map<string, Group>();
     this.#groups.set(shard, groups);
-    const key = `${wanted.replicas} ${wanted.timeoutMs} ${wanted.fsync}`;
+    const { replicas, timeoutMs, fsync } = wanted;
+    const leastMs = 2 ** Math.floor(Math.log2(timeoutMs));
+    const key = `${replicas} ${leastMs} ${fsync}`;
     const group =
-      groups.get(key) ?? new Group(shard, wanted, this.#pool, this.#fenceOf(shard), () => groups.delete(key));
+      groups.get(key) ??
+      new Group(shard, { replicas, leastMs, fsync }, this.#pool, this.#fenceOf(shard), () =>
+        groups.delete(key),
+      );
     groups.set(key, group);
     return group;
   }
@@ -175,7 +210,8 @@ export class Acks {
 function within<T>(until: number, promise: Promise<T>): Promise<T> {
   let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    deadline = setTimeout(() => reject(new Error("the primary did not answer")), until - performance.now());
+    const ms = Math.min(maxTimerMs, until - performance.now());
+    deadline = setTimeout(() => reject(new Error("the primary did not answer")), ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(deadline));
 }

@@ -8,6 +8,16 @@ export function infoCommand(): Command {
   return new Command("info", ["replication"], { replyEncoding: "utf8" });
 }
 
+/** The command that asks a server whether it is a node of a cluster; see {@link isOfNoCluster}. */
+export function clusterCommand(): Command {
+  return new Command("info", ["cluster"], { replyEncoding: "utf8" });
+}
+
+/** Whether the reply to {@link clusterCommand} says that it is none; false also where it says nothing. */
+export function isOfNoCluster(reply: unknown): boolean {
+  return /^cluster_enabled:0/m.test(String(reply));
+}
+
 /** The command that asks a server for its clock; the reply is seconds and microseconds. */
 function timeCommand(): Command {
   return new Command("time", [], { replyEncoding: "utf8" });

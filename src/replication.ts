@@ -69,6 +69,11 @@ export function connectedReplicasIn(info: string): number {
   return wholeNumber(field(info, "connected_slaves")) ?? 0;
 }
 
+/** What each replica that is in sync has acknowledged, by the primary that said so. */
+export function acknowledgedIn(info: string): number[] {
+  return [...info.matchAll(/^slave\d+:\S*\bstate=online,offset=(\d+)/gm)].map(([, offset]) => Number(offset));
+}
+
 /** The server that a replica was told to replicate from; undefined for a primary. */
 export function upstreamIn(info: string): Endpoint | undefined {
   const host = field(info, "master_host");

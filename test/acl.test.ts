@@ -50,6 +50,34 @@ describe("a user", () => {
     expect(tidemark.topology().find(({ role }) => role === "replica")?.reason).toContain("NOPERM");
   });
 
+  it.each([
+    ["a message", ["+publish", "&*", "~k"]],
+    ["a key, where messages are forbidden", ["-publish", "resetchannels", "~*"]],
+    ["a key, where its channel is", ["+publish", "resetchannels", "~*"]],
+  ])("has replicated writes told by %s", async (_, rules) => {
+    await allow(">secret", "-@all", "+get", "+set", "+info", "+wait", ...rules);
+    const session = openAs("secret").session();
+    await session.replicated(1, { timeoutMs: 20_000 });
+    expect(await session.redis.set("k", "v")).toBe("OK");
+    stage.group.replicas[0]?.link.hold();
+    session.replicated(1, { timeoutMs: 200 });
+    await expect(session.redis.set("k", "w")).rejects.toMatchObject({ replicas: 0 });
+    await stage.group.replicas[0]?.link.release();
+  });
+
+  it.each([
+    ["who may send neither message nor key of ours", ["+wait", "~k", "resetchannels"]],
+    ["who may not wait", ["+publish", "&*", "~*"]],
+  ])("%s is told so of a replicated write", async (_, rules) => {
+    await allow(">secret", "-@all", "+get", "+set", "+info", ...rules);
+    const session = openAs("secret").session();
+    session.replicated(1, { timeoutMs: 20_000 });
+    const failure: unknown = await session.redis.set("k", "v").catch((error) => error);
+    expect(failure).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", replicas: undefined });
+    expect(failure).toMatchObject({ cause: { message: expect.stringContaining("NOPERM") } });
+    expect(await stage.group.primary.admin().get("k")).toBe("v");
+  });
+
   it("who loses a right while reading is answered by the primary, as long as that allows it", async () => {
     await allow(">secret", "~*", "+@all");
     const tidemark = openAs("secret");

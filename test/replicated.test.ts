@@ -98,6 +98,25 @@ describe("Session.replicated", () => {
     expect(await tidemark.redis.get("n")).toBe("1");
   });
 
+  it("counts rightly for each of many writes that one replica has, and a hung one has not", async () => {
+    holdReplicas(group, 1);
+    const [first] = group.replicas;
+    first?.link.delay(20);
+    try {
+      const failures: Promise<unknown>[] = [];
+      // For longer than each may wait, so that there are always some whose time is over soon.
+      for (let i = 0; i < 60; i++) {
+        const session = tidemark.session();
+        session.replicated(2, { timeoutMs: 1_000 });
+        failures.push(session.redis.set("k", `${i}`).catch((error) => error.replicas));
+        await waitUntil(async () => (await holders("k", `${i}`)) === 1, { what: "one replica has it" });
+      }
+      expect(new Set(await Promise.all(failures))).toEqual(new Set([1]));
+    } finally {
+      first?.link.delay(0);
+    }
+  });
+
   it("lets each write wait as long as its own session says", async () => {
     holdReplicas(group);
     const [patient, hasty] = [tidemark.session(), tidemark.session()];
@@ -120,6 +139,57 @@ describe("Session.replicated", () => {
     await Promise.all(writes);
     expect((await calls()) - before).toBeLessThanOrEqual(3);
     expect(await group.replicas[0]?.server.admin().dbsize()).toBeGreaterThanOrEqual(500);
+  });
+
+  it("needs no connection of its own for every time that is given", async () => {
+    const connections = async (): Promise<number> =>
+      Number((await group.primary.info("stats")).total_connections_received);
+    const before = await connections();
+    holdReplicas(group);
+    const sessions = Array.from({ length: 100 }, () => tidemark.session());
+    const writes = sessions.map((session, i) => {
+      session.replicated(2, { timeoutMs: long + i });
+      return session.redis.set(`given:${i}`, "v");
+    });
+    await Promise.all(sessions.map((session) => session.settled()));
+    await releaseReplicas(group);
+    await Promise.all(writes);
+    expect((await connections()) - before).toBeLessThanOrEqual(2);
+  });
+
+  it("does not have the hasty wait for the patient, where one connection serves both", async () => {
+    holdReplicas(group);
+    const [patient, hasty] = [tidemark.session(), tidemark.session()];
+    patient.replicated(1, { timeoutMs: 2_000 });
+    hasty.replicated(1, { timeoutMs: 1_100 });
+    const waiting = expect(patient.redis.set("k", "v")).rejects.toThrow(NotReplicatedError);
+    const watch = watched(waiting);
+    await waitUntil(async () => (await group.primary.info("clients")).blocked_clients === "1", {
+      what: "the patient waits",
+    });
+    await expect(hasty.redis.set("h", "v")).rejects.toThrow("within 1100 ms 0 had");
+    expect(watch.isOver).toBe(false);
+    await waiting;
+  });
+
+  it("takes a time longer than a timer can run", async () => {
+    const session = tidemark.session();
+    await session.replicated(2, { timeoutMs: 1e12 });
+    expect(await session.redis.set("k", "v")).toBe("OK");
+    expect(await holders("k", "v")).toBe(2);
+  });
+
+  it("rejects what waits when it is closed", async () => {
+    holdReplicas(group);
+    const other = openTidemark(group);
+    const session = other.session();
+    session.replicated(1, { timeoutMs: long });
+    const failing = expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: undefined });
+    const blocked = async (): Promise<boolean> =>
+      (await group.primary.info("clients")).blocked_clients === "1";
+    await waitUntil(blocked, { what: "it waits" });
+    await other.close();
+    await failing;
   });
 
   it("holds for pipelines, transactions, scripts and blocking commands too", async () => {

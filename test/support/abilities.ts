@@ -2,7 +2,7 @@
 
 import { findRedisServer } from "./redis-binary.js";
 
-const { flavour, major } = await findRedisServer();
+const { flavour, major, version } = await findRedisServer();
 const isRedis6 = flavour === "redis" && major < 7;
 
 /** Whether a primary that is restarted from its snapshot names the history that it had before. */
@@ -19,3 +19,6 @@ export const canHurrySentinels = !isRedis6;
 
 /** Whether CLUSTER SETSLOT is carried out only when all replicas have it, so that none of them can miss it. */
 export const migratesWithReplicas = flavour === "valkey" && major >= 8;
+
+/** Whether there is WAITAOF. */
+export const hasWaitAof = flavour === "valkey" || major > 7 || /^7\.[2-9]/.test(version);
