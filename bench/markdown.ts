@@ -1,0 +1,44 @@
+/** The tables of what was measured, as Markdown. */
+import type { Figure, Goal, Section, Table } from "./section.js";
+
+/** One part: its tables, and how it stands to its goals. */
+export function markdownOf({ title, tables, goals }: Section): string {
+  const parts = tables.map(({ title, how, columns, rows }: Table) => [
+    `### ${title}`,
+    how,
+    tableOf([columns, ...rows.map((cells) => cells.map(cellOf))]),
+  ]);
+  const ends = goals.length > 0 ? ["### Goals", goalsOf(goals)] : [];
+  return `${[`## ${title}`, ...parts.flat(), ...ends].join("\n\n")}\n`;
+}
+
+export function goalsOf(goals: readonly Goal[]): string {
+  const rows = goals.map((goal) => [
+    goal.what,
+    `${goal.is} ${goal.limit}`,
+    cellOf(goal.measured),
+    isMet(goal) ? "met" : "**missed**",
+  ]);
+  return tableOf([["goal", "limit", "measured", ""], ...rows]);
+}
+
+export function isMet({ is, limit, measured }: Goal): boolean {
+  return is === "at least" ? measured.median >= limit : measured.median <= limit;
+}
+
+function cellOf(cell: string | number | Figure): string {
+  if (typeof cell === "string") return cell;
+  if (typeof cell === "number") return rounded(cell);
+  return `${rounded(cell.median)} (${rounded(cell.least)} to ${rounded(cell.most)})`;
+}
+
+/** Three digits that count are as much as such a measurement is good for. */
+function rounded(value: number): string {
+  if (!Number.isFinite(value)) return "-";
+  return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+}
+
+function tableOf([head = [], ...rows]: readonly (readonly string[])[]): string {
+  const lines = [head, head.map((_, i) => (i === 0 ? "---" : "---:")), ...rows];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}

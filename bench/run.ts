@@ -1,0 +1,49 @@
+/** `npm run bench [-- part …]`: everything that is measured, one part after another, each in a process of its own. */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { cpus, release } from "node:os";
+import { findRedisServer } from "../test/support/redis-binary.js";
+import { markdownOf } from "./markdown.js";
+import type { Results } from "./results.js";
+import type { Section, SectionQuestion } from "./section.js";
+import { Worker } from "./worker.js";
+
+const all = ["client", "server", "http", "routing", "scale"];
+const packages = ["ioredis", "redis", "@valkey/valkey-glide", "express"];
+const scale = Number(process.env.BENCH_SCALE ?? 1);
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !all.includes(name));
+if (unknown.length > 0) throw new Error(`no part ${unknown.join(", ")}; there are ${all.join(", ")}`);
+
+const sections: Record<string, Section> = {};
+for (const name of asked.length > 0 ? asked : all) {
+  using worker = new Worker(new URL(`./${name}/section.js`, import.meta.url));
+  const section = await worker.ask<Section>({ scale } satisfies SectionQuestion);
+  sections[name] = section;
+  console.log(markdownOf(section));
+}
+
+if (asked.length === 0 && scale === 1) {
+  const results: Results = { ...(await circumstances()), sections };
+  await writeFile(new URL("results.json", import.meta.url), `${JSON.stringify(results, undefined, 2)}\n`);
+}
+
+async function circumstances(): Promise<Omit<Results, "sections">> {
+  const { flavour, version } = await findRedisServer();
+  const [cpu] = cpus();
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${cpus().length} cores, ${cpu?.model.trim()}, ${process.platform} ${release()}`,
+    versions: {
+      node: process.versions.node,
+      [flavour]: version,
+      ...Object.fromEntries(await Promise.all(packages.map(versionOf))),
+    },
+  };
+}
+
+async function versionOf(name: string): Promise<[string, string]> {
+  const text = await readFile(new URL(`../node_modules/${name}/package.json`, import.meta.url), "utf8");
+  return [name, JSON.parse(text).version];
+}
