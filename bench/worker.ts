@@ -12,8 +12,9 @@ export class Worker implements Disposable {
   readonly #asked = new Map<number, (body: unknown) => void>();
   #last = 0;
 
-  constructor(file: URL) {
-    this.#child = fork(file);
+  /** With further `flags` for Node. */
+  constructor(file: URL, flags: readonly string[] = []) {
+    this.#child = fork(file, { execArgv: [...process.execArgv, ...flags] });
     this.#child.on("message", ({ id, body }: Message) => {
       this.#asked.get(id)?.(body);
       this.#asked.delete(id);

@@ -1,99 +1,185 @@
-/** `npm run bench`: what consistency costs, as ratios to plain ioredis on the same servers, interleaved in one run. */
-import { Redis } from "ioredis";
-import { Tidemark } from "tidemark";
-import { startReplicationGroup } from "../test/support/replication-group.js";
+/** What consistency costs a client, against clients without it on the same servers, which take turns. */
+import { startReplicationGroup } from "../../test/support/replication-group.js";
+import {
+  type Figure,
+  figureOf,
+  type Goal,
+  type Section,
+  type SectionQuestion,
+  type Table,
+} from "../section.js";
+import { answer, Worker } from "../worker.js";
+import type { ClientName } from "./clients.js";
+import type { ContestantQuestion, Cost, What } from "./contestant.js";
+import { key, type Servers, value } from "./operations.js";
 
-interface Contestant {
+interface Entry {
   readonly name: string;
-  readonly run: () => Promise<unknown>;
-  /** What it is compared with. */
-  readonly against: () => Promise<unknown>;
+  readonly client: ClientName;
+  readonly what: What;
 }
 
-interface Ratio {
-  readonly throughput: number;
-  readonly cpu: number;
-}
+const entries = [
+  { name: "ioredis GET", client: "ioredis", what: "read" },
+  { name: "ioredis with autopipelining, GET", client: "autopipelining", what: "read" },
+  { name: "node-redis GET", client: "node-redis", what: "read" },
+  { name: "valkey-glide GET", client: "valkey-glide", what: "read" },
+  { name: "session read, position known", client: "tidemark", what: "read" },
+  { name: "new session for every read", client: "tidemark", what: "readAnew" },
+  { name: "session read, position to be checked", client: "tidemark", what: "readChecked" },
+  { name: "ioredis SET", client: "ioredis", what: "write" },
+  { name: "ioredis with autopipelining, SET", client: "autopipelining", what: "write" },
+  { name: "node-redis SET", client: "node-redis", what: "write" },
+  { name: "valkey-glide SET", client: "valkey-glide", what: "write" },
+  { name: "session write", client: "tidemark", what: "write" },
+] as const satisfies readonly Entry[];
 
+type Name = (typeof entries)[number]["name"];
+
+const inFlights = [1, 16, 64, 256];
 const rounds = 9;
-const operations = 30_000;
-const operationsAlone = 3_000;
+const clients = ["ioredis", "autopipelining", "node-redis", "valkey-glide", "tidemark"] as const;
+/** How long each takes its turn, about. */
+const turnMs = 180;
+/** Room for all that is allocated while that is counted, so that nothing is collected. */
+const roomy = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"];
+const counted = 2_000;
 
-await using group = await startReplicationGroup({ replicas: 2 });
-const [replica] = group.replicas;
-if (replica === undefined) throw new Error("the group has no replica");
-await using tidemark = new Tidemark({
-  primary: group.primary.url,
-  replicas: group.replicas.map(({ server }) => server.url),
-});
-const primary = new Redis(group.primary.url);
-const plain = new Redis(replica.server.url);
-const session = tidemark.session();
+/** All costs of all rounds, by the number in flight and the entry. */
+type Costs = Map<number, Map<Name, Cost[]>>;
 
-const contestants: readonly Contestant[] = [
-  {
-    name: "session read, position known, to a plain GET",
-    run: () => session.redis.get("key"),
-    against: () => plain.get("key"),
-  },
-  {
-    name: "new session for every read, to a plain GET",
-    run: () => tidemark.session().redis.get("key"),
-    against: () => plain.get("key"),
-  },
-  {
-    name: "session write, to a plain SET",
-    run: () => session.redis.set("key", "value"),
-    against: () => primary.set("key", "value"),
-  },
-];
-
-await tidemark.ready();
-console.log("in flight  throughput  CPU of the client  what, median of", rounds, "(least to most)");
-for (const inFlight of [1, 16, 64]) {
-  for (const contestant of contestants)
-    console.log(line(inFlight, contestant.name, await compare(contestant, inFlight)));
-}
-primary.disconnect();
-plain.disconnect();
-
-async function compare({ run, against }: Contestant, inFlight: number): Promise<Ratio[]> {
-  const count = inFlight === 1 ? operationsAlone : operations;
-  const ratios: Ratio[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const theirs = await measure(against, inFlight, count);
-    const ours = await measure(run, inFlight, count);
-    ratios.push({ throughput: theirs.ms / ours.ms, cpu: ours.cpu / theirs.cpu });
-  }
-  return ratios;
-}
-
-async function measure(
-  run: () => Promise<unknown>,
-  inFlight: number,
-  count: number,
-): Promise<{ ms: number; cpu: number }> {
-  const cpuBefore = process.cpuUsage();
-  const startedAt = performance.now();
-  let left = count;
-  const work = async (): Promise<void> => {
-    while (left-- > 0) await run();
+answer(async ({ scale }: SectionQuestion): Promise<Section> => {
+  await using group = await startReplicationGroup({ replicas: 1 });
+  const servers: Servers = {
+    primary: group.primary.url,
+    replicas: group.replicas.map(({ server }) => server.url),
   };
-  await Promise.all(Array.from({ length: inFlight }, work));
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return { ms: performance.now() - startedAt, cpu: user + system };
+  await group.primary.admin().set(key, value);
+  await group.caughtUp();
+  const costs: Costs = new Map();
+  for (const inFlight of inFlights) costs.set(inFlight, await takeTurns(servers, inFlight, scale));
+  const allocated = await allocations(servers);
+  return { title: "Client", tables: tablesOf(costs, allocated), goals: goalsOf(costs) };
+});
+
+async function takeTurns(servers: Servers, inFlight: number, scale: number): Promise<Map<Name, Cost[]>> {
+  using contestants = await Contestants.start(servers);
+  const costs = new Map<Name, Cost[]>();
+  const counts = new Map<Name, number>();
+  for (const { name, client, what } of entries) {
+    // Twice, as the first warms it up.
+    await contestants.run(client, what, inFlight, Math.max(inFlight, 2_000 * scale));
+    const { us } = await contestants.run(client, what, inFlight, Math.max(inFlight, 2_000 * scale));
+    counts.set(name, Math.max(inFlight, Math.ceil((turnMs * 1_000 * scale) / us)));
+    costs.set(name, []);
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const { name, client, what } of entries)
+      costs.get(name)?.push(await contestants.run(client, what, inFlight, counts.get(name) ?? 1));
+  }
+  return costs;
 }
 
-function line(inFlight: number, name: string, ratios: readonly Ratio[]): string {
-  const throughput = spread(ratios.map((ratio) => ratio.throughput));
-  const cpu = spread(ratios.map((ratio) => ratio.cpu));
-  return `${String(inFlight).padStart(9)}  ${throughput}  ${cpu}  ${name}`;
+async function allocations(servers: Servers): Promise<Map<Name, Figure>> {
+  using contestants = await Contestants.start(servers, roomy);
+  const figures = new Map<Name, Figure>();
+  for (const { name, client, what } of entries) {
+    const values: number[] = [];
+    for (let round = 0; round <= rounds; round++) {
+      const { allocated = Number.NaN } = await contestants.run(client, what, 64, counted);
+      if (round > 0) values.push(allocated);
+    }
+    figures.set(name, figureOf(values));
+  }
+  return figures;
 }
 
-function spread(values: readonly number[]): string {
-  const sorted = values.toSorted((a, b) => a - b);
-  const [least, middle, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map((one) =>
-    (one ?? 0).toFixed(2),
-  );
-  return `${middle} (${least} to ${most})`;
+/** One process for each client. */
+class Contestants implements Disposable {
+  readonly #workers: ReadonlyMap<ClientName, Worker>;
+
+  private constructor(workers: ReadonlyMap<ClientName, Worker>) {
+    this.#workers = workers;
+  }
+
+  static async start(servers: Servers, flags: readonly string[] = []): Promise<Contestants> {
+    const file = new URL("./contestant.js", import.meta.url);
+    const workers = new Map(clients.map((client) => [client, new Worker(file, flags)] as const));
+    for (const [client, worker] of workers)
+      await worker.ask({ client, servers } satisfies ContestantQuestion);
+    return new Contestants(workers);
+  }
+
+  async run(client: ClientName, what: What, inFlight: number, count: number): Promise<Cost> {
+    const worker = this.#workers.get(client);
+    if (worker === undefined) throw new Error(`there is no ${client}`);
+    return await worker.ask<Cost>({ what, inFlight, count } satisfies ContestantQuestion);
+  }
+
+  [Symbol.dispose](): void {
+    for (const worker of this.#workers.values()) worker[Symbol.dispose]();
+  }
+}
+
+function tablesOf(costs: Costs, allocated: ReadonlyMap<Name, Figure>): Table[] {
+  const how =
+    `Medians of ${rounds} rounds in which all took turns, least and most in brackets; one replica, a process for each ` +
+    "client, all on the same servers and machine. Allocations at 64 in flight.";
+  const each = [...costs].map(([inFlight, byName]): Table => {
+    const columns = ["", "operations/s", "CPU in µs", "p50 in µs", "p99 in µs", "bytes allocated"];
+    const rows = entries.map(({ name }) => {
+      const of = (what: (cost: Cost) => number): Figure => figureOf((byName.get(name) ?? []).map(what));
+      const perSecond = of(({ us }) => 1e6 / us);
+      const bytes = allocated.get(name) ?? "-";
+      return [name, perSecond, of(({ cpuUs }) => cpuUs), of(({ p50 }) => p50), of(({ p99 }) => p99), bytes];
+    });
+    return { title: `${inFlight} in flight`, how, columns, rows };
+  });
+  return [ratiosOf(costs), ...each];
+}
+
+function ratiosOf(costs: Costs): Table {
+  const pairs: readonly (readonly [Name, Name])[] = [
+    ["session read, position known", "ioredis GET"],
+    ["session read, position known", "ioredis with autopipelining, GET"],
+    ["session read, position known", "node-redis GET"],
+    ["session read, position known", "valkey-glide GET"],
+    ["new session for every read", "ioredis GET"],
+    ["session read, position to be checked", "ioredis GET"],
+    ["session write", "ioredis SET"],
+    ["session write", "ioredis with autopipelining, SET"],
+    ["session write", "node-redis SET"],
+    ["session write", "valkey-glide SET"],
+  ];
+  const rows = pairs.map(([ours, theirs]) => [
+    `${ours}, to ${theirs}`,
+    ...inFlights.map((inFlight) => throughput(costs, inFlight, ours, theirs)),
+  ]);
+  const how =
+    "How many times as many operations in a second, each round for itself, by the number in flight.";
+  return { title: "Throughput, as ratios", how, columns: ["", ...inFlights.map(String)], rows };
+}
+
+function goalsOf(costs: Costs): Goal[] {
+  const goal = (limit: number, inFlight: number, ours: Name, theirs: Name): Goal => {
+    const measured = throughput(costs, inFlight, ours, theirs);
+    return { what: `${ours}, ${inFlight} in flight, to ${theirs}`, is: "at least", limit, measured };
+  };
+  const known = "session read, position known";
+  return [
+    goal(2.5, 64, known, "ioredis GET"),
+    goal(1.3, 64, known, "ioredis with autopipelining, GET"),
+    goal(3, 64, known, "node-redis GET"),
+    goal(2.2, 64, known, "valkey-glide GET"),
+    goal(0.97, 1, known, "ioredis GET"),
+    goal(2.2, 64, "session write", "ioredis SET"),
+    goal(0.75, 1, "session write", "ioredis SET"),
+    goal(2, 64, "new session for every read", "ioredis GET"),
+  ];
+}
+
+/** In each round how many times as much `ours` did as `theirs`. */
+function throughput(costs: Costs, inFlight: number, ours: Name, theirs: Name): Figure {
+  const of = (name: Name): readonly Cost[] => costs.get(inFlight)?.get(name) ?? [];
+  return figureOf(of(ours).map(({ us }, round) => (of(theirs)[round]?.us ?? Number.NaN) / us));
 }
