@@ -15,6 +15,7 @@ import {
 } from "./objection.js";
 import type { Position } from "./position.js";
 import { Preference } from "./preference.js";
+import type { Progress } from "./progress.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -64,17 +65,12 @@ export function requirementOf(
 ): Requirement {
   if (level === "eventual") return { ...nothing, maxStalenessMs };
   const progress = session.in(shard);
-  const { latest } = shard.history;
-  const isAfterAdded = latest !== undefined && latest.at > session.addedAt;
-  if (isAfterAdded && progress.anchor(latest.at, latest.position, session.positions)) {
-    // Where there are several primaries, what this one has never heard of may be another's.
-    if (shard.alone)
-      session.demand.reanchor(latest.position, (position) => stands(shard, position, latest.position));
-  }
+  if (progress.ahead) anchorTo(shard, session, progress);
   const required = progress.requirement(session.positions);
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
-  const asOf = session.demand.freshAsOf > 0 ? monotonic(session.demand.freshAsOf) : Number.NEGATIVE_INFINITY;
+  const { freshAsOf } = session.demand;
+  const asOf = freshAsOf > 0 ? monotonic(freshAsOf) : Number.NEGATIVE_INFINITY;
   if (shard.alone) return { positions: required, since: asOf, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.isElsewhere(position));
   // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
@@ -83,6 +79,16 @@ export function requirementOf(
   const gainedAt = isSpread ? Math.max(shard.gainedAt, monotonic(session.demand.issuedAt)) : shard.gainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
+}
+
+/** Has a position of the primary stand for what was read, once there is one that was asked for later. */
+function anchorTo(shard: Shard, session: Session, progress: Progress): void {
+  const { latest } = shard.history;
+  if (latest === undefined || latest.at <= session.addedAt) return;
+  if (!progress.anchor(latest.at, latest.position, session.positions)) return;
+  // Where there are several primaries, what this one has never heard of may be another's.
+  if (shard.alone)
+    session.demand.reanchor(latest.position, (position) => stands(shard, position, latest.position));
 }
 
 /** Whether `position` is judged by the primary's history, so that it need not be given up for `latest`: a lost one is told of. */
@@ -105,9 +111,7 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
     isWorthATry(shard, node, requirement, session.demand.issuedAt, now),
   );
   if (likely !== undefined) return { node: likely, reason: "checked" };
-  const trusted =
-    isWithinWindow(question, now) &&
-    preferred(question, now, (node) => unprovenObjectionTo(node, now) === undefined);
+  const trusted = isWithinWindow(question, now) && preferred(question, now, isTrusted);
   return trusted ? { node: trusted, reason: "window" } : undefined;
 }
 
@@ -126,15 +130,32 @@ function isWithinWindow(question: Question, now: number): boolean {
 
 /** The preferred one of the replicas that are known to cover the read. */
 export function knownReplica(question: Question, now: number): Node | undefined {
-  const { shard, requirement } = question;
-  return preferred(question, now, (node) => knownObjectionTo(shard, node, requirement, now) === undefined);
+  return preferred(question, now, isKnown);
 }
 
-function preferred(question: Question, now: number, mayAnswer: (node: Node) => boolean): Node | undefined {
+type MayAnswer = (question: Question, node: Node, now: number) => boolean;
+
+function isKnown({ shard, requirement }: Question, node: Node, now: number): boolean {
+  return knownObjectionTo(shard, node, requirement, now) === undefined;
+}
+
+function isTrusted(_question: Question, node: Node, now: number): boolean {
+  return unprovenObjectionTo(node, now) === undefined;
+}
+
+function preferred(question: Question, now: number, mayAnswer: MayAnswer): Node | undefined {
   const { replicas, options } = question.shard;
-  const preference = new Preference(options.zone, replicas, now);
-  for (const node of replicas) if (mayGo(question, node) && mayAnswer(node)) preference.add(node);
-  return preference.chosen;
+  let only: Node | undefined;
+  let preference: Preference | undefined;
+  for (const node of replicas) {
+    if (!mayGo(question, node) || !mayAnswer(question, node, now)) continue;
+    if (only === undefined) only = node;
+    else {
+      preference ??= new Preference(options.zone, replicas, now, only);
+      preference.add(node);
+    }
+  }
+  return preference === undefined ? only : preference.chosen;
 }
 
 function leastLagging(question: Question, mayAnswer: (node: Node) => boolean): Node | undefined {

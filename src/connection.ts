@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
+import { Company } from "./company.js";
 import { ClosedError } from "./errors.js";
 import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
@@ -56,6 +57,7 @@ export class Connection {
   /** The bytes of this turn, if any wait for its end. */
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
+  readonly #company = new Company();
   readonly #resends: Resends;
   readonly #queue: OfflineQueue;
   readonly #watch: HangWatch;
@@ -111,11 +113,12 @@ export class Connection {
   }
 
   /**
-   * Gives a command to ioredis. With others in flight its bytes wait for the end of this turn of the event loop;
-   * alone it leaves at once, because then nothing would be saved by waiting.
+   * Gives a command to ioredis. With others in flight, or to be expected, its bytes wait for the end of this turn of the
+   * event loop; alone it leaves at once, because then nothing would be saved by waiting.
    */
   send(command: Command): void {
-    if (this.#outgoing === undefined && this.inFlight > 0) this.cork();
+    if (this.#outgoing === undefined && (this.inFlight > 0 || this.#company.isExpected)) this.cork();
+    if (this.#outgoing !== undefined) this.#company.joins();
     if (this.server.reconnectOnError && !command.inTransaction) this.#resends.attend(command);
     this.redis.sendCommand(command, this.#outgoing);
     this.#watch.start();
@@ -126,6 +129,7 @@ export class Connection {
     if (lastWord !== undefined) this.#lastWords.push(lastWord);
     if (this.#outgoing !== undefined) return;
     this.#outgoing = new Outgoing(this.redis);
+    this.#company.gathers();
     process.nextTick(() => this.endTurn());
   }
 
@@ -184,11 +188,8 @@ export class Connection {
     clearTimeout(this.#handshake);
     this.endTurn();
     this.redis.disconnect();
-    const destroy = (): void => {
-      this.redis.stream?.destroy();
-    };
-    if (this.inFlight === 0) destroy();
-    else setTimeout(destroy, lastAnswersMs).unref();
+    if (this.inFlight === 0) this.reset();
+    else setTimeout(() => this.reset(), lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());
   }
 
@@ -206,6 +207,7 @@ export class Connection {
   /** Has everything that waits for the end of this turn leave now. */
   endTurn(): void {
     if (this.#outgoing === undefined) return;
+    this.#company.leaves();
     for (const lastWord of this.#lastWords) lastWord();
     this.#lastWords = [];
     this.#outgoing.letGo();

@@ -27,7 +27,7 @@ export class Demand {
 
   /** A moment whose state of the primary is required, in milliseconds since the epoch; 0 for none. */
   get freshAsOf(): number {
-    return Date.now() - this.#freshAsOf <= this.#ttlMs ? this.#freshAsOf : 0;
+    return this.#freshAsOf > 0 && Date.now() - this.#freshAsOf <= this.#ttlMs ? this.#freshAsOf : 0;
   }
 
   /** Whether only the primary can be trusted to have everything. */
@@ -37,9 +37,17 @@ export class Demand {
 
   /** Requires a position that is known since `issuedAt`; whether that is more than before. */
   require(position: Position, issuedAt: number): boolean {
+    this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+    const [only] = this.#positions;
+    if (
+      only === undefined ||
+      (this.#positions.length === 1 && includes(position, only) && !includes(only, position))
+    ) {
+      this.#positions = [position];
+      return true;
+    }
     const isMore = !this.#positions.some((one) => includes(one, position));
     if (isMore) this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
-    this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     return isMore;
   }
 

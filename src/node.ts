@@ -202,7 +202,7 @@ export class Node {
       this.#blame(said);
       return undefined;
     }
-    const sighting = { ...said, at };
+    const sighting = { replication: said.replication, at, text: said.text };
     this.#saw(sighting);
     return sighting;
   }

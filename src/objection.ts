@@ -46,14 +46,14 @@ export function objectionTo(
   sighting: Sighting | undefined,
   suspect: boolean,
   requirement: Requirement,
+  now: number,
 ): Objection {
   if (sighting === undefined) return "position unknown";
   const { replication } = sighting;
   if (!isPlaced(replication)) return "position unknown";
   if (suspect) return "link to the primary is down";
   const asOf = provenAsOf(shard, replication);
-  if (asOf === undefined || performance.now() - asOf > requirement.maxStalenessMs)
-    return "staleness not proven";
+  if (asOf === undefined || now - asOf > requirement.maxStalenessMs) return "staleness not proven";
   if (asOf < requirement.since) return "behind";
   for (const position of requirement.positions) {
     if (!covers(replication, position, shard.lineage)) return "behind";
@@ -66,7 +66,7 @@ export function knownObjectionTo(shard: Shard, node: Node, requirement: Requirem
   if (!node.connection.ready) return "not connected";
   if (node.seen === undefined || now - node.seen.at > shard.options.probeIntervalMs)
     return "position unknown";
-  return objectionTo(shard, node.seen, node.suspect, requirement);
+  return objectionTo(shard, node.seen, node.suspect, requirement, now);
 }
 
 /** The same of a `node` that nothing can be proven of, as long as it is trusted to lag by less than `tokenTtlMs`. */

@@ -10,33 +10,35 @@ const maxTextLength = 65_536;
 export class Outgoing {
   readonly isPipeline = true;
   readonly destination: { readonly redis: Redis };
-  #stream: Redis["stream"];
+  readonly #stream: Redis["stream"];
   #text = "";
+  /** Whether some of it has been given to the stream, which keeps it. */
+  #isCorked = false;
 
   constructor(redis: Redis) {
     this.destination = { redis };
     this.#stream = redis.stream;
-    this.#stream.cork();
   }
 
   write(data: string | Buffer): void {
     if (typeof data === "string") this.#text += data;
     else {
-      this.#flush();
-      this.#stream.write(data);
+      this.#keep(this.#text);
+      this.#keep(data);
     }
-    if (this.#text.length > maxTextLength) this.#flush();
+    if (this.#text.length > maxTextLength) this.#keep(this.#text);
   }
 
   /** Has everything leave now. */
   letGo(): void {
-    this.#flush();
-    this.#stream.uncork();
+    if (this.#text !== "") this.#stream.write(this.#text);
+    if (this.#isCorked) this.#stream.uncork();
   }
 
-  #flush(): void {
-    if (this.#text === "") return;
-    this.#stream.write(this.#text);
-    this.#text = "";
+  #keep(data: string | Buffer): void {
+    if (!this.#isCorked) this.#stream.cork();
+    this.#isCorked = true;
+    if (data !== "") this.#stream.write(data);
+    if (typeof data === "string") this.#text = "";
   }
 }

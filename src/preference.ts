@@ -17,11 +17,12 @@ export class Preference {
   #second: Node | undefined;
   #secondDraw = Number.NEGATIVE_INFINITY;
 
-  /** Among `all` it is told by how far one is the slower. */
-  constructor(zone: string | undefined, all: readonly Node[], now: number) {
+  /** Begins with `one`. Among `all` it is told by how far one is the slower. */
+  constructor(zone: string | undefined, all: readonly Node[], now: number, one: Node) {
     this.#zone = zone;
     this.#now = now;
     this.#fastestMs = zone === undefined ? 0 : fastest(all, now);
+    this.add(one);
   }
 
   /** Takes in that `node` may answer. */
@@ -38,13 +39,15 @@ export class Preference {
     }
   }
 
-  /** Undefined when none may. */
   get chosen(): Node | undefined {
-    const [first, second] = [this.#first, this.#second];
+    const first = this.#first;
+    const second = this.#second;
     if (first === undefined || second === undefined || this.#isNear(first) !== this.#isNear(second))
       return first;
-    const [one, other] = [first.latency.at(this.#now), second.latency.at(this.#now)];
-    const [slower, fewer] = [slowness(one, other), slowness(other, one)];
+    const one = first.latency.at(this.#now);
+    const other = second.latency.at(this.#now);
+    const slower = slowness(one, other);
+    const fewer = slowness(other, one);
     // Among the equally fast one more of a read that is only now to be sent would outweigh every draw.
     const more = slower * fewer > 1 ? 1 : 0;
     return burden(second, more) * fewer < burden(first, more) * slower ? second : first;

@@ -52,7 +52,8 @@ export class Proof {
     const { command, read } = this.question();
     const { resolve } = command;
     command.resolve = (reply) => {
-      resolve(reply);
+      // Nobody waits for its promise.
+      resolve(null);
       answer(read(command.transformReply(reply)));
     };
     command.reject = (error) => {

@@ -4,18 +4,29 @@ import type { Reason } from "./channels.js";
 import { primaryOnly, type Question, requirementOf } from "./choice.js";
 import { Ends } from "./ends.js";
 import type { Iteration } from "./iteration.js";
+import type { Level } from "./level.js";
 import { isUnjudgeable } from "./miss.js";
-import { nothing } from "./objection.js";
+import { nothing, type Requirement } from "./objection.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Terms } from "./terms.js";
 
-/** One read, as it was given. */
-export interface GivenRead {
+/**
+ * One read, as it was given. Here and below a class and no literal: V8 may place what a literal makes among its old objects
+ * from the start, and dead ones there would keep alive all that came after.
+ */
+export class GivenRead {
   readonly shard: Shard;
   readonly command: Command;
   readonly terms: Terms;
-  readonly iteration?: Iteration;
+  readonly iteration: Iteration | undefined;
+
+  constructor(shard: Shard, command: Command, terms: Terms, iteration?: Iteration) {
+    this.shard = shard;
+    this.command = command;
+    this.terms = terms;
+    this.iteration = iteration;
+  }
 }
 
 /** A read with its own ends kept apart, so that it can be sent more than once. */
@@ -31,30 +42,50 @@ export interface Read extends Question {
 
 /** A read of `session`, given at `now`. */
 export function openRead(given: GivenRead, session: Session, maxStalenessMs: number, now: number): Read {
-  const { command, shard, terms, iteration } = given;
-  return readOf(
-    { command, shard, session, iteration, ends: new Ends(command), givenAt: now },
-    terms,
-    maxStalenessMs,
-  );
+  return new OpenRead(given, session, new Ends(given.command), given.terms, maxStalenessMs, now);
 }
 
 /** The same read on other terms. */
 export function onTerms(read: Read, terms: Terms, maxStalenessMs: number): Read {
-  return readOf(read, terms, maxStalenessMs);
+  return new OpenRead(read, read.session, read.ends, terms, maxStalenessMs, read.givenAt);
 }
 
-type Constant = Pick<Read, "command" | "shard" | "session" | "iteration" | "ends" | "givenAt">;
+class OpenRead implements Read {
+  readonly command: Command;
+  readonly shard: Shard;
+  readonly session: Session;
+  readonly iteration: Iteration | undefined;
+  readonly ends: Read["ends"];
+  readonly givenAt: number;
+  readonly level: Level;
+  readonly terms: Terms;
+  readonly certain: Reason | undefined;
+  readonly requirement: Requirement;
+  readonly waitUntil: number;
 
-function readOf(read: Constant, terms: Terms, maxStalenessMs: number): Read {
-  const { command, shard, session, iteration, ends, givenAt } = read;
-  const { level } = terms;
-  const certain =
-    primaryOnly(shard, session, level, iteration?.node === undefined) ??
-    (confirmsMisses(shard, terms) && isUnjudgeable(command) ? "missing-key" : undefined);
-  const requirement = certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
-  const waitUntil = givenAt + Math.min(terms.waitMs, terms.withinMs);
-  return { command, shard, session, iteration, ends, givenAt, level, terms, certain, requirement, waitUntil };
+  constructor(
+    { command, shard, iteration }: Pick<Read, "command" | "shard" | "iteration">,
+    session: Session,
+    ends: Read["ends"],
+    terms: Terms,
+    maxStalenessMs: number,
+    givenAt: number,
+  ) {
+    const { level } = terms;
+    this.command = command;
+    this.shard = shard;
+    this.session = session;
+    this.iteration = iteration;
+    this.ends = ends;
+    this.givenAt = givenAt;
+    this.level = level;
+    this.terms = terms;
+    this.certain =
+      primaryOnly(shard, session, level, iteration?.node === undefined) ??
+      (confirmsMisses(shard, terms) && isUnjudgeable(command) ? "missing-key" : undefined);
+    this.requirement = this.certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
+    this.waitUntil = givenAt + Math.min(terms.waitMs, terms.withinMs);
+  }
 }
 
 /** Whether the primary has to be asked for what a replica lacks. */

@@ -55,8 +55,12 @@ export class Reads {
     };
   }
 
-  /** Sends a read of `session`. */
-  send(given: GivenRead, session: Session): void {
+  /** Sends a read of `session`; of none, to the primary. */
+  send(given: GivenRead, session: Session | undefined): void {
+    if (session === undefined) {
+      this.sendToPrimary(given, session, "no-session");
+      return;
+    }
     const loss = this.#lossOf(session, given.command);
     if (loss !== undefined) {
       given.command.reject(loss);
@@ -68,7 +72,11 @@ export class Reads {
   }
 
   /** Sends reads that belong together where the first of them may go. */
-  sendAll(given: readonly GivenRead[], session: Session): void {
+  sendAll(given: readonly GivenRead[], session: Session | undefined): void {
+    if (session === undefined) {
+      for (const one of given) this.send(one, session);
+      return;
+    }
     const loss = given[0] && this.#lossOf(session, given[0].command);
     if (loss !== undefined) {
       for (const { command } of given) command.reject(loss);

@@ -33,15 +33,13 @@ export function readReplica(
   fallbacks: Fallbacks,
   inFull = false,
 ): void {
-  const { command, session, shard, requirement, level, iteration } = read;
+  const { command, session, shard, level, iteration } = read;
   const { link } = node;
   const ordered = level !== "eventual";
   if (ordered) session.in(shard).readFrom(link);
   let probe: Probe | undefined;
-  const isProven = (): boolean =>
-    !probe || probe.needless === true || !objectionTo(shard, probe.sighting, node.suspect, requirement);
   command.resolve = (reply) => {
-    if (!isProven()) {
+    if (!proves(probe, read, node)) {
       node.triedInVain(performance.now());
       return fallbacks.fallBack(read, "check-failed");
     }
@@ -56,7 +54,7 @@ export function readReplica(
     // ioredis sends a script of defineCommand in full where it was not known.
     const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
     if (again && node.link === link) readReplica(read, node, reason, fallbacks, true);
-    else failed(read, node, error, reason !== "window" && isProven(), fallbacks);
+    else failed(read, node, error, reason !== "window" && proves(probe, read, node), fallbacks);
   };
   announce(command, node, "replica", reason, level);
   if (fallbacks.always && reason !== "window") probe = node.readVerified(command);
@@ -65,6 +63,12 @@ export function readReplica(
     node.connection.send(command);
   }
   if (ordered && session.monotonicReads) followUp(session, shard, node);
+}
+
+/** Whether what `node` said in front of a read, if it was asked, meets what that requires. */
+function proves(probe: Probe | undefined, { shard, requirement }: Read, node: Node): boolean {
+  if (probe === undefined || probe.needless === true) return true;
+  return !objectionTo(shard, probe.sighting, node.suspect, requirement, performance.now());
 }
 
 /** Has the position asked for behind the read: what it has seen is nothing newer. */

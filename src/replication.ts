@@ -30,6 +30,11 @@ export type Replication =
 
 const replidDigits = 16;
 const fullReplid = /^[0-9a-f]{40}$/;
+const noReplid = "0".repeat(40);
+const zero = 48;
+
+/** The one that was read last, so that it need not be read again, and that the same is one string wherever it is kept. */
+let known = { full: noReplid, short: "" };
 
 /**
  * Reads the reply of `INFO replication`. Undefined when it lacks what a position needs (a role, a 40-digit
@@ -37,24 +42,20 @@ const fullReplid = /^[0-9a-f]{40}$/;
  */
 export function parseReplication(info: unknown): Replication | undefined {
   if (typeof info !== "string") return undefined;
-  const replid = shortReplid(field(info, "master_replid"));
+  const replid = replidIn(info, "\nmaster_replid:");
   if (replid === undefined) return undefined;
-  const common = {
-    replid,
-    ancestor: ancestorOf(info),
-    backlogActive: field(info, "repl_backlog_active") === "1",
-  };
-  const role = field(info, "role");
-  if (role === "master") {
-    const offset = wholeNumber(field(info, "master_repl_offset"));
-    return offset === undefined ? undefined : { role: "primary", offset, ...common };
+  const ancestor = ancestorIn(info);
+  const backlogActive = says(info, "\nrepl_backlog_active:", "1");
+  if (says(info, "\nrole:", "master")) {
+    const offset = numberIn(info, "\nmaster_repl_offset:");
+    return offset === undefined ? undefined : { role: "primary", offset, replid, ancestor, backlogActive };
   }
-  if (role !== "slave") return undefined;
-  const offset = wholeNumber(field(info, "slave_repl_offset"));
+  if (!says(info, "\nrole:", "slave")) return undefined;
+  const offset = numberIn(info, "\nslave_repl_offset:");
   if (offset === undefined) return undefined;
-  const linkUp = field(info, "master_link_status") === "up";
-  const syncing = field(info, "master_sync_in_progress") !== "0";
-  return { role: "replica", offset, linkUp, syncing, ...common };
+  const linkUp = says(info, "\nmaster_link_status:", "up");
+  const syncing = !says(info, "\nmaster_sync_in_progress:", "0");
+  return { role: "replica", offset, linkUp, syncing, replid, ancestor, backlogActive };
 }
 
 /** The servers that replicate from the one that said so, by the addresses they announce. */
@@ -66,7 +67,7 @@ export function replicasIn(info: string): Endpoint[] {
 
 /** How many replicas are connected to the primary that said so. */
 export function connectedReplicasIn(info: string): number {
-  return wholeNumber(field(info, "connected_slaves")) ?? 0;
+  return numberIn(info, "\nconnected_slaves:") ?? 0;
 }
 
 /** What each replica that is in sync has acknowledged, by the primary that said so. */
@@ -76,32 +77,62 @@ export function acknowledgedIn(info: string): number[] {
 
 /** The server that a replica was told to replicate from; undefined for a primary. */
 export function upstreamIn(info: string): Endpoint | undefined {
-  const host = field(info, "master_host");
-  const port = wholeNumber(field(info, "master_port"));
+  const host = textIn(info, "\nmaster_host:");
+  const port = numberIn(info, "\nmaster_port:");
   return host === undefined || port === undefined ? undefined : { host, port };
 }
 
-function ancestorOf(info: string): Ancestor | undefined {
-  const replid = shortReplid(field(info, "master_replid2"));
-  const second = wholeNumber(field(info, "second_repl_offset"));
-  return replid === undefined || second === undefined ? undefined : { replid, second };
+function ancestorIn(info: string): Ancestor | undefined {
+  const replid = replidIn(info, "\nmaster_replid2:");
+  if (replid === undefined) return undefined;
+  const second = numberIn(info, "\nsecond_repl_offset:");
+  return second === undefined ? undefined : { replid, second };
 }
 
-function shortReplid(full: string | undefined): string | undefined {
-  if (full === undefined || !fullReplid.test(full) || /^0+$/.test(full)) return undefined;
-  return full.slice(0, replidDigits);
+/** The beginning of a replication id; undefined where there is none, or all are zeros, which is none. */
+function replidIn(info: string, label: string): string | undefined {
+  const from = valueAfter(info, label);
+  if (from < 0 || info.startsWith(noReplid, from)) return undefined;
+  if (!info.startsWith(known.full, from)) {
+    const full = info.slice(from, from + known.full.length);
+    if (!fullReplid.test(full)) return undefined;
+    known = { full, short: full.slice(0, replidDigits) };
+  }
+  return isLineEnd(info, from + known.full.length) ? known.short : undefined;
 }
 
-function wholeNumber(text: string | undefined): number | undefined {
-  if (text === undefined || !/^\d+$/.test(text)) return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : undefined;
+function numberIn(info: string, label: string): number | undefined {
+  const from = valueAfter(info, label);
+  if (from < 0) return undefined;
+  let value = 0;
+  let at = from;
+  for (; isDigit(info.charCodeAt(at)); at++) value = value * 10 + (info.charCodeAt(at) - zero);
+  return at > from && isLineEnd(info, at) && Number.isSafeInteger(value) ? value : undefined;
 }
 
-function field(info: string, name: string): string | undefined {
-  const start = info.indexOf(`\n${name}:`);
-  if (start < 0) return undefined;
-  const from = start + name.length + 2;
+/** Whether the value is `text`. */
+function says(info: string, label: string, text: string): boolean {
+  const from = valueAfter(info, label);
+  return from >= 0 && info.startsWith(text, from) && isLineEnd(info, from + text.length);
+}
+
+function textIn(info: string, label: string): string | undefined {
+  const from = valueAfter(info, label);
+  if (from < 0) return undefined;
   const end = info.indexOf("\r\n", from);
   return info.slice(from, end < 0 ? info.length : end);
+}
+
+/** Where the value of a field begins, below 0 where there is none; `label` has the end of the line in front of it. */
+function valueAfter(info: string, label: string): number {
+  const at = info.indexOf(label);
+  return at < 0 ? at : at + label.length;
+}
+
+function isLineEnd(info: string, at: number): boolean {
+  return at === info.length || info.startsWith("\r\n", at);
+}
+
+function isDigit(code: number): boolean {
+  return code >= zero && code <= zero + 9;
 }

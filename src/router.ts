@@ -10,6 +10,7 @@ import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
 import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
+import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
 import { attend, attendTransaction, type Redirect, takeIn } from "./redirects.js";
 import type { Session } from "./session.js";
@@ -121,9 +122,8 @@ export class Router {
     if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#converse(batch);
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
-      const given = commands.map((command) => ({ shard, command, terms }));
-      if (session !== undefined) this.reads.sendAll(given, session);
-      else for (const read of given) this.reads.sendToPrimary(read, undefined, "no-session");
+      const given = commands.map((command) => new GivenRead(shard, command, terms));
+      this.reads.sendAll(given, session);
     }
   }
 
@@ -142,10 +142,10 @@ export class Router {
       return;
     else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, terms.level);
     else if (kind === "write") sendAlone(shard, command, terms.level);
-    else if (kind === "read" && session !== undefined) this.reads.send({ shard, command, terms }, session);
-    else if (kind === "read") this.reads.sendToPrimary({ shard, command, terms }, session, "no-session");
+    else if (kind === "read") this.reads.send(new GivenRead(shard, command, terms), session);
     else if (kind === "scan") this.#scan(shard, command, session, terms);
-    else if (kind === "lookup") this.reads.sendToPrimary({ shard, command, terms }, session, "not-a-read");
+    else if (kind === "lookup")
+      this.reads.sendToPrimary(new GivenRead(shard, command, terms), session, "not-a-read");
     else {
       const isSpread = this.#redirect !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);

@@ -4,13 +4,8 @@ import { InvalidOptionError } from "./errors.js";
 import type { Position } from "./position.js";
 import { type Progress, Progresses } from "./progress.js";
 import { Replicated, type Writer } from "./replicated.js";
-import {
-  openedBy,
-  type Seal,
-  type SessionClient,
-  type SessionParts,
-  type WriteEnd,
-} from "./session-parts.js";
+import type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
+import { openedBy } from "./session-parts.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
 import { checkWanted, type ReplicatedOptions } from "./wanted.js";
 import { WritesInFlight } from "./writes-in-flight.js";
@@ -30,7 +25,7 @@ export class Session {
   #moved = false;
   #stale = false;
   #late: (() => void) | undefined;
-  readonly #writes = new WritesInFlight();
+  #writes: WritesInFlight | undefined;
   readonly #replicated: Replicated;
   /** How far the session has read, shard by shard. */
   readonly progresses = new Progresses();
@@ -101,7 +96,7 @@ export class Session {
 
   /** Whether a write is still on its way; reads then follow it on the primary's own connection. */
   get writing(): boolean {
-    return this.#writes.any;
+    return this.#writes?.any === true;
   }
 
   /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
@@ -159,8 +154,7 @@ export class Session {
    * the session is pinned to the primary. It never rejects.
    */
   settled(): Promise<void> | undefined {
-    if (!this.writing) return this.#anchor();
-    return this.#writes.settled(() => this.#demand.pin()).then(() => this.#anchor());
+    return this.#written()?.then(() => this.#anchor()) ?? this.#anchor();
   }
 
   /**
@@ -170,7 +164,7 @@ export class Session {
    */
   replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
     const before = async (): Promise<(Position | undefined)[]> => {
-      if (this.writing) await this.#writes.settled(() => this.#demand.pin());
+      await this.#written();
       return [...this.positions.filter(({ read }) => !read), ...(this.pinned ? [undefined] : [])];
     };
     const held = this.#replicated.want(checkWanted(replicas, options), before);
@@ -181,6 +175,10 @@ export class Session {
   /** For the router: whom to tell of a write to `shard`. */
   writerTo(shard: object): Writer {
     return this.#replicated.writerTo(shard, this);
+  }
+
+  #written(): Promise<void> | undefined {
+    return this.writing ? this.#writes?.settled(() => this.#demand.pin()) : undefined;
   }
 
   #anchor(): Promise<void> | undefined {
@@ -196,6 +194,7 @@ export class Session {
   writeStarted(): void {
     if (this.#late !== undefined && !this.writing) this.#late();
     this.#wrote = true;
+    this.#writes ??= new WritesInFlight();
     this.#writes.started();
   }
 
@@ -204,7 +203,7 @@ export class Session {
     const demand = this.demand;
     if (end === "unknown") demand.pin();
     else if (end !== "not-sent") demand.require(end, Date.now());
-    this.#writes.ended();
+    this.#writes?.ended();
   }
 
   /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */

@@ -9,7 +9,7 @@ import type { Node } from "./node.js";
 import { checkOptions, type TidemarkOptions } from "./options.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
-import { type Seal, Session, type SessionClient } from "./session.js";
+import { type Seal, Session, type SessionClient, type SessionParts } from "./session.js";
 import { type Consistency, checkConsistency, onto } from "./terms.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
@@ -35,6 +35,8 @@ export interface SessionOptions {
   readonly seal?: Seal;
 }
 
+const none = (): readonly string[] => [];
+
 /** Connections to one primary and its replicas, and the sessions that read and write through them. */
 export class Tidemark implements AsyncDisposable {
   /** The client that follows the session of the current request through `await`; outside any it reads from the primary. */
@@ -47,6 +49,8 @@ export class Tidemark implements AsyncDisposable {
   readonly #context: Context;
   readonly #base: RoutedRedis;
   readonly #monotonicReads: boolean;
+  /** What all sessions have in common. */
+  readonly #ways: Required<Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client">>;
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
@@ -76,6 +80,13 @@ export class Tidemark implements AsyncDisposable {
     this.#topology.shards.flatMap(({ nodes }) => nodes).forEach(joined);
     this.#base = base;
     this.redis = base;
+    const { terms, reads, acks } = this.#router;
+    this.#ways = {
+      terms: (consistency) => terms.of(consistency),
+      anchor: (session) => reads.anchor(session),
+      replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
+      client: (session) => this.#base.of(session),
+    };
   }
 
   /** Resolves when the primary can be reached, which commands wait for by themselves; rejects when it never will be. */
@@ -94,19 +105,20 @@ export class Tidemark implements AsyncDisposable {
     if (typeof options !== "object" || options === null) {
       throw new InvalidOptionError("session", options, "give { token, level }");
     }
-    const { token = [], level, seal, monotonicReads = this.#monotonicReads, signal } = options;
+    const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
     if (typeof monotonicReads !== "boolean")
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
+    const { terms, anchor, replicate, client } = this.#ways;
     return new Session({
-      level: onto("session", level === undefined ? "session" : checkConsistency(level)),
-      terms: (consistency) => this.#router.terms.of(consistency),
-      anchor: monotonicReads ? (session) => this.#router.reads.anchor(session) : undefined,
-      replicate: (shard, position, wanted) => this.#router.acks.wait(shard, position, wanted),
+      level: level === undefined ? "session" : onto("session", checkConsistency(level)),
+      terms,
+      anchor: monotonicReads ? anchor : undefined,
+      replicate,
       signal,
-      tokens: typeof token === "function" ? token : () => (typeof token === "string" ? [token] : token),
+      tokens: token === none || typeof token === "function" ? token : () => [token].flat(),
       ttlMs: this.tokenTtlMs,
       seal,
-      client: (session) => this.#base.of(session),
+      client,
     });
   }
 

@@ -30,6 +30,7 @@ const rows: readonly (readonly string[])[] = [
     "abort",
     "ends",
     "deadline",
+    "company",
     "outgoing",
     "hang-watch",
     "offline-queue",

@@ -92,7 +92,7 @@ function objectionNow(shard: Shard, node: Node): Objection {
   if (node.proof.kind === "window") return unprovenObjectionTo(node, performance.now());
   if (!node.connection.ready) return "not connected";
   if (node.weight === 0) return "has weight 0";
-  return objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs });
+  return objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs }, performance.now());
 }
 
 function knownOf(node: Node): Replication | undefined {
