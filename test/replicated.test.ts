@@ -295,6 +295,12 @@ describe("Session.replicated", () => {
     ],
     ["a word for a flag", 1, { fsync: "yes" }, /replicated fsync: got 'yes'/],
     ["no options", 1, null, /replicated options: got null/],
+    [
+      "an option there is not",
+      1,
+      { fsynced: true },
+      /replicated options: got .*; give \{ timeoutMs, fsync \}/,
+    ],
   ])("throws for %s", (_, replicas, options, message) => {
     const session = tidemark.session();
     const call = (): unknown => Reflect.apply(session.replicated, session, [replicas, options]);
