@@ -97,13 +97,15 @@ export class Tidemark implements AsyncDisposable {
     const { token = [], level, seal, monotonicReads = this.#monotonicReads, signal } = options;
     if (typeof monotonicReads !== "boolean")
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
+    if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
+      throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
     return new Session({
       level: onto("session", level === undefined ? "session" : checkConsistency(level)),
       terms: (consistency) => this.#router.terms.of(consistency),
       anchor: monotonicReads ? (session) => this.#router.reads.anchor(session) : undefined,
       replicate: (shard, position, wanted) => this.#router.acks.wait(shard, position, wanted),
       signal,
-      tokens: typeof token === "function" ? token : () => (typeof token === "string" ? [token] : token),
+      tokens: typeof token === "function" ? token : () => [token ?? []].flat(),
       ttlMs: this.tokenTtlMs,
       seal,
       client: (session) => this.#base.of(session),
@@ -166,6 +168,10 @@ export class Tidemark implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isSignal(given: unknown): boolean {
+  return typeof given === "object" && given !== null && "addEventListener" in given;
 }
 
 function openTopology(servers: Servers, ground: Ground): Topology {
