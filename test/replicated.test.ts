@@ -179,6 +179,38 @@ describe("Session.replicated", () => {
     expect(await holders("k", "v")).toBe(2);
   });
 
+  it("answers in time what a primary has paused under", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    session.replicated(1, { timeoutMs: 2_000 });
+    const writing = session.redis.set("k", "v");
+    await waitUntil(async () => (await group.primary.info("clients")).blocked_clients === "1", {
+      what: "it waits",
+    });
+    group.primary.pause();
+    const until = performance.now() + 1_000;
+    await waitUntil(() => performance.now() > until, { what: "half of its time has passed" });
+    group.primary.resume();
+    await releaseReplicas(group);
+    expect([await writing, await holders("k", "v")]).toEqual(["OK", 2]);
+  });
+
+  it("says what it does not know, in time, when the primary hangs", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    session.replicated(1, { timeoutMs: 300 });
+    const writing = session.redis.set("k", "v").catch((error) => error);
+    await waitUntil(async () => (await group.primary.info("clients")).blocked_clients === "1", {
+      what: "it waits",
+    });
+    group.primary.pause();
+    try {
+      expect(await writing).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", replicas: undefined });
+    } finally {
+      group.primary.resume();
+    }
+  });
+
   it("rejects what waits when it is closed", async () => {
     holdReplicas(group);
     const other = openTidemark(group);
