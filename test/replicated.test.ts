@@ -1,10 +1,12 @@
 /** Writes that are answered when replicas hold them: counted on the replicas themselves. */
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError, NotReplicatedError, type Tidemark } from "../src/index.js";
+import { follows, replicaOf } from "./support/failover.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import type { ReplicationGroup } from "./support/replication-group.js";
 import { stageTidemark } from "./support/staged-tidemark.js";
+import { TcpProxy } from "./support/tcp-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
 
 let group: ReplicationGroup;
@@ -301,6 +303,27 @@ describe("Session.replicated", () => {
     const session = one.session();
     await session.replicated("all", { timeoutMs: 100 });
     await expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: 1 });
+  });
+
+  it("counts no replicas of a server that lacks the write, though it says it is the primary", async () => {
+    const [heir, other] = [replicaOf(group), replicaOf(group, 1)];
+    await using front = await TcpProxy.start({ targetPort: group.primary.port });
+    await using behind = openTidemark(group, { primary: `redis://${front.host}:${front.port}` });
+    await behind.ready();
+    try {
+      await heir.replicate(undefined);
+      await other.replicate(heir);
+      await follows(other, heir);
+      // Only for connections that are opened from now on.
+      front.retarget(heir.port);
+      const session = behind.session();
+      session.replicated(1, { timeoutMs: long });
+      await expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: undefined });
+      expect(await holders("k", "v")).toBe(0);
+    } finally {
+      await Promise.all(group.replicas.map(({ server, link }) => server.replicate(link)));
+      await group.ready();
+    }
   });
 
   it("says what it does not know when the primary goes", async () => {
