@@ -37,6 +37,8 @@ interface Kind extends Omit<Wanted, "timeoutMs"> {
 
 /** A server that answers so much later than it was told to is taken to be gone. */
 const graceMs = 250;
+/** What those are told then whose own time is over, too. */
+const silence = new Error("the primary did not answer");
 /** Longer than this no timer runs. */
 const maxTimerMs = 2 ** 31 - 1;
 
@@ -82,7 +84,11 @@ class Group {
         this.#settle(waiters, await within(until + graceMs, this.#ask(node, until)));
       } catch (error) {
         isSound = false;
-        for (const waiter of waiters) waiter.reject(missed(waiter, undefined, error));
+        const now = performance.now();
+        for (const waiter of waiters) {
+          if (error === silence && now < waiter.until) this.#waiters.push(waiter);
+          else waiter.reject(missed(waiter, undefined, error));
+        }
       }
     }
     if (isSound) this.#pool.giveBack(node);
@@ -211,7 +217,7 @@ function within<T>(until: number, promise: Promise<T>): Promise<T> {
   let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const ms = Math.min(maxTimerMs, until - performance.now());
-    deadline = setTimeout(() => reject(new Error("the primary did not answer")), ms);
+    deadline = setTimeout(() => reject(silence), ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(deadline));
 }

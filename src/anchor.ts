@@ -58,9 +58,12 @@ async function ask(session: Session, shard: Shard): Promise<void> {
     const progress = session.progresses.find(shard);
     const only = progress?.ahead ? undefined : progress?.only;
     const node = (only && nodeOf(shard, only.reader)) ?? shard.primary;
+    const askedAt = performance.now();
     if (!node.connection.ready) break;
     await node.askedBehind();
     if (anchorNow(session, shard)) return;
+    // Who is forbidden to tell says so without being asked: there would be no end to it before time is over.
+    if (node.connection.ready && (node.seen === undefined || node.seen.at < askedAt)) break;
   }
   throw new Error("no position was told for what was read");
 }

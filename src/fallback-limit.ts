@@ -93,13 +93,18 @@ export class FallbackLimit {
     this.#inFlight += 1;
   }
 
+  #giveBack(): void {
+    this.#credit += 1;
+    this.#inFlight -= 1;
+  }
+
   #advance(): void {
     const now = performance.now();
     for (const go of this.#line) {
       if (!this.#hasRoom(now)) break;
       this.#line.delete(go);
       this.#take();
-      if (!go()) this.#inFlight -= 1;
+      if (!go()) this.#giveBack();
     }
     // With some on their way their answers have the line go on.
     if (this.#line.size === 0 || this.#inFlight > 0 || this.#timer !== undefined) return;

@@ -54,8 +54,8 @@ export class Fallback {
     this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
   }
 
-  /** Gives what ends the wait, and says whether it was still going on. */
-  #wait(read: Read, since: number, until: number, giveUp: () => void): () => boolean {
+  /** Gives what ends the wait, and says whether it was still going on; `over` is called however it ends. */
+  #wait(read: Read, since: number, until: number, giveUp: () => void, over = () => {}): () => boolean {
     const { shard, session, command, ends } = read;
     const { signal } = session;
     const aborted = (): void => ends.reject(new AbortedError(command.name.toUpperCase()));
@@ -63,7 +63,11 @@ export class Fallback {
       aborted();
       return () => false;
     }
-    const leave = signal === undefined ? () => {} : onAbort(signal, abort);
+    const forget = signal === undefined ? () => {} : onAbort(signal, abort);
+    const leave = (): void => {
+      forget();
+      over();
+    };
     const latecomer: Latecomer = {
       offset: offsetOf(read),
       madeAt: since,
@@ -112,11 +116,12 @@ export class Fallback {
     else if (limit.enter()) this.#ways.toPrimary(counted(read, limit), reason);
     else {
       let leaveLine: (() => void) | undefined;
-      const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, performance.now() + overloadWaitMs, () => {
-        leaveLine?.();
+      const giveUp = (): void => {
         if (shard.primary.connection.closed) this.#ways.toPrimary(read, reason);
         else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
-      });
+      };
+      const until = performance.now() + overloadWaitMs;
+      const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
       leaveLine = limit.wait(() => {
         const isWaiting = cancel();
         if (isWaiting) this.#ways.toPrimary(counted(read, limit), reason);

@@ -165,12 +165,12 @@ export class Reads {
       doubtful,
       onSend: (at) => {
         sentAt = at;
-        if (session.in(shard).ahead) shard.sampleBehind(at);
+        if (shard.replicas.length > 0 && session.in(shard).ahead) shard.sampleBehind(at);
       },
       behindWrites: session.writing,
       onAnswer: (from) => {
         iteration?.answeredBy(from);
-        if (shard.replicas.length > 0) session.in(shard).readAhead(sentAt);
+        session.in(shard).readAhead(sentAt);
         // Only the answer to an INFO in front of it may have told that there is another primary.
         return this.#lossOf(session, command);
       },

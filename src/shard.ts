@@ -53,6 +53,8 @@ export class Shard {
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   gainedAt = Number.NEGATIVE_INFINITY;
+  /** Since when the primary is known to be none, on the monotonic clock; undefined while it is one. */
+  demotedAt: number | undefined;
   readonly lineage: Lineage;
   readonly succession = new Succession(this);
   readonly #siblings: (() => readonly Shard[]) | undefined;
@@ -137,6 +139,7 @@ export class Shard {
   refused(node: Node): void {
     if (node !== this.primary) return;
     this.#refused = true;
+    this.demotedAt ??= performance.now();
     node.probe();
     this.#seek(performance.now());
   }
@@ -231,6 +234,7 @@ export class Shard {
     this.lineage.learn(replication);
     if (node === this.primary) {
       this.#refused = false;
+      this.demotedAt = replication.role === "primary" ? undefined : (this.demotedAt ?? at);
       if (replication.role === "primary") this.history.record(at, replication);
       else this.#seek(performance.now());
     } else if (replication.role === "primary" && this.succession.yieldsTo(replication)) {

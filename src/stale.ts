@@ -43,9 +43,10 @@ export function unlessGone(read: Read): Read {
   return { ...read, ends: { resolve, reject: failed } };
 }
 
-function goneForMs({ hasPrimary, primary: { connection } }: Shard): number {
+function goneForMs({ hasPrimary, primary: { connection }, demotedAt }: Shard): number {
   if (hasPrimary) return 0;
-  return connection.ready ? goneAfterMs : performance.now() - connection.downSince;
+  // A primary that hands over is followed by another in a moment.
+  return performance.now() - (connection.ready ? (demotedAt ?? performance.now()) : connection.downSince);
 }
 
 function sendToFreshest(read: Read): boolean {

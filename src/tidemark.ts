@@ -108,6 +108,8 @@ export class Tidemark implements AsyncDisposable {
     const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
     if (typeof monotonicReads !== "boolean")
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
+    if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
+      throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
     const { terms, anchor, replicate, client } = this.#ways;
     return new Session({
       level: level === undefined ? "session" : onto("session", checkConsistency(level)),
@@ -115,7 +117,7 @@ export class Tidemark implements AsyncDisposable {
       anchor: monotonicReads ? anchor : undefined,
       replicate,
       signal,
-      tokens: token === none || typeof token === "function" ? token : () => [token].flat(),
+      tokens: typeof token === "function" ? token : () => [token ?? []].flat(),
       ttlMs: this.tokenTtlMs,
       seal,
       client,
@@ -178,6 +180,10 @@ export class Tidemark implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isSignal(given: unknown): boolean {
+  return typeof given === "object" && given !== null && "addEventListener" in given;
 }
 
 function openTopology(servers: Servers, ground: Ground): Topology {

@@ -28,7 +28,8 @@ export function checkWanted(replicas: unknown, options: ReplicatedOptions = {}):
       replicas,
       'give a whole number of replicas, at least 1, or "all"',
     );
-  if (typeof options !== "object" || options === null)
+  const isKnown = (name: string): boolean => name === "timeoutMs" || name === "fsync";
+  if (typeof options !== "object" || options === null || !Object.keys(options).every(isKnown))
     throw new InvalidOptionError("replicated options", options, "give { timeoutMs, fsync }");
   const { timeoutMs = usualTimeoutMs, fsync = false } = options;
   // Redis takes 0 for ever.

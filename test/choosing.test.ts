@@ -1,6 +1,7 @@
 /** Which of the replicas that may answer is asked: evenly, less the slower, nearer ones first, by weight. */
 import { afterEach, describe, expect, it } from "vitest";
 import { InvalidOptionError, Tidemark } from "../src/index.js";
+import { tellsZone } from "./support/abilities.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { LagProxy } from "./support/lag-proxy.js";
 import type { ReplicationGroup } from "./support/replication-group.js";
@@ -84,6 +85,32 @@ describe("Choosing among replicas", () => {
     const elsewhere = await open({ zone: "c", zones: { [here]: "a", [near]: "a", [there]: "b" } });
     for (const share of await shares(elsewhere, 1_600, 16)) expect(share).toBeGreaterThan(0.2);
   });
+
+  it.skipIf(!tellsZone)(
+    "knows the zones that servers tell themselves, unless it is told others",
+    async () => {
+      const name = (zones: readonly string[]): Promise<unknown> =>
+        Promise.all(
+          group.replicas.map(({ server }, i) =>
+            server.admin().config("SET", "availability-zone", zones[i] ?? ""),
+          ),
+        );
+      const zonesOf = (tidemark: Tidemark) => tidemark.topology().map(({ zone }) => zone);
+      await name(["a", "b"]);
+      try {
+        const tidemark = await open({ zone: "b" });
+        expect(zonesOf(tidemark)).toEqual([undefined, "a", "b", undefined]);
+        expect(await shares(tidemark, 640, 16)).toEqual([0, 1, 0]);
+        const [first = ""] = addresses();
+        const told = await open({ zone: "b", zones: { [first]: "b" } });
+        expect(zonesOf(told)).toEqual([undefined, "b", "b", undefined]);
+        const [one = 0, two = 0] = await shares(told, 640, 16);
+        expect([one > 0, two > 0, one + two]).toEqual([true, true, 1]);
+      } finally {
+        await name([]);
+      }
+    },
+  );
 
   it("shares by weight, and leaves out what weighs nothing", async () => {
     const [heavy = "", light = "", none = ""] = addresses();

@@ -61,6 +61,15 @@ describe("FallbackLimit", () => {
     expect([gone, enter(1)]).toEqual([["there"], 0]);
   });
 
+  it("takes nothing of a second for those that have gone elsewhere", () => {
+    const { enter, leave, wait } = arrange({ concurrency: 10, perSecond: 10 });
+    enter(10);
+    for (let i = 0; i < 100; i++) wait("gone", false);
+    leave(10);
+    vi.advanceTimersByTime(1000);
+    expect(enter(20)).toBe(10);
+  });
+
   it("has the line go on by itself when a new second has credit and nobody is on the way", () => {
     const { enter, leave, wait, gone } = arrange({ concurrency: 10, perSecond: 10 });
     expect(enter(10)).toBe(10);

@@ -124,6 +124,22 @@ describe("sessions over three replicas of changing lag", () => {
   );
 });
 
+describe("what was read where there are no replicas", () => {
+  const stage = stageGroup({ replicas: 1 });
+
+  it("is found again where there are some", async () => {
+    const without = await stage.open({ monotonicReads: true, replicas: [] });
+    const withThem = await stage.open({ monotonicReads: true });
+    await stage.group.primary.admin().set("k", "old");
+    await stage.group.caughtUp();
+    holdReplicas(stage.group);
+    await stage.group.primary.admin().set("k", "new");
+    const read = await request(without, "", (redis) => redis.get("k"));
+    expect(read.result).toBe("new");
+    expect((await request(withThem, read.token, (redis) => redis.get("k"))).result).toBe("new");
+  });
+});
+
 describe("a post and its answer in different shards", () => {
   const stage = stageCluster();
   const [postSlot, answerSlot] = [1, 12_000];

@@ -1,10 +1,12 @@
 /** Writes that are answered when replicas hold them: counted on the replicas themselves. */
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError, NotReplicatedError, type Tidemark } from "../src/index.js";
+import { follows, replicaOf } from "./support/failover.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import type { ReplicationGroup } from "./support/replication-group.js";
 import { stageTidemark } from "./support/staged-tidemark.js";
+import { TcpProxy } from "./support/tcp-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
 
 let group: ReplicationGroup;
@@ -179,6 +181,38 @@ describe("Session.replicated", () => {
     expect(await holders("k", "v")).toBe(2);
   });
 
+  it("answers in time what a primary has paused under", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    session.replicated(1, { timeoutMs: 2_000 });
+    const writing = session.redis.set("k", "v");
+    await waitUntil(async () => (await group.primary.info("clients")).blocked_clients === "1", {
+      what: "it waits",
+    });
+    group.primary.pause();
+    const until = performance.now() + 1_000;
+    await waitUntil(() => performance.now() > until, { what: "half of its time has passed" });
+    group.primary.resume();
+    await releaseReplicas(group);
+    expect([await writing, await holders("k", "v")]).toEqual(["OK", 2]);
+  });
+
+  it("says what it does not know, in time, when the primary hangs", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    session.replicated(1, { timeoutMs: 300 });
+    const writing = session.redis.set("k", "v").catch((error) => error);
+    await waitUntil(async () => (await group.primary.info("clients")).blocked_clients === "1", {
+      what: "it waits",
+    });
+    group.primary.pause();
+    try {
+      expect(await writing).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", replicas: undefined });
+    } finally {
+      group.primary.resume();
+    }
+  });
+
   it("rejects what waits when it is closed", async () => {
     holdReplicas(group);
     const other = openTidemark(group);
@@ -271,6 +305,27 @@ describe("Session.replicated", () => {
     await expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: 1 });
   });
 
+  it("counts no replicas of a server that lacks the write, though it says it is the primary", async () => {
+    const [heir, other] = [replicaOf(group), replicaOf(group, 1)];
+    await using front = await TcpProxy.start({ targetPort: group.primary.port });
+    await using behind = openTidemark(group, { primary: `redis://${front.host}:${front.port}` });
+    await behind.ready();
+    try {
+      await heir.replicate(undefined);
+      await other.replicate(heir);
+      await follows(other, heir);
+      // Only for connections that are opened from now on.
+      front.retarget(heir.port);
+      const session = behind.session();
+      session.replicated(1, { timeoutMs: long });
+      await expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: undefined });
+      expect(await holders("k", "v")).toBe(0);
+    } finally {
+      await Promise.all(group.replicas.map(({ server, link }) => server.replicate(link)));
+      await group.ready();
+    }
+  });
+
   it("says what it does not know when the primary goes", async () => {
     holdReplicas(group);
     const session = tidemark.session();
@@ -295,6 +350,12 @@ describe("Session.replicated", () => {
     ],
     ["a word for a flag", 1, { fsync: "yes" }, /replicated fsync: got 'yes'/],
     ["no options", 1, null, /replicated options: got null/],
+    [
+      "an option there is not",
+      1,
+      { fsynced: true },
+      /replicated options: got .*; give \{ timeoutMs, fsync \}/,
+    ],
   ])("throws for %s", (_, replicas, options, message) => {
     const session = tidemark.session();
     const call = (): unknown => Reflect.apply(session.replicated, session, [replicas, options]);

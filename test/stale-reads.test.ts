@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { StaleReadMessage, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
+import { replicaOf } from "./support/failover.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { waitUntil } from "./support/wait-until.js";
@@ -118,6 +119,25 @@ describe("staleIfPrimaryGone", () => {
     await tidemark.close();
     await answered;
     expect(isAnswered).toBe(false);
+  });
+
+  it("waits for the heir of a primary that hands over", async () => {
+    const token = await aheadOf(0);
+    const heir = replicaOf(group, 1);
+    await waitUntil(async () => (await heir.admin().get("k")) === "new", { what: "the heir has it" });
+    await group.primary.admin().call("REPLICAOF", heir.host, heir.port);
+    await waitUntil(
+      () => {
+        const { redis } = tidemark.session({ level: { maxStalenessMs: 100 } });
+        redis.get("k").catch(() => {});
+        return tidemark.topology()[0]?.reason === "says that it is a replica";
+      },
+      { what: "the primary is known to be none" },
+    );
+    const session = tidemark.session({ token, level: { level: "strong", staleIfPrimaryGone: true } });
+    const reading = session.redis.get("k");
+    await heir.replicate(undefined);
+    expect([await reading, session.stale]).toEqual(["new", false]);
   });
 
   it("proves what can be proven without the primary, and does not call it stale", async () => {

@@ -99,6 +99,23 @@ describe("while all replicas stall under many reads", () => {
     expect(await Promise.all(reads)).toEqual(reads.map(() => "1"));
   });
 
+  it("reads that replicas have answered after all take no turn from those that follow", async () => {
+    const tidemark = await stage.open({ fallbackLimit: { concurrency: 1, perSecond: 20 } });
+    holdReplicas(stage.group);
+    const token = await tokenOf(tidemark);
+    using routes = listenToRoutes();
+    const reads = Array.from({ length: 200 }, () => tidemark.session({ token }).redis.get("written"));
+    await waitUntil(() => routes.of("get").filter((route) => route.startsWith("primary")).length > 20, {
+      what: "all that may be in a second are with the primary",
+    });
+    await releaseReplicas(stage.group);
+    expect(await Promise.all(reads)).toEqual(reads.map(() => "1"));
+    holdReplicas(stage.group);
+    const next = await tokenOf(tidemark);
+    expect(await tidemark.session({ token: next }).redis.get("written")).toBe("2");
+    await releaseReplicas(stage.group);
+  });
+
   it("reads that find no room fail in a way that HTTP has words for, and all is well when the replicas are back", async () => {
     const tidemark = await stage.open({ fallbackLimit: { concurrency: 1, perSecond: 1 } });
     holdReplicas(stage.group);

@@ -97,8 +97,8 @@ describe("a Tidemark without replicas", () => {
 
 describe("tidemark.session", () => {
   it("counts a bad token as absent", async () => {
-    for (const token of ["", "garbage", "A".repeat(6_000), "AQ", "\u0000"]) {
-      const session = tidemark.session({ token });
+    for (const token of ["", "garbage", "A".repeat(6_000), "AQ", "\u0000", null, 5, [5]]) {
+      const session = Reflect.apply(tidemark.session, tidemark, [{ token }]);
       expect(await session.redis.get("k")).toBeNull();
       expect(session.token()).toBe("");
     }
@@ -147,6 +147,12 @@ describe("tidemark.session", () => {
       /level: got 'stale'/,
     );
     expect(() => tidemark.session().at({ maxStalenessMs: 0 })).toThrow(/maxStalenessMs: 0/);
+  });
+
+  it.each(["stop", 5, null, {}])("refuses a signal that is none: %j", (signal) => {
+    expect(() => Reflect.apply(tidemark.session, tidemark, [{ signal }])).toThrow(
+      /signal: got .*; give an AbortSignal, or a function that gives one/,
+    );
   });
 });
 

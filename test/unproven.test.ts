@@ -82,6 +82,21 @@ describe('where nothing can be proven, unproven "window"', () => {
     }
   });
 
+  it.each(["window", "primary"] as const)(
+    "pins who reads monotonically to the primary, without looking in vain for what was read (%s)",
+    async (unproven) => {
+      const tidemark = openTidemark(stage.group, { unproven, monotonicReads: true, redis: asApp });
+      stage.owe({ stop: () => tidemark.close() });
+      const session = tidemark.session();
+      expect(await session.redis.get("k")).toBe("v");
+      const begunAt = performance.now();
+      await session.settled();
+      expect(performance.now() - begunAt).toBeLessThan(900);
+      const next = tidemark.session({ token: session.token() });
+      expect(await lastRoute(next.redis.get("k"), "v")).toMatch(/^primary:/);
+    },
+  );
+
   it("has replicas answer who has written when the token has run out", async () => {
     const tidemark = await open();
     const session = tidemark.session();

@@ -22,3 +22,6 @@ export const migratesWithReplicas = flavour === "valkey" && major >= 8;
 
 /** Whether there is WAITAOF. */
 export const hasWaitAof = flavour === "valkey" || major > 7 || /^7\.[2-9]/.test(version);
+
+/** Whether a server can be told its availability zone, and tells it. */
+export const tellsZone = flavour === "valkey" && major >= 8;
