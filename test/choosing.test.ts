@@ -78,7 +78,7 @@ describe("Choosing among replicas", () => {
   it("prefers those in its own zone, and goes elsewhere when none of them may answer", async () => {
     const [here = "", near = "", there = ""] = addresses();
     const tidemark = await open({ zone: "a", zones: { [here]: "a", [near]: "a", [there]: "b" } });
-    const [one = 0, two = 0, three] = await shares(tidemark, 1_600, 16);
+    const [one = 0, two = 0, three] = await shares(tidemark, 6_400, 16);
     expect(three).toBe(0);
     expect(Math.min(one, two)).toBeGreaterThan(0.4);
     expect(tidemark.topology().map(({ zone }) => zone)).toEqual([undefined, "a", "a", "b"]);
