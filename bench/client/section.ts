@@ -37,10 +37,10 @@ const entries = [
 type Name = (typeof entries)[number]["name"];
 
 const inFlights = [1, 16, 64, 256];
-const rounds = 9;
+const rounds = 7;
 const clients = ["ioredis", "autopipelining", "node-redis", "valkey-glide", "tidemark"] as const;
 /** How long each takes its turn, about. */
-const turnMs = 180;
+const turnMs = 120;
 /** Room for all that is allocated while that is counted, so that nothing is collected. */
 const roomy = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"];
 const counted = 2_000;

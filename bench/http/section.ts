@@ -21,8 +21,8 @@ const cases: readonly Case[] = [
   { name: "one write, then a read", path: "/write", returning: false },
 ];
 const connections = 32;
-const rounds = 9;
-const requests = 2_500;
+const rounds = 7;
+const requests = 2_000;
 
 interface Cost {
   readonly perSecond: number;
