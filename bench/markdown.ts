@@ -1,5 +1,20 @@
 /** The tables of what was measured, as Markdown. */
+import type { Results } from "./results.js";
 import type { Figure, Goal, Section, Table } from "./section.js";
+
+/** All of it, with where and when it was measured. */
+export function pageOf({ date, machine, versions, sections }: Results): string {
+  const parts = Object.values(sections);
+  const with_ = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  const where = `Measured on ${date}: ${machine}; ${with_.join(", ")}.`;
+  const how =
+    "Made from `bench/results.json` by `npm run bench:report`; `npm run bench` measures it again. All processes share " +
+    "the machine, so ratios of one run tell more than the numbers of several.";
+  const goals = ["## Goals", goalsOf(parts.flatMap((part) => part.goals))];
+  const bodies = parts.map((part) => markdownOf({ ...part, goals: [] }).trimEnd());
+  const chart = "![Operations a second](benchmarks.svg)";
+  return `${["# Benchmarks", where, how, chart, ...goals, ...bodies].join("\n\n")}\n`;
+}
 
 /** One part: its tables, and how it stands to its goals. */
 export function markdownOf({ title, tables, goals }: Section): string {

@@ -1,0 +1,60 @@
+/** What sessions and requests take of an app's heap. */
+import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { figureOf, type Table } from "../section.js";
+import { Worker } from "../worker.js";
+import type { Allocating, Keeping, MemoryQuestion } from "./memory-app.js";
+
+const allocations: Readonly<Record<Allocating, string>> = {
+  "plain read": "ioredis GET",
+  kept: "a read of a session that is kept",
+  "request reading": "a request with a token: its session, one read, its response",
+  "plain write": "ioredis SET",
+  "request writing": "a request with a token: its session, one write, its response with the new token",
+};
+const sessions: Readonly<Record<Keeping, string>> = {
+  unused: "a session made from a token, kept",
+  used: "the same, which has read",
+  "held by nobody": "the same, held by nobody",
+};
+const allocating = ["plain read", "kept", "request reading", "plain write", "request writing"] as const;
+const keeping = ["unused", "used", "held by nobody"] as const;
+const rounds = 5;
+/** As many as fit into the young generation. */
+const requests = 2_000;
+const held = 2_500;
+const flags = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"];
+
+export async function measureMemory(scale: number): Promise<Table[]> {
+  await using group = await startReplicationGroup({ replicas: 2 });
+  using worker = new Worker(new URL("./memory-app.js", import.meta.url), flags);
+  const replicas = group.replicas.map(({ server }) => server.url);
+  await worker.ask({ primary: group.primary.url, replicas } satisfies MemoryQuestion);
+  const allocated = new Map<Allocating, number[]>(allocating.map((what) => [what, []]));
+  const taken = new Map<Keeping, number[]>(keeping.map((what) => [what, []]));
+  for (let round = -2; round < rounds; round++) {
+    for (const what of allocating) {
+      const bytes = await worker.ask<number>({ allocating: what, count: requests } satisfies MemoryQuestion);
+      // The first two warm up.
+      if (round >= 0) allocated.get(what)?.push(bytes);
+    }
+    for (const what of keeping) {
+      const count = Math.ceil(held * scale);
+      const bytes = await worker.ask<number>({ keeping: what, count } satisfies MemoryQuestion);
+      if (round >= 0) taken.get(what)?.push(bytes);
+    }
+  }
+  return [
+    {
+      title: "Memory a request allocates",
+      how: `Medians of ${rounds} rounds; what the heap grows by while ${requests} are served, 64 in flight, and nothing is collected.`,
+      columns: ["", "bytes"],
+      rows: [...allocated].map(([what, all]) => [allocations[what], figureOf(all)]),
+    },
+    {
+      title: "Memory of an idle session",
+      how: `Medians of ${rounds} rounds; what heap and buffers have grown by when all else is collected.`,
+      columns: ["", "bytes"],
+      rows: [...taken].map(([what, all]) => [sessions[what], figureOf(all)]),
+    },
+  ];
+}

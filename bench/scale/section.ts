@@ -1,0 +1,17 @@
+/** What more of everything costs: replicas, shards, app processes, tokens and sessions. */
+import type { Section, SectionQuestion } from "../section.js";
+import { answer } from "../worker.js";
+import { measureFleets } from "./fleet.js";
+import { measureMemory } from "./memory.js";
+import { measureProcesses } from "./processes.js";
+import { measureTokens } from "./tokens.js";
+
+answer(async ({ scale }: SectionQuestion): Promise<Section> => {
+  const tables = [
+    ...(await measureFleets(scale)),
+    ...(await measureProcesses(scale)),
+    await measureTokens(scale),
+    ...(await measureMemory(scale)),
+  ];
+  return { title: "Scale", tables, goals: [] };
+});
