@@ -9,6 +9,7 @@ interface Bar {
 
 const [width, left, right, rowHeight, barHeight] = [760, 300, 90, 26, 16];
 const own = /session/;
+const heading = "Operations a second, 64 in flight, one process";
 
 /** Bars for how much each client does in a second with 64 commands in flight; lines show the spread. */
 export function chartOf({ sections, date, versions }: Results): string {
@@ -31,7 +32,8 @@ export function chartOf({ sections, date, versions }: Results): string {
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12">`,
     "<style>text{fill:#333}.own{fill:#0b7285}.other{fill:#adb5bd}line{stroke:#333}@media(prefers-color-scheme:dark){text{fill:#ddd}line{stroke:#ddd}}</style>",
-    '<text x="12" y="22" font-size="15">Operations a second, 64 in flight, one process</text>',
+    `<title>${heading}</title>`,
+    `<text x="12" y="22" font-size="15">${heading}</text>`,
     '<text x="12" y="40">Bars are medians, lines go from the least to the most of all rounds.</text>',
     ...lines,
     `<text x="12" y="${height - 10}" font-size="10">${escaped([date, ...with_].join(" · "))}</text>`,

@@ -1,4 +1,7 @@
-/** `npm run bench [-- part …]`: everything that is measured, one part after another, each in a process of its own. */
+/**
+ * `npm run bench [-- part …]`: everything that is measured, one part after another, each in a process of its own. What was
+ * measured at full scale takes the place of what `results.json` says of it.
+ */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release } from "node:os";
@@ -24,9 +27,13 @@ for (const name of asked.length > 0 ? asked : all) {
   console.log(markdownOf(section));
 }
 
-if (asked.length === 0 && scale === 1) {
-  const results: Results = { ...(await circumstances()), sections };
-  await writeFile(new URL("results.json", import.meta.url), `${JSON.stringify(results, undefined, 2)}\n`);
+if (scale === 1) {
+  const file = new URL("results.json", import.meta.url);
+  const before: Partial<Results> = JSON.parse(await readFile(file, "utf8").catch(() => "{}"));
+  const known = { ...before.sections, ...sections };
+  const inOrder = Object.entries(known).toSorted(([one], [other]) => all.indexOf(one) - all.indexOf(other));
+  const results: Results = { ...(await circumstances()), sections: Object.fromEntries(inOrder) };
+  await writeFile(file, `${JSON.stringify(results, undefined, 2)}\n`);
 }
 
 async function circumstances(): Promise<Omit<Results, "sections">> {
@@ -37,7 +44,7 @@ async function circumstances(): Promise<Omit<Results, "sections">> {
     machine: `${cpus().length} cores, ${cpu?.model.trim()}, ${process.platform} ${release()}`,
     versions: {
       node: process.versions.node,
-      [flavour]: version,
+      [`${flavour}-server`]: version,
       ...Object.fromEntries(await Promise.all(packages.map(versionOf))),
     },
   };
@@ -45,5 +52,5 @@ async function circumstances(): Promise<Omit<Results, "sections">> {
 
 async function versionOf(name: string): Promise<[string, string]> {
   const text = await readFile(new URL(`../node_modules/${name}/package.json`, import.meta.url), "utf8");
-  return [name, JSON.parse(text).version];
+  return [name === "redis" ? "node-redis" : name, JSON.parse(text).version];
 }

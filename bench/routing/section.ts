@@ -21,7 +21,7 @@ const lags: readonly Lag[] = [
   { name: "5 ms, spikes of 300 ms", ms: 5, spike: { ms: 300, everyMs: 1_500, forMs: 300 } },
 ];
 const writeShares = [0.01, 0.05, 0.2];
-const forMs = 4_000;
+const forMs = 3_000;
 const replicas = 3;
 
 interface Cell {

@@ -1,20 +1,21 @@
 /** What replicas and shards cost: an app in a process of its own for each number of them, all under the same load. */
-import { type ClusterGroup, startClusterGroup } from "../../test/support/cluster-group.js";
+import { startAll } from "../../test/support/announced-node.js";
+import { startClusterGroup } from "../../test/support/cluster-group.js";
 import type { RedisServer } from "../../test/support/redis-server.js";
-import { type ReplicationGroup, startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/replication-group.js";
 import { type Figure, figureOf, type Table } from "../section.js";
 import type { Worker } from "../worker.js";
 import type { Load, Work } from "./app.js";
 import { Apps } from "./apps.js";
-import { countInfos, meanOf } from "./info-calls.js";
+import { countInfosUnder, meanOf } from "./info-calls.js";
 
 const replicaCounts = [1, 2, 4, 8];
 const shardCounts = [1, 3];
 const rounds = 5;
 const load = { perSecond: 2_000, writeShare: 0.05 };
-const turnMs = 300;
-/** What warms all up is so many times the load. */
-const warmUp = 5;
+const turnMs = 500;
+/** More than can be done, so that all has been run often enough to be compiled. */
+const warmUp = { ...load, perSecond: 50_000 };
 
 interface Entry {
   readonly name: string;
@@ -33,13 +34,11 @@ export async function measureFleets(scale: number): Promise<Table[]> {
 }
 
 async function measureReplicas(scale: number): Promise<Table> {
-  const groups: ReplicationGroup[] = [];
-  using apps = new Apps();
+  const groups = await startAll(replicaCounts.map((replicas) => startReplicationGroup({ replicas })));
   try {
+    using apps = new Apps();
     const entries: Entry[] = [];
-    for (const count of replicaCounts) {
-      const group = await startReplicationGroup({ replicas: count });
-      groups.push(group);
+    for (const group of groups) {
       const replicas = group.replicas.map(({ server }) => server);
       const options = { primary: group.primary.url, replicas: replicas.map(({ url }) => url) };
       const primaries = [group.primary];
@@ -48,7 +47,7 @@ async function measureReplicas(scale: number): Promise<Table> {
         entries.push({ name: "ioredis, the primary alone", app, primaries, replicas: [] });
       }
       const app = await apps.start({ options });
-      entries.push({ name: `Tidemark, replicas: ${count}`, app, primaries, replicas });
+      entries.push({ name: `Tidemark, replicas: ${replicas.length}`, app, primaries, replicas });
     }
     const costs = await takeTurns(entries, scale);
     return tableOf("Replicas", "Each number of replicas is a group of its own.", costs);
@@ -58,15 +57,14 @@ async function measureReplicas(scale: number): Promise<Table> {
 }
 
 async function measureShards(scale: number): Promise<Table> {
-  const groups: ClusterGroup[] = [];
-  using apps = new Apps();
+  const groups = await startAll(shardCounts.map((shards) => startClusterGroup({ shards })));
   try {
+    using apps = new Apps();
     const entries: Entry[] = [];
-    for (const shards of shardCounts) {
-      const group = await startClusterGroup({ shards, replicasPerShard: 1 });
-      groups.push(group);
-      const servers = group.nodes.map(({ server }) => server);
-      const cluster = group.nodes.map(({ host, port }) => ({ host, port }));
+    for (const [i, { nodes }] of groups.entries()) {
+      const shards = shardCounts[i] ?? Number.NaN;
+      const servers = nodes.map(({ server }) => server);
+      const cluster = nodes.map(({ host, port }) => ({ host, port }));
       const app = await apps.start({ options: { cluster } });
       const [primaries, replicas] = [servers.slice(0, shards), servers.slice(shards)];
       entries.push({ name: `Tidemark, shards: ${shards}`, app, primaries, replicas });
@@ -81,14 +79,13 @@ async function measureShards(scale: number): Promise<Table> {
 async function takeTurns(entries: readonly Entry[], scale: number): Promise<Map<string, Cost[]>> {
   const costs = new Map<string, Cost[]>(entries.map(({ name }) => [name, []]));
   for (let round = -1; round < rounds; round++) {
-    const perSecond = round < 0 ? warmUp * load.perSecond : load.perSecond;
-    const question: Load = { ...load, perSecond, forMs: turnMs * scale };
+    const question: Load = { ...(round < 0 ? warmUp : load), forMs: turnMs * scale };
     for (const { name, app, primaries, replicas } of entries) {
-      const asked = await countInfos([...primaries, ...replicas], () => app.ask<Work>(question));
+      const { perSecond, works } = await countInfosUnder(question, [app], [...primaries, ...replicas]);
       if (round < 0) continue;
-      const onPrimary = meanOf(asked.perSecond.slice(0, primaries.length));
-      const onReplica = meanOf(asked.perSecond.slice(primaries.length));
-      costs.get(name)?.push({ ...asked.given, onPrimary, onReplica });
+      const onPrimary = meanOf(perSecond.slice(0, primaries.length));
+      const onReplica = meanOf(perSecond.slice(primaries.length));
+      for (const work of works) costs.get(name)?.push({ ...work, onPrimary, onReplica });
     }
   }
   return costs;

@@ -1,28 +1,36 @@
 /** How often servers are asked for their INFO. */
+import { setTimeout as pause } from "node:timers/promises";
 import type { RedisServer } from "../../test/support/redis-server.js";
 import { clock } from "../clock.js";
+import type { Worker } from "../worker.js";
+import type { Load, Work } from "./app.js";
 
-export interface Asked<Given> {
-  /** INFOs in a second, server by server. */
-  readonly perSecond: readonly number[];
-  /** What `run` gave. */
-  readonly given: Given;
-}
+/** What asking begins with is not counted. */
+const leadMs = 60;
 
-/** Counts while `run` does. */
-export async function countInfos<Given>(
-  servers: readonly RedisServer[],
-  run: () => Promise<Given>,
-): Promise<Asked<Given>> {
+/** INFOs in a second, server by server. */
+export async function countInfos(servers: readonly RedisServer[], forMs: number): Promise<number[]> {
   const count = () => Promise.all(servers.map((server) => server.commandCalls("info")));
   const before = await count();
   const startedAt = clock();
-  const given = await run();
-  const seconds = (clock() - startedAt) / 1_000;
+  await pause(forMs);
   const after = await count();
+  const seconds = (clock() - startedAt) / 1_000;
   // One of them is that of the first count itself.
-  const perSecond = after.map((calls, i) => (calls - (before[i] ?? Number.NaN) - 1) / seconds);
-  return { perSecond, given };
+  return after.map((calls, i) => (calls - (before[i] ?? Number.NaN) - 1) / seconds);
+}
+
+/** The same while each of `apps` works, and what came of that. */
+export async function countInfosUnder(
+  load: Load,
+  apps: readonly Worker[],
+  servers: readonly RedisServer[],
+): Promise<{ perSecond: readonly number[]; works: readonly Work[] }> {
+  const question: Load = { ...load, forMs: leadMs + load.forMs };
+  const working = Promise.all(apps.map((app) => app.ask<Work>(question)));
+  await pause(leadMs);
+  const perSecond = await countInfos(servers, load.forMs);
+  return { perSecond, works: await working };
 }
 
 export function meanOf(values: readonly number[]): number {

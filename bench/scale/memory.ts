@@ -31,10 +31,10 @@ export async function measureMemory(scale: number): Promise<Table[]> {
   await worker.ask({ primary: group.primary.url, replicas } satisfies MemoryQuestion);
   const allocated = new Map<Allocating, number[]>(allocating.map((what) => [what, []]));
   const taken = new Map<Keeping, number[]>(keeping.map((what) => [what, []]));
-  for (let round = -2; round < rounds; round++) {
+  for (let round = -1; round < rounds; round++) {
     for (const what of allocating) {
       const bytes = await worker.ask<number>({ allocating: what, count: requests } satisfies MemoryQuestion);
-      // The first two warm up.
+      // The first warms up.
       if (round >= 0) allocated.get(what)?.push(bytes);
     }
     for (const what of keeping) {

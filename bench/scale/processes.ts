@@ -2,19 +2,20 @@
 import type { RedisServer } from "../../test/support/redis-server.js";
 import { startReplicationGroup } from "../../test/support/replication-group.js";
 import { type Figure, figureOf, type Table } from "../section.js";
-import type { Load, Work } from "./app.js";
+import type { Load } from "./app.js";
 import { Apps } from "./apps.js";
-import { countInfos, meanOf } from "./info-calls.js";
+import { countInfos, countInfosUnder, meanOf } from "./info-calls.js";
 import { fitted, type Line } from "./line.js";
 
 const processCounts = [1, 4, 8];
 const modelled = [8, 100, 1_000];
 const rounds = 3;
 const replicas = 2;
-const turnMs = 600;
+const turnMs = 500;
 /** How often a server is asked in turn, to learn what that costs it. */
 const infos = 1_000;
-const perSecond = 100;
+/** With 5 % of them writes one each 125 ms, as replicas are asked, so that every turn counts as many. */
+const perSecond = 160;
 const loads = [
   { name: `${perSecond} reads/s each`, writeShare: 0 },
   { name: `${perSecond}/s each, 5 % writes`, writeShare: 0.05 },
@@ -41,13 +42,13 @@ export async function measureProcesses(scale: number): Promise<Table[]> {
   for (let round = 0; round < rounds; round++) {
     infoUs.push(await cpuOfInfo(group.primary, Math.ceil(infos * scale)));
     const forMs = turnMs * scale;
-    idle.push(await ratesOf(servers, () => new Promise((resolve) => setTimeout(resolve, forMs))));
+    idle.push(ratesOf(await countInfos(servers, forMs)));
     for (const { name, writeShare } of loads) {
       const load: Load = { perSecond, writeShare, forMs };
       const rates: Rates[] = [];
       for (const count of processCounts) {
-        const working = apps.slice(0, count);
-        rates.push(await ratesOf(servers, () => Promise.all(working.map((app) => app.ask<Work>(load)))));
+        const { perSecond } = await countInfosUnder(load, apps.slice(0, count), servers);
+        rates.push(ratesOf(perSecond));
       }
       measured.get(name)?.push(rates);
     }
@@ -55,9 +56,7 @@ export async function measureProcesses(scale: number): Promise<Table[]> {
   return [tableOf(idle, measured), modelOf(measured, infoUs)];
 }
 
-async function ratesOf(servers: readonly RedisServer[], run: () => Promise<unknown>): Promise<Rates> {
-  const { perSecond } = await countInfos(servers, run);
-  const [primary = Number.NaN, ...others] = perSecond;
+function ratesOf([primary = Number.NaN, ...others]: readonly number[]): Rates {
   return { primary, replica: meanOf(others) };
 }
 

@@ -14,7 +14,7 @@ const names: Readonly<Record<TokenTask, string>> = {
 };
 const tasks = ["hmac", "plain request", "unsigned", "sealed", "sealed before", "seal"] as const;
 const rounds = 7;
-const count = 10_000;
+const count = 5_000;
 const users = 1_000;
 
 export async function measureTokens(scale: number): Promise<Table> {
