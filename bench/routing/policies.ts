@@ -118,7 +118,7 @@ async function openTidemark(servers: Servers): Promise<Policy> {
     const { command, role, reason } = message as RouteMessage;
     if (command !== "get") return;
     if (role === "primary") counts.onPrimary += 1;
-    if (reason === "check-failed") counts.thrownAway += 1;
+    if (reason === "check-failed" || reason === "replica-failed") counts.thrownAway += 1;
   };
   subscribe("tidemark:route", onRoute);
   return {
