@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { quantile } from "../quantile.js";
 import { answer } from "../worker.js";
-import { openPolicies, type Policy, type Servers } from "./policies.js";
+import { type Counts, openPolicies, type Policy, type Servers } from "./policies.js";
 
-/** The first opens all policies, each other has their users at work for a while. */
-export type UsersQuestion = Servers | { readonly forMs: number; readonly writeShare: number };
+/** The first opens all policies and has their users begin, the last ends them; the others tell what they do for a while. */
+export type UsersQuestion = Servers | { readonly forMs: number; readonly writeShare: number } | "end";
 
 /** What became of the users of one policy. */
 export interface Outcome {
@@ -26,15 +26,88 @@ const usersEach = 75;
 /** Between what a user does, on average. */
 const thinkMs = 200;
 
-let policies: readonly Policy[] = [];
+let share = 0;
+let isOver = false;
+
+/** The users of one policy. They never pause together: what is on its way to the replicas would arrive meanwhile. */
+class Crowd {
+  readonly #policy: Policy;
+  readonly #lives: readonly Promise<void>[];
+  #before: Counts;
+  #reads: number[] = [];
+  #writes: number[] = [];
+  #stale = 0;
+
+  constructor(policy: Policy) {
+    this.#policy = policy;
+    this.#before = { ...policy.counts };
+    this.#lives = Array.from({ length: usersEach }, (_, user) => this.#live(user));
+  }
+
+  /** Forgets what has been until now. */
+  begin(): void {
+    this.#before = { ...this.#policy.counts };
+    [this.#reads, this.#writes, this.#stale] = [[], [], 0];
+  }
+
+  /** What has been since. */
+  outcome(): Outcome {
+    const { name, counts } = this.#policy;
+    const reads = counts.reads - this.#before.reads;
+    return {
+      name,
+      reads,
+      stale: this.#stale,
+      primaryShare: (counts.onPrimary - this.#before.onPrimary) / reads,
+      thrownAwayShare: (counts.thrownAway - this.#before.thrownAway) / reads,
+      readP50: quantile(this.#reads, 0.5),
+      readP99: quantile(this.#reads, 0.99),
+      writeP50: quantile(this.#writes, 0.5),
+      writeP99: quantile(this.#writes, 0.99),
+    };
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#lives);
+    await this.#policy.close();
+  }
+
+  async #live(user: number): Promise<void> {
+    const random = randomFrom(user);
+    let last = 0;
+    while (!isOver) {
+      await sleep(-Math.log(1 - random()) * thinkMs);
+      const at = performance.now();
+      if (random() < share) {
+        await this.#policy.write(user, written(user, last + 1));
+        this.#writes.push(performance.now() - at);
+        last += 1;
+      } else {
+        const value = await this.#policy.read(user);
+        this.#reads.push(performance.now() - at);
+        if (numberIn(value, user, last) < last) this.#stale += 1;
+      }
+    }
+  }
+}
+
+let crowds: readonly Crowd[] = [];
 
 answer(async (question: UsersQuestion): Promise<readonly Outcome[]> => {
-  if ("primary" in question) {
-    policies = await openPolicies(question);
+  if (question === "end") {
+    isOver = true;
+    await Promise.all(crowds.map((crowd) => crowd.end()));
     return [];
   }
-  const { forMs, writeShare } = question;
-  return await Promise.all(policies.map((policy) => observe(policy, forMs, writeShare)));
+  if ("primary" in question) {
+    const policies = await openPolicies(question);
+    crowds = policies.map((policy) => new Crowd(policy));
+    return [];
+  }
+  share = question.writeShare;
+  for (const crowd of crowds) crowd.begin();
+  await sleep(question.forMs);
+  return crowds.map((crowd) => crowd.outcome());
 });
 
 /** The same numbers for the same user of every policy (Mulberry32), so that all do the same at the same times. */
@@ -48,42 +121,15 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-async function observe(policy: Policy, forMs: number, writeShare: number): Promise<Outcome> {
-  const before = { ...policy.counts };
-  const [reads, writes]: [number[], number[]] = [[], []];
-  let stale = 0;
-  const until = performance.now() + forMs;
-  const live = async (user: number): Promise<void> => {
-    const random = randomFrom(user);
-    let own = (await policy.read(user)) ?? "0";
-    for (;;) {
-      const pauseMs = -Math.log(1 - random()) * thinkMs;
-      if (performance.now() + pauseMs > until) return;
-      await sleep(pauseMs);
-      const at = performance.now();
-      if (random() < writeShare) {
-        own = String(Number(own) + 1);
-        await policy.write(user, own);
-        writes.push(performance.now() - at);
-      } else {
-        const value = (await policy.read(user)) ?? "0";
-        reads.push(performance.now() - at);
-        if (Number(value) < Number(own)) stale += 1;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: usersEach }, (_, user) => live(user)));
-  const { counts, name } = policy;
-  const count = counts.reads - before.reads;
-  return {
-    name,
-    reads: count,
-    stale,
-    primaryShare: (counts.onPrimary - before.onPrimary) / count,
-    thrownAwayShare: (counts.thrownAway - before.thrownAway) / count,
-    readP50: quantile(reads, 0.5),
-    readP99: quantile(reads, 0.99),
-    writeP50: quantile(writes, 0.5),
-    writeP99: quantile(writes, 0.99),
-  };
+function written(user: number, number: number): string {
+  return `${user}/${number}`;
+}
+
+/** The number of a value that `user` has written, who has come as far as `last`; 0 where there is none yet. */
+function numberIn(value: string | null, user: number, last: number): number {
+  if (value === null) return 0;
+  const number = Number(value.split("/")[1]);
+  if (value !== written(user, number) || !(number <= last))
+    throw new Error(`user ${user}, who has written up to ${last}, was answered ${value}`);
+  return number;
 }
