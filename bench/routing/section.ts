@@ -15,8 +15,8 @@ import type { Outcome, UsersQuestion } from "./users.js";
 interface Lag {
   readonly name: string;
   readonly ms: number;
-  /** For every fifth stretch of `forMs` instead. */
-  readonly spike?: { readonly ms: number; readonly forMs: number };
+  /** For every fifth stretch of `forMs` instead, on all replicas at once or on one after the other. */
+  readonly spike?: { readonly ms: number; readonly forMs: number; readonly apart: boolean };
 }
 
 const lags: readonly Lag[] = [
@@ -24,7 +24,8 @@ const lags: readonly Lag[] = [
   { name: "5 ms", ms: 5 },
   { name: "50 ms", ms: 50 },
   { name: "500 ms", ms: 500 },
-  { name: "5 ms, spikes of 300 ms", ms: 5, spike: { ms: 300, forMs: 200 } },
+  { name: "5 ms, spikes of 300 ms", ms: 5, spike: { ms: 300, forMs: 200, apart: false } },
+  { name: "5 ms, spikes of 300 ms on each in turn", ms: 5, spike: { ms: 300, forMs: 200, apart: true } },
 ];
 const writeShares = [0.01, 0.05, 0.2];
 const rounds = 3;
@@ -66,15 +67,15 @@ answer(async ({ scale }: SectionQuestion): Promise<Section> => {
 });
 
 function lagging(links: readonly LagProxy[], { ms, spike }: Lag): Disposable {
-  const lagBy = (lagMs: number): void => {
-    for (const link of links) link.delay(lagMs, lagMs / 10);
+  const lagBy = (lagOf: (index: number) => number): void => {
+    for (const [index, link] of links.entries()) link.delay(lagOf(index), lagOf(index) / 10);
   };
-  lagBy(ms);
+  lagBy(() => ms);
   if (spike === undefined) return { [Symbol.dispose]: () => {} };
   let stretch = 0;
   const timer = setInterval(() => {
     stretch += 1;
-    lagBy(stretch % 5 === 4 ? spike.ms : ms);
+    lagBy((index) => (stretch % 5 === (spike.apart ? index : 0) ? spike.ms : ms));
   }, spike.forMs);
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
