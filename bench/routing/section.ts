@@ -99,17 +99,17 @@ function tableOf({ lag, writeShare, rounds }: Cell): Table {
   ];
   const names = rounds[0]?.map(({ name }) => name) ?? [];
   const rows = names.map((name) => {
-    const { sum, figure } = of(rounds, name);
+    const { sum, figure, time } = of(rounds, name);
     return [
       name,
       sum((one) => one.reads),
       sum((one) => one.stale),
       figure((one) => one.primaryShare * 100),
       figure((one) => one.thrownAwayShare * 100),
-      figure((one) => one.readP50),
-      figure((one) => one.readP99),
-      figure((one) => one.writeP50),
-      figure((one) => one.writeP99),
+      time((one) => one.readP50),
+      time((one) => one.readP99),
+      time((one) => one.writeP50),
+      time((one) => one.writeP99),
     ];
   });
   return { title: `Lag ${lag}, ${percent(writeShare)} writes`, how, columns, rows };
@@ -119,7 +119,7 @@ function summary(cells: readonly Cell[]): Table {
   const rows = cells.map(({ lag, writeShare, rounds }) => {
     const share = (name: string): Figure => of(rounds, name).figure((one) => one.primaryShare * 100);
     const stale = (name: string): number => of(rounds, name).sum((one) => one.stale);
-    const writeMs = (name: string): Figure => of(rounds, name).figure((one) => one.writeP50);
+    const writeMs = (name: string): Figure => of(rounds, name).time((one) => one.writeP50);
     return [
       `${lag}, ${percent(writeShare)} writes`,
       share("Tidemark"),
@@ -189,6 +189,8 @@ function of(rounds: readonly (readonly Outcome[])[], name: string) {
   return {
     sum: (value: Value): number => outcomes.reduce((sum, one) => sum + value(one), 0),
     figure: (value: Value): Figure => figureOf(outcomes.map(value)),
+    // A round may have had no write at all.
+    time: (value: Value): Figure => figureOf(outcomes.map(value).filter((ms) => ms > 0)),
   };
 }
 
