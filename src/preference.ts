@@ -12,8 +12,8 @@ export class Preference {
   readonly #zone: string | undefined;
   readonly #now: number;
   readonly #fastestMs: number;
-  #first: Node | undefined;
-  #firstDraw = Number.NEGATIVE_INFINITY;
+  #first: Node;
+  #firstDraw: number;
   #second: Node | undefined;
   #secondDraw = Number.NEGATIVE_INFINITY;
 
@@ -22,12 +22,13 @@ export class Preference {
     this.#zone = zone;
     this.#now = now;
     this.#fastestMs = zone === undefined ? 0 : fastest(all, now);
-    this.add(one);
+    this.#first = one;
+    this.#firstDraw = this.#drawOf(one);
   }
 
   /** Takes in that `node` may answer. */
   add(node: Node): void {
-    const drawn = drawOf(node) + (this.#isNear(node) ? 1 : 0);
+    const drawn = this.#drawOf(node);
     if (drawn > this.#firstDraw) {
       this.#second = this.#first;
       this.#secondDraw = this.#firstDraw;
@@ -39,11 +40,10 @@ export class Preference {
     }
   }
 
-  get chosen(): Node | undefined {
+  get chosen(): Node {
     const first = this.#first;
     const second = this.#second;
-    if (first === undefined || second === undefined || this.#isNear(first) !== this.#isNear(second))
-      return first;
+    if (second === undefined || this.#isNear(first) !== this.#isNear(second)) return first;
     const one = first.latency.at(this.#now);
     const other = second.latency.at(this.#now);
     const slower = slowness(one, other);
@@ -51,6 +51,10 @@ export class Preference {
     // Among the equally fast one more of a read that is only now to be sent would outweigh every draw.
     const more = slower * fewer > 1 ? 1 : 0;
     return burden(second, more) * fewer < burden(first, more) * slower ? second : first;
+  }
+
+  #drawOf(node: Node): number {
+    return drawOf(node) + (this.#isNear(node) ? 1 : 0);
   }
 
   #isNear({ zone, latency }: Node): boolean {

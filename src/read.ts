@@ -30,35 +30,17 @@ export class GivenRead {
 }
 
 /** A read with its own ends kept apart, so that it can be sent more than once. */
-export interface Read extends Question {
-  readonly terms: Terms;
-  readonly ends: Pick<Ends, "resolve" | "reject">;
-  /** Why only the primary may answer; undefined when a replica may. */
-  readonly certain: Reason | undefined;
-  /** When it was given, on the monotonic clock; of a list of wishes all count from then. */
-  readonly givenAt: number;
-  readonly waitUntil: number;
-}
-
-/** A read of `session`, given at `now`. */
-export function openRead(given: GivenRead, session: Session, maxStalenessMs: number, now: number): Read {
-  return new OpenRead(given, session, new Ends(given.command), given.terms, maxStalenessMs, now);
-}
-
-/** The same read on other terms. */
-export function onTerms(read: Read, terms: Terms, maxStalenessMs: number): Read {
-  return new OpenRead(read, read.session, read.ends, terms, maxStalenessMs, read.givenAt);
-}
-
-class OpenRead implements Read {
+export class Read implements Question {
   readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
   readonly iteration: Iteration | undefined;
-  readonly ends: Read["ends"];
+  readonly ends: Pick<Ends, "resolve" | "reject">;
+  /** When it was given, on the monotonic clock; of a list of wishes all count from then. */
   readonly givenAt: number;
   readonly level: Level;
   readonly terms: Terms;
+  /** Why only the primary may answer; undefined when a replica may. */
   readonly certain: Reason | undefined;
   readonly requirement: Requirement;
   readonly waitUntil: number;
@@ -86,6 +68,16 @@ class OpenRead implements Read {
     this.requirement = this.certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
     this.waitUntil = givenAt + Math.min(terms.waitMs, terms.withinMs);
   }
+}
+
+/** A read of `session`, given at `now`. */
+export function openRead(given: GivenRead, session: Session, maxStalenessMs: number, now: number): Read {
+  return new Read(given, session, new Ends(given.command), given.terms, maxStalenessMs, now);
+}
+
+/** The same read on other terms. */
+export function onTerms(read: Read, terms: Terms, maxStalenessMs: number): Read {
+  return new Read(read, read.session, read.ends, terms, maxStalenessMs, read.givenAt);
 }
 
 /** Whether the primary has to be asked for what a replica lacks. */

@@ -1,20 +1,10 @@
 /** What the samples of the primary's offset prove about the age of a replica's data. */
 import { describe, expect, it } from "vitest";
 import { History } from "../src/history.js";
+import { seeded } from "./support/seeded.js";
 
 const X = "8371b4fb1155b71f";
 const Y = "c1d5f0aa17e24cf0";
-
-/** A small seeded generator (mulberry32), so that a failure can be repeated. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Samples of the history X, as pairs of time and offset. */
 function sampled(...samples: readonly (readonly [at: number, offset: number])[]): History {

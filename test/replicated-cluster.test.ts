@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Tidemark } from "../src/index.js";
 import type { ClusterNode } from "./support/cluster-node.js";
 import { keyIn, stageCluster } from "./support/staged-cluster.js";
+import { watched } from "./support/watched.js";
 
 const long = 20_000;
 const short = 200;
@@ -45,15 +46,13 @@ describe("Session.replicated on a cluster", () => {
     await session.replicated(1, { timeoutMs: long });
     primary.proxy.hold();
     const [here = "", held = "", there = ""] = keys;
-    let isOver = false;
-    const writing = session.redis.set(held, "held").finally(() => {
-      isOver = true;
-    });
+    const writing = session.redis.set(held, "held");
+    const watch = watched(writing);
     for (let turn = 0; turn < 10; turn++) {
       await session.redis.set(here, `${turn}`);
       await session.redis.set(there, `${turn}`);
     }
-    expect([isOver, await has(replica, held, "held")]).toEqual([false, false]);
+    expect([watch.isOver, await has(replica, held, "held")]).toEqual([false, false]);
     await primary.proxy.release();
     expect([await writing, await has(replica, held, "held")]).toEqual(["OK", true]);
   });

@@ -2,11 +2,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../src/index.js";
 import { hasWaitAof } from "./support/abilities.js";
+import { blockedClients } from "./support/blocked-clients.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { waitUntil } from "./support/wait-until.js";
+import { watched } from "./support/watched.js";
 
 const long = 20_000;
 const short = 1_000;
@@ -52,9 +54,8 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
       const write = (): Promise<void> =>
         expect(session.redis.set("k", "v")).rejects.toMatchObject({ wanted: 1, replicas: 0 });
       const first = write();
-      const blocked = async (): Promise<boolean> =>
-        (await group.primary.info("clients")).blocked_clients === "1";
-      await waitUntil(blocked, { what: "it waits" });
+      const isBlocked = async (): Promise<boolean> => (await blockedClients(group.primary)) === 1;
+      await waitUntil(isBlocked, { what: "it waits" });
       const second = write();
       await session.settled();
       // Has the replica acknowledge both.
@@ -72,13 +73,11 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
     await session.replicated(1, { timeoutMs: long, fsync: true });
     const [link] = group.replicas.map((one) => one.link);
     link?.hold();
-    let isOver = false;
-    const writing = session.redis.set("k", "held").finally(() => {
-      isOver = true;
-    });
+    const writing = session.redis.set("k", "held");
+    const watch = watched(writing);
     await session.settled();
     for (let i = 0; i < 20; i++) await tidemark.session().redis.set("other", `${i}`);
-    expect(isOver).toBe(false);
+    expect(watch.isOver).toBe(false);
     await link?.release();
     expect(await writing).toBe("OK");
   });

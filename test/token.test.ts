@@ -1,19 +1,9 @@
 /** Tokens: what goes in comes out, and what is not one is nothing. */
 import { describe, expect, it } from "vitest";
 import { type Claims, decodeToken, encodeToken } from "../src/token.js";
+import { seeded } from "./support/seeded.js";
 
 const latest = 2 ** 48 - 1;
-
-/** A small seeded generator (mulberry32), so that a failure can be repeated. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Whole numbers of every size up to `max`, its ends more often than chance would have them. */
 function wholeNumber(random: () => number, max: number): number {

@@ -1,5 +1,6 @@
 /** A process with the users of every policy: each thinks, then reads or writes, one thing after the other. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { seeded } from "../../test/support/seeded.js";
 import { quantile } from "../quantile.js";
 import { answer } from "../worker.js";
 import { type Counts, openPolicies, type Policy, type Servers } from "./policies.js";
@@ -73,7 +74,7 @@ class Crowd {
   }
 
   async #live(user: number): Promise<void> {
-    const random = randomFrom(user);
+    const random = seeded(user);
     let last = 0;
     while (!isOver) {
       await sleep(-Math.log(1 - random()) * thinkMs);
@@ -109,17 +110,6 @@ answer(async (question: UsersQuestion): Promise<readonly Outcome[]> => {
   await sleep(question.forMs);
   return crowds.map((crowd) => crowd.outcome());
 });
-
-/** The same numbers for the same user of every policy (Mulberry32), so that all do the same at the same times. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 function written(user: number, number: number): string {
   return `${user}/${number}`;
