@@ -1,6 +1,9 @@
 /** Which commands wait for others of their turn, and which leave at once. */
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Company } from "../src/company.js";
+import type { Tidemark } from "../src/index.js";
+import type { RedisServer } from "./support/redis-server.js";
+import { stageTidemark } from "./support/staged-tidemark.js";
 
 function turns(company: Company, count: number, given: number): void {
   for (let turn = 0; turn < count; turn++) {
@@ -35,4 +38,26 @@ it("does not count what is given while a turn leaves", () => {
     company.joins();
   }
   expect(company.isExpected).toBe(false);
+});
+
+describe("Reads of one turn", () => {
+  let replica: RedisServer | undefined;
+  let tidemark: Tidemark;
+
+  stageTidemark({ replicas: 1 }, (stage) => {
+    ({ tidemark } = stage);
+    replica = stage.group.replicas[0]?.server;
+  });
+
+  it("leave together, also when nothing was in flight", async () => {
+    const received = async (): Promise<number> =>
+      Number((await replica?.info("stats"))?.total_reads_processed);
+    const { redis } = tidemark.session();
+    const turns = 40;
+    const before = await received();
+    for (let turn = 0; turn < turns; turn++)
+      await Promise.all(Array.from({ length: 16 }, () => redis.get("k")));
+    // The replication stream and the question itself come beside them.
+    expect((await received()) - before).toBeLessThan(1.5 * turns);
+  });
 });
