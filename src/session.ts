@@ -24,7 +24,7 @@ export class Session {
   #wrote = false;
   #moved = false;
   #stale = false;
-  #late: (() => void) | undefined;
+  #begun: (() => void) | undefined;
   #writes: WritesInFlight | undefined;
   readonly #replicated: Replicated;
   /** How far the session has read, shard by shard. */
@@ -136,7 +136,7 @@ export class Session {
   add(token: string): void {
     if (!this.demand.take(token)) return;
     this.#addedAt = performance.now();
-    if (!this.writing) this.#late?.();
+    if (!this.writing) this.#begun?.();
     this.#wrote = true;
   }
 
@@ -185,14 +185,14 @@ export class Session {
     return this.#parts.anchor?.(this)?.catch(() => this.#demand.pin());
   }
 
-  /** Told by whoever carries the token: it has left. `late` is called when writes are begun that it knows nothing of. */
-  tokenLeft(late: () => void): void {
-    this.#late = late;
+  /** For whoever carries the token: `begun` is called from now on, in place of what was, when writes are begun that it knows nothing of. */
+  onWrite(begun: () => void): void {
+    this.#begun = begun;
   }
 
   /** Told by the router: a write leaves now. */
   writeStarted(): void {
-    if (this.#late !== undefined && !this.writing) this.#late();
+    if (this.#begun !== undefined && !this.writing) this.#begun();
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
     this.#writes.started();

@@ -112,12 +112,12 @@ describe("Session.settled", () => {
   });
 });
 
-describe("Session.tokenLeft", () => {
+describe("Session.onWrite", () => {
   it("calls back once for writes that are begun together afterwards, and for none that were begun before", () => {
     const session = sessionOf();
     const late = vi.fn();
     session.writeStarted();
-    session.tokenLeft(late);
+    session.onWrite(late);
     session.writeEnded(at(X, 77));
     expect(late).toHaveBeenCalledTimes(0);
     session.writeStarted();

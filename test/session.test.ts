@@ -209,7 +209,7 @@ describe("Session.add", () => {
 
   it("tells whoever carries the token when it has left before", () => {
     const [session, late] = [sessionOf(), vi.fn()];
-    session.tokenLeft(late);
+    session.onWrite(late);
     session.add("garbage");
     expect(late).not.toHaveBeenCalled();
     session.add(tokenOf({ positions: [at(X, 77)] }));

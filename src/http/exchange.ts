@@ -1,12 +1,13 @@
 /** One request and its response in the care of a session. */
 import type { IncomingMessage } from "node:http";
-import { InvalidOptionError, TidemarkError } from "../errors.js";
+import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import { type Consistency, checkConsistency, type ReadOptions, withOptions } from "../terms.js";
 import type { ReplicatedOptions } from "../wanted.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
-import { type HeadedResponse, holdHead } from "./held-head.js";
+import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
+import { mount, type Names, sessionOf, sessionsOf } from "./mounted.js";
 import {
   nowhere,
   type OpenedSession,
@@ -35,6 +36,8 @@ export interface Sides {
   readonly message?: IncomingMessage;
   /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
   readonly response?: HeadedResponse;
+  /** How it is held; default {@link holdHead}. */
+  readonly hold?: (response: HeadedResponse, exchange: Exchange) => void;
   /** Whether middleware has still to add to the request; {@link Exchange.begin} is called when it has. */
   readonly incomplete?: boolean;
   /** Gives what is aborted when nobody waits for the response any more; called when a read begins to wait. */
@@ -55,29 +58,55 @@ interface Closing {
 }
 
 /** A request that has a session now. */
-export interface Exchange {
+export class Exchange implements HeadKeeper {
   readonly session: Session;
   /** Tells carriers that the request is complete. */
-  begin(): void;
-  /** Waits likewise, then has carriers keep what they keep on the server; undefined when there are none. Never rejects. */
+  readonly begin: () => void;
+  /** Sets the headers that bring the token. Never throws. */
+  readonly carry: (head: CarrierResponse) => void;
+  /** Waits for the writes that were begun, then has carriers keep what they keep on the server; undefined when there are none. Never rejects. */
   readonly store: (() => Promise<void>) | undefined;
+  readonly #store: OpenedSession["store"];
+  readonly #late: () => void;
+
+  /** `late` reports a write that no response brings the token of. */
+  constructor({ session, begin, carry, store }: OpenedSession, late: () => void) {
+    this.session = session;
+    this.begin = begin;
+    this.carry = carry;
+    this.#store = store;
+    this.#late = late;
+    if (store === undefined) return;
+    this.store = async () => {
+      await session.settled();
+      store();
+    };
+  }
+
+  settled(): Promise<void> | undefined {
+    return this.session.settled();
+  }
+
+  announced(): void {
+    this.#store?.(false);
+  }
+
+  left(): void {
+    this.session.onWrite(this.#late);
+  }
+
   /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
-  bring(head: CarrierResponse): Promise<void>;
+  async bring(head: CarrierResponse): Promise<void> {
+    await this.settled();
+    this.carry(head);
+    this.left();
+  }
+
   /** For want of a head: waits likewise, lets carriers keep what they keep elsewhere, and tells if there were writes. */
-  lost(): Promise<void>;
-}
-
-interface Mounted {
-  readonly source: SessionSource;
-  readonly session: Session;
-  readonly before: Mounted | undefined;
-}
-
-const mounted: unique symbol = Symbol("tidemark.mounted");
-
-/** What a framework hands to its handlers, by which they find the session. */
-interface Owner {
-  [mounted]?: Mounted;
+  async lost(): Promise<void> {
+    await this.bring(nowhere);
+    if (this.session.wrote) this.#late();
+  }
 }
 
 /** Opens the exchanges of one middleware. */
@@ -85,6 +114,8 @@ export class Exchanges<Request extends CarrierRequest> {
   readonly #source: SessionSource;
   readonly #open: (request: Request, signal?: () => AbortSignal) => OpenedSession;
   readonly #late = new LateWrites();
+  /** What handlers find. */
+  readonly names: Names;
   /** The accessors of the session and its client, the same for all requests. */
   readonly properties: PropertyDescriptorMap;
 
@@ -92,37 +123,23 @@ export class Exchanges<Request extends CarrierRequest> {
   constructor(source: SessionSource, options: MiddlewareOptions<Request>) {
     this.#open = sessionOpener(source, options);
     this.#source = source;
-    this.properties = propertiesOf(source, options.properties);
+    this.names = checkNames(options.properties);
+    this.properties = propertiesOf(source, this.names);
   }
 
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
-  open(
-    owner: Request & Owner,
-    { message, response, closing = response, signal, incomplete, route }: Sides,
-  ): Exchange | undefined {
-    if (sessionOf(owner, this.#source) !== undefined) return undefined;
-    const { session, begin, carry, store } = this.#open(owner, signal ?? (closing && abortedWith(closing)));
-    if (!incomplete) begin();
-    owner[mounted] = { source: this.#source, session, before: owner[mounted] };
-    const late = (): void => this.#late.report(session, route());
-    const left = (): void => session.tokenLeft(late);
-    const [settled, announced] = [() => session.settled(), () => store?.(false)];
-    if (response !== undefined) holdHead(response, { settled, announced, carry, left });
-    if (message !== undefined) runListeners(message, (listeners) => this.#source.run(session, listeners));
-    const bring = async (head: CarrierResponse): Promise<void> => {
-      await session.settled();
-      carry(head);
-      left();
-    };
-    const lost = async (): Promise<void> => {
-      await bring(nowhere);
-      if (session.wrote) late();
-    };
-    const storing = async (): Promise<void> => {
-      await session.settled();
-      store?.();
-    };
-    return { session, begin, store: store && storing, bring, lost };
+  open(owner: Request, sides: Sides): Exchange | undefined {
+    const source = this.#source;
+    if (sessionOf(owner, source) !== undefined) return undefined;
+    const { message, response, hold = holdHead, closing = response, incomplete, route } = sides;
+    const opened = this.#open(owner, sides.signal ?? (closing && abortedWith(closing)));
+    const { session } = opened;
+    const exchange = new Exchange(opened, () => this.#late.report(session, route()));
+    if (!incomplete) exchange.begin();
+    mount(owner, source, session, this.names);
+    if (response !== undefined) hold(response, exchange);
+    if (message !== undefined) runListeners(message, (listeners) => source.run(session, listeners));
+    return exchange;
   }
 }
 
@@ -142,39 +159,24 @@ function abortedWith(response: Closing): () => AbortSignal {
   };
 }
 
-/** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
-export function sessionOf<Request>(owner: Request & Owner, source?: SessionSource): Session | undefined {
-  let one = owner[mounted];
-  while (one !== undefined && source !== undefined && one.source !== source) one = one.before;
-  return one?.session;
-}
-
 /** Sets the level of all the sessions of `owner`. Throws when it has none, or for a level that is none. */
-export function setLevel<Request>(
-  owner: Request & Owner,
+export function setLevel<Request extends object>(
+  owner: Request,
   choice: LevelChoice<Request>,
   marker: string,
 ): void {
-  let one = mountedOf(owner, marker);
+  const sessions = sessionsOf(owner, marker);
   const level = typeof choice === "function" ? checkConsistency(choice(owner), marker) : choice;
-  for (; one !== undefined; one = one.before) one.session.level = level;
+  for (const session of sessions) session.level = level;
 }
 
 /** Has all the sessions of `owner` answer writes only when replicas hold them. Throws when it has none. */
-export function setReplicated<Request>(
-  owner: Request & Owner,
+export function setReplicated(
+  owner: object,
   replicas: number | "all",
   options: ReplicatedOptions | undefined,
 ): void {
-  for (let one = mountedOf(owner, "replicated(n)"); one !== undefined; one = one.before)
-    one.session.replicated(replicas, options);
-}
-
-function mountedOf(owner: Owner, marker: string): Mounted | undefined {
-  const one = owner[mounted];
-  if (one !== undefined) return one;
-  const remedy = "mount readYourWrites(tidemark, { secret }) before it";
-  throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);
+  for (const session of sessionsOf(owner, "replicated(n)")) session.replicated(replicas, options);
 }
 
 /** A level, or a function that chooses it for a request. */
@@ -197,20 +199,24 @@ export function checkCalled(name: string, rest: readonly unknown[]): void {
   if (rest.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
 }
 
-function propertiesOf(source: SessionSource, names: PropertyNames = {}): PropertyDescriptorMap {
+function checkNames(names: PropertyNames = {}): Names {
   const { redis = "redis", consistency = "consistency" } = names;
   for (const [option, name] of Object.entries({ redis, consistency })) {
     if (typeof name === "string" && /^[\w$]{1,64}$/.test(name)) continue;
     throw new InvalidOptionError(`properties.${option}`, name, "give a name of letters, digits, _ or $");
   }
   if (redis === consistency) throw new InvalidOptionError("properties", names, "give two names that differ");
-  const session: PropertyDescriptor & ThisType<Owner> = {
+  return { redis, consistency };
+}
+
+function propertiesOf(source: SessionSource, { redis, consistency }: Names): PropertyDescriptorMap {
+  const session: PropertyDescriptor & ThisType<object> = {
     configurable: true,
     get(): Session | undefined {
       return sessionOf(this, source);
     },
   };
-  const client: PropertyDescriptor & ThisType<Owner> = {
+  const client: PropertyDescriptor & ThisType<object> = {
     configurable: true,
     get(): SessionClient | undefined {
       return sessionOf(this, source)?.redis;

@@ -7,13 +7,16 @@ import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import {
   checkCalled,
   checkChoice,
+  type Exchange,
   Exchanges,
   type LevelChoice,
   type MiddlewareOptions,
   setLevel,
   setReplicated,
 } from "./exchange.js";
+import { requestsWith } from "./request-layer.js";
 import type { SessionSource } from "./request-session.js";
+import { holdAgain, holdBeneath } from "./response-layer.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
@@ -45,24 +48,33 @@ export type Middleware<Request> = (
  * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight, and
  * what is mounted before it may send the head without asking. Once a head has left, with the first bytes of a
  * streamed body, later writes of its request can not be carried any more; `tidemark:late-write` tells of them. Mounted
- * again for the same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
+ * again for the same Tidemark, it does nothing; only an app that another copy of Express has made, and that is called by
+ * hand and not by `app.use(app)`, needs it again. Throws an `InvalidOptionError` at once for options that cannot work.
  */
 export function readYourWrites<Request extends IncomingMessage = IncomingMessage>(
   tidemark: SessionSource,
   options: MiddlewareOptions<Request>,
 ): Middleware<Request> {
   const exchanges = new Exchanges(tidemark, options);
+  const needsNothing = requestsWith(exchanges.names);
 
   return function readYourWritesMiddleware(request, response, next) {
-    let exchange: ReturnType<typeof exchanges.open>;
+    let exchange: Exchange | undefined;
+    const message = needsNothing(request) ? undefined : request;
     try {
-      checkVersion(request);
-      exchange = exchanges.open(request, { message: request, response, route: () => routeOf(request) });
+      if (message !== undefined) checkVersion(message);
+      exchange = exchanges.open(request, {
+        ...{ message, response, hold: holdBeneath },
+        route: () => routeOf(request),
+      });
     } catch (error) {
       return next(error);
     }
-    if (exchange === undefined) return next();
-    Object.defineProperties(request, exchanges.properties);
+    if (message !== undefined) Object.defineProperties(message, exchanges.properties);
+    if (exchange === undefined) {
+      holdAgain(response);
+      return next();
+    }
     tidemark.run(exchange.session, () => next());
   };
 }

@@ -25,6 +25,9 @@ export interface HeadedResponse extends CarrierResponse {
   emit(event: "drain"): unknown;
 }
 
+/** The methods by which a head leaves. */
+export type HeadMethods = Pick<HeadedResponse, "writeHead" | "write" | "end" | "flushHeaders">;
+
 /** Knows what a head has to wait for and what goes into it. */
 export interface HeadKeeper {
   /** Undefined when there is nothing to wait for; else resolves when all writes started so far are settled. */
@@ -37,22 +40,30 @@ export interface HeadKeeper {
   left(): void;
 }
 
+/** Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response, of which a {@link HeldHead} makes use. */
+export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
+  const { writeHead, write, end, flushHeaders } = response;
+  const ours = (...args: unknown[]): unknown => head.writeHead(args);
+  const before = { writeHead, write, end, flushHeaders };
+  const head = new HeldHead(response, keeper, before, () => response.writeHead !== ours);
+  response.writeHead = ours;
+  response.write = (...args) => head.write(args);
+  response.end = (...args) => head.end(args);
+  response.flushHeaders = () => head.flushHeaders();
+}
+
 /**
- * Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response. With nothing to wait for they do what
- * they did, at once. Else `write`, `end` and `flushHeaders` are kept, in order, until there is nothing any more: the
- * head waits for all writes started before the first of them, and before `end` if that comes meanwhile.
+ * What the four methods of a response do instead. With nothing to wait for they do what they did, at once. Else `write`,
+ * `end` and `flushHeaders` are kept, in order, until there is nothing any more: the head waits for all writes started
+ * before the first of them, and before `end` if that comes meanwhile.
  * Node builds the head when it always does, so that errors, `headersSent` and listeners keep their time; a head that
  * has not left is built again when the token has to go into it.
  */
-export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
-  new HeldHead(response, keeper);
-}
-
-class HeldHead implements CarrierResponse {
+export class HeldHead implements CarrierResponse {
   readonly #response: HeadedResponse;
   readonly #keeper: HeadKeeper;
-  readonly #before: Pick<HeadedResponse, "writeHead" | "write" | "end" | "flushHeaders">;
-  readonly #ourWriteHead = (...args: unknown[]) => this.#writeHead(args);
+  readonly #before: HeadMethods;
+  readonly #isWrapped: () => boolean;
   #built: { code: number; message: string } | undefined;
   #kept: (() => unknown)[] | undefined;
   #awaited: Promise<void> | undefined;
@@ -60,15 +71,12 @@ class HeldHead implements CarrierResponse {
   #left = false;
   #told = false;
 
-  constructor(response: HeadedResponse, keeper: HeadKeeper) {
-    const { writeHead, write, end, flushHeaders } = response;
+  /** `isWrapped` tells whether somebody else has taken over `writeHead` since. */
+  constructor(response: HeadedResponse, keeper: HeadKeeper, before: HeadMethods, isWrapped: () => boolean) {
     this.#response = response;
     this.#keeper = keeper;
-    this.#before = { writeHead, write, end, flushHeaders };
-    response.writeHead = this.#ourWriteHead;
-    response.write = (...args) => this.#write(args);
-    response.end = (...args) => this.#end(args);
-    response.flushHeaders = () => this.#flushHeaders();
+    this.#before = before;
+    this.#isWrapped = isWrapped;
   }
 
   getHeader(name: string): number | string | readonly string[] | undefined {
@@ -81,15 +89,19 @@ class HeldHead implements CarrierResponse {
     response.setHeader(name, value);
   }
 
-  #writeHead(args: readonly unknown[]): unknown {
+  writeHead(args: readonly unknown[]): unknown {
     const response = this.#response;
-    if (!this.#left) this.#keeper.announced();
-    this.#before.writeHead.apply(response, this.#left ? [...args] : remembered(response, args));
+    if (this.#left) {
+      this.#before.writeHead.apply(response, [...args]);
+      return response;
+    }
+    this.#keeper.announced();
+    this.#before.writeHead.apply(response, remembered(response, args));
     this.#built = { code: response.statusCode, message: response.statusMessage };
     return response;
   }
 
-  #write(args: unknown[]): boolean {
+  write(args: unknown[]): boolean {
     const write = () => this.#before.write.apply(this.#response, args);
     if (!isChunk(args[0]) || this.#mayLeave()) return this.#pass(write);
     this.#kept?.push(write);
@@ -97,7 +109,7 @@ class HeldHead implements CarrierResponse {
     return false;
   }
 
-  #end(args: unknown[]): unknown {
+  end(args: unknown[]): unknown {
     const end = () => this.#before.end.apply(this.#response, args);
     const [chunk, encoding] = args;
     const isBody = isChunk(chunk);
@@ -112,7 +124,7 @@ class HeldHead implements CarrierResponse {
     return this.#response;
   }
 
-  #flushHeaders(): void {
+  flushHeaders(): void {
     const flushHeaders = () => this.#before.flushHeaders.call(this.#response);
     if (this.#mayLeave()) this.#pass(flushHeaders);
     else this.#kept?.push(flushHeaders);
@@ -135,7 +147,7 @@ class HeldHead implements CarrierResponse {
     if (this.#left) return true;
     if (this.#kept !== undefined) return false;
     // Whoever wrapped writeHead after us acts before the head leaves, and may start a write even then.
-    if (this.#response.writeHead !== this.#ourWriteHead) this.#build(length);
+    if (this.#isWrapped()) this.#build(length);
     const pending = this.#keeper.settled();
     if (pending === undefined) {
       this.#leave();

@@ -2,14 +2,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { InvalidOptionError, ReplicasBehindError, TidemarkError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
-import type { CarrierRequest } from "./carrier.js";
-import {
-  sessionOf as carriedSession,
-  checkChoice,
-  Exchanges,
-  type LevelChoice,
-  setLevel,
-} from "./exchange.js";
+import type { CarrierRequest, CarrierResponse } from "./carrier.js";
+import { checkChoice, Exchanges, type LevelChoice, setLevel } from "./exchange.js";
+import { sessionOf as carriedSession } from "./mounted.js";
 import type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 import { ResponseHead } from "./response-head.js";
 
@@ -68,14 +63,14 @@ export function readYourWrites(
         setLevel(arrival, typeof choice === "function" ? () => choice(request) : choice, "level");
       }
       if (exchange === undefined) return handler(request, ...rest);
-      const { session, bring, lost } = exchange;
+      const bring = (head: CarrierResponse): Promise<void> => exchange.bring(head);
       try {
-        const response = await tidemark.run(session, () => handler(request, ...rest));
+        const response = await tidemark.run(exchange.session, () => handler(request, ...rest));
         return await ResponseHead.of(response, bring);
       } catch (thrown) {
         if (thrown instanceof Response) throw await ResponseHead.of(thrown, bring);
         if (thrown instanceof ReplicasBehindError) return await ResponseHead.of(thrown.getResponse(), bring);
-        await lost();
+        await exchange.lost();
         throw thrown;
       }
     };

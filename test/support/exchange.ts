@@ -24,8 +24,8 @@ export interface Listening extends AsyncDisposable {
 }
 
 /** Listens on a free port of the loopback until it is disposed of. */
-export async function serve(listener: RequestListener): Promise<Listening> {
-  const server = createServer(listener).listen(0, "127.0.0.1");
+export async function serve(listener: RequestListener | Server): Promise<Listening> {
+  const server = (typeof listener === "function" ? createServer(listener) : listener).listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("the server has no port");

@@ -14,13 +14,19 @@ export class HandMadeSessions implements SessionSource {
   readonly made: Session[] = [];
   readonly #current = new AsyncLocalStorage<Session>();
 
-  session({ token, level = "session", seal }: Parameters<SessionSource["session"]>[0]): Session {
+  session({
+    token,
+    level = "session",
+    seal,
+    monotonicReads,
+  }: Parameters<SessionSource["session"]>[0]): Session {
     const session = new Session({
       level: onto("session", level),
       tokens: () => token?.() ?? [],
       terms,
       ttlMs: this.tokenTtlMs,
       seal,
+      anchor: monotonicReads === true ? () => undefined : undefined,
       client: () => {
         throw new Error("a hand-made session has no client");
       },

@@ -1,0 +1,50 @@
+/** What handlers and listeners find of a request's sessions without anything being added to it. */
+import { IncomingMessage } from "node:http";
+import { InvalidOptionError } from "../errors.js";
+import { Layer } from "./layer.js";
+import { mountedOn, type Names, named } from "./mounted.js";
+
+const layer = new Layer(IncomingMessage.prototype, {
+  emit: {
+    configurable: true,
+    writable: true,
+    value(this: IncomingMessage, ...args: [string, ...unknown[]]): boolean {
+      let emit = (): boolean => IncomingMessage.prototype.emit.apply(this, args);
+      for (let one = mountedOn(this); one !== undefined; one = one.before) {
+        const { source, session } = one;
+        const inner = emit;
+        emit = () => source.run(session, inner);
+      }
+      return emit();
+    },
+  },
+});
+
+/** Tells of a request whether it needs no properties by these `names`, and no `emit` that runs its listeners in its sessions. Throws for names that Node needs. */
+export function requestsWith(names: Names): (request: IncomingMessage) => boolean {
+  const taken = [names.redis, names.consistency];
+  for (const name of taken) {
+    if (layer.hides(name))
+      throw new InvalidOptionError("properties", name, "give a name that Node has not taken");
+    layer.add(name, accessor(name));
+  }
+  const needed = ["emit", ...taken];
+  return (request) => layer.serves(request, needed);
+}
+
+function accessor(name: string): PropertyDescriptor & ThisType<object> {
+  return {
+    configurable: true,
+    get() {
+      return named(this, name);
+    },
+    // Requests of other apps pass here too, and are free to have something else by that name.
+    set(value: unknown) {
+      if (named(this, name) !== undefined)
+        throw new TypeError(
+          `The request's ${name} is that of its session: name the session's another way, with properties.`,
+        );
+      Object.defineProperty(this, name, { configurable: true, enumerable: true, writable: true, value });
+    },
+  };
+}
