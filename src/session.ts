@@ -185,7 +185,7 @@ export class Session {
     return this.#parts.anchor?.(this)?.catch(() => this.#demand.pin());
   }
 
-  /** For whoever carries the token: `begun` is called from now on, in place of what was, when writes are begun that it knows nothing of. */
+  /** For whoever carries the token: `begun` is called when a write begins, or is told of, and none is in flight; one at a time. */
   onWrite(begun: () => void): void {
     this.#begun = begun;
   }

@@ -1,13 +1,13 @@
 /** One request and its response in the care of a session. */
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError } from "../errors.js";
-import type { Session, SessionClient } from "../session.js";
+import type { Session } from "../session.js";
 import { type Consistency, checkConsistency, type ReadOptions, withOptions } from "../terms.js";
 import type { ReplicatedOptions } from "../wanted.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
-import { mount, type Names, sessionOf, sessionsOf } from "./mounted.js";
+import { accessorOf, mount, type Names, sessionOf, sessionsOf } from "./mounted.js";
 import {
   nowhere,
   type OpenedSession,
@@ -33,7 +33,7 @@ export interface MiddlewareOptions<Request> extends ReadYourWritesOptions<Reques
 /** What an exchange may need of a server. */
 export interface Sides {
   /** Its listeners are called with the session. */
-  readonly message?: IncomingMessage;
+  readonly message?: IncomingMessage | undefined;
   /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
   readonly response?: HeadedResponse;
   /** How it is held; default {@link holdHead}. */
@@ -60,21 +60,19 @@ interface Closing {
 /** A request that has a session now. */
 export class Exchange implements HeadKeeper {
   readonly session: Session;
-  /** Tells carriers that the request is complete. */
-  readonly begin: () => void;
-  /** Sets the headers that bring the token. Never throws. */
-  readonly carry: (head: CarrierResponse) => void;
-  /** Waits for the writes that were begun, then has carriers keep what they keep on the server; undefined when there are none. Never rejects. */
+  /**
+   * Waits for the writes that were begun, then has carriers keep what they keep on the server; undefined when there are
+   * none. Never rejects.
+   */
   readonly store: (() => Promise<void>) | undefined;
-  readonly #store: OpenedSession["store"];
+  readonly #opened: OpenedSession;
   readonly #late: () => void;
 
   /** `late` reports a write that no response brings the token of. */
-  constructor({ session, begin, carry, store }: OpenedSession, late: () => void) {
+  constructor(opened: OpenedSession, late: () => void) {
+    const { session, store } = opened;
     this.session = session;
-    this.begin = begin;
-    this.carry = carry;
-    this.#store = store;
+    this.#opened = opened;
     this.#late = late;
     if (store === undefined) return;
     this.store = async () => {
@@ -83,12 +81,22 @@ export class Exchange implements HeadKeeper {
     };
   }
 
+  /** Tells carriers that the request is complete. */
+  begin(): void {
+    this.#opened.begin();
+  }
+
   settled(): Promise<void> | undefined {
     return this.session.settled();
   }
 
   announced(): void {
-    this.#store?.(false);
+    this.#opened.store?.(false);
+  }
+
+  /** Sets the headers that bring the token. Never throws. */
+  carry(head: CarrierResponse): void {
+    this.#opened.carry(head);
   }
 
   left(): void {
@@ -124,7 +132,8 @@ export class Exchanges<Request extends CarrierRequest> {
     this.#open = sessionOpener(source, options);
     this.#source = source;
     this.names = checkNames(options.properties);
-    this.properties = propertiesOf(source, this.names);
+    const { redis, consistency } = this.names;
+    this.properties = { [redis]: accessorOf(redis), [consistency]: accessorOf(consistency) };
   }
 
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
@@ -207,22 +216,6 @@ function checkNames(names: PropertyNames = {}): Names {
   }
   if (redis === consistency) throw new InvalidOptionError("properties", names, "give two names that differ");
   return { redis, consistency };
-}
-
-function propertiesOf(source: SessionSource, { redis, consistency }: Names): PropertyDescriptorMap {
-  const session: PropertyDescriptor & ThisType<object> = {
-    configurable: true,
-    get(): Session | undefined {
-      return sessionOf(this, source);
-    },
-  };
-  const client: PropertyDescriptor & ThisType<object> = {
-    configurable: true,
-    get(): SessionClient | undefined {
-      return sessionOf(this, source)?.redis;
-    },
-  };
-  return { [redis]: client, [consistency]: session };
 }
 
 /** Node calls the listeners of a request from its connection, outside every session; `run` brings them back in. */

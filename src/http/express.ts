@@ -48,8 +48,9 @@ export type Middleware<Request> = (
  * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight, and
  * what is mounted before it may send the head without asking. Once a head has left, with the first bytes of a
  * streamed body, later writes of its request can not be carried any more; `tidemark:late-write` tells of them. Mounted
- * again for the same Tidemark, it does nothing; only an app that another copy of Express has made, and that is called by
- * hand and not by `app.use(app)`, needs it again. Throws an `InvalidOptionError` at once for options that cannot work.
+ * again for the same Tidemark, it does nothing, with one exception: an app that another copy of Express has made, and that
+ * is called by hand and not mounted with `app.use(app)`, needs it again. Without it requests have no `redis` there, and a write
+ * that begins while the response ends is not waited for. Throws an `InvalidOptionError` at once for options that cannot work.
  */
 export function readYourWrites<Request extends IncomingMessage = IncomingMessage>(
   tidemark: SessionSource,
@@ -64,7 +65,9 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
     try {
       if (message !== undefined) checkVersion(message);
       exchange = exchanges.open(request, {
-        ...{ message, response, hold: holdBeneath },
+        message,
+        response,
+        hold: holdBeneath,
         route: () => routeOf(request),
       });
     } catch (error) {

@@ -45,7 +45,7 @@ export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
   const { writeHead, write, end, flushHeaders } = response;
   const ours = (...args: unknown[]): unknown => head.writeHead(args);
   const before = { writeHead, write, end, flushHeaders };
-  const head = new HeldHead(response, keeper, before, () => response.writeHead !== ours);
+  const head = new HeldHead(response, keeper, before, ({ writeHead }) => writeHead !== ours);
   response.writeHead = ours;
   response.write = (...args) => head.write(args);
   response.end = (...args) => head.end(args);
@@ -63,7 +63,7 @@ export class HeldHead implements CarrierResponse {
   readonly #response: HeadedResponse;
   readonly #keeper: HeadKeeper;
   readonly #before: HeadMethods;
-  readonly #isWrapped: () => boolean;
+  readonly #isWrapped: (response: HeadedResponse) => boolean;
   #built: { code: number; message: string } | undefined;
   #kept: (() => unknown)[] | undefined;
   #awaited: Promise<void> | undefined;
@@ -72,7 +72,12 @@ export class HeldHead implements CarrierResponse {
   #told = false;
 
   /** `isWrapped` tells whether somebody else has taken over `writeHead` since. */
-  constructor(response: HeadedResponse, keeper: HeadKeeper, before: HeadMethods, isWrapped: () => boolean) {
+  constructor(
+    response: HeadedResponse,
+    keeper: HeadKeeper,
+    before: HeadMethods,
+    isWrapped: (response: HeadedResponse) => boolean,
+  ) {
     this.#response = response;
     this.#keeper = keeper;
     this.#before = before;
@@ -147,7 +152,7 @@ export class HeldHead implements CarrierResponse {
     if (this.#left) return true;
     if (this.#kept !== undefined) return false;
     // Whoever wrapped writeHead after us acts before the head leaves, and may start a write even then.
-    if (this.#isWrapped()) this.#build(length);
+    if (this.#isWrapped(this.#response)) this.#build(length);
     const pending = this.#keeper.settled();
     if (pending === undefined) {
       this.#leave();

@@ -1,6 +1,6 @@
 /** The sessions of a request, by what a framework hands to its handlers. */
 import { TidemarkError } from "../errors.js";
-import type { Session } from "../session.js";
+import type { Session, SessionClient } from "../session.js";
 import type { SessionSource } from "./request-session.js";
 
 /** What handlers find on a request. */
@@ -41,8 +41,17 @@ export function sessionOf(owner: object, source?: SessionSource): Session | unde
   return one?.session;
 }
 
-/** What handlers find on `owner` by `name`. */
-export function named(owner: object, name: string): unknown {
+/** What handlers find by `name` on what has sessions. */
+export function accessorOf(name: string): PropertyDescriptor & ThisType<object> {
+  return {
+    configurable: true,
+    get(): Session | SessionClient | undefined {
+      return named(this, name);
+    },
+  };
+}
+
+export function named(owner: object, name: string): Session | SessionClient | undefined {
   for (let one = mountedOn(owner); one !== undefined; one = one.before) {
     if (one.names.redis === name) return one.session.redis;
     if (one.names.consistency === name) return one.session;

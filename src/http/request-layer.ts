@@ -2,7 +2,7 @@
 import { IncomingMessage } from "node:http";
 import { InvalidOptionError } from "../errors.js";
 import { Layer } from "./layer.js";
-import { mountedOn, type Names, named } from "./mounted.js";
+import { accessorOf, mountedOn, type Names, named } from "./mounted.js";
 
 const layer = new Layer(IncomingMessage.prototype, {
   emit: {
@@ -20,24 +20,24 @@ const layer = new Layer(IncomingMessage.prototype, {
   },
 });
 
-/** Tells of a request whether it needs no properties by these `names`, and no `emit` that runs its listeners in its sessions. Throws for names that Node needs. */
+/**
+ * Tells of a request whether it needs no properties by these `names`, and no `emit` that runs its listeners in its
+ * sessions. Throws an `InvalidOptionError` for names that Node needs.
+ */
 export function requestsWith(names: Names): (request: IncomingMessage) => boolean {
   const taken = [names.redis, names.consistency];
   for (const name of taken) {
     if (layer.hides(name))
       throw new InvalidOptionError("properties", name, "give a name that Node has not taken");
-    layer.add(name, accessor(name));
+    layer.add(name, assignable(name));
   }
   const needed = ["emit", ...taken];
   return (request) => layer.serves(request, needed);
 }
 
-function accessor(name: string): PropertyDescriptor & ThisType<object> {
+function assignable(name: string): PropertyDescriptor & ThisType<object> {
   return {
-    configurable: true,
-    get() {
-      return named(this, name);
-    },
+    ...accessorOf(name),
     // Requests of other apps pass here too, and are free to have something else by that name.
     set(value: unknown) {
       if (named(this, name) !== undefined)

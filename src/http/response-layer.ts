@@ -35,6 +35,7 @@ const methods: HeadMethods & ThisType<HeadedResponse> = {
   },
 };
 const names = ["writeHead", "write", "end", "flushHeaders"] as const;
+const onlyWriteHead = ["writeHead"];
 const layer = new Layer(ServerResponse.prototype, Object.getOwnPropertyDescriptors(methods));
 
 /**
@@ -50,8 +51,6 @@ export function holdBeneath(response: HeadedResponse, exchange: Exchange): void 
     holdHead(response, exchange);
     return;
   }
-  const isWrapped = (): boolean =>
-    !layer.serves(response, ["writeHead"]) && response.writeHead !== methods.writeHead;
   const held = { exchange, head: new HeldHead(response, exchange, nodes, isWrapped), isOwn: false };
   heads.set(response, held);
   session.onWrite(() => {
@@ -61,6 +60,10 @@ export function holdBeneath(response: HeadedResponse, exchange: Exchange): void 
     for (const name of names)
       if (!Object.hasOwn(response, name)) Object.assign(response, { [name]: methods[name] });
   });
+}
+
+function isWrapped(response: HeadedResponse): boolean {
+  return !layer.serves(response, onlyWriteHead) && response.writeHead !== methods.writeHead;
 }
 
 /** Holds the head of a response that has lost what was beneath it; whether it had. */
