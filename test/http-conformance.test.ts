@@ -1,5 +1,4 @@
 /** What holds on every framework alike, with sessions that need no Redis. */
-import { connect } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { LateWriteMessage } from "../src/channels.js";
@@ -8,9 +7,9 @@ import { Keyring } from "../src/keyring.js";
 import type { Session } from "../src/session.js";
 import type { Consistency } from "../src/terms.js";
 import { decodeToken } from "../src/token.js";
-import { type Answered, doors, listening } from "./support/door.js";
-import { type Choice, Refusal, type Reply, secret } from "./support/frameworks.js";
+import { type Answered, doors } from "./support/door.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { type Choice, chunks, type Reply, refuse, secret } from "./support/scene.js";
 import { waitUntil } from "./support/wait-until.js";
 
 interface Answering {
@@ -41,17 +40,6 @@ const answers: readonly Answering[] = [
   { what: "an error of the client's", reply: () => refuse(409), arrives: { status: 409 } },
   { what: "an error of the server's", reply: () => refuse(500), arrives: { status: 500 } },
 ];
-
-async function* chunks(...parts: readonly string[]): AsyncGenerator<string> {
-  for (const part of parts) {
-    await turn();
-    yield part;
-  }
-}
-
-function refuse(status: number): never {
-  throw new Refusal(status);
-}
 
 function cookiesOf({ headers }: Answered): string[] {
   return (headers["set-cookie"] ?? [])
@@ -256,37 +244,3 @@ async function* writing(session: Session): AsyncGenerator<string> {
   endWrite(session, 9);
   yield "second";
 }
-
-describe.each(Object.entries(listening))("on %s", (_name, open) => {
-  it.each<[what: string, reply: () => Reply]>([
-    ["a text", () => ({ body: "a body" })],
-    ["a stream", () => ({ chunks: chunks("a ", "body") })],
-    ["an error", () => refuse(500)],
-  ])("a client that goes away while the head is held does no harm: %s", async (_what, reply) => {
-    const failed = vi.fn();
-    process.on("unhandledRejection", failed).on("uncaughtException", failed);
-    let written: Session | undefined;
-    await using door = await open(new HandMadeSessions(), {
-      handler: ({ session, query }) => {
-        if (query.has("other")) return { body: "other" };
-        written = session;
-        session.writeStarted();
-        return reply();
-      },
-    });
-    const address = door.server?.address();
-    if (typeof address !== "object" || address === null) throw new Error("the server has no port");
-    const client = connect(address.port, "127.0.0.1");
-    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    await waitUntil(() => written !== undefined, { what: "the handler has been called" });
-    client.destroy();
-    const countConnections = () =>
-      new Promise<number>((resolve) => door.server?.getConnections((_error, count) => resolve(count)));
-    await waitUntil(async () => (await countConnections()) === 0, { what: "the server has let go of it" });
-    if (written !== undefined) endWrite(written, 7);
-    await turn();
-    expect(await door.ask({ query: "other" })).toMatchObject({ status: 200, body: "other" });
-    process.off("unhandledRejection", failed).off("uncaughtException", failed);
-    expect(failed).not.toHaveBeenCalled();
-  });
-});

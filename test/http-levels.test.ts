@@ -13,10 +13,10 @@ import { AbortedError, type Session, type Tidemark } from "../src/index.js";
 import { doors, listening } from "./support/door.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { ask, serve } from "./support/exchange.js";
-import type { Scene } from "./support/frameworks.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import type { Scene } from "./support/scene.js";
 import { TokenHolder } from "./support/token-holder.js";
 import { waitUntil } from "./support/wait-until.js";
 

@@ -3,7 +3,7 @@ import { cookie } from "../src/http/cookie.js";
 import { header } from "../src/http/header.js";
 import { doors } from "./support/door.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import type { Scene } from "./support/frameworks.js";
+import type { Scene } from "./support/scene.js";
 import { stageGroup } from "./support/staged-group.js";
 import { TokenHolder } from "./support/token-holder.js";
 import { inTurn, stageTornReplicas } from "./support/torn-replicas.js";

@@ -5,11 +5,11 @@ import { header } from "../src/http/header.js";
 import type { Tidemark } from "../src/index.js";
 import { type Door, doors } from "./support/door.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import { Refusal, type Scene, type Turn } from "./support/frameworks.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
+import { Refusal, type Scene, type Turn } from "./support/scene.js";
 import { TokenHolder } from "./support/token-holder.js";
 import { waitUntil } from "./support/wait-until.js";
 

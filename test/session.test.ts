@@ -1,7 +1,6 @@
 /** What a session requires of the node that answers its reads. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Keyring } from "../src/keyring.js";
 import { Session } from "../src/session.js";
 import { decodeToken } from "../src/token.js";
 import {
@@ -171,88 +170,6 @@ describe("Session.reanchor", () => {
     const before = session.positions;
     session.demand.reanchor(at(X, 90), () => true);
     expect(session.positions).toBe(before);
-  });
-});
-
-describe("Session.add", () => {
-  it("requires what the token says beside what was required, and has it reach the user", () => {
-    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
-    session.add(tokenOf({ positions: [at(Y, 9)] }));
-    expect(session.positions).toEqual([at(X, 77), at(Y, 9)]);
-    expect(session.wrote).toBe(true);
-  });
-
-  it.each([
-    ["a position", tokenOf({ positions: [at(X, 78)] }), { positions: [at(X, 78)] }],
-    ["a pin", tokenOf({ issuedAt: start, pinnedAt: start }), { pinned: true }],
-    ["a moment", tokenOf({ issuedAt: start, freshAsOf: start }), { demand: { freshAsOf: start } }],
-  ])("counts as written what is more: %s", (_what, token, required) => {
-    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
-    session.add(token);
-    expect(session.wrote).toBe(true);
-    expect({
-      positions: session.positions,
-      pinned: session.pinned,
-      demand: { freshAsOf: session.demand.freshAsOf },
-    }).toMatchObject(required);
-  });
-
-  it.each([
-    ["nothing more", tokenOf({ issuedAt: start, positions: [at(X, 77)] })],
-    ["no token", "garbage"],
-    ["an expired one", tokenOf({ issuedAt: start - ttlMs - 1, positions: [at(X, 99)] })],
-  ])("leaves a session as it is that is brought %s", (_what, token) => {
-    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
-    session.add(token);
-    expect([session.positions, session.wrote]).toEqual([[at(X, 77)], false]);
-  });
-
-  it("tells whoever carries the token when it has left before", () => {
-    const [session, late] = [sessionOf(), vi.fn()];
-    session.onWrite(late);
-    session.add("garbage");
-    expect(late).not.toHaveBeenCalled();
-    session.add(tokenOf({ positions: [at(X, 77)] }));
-    expect(late).toHaveBeenCalledOnce();
-  });
-});
-
-describe("Session.sealed", () => {
-  const seal = new Keyring("a secret of this test");
-  const sealedSession = (...tokens: string[]) =>
-    new Session({ level: "session", ttlMs, terms, tokens: () => tokens, client: noClient, seal });
-
-  it("gives what another session with the same secret can add", () => {
-    const [session, other] = [sealedSession(tokenOf({ positions: [at(X, 77)] })), sealedSession()];
-    other.addSealed(session.sealed());
-    expect(other.positions).toEqual([at(X, 77)]);
-    expect(sealedSession().sealed()).toBe("");
-  });
-
-  it("is added also where several come in one text", () => {
-    const sealed = [at(X, 77), at(Y, 9)].map((position) => seal.seal(tokenOf({ positions: [position] })));
-    const session = sealedSession();
-    session.addSealed(`${sealed[0]},rubbish, ${sealed[1]}`);
-    expect(session.positions).toEqual([at(X, 77), at(Y, 9)]);
-  });
-
-  it.each([
-    ["nothing", undefined],
-    ["a header that is not there", null],
-    ["no text at all", Reflect.apply(JSON.parse, undefined, ['{"toString":1}'])],
-    ["a token without a seal", tokenOf({ positions: [at(X, 77)] })],
-    ["another's seal", new Keyring("another secret of a test").seal(tokenOf({ positions: [at(X, 77)] }))],
-  ])("is not had from %s", (_what, text) => {
-    const session = sealedSession();
-    session.addSealed(text);
-    expect([session.positions, session.wrote]).toEqual([[], false]);
-  });
-
-  it("is refused, as is adding one, by a session that nobody gave a secret", () => {
-    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
-    const refusal = expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" });
-    expect(() => session.sealed()).toThrow(refusal);
-    expect(() => session.addSealed("text")).toThrow(refusal);
   });
 });
 

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type RequestListener, type Server } from "node:http";
 import supertest from "supertest";
 import type { SessionSource } from "../../src/http/request-session.js";
-import { fastifyApp, frameworks, type Scene } from "./frameworks.js";
+import { fastifyApp, frameworks } from "./frameworks.js";
+import type { Scene } from "./scene.js";
 
 export interface Asked {
   readonly method?: "GET" | "POST" | "HEAD";

@@ -1,0 +1,45 @@
+/** A namespace of cls-hooked as the store of sessions. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { inspect } from "node:util";
+import { createNamespace } from "cls-hooked";
+import { describe, expect, it } from "vitest";
+import { clsHooked } from "../src/context/cls-hooked.js";
+import { InvalidOptionError } from "../src/index.js";
+import { sessionOf } from "./support/still-sessions.js";
+
+describe("clsHooked", () => {
+  it("leaves what the app has in its namespace where it is", () => {
+    const namespace = createNamespace("app");
+    const context = clsHooked(namespace);
+    const session = sessionOf();
+    namespace.run(() => {
+      namespace.set("user", "ann");
+      context.run(session, () => {
+        expect(namespace.get("user")).toBe("ann");
+        namespace.set("locale", "en");
+        namespace.run(() => expect([context.get(), namespace.get("locale")]).toEqual([session, "en"]));
+      });
+      expect([context.get(), namespace.get("user"), namespace.get("locale")]).toEqual([
+        undefined,
+        "ann",
+        undefined,
+      ]);
+    });
+  });
+
+  it("keeps two Tidemarks on one namespace apart", () => {
+    const namespace = createNamespace("app");
+    const [carts, logins] = [clsHooked(namespace), clsHooked(namespace)];
+    const [cart, login] = [sessionOf(), sessionOf()];
+    carts.run(cart, () => {
+      expect(logins.get()).toBeUndefined();
+      logins.run(login, () => expect([carts.get(), logins.get()]).toEqual([cart, login]));
+    });
+  });
+
+  it.each([undefined, null, "app", new Map(), new AsyncLocalStorage()])("refuses %o", (given) => {
+    const call = () => Reflect.apply(clsHooked, undefined, [given]);
+    expect(call).toThrow(InvalidOptionError);
+    expect(call).toThrow(inspect(given, { depth: 1 }).slice(0, 15));
+  });
+});
