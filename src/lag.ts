@@ -1,7 +1,6 @@
 /** How long a replica takes to apply a write, guessed from what was seen: it decides what is worth a try, never what is true. */
 
-const rise = 0.6;
-const fall = 0.25;
+const gain = 0.6;
 const margin = 1.25;
 const doubt = 0.01;
 const reserve = 1.05;
@@ -9,7 +8,8 @@ const reserve = 1.05;
 /**
  * A running estimate of one replica's lag in milliseconds. Each look at the replica bounds the lag from below (a
  * write of that age was not there yet) and from above (one of that age was). A bound that contradicts the estimate
- * moves it; looks that agree with it lower it a little, or one hiccup would keep reads away that nobody tries again.
+ * moves it, down as fast as up: one that only hiccuped is as good as before. Looks that agree with it lower it a little,
+ * or one hiccup would keep reads away that nobody tries again.
  */
 export class LagEstimate {
   #mean = 0;
@@ -24,8 +24,8 @@ export class LagEstimate {
   observe(atLeastMs: number, atMostMs: number): void {
     const lag = Math.max(atLeastMs, Math.min(this.#mean, atMostMs));
     const error = lag - this.#mean;
-    this.#mean += error === 0 ? -doubt * this.#mean : (error > 0 ? rise : fall) * error;
-    this.#deviation += fall * (Math.abs(error) - this.#deviation);
+    this.#mean += error === 0 ? -doubt * this.#mean : gain * error;
+    this.#deviation += gain * (Math.abs(error) - this.#deviation);
   }
 
   /** Whether a write made `ageMs` ago has probably arrived. */

@@ -33,6 +33,7 @@ export interface Surroundings {
 }
 
 const looksPerInterval = 16;
+const looksPerLag = 8;
 /** How often each server is asked whether it is the primary, while there is none. */
 const seekEveryMs = 15;
 /** For how long replicas are looked at because somebody has asked for a primary that is not there. */
@@ -224,7 +225,7 @@ export class Shard {
   #ask(everyMs: number, now: number, atMostMs: number): void {
     for (const node of this.replicas) {
       node.connection.begin();
-      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / 4), atMostMs);
+      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / looksPerLag), atMostMs);
       if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
     }
   }

@@ -41,12 +41,21 @@ describe("LagEstimate", () => {
     expect(lag.ms).toBeLessThan(6);
   });
 
-  it("rises within two looks, but takes many to fall, because a read tried too soon is thrown away", () => {
+  it("rises within two looks and falls within five, because no replica is as it was once a spike is over", () => {
     const rising = having(...times(50, [40, 40]), ...times(2, [80, 80]));
     expect(rising.ms).toBeGreaterThan(70);
-    const falling = having(...times(50, [80, 80]), ...times(4, [40, 40]));
-    expect(falling.ms).toBeGreaterThan(70);
-    for (const look of times(26, [40, 40])) falling.observe(...look);
+    const falling = having(...times(50, [300, 300]), ...times(5, [0, 5]));
+    expect(falling.ms).toBeLessThan(60);
+    for (const look of times(5, [0, 5])) falling.observe(...look);
+    expect(falling.ms).toBeLessThan(7);
+  });
+
+  it("stays above what it falls to, because a read tried too soon is thrown away", () => {
+    const falling = having(...times(50, [80, 80]));
+    for (const look of times(30, [40, 40])) {
+      falling.observe(...look);
+      expect(falling.ms).toBeGreaterThan(40);
+    }
     expect(falling.ms).toBeLessThan(45);
   });
 
