@@ -23,6 +23,11 @@ export type SessionClient = Redis & {
 /** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
 export type WriteEnd = Position | "unknown" | "not-sent";
 
+/** Whoever is told that a write begins. */
+export interface WriteWatcher {
+  writeBegins(): void;
+}
+
 /** Makes tokens fit to be handed to users: nobody else can make one, or change it. */
 export interface Seal {
   seal(token: string): string;

@@ -4,38 +4,34 @@ import { InvalidOptionError } from "./errors.js";
 import type { Position } from "./position.js";
 import { type Progress, Progresses } from "./progress.js";
 import { Replicated, type Writer } from "./replicated.js";
-import type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
+import type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
 import { openedBy } from "./session-parts.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
 import { checkWanted, type ReplicatedOptions } from "./wanted.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
-export type { Seal, SessionClient, SessionParts, WriteEnd } from "./session-parts.js";
+export type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
+  readonly #parts: SessionParts<Session>;
   #level: Consistency;
   #terms: Terms | undefined;
-  #parts: SessionParts<Session>;
   #client: SessionClient | undefined;
-  readonly #demand: Demand;
-  #loaded = false;
+  #demand: Demand | undefined;
   #addedAt = Number.NEGATIVE_INFINITY;
   #wrote = false;
   #moved = false;
   #stale = false;
-  #begun: (() => void) | undefined;
+  #watcher: WriteWatcher | undefined;
   #writes: WritesInFlight | undefined;
-  readonly #replicated: Replicated;
-  /** How far the session has read, shard by shard. */
-  readonly progresses = new Progresses();
+  #replicated: Replicated | undefined;
+  #progresses: Progresses | undefined;
 
   /** Made by `tidemark.session()`. */
   constructor(parts: SessionParts<Session>) {
     this.#parts = parts;
     this.#level = parts.level;
-    this.#demand = new Demand(parts.ttlMs);
-    this.#replicated = new Replicated(parts.replicate);
   }
 
   /**
@@ -136,14 +132,11 @@ export class Session {
   add(token: string): void {
     if (!this.demand.take(token)) return;
     this.#addedAt = performance.now();
-    if (!this.writing) this.#begun?.();
+    if (!this.writing) this.#watcher?.writeBegins();
     this.#wrote = true;
   }
 
-  /**
-   * The same for what `sealed()` gave, for the header of another service's answer, or for several of these with commas
-   * between them. Whatever else it is counts as absent.
-   */
+  /** The same for what `sealed()` gave, or for several of these with commas between them. Whatever else it is counts as absent. */
   addSealed(sealed: string | null | undefined): void {
     for (const token of openedBy(this.#seal, sealed)) this.add(token);
   }
@@ -167,6 +160,7 @@ export class Session {
       await this.#written();
       return [...this.positions.filter(({ read }) => !read), ...(this.pinned ? [undefined] : [])];
     };
+    this.#replicated ??= new Replicated(this.#parts.replicate);
     const held = this.#replicated.want(checkWanted(replicas, options), before);
     held.catch(() => {});
     return held;
@@ -174,25 +168,25 @@ export class Session {
 
   /** For the router: whom to tell of a write to `shard`. */
   writerTo(shard: object): Writer {
-    return this.#replicated.writerTo(shard, this);
+    return this.#replicated?.writerTo(shard, this) ?? this;
   }
 
   #written(): Promise<void> | undefined {
-    return this.writing ? this.#writes?.settled(() => this.#demand.pin()) : undefined;
+    return this.writing ? this.#writes?.settled(() => this.demand.pin()) : undefined;
   }
 
   #anchor(): Promise<void> | undefined {
-    return this.#parts.anchor?.(this)?.catch(() => this.#demand.pin());
+    return this.#parts.anchor?.(this)?.catch(() => this.demand.pin());
   }
 
-  /** For whoever carries the token: `begun` is called when a write begins, or is told of, and none is in flight; one at a time. */
-  onWrite(begun: () => void): void {
-    this.#begun = begun;
+  /** For whoever carries the token: has `watcher` told when a write begins, or is told of, and none is in flight; one at a time. */
+  onWrite(watcher: WriteWatcher): void {
+    this.#watcher = watcher;
   }
 
   /** Told by the router: a write leaves now. */
   writeStarted(): void {
-    if (this.#begun !== undefined && !this.writing) this.#begun();
+    if (!this.writing) this.#watcher?.writeBegins();
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
     this.#writes.started();
@@ -216,15 +210,22 @@ export class Session {
     this.#stale = true;
   }
 
-  /** How far the session has read in `shard`. */
+  /** How far the session has read, shard by shard. */
+  get progresses(): Progresses {
+    this.#progresses ??= new Progresses();
+    return this.#progresses;
+  }
+
+  /** The same in `shard`. */
   in(shard: object): Progress {
     return this.progresses.in(shard);
   }
 
   /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
   lose(lost: Position, survivor: Position): void {
-    this.#demand.keep((position) => position !== lost);
-    this.#demand.require({ ...survivor, read: true }, this.#demand.issuedAt);
+    const demand = this.demand;
+    demand.keep((position) => position !== lost);
+    demand.require({ ...survivor, read: true }, demand.issuedAt);
     this.#wrote = true;
   }
 
@@ -240,9 +241,10 @@ export class Session {
 
   /** All that it requires, with what its tokens brought. */
   get demand(): Demand {
-    if (this.#loaded) return this.#demand;
-    this.#loaded = true;
-    for (const token of this.#parts.tokens()) this.#demand.take(token);
+    if (this.#demand === undefined) {
+      this.#demand = new Demand(this.#parts.ttlMs);
+      for (const token of this.#parts.tokens()) this.#demand.take(token);
+    }
     return this.#demand;
   }
 }

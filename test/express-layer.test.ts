@@ -135,6 +135,59 @@ describe.each(copies)("A hook of %s that writes when the head is about to leave"
   });
 });
 
+describe.each(copies)("A response of %s that does not tell its request", (_name, express) => {
+  const told = [undefined, null, "a text", {}, Object.create(null)];
+
+  it.each(told)("but %j, brings the token all the same", async (request) => {
+    const untell: RequestHandler = (_request, response, next) => {
+      Object.assign(response, { req: request });
+      next();
+    };
+    const read = readYourWrites(new HandMadeSessions(), { secret });
+    // Express's own methods would ask the request.
+    const ending: RequestHandler = ({ consistency }, response) => {
+      consistency.writeStarted();
+      response.end("a body");
+      setImmediate(endWrite, consistency, 7);
+    };
+    const [before, behind] = [
+      [untell, read],
+      [read, untell],
+    ].map((handlers) => {
+      return express()
+        .set("env", "test")
+        .use(...handlers, ending);
+    });
+    for (const app of [before, behind]) {
+      if (app === undefined) throw new Error("no app");
+      expect(await exchange(app)).toMatchObject({ status: 200, body: "a body" });
+      expect((await exchange(app)).headers["set-cookie"]).toHaveLength(1);
+    }
+  });
+
+  it("but another, is answered by itself", async () => {
+    let first: { request: Request; response: Response } | undefined;
+    const app = appOf(express, new HandMadeSessions(), (request, response) => {
+      if (first === undefined) {
+        first = { request, response };
+        return;
+      }
+      Object.assign(response, { req: first.request });
+      response.send("the second body");
+      first.request.consistency.writeStarted();
+      first.response.send("the first body");
+      setImmediate(endWrite, first.request.consistency, 7);
+    });
+    await using server = await serve(app);
+    const begun = ask(server.port);
+    await vi.waitUntil(() => first !== undefined);
+    expect((await ask(server.port)).body).toBe("the second body");
+    const { body, headers } = await begun;
+    expect(body).toBe("the first body");
+    expect(headers["set-cookie"]).toHaveLength(1);
+  });
+});
+
 describe("Prototypes that are not Express's", () => {
   it("are left alone", async () => {
     class Own extends ServerResponse {}

@@ -46,7 +46,7 @@ describe("Session.add", () => {
 
   it("tells whoever carries the token when it has left before", () => {
     const [session, late] = [sessionOf(), vi.fn()];
-    session.onWrite(late);
+    session.onWrite({ writeBegins: late });
     session.add("garbage");
     expect(late).not.toHaveBeenCalled();
     session.add(tokenOf({ positions: [at(X, 77)] }));

@@ -117,7 +117,7 @@ describe("Session.onWrite", () => {
     const session = sessionOf();
     const late = vi.fn();
     session.writeStarted();
-    session.onWrite(late);
+    session.onWrite({ writeBegins: late });
     session.writeEnded(at(X, 77));
     expect(late).toHaveBeenCalledTimes(0);
     session.writeStarted();

@@ -1,10 +1,10 @@
 /** What the middleware costs an app: requests a second, their times, and the CPU of the app, with it and without. */
-import { Agent, get } from "node:http";
 import { startReplicationGroup } from "../../test/support/replication-group.js";
 import { quantile } from "../quantile.js";
 import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../section.js";
 import { answer, Worker } from "../worker.js";
 import type { AppQuestion } from "./app.js";
+import { KeepAlive } from "./keep-alive.js";
 
 interface Case {
   readonly name: string;
@@ -13,8 +13,9 @@ interface Case {
   readonly returning: boolean;
 }
 
+const noCall: Case = { name: "no Redis call", path: "/none", returning: false };
 const cases: readonly Case[] = [
-  { name: "no Redis call", path: "/none", returning: false },
+  noCall,
   { name: "no Redis call, user with a token", path: "/none", returning: true },
   { name: "one read", path: "/read", returning: false },
   { name: "one read, user with a token", path: "/read", returning: true },
@@ -23,6 +24,8 @@ const cases: readonly Case[] = [
 const connections = 32;
 const rounds = 7;
 const requests = 2_000;
+/** Before all that: V8 is to know both apps. */
+const warmUps = 8_000;
 
 interface Cost {
   readonly perSecond: number;
@@ -40,6 +43,7 @@ answer(async ({ scale }: SectionQuestion): Promise<Section> => {
   using without = await App.start({ middleware: false, primary, replicas });
   using withIt = await App.start({ middleware: true, primary, replicas });
   const count = Math.ceil(requests * scale);
+  for (const app of [without, withIt]) await app.serve(noCall, Math.ceil(warmUps * scale));
   const rows: (string | Figure)[][] = [];
   let none: Figure | undefined;
   for (const one of cases) {
@@ -79,15 +83,21 @@ answer(async ({ scale }: SectionQuestion): Promise<Section> => {
 
 /** A process that serves, and the connections to it. */
 class App implements Disposable {
-  readonly #worker = new Worker(new URL("./app.js", import.meta.url));
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: connections });
-  #port = 0;
+  readonly #worker: Worker;
+  readonly #connections: readonly KeepAlive[];
   #cookie = "";
 
+  private constructor(worker: Worker, open: readonly KeepAlive[]) {
+    this.#worker = worker;
+    this.#connections = open;
+  }
+
   static async start(servers: Exclude<AppQuestion, "cpu">): Promise<App> {
-    const app = new App();
-    app.#port = await app.#worker.ask<number>(servers satisfies AppQuestion);
-    app.#cookie = await app.#request("/write", "");
+    const worker = new Worker(new URL("./app.js", import.meta.url));
+    const port = await worker.ask<number>(servers satisfies AppQuestion);
+    const open = Array.from({ length: connections }, () => KeepAlive.open(port));
+    const app = new App(worker, await Promise.all(open));
+    for (const one of app.#connections.slice(0, 1)) app.#cookie = await cookiesOf(one, "/write", "");
     return app;
   }
 
@@ -95,16 +105,16 @@ class App implements Disposable {
     const cookie = returning ? this.#cookie : "";
     const times: number[] = [];
     let left = count;
-    const work = async (): Promise<void> => {
+    const work = async (connection: KeepAlive): Promise<void> => {
       while (left-- > 0) {
         const sentAt = performance.now();
-        await this.#request(path, cookie);
+        await cookiesOf(connection, path, cookie);
         times.push(performance.now() - sentAt);
       }
     };
     const cpuBefore = await this.#worker.ask<number>("cpu" satisfies AppQuestion);
     const startedAt = performance.now();
-    await Promise.all(Array.from({ length: connections }, work));
+    await Promise.all(this.#connections.map(work));
     const ms = performance.now() - startedAt;
     const cpu = (await this.#worker.ask<number>("cpu" satisfies AppQuestion)) - cpuBefore;
     return {
@@ -115,26 +125,15 @@ class App implements Disposable {
     };
   }
 
-  /** Resolves with the cookies that the response sets. */
-  #request(path: string, cookie: string): Promise<string> {
-    const options = { agent: this.#agent, port: this.#port, host: "127.0.0.1", path };
-    return new Promise((resolve, reject) => {
-      get({ ...options, headers: cookie === "" ? {} : { cookie } }, (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (part: string) => {
-          text += part;
-        });
-        response.on("end", () => {
-          if (text !== "value") reject(new Error(`${path} was answered ${response.statusCode} ${text}`));
-          const set = response.headers["set-cookie"] ?? [];
-          resolve(set.map((one) => one.split(";", 1)[0]).join("; "));
-        });
-      }).on("error", reject);
-    });
-  }
-
   [Symbol.dispose](): void {
-    this.#agent.destroy();
+    for (const connection of this.#connections) connection[Symbol.dispose]();
     this.#worker[Symbol.dispose]();
   }
+}
+
+/** What the answer has the user bring next time. */
+async function cookiesOf(connection: KeepAlive, path: string, cookie: string): Promise<string> {
+  const { head, body } = await connection.ask(path, cookie);
+  if (body !== "value") throw new Error(`${path} was answered ${head} ${body}`);
+  return Array.from(head.matchAll(/^Set-Cookie: ([^;\r]*)/gim), ([, pair]) => pair).join("; ");
 }

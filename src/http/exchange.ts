@@ -1,19 +1,18 @@
 /** One request and its response in the care of a session. */
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError } from "../errors.js";
-import type { Session } from "../session.js";
-import { type Consistency, checkConsistency, type ReadOptions, withOptions } from "../terms.js";
-import type { ReplicatedOptions } from "../wanted.js";
+import type { Session, WriteWatcher } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
 import { LateWrites } from "./late-writes.js";
-import { accessorOf, mount, type Names, sessionOf, sessionsOf } from "./mounted.js";
+import { accessorOf, type Mounted, mount, mountedOn, type Names, sessionAmong } from "./mounted.js";
 import {
+  Luggage,
   nowhere,
-  type OpenedSession,
   type ReadYourWritesOptions,
   type SessionSource,
-  sessionOpener,
+  type SessionTerms,
+  sessionTerms,
 } from "./request-session.js";
 
 /** What handlers find on a request. Two Tidemarks in one app need different names. */
@@ -30,22 +29,26 @@ export interface MiddlewareOptions<Request> extends ReadYourWritesOptions<Reques
   readonly properties?: PropertyNames;
 }
 
+/** What a framework's requests have in common. */
+export interface Framework<Request> {
+  /** The method, and the route as the framework knows it; asked for only when it has to be told. */
+  readonly routeOf: (request: Request) => string;
+  /** How a response is held; default {@link holdHead}. */
+  readonly hold?: (response: HeadedResponse, keeper: ResponseKeeper) => void;
+  /** Whether middleware has still to add to a request; {@link Exchange.begin} is called when it has. */
+  readonly incomplete?: boolean;
+  /** What is aborted when nobody waits for the response any more, where `closing` does not tell. */
+  readonly signalOf?: (request: Request) => AbortSignal;
+}
+
 /** What an exchange may need of a server. */
 export interface Sides {
   /** Its listeners are called with the session. */
   readonly message?: IncomingMessage | undefined;
   /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
   readonly response?: HeadedResponse;
-  /** How it is held; default {@link holdHead}. */
-  readonly hold?: (response: HeadedResponse, exchange: Exchange) => void;
-  /** Whether middleware has still to add to the request; {@link Exchange.begin} is called when it has. */
-  readonly incomplete?: boolean;
-  /** Gives what is aborted when nobody waits for the response any more; called when a read begins to wait. */
-  readonly signal?: () => AbortSignal;
-  /** Without that: what is closed before it has ended then; default `response`. */
+  /** What is closed before it has ended when nobody waits for the response any more; default `response`. */
   readonly closing?: Closing;
-  /** The method, and the route as the framework knows it; asked for only when it has to be told. */
-  readonly route: () => string;
 }
 
 /** A response, as far as it tells that it was given up. */
@@ -57,33 +60,71 @@ interface Closing {
   once(event: "close", listener: () => void): unknown;
 }
 
-/** A request that has a session now. */
-export class Exchange implements HeadKeeper {
-  readonly session: Session;
+/** Who keeps a response that has a session. */
+export interface ResponseKeeper extends HeadKeeper, Mounted {
   /**
    * Waits for the writes that were begun, then has carriers keep what they keep on the server; undefined when there are
    * none. Never rejects.
    */
   readonly store: (() => Promise<void>) | undefined;
-  readonly #opened: OpenedSession;
-  readonly #late: () => void;
+  /** What holds it without the response knowing; whoever does that keeps itself here. */
+  head: object | undefined;
+}
 
-  /** `late` reports a write that no response brings the token of. */
-  constructor(opened: OpenedSession, late: () => void) {
-    const { session, store } = opened;
-    this.session = session;
-    this.#opened = opened;
-    this.#late = late;
-    if (store === undefined) return;
-    this.store = async () => {
-      await session.settled();
-      store();
+/** The same for all the exchanges of a middleware. */
+interface Ways<Request> {
+  readonly terms: SessionTerms<Request>;
+  readonly framework: Framework<Request>;
+  readonly names: Names;
+  readonly late: LateWrites;
+}
+
+/** A request that has a session now. */
+export class Exchange<Request extends CarrierRequest> implements ResponseKeeper, WriteWatcher {
+  readonly session: Session;
+  readonly before: Mounted | undefined;
+  head: object | undefined;
+  readonly #owner: Request;
+  readonly #ways: Ways<Request>;
+  readonly #luggage: Luggage<Request>;
+  readonly #closing: Closing | undefined;
+  #controller: AbortController | undefined;
+
+  /** Throws what a `level` function throws. */
+  constructor(
+    owner: Request,
+    ways: Ways<Request>,
+    before: Mounted | undefined,
+    closing: Closing | undefined,
+  ) {
+    const isTold = closing !== undefined || ways.framework.signalOf !== undefined;
+    this.#owner = owner;
+    this.#ways = ways;
+    this.#closing = closing;
+    this.#luggage = new Luggage(owner, ways.terms, isTold ? () => this.#signal() : undefined);
+    this.session = this.#luggage.session;
+    this.before = before;
+  }
+
+  get source(): SessionSource {
+    return this.#ways.terms.source;
+  }
+
+  get names(): Names {
+    return this.#ways.names;
+  }
+
+  get store(): (() => Promise<void>) | undefined {
+    if (!this.#ways.terms.keepsOnServer) return undefined;
+    return async () => {
+      await this.settled();
+      this.#luggage.keep();
     };
   }
 
   /** Tells carriers that the request is complete. */
   begin(): void {
-    this.#opened.begin();
+    this.#luggage.begin();
   }
 
   settled(): Promise<void> | undefined {
@@ -91,16 +132,22 @@ export class Exchange implements HeadKeeper {
   }
 
   announced(): void {
-    this.#opened.store?.(false);
+    this.#luggage.keep(false);
   }
 
   /** Sets the headers that bring the token. Never throws. */
   carry(head: CarrierResponse): void {
-    this.#opened.carry(head);
+    this.#luggage.carry(head);
   }
 
   left(): void {
-    this.session.onWrite(this.#late);
+    this.session.onWrite(this);
+  }
+
+  /** Reports a write that no response brings the token of. */
+  writeBegins(): void {
+    const { late, framework } = this.#ways;
+    late.report(this.session, framework.routeOf(this.#owner));
   }
 
   /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
@@ -113,99 +160,59 @@ export class Exchange implements HeadKeeper {
   /** For want of a head: waits likewise, lets carriers keep what they keep elsewhere, and tells if there were writes. */
   async lost(): Promise<void> {
     await this.bring(nowhere);
-    if (this.session.wrote) this.#late();
+    if (this.session.wrote) this.writeBegins();
+  }
+
+  /** What is aborted when nobody waits for the response any more. */
+  #signal(): AbortSignal {
+    const closing = this.#closing;
+    const { signalOf } = this.#ways.framework;
+    if (signalOf !== undefined) return signalOf(this.#owner);
+    if (this.#controller !== undefined) return this.#controller.signal;
+    const controller = new AbortController();
+    this.#controller = controller;
+    const closed = (): void => {
+      if (!closing?.writableEnded) controller.abort();
+    };
+    if (closing?.destroyed ?? closing?.stream?.destroyed) closed();
+    else closing?.once("close", closed);
+    return controller.signal;
   }
 }
 
 /** Opens the exchanges of one middleware. */
 export class Exchanges<Request extends CarrierRequest> {
-  readonly #source: SessionSource;
-  readonly #open: (request: Request, signal?: () => AbortSignal) => OpenedSession;
-  readonly #late = new LateWrites();
-  /** What handlers find. */
-  readonly names: Names;
+  readonly #ways: Ways<Request>;
   /** The accessors of the session and its client, the same for all requests. */
   readonly properties: PropertyDescriptorMap;
 
   /** Throws an `InvalidOptionError` for options that cannot work. */
-  constructor(source: SessionSource, options: MiddlewareOptions<Request>) {
-    this.#open = sessionOpener(source, options);
-    this.#source = source;
-    this.names = checkNames(options.properties);
-    const { redis, consistency } = this.names;
+  constructor(source: SessionSource, options: MiddlewareOptions<Request>, framework: Framework<Request>) {
+    const terms = sessionTerms(source, options);
+    const names = checkNames(options.properties);
+    this.#ways = { terms, framework, names, late: new LateWrites() };
+    const { redis, consistency } = names;
     this.properties = { [redis]: accessorOf(redis), [consistency]: accessorOf(consistency) };
   }
 
+  /** What handlers find. */
+  get names(): Names {
+    return this.#ways.names;
+  }
+
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
-  open(owner: Request, sides: Sides): Exchange | undefined {
-    const source = this.#source;
-    if (sessionOf(owner, source) !== undefined) return undefined;
-    const { message, response, hold = holdHead, closing = response, incomplete, route } = sides;
-    const opened = this.#open(owner, sides.signal ?? (closing && abortedWith(closing)));
-    const { session } = opened;
-    const exchange = new Exchange(opened, () => this.#late.report(session, route()));
+  open(owner: Request, { message, response, closing = response }: Sides): Exchange<Request> | undefined {
+    const { source } = this.#ways.terms;
+    const before = mountedOn(owner);
+    if (sessionAmong(before, source) !== undefined) return undefined;
+    const { hold = holdHead, incomplete } = this.#ways.framework;
+    const exchange = new Exchange(owner, this.#ways, before, closing);
     if (!incomplete) exchange.begin();
-    mount(owner, source, session, this.names);
+    mount(owner, exchange);
     if (response !== undefined) hold(response, exchange);
-    if (message !== undefined) runListeners(message, (listeners) => source.run(session, listeners));
+    if (message !== undefined) runListeners(message, (listeners) => source.run(exchange.session, listeners));
     return exchange;
   }
-}
-
-/** Gives what is aborted when `response` is closed before all of it was given. */
-function abortedWith(response: Closing): () => AbortSignal {
-  let controller: AbortController | undefined;
-  const closed = (): void => {
-    if (!response.writableEnded) controller?.abort();
-  };
-  return () => {
-    if (controller === undefined) {
-      controller = new AbortController();
-      if (response.destroyed ?? response.stream?.destroyed) closed();
-      else response.once("close", closed);
-    }
-    return controller.signal;
-  };
-}
-
-/** Sets the level of all the sessions of `owner`. Throws when it has none, or for a level that is none. */
-export function setLevel<Request extends object>(
-  owner: Request,
-  choice: LevelChoice<Request>,
-  marker: string,
-): void {
-  const sessions = sessionsOf(owner, marker);
-  const level = typeof choice === "function" ? checkConsistency(choice(owner), marker) : choice;
-  for (const session of sessions) session.level = level;
-}
-
-/** Has all the sessions of `owner` answer writes only when replicas hold them. Throws when it has none. */
-export function setReplicated(
-  owner: object,
-  replicas: number | "all",
-  options: ReplicatedOptions | undefined,
-): void {
-  for (const session of sessionsOf(owner, "replicated(n)")) session.replicated(replicas, options);
-}
-
-/** A level, or a function that chooses it for a request. */
-export type LevelChoice<Request> = Consistency | ((request: Request) => Consistency);
-
-/** Returns what a marker was given, with its options, or throws an `InvalidOptionError` at once. */
-export function checkChoice<Request>(
-  choice: LevelChoice<Request>,
-  marker: string,
-  options?: ReadOptions,
-): LevelChoice<Request> {
-  if (typeof choice !== "function") return withOptions(choice, options, marker);
-  if (options === undefined) return choice;
-  withOptions("session", options, marker);
-  return (request) => withOptions(choice(request), options, marker);
-}
-
-/** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */
-export function checkCalled(name: string, rest: readonly unknown[]): void {
-  if (rest.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
 }
 
 function checkNames(names: PropertyNames = {}): Names {

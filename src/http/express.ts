@@ -4,24 +4,17 @@ import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
-import {
-  checkCalled,
-  checkChoice,
-  type Exchange,
-  Exchanges,
-  type LevelChoice,
-  type MiddlewareOptions,
-  setLevel,
-  setReplicated,
-} from "./exchange.js";
+import { type Exchange, Exchanges, type MiddlewareOptions } from "./exchange.js";
+import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
 import { requestsWith } from "./request-layer.js";
 import type { SessionSource } from "./request-session.js";
 import { holdAgain, holdBeneath } from "./response-layer.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
-export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export type { MiddlewareOptions, PropertyNames } from "./exchange.js";
 export { type HeaderOptions, header } from "./header.js";
+export type { LevelChoice } from "./level-choice.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 export { type SessionCarrierOptions, session } from "./stored-session.js";
 
@@ -56,20 +49,15 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
   tidemark: SessionSource,
   options: MiddlewareOptions<Request>,
 ): Middleware<Request> {
-  const exchanges = new Exchanges(tidemark, options);
+  const exchanges = new Exchanges(tidemark, options, { routeOf, hold: holdBeneath });
   const needsNothing = requestsWith(exchanges.names);
 
   return function readYourWritesMiddleware(request, response, next) {
-    let exchange: Exchange | undefined;
+    let exchange: Exchange<Request> | undefined;
     const message = needsNothing(request) ? undefined : request;
     try {
       if (message !== undefined) checkVersion(message);
-      exchange = exchanges.open(request, {
-        message,
-        response,
-        hold: holdBeneath,
-        route: () => routeOf(request),
-      });
+      exchange = exchanges.open(request, { message, response });
     } catch (error) {
       return next(error);
     }

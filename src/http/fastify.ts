@@ -6,22 +6,15 @@ import type { SessionClient, Session as UserSession } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
-import {
-  checkCalled,
-  checkChoice,
-  type Exchange,
-  Exchanges,
-  type LevelChoice,
-  type MiddlewareOptions,
-  setLevel,
-  setReplicated,
-} from "./exchange.js";
+import { type Exchange, Exchanges, type MiddlewareOptions } from "./exchange.js";
+import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
 import type { SessionSource } from "./request-session.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
-export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export type { MiddlewareOptions, PropertyNames } from "./exchange.js";
 export { type HeaderOptions, header } from "./header.js";
+export type { LevelChoice } from "./level-choice.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 export { type SessionCarrierOptions, session } from "./stored-session.js";
 
@@ -79,9 +72,9 @@ async function plugin(app: FastifyInstance, options: PluginOptions): Promise<voi
       "call app.register(readYourWrites, { tidemark, secret })",
     );
   }
-  const exchanges = new Exchanges(tidemark, options);
+  const exchanges = new Exchanges(tidemark, options, { routeOf, incomplete: true });
   decorate(app, exchanges.properties);
-  const opened = new WeakMap<FastifyRequest, Exchange>();
+  const opened = new WeakMap<FastifyRequest, Exchange<FastifyRequest>>();
   const run = (request: FastifyRequest, done: Done): void => {
     const session = opened.get(request)?.session;
     if (session === undefined) done();
@@ -124,7 +117,7 @@ function setConfigured(request: FastifyRequest): void {
 function bringAfterOthers(
   app: FastifyInstance,
   run: (request: FastifyRequest, done: Done) => void,
-  opened: WeakMap<FastifyRequest, Exchange>,
+  opened: WeakMap<FastifyRequest, Exchange<FastifyRequest>>,
 ): void {
   const ofRoute = Symbol("tidemark.ofRoute");
   const bring = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
@@ -156,13 +149,9 @@ function open(
   exchanges: Exchanges<FastifyRequest>,
   request: FastifyRequest,
   reply: FastifyReply,
-): Exchange | undefined {
+): Exchange<FastifyRequest> | undefined {
   const held = request.raw.httpVersionMajor < 2 ? { response: reply.raw } : {};
-  const route = (): string => routeOf(request);
-  return exchanges.open(request, {
-    ...{ message: request.raw, ...held, closing: reply.raw },
-    ...{ incomplete: true, route },
-  });
+  return exchanges.open(request, { message: request.raw, ...held, closing: reply.raw });
 }
 
 function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {

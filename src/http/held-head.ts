@@ -1,11 +1,14 @@
 /** Keeps the head of a response back until the token in it can cover every write that its request has started. */
 import type { CarrierResponse } from "./carrier.js";
+import { remembered } from "./head-arguments.js";
 
 /** What is needed of Node's `ServerResponse`. Names with an underscore are Node's own, as other middleware uses them. */
 export interface HeadedResponse extends CarrierResponse {
   statusCode: number;
   statusMessage: string;
   readonly headersSent: boolean;
+  /** The request that it answers, as Node tells. */
+  readonly req?: unknown;
   readonly writableEnded?: boolean;
   readonly writableNeedDrain: boolean;
   /** The head as it will be sent, once it has been built. */
@@ -28,6 +31,11 @@ export interface HeadedResponse extends CarrierResponse {
 /** The methods by which a head leaves. */
 export type HeadMethods = Pick<HeadedResponse, "writeHead" | "write" | "end" | "flushHeaders">;
 
+interface Call {
+  readonly name: keyof HeadMethods;
+  readonly args: readonly unknown[];
+}
+
 /** Knows what a head has to wait for and what goes into it. */
 export interface HeadKeeper {
   /** Undefined when there is nothing to wait for; else resolves when all writes started so far are settled. */
@@ -43,13 +51,8 @@ export interface HeadKeeper {
 /** Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response, of which a {@link HeldHead} makes use. */
 export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
   const { writeHead, write, end, flushHeaders } = response;
-  const ours = (...args: unknown[]): unknown => head.writeHead(args);
-  const before = { writeHead, write, end, flushHeaders };
-  const head = new HeldHead(response, keeper, before, ({ writeHead }) => writeHead !== ours);
-  response.writeHead = ours;
-  response.write = (...args) => head.write(args);
-  response.end = (...args) => head.end(args);
-  response.flushHeaders = () => head.flushHeaders();
+  const head = new HeldHead(response, keeper, { writeHead, write, end, flushHeaders });
+  Object.assign(response, head.methods());
 }
 
 /**
@@ -60,42 +63,57 @@ export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
  * has not left is built again when the token has to go into it.
  */
 export class HeldHead implements CarrierResponse {
-  readonly #response: HeadedResponse;
+  protected readonly response: HeadedResponse;
   readonly #keeper: HeadKeeper;
   readonly #before: HeadMethods;
-  readonly #isWrapped: (response: HeadedResponse) => boolean;
+  #writeHead: HeadMethods["writeHead"] | undefined;
   #built: { code: number; message: string } | undefined;
-  #kept: (() => unknown)[] | undefined;
+  /** Whether what was built was thrown away, because the token has to go into it. */
+  #isUndone = false;
+  #kept: Call[] | undefined;
+  #onClose: (() => void) | undefined;
   #awaited: Promise<void> | undefined;
   #owesDrain = false;
   #left = false;
   #told = false;
 
-  /** `isWrapped` tells whether somebody else has taken over `writeHead` since. */
-  constructor(
-    response: HeadedResponse,
-    keeper: HeadKeeper,
-    before: HeadMethods,
-    isWrapped: (response: HeadedResponse) => boolean,
-  ) {
-    this.#response = response;
+  constructor(response: HeadedResponse, keeper: HeadKeeper, before: HeadMethods) {
+    this.response = response;
     this.#keeper = keeper;
     this.#before = before;
-    this.#isWrapped = isWrapped;
+  }
+
+  /** What the response is to call. */
+  methods(): HeadMethods {
+    this.#writeHead = (...args) => this.writeHead(args);
+    return {
+      writeHead: this.#writeHead,
+      write: (...args) => this.write(args),
+      end: (...args) => this.end(args),
+      flushHeaders: () => this.flushHeaders(),
+    };
+  }
+
+  /** Whether somebody else has taken over `writeHead` since. */
+  protected get isWrapped(): boolean {
+    return this.response.writeHead !== this.#writeHead;
   }
 
   getHeader(name: string): number | string | readonly string[] | undefined {
-    return this.#response.getHeader(name);
+    return this.response.getHeader(name);
   }
 
   setHeader(name: string, value: string | readonly string[]): void {
-    const response = this.#response;
-    if (response.headersSent && !response._headerSent) response._header = null;
+    const { response } = this;
+    if (response.headersSent && !response._headerSent) {
+      response._header = null;
+      this.#isUndone = true;
+    }
     response.setHeader(name, value);
   }
 
   writeHead(args: readonly unknown[]): unknown {
-    const response = this.#response;
+    const { response } = this;
     if (this.#left) {
       this.#before.writeHead.apply(response, [...args]);
       return response;
@@ -107,36 +125,33 @@ export class HeldHead implements CarrierResponse {
   }
 
   write(args: unknown[]): boolean {
-    const write = () => this.#before.write.apply(this.#response, args);
-    if (!isChunk(args[0]) || this.#mayLeave()) return this.#pass(write);
-    this.#kept?.push(write);
+    if (!isChunk(args[0]) || this.#mayLeave()) return this.#pass("write", args);
+    this.#kept?.push({ name: "write", args });
     this.#owesDrain = true;
     return false;
   }
 
   end(args: unknown[]): unknown {
-    const end = () => this.#before.end.apply(this.#response, args);
-    const [chunk, encoding] = args;
-    const isBody = isChunk(chunk);
-    if (!isBody && chunk && typeof chunk !== "function") return end();
-    if (this.#mayLeave(isBody ? Buffer.byteLength(chunk, isEncoding(encoding) ? encoding : "utf8") : 0))
-      return this.#pass(end);
-    this.#kept?.push(end);
-    if (!this.#response.writableEnded) {
+    const { response } = this;
+    const [chunk] = args;
+    if (chunk && !isChunk(chunk) && typeof chunk !== "function")
+      return this.#before.end.apply(response, args);
+    if (this.#mayLeave(args)) return this.#pass("end", args);
+    this.#kept?.push({ name: "end", args });
+    if (!response.writableEnded) {
       this.#awaited = this.#keeper.settled() ?? this.#awaited;
-      Object.defineProperty(this.#response, "writableEnded", { value: true, configurable: true });
+      Object.defineProperty(response, "writableEnded", { value: true, configurable: true });
     }
-    return this.#response;
+    return response;
   }
 
   flushHeaders(): void {
-    const flushHeaders = () => this.#before.flushHeaders.call(this.#response);
-    if (this.#mayLeave()) this.#pass(flushHeaders);
-    else this.#kept?.push(flushHeaders);
+    if (this.#mayLeave()) this.#pass("flushHeaders", []);
+    else this.#kept?.push({ name: "flushHeaders", args: [] });
   }
 
-  #pass<T>(call: () => T): T {
-    const result = call();
+  #pass<Name extends Call["name"]>(name: Name, args: unknown[]): ReturnType<HeadMethods[Name]> {
+    const result = Reflect.apply(this.#before[name], this.response, args);
     this.#tell();
     return result;
   }
@@ -147,28 +162,29 @@ export class HeldHead implements CarrierResponse {
     this.#keeper.left();
   }
 
-  /** Whether bytes may leave now; `length` is that of the whole body, where the first call brings all of it. */
-  #mayLeave(length?: number): boolean {
+  /** Whether bytes may leave now; `ending` is what the first call was given, where it brings the whole body. */
+  #mayLeave(ending?: readonly unknown[]): boolean {
     if (this.#left) return true;
     if (this.#kept !== undefined) return false;
     // Whoever wrapped writeHead after us acts before the head leaves, and may start a write even then.
-    if (this.#isWrapped(this.#response)) this.#build(length);
+    if (this.isWrapped) this.#build(ending);
     const pending = this.#keeper.settled();
     if (pending === undefined) {
       this.#leave();
       return true;
     }
-    this.#build(length);
+    this.#build(ending);
     this.#kept = [];
-    this.#response.once("close", this.#release);
+    this.#onClose = () => this.#release();
+    this.response.once("close", this.#onClose);
     this.#wait(pending);
     return false;
   }
 
-  #build(length: number | undefined): void {
-    const response = this.#response;
+  #build(ending: readonly unknown[] | undefined): void {
+    const { response } = this;
     if (response.headersSent) return;
-    if (length !== undefined) response._contentLength = length;
+    if (ending !== undefined) response._contentLength = lengthOf(ending);
     response.writeHead(response.statusCode);
   }
 
@@ -181,34 +197,32 @@ export class HeldHead implements CarrierResponse {
     pending.then(arrive, arrive);
   }
 
-  readonly #release = (): void => {
-    const kept = this.#kept;
+  #release(): void {
+    const [kept, onClose, { response }] = [this.#kept, this.#onClose, this];
     if (kept === undefined) return;
-    const response = this.#response;
     this.#kept = undefined;
-    response.removeListener("close", this.#release);
+    if (onClose !== undefined) response.removeListener("close", onClose);
     try {
       this.#leave();
-      for (const call of kept) call();
+      for (const { name, args } of kept) Reflect.apply(this.#before[name], response, args);
       this.#tell();
     } catch (error) {
       response.destroy(error instanceof Error ? error : undefined);
     }
     if (this.#owesDrain) process.nextTick(() => this.#drain());
-  };
+  }
 
   #drain(): void {
-    const { writableEnded, writableNeedDrain } = this.#response;
-    if (!writableEnded && !writableNeedDrain) this.#response.emit("drain");
+    const { writableEnded, writableNeedDrain } = this.response;
+    if (!writableEnded && !writableNeedDrain) this.response.emit("drain");
   }
 
   #leave(): void {
     this.#left = true;
-    const { headersSent } = this.#response;
     this.#keeper.carry(this);
-    if (!headersSent || this.#response.headersSent || this.#built === undefined) return;
+    if (!this.#isUndone || this.#built === undefined) return;
     const { code, message } = this.#built;
-    this.#before.writeHead.call(this.#response, code, message);
+    this.#before.writeHead.call(this.response, code, message);
   }
 }
 
@@ -216,32 +230,11 @@ function isChunk(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === "string" || chunk instanceof Uint8Array;
 }
 
+/** Of the body that is given to `end`. */
+function lengthOf([chunk, encoding]: readonly unknown[]): number {
+  return isChunk(chunk) ? Buffer.byteLength(chunk, isEncoding(encoding) ? encoding : "utf8") : 0;
+}
+
 function isEncoding(encoding: unknown): encoding is BufferEncoding {
   return typeof encoding === "string" && Buffer.isEncoding(encoding);
-}
-
-/** Node remembers no headers that are given to writeHead, and a head built again would lack them. */
-function remembered(response: HeadedResponse, args: readonly unknown[]): unknown[] {
-  const [code, reason, last] = args;
-  const hasMessage = typeof reason === "string";
-  const headers = hasMessage ? last : (last ?? reason);
-  if (Array.isArray(headers)) {
-    const pairs = Array.isArray(headers[0]) ? headers : pairsOf(headers);
-    if (pairs === undefined) return [...args];
-    const known = new Set<string>();
-    for (const [name, value] of pairs) {
-      const key = String(name).toLowerCase();
-      if (known.has(key)) response.appendHeader(name, value);
-      else response.setHeader(name, value);
-      known.add(key);
-    }
-  } else if (typeof headers === "object" && headers !== null) {
-    for (const [name, value] of Object.entries(headers)) if (name) response.setHeader(name, value);
-  }
-  return hasMessage ? [code, reason] : [code];
-}
-
-function pairsOf(flat: readonly unknown[]): readonly (readonly unknown[])[] | undefined {
-  if (flat.length % 2 !== 0) return undefined;
-  return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
 }

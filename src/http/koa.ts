@@ -4,22 +4,15 @@ import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
-import {
-  checkCalled,
-  checkChoice,
-  type Exchange,
-  Exchanges,
-  type LevelChoice,
-  type MiddlewareOptions,
-  setLevel,
-  setReplicated,
-} from "./exchange.js";
+import { type Exchange, Exchanges, type MiddlewareOptions } from "./exchange.js";
+import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
 import type { SessionSource } from "./request-session.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
-export type { LevelChoice, MiddlewareOptions, PropertyNames } from "./exchange.js";
+export type { MiddlewareOptions, PropertyNames } from "./exchange.js";
 export { type HeaderOptions, header } from "./header.js";
+export type { LevelChoice } from "./level-choice.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 export { type SessionCarrierOptions, session } from "./stored-session.js";
 
@@ -46,13 +39,13 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
   tidemark: SessionSource,
   options: MiddlewareOptions<Context>,
 ): Middleware<Context> {
-  const exchanges = new Exchanges(tidemark, options);
+  const exchanges = new Exchanges(tidemark, options, { routeOf });
 
   return async function readYourWritesMiddleware(ctx, next) {
     const { req: message, res } = ctx;
     const isHeld = message.httpVersionMajor < 2;
     const held = isHeld ? { response: res } : {};
-    const exchange = exchanges.open(ctx, { message, ...held, closing: res, route: () => routeOf(ctx) });
+    const exchange = exchanges.open(ctx, { message, ...held, closing: res });
     if (exchange === undefined) return next();
     Object.defineProperties(ctx, exchanges.properties);
     const going = tidemark.run(exchange.session, next);
@@ -115,7 +108,11 @@ function marker<Context extends ExtendableContext>(
 }
 
 /** A head of HTTP/2 can not be held, but Koa sends it only when all middleware is through. */
-async function bringing(going: Promise<unknown>, exchange: Exchange, head: CarrierResponse): Promise<void> {
+async function bringing(
+  going: Promise<unknown>,
+  exchange: Pick<Exchange<ExtendableContext>, "bring">,
+  head: CarrierResponse,
+): Promise<void> {
   try {
     await going;
   } catch (error) {

@@ -15,20 +15,45 @@ export interface Mounted {
   readonly session: Session;
   readonly names: Names;
   readonly before: Mounted | undefined;
+  /** What holds the response without the response knowing. */
+  readonly head?: object | undefined;
 }
 
-/** Not a property of the request, which would cost more: see `Layer`. */
-const lastMounted = new WeakMap<object, Mounted>();
+/** An object for which Node keeps something, such as its own requests. */
+interface Kept {
+  readonly _readableState?: unknown;
+}
 
-/** Gives `owner` one more session. */
-export function mount(owner: object, source: SessionSource, session: Session, names: Names): void {
-  lastMounted.set(owner, { source, session, names, before: lastMounted.get(owner) });
+const place = Symbol("tidemark");
+
+/**
+ * Of one of Node's requests: a property of its own would cost more, see `Layer`, and so would a `WeakMap`, because what
+ * refers to its key there outlives every small garbage collection.
+ */
+interface State {
+  [place]?: Mounted;
+}
+
+/** Of all others. */
+const places = new WeakMap<object, Mounted>();
+
+function stateOf({ _readableState: state }: Kept): State | undefined {
+  return typeof state === "object" && state !== null ? state : undefined;
+}
+
+/** Gives `owner` one more session, `mounted`, whose `before` is what was the last one. */
+export function mount(owner: object, mounted: Mounted): void {
+  const state = stateOf(owner);
+  if (state === undefined) places.set(owner, mounted);
+  else state[place] = mounted;
 }
 
 /** What was mounted last on `owner`, or on what it was made of; undefined when no middleware has seen it. */
 export function mountedOn(owner: object): Mounted | undefined {
+  const state = stateOf(owner);
+  if (state !== undefined) return state[place];
   for (let one: object | null = owner; one !== null; one = Object.getPrototypeOf(one)) {
-    const mounted = lastMounted.get(one);
+    const mounted = places.get(one);
     if (mounted !== undefined) return mounted;
   }
   return undefined;
@@ -36,7 +61,12 @@ export function mountedOn(owner: object): Mounted | undefined {
 
 /** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
 export function sessionOf(owner: object, source?: SessionSource): Session | undefined {
-  let one = mountedOn(owner);
+  return sessionAmong(mountedOn(owner), source);
+}
+
+/** The same of what was `mounted` last. */
+export function sessionAmong(mounted: Mounted | undefined, source?: SessionSource): Session | undefined {
+  let one = mounted;
   while (one !== undefined && source !== undefined && one.source !== source) one = one.before;
   return one?.session;
 }

@@ -2,23 +2,34 @@
 import { IncomingMessage } from "node:http";
 import { InvalidOptionError } from "../errors.js";
 import { Layer } from "./layer.js";
-import { accessorOf, mountedOn, type Names, named } from "./mounted.js";
+import { accessorOf, type Mounted, mountedOn, type Names, named } from "./mounted.js";
 
-const layer = new Layer(IncomingMessage.prototype, {
+/** What the layer is in front of, also for who changes that later. */
+const nodes = IncomingMessage.prototype;
+
+const layer = new Layer(nodes, {
   emit: {
     configurable: true,
     writable: true,
     value(this: IncomingMessage, ...args: [string, ...unknown[]]): boolean {
-      let emit = (): boolean => IncomingMessage.prototype.emit.apply(this, args);
-      for (let one = mountedOn(this); one !== undefined; one = one.before) {
-        const { source, session } = one;
-        const inner = emit;
-        emit = () => source.run(session, inner);
-      }
-      return emit();
+      // Most events of most requests are nobody's concern.
+      const isHeard = nodes.listenerCount.call(this, args[0]) > 0;
+      const mounted = isHeard ? mountedOn(this) : undefined;
+      return mounted === undefined ? nodes.emit.apply(this, args) : emitIn(mounted, this, args);
     },
   },
 });
+
+/** Calls the listeners of `request` in all its sessions. */
+function emitIn(mounted: Mounted, request: IncomingMessage, args: [string, ...unknown[]]): boolean {
+  let emit = (): boolean => nodes.emit.apply(request, args);
+  for (let one: Mounted | undefined = mounted; one !== undefined; one = one.before) {
+    const { source, session } = one;
+    const inner = emit;
+    emit = () => source.run(session, inner);
+  }
+  return emit();
+}
 
 /**
  * Tells of a request whether it needs no properties by these `names`, and no `emit` that runs its listeners in its

@@ -48,33 +48,44 @@ export interface RequestSession {
   readonly store: ((isFinal?: boolean) => void) | undefined;
 }
 
-/** A session whose carriers have not been told yet that its request has come. */
-export interface OpenedSession extends RequestSession {
-  /** Called when what middleware adds to the request is there. */
-  begin(): void;
-}
-
 /**
  * Returns what opens the session of a request, for servers that no middleware is made for. Await `session.settled()`,
  * then `carry` into the response before its head leaves. Throws an `InvalidOptionError` at once for options that cannot work.
  */
 export function requestSessions<Request extends CarrierRequest>(
   source: SessionSource,
-  options: ReadYourWritesOptions<Request> = {},
+  options?: ReadYourWritesOptions<Request>,
 ): (request: Request) => RequestSession {
-  const open = sessionOpener(source, options);
+  const terms = sessionTerms(source, options);
   return (request) => {
-    const opened = open(request);
-    opened.begin();
-    return opened;
+    const luggage = new Luggage(request, terms);
+    luggage.begin();
+    return {
+      session: luggage.session,
+      carry: (response) => luggage.carry(response),
+      store: terms.keepsOnServer ? (isFinal) => luggage.keep(isFinal) : undefined,
+    };
   };
 }
 
-/** The same for middleware, which knows when a request is complete. */
-export function sessionOpener<Request extends CarrierRequest>(
+/** What the sessions of one middleware's requests have in common: its options, with nothing left open. */
+export interface SessionTerms<Request> {
+  readonly source: SessionSource;
+  readonly carriers: readonly Carrier[];
+  /** Whether one of them is `serverSide`. */
+  readonly keepsOnServer: boolean;
+  readonly keyring: Keyring | undefined;
+  readonly level: ReadYourWritesOptions<Request>["level"];
+  readonly monotonicReads: boolean | undefined;
+  /** Told of what a carrier threw. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** Throws an `InvalidOptionError` for options that cannot work. */
+export function sessionTerms<Request>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
-): (request: Request, signal?: () => AbortSignal) => OpenedSession {
+): SessionTerms<Request> {
   checkSource(source);
   const carriers = checkCarriers(options.carrier ?? cookie());
   const keyring = keyringFor(carriers, options.secret);
@@ -82,108 +93,105 @@ export function sessionOpener<Request extends CarrierRequest>(
   if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
     throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
   if (level !== undefined && typeof level !== "function") checkConsistency(level);
-  const guard = carrierGuard();
   const keepsOnServer = carriers.some(({ serverSide }) => serverSide === true);
+  return { source, carriers, keepsOnServer, keyring, level, monotonicReads, failed: warning() };
+}
 
-  return (request, signal) => {
-    const luggage = new Luggage(request, carriers, keyring, guard);
-    const session = source.session({
-      token: () => luggage.open(),
+/** A request's session, with what the request has brought and what its response is to bring. */
+export class Luggage<Request extends CarrierRequest> {
+  readonly session: Session;
+  readonly #request: Request;
+  readonly #terms: SessionTerms<Request>;
+  /** What was brought, by the text it came in; undefined until the session needs it. */
+  #opened: Map<string, Opened> | undefined;
+  #isKept = false;
+
+  /** Throws what a `level` function throws. */
+  constructor(request: Request, terms: SessionTerms<Request>, signal?: () => AbortSignal) {
+    const { source, level, monotonicReads, keyring } = terms;
+    this.#request = request;
+    this.#terms = terms;
+    this.session = source.session({
+      token: () => this.#open(),
       level: typeof level === "function" ? checkConsistency(level(request)) : level,
       monotonicReads,
       seal: keyring,
       signal,
     });
-    return {
-      session,
-      begin: () => luggage.begin(),
-      carry: (response) => luggage.carry(response, session, source.tokenTtlMs),
-      store: keepsOnServer ? (isFinal) => luggage.store(session, source.tokenTtlMs, isFinal) : undefined,
-    };
-  };
-}
-
-/** Calls `act`; whether it failed. */
-type Guard = (act: () => void) => boolean;
-
-class Luggage {
-  readonly #request: CarrierRequest;
-  readonly #carriers: readonly Carrier[];
-  readonly #keyring: Keyring | undefined;
-  readonly #guard: Guard;
-  /** By the text they came in. */
-  #opened: Map<string, Opened> | undefined;
-  #isStored = false;
-
-  constructor(
-    request: CarrierRequest,
-    carriers: readonly Carrier[],
-    keyring: Keyring | undefined,
-    guard: Guard,
-  ) {
-    this.#request = request;
-    this.#carriers = carriers;
-    this.#keyring = keyring;
-    this.#guard = guard;
   }
 
-  /** The tokens that the request carried. */
-  open(): string[] {
-    const opened = new Map<string, Opened>();
-    this.#opened = opened;
-    let failed = false;
-    for (const carrier of this.#carriers) {
-      const fails = this.#guard(() => {
-        for (const text of carrier.read(this.#request)) {
-          const one = carrier.serverSide ? { token: text, isOld: false } : this.#keyring?.open(text);
-          if (one !== undefined) opened.set(text, one);
-        }
-      });
-      failed ||= fails;
-    }
-    const tokens = [...opened.values()].map(({ token }) => token);
-    return failed ? [...tokens, unknownWrite()] : tokens;
-  }
-
+  /** Tells carriers that what middleware adds to the request is there. */
   begin(): void {
-    for (const carrier of this.#carriers) {
-      if (carrier.begin !== undefined) this.#guard(() => carrier.begin?.(this.#request));
+    for (const carrier of this.#terms.carriers) {
+      try {
+        carrier.begin?.(this.#request);
+      } catch (error) {
+        this.#terms.failed(error);
+      }
     }
   }
 
-  carry(response: CarrierResponse, session: Session, ttlMs: number): void {
-    for (const carrier of this.#carriers) {
-      if (carrier.serverSide && this.#isStored) continue;
-      this.#guard(() => carrier.write(this.#request, response, this.#outgoing(carrier, session, ttlMs)));
+  /** Gives `response` what its user has to bring next time. Never throws. */
+  carry(response: CarrierResponse): void {
+    for (const carrier of this.#terms.carriers)
+      if (!carrier.serverSide || !this.#isKept) this.#write(carrier, response);
+  }
+
+  /** Has carriers that are `serverSide` keep the token; `carry` leaves them out once that was final. */
+  keep(isFinal = true): void {
+    if (this.#isKept && !isFinal) return;
+    this.#isKept = isFinal;
+    for (const carrier of this.#terms.carriers) if (carrier.serverSide) this.#write(carrier, nowhere);
+  }
+
+  #write(carrier: Carrier, response: CarrierResponse): void {
+    const seal = carrier.serverSide ? undefined : this.#terms.keyring;
+    try {
+      carrier.write(this.#request, response, this.#outgoing(seal));
+    } catch (error) {
+      this.#terms.failed(error);
     }
   }
 
-  store(session: Session, ttlMs: number, isFinal = true): void {
-    if (this.#isStored && !isFinal) return;
-    this.#isStored = isFinal;
-    for (const carrier of this.#carriers) {
-      if (!carrier.serverSide) continue;
-      this.#guard(() => carrier.write(this.#request, nowhere, this.#outgoing(carrier, session, ttlMs)));
-    }
-  }
-
-  #outgoing(carrier: Carrier, session: Session, ttlMs: number): OutgoingToken {
-    const text = () => {
+  /** Unsealed without a `seal`. */
+  #outgoing(seal: Seal | undefined): OutgoingToken {
+    const { session } = this;
+    const text = (): string => {
       const token = session.token();
-      return carrier.serverSide ? token : this.seal(token);
+      return token === "" || seal === undefined ? token : seal.seal(token);
     };
-    const merged = () => {
+    const merged = (): Set<string> => {
       session.token();
       const known = [...(this.#opened ?? [])].filter(([, { token }]) => decodeToken(token) !== undefined);
       return new Set(known.map(([carried]) => carried));
     };
-    const aged = [...(this.#opened?.values() ?? [])].some(({ isOld }) => isOld);
-    return { moved: session.moved, aged, ttlMs, text, merged };
+    const { tokenTtlMs: ttlMs } = this.#terms.source;
+    return { moved: session.moved, aged: isAged(this.#opened), ttlMs, text, merged };
   }
 
-  seal(token: string): string {
-    return token === "" ? token : (this.#keyring?.seal(token) ?? "");
+  #open(): string[] {
+    const opened = new Map<string, Opened>();
+    this.#opened = opened;
+    const { carriers, keyring, failed } = this.#terms;
+    const lost: string[] = [];
+    for (const carrier of carriers) {
+      try {
+        for (const text of carrier.read(this.#request)) {
+          const one = carrier.serverSide ? { token: text, isOld: false } : keyring?.open(text);
+          if (one !== undefined) opened.set(text, one);
+        }
+      } catch (error) {
+        failed(error);
+        lost.push(unknownWrite());
+      }
+    }
+    return [...[...opened.values()].map(({ token }) => token), ...lost];
   }
+}
+
+function isAged(opened: ReadonlyMap<string, Opened> | undefined): boolean {
+  if (opened !== undefined) for (const { isOld } of opened.values()) if (isOld) return true;
+  return false;
 }
 
 /** A response for carriers that have no use of one. */
@@ -196,22 +204,16 @@ function unknownWrite(): string {
 }
 
 /** A carrier that fails must not fail the response: the first time a process warning says so. */
-function carrierGuard(): Guard {
+function warning(): (error: unknown) => void {
   let warned = false;
-  return (act) => {
-    try {
-      act();
-      return false;
-    } catch (error) {
-      if (warned) return true;
-      warned = true;
-      process.emitWarning("A carrier failed, so users may miss their own writes.", {
-        type: "TidemarkWarning",
-        code: "TIDEMARK_CARRIER_FAILED",
-        detail: error instanceof Error ? error.stack : String(error),
-      });
-      return true;
-    }
+  return (error) => {
+    if (warned) return;
+    warned = true;
+    process.emitWarning("A carrier failed, so users may miss their own writes.", {
+      type: "TidemarkWarning",
+      code: "TIDEMARK_CARRIER_FAILED",
+      detail: error instanceof Error ? error.stack : String(error),
+    });
   };
 }
 

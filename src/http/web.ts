@@ -3,15 +3,16 @@ import type { IncomingHttpHeaders } from "node:http";
 import { InvalidOptionError, ReplicasBehindError, TidemarkError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
-import { checkChoice, Exchanges, type LevelChoice, setLevel } from "./exchange.js";
+import { Exchanges } from "./exchange.js";
+import { checkChoice, type LevelChoice, setLevel } from "./level-choice.js";
 import { sessionOf as carriedSession } from "./mounted.js";
 import type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 import { ResponseHead } from "./response-head.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
-export type { LevelChoice } from "./exchange.js";
 export { type HeaderOptions, header } from "./header.js";
+export type { LevelChoice } from "./level-choice.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
 
 /** What answers a request; frameworks may hand it more than that. */
@@ -46,19 +47,18 @@ export function readYourWrites(
   options: ReadYourWritesOptions<Request>,
 ): WithConsistency {
   const { level } = options;
-  const exchanges = new Exchanges<Arrival>(tidemark, {
-    ...options,
-    level: typeof level === "function" ? ({ request }) => level(request) : level,
-  });
+  const ofArrival = typeof level === "function" ? ({ request }: Arrival) => level(request) : level;
+  const exchanges = new Exchanges<Arrival>(
+    tidemark,
+    { ...options, level: ofArrival },
+    { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal },
+  );
 
   return (handler, { level: choice } = {}) => {
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
       const arrival = arrivalOf(request);
-      const exchange = exchanges.open(arrival, {
-        signal: () => request.signal,
-        route: () => routeOf(request),
-      });
+      const exchange = exchanges.open(arrival, {});
       if (choice !== undefined) {
         setLevel(arrival, typeof choice === "function" ? () => choice(request) : choice, "level");
       }

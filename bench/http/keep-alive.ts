@@ -1,0 +1,38 @@
+/** A connection that asks for the same again and again, with as little work as possible: the app is what is measured. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+
+export class KeepAlive implements Disposable {
+  readonly #socket: Socket;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  static async open(port: number): Promise<KeepAlive> {
+    const socket = connect(port, "127.0.0.1").setEncoding("latin1").setNoDelay();
+    await once(socket, "connect");
+    return new KeepAlive(socket);
+  }
+
+  /** Resolves with the head and the body of the answer, which has to tell its length. */
+  async ask(path: string, cookie: string): Promise<{ readonly head: string; readonly body: string }> {
+    const cookies = cookie === "" ? "" : `Cookie: ${cookie}\r\n`;
+    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n${cookies}\r\n`);
+    for (let text = ""; ; ) {
+      const [part]: string[] = await once(this.#socket, "data");
+      text += part;
+      const end = text.indexOf("\r\n\r\n");
+      if (end < 0) continue;
+      const head = text.slice(0, end);
+      const [, length] = /^Content-Length: (\d+)$/im.exec(head) ?? [];
+      if (length === undefined) throw new Error(`an answer without a length: ${text}`);
+      const body = text.slice(end + 4);
+      if (body.length >= Number(length)) return { head, body };
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+}
