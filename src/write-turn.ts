@@ -8,12 +8,76 @@ import type { Writer } from "./replicated.js";
 
 /** A reply that waits for the position. */
 interface Held {
-  readonly settle: (position: Position | undefined) => void;
+  settle(position: Position | undefined): void;
   /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
-  readonly abandon: () => void;
+  abandon(): void;
   readonly writer: Writer | undefined;
   /** What the writer is told when the position is not known. */
   readonly otherwise: "unknown" | "not-sent";
+}
+
+/** A write whose turn is not over. */
+class PendingWrite implements Held {
+  readonly writer: Writer;
+  readonly #ends: Ends;
+  readonly #name: string;
+  readonly #turn: WriteTurn;
+  readonly #onRefusal: OnRefusal | undefined;
+  #reply: unknown;
+  #refusal: Error | undefined;
+
+  constructor(command: Command, writer: Writer, turn: WriteTurn, onRefusal: OnRefusal | undefined) {
+    this.writer = writer;
+    this.#ends = new Ends(command);
+    this.#name = command.name;
+    this.#turn = turn;
+    this.#onRefusal = onRefusal;
+  }
+
+  get otherwise(): Held["otherwise"] {
+    return this.#refusal !== undefined && isRefusal(this.#refusal) ? "not-sent" : "unknown";
+  }
+
+  acknowledge(reply: unknown): void {
+    this.#reply = reply;
+    this.#turn.hold(this);
+  }
+
+  fail(error: Error): void {
+    if (error.name === "ReplyError") {
+      this.#refusal = error;
+      this.#turn.hold(this);
+    } else {
+      this.writer.writeEnded("unknown");
+      this.#lose(error);
+    }
+  }
+
+  settle(position: Position | undefined): void {
+    const ends = this.#ends;
+    if (this.#refusal !== undefined) {
+      ends.giveBack();
+      if (!this.#onRefusal?.(this.#refusal)) ends.reject(this.#refusal);
+      return;
+    }
+    const held = this.writer.held?.(position);
+    if (held === undefined) ends.resolve(this.#reply);
+    else this.#resolveAfter(held);
+  }
+
+  abandon(): void {
+    if (this.#refusal !== undefined) this.#ends.reject(this.#refusal);
+    else this.#lose(new Error("its position did not follow"));
+  }
+
+  #resolveAfter(held: Promise<unknown>): void {
+    const ends = this.#ends;
+    held.then(() => ends.resolve(this.#reply), ends.reject.bind(ends));
+  }
+
+  #lose(error: Error): void {
+    this.#ends.reject(ConnectionLostError.of(this.#name, this.#turn.address, error));
+  }
 }
 
 /** Given the error that a server refused a write with; says whether the write goes on elsewhere. */
@@ -29,51 +93,28 @@ export class WriteTurn {
   #held: Held[] = [];
   #repliedAt = Number.POSITIVE_INFINITY;
   #over = false;
-  readonly #address: string;
+  readonly address: string;
   /** The TCP connection the writes were given to. */
   readonly epoch: number;
 
   constructor(address: string, epoch: number) {
-    this.#address = address;
+    this.address = address;
     this.epoch = epoch;
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
   add(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
-    const ends = new Ends(command);
     writer.writeStarted();
-    const lose = (error: Error): void => {
-      ends.reject(ConnectionLostError.of(command.name, this.#address, error));
-    };
-    command.resolve = (reply) => {
-      const abandon = (): void => lose(new Error("its position did not follow"));
-      const settle = (position: Position | undefined): void => {
-        const held = writer.held?.(position);
-        if (held === undefined) ends.resolve(reply);
-        else held.then(() => ends.resolve(reply), ends.reject.bind(ends));
-      };
-      this.#hold({ settle, abandon, writer, otherwise: "unknown" });
-    };
-    command.reject = (error) => {
-      if (error.name === "ReplyError") {
-        const settle = (): void => {
-          ends.giveBack();
-          if (!onRefusal?.(error)) ends.reject(error);
-        };
-        const otherwise = isRefusal(error) ? "not-sent" : "unknown";
-        this.#hold({ settle, abandon: () => ends.reject(error), writer, otherwise });
-      } else {
-        writer.writeEnded("unknown");
-        lose(error);
-      }
-    };
+    const write = new PendingWrite(command, writer, this, onRefusal);
+    command.resolve = (reply) => write.acknowledge(reply);
+    command.reject = (error) => write.fail(error);
   }
 
   /** Has a read that stands behind writes of its session answered after them; called before it is sent. */
   follow(command: Command): void {
     const ends = new Ends(command);
     const hold = (settle: () => void): void => {
-      this.#hold({ settle, abandon: settle, writer: undefined, otherwise: "unknown" });
+      this.hold({ settle, abandon: settle, writer: undefined, otherwise: "unknown" });
     };
     command.resolve = (reply) => hold(() => ends.resolve(reply));
     command.reject = (error) => hold(() => ends.reject(error));
@@ -81,12 +122,12 @@ export class WriteTurn {
 
   /** Calls `then` when the position is known, or will not be. */
   whenOver(then: () => void): void {
-    this.#hold({ settle: then, abandon: then, writer: undefined, otherwise: "unknown" });
+    this.hold({ settle: then, abandon: then, writer: undefined, otherwise: "unknown" });
   }
 
   /** Tells every writer of the turn its position, then gives the replies out, in order. */
   finish(position: Position | undefined): void {
-    for (const { settle } of this.#end(position)) settle(position);
+    for (const held of this.#end(position)) held.settle(position);
   }
 
   /**
@@ -94,7 +135,7 @@ export class WriteTurn {
    * the write, and nobody could ever tell.
    */
   abandon(): void {
-    for (const { abandon } of this.#end(undefined)) abandon();
+    for (const held of this.#end(undefined)) held.abandon();
   }
 
   /** Gives the replies out without a position when the INFO's has not followed the last of them for a second. */
@@ -110,7 +151,8 @@ export class WriteTurn {
     return held;
   }
 
-  #hold(held: Held): void {
+  /** Holds a reply back until the position is known, or for no time at all when it already is, or will not be. */
+  hold(held: Held): void {
     if (this.#over) {
       held.writer?.writeEnded(held.otherwise);
       held.settle(undefined);

@@ -165,6 +165,19 @@ describe.each(copies)("A response of %s that does not tell its request", (_name,
     }
   });
 
+  it.each(told)("but %j, has its carriers asked all the same", async (request) => {
+    const carrier = { read: () => [], write: vi.fn() };
+    const app = express().set("env", "test");
+    app.use((_request, response, next) => {
+      Object.assign(response, { req: request });
+      next();
+    });
+    app.use(readYourWrites(new HandMadeSessions(), { secret, carrier }));
+    app.use((_request, response) => response.end("a body"));
+    expect(await exchange(app)).toMatchObject({ status: 200, body: "a body" });
+    expect(carrier.write).toHaveBeenCalledOnce();
+  });
+
   it("but another, is answered by itself", async () => {
     let first: { request: Request; response: Response } | undefined;
     const app = appOf(express, new HandMadeSessions(), (request, response) => {
