@@ -140,6 +140,14 @@ describe.each(pairs)("An app of a fresh copy of $inner that one of $outer hands 
     expect(heard).toBe(sessions.made[0]);
   });
 
+  it("brings one token of its own writes where the middleware is mounted again", async () => {
+    const sessions = new HandMadeSessions();
+    const inner = second().set("env", "test");
+    inner.use(readYourWrites(sessions, { secret }), begin, answer(sessions));
+    const answered = await exchange(appOf(sessions, byHand(inner)));
+    expect(answered.headers["set-cookie"]).toHaveLength(1);
+  });
+
   it("keeps what holds a head already where it is mounted again", async () => {
     const sessions = new HandMadeSessions();
     const inner = second().set("env", "test");

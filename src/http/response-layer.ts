@@ -31,9 +31,7 @@ class LayeredHead extends HeldHead implements WriteWatcher {
   }
 
   protected override get isWrapped(): boolean {
-    const { response } = this;
-    if (layer.serves(response, onlyWriteHead)) return false;
-    return super.isWrapped && response.writeHead !== methods.writeHead;
+    return !layer.serves(this.response, onlyWriteHead) && super.isWrapped;
   }
 }
 
