@@ -4,7 +4,7 @@ import supertest from "supertest";
 import { describe, expect, it, vi } from "vitest";
 import type { Carrier } from "../src/http/carrier.js";
 import { cookie, readYourWrites } from "../src/http/express.js";
-import type { SessionSource } from "../src/http/request-session.js";
+import { requestSessions, type SessionSource } from "../src/http/request-session.js";
 import { Keyring } from "../src/keyring.js";
 import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
 
@@ -73,5 +73,24 @@ describe("the session of a request", () => {
     expect(await answer(newer, [carried])).toEqual({ body: [], lines: [] });
     expect(await answer(newer, [renewed])).toEqual({ body: first.body, lines: [] });
     expect(first.body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
+  });
+
+  it("is stored by carriers on the server as often as it may have changed, and not once that was final", () => {
+    const carriers = [
+      { serverSide: true, read: () => [], write: vi.fn() },
+      { read: () => [], write: vi.fn() },
+    ] as const;
+    const [kept, brought] = carriers;
+    const open = requestSessions(new HandMadeSessions(), { secret, carrier: carriers });
+    const { store, carry } = open({ headers: {} });
+    const head = { getHeader: () => undefined, setHeader: () => {} };
+    store?.(false);
+    carry(head);
+    expect(kept.write).toHaveBeenCalledTimes(2);
+    store?.();
+    store?.(false);
+    carry(head);
+    expect(kept.write).toHaveBeenCalledTimes(3);
+    expect(brought.write).toHaveBeenCalledTimes(2);
   });
 });

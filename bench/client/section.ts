@@ -40,7 +40,7 @@ const inFlights = [1, 16, 64, 256];
 const rounds = 7;
 const clients = ["ioredis", "autopipelining", "node-redis", "valkey-glide", "tidemark"] as const;
 /** How long each takes its turn, about. */
-const turnMs = 120;
+const turnMs = 100;
 /** Room for all that is allocated while that is counted, so that nothing is collected. */
 const roomy = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"];
 const counted = 2_000;
@@ -105,8 +105,10 @@ class Contestants implements Disposable {
   static async start(servers: Servers, flags: readonly string[] = []): Promise<Contestants> {
     const file = new URL("./contestant.js", import.meta.url);
     const workers = new Map(clients.map((client) => [client, new Worker(file, flags)] as const));
-    for (const [client, worker] of workers)
-      await worker.ask({ client, servers } satisfies ContestantQuestion);
+    const asked = [...workers].map(([client, worker]) =>
+      worker.ask({ client, servers } satisfies ContestantQuestion),
+    );
+    await Promise.all(asked);
     return new Contestants(workers);
   }
 

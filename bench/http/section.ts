@@ -23,7 +23,7 @@ const cases: readonly Case[] = [
 ];
 const connections = 32;
 const rounds = 7;
-const requests = 2_000;
+const requests = 1_500;
 /** Before all that: V8 is to know both apps. */
 const warmUps = 8_000;
 

@@ -29,12 +29,12 @@ const lags: readonly Lag[] = [
 ];
 const writeShares = [0.01, 0.05, 0.2];
 const rounds = 3;
-const roundMs = 1_000;
+const roundMs = 900;
 const replicas = 3;
 /** How long those who stick to the primary remember what was written before. */
 const memoryMs = 5_000;
 /** Whatever was written under another lag has arrived then, and the lag is known to those who guess it. */
-const settlingMs = 700;
+const settlingMs = 600;
 
 interface Cell {
   readonly lag: string;

@@ -13,7 +13,7 @@ const replicaCounts = [1, 2, 4, 8];
 const shardCounts = [1, 3];
 const rounds = 5;
 const load = { perSecond: 2_000, writeShare: 0.05 };
-const turnMs = 500;
+const turnMs = 400;
 /** More than can be done, so that all has been run often enough to be compiled. */
 const warmUp = { ...load, perSecond: 50_000 };
 

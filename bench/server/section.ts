@@ -19,7 +19,7 @@ const mixes = [
 const rounds = 5;
 const replicas = 2;
 /** Operations of a turn; with one in flight each takes longer. */
-const counts: Readonly<Record<number, number>> = { 1: 2_500, 16: 12_000, 64: 16_000 };
+const counts: Readonly<Record<number, number>> = { 1: 1_500, 16: 8_000, 64: 12_000 };
 
 /** µs of each server's CPU for an operation. */
 interface Cost {

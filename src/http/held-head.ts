@@ -24,7 +24,6 @@ export interface HeadedResponse extends CarrierResponse {
   flushHeaders(): void;
   destroy(error?: Error): unknown;
   once(event: "close", listener: () => void): unknown;
-  removeListener(event: "close", listener: () => void): unknown;
   emit(event: "drain"): unknown;
 }
 
@@ -71,7 +70,6 @@ export class HeldHead implements CarrierResponse {
   /** Whether what was built was thrown away, because the token has to go into it. */
   #isUndone = false;
   #kept: Call[] | undefined;
-  #onClose: (() => void) | undefined;
   #awaited: Promise<void> | undefined;
   #owesDrain = false;
   #left = false;
@@ -175,8 +173,7 @@ export class HeldHead implements CarrierResponse {
     }
     this.#build(ending);
     this.#kept = [];
-    this.#onClose = () => this.#release();
-    this.response.once("close", this.#onClose);
+    this.response.once("close", () => this.#release());
     this.#wait(pending);
     return false;
   }
@@ -198,10 +195,10 @@ export class HeldHead implements CarrierResponse {
   }
 
   #release(): void {
-    const [kept, onClose, { response }] = [this.#kept, this.#onClose, this];
+    const kept = this.#kept;
+    const { response } = this;
     if (kept === undefined) return;
     this.#kept = undefined;
-    if (onClose !== undefined) response.removeListener("close", onClose);
     try {
       this.#leave();
       for (const { name, args } of kept) Reflect.apply(this.#before[name], response, args);
