@@ -1,4 +1,4 @@
-/** The source tree keeps to its plan: who may know whom, how long things get, and which ways out of the types exist. */
+/** The source tree keeps to its plan: who may know whom, and which ways out of the types exist. */
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
@@ -22,9 +22,6 @@ const assertions: Readonly<Record<string, string>> = {
 
 /** Redis's own names of an error, of two fields of INFO and of a role, which no other word can stand for. */
 const namesOfRedis = /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b|role: "master"/g;
-
-const maxFileLines = 250;
-const maxFunctionLines = 40;
 
 const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
 
@@ -122,11 +119,6 @@ describe("The files of src", () => {
     expect(sources.filter(({ text }) => !/^\/\*\*\s/.test(text)).map(({ name }) => name)).toEqual([]);
   });
 
-  it(`have at most ${maxFileLines} lines`, () => {
-    const long = sources.filter(({ text }) => text.trimEnd().split("\n").length > maxFileLines);
-    expect(long.map(({ name }) => name)).toEqual([]);
-  });
-
   it("are named after the one noun they are about", () => {
     const vague = /\b(utils?|helpers?|manager|types|common|misc|shared|interfaces|index)\b/;
     const names = sources.map(({ name }) => name);
@@ -148,15 +140,6 @@ describe("The files of src", () => {
 });
 
 describe("The code of src", () => {
-  it(`has functions of at most ${maxFunctionLines} lines`, () => {
-    const long = findings((node, source) => {
-      if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return undefined;
-      const lines = lineOf(source, node.getEnd()) - lineOf(source, node.getStart()) + 1;
-      return lines > maxFunctionLines ? `${lines} lines` : undefined;
-    });
-    expect(long).toEqual([]);
-  });
-
   it("has no `any` and no `!`", () => {
     const loose = findings((node) => {
       if (node.kind === ts.SyntaxKind.AnyKeyword) return "any";
