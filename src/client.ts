@@ -6,16 +6,20 @@ import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
 import type { CommandStream } from "./outgoing.js";
+import { duplicateOf, PrimaryClient, type PrimarySource } from "./primary-client.js";
 import type { Session, SessionClient } from "./session.js";
-import { Subscriber } from "./subscriber.js";
+import type { Shard } from "./shard.js";
+import { type ChannelSlots, type Subscribed, Subscriber } from "./subscriber.js";
 import { type Consistency, onto, type ReadOptions, type Terms, withOptions } from "./terms.js";
 
 /** The connections a client stands for: begun and ended with their Tidemark. */
-export interface Lifecycle {
+export interface Lifecycle extends ChannelSlots {
   /** Begins all connections that were not begun, or were ended; resolves when the primary's is ready. */
   connect(): Promise<void>;
   /** The connection to the primary of now. */
-  primary(): { readonly redis: Redis; readonly server: RedisOptions; readonly closed: boolean } | undefined;
+  primary(): { readonly redis: Redis; readonly closed: boolean } | undefined;
+  /** Where the primary of `shard` is, or that of the only one. */
+  sourceOf(shard?: Shard): PrimarySource;
   reconnect(): void;
   /** Ends all connections when what is in flight on them is answered. */
   quit(): Promise<void>;
@@ -30,20 +34,22 @@ const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "re
  * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
  * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
  */
-export class RoutedRedis extends Redis implements SessionClient, Sender {
+export class RoutedRedis extends Redis implements SessionClient, Sender, Subscribed {
   boundSession: Session | null | undefined = undefined;
   boundLevel: Consistency | undefined = undefined;
   boundTerms: Terms | undefined = undefined;
   iteration: Iteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
   protected readonly dispatch: Dispatch;
-  readonly subscriber = new Subscriber();
+  readonly subscriber: Subscriber;
   /** Whether there is a time by which commands have to be answered. */
   protected readonly limited: boolean;
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
   protected readonly context: Context;
+  /** What was emitted last of the connection to the primary. */
+  protected readonly shown: { redis?: Redis; event: string } = { event: "connecting" };
 
   constructor(options: RedisOptions, routing: Routing, context: Context, lifecycle: Lifecycle) {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
@@ -54,6 +60,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
     this.autoPipelining = options.enableAutoPipelining ?? false;
     this.dispatch = new Dispatch(routing, () => context.get());
     this.lifecycle = lifecycle;
+    this.subscriber = new Subscriber(this, lifecycle);
     this.context = context;
     for (const name of ["status", "stream", "condition"] as const) {
       const unnamed = name === "status" ? "connecting" : undefined;
@@ -86,7 +93,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     if (this.limited) limitTime(command, this.options, kindOf(command, false) === "blocking");
     const isShared = this.boundSession === undefined;
-    if (isShared && this.subscriber.take(command, this)) return command.promise;
+    if (isShared && this.subscriber.take(command)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
       this.dispatch.count();
     if (isShared && stream === undefined && command.name === "quit") {
@@ -117,10 +124,16 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
     } else this.lifecycle.close();
   }
 
-  /** A plain ioredis client of the primary, for blocking commands, transactions by hand, pub/sub and MONITOR. */
-  override duplicate(override?: Partial<RedisOptions>): Redis {
-    const server = this.lifecycle.primary()?.server;
-    return super.duplicate({ ...server, enableAutoPipelining: this.autoPipelining, ...override });
+  /**
+   * An ioredis client of its own, connected to the primary wherever that goes, for blocking commands, transactions by
+   * hand, pub/sub and MONITOR. It is yours to close. With `host`, `port`, `path` or `sentinels` it is one of that server.
+   */
+  override duplicate(override: Partial<RedisOptions> = {}): Redis {
+    return duplicateOf(this.plainOptions(), override, this.lifecycle.sourceOf());
+  }
+
+  subscriberOf(shard: Shard | undefined): Redis {
+    return new PrimaryClient(this.plainOptions(), {}, this.lifecycle.sourceOf(shard));
   }
 
   /** How many commands were given in this turn of the event loop, to leave together, with `enableAutoPipelining`. */
@@ -174,12 +187,36 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
   follow(redis: Redis): void {
     for (const event of lifecycleEvents) {
       redis.on(event, (...args: unknown[]) => {
-        if (this.lifecycle.primary()?.redis !== redis) return;
-        if (event !== "error") this.tell(event, ...args);
-        else if (!this.lifecycle.primary()?.closed)
-          this.context.run(undefined, () => this.silentEmit(event, args[0]));
+        if (this.lifecycle.primary()?.redis === redis) this.show(redis, event, ...args);
       });
     }
+  }
+
+  /** Told that there is another primary: to those who listen this client has reconnected. */
+  moved(): void {
+    const redis = this.lifecycle.primary()?.redis;
+    if (redis === undefined || redis === this.shown.redis) return;
+    const events: (typeof lifecycleEvents)[number][] = [];
+    if (this.shown.event === "connect" || this.shown.event === "ready") events.push("close", "reconnecting");
+    if (redis.status === "ready") events.push("connecting", "connect", "ready");
+    this.shown.redis = redis;
+    process.nextTick(() => {
+      for (const event of events) this.show(redis, event, ...(event === "reconnecting" ? [0] : []));
+    });
+  }
+
+  protected show(redis: Redis, event: (typeof lifecycleEvents)[number], ...args: unknown[]): void {
+    if (event !== "error") {
+      this.shown.redis = redis;
+      this.shown.event = event;
+      this.tell(event, ...args);
+    } else if (!this.lifecycle.primary()?.closed)
+      this.context.run(undefined, () => this.silentEmit(event, args[0]));
+  }
+
+  /** Those of a client with a connection of its own. */
+  protected plainOptions(): RedisOptions {
+    return { ...this.options, enableAutoPipelining: this.autoPipelining };
   }
 
   /** Emits what no request has brought about, outside of the one that happened to have a connection made. */

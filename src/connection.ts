@@ -25,6 +25,8 @@ export interface ConnectionOptions {
 const defaultRetries = 20;
 const impatientRetryMaxMs = 500;
 const lastAnswersMs = 1_000;
+/** How often a connection that is to be ended is looked at. */
+const lookMs = 20;
 /** An impatient connection that leaves commands unanswered for so long is given up, and they are sent elsewhere. */
 const hangsAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
@@ -191,6 +193,24 @@ export class Connection {
     if (this.inFlight === 0) this.reset();
     else setTimeout(() => this.reset(), lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());
+  }
+
+  /** Takes nothing more, and ends the connection when what is in flight is answered, after a second in any case. */
+  retire(): void {
+    if (this.inFlight === 0) {
+      this.close();
+      return;
+    }
+    this.closed = true;
+    this.#ready = false;
+    this.endTurn();
+    // A server that was made a replica says itself that it does not carry out what blocks there.
+    const until = performance.now() + lastAnswersMs;
+    const timer = setInterval(() => {
+      if (this.inFlight > 0 && performance.now() < until) return;
+      clearInterval(timer);
+      this.close();
+    }, lookMs).unref();
   }
 
   /** Ends the TCP connection when what was sent is answered; ioredis then connects anew. */

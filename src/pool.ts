@@ -1,5 +1,6 @@
 /** Connections to a primary that are lent to one borrower at a time, for what must not be sent over a shared one. */
 import type { RedisOptions } from "ioredis";
+import type { Follower, Followers } from "./followers.js";
 import { Node } from "./node.js";
 
 const maxIdle = 8;
@@ -12,11 +13,16 @@ interface Idle {
 }
 
 /** Opens as many as are borrowed at once, and keeps a few of those given back for the next. */
-export class Pool {
+export class Pool implements Follower {
   #idle: Idle[] = [];
   /** Each with the server it is to. */
   readonly #lent = new Map<Node, RedisOptions>();
+  readonly #followers: Followers;
   #closed = false;
+
+  constructor(followers: Followers) {
+    this.#followers = followers;
+  }
 
   /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
   lend({ connection: { server, ready } }: Node): Node {
@@ -24,6 +30,7 @@ export class Pool {
     const node = idle?.node ?? Node.lent(lentOptions(server, ready));
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
+    this.#followers.add(this);
     if (this.#closed) node.connection.close();
     return node;
   }
@@ -35,7 +42,7 @@ export class Pool {
       this.end(node);
       return;
     }
-    this.#lent.delete(node);
+    this.#isOver(node);
     const expiry = setTimeout(() => {
       this.#take(idle);
       node.connection.close();
@@ -46,8 +53,17 @@ export class Pool {
 
   /** Ends a lent connection that is not as it was. */
   end(node: Node): void {
-    this.#lent.delete(node);
+    this.#isOver(node);
     node.connection.close();
+  }
+
+  /** Gives up all connections to a server that is not the primary any more; borrowers go on at the next one. */
+  leave({ connection }: Node): void {
+    for (const idle of this.#idle.filter(({ server }) => server === connection.server)) {
+      this.#take(idle);
+      idle.node.connection.close();
+    }
+    for (const [node, server] of this.#lent) if (server === connection.server) node.connection.retire();
   }
 
   /** Resolves when all that was given to those who borrow is answered. */
@@ -67,9 +83,13 @@ export class Pool {
       clearTimeout(expiry);
       node.connection.close();
     }
-    for (const node of this.#lent.keys()) node.connection.close();
+    for (const node of [...this.#lent.keys()]) this.end(node);
     this.#idle = [];
-    this.#lent.clear();
+  }
+
+  #isOver(node: Node): void {
+    this.#lent.delete(node);
+    if (this.#lent.size === 0) this.#followers.remove(this);
   }
 
   #take(idle: Idle): void {

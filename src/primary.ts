@@ -89,6 +89,7 @@ export function whenPrimary(shard: Shard, command: string, start: (error?: Error
  * was named, which has closed all connections when it was promoted.
  */
 function patienceOf({ demoted, primary, primarySince }: Shard): number {
+  if (primary.connection.server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
   const since = demoted ? performance.now() : Math.max(primary.connection.downSince, primarySince);
   return since + promotionPatienceMs;
 }

@@ -1,7 +1,7 @@
 /** What a server says instead of carrying a command out. */
 
 const refusals =
-  /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY)\b/;
+  /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY|UNBLOCKED)\b/;
 
 /** What a replica of Redis 6 makes of a write in a script; the first part is missing when the script itself hands it on. */
 const inScript =
@@ -15,4 +15,12 @@ export function isRefusal(error: Error): boolean {
 /** Whether a server says so when it takes no writes, because it is a replica. */
 export function isReadOnly({ message }: Error): boolean {
   return message.startsWith("READONLY ") || inScript.test(message);
+}
+
+/** Whether a server says so when it has not carried out a command because it is a replica now. */
+export function isDemotion(error: Error): boolean {
+  // Redis ends the wait of those who block when it is made a replica, and aborts a transaction that was queued before.
+  return (
+    isReadOnly(error) || /^(UNBLOCKED .*instance state changed|EXECABORT .*READONLY )/.test(error.message)
+  );
 }

@@ -58,6 +58,11 @@ export function parseReplication(info: unknown): Replication | undefined {
   return { role: "replica", offset, linkUp, syncing, replid, ancestor, backlogActive };
 }
 
+/** Whether the fields of an INFO, as ioredis reads them, are those of a replica. */
+export function isReplicaIn(info: unknown): boolean {
+  return typeof info === "object" && info !== null && "role" in info && info.role === "slave";
+}
+
 /** The servers that replicate from the one that said so, by the addresses they announce. */
 export function replicasIn(info: string): Endpoint[] {
   return [...info.matchAll(/^slave\d+:ip=([^,]+),port=(\d+)/gm)].map(([, host = "", port]) => {

@@ -6,10 +6,11 @@ import { Beginning } from "./beginning.js";
 import { type CommandKind, kindOf, refusalError, transactionError } from "./command.js";
 import { Conversation } from "./conversation.js";
 import { ClosedError } from "./errors.js";
+import type { Followers } from "./followers.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
-import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
+import { sendAlone, sendAsking, sendWrite } from "./primary.js";
 import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
 import { attend, attendTransaction, type Redirect, takeIn } from "./redirects.js";
@@ -28,11 +29,12 @@ export class Router {
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
   readonly #cursors = new WeakMap<Session | Router, Cursors>();
-  readonly #pool = new Pool();
+  readonly #pool: Pool;
   /** The transactions that sessions have begun by hand. */
   readonly #conversations = new WeakMap<Session, Conversation>();
 
-  constructor(topology: Topology, losses: Losses, options: ReadOptions) {
+  constructor(topology: Topology, followers: Followers, losses: Losses, options: ReadOptions) {
+    this.#pool = new Pool(followers);
     this.terms = new TermsTable(options);
     this.#beginning = new Beginning(topology);
     this.#redirect = topology.redirect?.bind(topology);
@@ -118,7 +120,7 @@ export class Router {
   #sendBatch(batch: Batch): void {
     const { shard, commands, kinds, session, terms } = batch;
     const open = session && this.#conversations.get(session);
-    const goesOn = open !== undefined && (!open.isLost || commands[0]?.name.toLowerCase() === "multi");
+    const goesOn = open?.takes(commands[0]?.name ?? "") === true;
     if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#converse(batch);
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
@@ -221,13 +223,6 @@ export class Router {
     const { shard, commands, kinds, session, terms } = batch;
     let current = session && this.#conversations.get(session);
     shard.askPrimary(performance.now(), false);
-    if (shard.demoted && current === undefined) {
-      whenPrimary(shard, commands[0]?.name ?? "", (error) => {
-        if (error === undefined) this.#converse(batch);
-        else for (const command of commands) command.reject(error);
-      });
-      return;
-    }
     for (const [index, command] of commands.entries()) {
       const kind = kinds[index] ?? "write";
       if (current?.send(command, kind, terms.level)) continue;

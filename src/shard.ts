@@ -30,6 +30,8 @@ export interface Surroundings {
   readonly joined: (node: Node) => void;
   /** Told of every answer to an INFO, after the shard has taken it in. */
   readonly saw: (shard: Shard, node: Node, sighting: Sighting) => void;
+  /** Told of a server that nobody is to stay connected to as a primary, because it is one no more. */
+  readonly left: (node: Node) => void;
 }
 
 const looksPerInterval = 16;
@@ -59,6 +61,7 @@ export class Shard {
   readonly lineage: Lineage;
   readonly succession = new Succession(this);
   readonly #siblings: (() => readonly Shard[]) | undefined;
+  readonly #left: (node: Node) => void;
   readonly #members: Members;
   #sampledAt = Number.NEGATIVE_INFINITY;
   #refreshedAt = Number.NEGATIVE_INFINITY;
@@ -68,8 +71,9 @@ export class Shard {
   constructor(
     options: ShardOptions,
     servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
-    { lineage, joined, saw, siblings }: Surroundings,
+    { lineage, joined, saw, left, siblings }: Surroundings,
   ) {
+    this.#left = left;
     this.options = options;
     this.#siblings = siblings;
     this.lineage = lineage;
@@ -120,7 +124,9 @@ export class Shard {
   assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
     const before = this.primary;
     this.#members.assign(primary, replicas);
-    if (this.primary !== before) this.#refused = false;
+    if (this.primary === before) return;
+    this.#refused = false;
+    this.#left(before);
   }
 
   /** Looks at the replicas until the primary is there: one of them may have been promoted. */
@@ -129,6 +135,13 @@ export class Shard {
     if (primary.connection.ready || !this.#absence.isEmpty) return;
     const attempt = (): boolean => this.primary !== primary || primary.connection.ready;
     this.#absence.add({ attempt, giveUp: () => {}, until: performance.now() + watchMs });
+  }
+
+  /** Looks at the primary for those who use connections of their own, and for the next one while it is not there. */
+  keepLooking(now: number): void {
+    this.askPrimary(now, this.demoted);
+    if (this.demoted) this.#seek(now);
+    else this.watch();
   }
 
   /** The server at an address, if it is of this shard. */
@@ -239,9 +252,11 @@ export class Shard {
       if (replication.role === "primary") this.history.record(at, replication);
       else this.#seek(performance.now());
     } else if (replication.role === "primary" && this.succession.yieldsTo(replication)) {
+      const before = this.primary;
       this.#members.promote(node);
       this.#refused = false;
       this.history.record(at, replication);
+      this.#left(before);
     } else {
       this.succession.saw(node, sighting);
       node.lag.observe(...this.history.lagOf(replication, at));

@@ -1,6 +1,9 @@
-/** The one connection for pub/sub of a client, which would silence everything else on a shared one. */
-import type { Command, Redis } from "ioredis";
+/** The connections for pub/sub of a client, which would silence everything else on a shared one. */
+import { Command, type Redis } from "ioredis";
+import { Ends } from "./ends.js";
 import { ClosedError } from "./errors.js";
+import type { Redirect } from "./redirects.js";
+import type { Shard } from "./shard.js";
 
 const subscribing = new Set([
   "subscribe",
@@ -11,9 +14,17 @@ const subscribing = new Set([
   "sunsubscribe",
 ]);
 
-/** The client that commands of pub/sub are given to, and that tells of their messages. */
-export interface Subscribed extends Pick<Redis, "duplicate"> {
+/** The client that commands of pub/sub are given to, and that emits their messages. */
+export interface Subscribed {
+  /** A client of the primary of a shard; of any when that makes no difference. */
+  subscriberOf(shard: Shard | undefined): Redis;
   tell(event: string, ...args: unknown[]): void;
+}
+
+/** Where data is spread over shards: which of them a channel of a shard belongs to. */
+export interface ChannelSlots {
+  shardOf(command: Command): Shard | undefined;
+  readonly redirect: Redirect | undefined;
 }
 
 const messages = [
@@ -25,44 +36,111 @@ const messages = [
   "smessageBuffer",
 ] as const;
 
+/** As in ioredis. */
+const maxRedirections = 16;
+
+/**
+ * One connection for all channels and patterns, whose messages every node of a cluster passes on, and in a cluster one to
+ * each shard for the channels that belong to it.
+ */
 export class Subscriber {
-  #redis: Redis | undefined;
+  readonly #client: Subscribed;
+  readonly #slots: ChannelSlots;
+  readonly #connections = new Map<Shard | undefined, Redis>();
+  /** The channels of shards, each with the connection it is subscribed on. */
+  readonly #channels = new Map<string, Redis>();
   #closed = false;
 
-  /** Takes `command` if it is one of pub/sub; connects for the first. Messages become those of `client`. */
-  take(command: Command, client: Subscribed): boolean {
-    if (!subscribing.has(command.name.toLowerCase())) return false;
+  constructor(client: Subscribed, slots: ChannelSlots) {
+    this.#client = client;
+    this.#slots = slots;
+  }
+
+  /** Takes `command` if it is one of pub/sub; connects for the first. */
+  take(command: Command): boolean {
+    const name = command.name.toLowerCase();
+    if (!subscribing.has(name)) return false;
     if (this.#closed) command.reject(new ClosedError());
-    else {
-      this.#redis ??= open(client);
-      this.#redis.sendCommand(command);
-    }
+    else if (this.#slots.redirect === undefined || !/^s(un)?subscribe$/.test(name) || name === "subscribe")
+      this.#connectionTo(undefined).sendCommand(command);
+    else if (name === "ssubscribe") this.#subscribe(command, maxRedirections);
+    else this.#unsubscribe(command);
     return true;
   }
 
   /** Connects again after it was closed, with the subscriptions it had. */
   open(): void {
     this.#closed = false;
-    const redis = this.#redis;
-    if (redis?.status === "end") redis.connect().catch(() => {});
-    else redis?.once("end", () => this.#closed || redis.connect().catch(() => {}));
+    for (const redis of this.#connections.values()) {
+      if (redis.status === "end") redis.connect().catch(() => {});
+      else redis.once("end", () => this.#closed || redis.connect().catch(() => {}));
+    }
   }
 
-  /** Begins the connection anew, if there is one. */
+  /** Begins the connections anew, if there are any. */
   reconnect(): void {
-    this.#redis?.disconnect(true);
+    for (const redis of this.#connections.values()) redis.disconnect(true);
   }
 
-  /** Ends the connection, if there is one. */
+  /** Ends the connections, if there are any. */
   close(): void {
     this.#closed = true;
-    this.#redis?.disconnect();
+    for (const redis of this.#connections.values()) redis.disconnect();
   }
-}
 
-function open(client: Subscribed): Redis {
-  const redis = client.duplicate();
-  redis.on("error", () => {});
-  for (const event of messages) redis.on(event, (...args: unknown[]) => client.tell(event, ...args));
-  return redis;
+  /** Subscribes where the channels belong, as often as the cluster says that this is elsewhere. */
+  #subscribe(command: Command, left: number): void {
+    if (this.#closed) {
+      command.reject(new ClosedError());
+      return;
+    }
+    const redis = this.#connectionTo(this.#slots.shardOf(command));
+    const ends = new Ends(command);
+    command.resolve = (reply) => {
+      for (const channel of command.args) this.#channels.set(String(channel), redis);
+      return ends.resolve(reply);
+    };
+    command.reject = (error) => {
+      ends.giveBack();
+      const again = (): void => this.#subscribe(command, left - 1);
+      if (left > 0 && this.#slots.redirect?.(error, again)) return;
+      command.reject(error);
+    };
+    redis.sendCommand(command);
+  }
+
+  /** Without channels it means all of them, on every connection. */
+  #unsubscribe(command: Command): void {
+    const [channel] = command.args;
+    if (channel !== undefined) {
+      const redis = this.#channels.get(String(channel)) ?? this.#connectionTo(this.#slots.shardOf(command));
+      for (const one of command.args) this.#channels.delete(String(one));
+      redis.sendCommand(command);
+      return;
+    }
+    this.#channels.clear();
+    const all = [...this.#connections.values()].map((redis) => redis.sunsubscribe());
+    Promise.all(all).then(() => command.resolve(0), command.reject);
+  }
+
+  #connectionTo(shard: Shard | undefined): Redis {
+    const known = this.#connections.get(shard);
+    if (known !== undefined) return known;
+    const redis = this.#client.subscriberOf(shard);
+    redis.on("error", () => {});
+    for (const event of messages) redis.on(event, (...args: unknown[]) => this.#client.tell(event, ...args));
+    // Slots were moved away: the server has ended the subscriptions to channels that belong to them.
+    redis.on("moved", () => this.#subscribeAnew(redis));
+    this.#connections.set(shard, redis);
+    return redis;
+  }
+
+  #subscribeAnew(redis: Redis): void {
+    for (const [channel, on] of this.#channels) {
+      if (on !== redis) continue;
+      const command = new Command("ssubscribe", [channel]);
+      command.promise.catch(() => {});
+      this.#subscribe(command, maxRedirections);
+    }
+  }
 }

@@ -3,6 +3,7 @@ import { RoutedRedis } from "./client.js";
 import { asyncLocalStorage } from "./context/async-local-storage.js";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
+import { Followers } from "./followers.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
@@ -44,6 +45,7 @@ export class Tidemark implements AsyncDisposable {
   /** How long a token is in force, in milliseconds. */
   readonly tokenTtlMs: number;
   readonly #topology: Topology;
+  readonly #followers = new Followers(() => this.#topology.shards);
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -65,12 +67,24 @@ export class Tidemark implements AsyncDisposable {
       options: checked,
       lineage: new Lineage(),
       joined,
+      left: (node) => {
+        base?.moved();
+        this.#followers.left(node);
+      },
     });
-    this.#router = new Router(this.#topology, this.#losses, checked);
+    this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
     base = new RoutedRedis(checked.redis, this.#router, this.#context, {
       connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
+      sourceOf: (shard) => ({
+        followers: this.#followers,
+        shard: () =>
+          shard !== undefined && this.#topology.shards.includes(shard) ? shard : this.#topology.shards[0],
+        known: () => this.#router.known(),
+      }),
+      shardOf: (command) => this.#topology.shardOf(command),
+      redirect: this.#topology.redirect?.bind(this.#topology),
       reconnect: () => {
         for (const { primary } of this.#topology.shards) primary.connection.reconnect();
       },

@@ -14,6 +14,8 @@ const knownToHttp = new Set(["errors", "terms", "wanted", "channels", "keyring",
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {
   'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
+  'primary-client: own as RedisOptions & { replyMapping?: "legacy" }':
+    "ioredis 6 types a client by its replyMapping",
   'servers: lazily as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
   'connection: redis as RedisOptions & { replyMapping?: "legacy" }':

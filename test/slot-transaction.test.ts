@@ -1,6 +1,6 @@
 /** Transactions whose keys are on their way from one shard to another. */
 import { describe, expect, it } from "vitest";
-import type { Session } from "../src/index.js";
+import { type Session, TransactionLostError } from "../src/index.js";
 import type { SlotMigration } from "./support/slot-migration.js";
 import { keyIn, stageCluster } from "./support/staged-cluster.js";
 import { waitUntil } from "./support/wait-until.js";
@@ -137,7 +137,7 @@ describe("a transaction", () => {
     expect(await session.redis.get(key)).toBe("1");
     await migration.run();
     await tidemark.session().redis.set(key, "5");
-    await expect(bump(session, key)).rejects.toThrow("EXECABORT");
+    await expect(bump(session, key)).rejects.toThrow(TransactionLostError);
     expect(await session.redis.get(key)).toBe("5");
     await session.redis.watch(key);
     expect(await bump(session, key)).toEqual([[null, 6]]);

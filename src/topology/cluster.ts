@@ -180,13 +180,13 @@ export class ClusterTopology implements Topology {
   }
 
   #found(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
-    const { options, lineage } = this.#ground;
+    const { options, lineage, left } = this.#ground;
     const joined = mindPrimary(this.#ground, this, () => this.#askOfChange());
     const saw = (shard: Shard, node: Node): void => {
       if (node === shard.primary && shard.demoted) this.#askOfChange();
     };
     const siblings = (): readonly Shard[] => this.shards;
-    const surroundings = { lineage, joined, saw, siblings };
+    const surroundings = { lineage, joined, saw, left, siblings };
     return new Shard({ ...options, governed: true }, { primary, replicas }, surroundings);
   }
 

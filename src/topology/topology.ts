@@ -11,6 +11,8 @@ export interface Ground {
   readonly lineage: Lineage;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
+  /** Told of every server that nobody is to stay connected to as a primary. */
+  readonly left: (node: Node) => void;
 }
 
 export interface Topology {

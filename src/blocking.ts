@@ -1,0 +1,34 @@
+/** How long a command that blocks may do so, by its own arguments. */
+import type { Command } from "ioredis";
+
+const inSeconds = 1_000;
+const firstArgument: ReadonlySet<string> = new Set(["blmpop", "bzmpop"]);
+
+/** Where a command has its timeout, and how many milliseconds one of it is; undefined where it has none. */
+function timeoutIn({ name, args }: Command): { readonly at: number; readonly unitMs: number } | undefined {
+  const lower = name.toLowerCase();
+  if (lower === "xread" || lower === "xreadgroup") {
+    const block = args.findIndex((arg) => String(arg).toLowerCase() === "block");
+    return block < 0 ? undefined : { at: block + 1, unitMs: 1 };
+  }
+  if (firstArgument.has(lower)) return { at: 0, unitMs: inSeconds };
+  // Other options may follow the timeout of BLMOVEM.
+  return { at: lower === "blmovem" ? 4 : args.length - 1, unitMs: inSeconds };
+}
+
+/** For how many milliseconds `command` blocks at most; Infinity when that is for ever, or not a number. */
+export function blocksForMs(command: Command): number {
+  const timeout = timeoutIn(command);
+  const given = timeout && Number(command.args[timeout.at]);
+  return timeout !== undefined && given !== undefined && given > 0
+    ? given * timeout.unitMs
+    : Number.POSITIVE_INFINITY;
+}
+
+/** Has `command` block for `ms` at most, which is more than 0. */
+export function blockFor(command: Command, ms: number): void {
+  const timeout = timeoutIn(command);
+  if (timeout === undefined) return;
+  // Redis takes fractions of a second, but not of a millisecond.
+  command.args[timeout.at] = String(Math.max(1, Math.ceil(ms)) / timeout.unitMs);
+}

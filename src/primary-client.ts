@@ -1,0 +1,213 @@
+/** A plain ioredis client that is connected to the primary of the moment, wherever that goes. */
+import { connect as connectTcp, Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { AbstractConnector, type Callback, type Command, Redis, type RedisOptions } from "ioredis";
+import { addressOf } from "./address.js";
+import { Ends } from "./ends.js";
+import { ClosedError } from "./errors.js";
+import type { Follower, Followers } from "./followers.js";
+import type { Node } from "./node.js";
+import type { CommandStream } from "./outgoing.js";
+import { isDemotion } from "./refusal.js";
+import { isReplicaIn } from "./replication.js";
+import type { Shard } from "./shard.js";
+
+/** Which server a client is to be connected to. */
+export interface PrimarySource {
+  readonly followers: Followers;
+  /** The shard whose primary it is; undefined while it is not known which servers there are. */
+  shard(): Shard | undefined;
+  /** Resolves when it is known; rejects when nobody has told for long. */
+  known(): Promise<void>;
+}
+
+/** What of a server's options says how it is reached and entered. */
+const ofServer = ["host", "port", "path", "family", "username", "password", "tls"] as const;
+/** With one of these given, it is not the primary that is asked for. */
+const otherServer = ["host", "port", "path", "sentinels"] as const;
+
+/** How often a command is sent again that was refused by a server which is no primary any more. */
+const maxMoves = 3;
+
+/** Connects to the server that is the primary when it is asked for a connection. */
+class PrimaryConnector extends AbstractConnector {
+  readonly #options: RedisOptions;
+  readonly #source: PrimarySource;
+  readonly #aim: () => void;
+  #cancel: (() => void) | undefined;
+
+  /** `aim` has `options` name the primary of the moment. */
+  constructor(options: RedisOptions, source: PrimarySource, aim: () => void) {
+    super(options.disconnectTimeout ?? 0);
+    this.#options = options;
+    this.#source = source;
+    this.#aim = aim;
+  }
+
+  /** Called with what the server says of itself, before the connection counts as ready. */
+  override check(info: unknown): boolean {
+    if (!isReplicaIn(info)) return true;
+    doubt(this.#source, this.#options);
+    return false;
+  }
+
+  override async connect(): Promise<Socket> {
+    this.connecting = true;
+    try {
+      if (this.#source.shard() === undefined) await this.#known();
+    } catch (error) {
+      // ioredis would end for good if this were rejected; a connection that fails is tried again.
+      if (this.connecting) return this.#failed(error);
+    }
+    if (!this.connecting) throw new ClosedError();
+    this.#aim();
+    const { host, port, path, family, tls } = this.#options;
+    const at = path ? { path } : { host, port: port ?? defaultPort, family };
+    const stream = tls ? connectTls({ ...at, ...tls }) : connectTcp(at);
+    this.stream = stream;
+    stream.once("error", (error) => {
+      this.firstError = error;
+    });
+    return stream;
+  }
+
+  override disconnect(): void {
+    super.disconnect();
+    this.#cancel?.();
+  }
+
+  #known(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#cancel = () => reject(new ClosedError());
+      this.#source.known().then(resolve, reject);
+    });
+  }
+
+  #failed(error: unknown): Socket {
+    if (error instanceof Error) this.firstError = error;
+    return new Socket().destroy();
+  }
+}
+
+const defaultPort = 6379;
+
+/**
+ * Everything works on it as on any ioredis client, and it reconnects as one does; only that every new connection is to
+ * the primary of the moment, and that it leaves a server that is the primary no more.
+ */
+export class PrimaryClient extends Redis implements Follower {
+  readonly #source: PrimarySource;
+  readonly #override: Partial<RedisOptions>;
+  readonly #aim: () => void;
+  /** Whether a MULTI was sent by hand, so that a refused command is not to be sent again outside of it. */
+  #queueing = false;
+
+  /** `override` stands before what `options` and the primary's own say. */
+  constructor(options: RedisOptions, override: Partial<RedisOptions>, source: PrimarySource) {
+    const aim = (aimed: RedisOptions): void => {
+      const server = source.shard()?.primary.connection.server;
+      if (server === undefined) return;
+      for (const name of ofServer) if (!(name in override)) Object.assign(aimed, { [name]: server[name] });
+    };
+    const own: RedisOptions = {
+      ...options,
+      ...override,
+      // Not before its fields are there.
+      lazyConnect: true,
+      sentinels: undefined,
+      Connector: class extends PrimaryConnector {
+        constructor(given: unknown) {
+          const aimed = given instanceof Object ? given : {};
+          super(aimed, source, () => aim(aimed));
+        }
+      },
+    };
+    super(typed(own));
+    this.#source = source;
+    this.#override = override;
+    this.#aim = () => aim(this.options);
+    this.#aim();
+    this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
+    this.on("close", () => {
+      this.#queueing = false;
+    });
+    this.on("end", () => source.followers.remove(this));
+    if (!this.options.lazyConnect) this.connect().catch(() => {});
+  }
+
+  override connect(callback?: Callback<void>): Promise<void> {
+    this.#source.followers.add(this);
+    // ioredis takes the password from the options before it asks for a connection.
+    this.#aim();
+    return super.connect(callback);
+  }
+
+  /** Leaves the server of `node`, if it is connected to that. */
+  leave({ connection }: Node): void {
+    if (addressOf(this.options) !== connection.address) return;
+    if (this.status === "reconnecting") this.connect().catch(() => {});
+    else this.#reconnect();
+  }
+
+  override disconnect(reconnect = false): void {
+    // Between two tries there is no connection whose end ioredis could hear of: without this it would never end, nor
+    // would what waits for it.
+    if (!reconnect && this.status === "reconnecting") this.status = "wait";
+    super.disconnect(reconnect);
+  }
+
+  override sendCommand(command: Command, stream?: CommandStream): unknown {
+    const name = command.name.toLowerCase();
+    const isBound = command.inTransaction || this.#queueing;
+    if (name === "multi" && !command.inTransaction) this.#queueing = true;
+    if (name === "exec" || name === "discard") this.#queueing = false;
+    if (!isBound) this.#attend(command);
+    return super.sendCommand(command, stream);
+  }
+
+  override duplicate(override: Partial<RedisOptions> = {}): Redis {
+    return duplicateOf(this.options, { ...this.#override, ...override }, this.#source);
+  }
+
+  /** Has `command` sent to the next primary where the server refuses it because it is none any more. */
+  #attend(command: Command, left = maxMoves): void {
+    const ends = new Ends(command);
+    command.resolve = (reply) => ends.resolve(reply);
+    command.reject = (error) => {
+      if (left === 0 || !isDemotion(error)) return ends.reject(error);
+      doubt(this.#source, this.options);
+      this.#reconnect();
+      ends.giveBack();
+      this.#attend(command, left - 1);
+      super.sendCommand(command);
+    };
+  }
+
+  /** Drops the connection at once, because the server may be frozen; ioredis then connects anew. */
+  #reconnect(): void {
+    if (this.status !== "wait" && this.status !== "end") this.stream?.destroy();
+  }
+}
+
+/** A client of the primary, or of the server that `override` names. */
+export function duplicateOf(
+  options: RedisOptions,
+  override: Partial<RedisOptions>,
+  source: PrimarySource,
+): Redis {
+  if (!otherServer.some((name) => override[name] !== undefined))
+    return new PrimaryClient(options, override, source);
+  const own: RedisOptions = { ...options, Connector: undefined, ...override };
+  return new Redis(typed(own));
+}
+
+/** ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here. */
+function typed(own: RedisOptions): RedisOptions & { replyMapping?: "legacy" } {
+  return own as RedisOptions & { replyMapping?: "legacy" };
+}
+
+/** Takes in that the server at an address has said that it is a replica. */
+function doubt(source: PrimarySource, server: RedisOptions): void {
+  const shard = source.shard();
+  if (shard?.primary.connection.address === addressOf(server)) shard.refused(shard.primary);
+}

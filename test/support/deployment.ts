@@ -1,0 +1,117 @@
+/** A primary and its replicas as people run them: named, discovered, watched by Sentinels, or as a cluster. */
+
+import { type CommonOptions, Tidemark } from "../../src/index.js";
+import { startClusterGroup } from "./cluster-group.js";
+import { failOver, follows, replicaOf } from "./failover.js";
+import type { RedisServer } from "./redis-server.js";
+import { startReplicationGroup } from "./replication-group.js";
+import { quickPeriods, startSentinelGroup } from "./sentinel-group.js";
+import { keyIn } from "./staged-cluster.js";
+import { waitUntil } from "./wait-until.js";
+
+export interface Deployment {
+  /** A new Tidemark on it; the caller closes it. */
+  open(options?: CommonOptions): Tidemark;
+  /** A key that the primary holds. */
+  key(name: string): string;
+  /** The server that is the primary now. */
+  primary(): Promise<RedisServer>;
+  /** Has another server promoted, where nobody does it unasked; resolves with the new primary. */
+  promoted(): Promise<RedisServer>;
+  /** Has the primary hand over to a replica and follow it, and resolves with the new primary. */
+  demote(): Promise<RedisServer>;
+  stop(): Promise<void>;
+}
+
+export const deployments = {
+  "replicas that were named": () => byHand((primary, replicas) => ({ primary, replicas })),
+  "replicas that were discovered": () => byHand((primary) => ({ primary })),
+  "servers that Sentinels name": watched,
+  "a cluster": spread,
+} as const;
+
+async function byHand(
+  named: (primary: string, replicas: string[]) => { primary: string; replicas?: string[] },
+): Promise<Deployment> {
+  const group = await startReplicationGroup({ replicas: 2 });
+  let current = group.primary;
+  return {
+    open: (options = {}) => {
+      const replicas = group.replicas.map(({ server }) => server.url);
+      return new Tidemark({ ...named(group.primary.url, replicas), ...options });
+    },
+    key: (name) => name,
+    primary: async () => current,
+    promoted: async () => {
+      current = await failOver(group, replicaOf(group));
+      return current;
+    },
+    demote: async () => {
+      const heir = replicaOf(group);
+      await current.admin().call("FAILOVER", "TO", heir.host, String(heir.port));
+      await waitUntil(async () => (await heir.info("replication")).role === "master", {
+        what: "it is promoted",
+      });
+      await follows(current, heir);
+      current = heir;
+      return heir;
+    },
+    stop: () => group.stop(),
+  };
+}
+
+async function watched(): Promise<Deployment> {
+  const group = await startSentinelGroup({ periods: quickPeriods });
+  const promoted = async (): Promise<RedisServer> => {
+    let server = (await group.primary()).server;
+    const isPrimary = async (): Promise<boolean> => {
+      server = (await group.primary()).server;
+      return server.isAlive && (await server.info("replication")).role === "master";
+    };
+    await waitUntil(isPrimary, { what: "Sentinels have promoted a replica", timeoutMs: 30_000 });
+    return server;
+  };
+  return {
+    open: (options = {}) => {
+      const sentinels = group.sentinels.map(({ url }) => url);
+      return new Tidemark({ sentinels, name: group.name, ...options });
+    },
+    key: (name) => name,
+    primary: async () => (await group.primary()).server,
+    promoted,
+    demote: async () => {
+      await group.failover();
+      return promoted();
+    },
+    stop: () => group.stop(),
+  };
+}
+
+async function spread(): Promise<Deployment> {
+  const group = await startClusterGroup({ replicasPerShard: 1 });
+  const slot = 1;
+  const promoted = async (): Promise<RedisServer> => {
+    const isOwned = async (): Promise<boolean> => {
+      const owner = await group.primaryOf(slot).catch(() => undefined);
+      return owner?.server.isAlive === true;
+    };
+    await waitUntil(isOwned, { what: "the replica was promoted", timeoutMs: 30_000 });
+    return (await group.primaryOf(slot)).server;
+  };
+  return {
+    open: (options = {}) => {
+      const cluster = group.nodes.map(({ host, port }) => `redis://${host}:${port}`);
+      return new Tidemark({ cluster, ...options });
+    },
+    key: (name) => keyIn(slot, name),
+    primary: async () => (await group.primaryOf(slot)).server,
+    promoted,
+    demote: async () => {
+      const [replica] = await group.replicasOf(await group.primaryOf(slot));
+      if (replica === undefined) throw new Error("the shard has no replica");
+      await group.failover(replica);
+      return replica.server;
+    },
+    stop: () => group.stop(),
+  };
+}
