@@ -6,7 +6,7 @@ import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
 import type { CommandStream } from "./outgoing.js";
-import { duplicateOf, PrimaryClient, type PrimarySource } from "./primary-client.js";
+import { PrimaryClient, type PrimarySource } from "./primary-client.js";
 import type { Session, SessionClient } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type ChannelSlots, type Subscribed, Subscriber } from "./subscriber.js";
@@ -20,6 +20,8 @@ export interface Lifecycle extends ChannelSlots {
   primary(): { readonly redis: Redis; readonly closed: boolean } | undefined;
   /** Where the primary of `shard` is, or that of the only one. */
   sourceOf(shard?: Shard): PrimarySource;
+  /** A client of its own that starts from `options`, and before these from `override`. */
+  duplicate(options: RedisOptions, override: Partial<RedisOptions>): Redis;
   reconnect(): void;
   /** Ends all connections when what is in flight on them is answered. */
   quit(): Promise<void>;
@@ -28,7 +30,13 @@ export interface Lifecycle extends ChannelSlots {
 
 type ScanOptions = Parameters<Redis["scanStream"]>[0];
 
-const lifecycleEvents = ["connecting", "connect", "ready", "error", "close", "reconnecting", "end"] as const;
+/** What ioredis emits of a connection. */
+export const lifecycleEvents = [
+  ...(["connecting", "connect", "ready", "error", "close"] as const),
+  ...(["reconnecting", "end"] as const),
+];
+
+export type LifecycleEvent = (typeof lifecycleEvents)[number];
 
 /**
  * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
@@ -65,7 +73,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     for (const name of ["status", "stream", "condition"] as const) {
       const unnamed = name === "status" ? "connecting" : undefined;
       const get = (): unknown => lifecycle.primary()?.redis[name] ?? unnamed;
-      Object.defineProperty(this, name, { get, set: () => {} });
+      Object.defineProperty(this, name, { get, set: () => {}, configurable: true });
     }
     for (const name of ["_events", "_eventsCount", "_maxListeners"]) shareWithSessions(this, name);
   }
@@ -127,9 +135,10 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   /**
    * An ioredis client of its own, connected to the primary wherever that goes, for blocking commands, transactions by
    * hand, pub/sub and MONITOR. It is yours to close. With `host`, `port`, `path` or `sentinels` it is one of that server.
+   * In a cluster its commands go to the primaries of their keys.
    */
   override duplicate(override: Partial<RedisOptions> = {}): Redis {
-    return duplicateOf(this.plainOptions(), override, this.lifecycle.sourceOf());
+    return this.lifecycle.duplicate(this.plainOptions(), override);
   }
 
   subscriberOf(shard: Shard | undefined): Redis {
@@ -183,20 +192,16 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     return super.zscanBufferStream.call(this.iterating(), key, options);
   }
 
-  /** Makes what becomes of `redis` known as this client's own, while that is the connection to the primary. */
-  follow(redis: Redis): void {
-    for (const event of lifecycleEvents) {
-      redis.on(event, (...args: unknown[]) => {
-        if (this.lifecycle.primary()?.redis === redis) this.show(redis, event, ...args);
-      });
-    }
+  /** Told what becomes of a connection; while it is the one to the primary, it is this client's own. */
+  heard(redis: Redis, event: LifecycleEvent, args: readonly unknown[]): void {
+    if (this.lifecycle.primary()?.redis === redis) this.show(redis, event, ...args);
   }
 
   /** Told that there is another primary: to those who listen this client has reconnected. */
   moved(): void {
     const redis = this.lifecycle.primary()?.redis;
     if (redis === undefined || redis === this.shown.redis) return;
-    const events: (typeof lifecycleEvents)[number][] = [];
+    const events: LifecycleEvent[] = [];
     if (this.shown.event === "connect" || this.shown.event === "ready") events.push("close", "reconnecting");
     if (redis.status === "ready") events.push("connecting", "connect", "ready");
     this.shown.redis = redis;
@@ -205,7 +210,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     });
   }
 
-  protected show(redis: Redis, event: (typeof lifecycleEvents)[number], ...args: unknown[]): void {
+  protected show(redis: Redis, event: LifecycleEvent, ...args: unknown[]): void {
     if (event !== "error") {
       this.shown.redis = redis;
       this.shown.event = event;

@@ -319,7 +319,9 @@ export class Conversation {
     this.#over(line, node);
     // EXEC may have been carried out.
     const isLost = line.inTransaction && line.name !== "exec";
-    line.ends.reject(isLost ? this.#lossOf(line) : ConnectionLostError.of(line.command.name, address, error));
+    if (isLost) line.ends.reject(this.#lossOf(line));
+    else if (this.#pool.closed) line.ends.reject(new ClosedError());
+    else line.ends.reject(ConnectionLostError.of(line.command.name, address, error));
   }
 
   /** When MULTI is refused, what was to be queued behind it is carried out at once. */

@@ -81,7 +81,7 @@ export class Members {
     if (heir !== undefined) this.promote(heir);
     this.#replicas = nodes.filter((node) => node !== this.#primary);
     this.#greet();
-    for (const node of leaving) node.connection.close();
+    for (const node of leaving) node.connection.retire();
   }
 
   /** A primary must not be READONLY: made a replica, it would go on answering. */

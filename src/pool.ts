@@ -19,15 +19,22 @@ export class Pool implements Follower {
   readonly #lent = new Map<Node, RedisOptions>();
   readonly #followers: Followers;
   #closed = false;
+  /** How the connections opened from now on are called, as `CLIENT LIST` shows them; undefined for what the options say. */
+  connectionName: string | undefined;
 
   constructor(followers: Followers) {
     this.#followers = followers;
   }
 
+  /** Whether all were ended on purpose. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
   lend({ connection: { server, ready } }: Node): Node {
     const idle = this.#idle.find((one) => one.server === server);
-    const node = idle?.node ?? Node.lent(lentOptions(server, ready));
+    const node = idle?.node ?? Node.lent(this.#lentOptions(server, ready));
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
     this.#followers.add(this);
@@ -96,14 +103,16 @@ export class Pool implements Follower {
     clearTimeout(idle.expiry);
     this.#idle = this.#idle.filter((one) => one !== idle);
   }
-}
 
-/** A command waits for the connection that is opened for it, and none is sent again outside of its transaction. */
-function lentOptions(server: RedisOptions, isConnected: boolean): RedisOptions {
-  return {
-    ...server,
-    lazyConnect: false,
-    enableOfflineQueue: isConnected || server.enableOfflineQueue !== false,
-    reconnectOnError: (error) => Boolean(server.reconnectOnError?.(error)),
-  };
+  /** A command waits for the connection that is opened for it, and none is sent again outside of its transaction. */
+  #lentOptions(server: RedisOptions, isConnected: boolean): RedisOptions {
+    const { connectionName = server.connectionName } = this;
+    return {
+      ...server,
+      ...(connectionName === undefined ? {} : { connectionName }),
+      lazyConnect: false,
+      enableOfflineQueue: isConnected || server.enableOfflineQueue !== false,
+      reconnectOnError: (error) => Boolean(server.reconnectOnError?.(error)),
+    };
+  }
 }

@@ -195,10 +195,14 @@ export function duplicateOf(
   override: Partial<RedisOptions>,
   source: PrimarySource,
 ): Redis {
-  if (!otherServer.some((name) => override[name] !== undefined))
-    return new PrimaryClient(options, override, source);
+  if (!namesServer(override)) return new PrimaryClient(options, override, source);
   const own: RedisOptions = { ...options, Connector: undefined, ...override };
   return new Redis(typed(own));
+}
+
+/** Whether options ask for a server of their own. */
+export function namesServer(options: Partial<RedisOptions>): boolean {
+  return otherServer.some((name) => options[name] !== undefined);
 }
 
 /** ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here. */

@@ -29,18 +29,18 @@ export class Router {
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
   readonly #cursors = new WeakMap<Session | Router, Cursors>();
-  readonly #pool: Pool;
+  readonly pool: Pool;
   /** The transactions that sessions have begun by hand. */
   readonly #conversations = new WeakMap<Session, Conversation>();
 
   constructor(topology: Topology, followers: Followers, losses: Losses, options: ReadOptions) {
-    this.#pool = new Pool(followers);
+    this.pool = new Pool(followers);
     this.terms = new TermsTable(options);
     this.#beginning = new Beginning(topology);
     this.#redirect = topology.redirect?.bind(topology);
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
-    this.acks = new Acks(this.#pool, topology);
+    this.acks = new Acks(this.pool, topology);
   }
 
   /** Resolves when it is known which servers there are. */
@@ -49,18 +49,18 @@ export class Router {
   /** Routes again after it was closed. */
   open(): void {
     this.#beginning.open();
-    this.#pool.open();
+    this.pool.open();
   }
 
   /** Resolves when what was given to the connections that were lent is answered. */
   drained(): Promise<void> {
-    return this.#pool.drained();
+    return this.pool.drained();
   }
 
   /** Ends what still waits, and the connections that were lent. */
   close(): void {
     this.#beginning.close();
-    this.#pool.close();
+    this.pool.close();
   }
 
   /** Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's. */
@@ -234,7 +234,7 @@ export class Router {
   #begin(shard: Shard, keeper: Session | undefined, session: Session | undefined): Conversation {
     // What was given before has to be carried out before: only a shared connection keeps that order by itself.
     const before = session?.writing ? shard.primary.connection.drained("ping").catch(() => {}) : undefined;
-    const conversation = new Conversation(this.#pool, shard, { session, before }, () => {
+    const conversation = new Conversation(this.pool, shard, { session, before }, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
         this.#conversations.delete(keeper);
     });

@@ -1,5 +1,7 @@
 /** The entry: options in, connections and sessions out. */
-import { RoutedRedis } from "./client.js";
+import type { Redis, RedisOptions } from "ioredis";
+import { type Lifecycle, lifecycleEvents, RoutedRedis } from "./client.js";
+import { ClusterDuplicate } from "./cluster-duplicate.js";
 import { asyncLocalStorage } from "./context/async-local-storage.js";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
@@ -7,7 +9,8 @@ import { Followers } from "./followers.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
-import { checkOptions, type TidemarkOptions } from "./options.js";
+import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
+import { duplicateOf, namesServer } from "./primary-client.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session.js";
@@ -46,6 +49,8 @@ export class Tidemark implements AsyncDisposable {
   readonly tokenTtlMs: number;
   readonly #topology: Topology;
   readonly #followers = new Followers(() => this.#topology.shards);
+  /** The clients that were made of this one's in a cluster, and are not closed. */
+  readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -62,19 +67,26 @@ export class Tidemark implements AsyncDisposable {
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
-    const joined = (node: Node): void => base?.follow(node.connection.redis);
+    const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
+    const joined = ({ connection }: Node): void => {
+      const { redis } = connection;
+      for (const event of lifecycleEvents)
+        redis.on(event, (...args) => {
+          for (const client of clients()) client.heard(redis, event, args);
+        });
+    };
     this.#topology = openTopology(checked.servers, {
       options: checked,
       lineage: new Lineage(),
       joined,
       left: (node) => {
-        base?.moved();
+        for (const client of clients()) client.moved();
         this.#followers.left(node);
       },
     });
     this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
-    base = new RoutedRedis(checked.redis, this.#router, this.#context, {
+    const lifecycle: Lifecycle = {
       connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
       sourceOf: (shard) => ({
@@ -90,8 +102,9 @@ export class Tidemark implements AsyncDisposable {
       },
       quit: () => this.#quit(),
       close: () => this.close(),
-    });
-    this.#topology.shards.flatMap(({ nodes }) => nodes).forEach(joined);
+      duplicate: (from, override) => this.#duplicate(from, override, checked, lifecycle),
+    };
+    base = new RoutedRedis(checked.redis, this.#router, this.#context, lifecycle);
     this.#base = base;
     this.redis = base;
     const { terms, reads, acks } = this.#router;
@@ -156,6 +169,22 @@ export class Tidemark implements AsyncDisposable {
     this.#router.close();
     this.#base.subscriber.close();
     this.#topology.close();
+  }
+
+  #duplicate(
+    from: RedisOptions,
+    override: Partial<RedisOptions>,
+    options: CheckedOptions,
+    lifecycle: Lifecycle,
+  ): Redis {
+    if (lifecycle.redirect === undefined || namesServer(override))
+      return duplicateOf(from, override, lifecycle.sourceOf());
+    const router = new Router(this.#topology, this.#followers, this.#losses, options);
+    const duplicate = new ClusterDuplicate({ ...from, ...override }, router, lifecycle, (ended) => {
+      this.#duplicates.delete(ended);
+    });
+    this.#duplicates.add(duplicate);
+    return duplicate;
   }
 
   async #connect(): Promise<void> {

@@ -86,6 +86,7 @@ export const rows: readonly (readonly string[])[] = [
     "dispatch",
     "subscriber",
     "client",
+    "cluster-duplicate",
     "node-redis",
     "http/carrier",
     "http/cookie",

@@ -1,0 +1,68 @@
+/** What `duplicate()` gives in a cluster, where one connection to one server would reach only a part of the data. */
+import type { Command, RedisOptions } from "ioredis";
+import { type Lifecycle, RoutedRedis } from "./client.js";
+import type { Context } from "./context/context.js";
+import { ClosedError } from "./errors.js";
+import type { CommandStream } from "./outgoing.js";
+import type { Router } from "./router.js";
+
+/** It belongs to no request, whoever calls. */
+const nobody: Context = { get: () => undefined, run: (_session, fn) => fn() };
+
+/**
+ * Its commands go to the primaries of their keys, over connections that all share; what blocks has connections of its own,
+ * which end with it.
+ */
+export class ClusterDuplicate extends RoutedRedis {
+  protected readonly life: { isOver: boolean };
+  protected readonly router: Router;
+
+  /** `router` is its own; `onEnd` is called when it is closed. */
+  constructor(
+    options: RedisOptions,
+    router: Router,
+    original: Lifecycle,
+    onEnd: (client: ClusterDuplicate) => void,
+  ) {
+    const life = { isOver: false };
+    const end = async (): Promise<void> => {
+      if (life.isOver) return;
+      life.isOver = true;
+      router.close();
+      this.subscriber.close();
+      onEnd(this);
+      for (const event of ["close", "end"]) this.tell(event);
+    };
+    super(options, router, nobody, {
+      ...original,
+      connect: async () => {
+        if (!life.isOver) throw new Error("Redis is already connecting/connected");
+        life.isOver = false;
+        router.open();
+        this.subscriber.open();
+      },
+      reconnect: () => {},
+      quit: async () => {
+        await router.drained();
+        await end();
+      },
+      close: end,
+    });
+    this.life = life;
+    this.router = router;
+    router.pool.connectionName = options.connectionName;
+    const status = (): unknown => (life.isOver ? "end" : (original.primary()?.redis.status ?? "connecting"));
+    Object.defineProperty(this, "status", { get: status, set: () => {}, configurable: true });
+  }
+
+  override sendCommand(command: Command, stream?: CommandStream): unknown {
+    const [subcommand, name] = command.args;
+    if (this.life.isOver) command.reject(new ClosedError());
+    else if (command.name === "client" && String(subcommand).toLowerCase() === "setname") {
+      // Libraries call their blocking connections by names, to find them again in CLIENT LIST.
+      this.router.pool.connectionName = String(name);
+      command.resolve(Buffer.from("OK"));
+    } else return super.sendCommand(command, stream);
+    return command.promise;
+  }
+}
