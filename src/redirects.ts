@@ -1,16 +1,12 @@
 /** Commands that a node of a cluster sends elsewhere: they are sent again, there. */
 import type { Command } from "ioredis";
 import { Ends } from "./ends.js";
+import { isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
 /** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
-
-/** Whether a node of a cluster answers so when it does not serve the key's slot, or not now. */
-export function isRedirection({ message }: Error): boolean {
-  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(message);
-}
 
 /** As in ioredis. */
 const maxRedirections = 16;
