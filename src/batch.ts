@@ -21,6 +21,8 @@ export interface Batch {
   readonly terms: Terms;
   /** Whether it is one transaction, and its keys are only on their way to the shard. */
   readonly isAsked?: boolean;
+  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
+  readonly isReturned?: boolean;
 }
 
 /**
@@ -50,7 +52,7 @@ class Delivery {
   begin(): void {
     // Reads that follow without waiting have to stay behind the batch, also while parts of it are sent again.
     this.#writer?.writeStarted();
-    this.#send(this.#units, false);
+    this.#send(this.#units, this.#batch.isReturned === true);
   }
 
   #send(units: readonly Unit[], isReturned: boolean): void {

@@ -155,7 +155,13 @@ export function isReplica(node: Node): boolean {
  * Sends a write that belongs to no session, and again only if the server refused it. The primary has to say now and then
  * that it still is one.
  */
-export function sendAlone(shard: Shard, command: Command, level: Level, repeats = maxRepeats): void {
+export function sendAlone(
+  shard: Shard,
+  command: Command,
+  level: Level,
+  isReturned = false,
+  repeats = maxRepeats,
+): void {
   const ends = new Ends(command);
   const start = (error?: Error): void => {
     if (error !== undefined) {
@@ -168,14 +174,14 @@ export function sendAlone(shard: Shard, command: Command, level: Level, repeats 
       if (repeats > 0 && mayGoOn(failure)) {
         shard.refused(primary);
         ends.giveBack();
-        sendAlone(shard, command, level, repeats - 1);
+        sendAlone(shard, command, level, true, repeats - 1);
       } else ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
     };
     announce(command, primary, "primary", "not-a-read", level);
     primary.read(command, false);
   };
   shard.askPrimary(performance.now(), false);
-  whenPrimary(shard, command.name, start, repeats < maxRepeats);
+  whenPrimary(shard, command.name, start, isReturned);
 }
 
 /**
@@ -187,6 +193,7 @@ export function sendWrite(
   command: Command,
   session: Session,
   level: Level,
+  isReturned = false,
   repeats = maxRepeats,
 ): void {
   const start = (error?: Error): void => {
@@ -196,7 +203,7 @@ export function sendWrite(
       primary.write(command, session.writerTo(shard), (failure) => {
         if (repeats === 0 || !mayGoOn(failure)) return false;
         shard.refused(primary);
-        sendWrite(shard, command, session, level, repeats - 1);
+        sendWrite(shard, command, session, level, true, repeats - 1);
         return true;
       });
     } else command.reject(error);
@@ -204,14 +211,13 @@ export function sendWrite(
   };
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
   session.writeStarted();
-  whenPrimary(shard, command.name, start, repeats < maxRepeats);
+  whenPrimary(shard, command.name, start, isReturned);
 }
 
 /** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
 export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
   const ends = new Ends(command);
-  writer?.writeStarted();
-  whenPrimary(shard, command.name, (error) => {
+  const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) ends.reject(error);
     else {
@@ -225,7 +231,9 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       else primary.write(command, writer.writerTo(shard));
     }
     writer?.writeEnded("not-sent");
-  });
+  };
+  writer?.writeStarted();
+  whenPrimary(shard, command.name, start, true);
 }
 
 /** Has the next command on the connection, or the next transaction, carried out though its slot is only on its way there. */

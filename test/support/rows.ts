@@ -25,6 +25,7 @@ export const rows: readonly (readonly string[])[] = [
     "refusal",
     "abort",
     "ends",
+    "detours",
     "deadline",
     "company",
     "outgoing",
