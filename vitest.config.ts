@@ -10,7 +10,7 @@ const dependOnIoredis = [
   ...["context", "context-express"],
   "tidemark",
   "role",
-  ...["failover", "lost-write", "restart", "acl"],
+  ...["failover", "refused-commands", "lost-write", "restart", "acl"],
   "deadline",
   "link",
   "batch",
@@ -25,7 +25,16 @@ const dependOnIoredis = [
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
 const dependOnServer = [
   ...["write", "read", "fallback", "fault", "link", "role", "transaction", "script"],
-  ...["failover", "lost-write", "lost-write-express", "old-primary", "restart", "discovery", "acl"],
+  ...[
+    "failover",
+    "refused-commands",
+    "lost-write",
+    "lost-write-express",
+    "old-primary",
+    "restart",
+    "discovery",
+    "acl",
+  ],
   ...["replica-state", "emptied-replica", "repointed-replica", "one-endpoint", "clock", "marker-key"],
   ...["sentinel*", "cluster*", "slot-migration", "topology/*"],
   ...["borrowed-connection", "scan-stream", "redis-server", "replication-group"],

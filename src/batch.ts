@@ -1,10 +1,11 @@
-/** A pipeline or transaction that is not all reads: it goes to the primary as a whole, once. */
+/** A pipeline or transaction that is not all reads: it goes to the primary as a whole, and each part is carried out once. */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "./command.js";
 import { Ends } from "./ends.js";
-import { NotPrimaryError } from "./errors.js";
+import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
-import { ask, isReplica, sendOnce, sendWrite, whenPrimary } from "./primary.js";
+import { announce, ask, isStill, maxRepeats, whenPrimary } from "./primary.js";
+import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Terms } from "./terms.js";
@@ -20,62 +21,196 @@ export interface Batch {
   readonly terms: Terms;
   /** Whether it is one transaction, and its keys are only on their way to the shard. */
   readonly isAsked?: boolean;
+  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
+  readonly isReturned?: boolean;
 }
 
 /**
- * Sends the batch when there is a primary. What it reads counts only while the server's latest word is that it is one;
- * `doubtful` has it say so in front of the batch.
+ * Sends the batch when there is a primary. Replies are handed out together once all are in: until then it is not known
+ * whether the server was still the primary when it answered. `doubtful` asks the server for its role in front of the batch.
  */
 export function sendBatch(batch: Batch, doubtful: boolean): void {
-  const { shard, commands, kinds, session, terms } = batch;
-  const { level } = terms;
-  const writer = kinds.includes("write") ? session : undefined;
-  writer?.writeStarted();
-  whenPrimary(shard, commands[0]?.name ?? "", (error) => {
-    // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
-    if (error === undefined) shard.askPrimary(performance.now(), doubtful);
-    if (error === undefined && batch.isAsked) ask(shard.primary);
-    for (const [index, command] of commands.entries()) {
-      if (error !== undefined) command.reject(error);
-      else if (kinds[index] === "write" && session) write(shard, command, session, level);
-      else
-        sendOnce(
-          shard,
-          command,
-          level,
-          (from) => objection(command, shard, from, session),
-          writer !== undefined,
-        );
-    }
-    writer?.writeEnded("not-sent");
-  });
+  new Delivery(batch, doubtful).begin();
 }
 
-function write(shard: Shard, command: Command, session: Session, level: Terms["level"]): void {
-  const ends = new Ends(command);
-  const { primary } = shard;
-  if (command.name.toLowerCase() === "exec") {
-    // EXEC brings what the transaction has read.
-    command.reject = (error) => ends.reject(error);
-    command.resolve = (reply) => {
-      const failure = objection(command, shard, primary, session);
-      return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
-    };
+/** Sends a batch, and again those of its units that a server refused or answered as a replica. */
+class Delivery {
+  readonly #batch: Batch;
+  readonly #doubtful: boolean;
+  readonly #units: readonly Unit[];
+  readonly #writer: Session | undefined;
+  #repeats = maxRepeats;
+  #unanswered = 0;
+
+  constructor(batch: Batch, doubtful: boolean) {
+    this.#batch = batch;
+    this.#doubtful = doubtful;
+    this.#units = unitsOf(batch).map((unit) => new Unit(unit));
+    this.#writer = batch.kinds.includes("write") ? batch.session : undefined;
   }
-  sendWrite(shard, command, session, level);
+
+  begin(): void {
+    // Reads that follow without waiting have to stay behind the batch, also while parts of it are sent again.
+    this.#writer?.writeStarted();
+    this.#send(this.#units, this.#batch.isReturned === true);
+  }
+
+  #send(units: readonly Unit[], isReturned: boolean): void {
+    const { shard, isAsked } = this.#batch;
+    const start = (error?: Error): void => {
+      if (error !== undefined) {
+        for (const unit of units) unit.fail(error);
+        this.#end();
+        return;
+      }
+      const { primary } = shard;
+      // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
+      shard.askPrimary(performance.now(), this.#doubtful);
+      if (isAsked) ask(primary);
+      this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
+      const onReply = (): void => {
+        this.#unanswered -= 1;
+        if (this.#unanswered === 0) this.#answered(units, primary);
+      };
+      for (const unit of units) unit.transmit(primary, this.#writer, onReply);
+    };
+    whenPrimary(shard, units[0]?.name ?? "", start, isReturned);
+  }
+
+  #answered(units: readonly Unit[], from: Node): void {
+    const { shard } = this.#batch;
+    if (units.some((unit) => unit.isRefused)) shard.refused(from);
+    const isReplica = !isStill(shard, from);
+    // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
+    const proven = units.findLastIndex((unit) => unit.isCarriedOut);
+    const again = units.filter(
+      (unit, index) =>
+        unit.isRefused || unit.isUnread || (unit.isAnsweredRead && isReplica && index > proven),
+    );
+    if (again.length === 0) this.#end();
+    else if (this.#repeats > 0) {
+      this.#repeats -= 1;
+      this.#send(again, true);
+    } else {
+      for (const unit of again) unit.exhaust(from);
+      this.#end();
+    }
+  }
+
+  #end(): void {
+    const { session, shard } = this.#batch;
+    if (this.#units.some((unit) => unit.shows)) session?.in(shard).readAhead(performance.now());
+    this.#writer?.writeEnded("not-sent");
+    for (const unit of this.#units) unit.handOut();
+  }
 }
 
-/** Takes in that the session has read from the primary; the error when that turns out to be one no more. */
-function objection(
-  command: Command,
-  shard: Shard,
-  from: Node,
-  session: Session | undefined,
-): Error | undefined {
-  session?.in(shard).readAhead(performance.now());
-  return isReplica(from)
-    ? new NotPrimaryError(command.name.toUpperCase(), from.connection.address)
-    : undefined;
+/** What a replica carries out too, so that its reply does not prove that the server is the primary. */
+const carriedOutByReplicas = new Set(["publish", "spublish", "eval", "evalsha", "fcall", "script", "client"]);
+
+/** A command of a batch, or a transaction from MULTI to its end: it is sent again as a whole or not at all. */
+class Unit {
+  readonly #batch: Batch;
+  readonly #ends: readonly Ends[];
+  readonly #replies: unknown[] = [];
+  readonly #errors: (Error | undefined)[] = [];
+
+  constructor(batch: Batch) {
+    this.#batch = batch;
+    this.#ends = batch.commands.map((command) => new Ends(command));
+  }
+
+  get size(): number {
+    return this.#ends.length;
+  }
+
+  get name(): string {
+    return this.#batch.commands[0]?.name ?? "";
+  }
+
+  get #isRead(): boolean {
+    return !this.#batch.kinds.includes("write");
+  }
+
+  /** Whether it only reads, and was not sent elsewhere. */
+  get isAnsweredRead(): boolean {
+    return this.#isRead && !this.#errors.some((error) => error !== undefined && isRedirection(error));
+  }
+
+  /** Whether it shows the session something of the primary's data. */
+  get shows(): boolean {
+    return this.#isRead || this.size > 1;
+  }
+
+  /** Whether the server carried out none of its writes because it is a replica. */
+  get isRefused(): boolean {
+    const { commands, kinds } = this.#batch;
+    if (this.size === 1) return this.#errors[0] !== undefined && isOfReplica(this.#errors[0]);
+    const exec = commands.length - 1;
+    const carriedOut = this.#replies[exec];
+    // EXEC brings the errors of scripts, which a replica starts: only their writes are refused.
+    if (commands[exec]?.name.toLowerCase() === "exec" && Array.isArray(carriedOut)) {
+      const written = carriedOut.filter((_reply, index) => kinds[index + 1] === "write");
+      return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnly(reply));
+    }
+    return this.#errors.some((error) => error !== undefined && isOfReplica(error));
+  }
+
+  /** Whether it only reads, and the connection closed before the answer. */
+  get isUnread(): boolean {
+    const isLost = this.#errors.some((error) => error !== undefined && ConnectionLostError.isMeantBy(error));
+    return this.#isRead && isLost;
+  }
+
+  /** Whether its reply proves that the server was the primary. */
+  get isCarriedOut(): boolean {
+    const { commands } = this.#batch;
+    const { length } = commands;
+    if (this.#isRead || this.isRefused || this.#errors[length - 1] !== undefined) return false;
+    return this.size > 1 || !carriedOutByReplicas.has(this.name.toLowerCase());
+  }
+
+  /** Sends it to `primary`, and calls `onReply` for each of its commands. */
+  transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
+    const { shard, commands, kinds, session, terms } = this.#batch;
+    const { address } = primary.connection;
+    for (const [index, command] of commands.entries()) {
+      command.resolve = (reply) => {
+        this.#replies[index] = reply;
+        this.#errors[index] = undefined;
+        onReply();
+      };
+      command.reject = (error) => {
+        this.#replies[index] = undefined;
+        // A write of a session comes with what this means for it.
+        this.#errors[index] =
+          error instanceof ConnectionLostError ? error : ConnectionLostError.of(command.name, address, error);
+        onReply();
+      };
+      announce(command, primary, "primary", "not-a-read", terms.level);
+      if (kinds[index] === "write" && session) primary.write(command, session.writerTo(shard));
+      else primary.read(command, writer !== undefined);
+    }
+  }
+
+  /** Has every command rejected with `error`. */
+  fail(error: Error): void {
+    for (const index of this.#ends.keys()) this.#errors[index] = error;
+  }
+
+  /** Has what `from` answered as a replica rejected: there was no other primary after all attempts. */
+  exhaust({ connection: { address } }: Node): void {
+    if (!this.isRefused) this.fail(new NotPrimaryError(this.name.toUpperCase(), address));
+  }
+
+  /** Settles each command with its own reply or error. */
+  handOut(): void {
+    for (const [index, ends] of this.#ends.entries()) {
+      const error = this.#errors[index];
+      if (error === undefined) ends.resolve(this.#replies[index]);
+      else ends.reject(error);
+    }
+  }
 }
 
 /**

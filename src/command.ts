@@ -138,6 +138,13 @@ function entries<T>(names: string, value: T): [string, T][] {
     .map((name) => [name, value]);
 }
 
+/** The keys that commands name, each once. */
+export function namesOfKeys(commands: readonly Command[]): readonly string[] {
+  return [
+    ...new Set(commands.flatMap((command) => (keysOf(command) > 0 ? command.getKeys().map(String) : []))),
+  ];
+}
+
 /** How many keys a command names; none when its arguments are not what it needs, which the server will say. */
 export function keysOf(command: Command): number {
   try {

@@ -173,14 +173,18 @@ export class AbortedError extends TidemarkError {
   }
 }
 
-/** The server given as primary says that it is a replica, so that nothing may be read from it as from a primary. */
+/**
+ * The primary was made a replica, and for a second no other server said that it is the primary. Nothing of the command was
+ * carried out.
+ */
 export class NotPrimaryError extends TidemarkError {
   override name = "NotPrimaryError";
 
   constructor(command: string, address: string) {
     super(
       "TIDEMARK_NOT_PRIMARY",
-      `${command}: ${address} is a replica now, and no other node given is a primary.`,
+      `${command}: ${address} is a replica now, and no other server has said yet that it is the primary; ` +
+        "try again in some seconds.",
     );
   }
 }

@@ -23,6 +23,8 @@ export class Members {
   #replicas: readonly Node[];
   /** Since when the primary is taken for it, on the monotonic clock. */
   primarySince = performance.now();
+  /** Primaries that were replaced, each until it has answered everything that it was sent before. */
+  readonly #leaving = new Set<Node>();
   readonly #observer: MembersObserver;
   readonly #substitutes: Substitutes;
 
@@ -54,6 +56,15 @@ export class Members {
     return this.all.find(({ connection }) => connection.address === address);
   }
 
+  /**
+   * Whether the primary before this one has answered all commands. Only then is this one sent any: a command that the other
+   * one refuses must not be overtaken by commands that were given later. A server that hangs delays this for as long as
+   * an impatient connection leaves commands unanswered.
+   */
+  get isHandedOver(): boolean {
+    return this.#leaving.size === 0;
+  }
+
   /** Makes one of the replicas the primary, and the primary a replica. */
   promote(node: Node): void {
     if (node === this.#primary) return;
@@ -61,8 +72,10 @@ export class Members {
     this.#replicas = [...this.#replicas.filter((one) => one !== node), old];
     this.#primary = node;
     this.primarySince = performance.now();
+    this.#leaving.delete(node);
     node.connection.patient = true;
     old.connection.patient = false;
+    this.#leave(old);
     // Whatever waits for it has to wait for the new one.
     old.connection.letGo();
     this.#greet();
@@ -82,6 +95,15 @@ export class Members {
     this.#replicas = nodes.filter((node) => node !== this.#primary);
     this.#greet();
     for (const node of leaving) node.connection.retire();
+  }
+
+  #leave(old: Node): void {
+    if (old.connection.inFlight === 0) return;
+    this.#leaving.add(old);
+    const over = (): void => {
+      this.#leaving.delete(old);
+    };
+    old.drained().then(over, over);
   }
 
   /** A primary must not be READONLY: made a replica, it would go on answering. */

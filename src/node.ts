@@ -175,6 +175,11 @@ export class Node {
     return this.connection.drained("quit", () => this.closeWrites());
   }
 
+  /** Resolves when all that was given is answered, with the positions of writes; rejects when the connection closes first. */
+  drained(): Promise<void> {
+    return this.connection.drained("ping", () => this.closeWrites());
+  }
+
   #openWrites(): WriteTurn {
     const writes = new WriteTurn(this.connection.address, this.connection.epoch);
     this.connection.cork(() => {

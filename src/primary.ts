@@ -1,15 +1,16 @@
-/** What goes to a shard's primary, and how often: again if unanswered, once, or once with its position learnt. */
+/** What goes to a shard's primary, in which order, and when it is sent again. */
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError, NoPrimaryError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
-import { isReadOnly } from "./refusal.js";
+import { isOfReplica, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
-const maxRepeats = 3;
+/** How often a command is sent again that servers have proven not to have carried out, or that changes nothing. */
+export const maxRepeats = 3;
 const promotionPatienceMs = 1_000;
 
 /** What is read from the primary, and who is told. */
@@ -33,12 +34,15 @@ export interface PrimaryRead {
  * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
  * server's latest word is that it is a primary; else the read waits for another one to say so.
  */
-export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
+export function readPrimary(read: PrimaryRead, repeats = maxRepeats, isReturned = false): void {
   const { shard, command, ends } = read;
-  whenPrimary(shard, command.name, (error) => {
-    if (error !== undefined) return ends.reject(error);
+  const start = (error?: Error): void => {
+    if (error !== undefined) {
+      ends.reject(error);
+      return;
+    }
     const { primary } = shard;
-    const again = (): void => readPrimary(read, repeats - 1);
+    const again = (): void => readPrimary(read, repeats - 1, true);
     command.resolve = (reply) => {
       if (!isStill(shard, primary)) {
         if (repeats > 0) return again();
@@ -48,7 +52,10 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.reject = (failure) => {
-      if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary))) again();
+      if (mayGoOn(failure)) shard.refused(primary);
+      const isUnanswered = ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary);
+      // A redirection is followed by whoever gave the read, behind what was redirected before it.
+      if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
       else ends.reject(failure);
     };
     shard.askPrimary(performance.now(), read.doubtful);
@@ -56,32 +63,65 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
     read.onSend(performance.now());
     announce(command, primary, "primary", read.reason, read.level);
     primary.read(command, read.behindWrites);
-  });
+  };
+  whenPrimary(shard, command.name, start, isReturned);
 }
 
-/** Calls `start` when there is a connection to a server that is not known to have become a replica, or says why not. */
-export function whenPrimary(shard: Shard, command: string, start: (error?: Error) => void): void {
-  const { primary, vacancy, options } = shard;
-  const { connection } = primary;
+/**
+ * Calls `start` when there is a connection to a server that is not known to have become a replica, or with the reason why
+ * there is none. Commands start in the order in which they were given: `isReturned` is for one that was sent before and
+ * came back, so that it goes ahead of commands that were given later.
+ */
+export function whenPrimary(
+  shard: Shard,
+  command: string,
+  start: (error?: Error) => void,
+  isReturned = false,
+): void {
+  const { vacancy } = shard;
   if (vacancy.isEmpty && shard.hasPrimary) {
     start();
     return;
   }
-  if (connection.closed || connection.refuses || !(shard.demoted || options.governed)) {
-    shard.watch();
-    connection.whenReady((error) => {
-      if (shard.primary === primary) start(error);
-      else whenPrimary(shard, command, start);
-    });
+  if (vacancy.isEmpty && !isVacant(shard)) {
+    queue(shard, command, start);
     return;
   }
-  connection.begin();
+  shard.primary.connection.begin();
   const attempt = (): boolean => {
-    if (!shard.hasPrimary) return false;
-    start();
+    if (shard.hasPrimary) start();
+    else if (isVacant(shard)) return false;
+    else queue(shard, command, start);
     return true;
   };
-  vacancy.add({ attempt, giveUp: () => start(absence(shard, command)), until: patienceOf(shard) });
+  const giveUp = (): void => start(absence(shard, command));
+  const patience = patienceOf(shard);
+  const waiter = {
+    attempt,
+    giveUp,
+    isReturned,
+    // A new primary is there, and the old one answers or is given up.
+    get until() {
+      return shard.isHandedOver ? patience : Number.POSITIVE_INFINITY;
+    },
+  };
+  vacancy.add(waiter);
+}
+
+/** Whether commands wait for another primary, or for the first connection to it, instead of for this connection. */
+function isVacant({ primary: { connection }, demoted, isHandedOver, options }: Shard): boolean {
+  if (connection.closed || connection.refuses) return false;
+  return demoted || !isHandedOver || options.governed;
+}
+
+/** Has a command wait as in ioredis's offline queue. */
+function queue(shard: Shard, command: string, start: (error?: Error) => void): void {
+  const { primary } = shard;
+  shard.watch();
+  primary.connection.whenReady((error) => {
+    if (shard.primary === primary) start(error);
+    else whenPrimary(shard, command, start);
+  });
 }
 
 /**
@@ -102,41 +142,9 @@ function absence(shard: Shard, command: string): Error {
     : new NoPrimaryError(command.toUpperCase(), connection.address, fault);
 }
 
-/**
- * Sends what nobody needs the position of, and never again. `onReply` is called before its promise resolves, and gives
- * the error that it is rejected with instead, if any.
- */
-export function sendOnce(
-  shard: Shard,
-  command: Command,
-  level: Level,
-  onReply: (from: Node) => Error | undefined = () => undefined,
-  behindWrites = false,
-  repeats = 1,
-): void {
-  const ends = new Ends(command);
-  whenPrimary(shard, command.name, (error) => {
-    if (error !== undefined) return ends.reject(error);
-    const { primary } = shard;
-    command.resolve = (reply) => {
-      const failure = onReply(primary);
-      return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
-    };
-    command.reject = (failure) => {
-      if (repeats > 0 && mayGoOn(command, failure)) {
-        shard.refused(primary);
-        ends.giveBack();
-        sendOnce(shard, command, level, onReply, behindWrites, repeats - 1);
-      } else ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
-    };
-    announce(command, primary, "primary", "not-a-read", level);
-    primary.read(command, behindWrites);
-  });
-}
-
-/** Whether `node` is the primary by the latest that is known. */
-function isStill(shard: Shard, node: Node): boolean {
-  return shard.primary === node && !isReplica(node);
+/** Whether `node` is the primary by everything that is known: it has neither said that it is a replica nor refused a write. */
+export function isStill(shard: Shard, node: Node): boolean {
+  return shard.primary === node && !shard.demoted;
 }
 
 /** Whether a node said last that it is a replica. */
@@ -144,36 +152,73 @@ export function isReplica(node: Node): boolean {
   return node.seen?.replication.role === "replica";
 }
 
-/** Sends what belongs to no session, once; the primary has to say now and then that it still is one. */
-export function sendAlone(shard: Shard, command: Command, level: Level): void {
+/**
+ * Sends a write that belongs to no session, and again only if the server refused it. The primary has to say now and then
+ * that it still is one.
+ */
+export function sendAlone(
+  shard: Shard,
+  command: Command,
+  level: Level,
+  isReturned = false,
+  repeats = maxRepeats,
+): void {
+  const ends = new Ends(command);
+  const start = (error?: Error): void => {
+    if (error !== undefined) {
+      ends.reject(error);
+      return;
+    }
+    const { primary } = shard;
+    command.resolve = (reply) => ends.resolve(reply);
+    command.reject = (failure) => {
+      if (repeats > 0 && mayGoOn(failure)) {
+        shard.refused(primary);
+        ends.giveBack();
+        sendAlone(shard, command, level, true, repeats - 1);
+      } else ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+    };
+    announce(command, primary, "primary", "not-a-read", level);
+    primary.read(command, false);
+  };
   shard.askPrimary(performance.now(), false);
-  sendOnce(shard, command, level);
+  whenPrimary(shard, command.name, start, isReturned);
 }
 
-/** Sends a write of `session` once, and tells the session where it ended up before its promise resolves. */
-export function sendWrite(shard: Shard, command: Command, session: Session, level: Level, repeats = 1): void {
-  // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
-  session.writeStarted();
-  whenPrimary(shard, command.name, (error) => {
+/**
+ * Sends a write of `session`, and again only if the server refused it. Tells the session where it ended up before its
+ * promise resolves.
+ */
+export function sendWrite(
+  shard: Shard,
+  command: Command,
+  session: Session,
+  level: Level,
+  isReturned = false,
+  repeats = maxRepeats,
+): void {
+  const start = (error?: Error): void => {
     if (error === undefined) {
       const { primary } = shard;
       announce(command, primary, "primary", "not-a-read", level);
       primary.write(command, session.writerTo(shard), (failure) => {
-        if (repeats === 0 || !mayGoOn(command, failure)) return false;
+        if (repeats === 0 || !mayGoOn(failure)) return false;
         shard.refused(primary);
-        sendWrite(shard, command, session, level, repeats - 1);
+        sendWrite(shard, command, session, level, true, repeats - 1);
         return true;
       });
     } else command.reject(error);
     session.writeEnded("not-sent");
-  });
+  };
+  // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
+  session.writeStarted();
+  whenPrimary(shard, command.name, start, isReturned);
 }
 
 /** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
 export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
   const ends = new Ends(command);
-  writer?.writeStarted();
-  whenPrimary(shard, command.name, (error) => {
+  const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) ends.reject(error);
     else {
@@ -187,7 +232,9 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       else primary.write(command, writer.writerTo(shard));
     }
     writer?.writeEnded("not-sent");
-  });
+  };
+  writer?.writeStarted();
+  whenPrimary(shard, command.name, start, true);
 }
 
 /** Has the next command on the connection, or the next transaction, carried out though its slot is only on its way there. */
@@ -198,9 +245,9 @@ export function ask({ connection }: Node): void {
   connection.send(asking);
 }
 
-/** Whether a server refused to carry `command` out because it is no primary, so that another one may be asked. */
-function mayGoOn({ inTransaction }: Command, error: Error): boolean {
-  return !inTransaction && error.name === "ReplyError" && isReadOnly(error);
+/** Whether a server refused to carry a command out because it is no primary, so that another one may be asked. */
+function mayGoOn(error: Error): boolean {
+  return error.name === "ReplyError" && isOfReplica(error);
 }
 
 /** Publishes where `command` goes, if anybody listens. */

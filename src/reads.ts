@@ -90,9 +90,15 @@ export class Reads {
   }
 
   /** Sends what only the primary may answer: what is no read of data, and all that belongs to no session. */
-  sendToPrimary(given: GivenRead, session: Session | undefined, reason: Reason, repeats?: number): void {
+  sendToPrimary(
+    given: GivenRead,
+    session: Session | undefined,
+    reason: Reason,
+    repeats?: number,
+    isReturned = false,
+  ): void {
     if (session !== undefined) {
-      this.#readPrimary(this.#open(given, session, performance.now()), reason, repeats);
+      this.#readPrimary(this.#open(given, session, performance.now()), reason, repeats, isReturned);
       return;
     }
     const { shard, command, terms, iteration } = given;
@@ -101,7 +107,7 @@ export class Reads {
     };
     const { level } = terms;
     const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
-    readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats);
+    readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats, isReturned);
   }
 
   /** Has `session` require what it has read so far; see {@link anchor}. */
@@ -152,7 +158,7 @@ export class Reads {
     else readReplica(read, choice.node, choice.reason, this.#fallbacks);
   }
 
-  #readPrimary(read: Read, reason: Reason, repeats?: number): void {
+  #readPrimary(read: Read, reason: Reason, repeats?: number, isReturned = false): void {
     if (answerStale(read)) return;
     const { command, session, shard, level, iteration } = read;
     const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
@@ -176,6 +182,6 @@ export class Reads {
       },
       ends: unlessGone(read).ends,
     };
-    readPrimary(toPrimary, repeats);
+    readPrimary(toPrimary, repeats, isReturned);
   }
 }

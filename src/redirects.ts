@@ -1,54 +1,170 @@
-/** Commands that a node of a cluster sends elsewhere: they are sent again, there. */
+/** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
 import type { Command } from "ioredis";
+import { namesOfKeys } from "./command.js";
+import { type Detour, Detours } from "./detours.js";
 import { Ends } from "./ends.js";
+import { isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
 /** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
 
-/** Whether a node of a cluster answers so when it does not serve the key's slot, or not now. */
-export function isRedirection({ message }: Error): boolean {
-  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(message);
+/** A command on its way, or a transaction. */
+export interface Traveller {
+  readonly commands: readonly Command[];
+  /** The session, or what stands for all commands outside of sessions: its commands on a key keep their order. */
+  readonly owner: object;
+  /** The session, if it writes. */
+  readonly writer: Session | undefined;
+  /** Sends it, `asked` the shard that its keys are on their way to; it has its own ends again then. */
+  readonly send: (asked?: Shard) => void;
 }
 
 /** As in ioredis. */
 const maxRedirections = 16;
+/** So many of them are followed at once; nodes that go on sending a command to each other need time to agree. */
+const maxAtOnce = 4;
+const pauseMs = 100;
 
-/**
- * Has `send` called again whenever `command` is answered with where else it has to go: such an answer proves that it was
- * not carried out. Meanwhile it counts as a write of `writer` that is on its way.
- */
-export function attend(
-  redirect: Redirect,
-  command: Command,
-  writer: Session | undefined,
-  send: (asked?: Shard) => void,
-): void {
-  const ends = new Ends(command);
-  let left = maxRedirections;
-  command.resolve = (reply) => ends.resolve(reply);
-  command.reject = (error) => {
+/** Commands that redirections are followed for, and those that wait behind them. */
+export class Redirects {
+  readonly #redirect: Redirect;
+  readonly #detours = new Detours();
+
+  constructor(redirect: Redirect) {
+    this.#redirect = redirect;
+  }
+
+  /**
+   * Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. A
+   * write counts as one of `writer` that is on its way.
+   */
+  holds(commands: readonly Command[], owner: object, writer: Session | undefined, go: () => void): boolean {
+    if (this.#detours.isEmpty) return false;
+    const keys = namesOfKeys(commands);
+    if (!this.#detours.isBehind(owner, keys)) return false;
     writer?.writeStarted();
+    this.#detours.wait(owner, keys, false, () => {
+      go();
+      writer?.writeEnded("not-sent");
+    });
+    return true;
+  }
+
+  /** Has a command that is only read again where it was overtaken, and any that is redirected, sent again. */
+  attend(traveller: Traveller & { readonly command: Command; readonly isRead: boolean }): void {
+    const { command, isRead } = traveller;
+    const ends = new Ends(command);
+    const journey = new Journey(traveller, this.#redirect, this.#detours);
+    command.resolve = (reply) => {
+      // A write given before it was sent elsewhere meanwhile.
+      if (isRead && journey.isOvertaking) return journey.fallBehind();
+      journey.end();
+      return ends.resolve(reply);
+    };
+    command.reject = (error) => {
+      if (isRedirection(error) && journey.goOn(error)) return;
+      journey.end();
+      ends.reject(error);
+    };
+  }
+
+  /** Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. */
+  takeIn(command: Command): void {
+    const ends = new Ends(command);
+    command.resolve = (reply) => ends.resolve(reply);
+    command.reject = (error) => {
+      this.#redirect(error, () => {});
+      ends.reject(error);
+    };
+  }
+
+  /**
+   * The same for a transaction as a whole, from MULTI to EXEC: when one of its commands was sent elsewhere, EXEC carries
+   * nothing out. While its keys are on their way one by one, no one shard can: then it is tried again until they have arrived.
+   */
+  attendTransaction(traveller: Traveller): void {
+    const { commands } = traveller;
+    const ends = commands.map((command) => new Ends(command));
+    const attempt = (): void => {
+      new Outcomes(commands, ends, ({ elsewhere, aborted, hand }) => {
+        if (aborted && elsewhere !== undefined && journey.goOn(elsewhere)) return;
+        journey.end();
+        hand();
+      });
+    };
+    const send = (asked?: Shard): void => {
+      attempt();
+      traveller.send(asked);
+    };
+    const journey = new Journey({ ...traveller, send }, this.#redirect, this.#detours);
+    attempt();
+  }
+}
+
+/** How a traveller is sent from node to node. What is redirected was not carried out. */
+class Journey {
+  readonly #traveller: Traveller;
+  readonly #redirect: Redirect;
+  readonly #detours: Detours;
+  #left = maxRedirections;
+  /** What others wait for while this is not sent at once. */
+  #detour: Detour | undefined;
+
+  constructor(traveller: Traveller, redirect: Redirect, detours: Detours) {
+    this.#traveller = traveller;
+    this.#redirect = redirect;
+    this.#detours = detours;
+  }
+
+  /** Whether another one on the same keys has to be carried out first. */
+  get isOvertaking(): boolean {
+    if (this.#detours.isEmpty || this.#detour !== undefined) return false;
+    return this.#detours.isBehind(this.#traveller.owner, namesOfKeys(this.#traveller.commands));
+  }
+
+  /** Sends it again when those are carried out. */
+  fallBehind(): void {
+    const { commands, owner, writer, send } = this.#traveller;
+    writer?.writeStarted();
+    this.#detours.wait(owner, namesOfKeys(commands), true, () => {
+      send();
+      writer?.writeEnded("not-sent");
+    });
+  }
+
+  /** Sends it where `error` says, unless it was sent too often or that is no redirection. */
+  goOn(error: Error): boolean {
+    this.#left -= 1;
+    if (this.#left < 0) return false;
+    if (this.isOvertaking) {
+      this.fallBehind();
+      return true;
+    }
+    const { commands, owner, writer, send } = this.#traveller;
+    writer?.writeStarted();
+    let isSent = false;
     const again = (asked?: Shard): void => {
+      isSent = true;
       send(asked);
       writer?.writeEnded("not-sent");
     };
-    left -= 1;
-    if (left >= 0 && redirect(error, again)) return;
-    writer?.writeEnded("not-sent");
-    ends.reject(error);
-  };
-}
+    const isUrgent = this.#left >= maxRedirections - maxAtOnce;
+    const isFollowed = this.#redirect(error, (asked) => {
+      if (isUrgent) again(asked);
+      else setTimeout(again, pauseMs, asked);
+    });
+    if (!isFollowed) writer?.writeEnded("not-sent");
+    else if (!isSent) this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
+    return isFollowed;
+  }
 
-/** Has it known where an error sends `command`, which is not sent again: it stands for others on its connection. */
-export function takeIn(redirect: Redirect, command: Command): void {
-  const ends = new Ends(command);
-  command.resolve = (reply) => ends.resolve(reply);
-  command.reject = (error) => {
-    redirect(error, () => {});
-    ends.reject(error);
-  };
+  /** Ends it, whatever came of it. */
+  end(): void {
+    if (this.#detour !== undefined) this.#detours.end(this.#traveller.owner, this.#detour);
+    this.#detour = undefined;
+  }
 }
 
 /** What became of the commands of a transaction that was sent once. */
@@ -79,35 +195,7 @@ class Outcomes {
   }
 
   /** Gives each command its own. */
-  hand(): void {
+  readonly hand = (): void => {
     for (const index of this.#ends.keys()) this.#settled.get(index)?.();
-  }
-}
-
-/**
- * The same for a transaction as a whole, from MULTI to EXEC: when one of its commands was sent elsewhere, EXEC carries
- * nothing out. While its keys are on their way one by one, no one shard can: then it is tried again until they have arrived.
- */
-export function attendTransaction(
-  redirect: Redirect,
-  commands: readonly Command[],
-  writer: Session | undefined,
-  send: (asked?: Shard) => void,
-): void {
-  const ends = commands.map((command) => new Ends(command));
-  const attempt = (left: number): void => {
-    new Outcomes(commands, ends, (outcomes) => {
-      const { elsewhere, aborted } = outcomes;
-      writer?.writeStarted();
-      const again = (asked?: Shard): void => {
-        attempt(left - 1);
-        send(asked);
-        writer?.writeEnded("not-sent");
-      };
-      if (aborted && elsewhere !== undefined && left > 0 && redirect(elsewhere, again)) return;
-      writer?.writeEnded("not-sent");
-      outcomes.hand();
-    });
   };
-  attempt(maxRedirections);
 }

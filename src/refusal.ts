@@ -12,6 +12,19 @@ export function isRefusal(error: Error): boolean {
   return refusals.test(error.message) || isReadOnly(error);
 }
 
+/** Whether a node of a cluster says so when it does not serve the key's slot, or not now. */
+export function isRedirection({ message }: Error): boolean {
+  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(message);
+}
+
+/**
+ * Whether a server with an open connection says so when it was made a replica: it takes no writes, or has no data to show
+ * until it has synchronised with its primary.
+ */
+export function isOfReplica(error: Error): boolean {
+  return isReadOnly(error) || /^(LOADING|MASTERDOWN) /.test(error.message);
+}
+
 /** Whether a server says so when it takes no writes, because it is a replica. */
 export function isReadOnly({ message }: Error): boolean {
   return message.startsWith("READONLY ") || inScript.test(message);

@@ -7,8 +7,7 @@ import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 import { confirmsMisses, type Read } from "./read.js";
-import { isRedirection } from "./redirects.js";
-import { isReadOnly } from "./refusal.js";
+import { isReadOnly, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 

@@ -13,7 +13,7 @@ import { Pool } from "./pool.js";
 import { sendAlone, sendAsking, sendWrite } from "./primary.js";
 import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
-import { attend, attendTransaction, type Redirect, takeIn } from "./redirects.js";
+import { Redirects } from "./redirects.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type Terms, TermsTable } from "./terms.js";
@@ -23,7 +23,8 @@ export class Router {
   readonly terms: TermsTable;
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
-  readonly #redirect: Redirect | undefined;
+  /** Where data is spread over shards. */
+  readonly #redirects: Redirects | undefined;
   readonly reads: Reads;
   readonly acks: Acks;
   readonly #always: boolean;
@@ -37,7 +38,8 @@ export class Router {
     this.pool = new Pool(followers);
     this.terms = new TermsTable(options);
     this.#beginning = new Beginning(topology);
-    this.#redirect = topology.redirect?.bind(topology);
+    const redirect = topology.redirect?.bind(topology);
+    this.#redirects = redirect && new Redirects(redirect);
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
     this.acks = new Acks(this.pool, topology);
@@ -66,9 +68,12 @@ export class Router {
   /** Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's. */
   route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void {
     const kind = kindOf(command, false);
+    const again = (): void => this.route(command, session, terms, iteration);
+    const writer = kind === "write" || kind === "blocking" ? session : undefined;
+    if (this.#redirects?.holds([command], session ?? this, writer, again)) return;
     const shard = iteration?.shard ?? this.#beginning.shardOf(command);
     if (shard === undefined) {
-      this.#beginning.add([command], [kind], session, () => this.route(command, session, terms, iteration));
+      this.#beginning.add([command], [kind], session, again);
       return;
     }
     this.#attend(command, kind, session, terms);
@@ -95,13 +100,16 @@ export class Router {
   }
 
   #sendPart(batch: Batch): void {
-    const redirect = this.#redirect;
-    if (redirect !== undefined && !batch.kinds.includes("transactional"))
-      for (const unit of unitsOf(batch)) this.#attendUnit(redirect, unit);
+    const { commands, kinds, session } = batch;
+    const redirects = this.#redirects;
+    const writer = kinds.includes("write") ? session : undefined;
+    if (redirects?.holds(commands, session ?? this, writer, () => this.#sendPart(batch))) return;
+    if (redirects !== undefined && !kinds.includes("transactional"))
+      for (const unit of unitsOf(batch)) this.#attendUnit(redirects, unit);
     this.#sendBatch(batch);
   }
 
-  #attendUnit(redirect: Redirect, unit: Batch): void {
+  #attendUnit(redirects: Redirects, unit: Batch): void {
     const { commands, kinds, session, terms } = unit;
     // What is watched for a transaction is watched on one connection only.
     if (commands.length === 1 || (session !== undefined && this.#conversations.has(session))) {
@@ -111,10 +119,12 @@ export class Router {
     }
     const writer = kinds.includes("write") ? session : undefined;
     // Replicas may still have its keys as they were when they left: MULTI, answered there, counts as a read.
-    attendTransaction(redirect, commands, writer, (asked) => {
+    const send = (asked?: Shard): void => {
       const [[shard] = [unit.shard]] = this.#beginning.partsOf(commands) ?? [];
-      sendBatch({ ...unit, shard: asked ?? shard, isAsked: asked !== undefined }, this.#always);
-    });
+      const isAsked = asked !== undefined;
+      sendBatch({ ...unit, shard: asked ?? shard, isAsked, isReturned: true }, this.#always);
+    };
+    redirects.attendTransaction({ commands, owner: session ?? this, writer, send });
   }
 
   #sendBatch(batch: Batch): void {
@@ -136,20 +146,31 @@ export class Router {
     session: Session | undefined,
     terms: Terms,
     iteration?: Iteration,
+    isReturned = false,
   ): void {
     if (kind === "refused") command.reject(refusalError(command));
     else if (kind === "scan" && iteration !== undefined)
       this.#scan(shard, command, session, terms, iteration);
     else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, terms.level))
       return;
-    else if (kind === "write" && session !== undefined) sendWrite(shard, command, session, terms.level);
-    else if (kind === "write") sendAlone(shard, command, terms.level);
-    else if (kind === "read") this.reads.send(new GivenRead(shard, command, terms), session);
+    else if (kind === "write" && session !== undefined)
+      sendWrite(shard, command, session, terms.level, isReturned);
+    else if (kind === "write") sendAlone(shard, command, terms.level, isReturned);
+    else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
+      const reason = session === undefined ? "no-session" : "write-in-flight";
+      this.reads.sendToPrimary(new GivenRead(shard, command, terms), session, reason, undefined, true);
+    } else if (kind === "read") this.reads.send(new GivenRead(shard, command, terms), session);
     else if (kind === "scan") this.#scan(shard, command, session, terms);
     else if (kind === "lookup")
-      this.reads.sendToPrimary(new GivenRead(shard, command, terms), session, "not-a-read");
+      this.reads.sendToPrimary(
+        new GivenRead(shard, command, terms),
+        session,
+        "not-a-read",
+        undefined,
+        isReturned,
+      );
     else {
-      const isSpread = this.#redirect !== undefined;
+      const isSpread = this.#redirects !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
       if (error) command.reject(error);
       else this.#converse({ shard, commands: [command], kinds: [kind], session, terms });
@@ -158,22 +179,24 @@ export class Router {
 
   /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
   #attend(command: Command, kind: CommandKind, session: Session | undefined, terms: Terms): void {
-    const redirect = this.#redirect;
-    if (redirect === undefined || kind === "refused") return;
+    const redirects = this.#redirects;
+    if (redirects === undefined || kind === "refused") return;
     const isBound = session !== undefined && this.#conversations.has(session);
     if (isBound || kind === "transactional" || kind === "scan") {
-      takeIn(redirect, command);
+      redirects.takeIn(command);
       return;
     }
     const writer = kind === "write" || kind === "blocking" ? session : undefined;
-    attend(redirect, command, writer, (asked) => {
+    const isRead = kind === "read" || kind === "lookup";
+    const send = (asked?: Shard): void => {
       const shard = this.#beginning.shardOf(command);
       // Replicas may still have a key as it was when it left.
       if (asked !== undefined && shard !== undefined) session?.in(shard).readAhead(performance.now());
       if (asked !== undefined) sendAsking(asked, command, writer, terms.level);
-      else if (shard !== undefined) this.#send(shard, command, kind, session, terms);
+      else if (shard !== undefined) this.#send(shard, command, kind, session, terms, undefined, true);
       else command.reject(new ClosedError());
-    });
+    };
+    redirects.attend({ command, commands: [command], isRead, owner: session ?? this, writer, send });
   }
 
   /** Why a batch can not be sent; undefined when it can. */

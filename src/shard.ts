@@ -115,9 +115,14 @@ export class Shard {
     return this.#refused || this.primary.seen?.replication.role === "replica";
   }
 
+  /** Whether the primary before this one has answered all commands; until then this one is sent none. */
+  get isHandedOver(): boolean {
+    return this.#members.isHandedOver;
+  }
+
   /** Whether there is a primary that would be sent a command at once. */
   get hasPrimary(): boolean {
-    return !this.demoted && this.primary.connection.ready;
+    return !this.demoted && this.primary.connection.ready && this.isHandedOver;
   }
 
   /** Goes on with these servers, in these roles. */

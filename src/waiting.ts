@@ -5,6 +5,8 @@ interface Waiter {
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
   readonly until: number;
+  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. Default false. */
+  readonly isReturned?: boolean;
 }
 
 const everyMs = 5;
@@ -31,7 +33,9 @@ export class Waiting {
       waiter.giveUp();
       return;
     }
-    this.#waiters.push(waiter);
+    const behind =
+      waiter.isReturned === true ? this.#waiters.findIndex((one) => one.isReturned !== true) : -1;
+    this.#waiters.splice(behind < 0 ? this.#waiters.length : behind, 0, waiter);
     this.#timer ??= setInterval(() => this.#tick(), everyMs);
   }
 

@@ -66,7 +66,8 @@ class PendingWrite implements Held {
   }
 
   abandon(): void {
-    if (this.#refusal !== undefined) this.#ends.reject(this.#refusal);
+    // A refused write was not carried out, whatever became of the connection.
+    if (this.#refusal !== undefined) this.settle(undefined);
     else this.#lose(new Error("its position did not follow"));
   }
 

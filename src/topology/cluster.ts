@@ -97,8 +97,15 @@ export class ClusterTopology implements Topology {
       again(known);
       return;
     }
-    if (known !== undefined && known.find(server) === known.primary) this.#map.move(slot, known);
-    this.#askOfChange().then(() => {
+    const asked = this.#askOfChange();
+    if (known !== undefined) {
+      // In a failover it names a replica of the shard, which has to say itself that it is the primary by now.
+      if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf));
+      this.#map.move(slot, known);
+      again();
+      return;
+    }
+    asked.then(() => {
       const shard = this.#map.shardAt(server);
       // Not everybody knows yet: nothing is gained by asking at once.
       if (shard === undefined || shard.find(server) !== shard.primary) setTimeout(again, pauseMs);
@@ -193,6 +200,10 @@ export class ClusterTopology implements Topology {
   #reach(endpoint: Endpoint): RedisOptions {
     return announcedServer(endpoint, this.#common, this.#common.natMap);
   }
+}
+
+function serverOf({ connection }: Node): RedisOptions {
+  return connection.server;
 }
 
 function late(command: Command): Promise<never> {

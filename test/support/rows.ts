@@ -26,6 +26,7 @@ export const rows: readonly (readonly string[])[] = [
     "blocking",
     "abort",
     "ends",
+    "detours",
     "deadline",
     "company",
     "outgoing",
