@@ -88,14 +88,17 @@ export class Conversation {
     const { connection } = this.#node;
     writer?.writeStarted();
     this.#inTurn(() => {
-      connection.whenReady((error) => {
-        this.#checkConnection();
-        if (error !== undefined) this.#neverBegan(command, error);
-        else if (this.#lost !== undefined)
-          command.reject(new TransactionLostError(nameOf(command), this.#lost));
-        else this.#transmit(command, writer, inTransaction, level);
-        writer?.writeEnded("not-sent");
-      });
+      connection.whenReady(
+        (error) => {
+          this.#checkConnection();
+          if (error !== undefined) this.#neverBegan(command, error);
+          else if (this.#lost !== undefined)
+            command.reject(new TransactionLostError(nameOf(command), this.#lost));
+          else this.#transmit(command, writer, inTransaction, level);
+          writer?.writeEnded("not-sent");
+        },
+        { command: command.name },
+      );
     });
   }
 

@@ -2,9 +2,10 @@
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { Ends } from "./ends.js";
-import { ClosedError, ConnectionLostError, NoPrimaryError, NotPrimaryError } from "./errors.js";
+import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
+import type { Start } from "./offline-queue.js";
 import { isReadOnly } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -33,12 +34,14 @@ export interface PrimaryRead {
  * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
  * server's latest word is that it is a primary; else the read waits for another one to say so.
  */
-export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
+export function readPrimary(read: PrimaryRead, repeats = maxRepeats, since?: number): void {
   const { shard, command, ends } = read;
-  whenPrimary(shard, command.name, (error) => {
+  const start: Start = (error) => {
     if (error !== undefined) return ends.reject(error);
     const { primary } = shard;
-    const again = (): void => readPrimary(read, repeats - 1);
+    const startedAt = performance.now();
+    // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
+    const again = (): void => readPrimary(read, repeats - 1, since ?? startedAt);
     command.resolve = (reply) => {
       if (!isStill(shard, primary)) {
         if (repeats > 0) return again();
@@ -51,54 +54,117 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats): void {
       if (repeats > 0 && (ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary))) again();
       else ends.reject(failure);
     };
-    shard.askPrimary(performance.now(), read.doubtful);
+    shard.askPrimary(startedAt, read.doubtful);
     // After the INFO in front of it, which must not stand for what the read sees.
     read.onSend(performance.now());
     announce(command, primary, "primary", read.reason, read.level);
     primary.read(command, read.behindWrites);
-  });
-}
-
-/** Calls `start` when there is a connection to a server that is not known to have become a replica, or says why not. */
-export function whenPrimary(shard: Shard, command: string, start: (error?: Error) => void): void {
-  const { primary, vacancy, options } = shard;
-  const { connection } = primary;
-  if (vacancy.isEmpty && shard.hasPrimary) {
-    start();
-    return;
-  }
-  if (connection.closed || connection.refuses || !(shard.demoted || options.governed)) {
-    shard.watch();
-    connection.whenReady((error) => {
-      if (shard.primary === primary) start(error);
-      else whenPrimary(shard, command, start);
-    });
-    return;
-  }
-  connection.begin();
-  const attempt = (): boolean => {
-    if (!shard.hasPrimary) return false;
-    start();
-    return true;
   };
-  vacancy.add({ attempt, giveUp: () => start(absence(shard, command)), until: patienceOf(shard) });
+  whenPrimary(shard, command.name, start, since);
 }
 
 /**
- * Until when a command may wait: not for long after the primary was lost, since then everybody knows; and after another one
- * was named, which has closed all connections when it was promoted.
+ * Calls `start` when there is a connection to a server that is not known to have become a replica, and answers; or with
+ * the reason when there is none in time. `since` is when the command began to wait.
  */
-function patienceOf({ demoted, primary, primarySince }: Shard): number {
-  const since = demoted ? performance.now() : Math.max(primary.connection.downSince, primarySince);
-  return since + promotionPatienceMs;
+export function whenPrimary(shard: Shard, command: string, start: Start, since?: number): void {
+  if (shard.vacancy.isEmpty && shard.hasPrimary) {
+    start();
+    return;
+  }
+  const givenAt = since ?? performance.now();
+  if (shard.vacancy.isEmpty && isUpToConnection(shard)) whenConnected(shard, command, start, givenAt);
+  else waitInVacancy(shard, command, start, givenAt);
 }
 
-function absence(shard: Shard, command: string): Error {
-  const { connection, fault = "not connected" } = shard.primary;
-  if (connection.closed) return new ClosedError();
-  return shard.demoted
-    ? new NotPrimaryError(command.toUpperCase(), connection.address)
-    : new NoPrimaryError(command.toUpperCase(), connection.address, fault);
+/** Whether the wait is the connection's affair: nobody else says who the primary is. */
+function isUpToConnection({ primary: { connection }, demoted, options }: Shard): boolean {
+  if (connection.closed || connection.refuses) return true;
+  return !connection.ready && !demoted && !options.governed;
+}
+
+function whenConnected(shard: Shard, command: string, start: Start, since: number): void {
+  const { primary } = shard;
+  shard.watch();
+  const settle = (error?: Error): void => {
+    if (shard.primary === primary) start(error);
+    else whenPrimary(shard, command, start, since);
+  };
+  primary.connection.whenReady(settle, { command, since });
+}
+
+function waitInVacancy(shard: Shard, command: string, start: Start, since: number): void {
+  shard.primary.connection.begin();
+  shard.watch();
+  const attempt = (): boolean => {
+    const refusal = refusalSince(shard, since);
+    if (shard.hasPrimary) start();
+    else if (isUpToConnection(shard)) whenConnected(shard, command, start, since);
+    else if (refusal !== undefined) start(refusal);
+    else return false;
+    return true;
+  };
+  shard.vacancy.add({
+    attempt,
+    giveUp: () => start(absence(shard, command)),
+    // Another primary may be named meanwhile.
+    get until() {
+      return patienceOf(shard, since);
+    },
+  });
+}
+
+/** Until when a command may wait that was given at `since`. */
+function patienceOf(shard: Shard, since: number): number {
+  const { demoted, primary, primarySince, options } = shard;
+  const { ready, server, downSince } = primary.connection;
+  if (demoted && !options.governed) return since + promotionPatienceMs;
+  if (server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
+  const latest = since + options.primaryTimeoutMs;
+  if (demoted) return Math.min(latest, since + promotionPatienceMs);
+  if (ready || !options.governed) return latest;
+  // Not for long after the primary was lost, since then everybody knows; and after another one was named, which has
+  // closed all connections when it was promoted.
+  return Math.min(latest, Math.max(downSince, primarySince) + promotionPatienceMs);
+}
+
+/** What the primary has refused a handshake with since then. */
+function refusalSince({ primary: { connection } }: Shard, since: number): Error | undefined {
+  const { refusal } = connection;
+  return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;
+}
+
+function absence({ primary: { connection }, demoted }: Shard, command: string): Error {
+  if (demoted && !connection.closed) return new NotPrimaryError(command.toUpperCase(), connection.address);
+  return connection.absence(command);
+}
+
+/** Resolves when the primary is connected, or the one that takes its place; rejects when none is after `timeoutMs`. */
+export function connected(shard: Shard, command: string, timeoutMs: number): Promise<void> {
+  const since = performance.now();
+  shard.primary.connection.begin();
+  return new Promise((resolve, reject) => {
+    const attempt = (): boolean => {
+      const { connection } = shard.primary;
+      const error = refusalSince(shard, since) ?? connection.over;
+      if (connection.answers) resolve();
+      else if (error !== undefined) reject(error);
+      return connection.answers || error !== undefined;
+    };
+    const giveUp = (): void => reject(shard.primary.connection.absence(command));
+    if (!attempt()) shard.absence.add({ attempt, giveUp, until: since + timeoutMs });
+  });
+}
+
+/** Has the primary close the connection when all that was given to it is answered; what still waits for it comes before. */
+export function quitPrimary(shard: Shard): Promise<void> {
+  if (shard.vacancy.isEmpty) return shard.primary.quit();
+  return new Promise((resolve, reject) => {
+    whenPrimary(shard, "quit", (error) => {
+      if (error === undefined) shard.primary.quit().then(resolve, reject);
+      else reject(error);
+    });
+  });
 }
 
 /**

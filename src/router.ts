@@ -1,5 +1,5 @@
 /** Commands in, each to what sends its kind. */
-import type { Command } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import { Acks } from "./acks.js";
 import { type Batch, kindsOf, sendBatch, unitsOf } from "./batch.js";
 import { Beginning } from "./beginning.js";
@@ -18,6 +18,14 @@ import type { Shard } from "./shard.js";
 import { type Terms, TermsTable } from "./terms.js";
 import type { Topology } from "./topology/topology.js";
 
+/** What the way of commands depends on. */
+export interface RouterOptions extends ReadOptions {
+  readonly redis: RedisOptions;
+}
+
+/** How long commands wait for the first word of which servers there are, in milliseconds. */
+const beginningMs = 1_000;
+
 export class Router {
   readonly terms: TermsTable;
   /** What is given before it is known which servers there are. */
@@ -32,9 +40,10 @@ export class Router {
   /** The transactions that sessions have begun by hand. */
   readonly #conversations = new WeakMap<Session, Conversation>();
 
-  constructor(topology: Topology, losses: Losses, options: ReadOptions) {
+  constructor(topology: Topology, losses: Losses, options: RouterOptions) {
     this.terms = new TermsTable(options);
-    this.#beginning = new Beginning(topology);
+    const isEndless = options.redis.maxRetriesPerRequest === null;
+    this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     this.#redirect = topology.redirect?.bind(topology);
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
@@ -42,7 +51,7 @@ export class Router {
   }
 
   /** Resolves when it is known which servers there are. */
-  readonly known = (): Promise<void> => this.#beginning.known();
+  readonly known = (timeoutMs: number): Promise<void> => this.#beginning.known(timeoutMs);
 
   /** Routes again after it was closed. */
   open(): void {

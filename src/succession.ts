@@ -1,4 +1,5 @@
 /** Who takes the place of a primary; and who only claims it: what such a server is sent, the primary's replicas never get. */
+import { absenceMs } from "./connection.js";
 import type { History } from "./history.js";
 import type { Lineage } from "./lineage.js";
 import type { Sighting } from "./link.js";
@@ -15,9 +16,6 @@ interface Reign {
   readonly lineage: Lineage;
   readonly options: { readonly governed: boolean };
 }
-
-/** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
-export const absenceMs = 1_000;
 
 export class Succession {
   readonly #reign: Reign;
@@ -63,8 +61,7 @@ export class Succession {
     if (demoted)
       return goesOn || history.replid === undefined || primary.seen?.replication.replid === other.replid;
     const { connection } = primary;
-    const isGone = !connection.ready && performance.now() - connection.downSince >= absenceMs;
-    return goesOn && isGone && !options.governed;
+    return goesOn && connection.absentMs >= absenceMs && !options.governed;
   }
 
   #goesOn({ replid }: Position): boolean {

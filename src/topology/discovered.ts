@@ -9,11 +9,15 @@ import { announcedServer } from "./announced.js";
 import { type Ground, type Topology, topologyOf } from "./topology.js";
 
 /** Connects to the primary given, to the replicas of whoever is the primary, and to theirs. */
-export function discoveredTopology(primary: RedisOptions, { options, lineage, joined }: Ground): Topology {
+export function discoveredTopology(
+  primary: RedisOptions,
+  { options, lineage, joined, left }: Ground,
+): Topology {
   const discovery = new Discovery(primary, options.maxStalenessMs);
   const surroundings = {
     lineage,
     joined,
+    left,
     saw: (shard: Shard, node: Node, sighting: Sighting) => discovery.saw(shard, node, sighting),
   };
   const shard = new Shard({ ...options, governed: false }, { primary, replicas: [] }, surroundings);

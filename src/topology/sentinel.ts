@@ -140,10 +140,10 @@ export class SentinelTopology implements Topology {
   }
 
   #begin(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
-    const { options, lineage } = this.#ground;
+    const { options, lineage, left } = this.#ground;
     const joined = mindPrimary(this.#ground, this, () => this.#ask());
     const others = replicas.filter((one) => addressOf(one) !== addressOf(primary));
-    const surroundings = { lineage, joined, saw: () => {} };
+    const surroundings = { lineage, joined, saw: () => {}, left };
     return new Shard({ ...options, governed: true }, { primary, replicas: others }, surroundings);
   }
 }

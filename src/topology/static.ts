@@ -6,9 +6,9 @@ import { type Ground, type Topology, topologyOf } from "./topology.js";
 /** Connects to the servers given; the one named as primary is believed until it says that it is a replica. */
 export function staticTopology(
   servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
-  { options, lineage, joined }: Ground,
+  { options, lineage, joined, left }: Ground,
 ): Topology {
-  const surroundings = { lineage, joined, saw: () => {} };
+  const surroundings = { lineage, joined, saw: () => {}, left };
   const shard = new Shard({ ...options, governed: false }, servers, surroundings);
   return topologyOf(shard);
 }
