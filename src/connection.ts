@@ -153,6 +153,7 @@ export class Connection {
     const { status, stream } = this.redis;
     if (this.ready) return silenceOf(this.absentMs).message;
     if (this.#error !== undefined) return textOf(this.#error);
+    if (status === "connecting") return "connecting takes too long; check the host, the port and TLS";
     if (status !== "connect") return "not connected";
     if (stream.bytesRead === 0) return "it takes connections, but does not answer";
     return "it answers, but is not ready, for example because it is LOADING its data";

@@ -267,7 +267,7 @@ export class Shard {
       this.demotedAt = replication.role === "primary" ? undefined : (this.demotedAt ?? at);
       if (replication.role === "primary") this.history.record(at, replication);
       else this.#seek(performance.now());
-    } else if (replication.role === "primary" && this.succession.yieldsTo(replication)) {
+    } else if (replication.role === "primary" && this.succession.yieldsTo(node, replication)) {
       this.#members.promote(node);
       this.#refused = false;
       this.history.record(at, replication);

@@ -40,7 +40,8 @@ export function unlessGone(read: Read): Read {
   };
   const failed = (error: Error): void => {
     if (isOver || isTried) return;
-    if (error.name === "ReplyError" || !goElsewhere()) reject(error);
+    const isRefusal = error === read.shard.primary.connection.refusal?.error;
+    if ((error.name === "ReplyError" && !isRefusal) || !goElsewhere()) reject(error);
   };
   const deadline = setTimeout(goElsewhere, absenceMs - read.shard.vacantMs);
   return { ...read, ends: { resolve, reject: failed } };
