@@ -117,7 +117,8 @@ class Group {
     const { connection } = node;
     const { replicas, fsync } = this.#kind;
     await new Promise<void>((resolve, reject) => {
-      connection.whenReady((error) => (error === undefined ? resolve() : reject(error)));
+      const start = (error?: Error): void => (error === undefined ? resolve() : reject(error));
+      connection.whenReady(start, { command: fsync ? "WAITAOF" : "WAIT" });
     });
     const send = (command: Command): Promise<unknown> => {
       connection.send(command);

@@ -11,17 +11,16 @@ import { Waiting } from "./waiting.js";
 /** What goes to one shard of what was given together. */
 type Part = readonly [Shard, readonly Command[]];
 
-/** How long commands wait for the first word of which servers there are. */
-const patienceMs = 1_000;
-const longPatienceMs = 10_000;
-
 export class Beginning {
   readonly #topology: Topology;
+  /** How long commands wait for the first word of which servers there are, in milliseconds. */
+  readonly #patienceMs: number;
   readonly #waiting = new Waiting(() => {});
   #closed = false;
 
-  constructor(topology: Topology) {
+  constructor(topology: Topology, patienceMs: number) {
     this.#topology = topology;
+    this.#patienceMs = patienceMs;
   }
 
   /** The shard that holds what `command` touches; undefined while nobody knows, or others wait that came before. */
@@ -51,7 +50,7 @@ export class Beginning {
     return [...parts];
   }
 
-  /** Has `send` called when it is known; after a second the commands are rejected. */
+  /** Has `send` called when it is known; the commands are rejected when nobody has told in time. */
   add(
     commands: readonly Command[],
     kinds: readonly CommandKind[],
@@ -65,31 +64,20 @@ export class Beginning {
       what();
       writer?.writeEnded("not-sent");
     };
-    const attempt = (): boolean => {
-      if (this.#topology.shards.length === 0) return false;
-      goOn(send);
-      return true;
-    };
     const giveUp = (): void => {
       goOn(() => {
         for (const command of commands) command.reject(this.#error(command.name.toUpperCase()));
       });
     };
-    this.#waiting.add({ attempt, giveUp, until: performance.now() + patienceMs });
+    this.#wait(() => goOn(send), giveUp, this.#patienceMs);
   }
 
-  /** Resolves when it is known; rejects when nobody has told for long. */
-  known(): Promise<void> {
+  /** Resolves when it is known; rejects when nobody has told within `timeoutMs`. */
+  known(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const attempt = (): boolean => {
-        if (this.#topology.shards.length === 0) return false;
-        resolve();
-        return true;
-      };
-      if (attempt()) return;
+      if (this.#topology.shards.length > 0) return resolve();
       if (!this.#closed) this.#topology.open();
-      const giveUp = (): void => reject(this.#error("ready()"));
-      this.#waiting.add({ attempt, giveUp, until: performance.now() + longPatienceMs });
+      this.#wait(resolve, () => reject(this.#error("ready()")), timeoutMs);
     });
   }
 
@@ -105,8 +93,21 @@ export class Beginning {
     this.#waiting.close();
   }
 
+  #wait(goOn: () => void, giveUp: () => void, patienceMs: number): void {
+    const since = performance.now();
+    const attempt = (): boolean => {
+      const { shards, refusal } = this.#topology;
+      const isRefused = refusal !== undefined && refusal.at >= since;
+      if (shards.length > 0) goOn();
+      else if (isRefused) giveUp();
+      return shards.length > 0 || isRefused;
+    };
+    this.#waiting.add({ attempt, giveUp, until: since + patienceMs });
+  }
+
   #error(what: string): Error {
     if (this.#closed) return new ClosedError();
-    return new NoPrimaryError(what, "none is known", this.#topology.fault);
+    const { refusal, fault } = this.#topology;
+    return refusal?.error ?? new NoPrimaryError(what, "none is known", fault);
   }
 }

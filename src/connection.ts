@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { Company } from "./company.js";
-import { ClosedError } from "./errors.js";
+import { ClosedError, NoPrimaryError } from "./errors.js";
 import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
@@ -14,15 +14,41 @@ export interface ConnectionOptions {
   readonly redis: RedisOptions;
   /** See {@link Connection.patient}. */
   readonly patient: boolean;
+  /**
+   * How long a command of a patient connection waits for it to be ready, unless the user's `maxRetriesPerRequest` says
+   * otherwise, and how long the server may leave what was sent unanswered without a byte; in milliseconds.
+   */
+  readonly timeoutMs: number;
+  /** Whether the server may be silent for as long as it likes, because commands that block are sent. */
+  readonly mayBlock: boolean;
   /** Called when a TCP connection is ready for commands. */
   readonly onReady: () => void;
   /** Called when it is gone, or could not be had, with the latest error on the way. */
   readonly onClose: (error: Error | undefined) => void;
   /** Called now and then while commands are unanswered. */
   readonly onWatch: () => void;
+  /** Called when a patient connection is dropped because the server was silent for too long. */
+  readonly onDrop: () => void;
 }
 
-const defaultRetries = 20;
+/** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
+export interface Refusal {
+  readonly error: Error;
+  readonly at: number;
+}
+
+/** A command that waits for a connection. */
+export interface Wait {
+  /** Named in the error. */
+  readonly command: string;
+  /** Since when, on the monotonic clock; now if left out. */
+  readonly since?: number | undefined;
+  /** Whether it waits at all; if left out, whether one does in ioredis. */
+  readonly waits?: boolean;
+}
+
+/** A server that has not answered for so long is taken to be gone; in milliseconds. */
+export const absenceMs = 1_000;
 const impatientRetryMaxMs = 500;
 const lastAnswersMs = 1_000;
 /** How often a connection that is to be ended is looked at. */
@@ -45,6 +71,8 @@ export class Connection {
    * Writes need that; a read can go elsewhere instead.
    */
   patient: boolean;
+  /** See {@link ConnectionOptions.timeoutMs}. */
+  readonly timeoutMs: number;
   /** Counts TCP connections; two commands went over the same one when it did not change between them. */
   epoch = 0;
   /** Counts turns of the event loop in which something was sent. */
@@ -53,6 +81,12 @@ export class Connection {
   closed = false;
   /** Since when there is no connection, on the monotonic clock; of no meaning while there is one. */
   downSince = performance.now();
+  /** The error that the server answered the latest handshake with, and when; undefined when it did not. */
+  refusal: Refusal | undefined;
+  /** The error that the server answers the handshake of now with. */
+  #refused: Error | undefined;
+  /** For how long the server was silent when the connection was dropped for that. */
+  #silenceMs = 0;
   #ready = false;
   #ended = false;
   #error: Error | undefined;
@@ -70,9 +104,8 @@ export class Connection {
     this.#options = options;
     this.server = options.redis;
     this.patient = options.patient;
-    const { maxRetriesPerRequest } = options.redis;
-    const retries = maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : maxRetriesPerRequest;
-    this.#queue = new OfflineQueue(retries ?? defaultRetries);
+    this.timeoutMs = options.timeoutMs;
+    this.#queue = new OfflineQueue(options.redis.maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
     this.#resends = new Resends(this);
     // What can be done without is tried again soon whenever it is gone.
     const retryStrategy = (times: number): number => Math.min(times * 50, impatientRetryMaxMs);
@@ -93,8 +126,11 @@ export class Connection {
     this.address = addressOf(options.redis);
     // In half of the user's own deadline, so that there is time to ask elsewhere.
     const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
-    this.#watch = new HangWatch(this.redis, patienceMs, options.onWatch, () => {
-      if (!this.patient) this.reset();
+    const silenceMs = options.mayBlock ? Number.POSITIVE_INFINITY : this.timeoutMs;
+    this.#watch = new HangWatch(this.redis, {
+      limitMs: () => (this.patient ? silenceMs : patienceMs),
+      onLook: options.onWatch,
+      onHang: () => this.#drop(),
     });
     this.#listen();
   }
@@ -102,6 +138,27 @@ export class Connection {
   /** Whether a command would leave at once. */
   get ready(): boolean {
     return this.#ready && this.redis.status === "ready" && this.redis.stream.writable;
+  }
+
+  /** For how long it has not answered, in milliseconds: there is no connection, or all that was sent is unanswered. */
+  get absentMs(): number {
+    return this.#ready ? this.#watch.silentMs : performance.now() - this.downSince;
+  }
+
+  /** Whether a command would be answered, as far as is known: there is a connection, and the server is not silent. */
+  get answers(): boolean {
+    return this.ready && this.#watch.silentMs < absenceMs;
+  }
+
+  /** Why it does not answer, for people. */
+  get fault(): string {
+    const { status, stream } = this.redis;
+    if (this.ready) return silenceOf(this.absentMs).message;
+    if (this.#error !== undefined) return textOf(this.#error);
+    if (status === "connecting") return "connecting takes too long; check the host, the port and TLS";
+    if (status !== "connect") return "not connected";
+    if (stream.bytesRead === 0) return "it takes connections, but does not answer";
+    return "it answers, but is not ready, for example because it is LOADING its data";
   }
 
   /** Whether the user has it that nothing waits for a connection, and there is none. */
@@ -150,14 +207,36 @@ export class Connection {
     this.redis.connect().catch(() => {});
   }
 
-  /** Calls `start` once there is a connection, or with the reason why there will be none; `waits` as ioredis waits. */
-  whenReady(start: Start, waits = this.patient && !this.refuses): void {
+  /** Calls `start` once there is a connection, or with the reason why there is none by the time it has waited enough. */
+  whenReady(start: Start, { command, since, waits = this.patient && !this.refuses }: Wait): void {
     this.begin();
     if (this.ready) start();
-    else if (this.closed) start(new ClosedError());
-    else if (this.#ended) start(new Error("Connection is closed.", { cause: this.#error }));
+    else if (this.over !== undefined) start(this.over);
     else if (!waits) start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
-    else this.#queue.add(start);
+    else {
+      const waitedMs = since === undefined ? 0 : performance.now() - since;
+      this.#queue.add(start, this.#patienceMs - waitedMs, () => this.absence(command));
+    }
+  }
+
+  /** Why there will never be a connection; undefined while there may be one. */
+  get over(): Error | undefined {
+    if (this.closed) return new ClosedError();
+    if (!this.#ended) return undefined;
+    return this.refusal?.error ?? new Error("Connection is closed.", { cause: this.#error });
+  }
+
+  /** The error of a command that has waited in vain. */
+  absence(command: string): Error {
+    const error = this.over ?? this.refusal?.error;
+    return (
+      error ?? new NoPrimaryError(command.toUpperCase(), this.address, this.fault, { cause: this.#error })
+    );
+  }
+
+  /** How long commands wait for a connection; where the user counts attempts instead, as long as these take. */
+  get #patienceMs(): number {
+    return this.server.maxRetriesPerRequest === undefined ? this.timeoutMs : Number.POSITIVE_INFINITY;
   }
 
   /** Has all that waits for a connection look for another one. */
@@ -172,13 +251,14 @@ export class Connection {
   drained(by: "ping" | "quit", before: () => void = () => {}): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.closed && !this.ready && this.#queue.isEmpty) return resolve();
-      this.whenReady((error) => {
+      const sendLast: Start = (error) => {
         if (error !== undefined) return reject(error);
         before();
         const last = new Command(by);
         this.send(last);
         last.promise.then(() => resolve(), reject);
-      });
+      };
+      this.whenReady(sendLast, { command: by });
     });
   }
 
@@ -224,6 +304,14 @@ export class Connection {
     this.redis.stream?.destroy();
   }
 
+  /** Gives up a server that is silent. */
+  #drop(): void {
+    this.#silenceMs = this.absentMs;
+    this.#error = silenceOf(this.#silenceMs);
+    this.reset();
+    if (this.patient) this.#options.onDrop();
+  }
+
   /** Has everything that waits for the end of this turn leave now. */
   endTurn(): void {
     if (this.#outgoing === undefined) return;
@@ -239,16 +327,19 @@ export class Connection {
     const { redis } = this;
     redis.on("error", (error: Error) => {
       this.#error = error;
+      if (redis.status === "connect" && error.name === "ReplyError") this.#refused = error;
     });
     redis.on("connect", () => {
       const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
-      if (patience > 0) this.#handshake = setTimeout(() => this.reset(), patience);
+      if (patience > 0) this.#handshake = setTimeout(() => this.#giveUpHandshake(), patience);
     });
     redis.on("ready", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
       this.#error = undefined;
+      this.#refused = undefined;
+      this.refusal = undefined;
       this.#ready = true;
       // In front of what has waited: the server may be another than before, or in another role.
       this.#options.onReady();
@@ -257,14 +348,33 @@ export class Connection {
     redis.on("close", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
-      if (this.#ready) this.downSince = performance.now();
+      if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
+      this.#silenceMs = 0;
       this.#ready = false;
+      this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
+      this.#refused = undefined;
       this.#options.onClose(this.#error);
-      this.#queue.countFailure(this.#error);
+      // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
+      if (this.refusal === undefined) this.#queue.countFailure(this.#error);
+      else this.#queue.failAll(this.refusal.error);
     });
     redis.on("end", () => {
       this.#ended = true;
-      this.#queue.failAll(new Error("Connection is closed.", { cause: this.#error }));
+      if (this.over !== undefined) this.#queue.failAll(this.over);
     });
   }
+
+  #giveUpHandshake(): void {
+    this.#error = new Error(this.fault);
+    this.reset();
+  }
+}
+
+function silenceOf(ms: number): Error {
+  return new Error(`it has left commands unanswered for ${Math.round(ms)} ms`);
+}
+
+/** Node's error for a host with several addresses that all fail has no message. */
+function textOf(error: Error): string {
+  return error.message || String(Reflect.get(error, "code") ?? error.name);
 }

@@ -2,6 +2,7 @@
 import type { Command } from "ioredis";
 import { blockFor, blocksForMs } from "./blocking.js";
 import type { CommandKind } from "./command.js";
+import type { Wait } from "./connection.js";
 import { blockingDeadline } from "./deadline.js";
 import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError } from "./errors.js";
@@ -17,9 +18,6 @@ import type { Shard } from "./shard.js";
 const maxPauseMs = 5_000;
 /** How often commands may be refused by a server that is no primary any more. */
 const maxMoves = 3;
-const defaultRetries = 20;
-const retryStepMs = 50;
-const retryMaxMs = 500;
 /** What a command that blocks has waited for less than this is not taken off its timeout. */
 const notableMs = 10;
 
@@ -47,6 +45,8 @@ interface Line {
   /** Whether it is part of a transaction, or begins one. */
   readonly inTransaction: boolean;
   readonly givenAt: number;
+  /** Since when it waits for a connection. */
+  waitsSince: number;
   /** For how long it blocks at most, from when it was given. */
   readonly blocksMs: number;
   /** After how long its answer is no longer waited for. */
@@ -77,7 +77,6 @@ export class Conversation {
   readonly #inFlight = new Set<Line>();
   #given = 0;
   #isConnecting = false;
-  #failures = 0;
   #moves = 0;
   /** Why what is in flight has to be sent elsewhere, once all of it is answered. */
   #moving: "refused" | "closed" | undefined;
@@ -138,6 +137,7 @@ export class Conversation {
       ...{ command, name, level, writes, isProof, inTransaction, order: this.#given, timer: undefined },
       ends: new Ends(command),
       givenAt: performance.now(),
+      waitsSince: performance.now(),
       blocksMs: blocks ? blocksForMs(command) : Number.POSITIVE_INFINITY,
       deadlineMs: blocks
         ? blockingDeadline(command, this.#shard.primary.connection.server)
@@ -160,6 +160,7 @@ export class Conversation {
 
   /** Counts `line` as on its way although it has not left: its session's reads have to stay behind it. */
   #wait(line: Line): void {
+    line.waitsSince = performance.now();
     if (line.writes) this.#session?.writeStarted();
     if (!Number.isFinite(line.blocksMs)) return;
     const leftMs = line.blocksMs - (performance.now() - line.givenAt);
@@ -202,37 +203,40 @@ export class Conversation {
   }
 
   #borrow(): void {
-    whenPrimary(this.#shard, this.#queue[0]?.name ?? "", (error) => {
-      if (error !== undefined) return this.#giveUp(error);
-      const node = this.#pool.lend(this.#shard.primary);
-      return node.connection.whenReady((failure) => {
-        if (failure === undefined) return this.#begin(node);
-        this.#pool.end(node);
-        return this.#tryAgain(failure);
-      });
-    });
+    const [first] = this.#queue;
+    if (first === undefined) {
+      this.#giveUp(new ClosedError());
+      return;
+    }
+    const { name: command, waitsSince: since } = first;
+    const start = (error?: Error): void => {
+      if (error === undefined) this.#lend({ command, since });
+      else this.#giveUp(error);
+    };
+    whenPrimary(this.#shard, command, start, false, since);
+  }
+
+  #lend(wait: Wait): void {
+    const node = this.#pool.lend(this.#shard.primary);
+    const start = (failure?: Error): void => {
+      if (failure === undefined) {
+        this.#begin(node);
+        return;
+      }
+      this.#pool.end(node);
+      // It was ended because there is another primary.
+      if (failure instanceof ClosedError && !this.#pool.closed) this.#borrow();
+      else this.#giveUp(failure);
+    };
+    node.connection.whenReady(start, wait);
   }
 
   #begin(node: Node): void {
     this.#isConnecting = false;
-    this.#failures = 0;
     this.#node = node;
     this.#epoch = undefined;
     this.#pump();
     this.#rest();
-  }
-
-  /** The server may be gone without anybody having noticed yet; then there will be another primary. */
-  #tryAgain(failure: Error): void {
-    const { connection } = this.#shard.primary;
-    const { maxRetriesPerRequest = defaultRetries } = connection.server;
-    const isOver = this.#failures >= (maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
-    if (connection.closed) this.#giveUp(new ClosedError());
-    else if (isOver || this.#queue.length === 0) this.#giveUp(failure);
-    else {
-      this.#failures += 1;
-      setTimeout(() => this.#borrow(), Math.min(this.#failures * retryStepMs, retryMaxMs));
-    }
   }
 
   /** There is no connection, so nothing that follows a WATCH may be carried out without it. */

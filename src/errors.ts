@@ -189,14 +189,15 @@ export class NotPrimaryError extends TidemarkError {
   }
 }
 
-/** There is no primary now: the last one cannot be reached, and no other has taken its place yet. */
+/** No primary could be reached in time, so the command was not sent; `cause` is the connection's last error, if any. */
 export class NoPrimaryError extends TidemarkError {
   override name = "NoPrimaryError";
 
-  constructor(command: string, address: string, fault: string) {
+  constructor(command: string, address: string, fault: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_NO_PRIMARY",
       `${command}: there is no primary now (${address}: ${fault}) and it was not sent; try again in some seconds.`,
+      options,
     );
   }
 }

@@ -13,6 +13,8 @@ export interface Limits {
   readonly maxStalenessMs: number;
   /** A replica whose clock is certain to differ from the primary's by more answers nothing. */
   readonly maxClockSkewMs: number;
+  /** How long a command waits for a primary, and a primary may be silent while commands are unanswered. */
+  readonly primaryTimeoutMs: number;
   /** How long what a session has written is looked for. */
   readonly tokenTtlMs: number;
   readonly unproven: Unproven;

@@ -8,9 +8,9 @@ import { Node, type Observer } from "./node.js";
 import type { Substitutes } from "./proof.js";
 
 /** Who is told what becomes of the servers of a shard. */
-export interface MembersObserver {
-  /** Told of every answer to an INFO. */
-  readonly saw: Observer;
+export interface MembersObserver extends Observer {
+  /** Told of a server that is the primary no more. */
+  readonly left: (node: Node) => void;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
   /** Whether replicas answer only connections that have said READONLY. */
@@ -33,7 +33,7 @@ export class Members {
     const { inCluster, limits } = observer;
     // In a cluster a key belongs to a slot, which may move away from its shard.
     this.#substitutes = { marker: inCluster ? undefined : new Marker(), unproven: limits.unproven };
-    this.#primary = this.#join(Node.primary(primary, observer.saw, this.#substitutes));
+    this.#primary = this.#join(Node.primary(primary, limits.primaryTimeoutMs, observer, this.#substitutes));
     this.#replicas = replicas.map((replica) => this.#replica(replica));
     this.#greet();
   }
@@ -78,6 +78,9 @@ export class Members {
     this.#leave(old);
     // Whatever waits for it has to wait for the new one.
     old.connection.letGo();
+    // One that is frozen may wake up and acknowledge writes that its successor does not have.
+    if (old.connection.ready && !old.connection.answers) old.connection.reset();
+    this.#observer.left(old);
     this.#greet();
     if (node.connection.ready) node.probe();
   }
@@ -114,7 +117,8 @@ export class Members {
   }
 
   #replica(server: RedisOptions): Node {
-    return this.#join(Node.replica(server, this.#observer.saw, this.#substitutes));
+    const { primaryTimeoutMs } = this.#observer.limits;
+    return this.#join(Node.replica(server, primaryTimeoutMs, this.#observer, this.#substitutes));
   }
 
   #join(node: Node): Node {

@@ -1,7 +1,7 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
 import type { Command, RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
-import { Connection } from "./connection.js";
+import { Connection, type ConnectionOptions } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
 import { Greeting } from "./greeting.js";
 import { askTime } from "./inquiry.js";
@@ -15,8 +15,20 @@ import { sendVerified } from "./verified-read.js";
 import { Warning } from "./warning.js";
 import { type OnRefusal, WriteTurn } from "./write-turn.js";
 
-/** Told of every answer to an INFO, in order. */
-export type Observer = (node: Node, sighting: Sighting) => void;
+/** Told what becomes of a server. */
+export interface Observer {
+  /** Told of every answer to an INFO, in order. */
+  saw(node: Node, sighting: Sighting): void;
+  /** Told now and then while commands are unanswered. */
+  waits(node: Node): void;
+  /** Told that the connection to a primary was dropped because the server was silent for too long. */
+  dropped(node: Node): void;
+}
+
+/** What its connection is for; see {@link ConnectionOptions}. */
+type Use = Pick<ConnectionOptions, "patient" | "timeoutMs" | "mayBlock">;
+
+const nobody: Observer = { saw: () => {}, waits: () => {}, dropped: () => {} };
 
 export class Node {
   readonly connection: Connection;
@@ -49,35 +61,48 @@ export class Node {
   readonly greeting = new Greeting();
   readonly #observer: Observer;
 
-  private constructor(server: RedisOptions, patient: boolean, observer: Observer, substitutes: Substitutes) {
+  private constructor(server: RedisOptions, use: Use, observer: Observer, substitutes: Substitutes) {
     this.#observer = observer;
     this.connection = new Connection({
       redis: server,
-      patient,
+      ...use,
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
       onWatch: () => {
         for (const writes of this.#unfinished) writes.expire(performance.now());
+        observer.waits(this);
       },
+      onDrop: () => observer.dropped(this),
     });
     this.proof = new Proof(this.connection, substitutes);
   }
 
-  /** A node that takes writes: commands wait for its connection as ioredis has them wait. */
-  static primary(server: RedisOptions, observer: Observer, substitutes: Substitutes): Node {
-    return new Node(server, true, observer, substitutes);
+  /** A node that takes writes: commands wait for its connection, for `timeoutMs`. */
+  static primary(
+    server: RedisOptions,
+    timeoutMs: number,
+    observer: Observer,
+    substitutes: Substitutes,
+  ): Node {
+    return new Node(server, { patient: true, timeoutMs, mayBlock: false }, observer, substitutes);
   }
 
   /** A further connection to a primary, which is watched over by the first. */
-  static lent(server: RedisOptions): Node {
-    const node = new Node(server, true, () => {}, { marker: undefined, unproven: "primary" });
+  static lent(server: RedisOptions, timeoutMs: number): Node {
+    const use = { patient: true, timeoutMs, mayBlock: true };
+    const node = new Node(server, use, nobody, { marker: undefined, unproven: "primary" });
     node.#warning.isSaid = true;
     return node;
   }
 
-  /** A node that only answers reads. */
-  static replica(server: RedisOptions, observer: Observer, substitutes: Substitutes): Node {
-    return new Node(server, false, observer, substitutes);
+  /** A node that only answers reads; `timeoutMs` counts once it is made the primary. */
+  static replica(
+    server: RedisOptions,
+    timeoutMs: number,
+    observer: Observer,
+    substitutes: Substitutes,
+  ): Node {
+    return new Node(server, { patient: false, timeoutMs, mayBlock: false }, observer, substitutes);
   }
 
   /**
@@ -220,7 +245,7 @@ export class Node {
     this.seen = sighting;
     this.fault = undefined;
     if (now.role === "replica" && now.linkUp && !now.syncing) this.suspect = false;
-    this.#observer(this, sighting);
+    this.#observer.saw(this, sighting);
   }
 
   #replaceLink(): void {

@@ -1,11 +1,20 @@
-/** What waits for a connection, as in ioredis's offline queue. */
+/** Commands that wait for a connection, as in ioredis's offline queue. */
 
-/** Told that there is a connection, or why there will be none. */
+/** Told that there is a connection, or why there is none. */
 export type Start = (error?: Error) => void;
+
+interface Entry {
+  readonly start: Start;
+  retriesLeft: number;
+  deadline: NodeJS.Timeout | undefined;
+}
+
+/** setTimeout fires at once when it is given more. */
+export const longestTimerMs = 2 ** 31 - 1;
 
 export class OfflineQueue {
   readonly #retries: number;
-  #waiting: { readonly start: Start; retriesLeft: number }[] = [];
+  readonly #waiting = new Set<Entry>();
 
   /** `retries` connections may fail before an entry is given up. */
   constructor(retries: number) {
@@ -13,11 +22,22 @@ export class OfflineQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.length === 0;
+    return this.#waiting.size === 0;
   }
 
-  add(start: Start): void {
-    this.#waiting.push({ start, retriesLeft: this.#retries });
+  /** Gives `start` the error that `late` makes when `patienceMs` have passed. */
+  add(start: Start, patienceMs: number, late: () => Error): void {
+    if (patienceMs <= 0) {
+      start(late());
+      return;
+    }
+    const entry: Entry = { start, retriesLeft: this.#retries, deadline: undefined };
+    const expire = (): void => {
+      this.#waiting.delete(entry);
+      start(late());
+    };
+    if (patienceMs <= longestTimerMs) entry.deadline = setTimeout(expire, patienceMs);
+    this.#waiting.add(entry);
   }
 
   /** Lets all go, in the order they came. */
@@ -33,16 +53,22 @@ export class OfflineQueue {
   /** Counts a connection that failed, and gives those up that have waited for enough of them. */
   countFailure(cause: Error | undefined): void {
     const message = `Reached the max retries per request limit (which is ${this.#retries}).`;
-    for (const entry of this.#take()) {
-      if (entry.retriesLeft <= 0) {
-        entry.start(Object.assign(new Error(message, { cause }), { name: "MaxRetriesPerRequestError" }));
-      } else this.#waiting.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
+    for (const entry of [...this.#waiting]) {
+      entry.retriesLeft -= 1;
+      if (entry.retriesLeft >= 0) continue;
+      this.#remove(entry);
+      entry.start(Object.assign(new Error(message, { cause }), { name: "MaxRetriesPerRequestError" }));
     }
   }
 
-  #take(): { readonly start: Start; readonly retriesLeft: number }[] {
-    const taken = this.#waiting;
-    this.#waiting = [];
+  #take(): readonly Entry[] {
+    const taken = [...this.#waiting];
+    for (const entry of taken) this.#remove(entry);
     return taken;
+  }
+
+  #remove(entry: Entry): void {
+    clearTimeout(entry.deadline);
+    this.#waiting.delete(entry);
   }
 }

@@ -42,6 +42,12 @@ export interface CommonOptions extends ReadDefaultOptions {
   /** How long a replica's position is remembered before it is asked again; only while it is in use. Default 250. */
   readonly probeIntervalMs?: number;
   /**
+   * How long a command waits for a primary that can take it before it is rejected with a `NoPrimaryError`, and after how
+   * long without a byte a primary that leaves commands unanswered is disconnected. Where `redis` has
+   * `maxRetriesPerRequest`, that limits the wait instead, as in ioredis, and null removes the limit. Default 5000.
+   */
+  readonly primaryTimeoutMs?: number;
+  /**
    * `"when-needed"` trusts a replica's position for `probeIntervalMs`; `"always"` has each read prove it in a
    * transaction of its own, which closes the window in which a resynchronisation can empty a replica unseen, at up to
    * five times the server's work. Default `"when-needed"`.
@@ -76,6 +82,7 @@ const defaults = {
   maxClockSkewMs: 1_000,
   tokenTtlMs: 60_000,
   probeIntervalMs: 250,
+  primaryTimeoutMs: 5_000,
 };
 
 const names = new Set<string>([
@@ -135,6 +142,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     maxClockSkewMs: time("maxClockSkewMs", options.maxClockSkewMs, 1),
     tokenTtlMs,
     probeIntervalMs: time("probeIntervalMs", options.probeIntervalMs, 1),
+    primaryTimeoutMs: time("primaryTimeoutMs", options.primaryTimeoutMs, 1),
     ...checkReadDefaults(options),
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
     onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),

@@ -2,9 +2,10 @@
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { Ends } from "./ends.js";
-import { ClosedError, ConnectionLostError, NoPrimaryError, NotPrimaryError } from "./errors.js";
+import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
+import type { Start } from "./offline-queue.js";
 import { isOfReplica, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -34,15 +35,22 @@ export interface PrimaryRead {
  * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
  * server's latest word is that it is a primary; else the read waits for another one to say so.
  */
-export function readPrimary(read: PrimaryRead, repeats = maxRepeats, isReturned = false): void {
+export function readPrimary(
+  read: PrimaryRead,
+  repeats = maxRepeats,
+  isReturned = false,
+  since?: number,
+): void {
   const { shard, command, ends } = read;
-  const start = (error?: Error): void => {
+  const start: Start = (error) => {
     if (error !== undefined) {
       ends.reject(error);
       return;
     }
     const { primary } = shard;
-    const again = (): void => readPrimary(read, repeats - 1, true);
+    const startedAt = performance.now();
+    // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
+    const again = (): void => readPrimary(read, repeats - 1, true, since ?? startedAt);
     command.resolve = (reply) => {
       if (!isStill(shard, primary)) {
         if (repeats > 0) return again();
@@ -58,88 +66,132 @@ export function readPrimary(read: PrimaryRead, repeats = maxRepeats, isReturned 
       if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
       else ends.reject(failure);
     };
-    shard.askPrimary(performance.now(), read.doubtful);
+    shard.askPrimary(startedAt, read.doubtful);
     // After the INFO in front of it, which must not stand for what the read sees.
     read.onSend(performance.now());
     announce(command, primary, "primary", read.reason, read.level);
     primary.read(command, read.behindWrites);
   };
-  whenPrimary(shard, command.name, start, isReturned);
+  whenPrimary(shard, command.name, start, isReturned, since);
 }
 
 /**
- * Calls `start` when there is a connection to a server that is not known to have become a replica, or with the reason why
- * there is none. Commands start in the order in which they were given: `isReturned` is for one that was sent before and
- * came back, so that it goes ahead of commands that were given later.
+ * Calls `start` when there is a connection to a server that is not known to have become a replica, and answers; or with
+ * the reason when there is none in time. Commands start in the order in which they were given: `isReturned` is for one
+ * that was sent before and came back, so that it goes ahead of commands that were given later. `since` is when the
+ * command began to wait.
  */
 export function whenPrimary(
   shard: Shard,
   command: string,
-  start: (error?: Error) => void,
+  start: Start,
   isReturned = false,
+  since?: number,
 ): void {
-  const { vacancy } = shard;
-  if (vacancy.isEmpty && shard.hasPrimary) {
+  if (shard.vacancy.isEmpty && shard.hasPrimary) {
     start();
     return;
   }
-  if (vacancy.isEmpty && !isVacant(shard)) {
-    queue(shard, command, start);
-    return;
-  }
-  shard.primary.connection.begin();
-  const attempt = (): boolean => {
-    if (shard.hasPrimary) start();
-    else if (isVacant(shard)) return false;
-    else queue(shard, command, start);
-    return true;
-  };
-  const giveUp = (): void => start(absence(shard, command));
-  const patience = patienceOf(shard);
-  const waiter = {
-    attempt,
-    giveUp,
-    isReturned,
-    // A new primary is there, and the old one answers or is given up.
-    get until() {
-      return shard.isHandedOver ? patience : Number.POSITIVE_INFINITY;
-    },
-  };
-  vacancy.add(waiter);
+  const givenAt = since ?? performance.now();
+  if (shard.vacancy.isEmpty && isUpToConnection(shard)) whenConnected(shard, command, start, givenAt);
+  else waitInVacancy(shard, command, start, isReturned, givenAt);
 }
 
-/** Whether commands wait for another primary, or for the first connection to it, instead of for this connection. */
-function isVacant({ primary: { connection }, demoted, isHandedOver, options }: Shard): boolean {
-  if (connection.closed || connection.refuses) return false;
-  return demoted || !isHandedOver || options.governed;
+/** Whether the wait is the connection's affair: nobody else says who the primary is. */
+function isUpToConnection({ primary: { connection }, demoted, isHandedOver, options }: Shard): boolean {
+  if (connection.closed || connection.refuses) return true;
+  return !connection.ready && !demoted && isHandedOver && !options.governed;
 }
 
-/** Has a command wait as in ioredis's offline queue. */
-function queue(shard: Shard, command: string, start: (error?: Error) => void): void {
+function whenConnected(shard: Shard, command: string, start: Start, since: number): void {
   const { primary } = shard;
   shard.watch();
-  primary.connection.whenReady((error) => {
+  const settle = (error?: Error): void => {
     if (shard.primary === primary) start(error);
-    else whenPrimary(shard, command, start);
+    else whenPrimary(shard, command, start, false, since);
+  };
+  primary.connection.whenReady(settle, { command, since });
+}
+
+function waitInVacancy(
+  shard: Shard,
+  command: string,
+  start: Start,
+  isReturned: boolean,
+  since: number,
+): void {
+  shard.primary.connection.begin();
+  shard.watch();
+  const attempt = (): boolean => {
+    const refusal = refusalSince(shard, since);
+    if (shard.hasPrimary) start();
+    else if (isUpToConnection(shard)) whenConnected(shard, command, start, since);
+    else if (refusal !== undefined) start(refusal);
+    else return false;
+    return true;
+  };
+  shard.vacancy.add({
+    attempt,
+    giveUp: () => start(absence(shard, command)),
+    isReturned,
+    // Another primary may be named meanwhile; it is there only when the one before it has answered or was given up.
+    get until() {
+      return shard.isHandedOver ? patienceOf(shard, since) : Number.POSITIVE_INFINITY;
+    },
   });
 }
 
-/**
- * Until when a command may wait: not for long after the primary was lost, since then everybody knows; and after another one
- * was named, which has closed all connections when it was promoted.
- */
-function patienceOf({ demoted, primary, primarySince }: Shard): number {
-  if (primary.connection.server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
-  const since = demoted ? performance.now() : Math.max(primary.connection.downSince, primarySince);
-  return since + promotionPatienceMs;
+/** Until when a command may wait that was given at `since`. */
+function patienceOf(shard: Shard, since: number): number {
+  const { demoted, primary, primarySince, options } = shard;
+  const { ready, server, downSince } = primary.connection;
+  if (demoted && !options.governed) return since + promotionPatienceMs;
+  if (server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
+  const latest = since + options.primaryTimeoutMs;
+  if (demoted) return Math.min(latest, since + promotionPatienceMs);
+  if (ready || !options.governed) return latest;
+  // Not for long after the primary was lost, since then everybody knows; and after another one was named, which has
+  // closed all connections when it was promoted.
+  return Math.min(latest, Math.max(downSince, primarySince) + promotionPatienceMs);
 }
 
-function absence(shard: Shard, command: string): Error {
-  const { connection, fault = "not connected" } = shard.primary;
-  if (connection.closed) return new ClosedError();
-  return shard.demoted
-    ? new NotPrimaryError(command.toUpperCase(), connection.address)
-    : new NoPrimaryError(command.toUpperCase(), connection.address, fault);
+/** What the primary has refused a handshake with since then. */
+function refusalSince({ primary: { connection } }: Shard, since: number): Error | undefined {
+  const { refusal } = connection;
+  return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;
+}
+
+function absence({ primary: { connection }, demoted }: Shard, command: string): Error {
+  if (demoted && !connection.closed) return new NotPrimaryError(command.toUpperCase(), connection.address);
+  return connection.absence(command);
+}
+
+/** Resolves when the primary is connected, or the one that takes its place; rejects when none is after `timeoutMs`. */
+export function connected(shard: Shard, command: string, timeoutMs: number): Promise<void> {
+  const since = performance.now();
+  shard.primary.connection.begin();
+  return new Promise((resolve, reject) => {
+    const attempt = (): boolean => {
+      const { connection } = shard.primary;
+      const error = refusalSince(shard, since) ?? connection.over;
+      if (connection.answers) resolve();
+      else if (error !== undefined) reject(error);
+      return connection.answers || error !== undefined;
+    };
+    const giveUp = (): void => reject(shard.primary.connection.absence(command));
+    if (!attempt()) shard.absence.add({ attempt, giveUp, until: since + timeoutMs });
+  });
+}
+
+/** Has the primary close the connection when all that was given to it is answered; what still waits for it comes before. */
+export function quitPrimary(shard: Shard): Promise<void> {
+  if (shard.vacancy.isEmpty) return shard.primary.quit();
+  return new Promise((resolve, reject) => {
+    whenPrimary(shard, "quit", (error) => {
+      if (error === undefined) shard.primary.quit().then(resolve, reject);
+      else reject(error);
+    });
+  });
 }
 
 /** Whether `node` is the primary by everything that is known: it has neither said that it is a replica nor refused a write. */

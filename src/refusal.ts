@@ -7,6 +7,13 @@ const refusals =
 const inScript =
   /^(ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -READONLY /;
 
+const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
+
+/** Whether a server says so when its state, not the command, is the matter. */
+export function isStateError({ message }: Error): boolean {
+  return stateErrors.test(message);
+}
+
 /** Whether a server says so when a command has changed nothing. */
 export function isRefusal(error: Error): boolean {
   return refusals.test(error.message) || isReadOnly(error);

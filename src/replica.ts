@@ -7,7 +7,7 @@ import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 import { confirmsMisses, type Read } from "./read.js";
-import { isReadOnly, isRedirection } from "./refusal.js";
+import { isReadOnly, isRedirection, isStateError } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -20,9 +20,6 @@ export interface Fallbacks {
   fallBack(read: Read, reason: Reason): void;
   toPrimary(read: Read, reason: Reason): void;
 }
-
-/** What a server says when its state, not the command, is the matter. */
-const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
 
 /** Sends a read to the replica that was chosen for it; `inFull` when it is a script that is sent again with its text. */
 export function readReplica(
@@ -85,7 +82,7 @@ function mayHideKey({ command, shard, terms }: Read, reason: ReplicaReason, repl
 
 /** Takes in an error that a replica, or its connection, has answered a read with. */
 function failed(read: Read, node: Node, error: Error, proven: boolean, fallbacks: Fallbacks): void {
-  const isAnswer = error.name === "ReplyError" && !stateErrors.test(error.message);
+  const isAnswer = error.name === "ReplyError" && !isStateError(error);
   if (error.name === "ReplyError" && !isAnswer) {
     node.distrust();
     node.restsUntil = performance.now() + read.shard.options.probeIntervalMs;

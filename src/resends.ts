@@ -7,7 +7,7 @@ import type { Start } from "./offline-queue.js";
 interface Sender {
   readonly server: RedisOptions;
   send(command: Command): void;
-  whenReady(start: Start): void;
+  whenReady(start: Start, wait: { readonly command: string }): void;
   endTurn(): void;
 }
 
@@ -33,8 +33,9 @@ export class Resends {
     const ends = new Ends(command);
     command.resolve = (reply) => ends.resolve(reply);
     command.reject = (error) => {
+      const again = (failure?: Error): void => (failure ? ends.reject(failure) : this.#sender.send(command));
       if (!this.#due.delete(error)) ends.reject(error);
-      else this.#sender.whenReady((failure) => (failure ? ends.reject(failure) : this.#sender.send(command)));
+      else this.#sender.whenReady(again, { command: command.name });
     };
   }
 }

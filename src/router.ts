@@ -1,5 +1,5 @@
 /** Commands in, each to what sends its kind. */
-import type { Command } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import { Acks } from "./acks.js";
 import { type Batch, kindsOf, sendBatch, unitsOf } from "./batch.js";
 import { Beginning } from "./beginning.js";
@@ -10,7 +10,7 @@ import type { Followers } from "./followers.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
-import { sendAlone, sendAsking, sendWrite } from "./primary.js";
+import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
 import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
 import { Redirects } from "./redirects.js";
@@ -18,6 +18,14 @@ import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type Terms, TermsTable } from "./terms.js";
 import type { Topology } from "./topology/topology.js";
+
+/** What the way of commands depends on. */
+export interface RouterOptions extends ReadOptions {
+  readonly redis: RedisOptions;
+}
+
+/** How long commands wait for the first word of which servers there are, in milliseconds. */
+const beginningMs = 1_000;
 
 export class Router {
   readonly terms: TermsTable;
@@ -34,10 +42,11 @@ export class Router {
   /** The transactions that sessions have begun by hand. */
   readonly #conversations = new WeakMap<Session, Conversation>();
 
-  constructor(topology: Topology, followers: Followers, losses: Losses, options: ReadOptions) {
+  constructor(topology: Topology, followers: Followers, losses: Losses, options: RouterOptions) {
     this.pool = new Pool(followers);
     this.terms = new TermsTable(options);
-    this.#beginning = new Beginning(topology);
+    const isEndless = options.redis.maxRetriesPerRequest === null;
+    this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     const redirect = topology.redirect?.bind(topology);
     this.#redirects = redirect && new Redirects(redirect);
     this.#always = options.verify === "always";
@@ -46,7 +55,15 @@ export class Router {
   }
 
   /** Resolves when it is known which servers there are. */
-  readonly known = (): Promise<void> => this.#beginning.known();
+  readonly known = (timeoutMs: number): Promise<void> => this.#beginning.known(timeoutMs);
+
+  /** Calls `start` when there is a primary for `command`, or rejects it when there is none in time. */
+  whenPrimary(command: Command, start: () => void): void {
+    const shard = this.#beginning.shardOf(command);
+    if (shard === undefined)
+      this.#beginning.add([command], ["lookup"], undefined, () => this.whenPrimary(command, start));
+    else whenPrimary(shard, command.name, (error) => (error ? command.reject(error) : start()));
+  }
 
   /** Routes again after it was closed. */
   open(): void {

@@ -54,6 +54,8 @@ export type Servers =
   | { readonly kind: "cluster"; readonly seeds: readonly RedisOptions[]; readonly common: RedisOptions };
 
 const sentinelPort = 26379;
+/** Of ioredis. */
+const defaultRetries = 20;
 
 /** Throws an `InvalidOptionError` that names the first that cannot be used. */
 export function checkServers(options: GivenServers, redis: RedisOptions): Servers {
@@ -133,7 +135,8 @@ function serverOptions(option: string, server: unknown, common: RedisOptions): R
       throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
     if (!("sendCommand" in server)) return { ...common, ...server };
     // Not by its class, since it may come from another copy of ioredis.
-    if (server.isCluster === false && isRecord(server.options)) return { ...common, ...server.options };
+    if (server.isCluster === false && isRecord(server.options))
+      return withoutDefault({ ...common, ...server.options }, common);
   }
   throw new InvalidOptionError(
     option,
@@ -153,5 +156,11 @@ function urlOptions(option: string, url: string, common: RedisOptions): RedisOpt
   }
   const lazily: RedisOptions = { ...common, lazyConnect: true };
   const { options } = new Redis(url, lazily as RedisOptions & { replyMapping?: "legacy" });
-  return { ...options, lazyConnect: common.lazyConnect ?? false };
+  return withoutDefault({ ...options, lazyConnect: common.lazyConnect ?? false }, common);
+}
+
+/** A client's options hold ioredis's defaults too, and this one means something only where the user has given it. */
+function withoutDefault(options: RedisOptions, common: RedisOptions): RedisOptions {
+  if (options.maxRetriesPerRequest !== defaultRetries) return options;
+  return { ...options, maxRetriesPerRequest: common.maxRetriesPerRequest };
 }

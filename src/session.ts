@@ -69,7 +69,7 @@ export class Session {
     return this.#parts.anchor !== undefined;
   }
 
-  /** Whether a read was answered without proof, because the primary was gone and `staleIfPrimaryGone` allowed it. */
+  /** Whether a read was answered without proof, because the primary was gone and its level or `staleIfPrimaryGone` allowed it. */
   get stale(): boolean {
     return this.#stale;
   }

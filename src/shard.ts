@@ -1,6 +1,7 @@
 /** A primary and its replicas, and what their own words prove about how far each has come. */
 import type { RedisOptions } from "ioredis";
 import { CatchUp } from "./catch-up.js";
+import { absenceMs } from "./connection.js";
 import { History } from "./history.js";
 import type { Limits } from "./limits.js";
 import type { Lineage, Outcome } from "./lineage.js";
@@ -9,7 +10,7 @@ import { lookoutOver } from "./lookout.js";
 import { Members } from "./members.js";
 import type { Node } from "./node.js";
 import type { Position } from "./position.js";
-import { absenceMs, Succession } from "./succession.js";
+import { Succession } from "./succession.js";
 import { Waiting } from "./waiting.js";
 
 /** What bounds what may be believed and waited for. */
@@ -30,7 +31,7 @@ export interface Surroundings {
   readonly joined: (node: Node) => void;
   /** Told of every answer to an INFO, after the shard has taken it in. */
   readonly saw: (shard: Shard, node: Node, sighting: Sighting) => void;
-  /** Told of a server that nobody is to stay connected to as a primary, because it is one no more. */
+  /** Told of a primary that is one no more, or whose connection was dropped because it was silent for too long. */
   readonly left: (node: Node) => void;
 }
 
@@ -48,9 +49,11 @@ export class Shard {
     this.askPrimary(now, true);
     this.#seek(now);
   });
-  readonly #absence = new Waiting((now) => {
-    if (now - this.primary.connection.downSince > absenceMs) this.#seek(now);
+  /** Those that wait for a connection to the primary, or to the replica that takes its place. */
+  readonly absence = new Waiting((now) => {
+    if (this.primary.connection.absentMs > absenceMs) this.#seek(now);
   });
+  #isWatching = false;
   /** Reads that wait for a replica. */
   readonly late = new CatchUp(lookoutOver(this));
   readonly options: ShardOptions;
@@ -61,7 +64,6 @@ export class Shard {
   readonly lineage: Lineage;
   readonly succession = new Succession(this);
   readonly #siblings: (() => readonly Shard[]) | undefined;
-  readonly #left: (node: Node) => void;
   readonly #members: Members;
   #sampledAt = Number.NEGATIVE_INFINITY;
   #refreshedAt = Number.NEGATIVE_INFINITY;
@@ -73,7 +75,6 @@ export class Shard {
     servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
     { lineage, joined, saw, left, siblings }: Surroundings,
   ) {
-    this.#left = left;
     this.options = options;
     this.#siblings = siblings;
     this.lineage = lineage;
@@ -89,6 +90,13 @@ export class Shard {
         if (this.history.replid !== replid) this.late.reconsider();
         else if (node !== this.primary) this.late.reached(sighting.replication.offset);
       },
+      waits: (node) => {
+        if (node === this.primary && !node.connection.answers) this.watch();
+      },
+      dropped: (node) => {
+        if (node === this.primary) left(node);
+      },
+      left,
     });
   }
 
@@ -122,24 +130,37 @@ export class Shard {
 
   /** Whether there is a primary that would be sent a command at once. */
   get hasPrimary(): boolean {
-    return !this.demoted && this.primary.connection.ready && this.isHandedOver;
+    return !this.demoted && this.primary.connection.answers && this.isHandedOver;
+  }
+
+  /** For how long nobody has been the primary, in milliseconds; 0 while somebody is. */
+  get vacantMs(): number {
+    if (this.hasPrimary) return 0;
+    const demotedMs = this.demotedAt === undefined ? 0 : performance.now() - this.demotedAt;
+    return Math.max(demotedMs, this.primary.connection.absentMs);
   }
 
   /** Goes on with these servers, in these roles. */
   assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
     const before = this.primary;
     this.#members.assign(primary, replicas);
-    if (this.primary === before) return;
-    this.#refused = false;
-    this.#left(before);
+    if (this.primary !== before) this.#refused = false;
   }
 
-  /** Looks at the replicas until the primary is there: one of them may have been promoted. */
+  /** Looks at the replicas until the primary answers: one of them may have been promoted. */
   watch(): void {
     const { primary } = this;
-    if (primary.connection.ready || !this.#absence.isEmpty) return;
-    const attempt = (): boolean => this.primary !== primary || primary.connection.ready;
-    this.#absence.add({ attempt, giveUp: () => {}, until: performance.now() + watchMs });
+    if (primary.connection.answers || this.#isWatching || this.options.governed) return;
+    this.#isWatching = true;
+    const end = (): void => {
+      this.#isWatching = false;
+    };
+    const attempt = (): boolean => {
+      const isOver = this.primary !== primary || primary.connection.answers;
+      if (isOver) end();
+      return isOver;
+    };
+    this.absence.add({ attempt, giveUp: end, until: performance.now() + watchMs });
   }
 
   /** Looks at the primary for those who use connections of their own, and for the next one while it is not there. */
@@ -166,15 +187,17 @@ export class Shard {
   /** Lets commands wait again, after it was closed. */
   open(): void {
     this.vacancy.open();
+    this.absence.open();
     this.late.open();
   }
 
   /** Ends all connections, and what waits. */
   close(): void {
+    // First, so that whoever is given up learns that it was closed.
+    for (const node of this.nodes) node.connection.close();
     this.vacancy.close();
     this.late.close();
-    this.#absence.close();
-    for (const node of this.nodes) node.connection.close();
+    this.absence.close();
   }
 
   /** Whether all data is in this shard. */
@@ -216,7 +239,7 @@ export class Shard {
   /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
   askPrimary(now: number, always: boolean): void {
     const { askedAt, connection } = this.primary;
-    if (!connection.ready || !(always || now - askedAt > this.options.probeIntervalMs)) return;
+    if (!connection.answers || !(always || now - askedAt > this.options.probeIntervalMs)) return;
     this.primary.probe();
   }
 
@@ -256,12 +279,10 @@ export class Shard {
       this.demotedAt = replication.role === "primary" ? undefined : (this.demotedAt ?? at);
       if (replication.role === "primary") this.history.record(at, replication);
       else this.#seek(performance.now());
-    } else if (replication.role === "primary" && this.succession.yieldsTo(replication)) {
-      const before = this.primary;
+    } else if (replication.role === "primary" && this.succession.yieldsTo(node, replication)) {
       this.#members.promote(node);
       this.#refused = false;
       this.history.record(at, replication);
-      this.#left(before);
     } else {
       this.succession.saw(node, sighting);
       node.lag.observe(...this.history.lagOf(replication, at));

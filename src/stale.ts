@@ -1,24 +1,27 @@
-/** Reads that are answered without any proof, where the primary is gone and their terms allow it. */
+/** Reads that a replica answers without any proof, because the primary is gone and their level or terms allow it. */
 import { Command } from "ioredis";
-import { staleReadChannel } from "./channels.js";
+import { type Reason, staleReadChannel } from "./channels.js";
+import { absenceMs } from "./connection.js";
 import type { Node } from "./node.js";
 import { isPlaced } from "./position.js";
 import { announce } from "./primary.js";
 import type { Read } from "./read.js";
+import { isStateError } from "./refusal.js";
 import type { Shard } from "./shard.js";
-
-/** A primary that has not been there, or has not answered, for so long is taken to be gone. */
-const goneAfterMs = 1_000;
 
 /** Has the freshest replica answer `read`, if it may now and there is one; whether it will. */
 export function answerStale(read: Read): boolean {
-  const { terms, shard } = read;
-  return terms.staleIfPrimaryGone && goneForMs(shard) >= goneAfterMs && sendToFreshest(read);
+  return mayBeStale(read) && read.shard.vacantMs >= absenceMs && sendToFreshest(read);
+}
+
+/** A step of an iteration may not: the next one would meet another server. */
+function mayBeStale({ terms, level, iteration }: Read): boolean {
+  return iteration === undefined && (terms.staleIfPrimaryGone || level === "eventual");
 }
 
 /** The same read for the primary, with ends that do not wait for an answer that does not come. */
 export function unlessGone(read: Read): Read {
-  if (!read.terms.staleIfPrimaryGone) return read;
+  if (!mayBeStale(read)) return read;
   let isOver = false;
   let isTried = false;
   const once = <Given, Result>(end: (given: Given) => Result) => {
@@ -37,21 +40,17 @@ export function unlessGone(read: Read): Read {
   };
   const failed = (error: Error): void => {
     if (isOver || isTried) return;
-    if (error.name === "ReplyError" || !goElsewhere()) reject(error);
+    const isRefusal = error === read.shard.primary.connection.refusal?.error;
+    if ((error.name === "ReplyError" && !isRefusal) || !goElsewhere()) reject(error);
   };
-  const deadline = setTimeout(goElsewhere, goneAfterMs - goneForMs(read.shard));
+  const deadline = setTimeout(goElsewhere, absenceMs - read.shard.vacantMs);
   return { ...read, ends: { resolve, reject: failed } };
 }
 
-function goneForMs({ hasPrimary, primary: { connection }, demotedAt }: Shard): number {
-  if (hasPrimary) return 0;
-  // A primary that hands over is followed by another in a moment.
-  return performance.now() - (connection.ready ? (demotedAt ?? performance.now()) : connection.downSince);
-}
-
-function sendToFreshest(read: Read): boolean {
-  const { command, ends, session, shard, level } = read;
-  const node = freshestOf(shard);
+/** Sends `read` to the freshest replica that is not among those `tried`; whether there is one. */
+function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
+  const { command, ends, session, shard, level, terms } = read;
+  const node = freshestOf(shard, tried);
   if (node === undefined) return false;
   // The primary may still have the command itself, and answer it.
   const again = new Command(command.name, [...command.args]);
@@ -63,22 +62,34 @@ function sendToFreshest(read: Read): boolean {
     }
     return ends.resolve(reply);
   };
-  again.reject = (error) => ends.reject(error);
-  announce(command, node, "replica", "primary-gone", level);
+  again.reject = (error) => {
+    const isAnswer = error.name === "ReplyError" && !isStateError(error);
+    if (isAnswer || !sendToFreshest(read, [...tried, node])) ends.reject(error);
+  };
+  const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
+  announce(command, node, "replica", reason, level);
   node.connection.send(again);
   return true;
 }
 
-/** Of the replicas that have data the one that has come farthest. */
-function freshestOf(shard: Shard): Node | undefined {
+/** Of the replicas that have data the one that has come farthest; of several the one with the least to do. */
+function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
   const { replid } = shard.history;
   let freshest: Node | undefined;
   let farthest = -1;
   for (const node of shard.replicas) {
     const known = node.seen?.replication;
-    if (!node.connection.ready || known?.role !== "replica" || known.syncing || !isPlaced(known)) continue;
+    if (
+      !node.connection.ready ||
+      tried.includes(node) ||
+      known?.role !== "replica" ||
+      known.syncing ||
+      !isPlaced(known)
+    )
+      continue;
     const offset = known.replid === replid ? known.offset : 0;
-    if (offset <= farthest) continue;
+    const isLessBusy = offset === farthest && node.connection.inFlight < (freshest?.connection.inFlight ?? 0);
+    if (offset <= farthest && !isLessBusy) continue;
     freshest = node;
     farthest = offset;
   }

@@ -21,11 +21,15 @@ export interface Subscribed {
   tell(event: string, ...args: unknown[]): void;
 }
 
-/** Where data is spread over shards: which of them a channel of a shard belongs to. */
+/** Where a channel belongs, where data is spread over shards, and whether anybody is there to subscribe at. */
 export interface ChannelSlots {
+  /** Calls `start` when there is a primary for `command`, or rejects it when there is none in time. */
+  whenPrimary(command: Command, start: () => void): void;
   shardOf(command: Command): Shard | undefined;
   readonly redirect: Redirect | undefined;
 }
+
+const ofShards = new Set(["ssubscribe", "sunsubscribe"]);
 
 const messages = [
   "message",
@@ -61,11 +65,17 @@ export class Subscriber {
     const name = command.name.toLowerCase();
     if (!subscribing.has(name)) return false;
     if (this.#closed) command.reject(new ClosedError());
-    else if (this.#slots.redirect === undefined || !/^s(un)?subscribe$/.test(name) || name === "subscribe")
-      this.#connectionTo(undefined).sendCommand(command);
+    else if (this.#slots.redirect === undefined || !ofShards.has(name))
+      this.#send(command, this.#connectionTo(undefined));
     else if (name === "ssubscribe") this.#subscribe(command, maxRedirections);
     else this.#unsubscribe(command);
     return true;
+  }
+
+  /** What ioredis keeps until there is a connection, it would keep for long. */
+  #send(command: Command, redis: Redis): void {
+    if (redis.status === "ready") redis.sendCommand(command);
+    else this.#slots.whenPrimary(command, () => redis.sendCommand(command));
   }
 
   /** Connects again after it was closed, with the subscriptions it had. */
@@ -106,7 +116,7 @@ export class Subscriber {
       if (left > 0 && this.#slots.redirect?.(error, again)) return;
       command.reject(error);
     };
-    redis.sendCommand(command);
+    this.#send(command, redis);
   }
 
   /** Without channels it means all of them, on every connection. */
@@ -115,7 +125,7 @@ export class Subscriber {
     if (channel !== undefined) {
       const redis = this.#channels.get(String(channel)) ?? this.#connectionTo(this.#slots.shardOf(command));
       for (const one of command.args) this.#channels.delete(String(one));
-      redis.sendCommand(command);
+      this.#send(command, redis);
       return;
     }
     this.#channels.clear();

@@ -1,4 +1,5 @@
 /** Who takes the place of a primary; and who only claims it: what such a server is sent, the primary's replicas never get. */
+import { absenceMs } from "./connection.js";
 import type { History } from "./history.js";
 import type { Lineage } from "./lineage.js";
 import type { Sighting } from "./link.js";
@@ -16,13 +17,10 @@ interface Reign {
   readonly options: { readonly governed: boolean };
 }
 
-/** How long a primary that cannot be reached is waited for before a promoted replica takes its place. */
-export const absenceMs = 1_000;
-
 export class Succession {
   readonly #reign: Reign;
-  /** When each server was last known to be a replica, on the monotonic clock. */
-  readonly #followedAt = new WeakMap<Node, number>();
+  /** When each server was last known to be a replica, on the monotonic clock, and of which history. */
+  readonly #followed = new WeakMap<Node, { readonly at: number; readonly replid: string }>();
   /** A lost connection makes none of them a replica again. */
   readonly #claimants = new Set<Node>();
 
@@ -33,7 +31,7 @@ export class Succession {
   /** Takes in what a server has said that is not taken for the primary. */
   saw(node: Node, { replication, at }: Sighting): void {
     if (replication.role === "replica") {
-      this.#followedAt.set(node, at);
+      this.#followed.set(node, { at, replid: replication.replid });
       this.#claimants.delete(node);
       // Of the primary's own history is only the primary, by another name.
     } else if (replication.replid !== this.#reign.history.replid && this.#goesOn(replication)) {
@@ -45,7 +43,7 @@ export class Succession {
   undisputedUntil(nodes: readonly Node[]): number {
     let until = Number.POSITIVE_INFINITY;
     for (const node of this.#claimants) {
-      const followedAt = this.#followedAt.get(node) ?? Number.NEGATIVE_INFINITY;
+      const followedAt = this.#followed.get(node)?.at ?? Number.NEGATIVE_INFINITY;
       if (nodes.includes(node)) until = Math.min(until, followedAt);
       else this.#claimants.delete(node);
     }
@@ -53,18 +51,24 @@ export class Succession {
   }
 
   /**
-   * Whether another of these servers that says it is the primary takes the place of the present one: when that says it
-   * is a replica, or cannot be reached, and the other's history goes on from its own. An earlier primary that has not
-   * noticed that it is one no more says so too, or one that was restarted: only whom the present one follows by now is.
+   * Whether `node`, which says at `other` that it is the primary, takes the place of the present one: when that says it is a
+   * replica, or cannot be reached or is silent, and the other's history goes on from its own. An earlier primary that has
+   * not noticed its demotion says so too, and so does one that was restarted: those never take the place.
    */
-  yieldsTo(other: Position): boolean {
+  yieldsTo(node: Node, other: Position): boolean {
     const { primary, demoted, history, options } = this.#reign;
-    const goesOn = this.#goesOn(other);
+    const goesOn = history.replid === undefined ? this.#wasPromoted(node, other) : this.#goesOn(other);
     if (demoted)
       return goesOn || history.replid === undefined || primary.seen?.replication.replid === other.replid;
     const { connection } = primary;
-    const isGone = !connection.ready && performance.now() - connection.downSince >= absenceMs;
-    return goesOn && isGone && !options.governed;
+    return goesOn && connection.absentMs >= absenceMs && !options.governed;
+  }
+
+  /** Where the primary was never reached, its history is the one in which its replica was seen before. */
+  #wasPromoted(node: Node, { replid }: Position): boolean {
+    const followed = this.#followed.get(node);
+    if (followed === undefined || followed.replid === replid) return false;
+    return this.#reign.lineage.outcome({ replid: followed.replid, offset: 0 }, replid) === "valid";
   }
 
   #goesOn({ replid }: Position): boolean {

@@ -9,7 +9,9 @@ import { Followers } from "./followers.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
+import { longestTimerMs } from "./offline-queue.js";
 import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
+import { connected, quitPrimary } from "./primary.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
@@ -39,6 +41,14 @@ export interface SessionOptions {
   readonly seal?: Seal;
 }
 
+/** How long to wait for the servers. */
+export interface ReadyOptions {
+  /** In milliseconds; default 10000. */
+  readonly timeoutMs?: number;
+}
+
+const readyTimeoutMs = 10_000;
+
 const none = (): readonly string[] => [];
 
 /** Connections to one primary and its replicas, and the sessions that read and write through them. */
@@ -56,6 +66,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #context: Context;
   readonly #base: RoutedRedis;
   readonly #monotonicReads: boolean;
+  readonly #primaryTimeoutMs: number;
   /** What all sessions have in common. */
   readonly #ways: Required<Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client">>;
 
@@ -64,6 +75,7 @@ export class Tidemark implements AsyncDisposable {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
     this.#monotonicReads = checked.monotonicReads;
+    this.#primaryTimeoutMs = checked.primaryTimeoutMs;
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
@@ -93,8 +105,9 @@ export class Tidemark implements AsyncDisposable {
         followers: this.#followers,
         shard: () =>
           shard !== undefined && this.#topology.shards.includes(shard) ? shard : this.#topology.shards[0],
-        known: () => this.#router.known(),
+        known: () => this.#router.known(checked.primaryTimeoutMs),
       }),
+      whenPrimary: (command, start) => this.#router.whenPrimary(command, start),
       shardOf: (command) => this.#topology.shardOf(command),
       redirect: this.#topology.redirect?.bind(this.#topology),
       reconnect: () => {
@@ -116,15 +129,18 @@ export class Tidemark implements AsyncDisposable {
     };
   }
 
-  /** Resolves when the primary can be reached, which commands wait for by themselves; rejects when it never will be. */
-  async ready(): Promise<void> {
-    await this.#router.known();
-    const connected = this.#topology.shards.map(({ primary }) => {
-      return new Promise<void>((resolve, reject) => {
-        primary.connection.whenReady((error) => (error === undefined ? resolve() : reject(error)), true);
-      });
-    });
-    await Promise.all(connected);
+  /**
+   * Resolves when every primary can be reached, or the server that takes its place. Rejects with a `NoPrimaryError` that
+   * names the cause after `timeoutMs` (default 10000, `Infinity` for no limit), and at once with the server's own error
+   * when that refuses the connection, for example with WRONGPASS. Commands wait by themselves and do not need it.
+   */
+  async ready({ timeoutMs = readyTimeoutMs }: ReadyOptions = {}): Promise<void> {
+    if (typeof timeoutMs !== "number" || !(timeoutMs > 0))
+      throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds above 0");
+    const until = performance.now() + timeoutMs;
+    await this.#router.known(timeoutMs);
+    const { shards } = this.#topology;
+    await Promise.all(shards.map((shard) => connected(shard, "ready()", until - performance.now())));
   }
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
@@ -202,15 +218,22 @@ export class Tidemark implements AsyncDisposable {
     await Promise.all(primaries);
   }
 
-  /** Closes when all that is in flight is answered. */
+  /** Closes when all that is in flight is answered, or has not been for `primaryTimeoutMs`. */
   async #quit(): Promise<void> {
-    const replicas = this.#topology.shards.flatMap((shard) => shard.replicas);
-    const others = replicas.map((node) => node.quit());
+    const { shards } = this.#topology;
+    const others = shards.flatMap(({ replicas }) => replicas).map((node) => node.quit());
     const drained = Promise.allSettled([...others, this.#router.drained()]);
+    let deadline: NodeJS.Timeout | undefined;
+    const late = new Promise<"late">((resolve) => {
+      deadline = setTimeout(resolve, Math.min(this.#primaryTimeoutMs, longestTimerMs), "late");
+    });
     try {
-      await Promise.all(this.#topology.shards.map(({ primary }) => primary.quit()));
-      await drained;
+      const quit = await Promise.race([Promise.all(shards.map(quitPrimary)), late]);
+      if (quit === "late")
+        throw (shards.find(({ hasPrimary }) => !hasPrimary) ?? shards[0])?.primary.connection.absence("quit");
+      await Promise.race([drained, late]);
     } finally {
+      clearTimeout(deadline);
       await this.close();
     }
   }

@@ -92,6 +92,25 @@ describe("a primary that is killed", () => {
   });
 });
 
+describe("a primary that is frozen", () => {
+  it("has writes rejected in time, leaves other shards alone, and is replaced", async () => {
+    const tidemark = await stage.open({ primaryTimeoutMs: 1_500 });
+    const { primary } = await firstShard();
+    const session = tidemark.session();
+    await session.redis.set(key, "v");
+    primary.server.pause();
+    try {
+      await expect(tidemark.session().redis.set(key, "stray")).rejects.toThrow(/closed|no primary/);
+      expect(await session.redis.set(other, "still")).toBe("OK");
+      const isBack = async () => (await tidemark.session().redis.set(key, "again")) === "OK";
+      await waitUntil(isBack, { what: "writes are taken again", timeoutMs: 20_000 });
+    } finally {
+      primary.server.resume();
+    }
+    for (let i = 0; i < 20; i++) expect(await session.redis.get(key)).toBe("again");
+  });
+});
+
 describe("a primary that was cut off", () => {
   it("has what it lost told of, and only that", async () => {
     const [tidemark, second] = [await stage.open(), await stage.open()];

@@ -1,6 +1,6 @@
 /** The primary and replicas that Sentinels name: used, and followed from one failover to the next. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { NoPrimaryError, type Tidemark } from "../src/index.js";
+import { ConnectionLostError, NoPrimaryError, type Tidemark } from "../src/index.js";
 import { type AnnouncedNode, startAnnouncedNode } from "./support/announced-node.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { type LostWrites, listenToLostWrites } from "./support/lost-writes.js";
@@ -146,6 +146,31 @@ describe("without a primary", () => {
     await waitUntil(isWritten, { what: "writes go on" });
     expect(await (await group.primary()).server.admin().get("k")).toBe("x");
     await primary.server.restart();
+  });
+});
+
+describe("a primary that is frozen", () => {
+  it("is left when Sentinels name another, and what it acknowledges later does not count", async () => {
+    const patient = openWatched(group, { redis: { maxRetriesPerRequest: null } });
+    await replicasAreEligible(patient);
+    try {
+      primary.server.pause();
+      const strays = [tidemark, patient].map((one) => one.session().redis.set("k", "stray"));
+      const areLost = strays.map((stray) => expect(stray).rejects.toBeInstanceOf(ConnectionLostError));
+      const isSilent = (): boolean => patient.topology()[0]?.eligible === false;
+      await waitUntil(isSilent, { what: "it is known to be silent" });
+      const write = patient.session().redis.set("waited", "1");
+      await waitUntil(() => !isPrimaryOf(tidemark, primary), { what: "another is named", timeoutMs: 20_000 });
+      await Promise.all(areLost);
+      expect(await write).toBe("OK");
+      const isWritten = async (): Promise<boolean> => (await tidemark.session().redis.set("k", "x")) === "OK";
+      await waitUntil(isWritten, { what: "writes go on" });
+    } finally {
+      primary.server.resume();
+    }
+    for (let i = 0; i < 20; i++)
+      for (const level of levels) expect(await tidemark.session({ level }).redis.get("k")).toBe("x");
+    await patient.close();
   });
 });
 

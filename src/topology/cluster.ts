@@ -1,6 +1,7 @@
 /** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
 import { Command, type RedisOptions } from "ioredis";
 import { keysOf } from "../command.js";
+import type { Refusal } from "../connection.js";
 import { Node } from "../node.js";
 import type { Endpoint } from "../replication.js";
 import { Shard } from "../shard.js";
@@ -35,6 +36,7 @@ export class ClusterTopology implements Topology {
   #changedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #fault = "not connected";
+  refusal: Refusal | undefined;
 
   constructor({ seeds, common }: ClusterSeeds, ground: Ground) {
     this.#ground = ground;
@@ -144,19 +146,22 @@ export class ClusterTopology implements Topology {
     }
     if (this.#begun.length === 0) this.#begun = this.#seeds.map((server) => this.#begin(server));
     const told = await Promise.all(this.#begun.map((node) => this.#askNode(node)));
+    const refusals = this.#begun.map(({ connection }) => connection.refusal);
+    this.refusal = refusals.includes(undefined) ? undefined : refusals[0];
     if (!told.includes(true)) return;
     for (const node of this.#begun) node.connection.close();
     this.#begun = [];
   }
 
   #begin(server: RedisOptions): Node {
-    return Node.lent({ ...server, enableOfflineQueue: true });
+    return Node.lent({ ...server, enableOfflineQueue: true }, this.#ground.options.primaryTimeoutMs);
   }
 
   async #askNode({ connection }: Node): Promise<boolean> {
     const ask = (about: string): Promise<unknown> => {
       const command = new Command("cluster", [about], { replyEncoding: "utf8" });
-      connection.whenReady((error) => (error ? command.reject(error) : connection.send(command)), true);
+      const start = (error?: Error): void => (error ? command.reject(error) : connection.send(command));
+      connection.whenReady(start, { command: "cluster", waits: true });
       return Promise.race([command.promise, late(command)]);
     };
     try {

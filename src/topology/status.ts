@@ -46,6 +46,7 @@ export interface NodeStatus {
 export function statusOf(shard: Shard): NodeStatus[] {
   const replicas = shard.replicas.map((node) => replicaStatus(shard, node));
   const { connection, fault } = shard.primary;
+  const silence = connection.ready ? connection.fault : fault;
   const known = knownOf(shard.primary);
   const primary: NodeStatus = {
     address: connection.address,
@@ -56,8 +57,8 @@ export function statusOf(shard: Shard): NodeStatus[] {
     clockSkewMs: 0,
     ...preferenceOf(shard.primary),
     proof: shard.primary.proof.kind,
-    eligible: connection.ready && !shard.demoted,
-    reason: shard.demoted ? "says that it is a replica" : connection.ready ? undefined : fault,
+    eligible: shard.hasPrimary,
+    reason: shard.demoted ? "says that it is a replica" : shard.hasPrimary ? undefined : silence,
   };
   return [primary, ...replicas];
 }

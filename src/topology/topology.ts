@@ -1,5 +1,6 @@
 /** Which servers there are: what every kind of topology answers to the router. */
 import type { Command } from "ioredis";
+import type { Refusal } from "../connection.js";
 import type { Limits } from "../limits.js";
 import type { Lineage } from "../lineage.js";
 import type { Node } from "../node.js";
@@ -11,7 +12,7 @@ export interface Ground {
   readonly lineage: Lineage;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
-  /** Told of every server that nobody is to stay connected to as a primary. */
+  /** Told of a primary that is one no more, or whose connection was dropped because it was silent for too long. */
   readonly left: (node: Node) => void;
 }
 
@@ -27,6 +28,8 @@ export interface Topology {
   redirect?(error: Error, again: (asked?: Shard) => void): boolean;
   /** Why there is no shard yet, for people. */
   readonly fault: string;
+  /** What all servers that could tell have refused the connection with, and when; undefined when one has not. */
+  readonly refusal?: Refusal | undefined;
   /** Looks for servers again, after it was closed or has not looked so far. */
   open(): void;
   /** Ends all connections. */
