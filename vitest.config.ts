@@ -16,6 +16,7 @@ const dependOnIoredis = [
   "batch",
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
   "lifecycle",
+  "monitor",
   "script",
   "settling",
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],

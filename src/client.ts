@@ -5,6 +5,7 @@ import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
+import { monitored } from "./monitor.js";
 import type { CommandStream } from "./outgoing.js";
 import type { Session, SessionClient } from "./session.js";
 import { Subscriber } from "./subscriber.js";
@@ -121,6 +122,17 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
   override duplicate(override?: Partial<RedisOptions>): Redis {
     const server = this.lifecycle.primary()?.server;
     return super.duplicate({ ...server, enableAutoPipelining: this.autoPipelining, ...override });
+  }
+
+  /**
+   * Resolves with a plain client of the primary that emits `monitor` for each command the primary is sent. Rejects when
+   * its first connection fails or takes longer than `connectTimeout` (default 10000 ms).
+   */
+  override monitor(callback?: Callback<Redis>): Promise<Redis> {
+    const redis = this.duplicate({ monitor: true, lazyConnect: false });
+    const monitoring = monitored(redis);
+    if (callback) monitoring.then((monitor) => callback(null, monitor), callback);
+    return monitoring;
   }
 
   /** How many commands were given in this turn of the event loop, to leave together, with `enableAutoPipelining`. */

@@ -82,6 +82,7 @@ export const rows: readonly (readonly string[])[] = [
   [
     "dispatch",
     "subscriber",
+    "monitor",
     "client",
     "node-redis",
     "http/carrier",
