@@ -13,7 +13,8 @@ export interface Naming {
 }
 
 const retryMaxMs = 1_000;
-const answerMs = 1_000;
+/** Less than commands wait for a primary, so that their error can say which Sentinel did not answer. */
+const answerMs = 750;
 
 /** One Sentinel: a connection to ask it, and one on which it tells by itself. */
 class Sentinel {
