@@ -1,6 +1,5 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
-import { kindOf } from "./command.js";
 import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
@@ -39,8 +38,6 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
   protected readonly base: RoutedRedis | undefined = this;
   protected readonly dispatch: Dispatch;
   readonly subscriber = new Subscriber();
-  /** Whether there is a time by which commands have to be answered. */
-  protected readonly limited: boolean;
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
@@ -51,7 +48,6 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
-    this.limited = options.commandTimeout !== undefined || options.blockingTimeout !== undefined;
     this.autoPipelining = options.enableAutoPipelining ?? false;
     this.dispatch = new Dispatch(routing, () => context.get());
     this.lifecycle = lifecycle;
@@ -85,7 +81,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender {
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    if (this.limited) limitTime(command, this.options, kindOf(command, false) === "blocking");
+    limitTime(command, this.options);
     const isShared = this.boundSession === undefined;
     if (isShared && this.subscriber.take(command, this)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))

@@ -1,7 +1,7 @@
 /** What is said on a connection of its own: blocking commands, and all from WATCH or MULTI until it is over. */
 import type { Command } from "ioredis";
 import type { CommandKind } from "./command.js";
-import { blockingDeadline } from "./deadline.js";
+import { deadlineOf } from "./deadline.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError, TransactionLostError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -75,10 +75,7 @@ export class Conversation {
     const waits = kind === "blocking" && !this.#queueing;
     const begun = this.#begun;
     this.#advance(name);
-    this.#attend(
-      command,
-      waits ? blockingDeadline(command, this.#node.connection.server) : Number.POSITIVE_INFINITY,
-    );
+    this.#attend(command, waits);
     if (begins) this.#mindRefusal(command);
     this.#leave(command, writes ? this.#session : undefined, begun || this.#begun, level);
     return true;
@@ -106,6 +103,7 @@ export class Conversation {
     // An INFO that came behind MULTI would be queued with the rest.
     if (nameOf(command) === "MULTI") this.#node.closeWrites();
     announce(command, this.#node, "primary", "not-a-read", level);
+    deadlineOf(command)?.sent();
     if (writer !== undefined) {
       this.#node.write(command, writer.writerTo(this.#shard));
       return;
@@ -161,22 +159,20 @@ export class Conversation {
   }
 
   /** Sees `command` to its end, which counts once; one that blocks for longer than it may has its connection ended. */
-  #attend(command: Command, deadlineMs: number): void {
+  #attend(command: Command, waits: boolean): void {
     const ends = new Ends(command);
     const { address } = this.#node.connection;
-    const late = (): void => this.#lose(`${nameOf(command)} has blocked for ${deadlineMs} ms`);
-    const deadline = Number.isFinite(deadlineMs) ? setTimeout(late, deadlineMs) : undefined;
+    if (waits)
+      deadlineOf(command)?.whenLate((ms) => this.#lose(`${nameOf(command)} has blocked for ${ms} ms`));
     clearTimeout(this.#pause);
     this.#unanswered += 1;
     command.resolve = (reply) => {
       this.#session?.in(this.#shard).readAhead(performance.now());
-      clearTimeout(deadline);
       this.#answered();
       if (isReplica(this.#node)) return ends.reject(new NotPrimaryError(nameOf(command), address));
       return ends.resolve(reply);
     };
     command.reject = (error) => {
-      clearTimeout(deadline);
       if (stateful.has(nameOf(command))) this.#unsure = true;
       // Begun again, it has to begin where the key is now.
       if (nameOf(command) === "WATCH" && /^(MOVED|ASK) /.test(error.message)) this.#lose(error.message);
