@@ -1,4 +1,5 @@
 /** What waits for a connection, as in ioredis's offline queue. */
+import { retriesError } from "./retries-error.js";
 
 /** Told that there is a connection, or why there will be none. */
 export type Start = (error?: Error) => void;
@@ -32,11 +33,9 @@ export class OfflineQueue {
 
   /** Counts a connection that failed, and gives those up that have waited for enough of them. */
   countFailure(cause: Error | undefined): void {
-    const message = `Reached the max retries per request limit (which is ${this.#retries}).`;
     for (const entry of this.#take()) {
-      if (entry.retriesLeft <= 0) {
-        entry.start(Object.assign(new Error(message, { cause }), { name: "MaxRetriesPerRequestError" }));
-      } else this.#waiting.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
+      if (entry.retriesLeft <= 0) retriesError(this.#retries, cause).then(entry.start);
+      else this.#waiting.push({ start: entry.start, retriesLeft: entry.retriesLeft - 1 });
     }
   }
 
