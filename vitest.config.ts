@@ -19,6 +19,7 @@ const dependOnIoredis = [
   "monitor",
   "script",
   "settling",
+  "redis-options",
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);

@@ -1,4 +1,5 @@
 /** Sentinels and cluster nodes that do not answer: they hold up nobody who asks the others. */
+import type { RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NoPrimaryError, Tidemark } from "../src/index.js";
 import { type SentinelGroup, startSentinelGroup } from "./support/sentinel-group.js";
@@ -49,8 +50,9 @@ describe("with Sentinels that hang", () => {
   });
 
   /** Opens a Tidemark that reaches the Sentinels by the proxies. */
-  function open(): Tidemark {
-    const tidemark = openWatched(group, { sentinels: proxies.map(({ host, port }) => ({ host, port })) });
+  function open(redis: RedisOptions = {}): Tidemark {
+    const sentinels = proxies.map(({ host, port }) => ({ host, port }));
+    const tidemark = openWatched(group, { sentinels, redis });
     opened.push(tidemark);
     return tidemark;
   }
@@ -89,6 +91,12 @@ describe("with Sentinels that hang", () => {
       .catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(NoPrimaryError);
     expect(String(error)).toMatch(new RegExp(`:${proxies[0]?.port}: Command timed out`));
+  });
+
+  it("sentinelCommandTimeout is how long each is waited for", async () => {
+    for (const proxy of proxies) proxy.stall();
+    const patient = open({ sentinelCommandTimeout: 20_000 });
+    await expect(patient.redis.set("k", "v")).rejects.toThrow("(none is known: not connected)");
   });
 });
 

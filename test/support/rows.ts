@@ -29,6 +29,7 @@ export const rows: readonly (readonly string[])[] = [
     "company",
     "outgoing",
     "hang-watch",
+    "retries-error",
     "offline-queue",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
@@ -107,5 +108,5 @@ export const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["servers", "read-defaults", "options", "tidemark", "index"],
+  ["redis-options", "servers", "read-defaults", "options", "tidemark", "index"],
 ];
