@@ -25,7 +25,9 @@ export async function retriesError(retries: number, cause: Error | undefined): P
   const own =
     error instanceof Error
       ? error
-      : Object.assign(new Error(`Reached the max retries per request limit (which is ${retries}).`), { name });
+      : Object.assign(new Error(`Reached the max retries per request limit (which is ${retries}).`), {
+          name,
+        });
   return Object.defineProperty(own, "cause", { value: cause, configurable: true, writable: true });
 }
 
