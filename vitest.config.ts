@@ -17,8 +17,10 @@ const dependOnIoredis = [
   "batch",
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
   "lifecycle",
+  "monitor",
   "script",
   "settling",
+  "redis-options",
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);

@@ -1,10 +1,10 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
-import { kindOf } from "./command.js";
 import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
 import { Iteration } from "./iteration.js";
+import { monitored } from "./monitor.js";
 import type { CommandStream } from "./outgoing.js";
 import { PrimaryClient, type PrimarySource } from "./primary-client.js";
 import type { Session, SessionClient } from "./session.js";
@@ -50,8 +50,6 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   protected readonly base: RoutedRedis | undefined = this;
   protected readonly dispatch: Dispatch;
   readonly subscriber: Subscriber;
-  /** Whether there is a time by which commands have to be answered. */
-  protected readonly limited: boolean;
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: Lifecycle;
@@ -64,7 +62,6 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
-    this.limited = options.commandTimeout !== undefined || options.blockingTimeout !== undefined;
     this.autoPipelining = options.enableAutoPipelining ?? false;
     this.dispatch = new Dispatch(routing, () => context.get());
     this.lifecycle = lifecycle;
@@ -99,7 +96,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    if (this.limited) limitTime(command, this.options, kindOf(command, false) === "blocking");
+    limitTime(command, this.options);
     const isShared = this.boundSession === undefined;
     if (isShared && this.subscriber.take(command)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
@@ -143,6 +140,17 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   subscriberOf(shard: Shard | undefined): Redis {
     return new PrimaryClient(this.plainOptions(), {}, this.lifecycle.sourceOf(shard));
+  }
+
+  /**
+   * Resolves with a plain client of the primary that emits `monitor` for each command the primary is sent. Rejects when
+   * its first connection fails or takes longer than `connectTimeout` (default 10000 ms).
+   */
+  override monitor(callback?: Callback<Redis>): Promise<Redis> {
+    const redis = this.duplicate({ monitor: true, lazyConnect: false });
+    const monitoring = monitored(redis);
+    if (callback) monitoring.then((monitor) => callback(null, monitor), callback);
+    return monitoring;
   }
 
   /** How many commands were given in this turn of the event loop, to leave together, with `enableAutoPipelining`. */

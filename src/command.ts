@@ -37,7 +37,7 @@ const transactional = "discard exec multi unwatch watch";
 const ownConnection = "use a connection of its own: tidemark.redis.duplicate()";
 const remedies: ReadonlyMap<string, string> = new Map([
   ...entries("auth client hello select", `give it as an option in \`redis\`, or ${ownConnection}`),
-  ...entries("asking psync readonly readwrite replconf reset sync", ownConnection),
+  ...entries("asking himport psync readonly readwrite replconf reset sync", ownConnection),
   ...entries("psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe", ownConnection),
   ...entries("wait waitaof", `it speaks of the writes of its own connection; ${ownConnection}`),
   ...entries("monitor", "call tidemark.redis.monitor(), which opens one of its own"),

@@ -3,7 +3,7 @@ import type { Command } from "ioredis";
 import { blockFor, blocksForMs } from "./blocking.js";
 import type { CommandKind } from "./command.js";
 import type { Wait } from "./connection.js";
-import { blockingDeadline } from "./deadline.js";
+import { deadlineOf } from "./deadline.js";
 import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -49,8 +49,6 @@ interface Line {
   waitsSince: number;
   /** For how long it blocks at most, from when it was given. */
   readonly blocksMs: number;
-  /** After how long its answer is no longer waited for. */
-  readonly deadlineMs: number;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -117,6 +115,8 @@ export class Conversation {
     this.#checkConnection();
     if (this.#lost !== undefined) return this.#sendLate(command, name);
     const line = this.#lineOf(command, name, kind, level);
+    if (kind === "blocking")
+      deadlineOf(command)?.whenLate((ms) => this.#lose(`${name.toUpperCase()} has blocked for ${ms} ms`));
     clearTimeout(this.#pause);
     this.#wait(line);
     this.#queue.push(line);
@@ -139,9 +139,6 @@ export class Conversation {
       givenAt: performance.now(),
       waitsSince: performance.now(),
       blocksMs: blocks ? blocksForMs(command) : Number.POSITIVE_INFINITY,
-      deadlineMs: blocks
-        ? blockingDeadline(command, this.#shard.primary.connection.server)
-        : Number.POSITIVE_INFINITY,
     };
   }
 
@@ -233,6 +230,10 @@ export class Conversation {
 
   #begin(node: Node): void {
     this.#isConnecting = false;
+    if (this.#lost !== undefined) {
+      this.#pool.end(node);
+      return;
+    }
     this.#node = node;
     this.#epoch = undefined;
     this.#pump();
@@ -277,9 +278,7 @@ export class Conversation {
     const waitedMs = performance.now() - line.givenAt;
     if (Number.isFinite(line.blocksMs) && waitedMs > notableMs)
       blockFor(line.command, line.blocksMs - waitedMs);
-    if (!Number.isFinite(line.deadlineMs)) return;
-    const late = (): void => this.#lose(`${line.name.toUpperCase()} has blocked for ${line.deadlineMs} ms`);
-    line.timer = setTimeout(late, line.deadlineMs);
+    deadlineOf(line.command)?.sent();
   }
 
   #answered(line: Line, node: Node, reply: unknown): unknown {
@@ -431,6 +430,7 @@ export class Conversation {
     if (this.#lost !== undefined) return;
     this.#lost = why;
     clearTimeout(this.#pause);
+    if (!this.#begun) this.#onOver();
     if (this.#node !== undefined) this.#pool.end(this.#node);
     this.#node = undefined;
     const lines = this.#queue;

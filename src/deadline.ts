@@ -1,41 +1,96 @@
 /** How long a command may take by the user's options, kept at the client for all the ways it may go. */
-import type { Command, RedisOptions } from "ioredis";
+import { Command, type RedisOptions } from "ioredis";
 import { Ends } from "./ends.js";
+
+type TimeOptions = Pick<RedisOptions, "commandTimeout" | "blockingTimeout" | "blockingTimeoutGrace">;
 
 const defaultGraceMs = 100;
 
-/** After how many milliseconds a command that blocks is no longer waited for; Infinity when it always is. */
-export function blockingDeadline(command: Command, options: RedisOptions): number {
-  return Math.min(options.commandTimeout ?? Number.POSITIVE_INFINITY, blockingTimeout(command, options));
+const deadlines = new WeakMap<Command, Deadline>();
+
+/**
+ * Rejects `command` after `commandTimeout`. Resolves it with null after `blockingTimeout` if ioredis counts it among those
+ * that block, XREAD without BLOCK included.
+ */
+export function limitTime(command: Command, options: TimeOptions): void {
+  const { commandTimeout, blockingTimeout } = options;
+  const rejectMs = typeof commandTimeout === "number" ? commandTimeout : undefined;
+  const yields = typeof blockingTimeout === "number" && blockingTimeout > 0;
+  const yieldMs =
+    yields && Command.checkFlag("BLOCKING_COMMANDS", command.name) ? blockingTimeout : undefined;
+  if (rejectMs === undefined && yieldMs === undefined) return;
+  const graceMs = options.blockingTimeoutGrace ?? defaultGraceMs;
+  deadlines.set(command, new Deadline(command, { rejectMs, yieldMs, graceMs }));
 }
 
-/** Rejects `command` after `commandTimeout`, or resolves it with null after `blockingTimeout`, as ioredis does. */
-export function limitTime(command: Command, options: RedisOptions, blocks: boolean): void {
-  const { commandTimeout } = options;
-  const { resolve, reject } = command;
-  // The command stays with whoever has sent it: that it was late does not mean that it is over.
-  if (typeof commandTimeout === "number")
-    limit(command, commandTimeout, () => reject(new Error("Command timed out")));
-  const blockingMs = blocks ? blockingTimeout(command, options) : Number.POSITIVE_INFINITY;
-  if (Number.isFinite(blockingMs)) limit(command, blockingMs, () => resolve(null));
+/** The deadline of a command that has one. */
+export function deadlineOf(command: Command): Deadline | undefined {
+  return deadlines.get(command);
 }
 
-function blockingTimeout(command: Command, options: RedisOptions): number {
-  const { blockingTimeout, blockingTimeoutGrace = defaultGraceMs } = options;
-  if (typeof blockingTimeout !== "number" || blockingTimeout <= 0) return Number.POSITIVE_INFINITY;
-  const own = command.extractBlockingTimeout();
-  return typeof own === "number" && own > 0 ? own + blockingTimeoutGrace : blockingTimeout;
-}
+/** A command stays with whoever has sent it: that it was late does not mean that it is over. */
+export class Deadline {
+  readonly #command: Command;
+  readonly #graceMs: number;
+  readonly #yield: () => void;
+  readonly #rejection: NodeJS.Timeout | undefined;
+  #yielding: NodeJS.Timeout | undefined;
+  #lateMs: number | undefined;
+  #onLate: ((ms: number) => void) | undefined;
 
-function limit(command: Command, ms: number, overdue: () => void): void {
-  const ends = new Ends(command);
-  const timer = setTimeout(overdue, ms);
-  command.resolve = (reply) => {
-    clearTimeout(timer);
-    return ends.resolve(reply);
-  };
-  command.reject = (error) => {
-    clearTimeout(timer);
-    ends.reject(error);
-  };
+  constructor(
+    command: Command,
+    {
+      rejectMs,
+      yieldMs,
+      graceMs,
+    }: { rejectMs: number | undefined; yieldMs: number | undefined; graceMs: number },
+  ) {
+    const { resolve, reject } = command;
+    const ends = new Ends(command);
+    this.#command = command;
+    this.#graceMs = graceMs;
+    this.#yield = () => resolve(null);
+    this.#rejection = this.#after(rejectMs, () => reject(new Error("Command timed out")));
+    this.#yielding = this.#after(yieldMs, this.#yield);
+    command.resolve = (reply) => {
+      this.#clear();
+      return ends.resolve(reply);
+    };
+    command.reject = (error) => {
+      this.#clear();
+      ends.reject(error);
+    };
+  }
+
+  /** Told that the command has left: one that blocks for a time of its own has that and a little more from now on. */
+  sent(): void {
+    if (this.#yielding === undefined || this.#lateMs !== undefined) return;
+    const own = this.#command.extractBlockingTimeout();
+    // For ever, as its BLOCK 0 or the lack of a BLOCK says: the option bounds that.
+    if (own === 0 || own === null) return;
+    clearTimeout(this.#yielding);
+    this.#yielding = this.#after(own && own + this.#graceMs, this.#yield);
+  }
+
+  /** Calls `onLate` once the command is not waited for any more, with the milliseconds that it was. */
+  whenLate(onLate: (ms: number) => void): void {
+    this.#onLate = onLate;
+    if (this.#lateMs !== undefined) onLate(this.#lateMs);
+  }
+
+  #after(ms: number | undefined, giveUp: () => void): NodeJS.Timeout | undefined {
+    if (ms === undefined) return undefined;
+    return setTimeout(() => {
+      this.#clear();
+      this.#lateMs = ms;
+      giveUp();
+      this.#onLate?.(ms);
+    }, ms);
+  }
+
+  #clear(): void {
+    clearTimeout(this.#rejection);
+    clearTimeout(this.#yielding);
+  }
 }

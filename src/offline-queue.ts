@@ -1,4 +1,5 @@
 /** Commands that wait for a connection, as in ioredis's offline queue. */
+import { retriesError } from "./retries-error.js";
 
 /** Told that there is a connection, or why there is none. */
 export type Start = (error?: Error) => void;
@@ -52,12 +53,11 @@ export class OfflineQueue {
 
   /** Counts a connection that failed, and gives those up that have waited for enough of them. */
   countFailure(cause: Error | undefined): void {
-    const message = `Reached the max retries per request limit (which is ${this.#retries}).`;
     for (const entry of [...this.#waiting]) {
       entry.retriesLeft -= 1;
       if (entry.retriesLeft >= 0) continue;
       this.#remove(entry);
-      entry.start(Object.assign(new Error(message, { cause }), { name: "MaxRetriesPerRequestError" }));
+      retriesError(this.#retries, cause).then(entry.start);
     }
   }
 

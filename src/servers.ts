@@ -1,6 +1,7 @@
 /** Which servers a Tidemark is given, or where to ask for them, checked once. */
 import { Redis, type RedisOptions } from "ioredis";
 import { InvalidOptionError } from "./errors.js";
+import { refuseCommonOptions, refuseOptions } from "./redis-options.js";
 import type { SentinelServers } from "./topology/sentinel.js";
 
 /** A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. */
@@ -59,6 +60,7 @@ const defaultRetries = 20;
 
 /** Throws an `InvalidOptionError` that names the first that cannot be used. */
 export function checkServers(options: GivenServers, redis: RedisOptions): Servers {
+  refuseCommonOptions(redis);
   const { primary, replicas, sentinels, name, cluster } = options;
   if (cluster !== undefined) return checkCluster(options, cluster, redis);
   if (sentinels !== undefined) return checkSentinels(options, sentinels, redis);
@@ -74,11 +76,12 @@ function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisO
   if (typeof name !== "string" || name === "")
     throw new InvalidOptionError("name", name, 'give what the Sentinels call the primary, like "orders"');
   const { sentinelUsername, sentinelPassword, sentinelTLS, connectTimeout, family } = redis;
+  const { sentinelCommandTimeout } = redis;
   const common: RedisOptions = {
     ...(sentinelUsername ? { username: sentinelUsername } : {}),
     ...(sentinelPassword ? { password: sentinelPassword } : {}),
     ...(sentinelTLS ? { tls: sentinelTLS } : {}),
-    ...{ port: sentinelPort, connectTimeout, family },
+    ...{ port: sentinelPort, connectTimeout, family, sentinelCommandTimeout },
   };
   const list = serverList("sentinels", sentinels, common);
   if (list.length === 0) throw new InvalidOptionError("sentinels", sentinels, "give at least one");
@@ -131,12 +134,15 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 function serverOptions(option: string, server: unknown, common: RedisOptions): RedisOptions {
   if (typeof server === "string" && server !== "") return urlOptions(option, server, common);
   if (isRecord(server)) {
-    if ("sentinels" in server)
-      throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
-    if (!("sendCommand" in server)) return { ...common, ...server };
     // Not by its class, since it may come from another copy of ioredis.
-    if (server.isCluster === false && isRecord(server.options))
-      return withoutDefault({ ...common, ...server.options }, common);
+    const isClient = "sendCommand" in server;
+    const given = isClient && server.isCluster === false ? server.options : isClient ? undefined : server;
+    if (isRecord(given)) {
+      if (given.sentinels)
+        throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
+      refuseOptions(option, given);
+      return isClient ? withoutDefault({ ...common, ...given }, common) : { ...common, ...given };
+    }
   }
   throw new InvalidOptionError(
     option,
@@ -156,6 +162,7 @@ function urlOptions(option: string, url: string, common: RedisOptions): RedisOpt
   }
   const lazily: RedisOptions = { ...common, lazyConnect: true };
   const { options } = new Redis(url, lazily as RedisOptions & { replyMapping?: "legacy" });
+  refuseOptions(option, options);
   return withoutDefault({ ...options, lazyConnect: common.lazyConnect ?? false }, common);
 }
 

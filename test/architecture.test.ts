@@ -22,8 +22,9 @@ const assertions: Readonly<Record<string, string>> = {
     "ioredis 6 types a client by its replyMapping",
 };
 
-/** Redis's own names of an error, of two fields of INFO and of a role, which no other word can stand for. */
-const namesOfRedis = /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b|role: "master"/g;
+/** Redis's own names of an error, of two fields of INFO and of a role, and ioredis's of an option; no other word can stand for them. */
+const namesOfRedis =
+  /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b|role(:| !==) "master"|\bpreferredSlaves\b/g;
 
 const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
 

@@ -1,7 +1,9 @@
 /** Options of ioredis that do not change replies: what they do to a plain client they do here. */
-import type { Redis, RedisOptions } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { Tidemark } from "../src/index.js";
 import { type Faces, openFaces } from "./support/faces.js";
+import { freePort } from "./support/free-port.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 
 let group: ReplicationGroup;
@@ -102,4 +104,21 @@ it("enableAutoPipelining is accepted, and commands of one turn bring what they b
   const expected = await faces.plain(give);
   expect(expected).toEqual(["OK", "1", 2, Buffer.from("2"), "2", expect.stringMatching(/^WRONGTYPE/)]);
   for (const [name, face] of faces.ours) expect(await face(give), name).toEqual(expected);
+});
+
+it("maxRetriesPerRequest rejects with the class of error that ioredis has", async () => {
+  const nowhere = { port: await freePort(), maxRetriesPerRequest: 1, retryStrategy: () => 1 };
+  const plain = new Redis(nowhere);
+  await using tidemark = new Tidemark({ primary: nowhere, replicas: [] });
+  for (const redis of [plain, tidemark.redis]) redis.on("error", () => {});
+  const [expected, ...found] = await Promise.all(
+    [plain, tidemark.redis, tidemark.session().redis].map((redis) => errorOf(redis.get("k"))),
+  );
+  plain.disconnect();
+  expect(expected?.name).toBe("MaxRetriesPerRequestError");
+  for (const error of found) {
+    expect(error).toBeInstanceOf(expected?.constructor);
+    expect([error.name, error.message]).toEqual([expected?.name, expected?.message]);
+    expect(String(error.cause)).toContain("ECONNREFUSED");
+  }
 });

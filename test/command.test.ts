@@ -146,6 +146,7 @@ describe("kindOf a command that would harm a shared connection", () => {
 
   it.each([
     ["quit", /tidemark\.close\(\)/],
+    ["HIMPORT", /duplicate\(\)/],
     ["MONITOR", /tidemark\.redis\.monitor\(\)/],
     ["wait", /speaks of the writes of its own connection/],
   ])("names the right way instead of %s", (name, remedy) => {

@@ -1,6 +1,7 @@
 /** What ioredis's `commandTimeout` means for commands that may go more than one way. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type CommonOptions, Tidemark } from "../src/index.js";
+import { blockedClients } from "./support/blocked-clients.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
@@ -192,5 +193,51 @@ describe("a command that waits for a connection", () => {
     expect(await outcomeOf(session.redis.set("k", "v"))).toBe(timedOut);
     expect(await outcomeOf(session.redis.at("strong").get("k"))).toBe(timedOut);
     expect(await outcomeOf(tidemark.redis.get("k"))).toBe(timedOut);
+  });
+});
+
+describe("commandTimeout", () => {
+  it("counts from when it is set on the client's options", async () => {
+    const tidemark = await open({ redis: {} });
+    const { redis } = tidemark.session();
+    tidemark.redis.options.commandTimeout = commandTimeout;
+    stall();
+    expect(await outcomeOf(redis.set("k", "v"))).toBe(timedOut);
+    expect(await outcomeOf(redis.at("strong").get("k"))).toBe(timedOut);
+  });
+});
+
+describe("blockingTimeout", () => {
+  const redis = { blockingTimeout: 300 };
+
+  it("ends the wait for a connection that is never ready, and the command is not sent then", async () => {
+    const tidemark = await open({ redis });
+    toPrimary.stall();
+    const startedAt = performance.now();
+    expect(await tidemark.session().redis.blpop("queue", 20)).toBeNull();
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    toPrimary.unstall();
+    await group.primary.admin().rpush("queue", "job");
+    expect(await tidemark.session().redis.blpop("empty", 0)).toBeNull();
+    expect(await group.primary.admin().lpop("queue")).toBe("job");
+  });
+
+  it("leaves a command the time that it asks for once it was sent", async () => {
+    const tidemark = await open({ redis });
+    const [asking, other] = [tidemark.session().redis, tidemark.session().redis];
+    const job = asking.blpop("asked", 20);
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
+    expect(await other.blpop("empty", 0)).toBeNull();
+    await group.primary.admin().rpush("asked", "job");
+    expect(await job).toEqual(["asked", "job"]);
+  });
+
+  it("holds for an XREAD without BLOCK, as in ioredis", async () => {
+    const tidemark = await open({ redis });
+    await group.primary.admin().xadd("stream", "*", "f", "v");
+    const { redis: strong } = tidemark.session({ level: "strong" });
+    expect(await strong.xread("STREAMS", "stream", "0")).toHaveLength(1);
+    stall();
+    expect(await outcomeOf(strong.xread("STREAMS", "stream", "0"))).toBeNull();
   });
 });

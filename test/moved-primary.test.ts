@@ -200,6 +200,7 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
 
   it.each(["killed", "demoted"])("duplicate() follows when the primary is %s", async (how) => {
     await using own = deployment.open({ redis: { maxRetriesPerRequest: null } });
+    await waitUntil(() => own.topology().length > 1, { what: "the replicas are known" });
     const plain = own.redis.duplicate();
     await plain.set(key("plain"), "1");
     if (how === "killed") await (await deployment.primary()).kill();

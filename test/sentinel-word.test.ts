@@ -115,6 +115,15 @@ describe("a Sentinel", () => {
   });
 });
 
+describe("updateSentinels: false", () => {
+  it("asks none but the Sentinels that were given", async () => {
+    const [given] = group.sentinels.map(({ host, port }) => ({ host, port }));
+    const tidemark = open({ sentinels: given ? [given] : [], redis: { ...redis, updateSentinels: false } });
+    await replicasAreEligible(tidemark);
+    expect(await connections()).toBe(before + 2);
+  });
+});
+
 describe("passwords of Sentinels", () => {
   it("may stand in their URLs, also for clients made from the Tidemark's", async () => {
     const sentinels = group.sentinels.map(({ url }) => url);

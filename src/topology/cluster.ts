@@ -1,4 +1,5 @@
 /** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
+import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
 import { keysOf } from "../command.js";
 import type { Refusal } from "../connection.js";
@@ -21,7 +22,10 @@ const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
 /** Until commands are sent again that met a cluster in the middle of a change. */
 const pauseMs = 100;
-const answerMs = 1_000;
+/** Less than commands wait for a primary, so that their error can say which node did not answer. */
+const answerMs = 750;
+/** After so long without an answer the next node is asked, too. */
+const slowMs = 50;
 /** For how long after a change it is asked more often: at first nobody tells of a primary that was made a replica. */
 const unrestMs = 5_000;
 
@@ -127,7 +131,7 @@ export class ClusterTopology implements Topology {
     return this.#ask();
   }
 
-  /** Asks one node after the other until one tells of the cluster; one round at a time. */
+  /** Asks nodes until one tells of the cluster; one round at a time. */
   async #ask(): Promise<void> {
     if (this.#timer === undefined) return;
     this.#askedAt = performance.now();
@@ -141,16 +145,27 @@ export class ClusterTopology implements Topology {
     const known = this.shards.flatMap(({ nodes }) => nodes).filter(({ connection }) => connection.ready);
     // Another one each time, so that one that was cut off from the rest is not believed for long.
     const from = Math.floor(Math.random() * known.length);
-    for (const node of [...known.slice(from), ...known.slice(0, from)]) {
-      if (await this.#askNode(node)) return;
-    }
+    if (await this.#askInTurn([...known.slice(from), ...known.slice(0, from)])) return;
     if (this.#begun.length === 0) this.#begun = this.#seeds.map((server) => this.#begin(server));
-    const told = await Promise.all(this.#begun.map((node) => this.#askNode(node)));
-    const refusals = this.#begun.map(({ connection }) => connection.refusal);
-    this.refusal = refusals.includes(undefined) ? undefined : refusals[0];
-    if (!told.includes(true)) return;
-    for (const node of this.#begun) node.connection.close();
-    this.#begun = [];
+    const begun = this.#begun;
+    const asked = begun.map((node) => this.#askNode(node));
+    Promise.all(asked).then((told) => {
+      const refusals = begun.map(({ connection }) => connection.refusal);
+      this.refusal = refusals.includes(undefined) ? undefined : refusals[0];
+      if (!told.includes(true) || this.#begun !== begun) return;
+      for (const node of begun) node.connection.close();
+      this.#begun = [];
+    });
+    await someTold(asked);
+  }
+
+  /** Asks the first node, and the others when it does not tell, or not soon. */
+  async #askInTurn([first, ...others]: readonly Node[]): Promise<boolean> {
+    if (first === undefined) return false;
+    const asked = this.#askNode(first);
+    const told = await Promise.race([asked, pause(slowMs, undefined, { ref: false })]);
+    if (told === true) return true;
+    return someTold([asked, this.#askInTurn(others)]);
   }
 
   #begin(server: RedisOptions): Node {
@@ -209,6 +224,12 @@ export class ClusterTopology implements Topology {
 
 function serverOf({ connection }: Node): RedisOptions {
   return connection.server;
+}
+
+/** Resolves with true as soon as one of them does, else with false. */
+function someTold(asked: readonly Promise<boolean>[]): Promise<boolean> {
+  const tellings = asked.map(async (told) => (await told) || Promise.reject());
+  return Promise.any(tellings).catch(() => false);
 }
 
 function late(command: Command): Promise<never> {

@@ -19,6 +19,10 @@ const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
 /** For how long the newest word counts although nobody repeats it: by then Sentinels have told each other, every two seconds. */
 const newestCountsMs = 3_000;
+/** The first answer waits so long at least for others, which may know of a failover that the first has not heard of. */
+const leastGraceMs = 25;
+/** No round holds up an answer, or the next round, for longer. */
+const holdMs = 100;
 
 /** Asks the Sentinels whenever they tell of something or the primary is gone; what they name still has to prove itself. */
 export class SentinelTopology implements Topology {
@@ -88,32 +92,50 @@ export class SentinelTopology implements Topology {
     }
     this.#again = false;
     this.#askedAt = performance.now();
-    this.#round = this.#askAll().finally(() => {
+    const round = this.#askAll().finally(() => {
+      clearTimeout(held);
+      over();
+    });
+    const over = (): void => {
+      if (this.#round !== round) return;
       this.#round = undefined;
       if (this.#again) this.#ask();
-    });
+    };
+    const held = setTimeout(over, holdMs).unref();
+    this.#round = round;
   }
 
-  /** Over when most have answered, so that one that does not holds up nothing, or when nobody else will. */
+  /**
+   * Over when most Sentinels have answered, or some time after the first answer, so that hung Sentinels hold up nothing.
+   * A greater epoch is adopted whenever it comes.
+   */
   #askAll(): Promise<void> {
+    const askedAt = performance.now();
     let best: Naming | undefined;
     let answers = 0;
     let isSettled = false;
-    const isMost = (): boolean => answers > this.#sentinels.count / 2;
     return new Promise((resolve) => {
+      const settle = (naming: Naming): void => {
+        if (isSettled) return;
+        isSettled = true;
+        this.#adopt(naming);
+        resolve();
+      };
       const answered = (naming: Naming): void => {
         answers += 1;
         if (naming.epoch >= this.#epoch) this.#heardAt = performance.now();
         if (best === undefined || naming.epoch > best.epoch) best = naming;
-        const isNews = this.#shard !== undefined && naming.epoch > this.#epoch;
-        const settles = !isSettled && isMost() && best.epoch >= this.#epoch;
-        if (isNews || settles) this.#adopt(best);
-        if (!settles) return;
-        isSettled = true;
-        resolve();
+        if (this.#shard !== undefined && naming.epoch > this.#epoch) this.#adopt(naming);
+        const settleBest = (): void => {
+          if (best !== undefined && best.epoch >= this.#epoch) settle(best);
+        };
+        if (answers > this.#sentinels.count / 2) settleBest();
+        // Sentinels that are well take about as long as the first.
+        else if (answers === 1) setTimeout(settleBest, graceAfter(performance.now() - askedAt));
       };
       const all = this.#sentinels.ask(answered).then(() => {
-        if (best !== undefined && !isSettled && this.#hasToDo(best, answers, isMost())) this.#adopt(best);
+        const isMost = answers > this.#sentinels.count / 2;
+        if (best !== undefined && this.#hasToDo(best, answers, isMost)) settle(best);
       });
       all.then(resolve, resolve);
     });
@@ -146,4 +168,9 @@ export class SentinelTopology implements Topology {
     const surroundings = { lineage, joined, left, saw: () => {} };
     return new Shard({ ...options, governed: true }, { primary, replicas: others }, surroundings);
   }
+}
+
+/** How much longer to wait for other Sentinels when the first took `ms`. */
+function graceAfter(ms: number): number {
+  return Math.min(Math.max(ms, leastGraceMs), holdMs);
 }

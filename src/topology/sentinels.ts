@@ -13,7 +13,8 @@ export interface Naming {
 }
 
 const retryMaxMs = 1_000;
-const answerMs = 1_000;
+/** Unless `sentinelCommandTimeout` says otherwise. Less than commands wait for a primary, so that their error can say why. */
+const answerMs = 750;
 
 /** One Sentinel: a connection to ask it, and one on which it tells by itself. */
 class Sentinel {
@@ -30,7 +31,7 @@ class Sentinel {
       retryStrategy: (times) => Math.min(times * 50, retryMaxMs),
       maxRetriesPerRequest: 0,
     };
-    this.#redis = new Redis({ ...plain, commandTimeout: answerMs });
+    this.#redis = new Redis({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
     // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
     this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
     for (const redis of [this.#redis, this.#events]) {
@@ -112,7 +113,8 @@ export class Sentinels {
     const asked = [...this.#sentinels].map(async ([address, sentinel]) => {
       try {
         const naming = await sentinel.ask(this.#name);
-        for (const endpoint of naming.sentinels) this.#add(this.#reach(endpoint));
+        if (this.#common.updateSentinels !== false)
+          for (const endpoint of naming.sentinels) this.#add(this.#reach(endpoint));
         answer(naming);
       } catch (error) {
         // Its connection's own error says why.

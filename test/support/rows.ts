@@ -31,6 +31,7 @@ export const rows: readonly (readonly string[])[] = [
     "company",
     "outgoing",
     "hang-watch",
+    "retries-error",
     "offline-queue",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
@@ -86,6 +87,7 @@ export const rows: readonly (readonly string[])[] = [
   [
     "dispatch",
     "subscriber",
+    "monitor",
     "client",
     "cluster-duplicate",
     "node-redis",
@@ -111,5 +113,5 @@ export const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["servers", "read-defaults", "options", "tidemark", "index"],
+  ["redis-options", "servers", "read-defaults", "options", "tidemark", "index"],
 ];
