@@ -36,20 +36,13 @@ export class Redirects {
     this.#redirect = redirect;
   }
 
-  /**
-   * Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. A
-   * write counts as one of `writer` that is on its way.
-   */
-  holds(commands: readonly Command[], owner: object, writer: Session | undefined, go: () => void): boolean {
+  /** Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. */
+  holds(commands: readonly Command[], owner: object, go: () => void): boolean {
     if (this.#detours.isEmpty) return false;
     const keys = namesOfKeys(commands);
-    if (!this.#detours.isBehind(owner, keys)) return false;
-    writer?.writeStarted();
-    this.#detours.wait(owner, keys, false, () => {
-      go();
-      writer?.writeEnded("not-sent");
-    });
-    return true;
+    const isBehind = this.#detours.isBehind(owner, keys);
+    if (isBehind) this.#detours.wait(owner, keys, false, go);
+    return isBehind;
   }
 
   /** Has a command that is only read again where it was overtaken, and any that is redirected, sent again. */

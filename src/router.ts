@@ -33,6 +33,8 @@ export class Router {
   readonly #beginning: Beginning;
   /** Where data is spread over shards. */
   readonly #redirects: Redirects | undefined;
+  /** See `Topology.settled`. */
+  readonly #settled: (command: Command) => Promise<void> | undefined;
   readonly reads: Reads;
   readonly acks: Acks;
   readonly #always: boolean;
@@ -49,6 +51,7 @@ export class Router {
     this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     const redirect = topology.redirect?.bind(topology);
     this.#redirects = redirect && new Redirects(redirect);
+    this.#settled = (command) => topology.settled?.(command);
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
     this.acks = new Acks(this.pool, topology);
@@ -86,8 +89,7 @@ export class Router {
   route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void {
     const kind = kindOf(command, false);
     const again = (): void => this.route(command, session, terms, iteration);
-    const writer = kind === "write" || kind === "blocking" ? session : undefined;
-    if (this.#redirects?.holds([command], session ?? this, writer, again)) return;
+    if (this.#holds([command], session, again)) return;
     const shard = iteration?.shard ?? this.#beginning.shardOf(command);
     if (shard === undefined) {
       this.#beginning.add([command], [kind], session, again);
@@ -102,9 +104,10 @@ export class Router {
    * are reads, else to the primary. When one of its commands is refused, all are rejected and none is sent.
    */
   routeBatch(commands: readonly Command[], session: Session | undefined, terms: Terms): void {
+    const again = (): void => this.routeBatch(commands, session, terms);
+    if (this.#holds(commands, session, again)) return;
     const parts = this.#beginning.partsOf(commands);
     if (parts === undefined) {
-      const again = (): void => this.routeBatch(commands, session, terms);
       this.#beginning.add(commands, kindsOf(commands), session, again);
       return;
     }
@@ -116,12 +119,32 @@ export class Router {
     else for (const batch of batches) this.#sendPart(batch);
   }
 
+  /**
+   * Whether commands have to wait for others on their keys that a cluster has sent elsewhere; `again` is called when they may
+   * be routed.
+   */
+  #holds(commands: readonly Command[], session: Session | undefined, again: () => void): boolean {
+    if (this.#redirects === undefined) return false;
+    let writer: Session | undefined;
+    const go = (): void => {
+      again();
+      writer?.writeEnded("not-sent");
+    };
+    if (!this.#redirects.holds(commands, session ?? this, go)) {
+      const settled = commands.map((command) => this.#settled(command)).find((one) => one !== undefined);
+      if (settled === undefined) return false;
+      settled.then(go);
+    }
+    const kinds = kindsOf(commands);
+    // Until they leave they count as on their way, so that what their session does next stays behind them.
+    writer = kinds.includes("write") || kinds.includes("blocking") ? session : undefined;
+    writer?.writeStarted();
+    return true;
+  }
+
   #sendPart(batch: Batch): void {
-    const { commands, kinds, session } = batch;
     const redirects = this.#redirects;
-    const writer = kinds.includes("write") ? session : undefined;
-    if (redirects?.holds(commands, session ?? this, writer, () => this.#sendPart(batch))) return;
-    if (redirects !== undefined && !kinds.includes("transactional"))
+    if (redirects !== undefined && !batch.kinds.includes("transactional"))
       for (const unit of unitsOf(batch)) this.#attendUnit(redirects, unit);
     this.#sendBatch(batch);
   }

@@ -40,6 +40,11 @@ const pairs: Readonly<Record<string, (redis: Redis, key: string, n: number) => r
       ]),
       ["OK", String(n), [String(n), String(n)]],
     ],
+    "a write and a read in a later turn": (redis, key, n) => {
+      const later = () => new Promise((resolve) => setImmediate(resolve));
+      const reads = later().then(() => Promise.all([redis.get(key), later().then(() => redis.get(key))]));
+      return [Promise.all([redis.set(key, n), reads]), ["OK", [String(n), String(n)]]];
+    },
     "a transaction and a read": (redis, key, n) => [
       Promise.all([redis.multi().set(key, n).incr(key).exec(), redis.get(key)]),
       [

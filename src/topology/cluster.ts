@@ -7,7 +7,7 @@ import { Node } from "../node.js";
 import type { Endpoint } from "../replication.js";
 import { Shard } from "../shard.js";
 import { announcedServer } from "./announced.js";
-import { SlotMap } from "./slot-map.js";
+import { type Left, SlotMap } from "./slot-map.js";
 import { type SlotOwner, slotOwnersIn } from "./slots.js";
 import { type Ground, mindPrimary, type Topology } from "./topology.js";
 
@@ -34,6 +34,8 @@ export class ClusterTopology implements Topology {
   readonly #seeds: readonly RedisOptions[];
   readonly #common: RedisOptions;
   readonly #map = new SlotMap();
+  /** Of slots that have moved: until all commands are answered that went to the shard they have left. */
+  readonly #leaving = new Map<number, Promise<void>>();
   #begun: Node[] = [];
   #round: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
@@ -80,6 +82,11 @@ export class ClusterTopology implements Topology {
     return true;
   }
 
+  settled(command: Command): Promise<void> | undefined {
+    if (this.#leaving.size === 0 || keysOf(command) === 0) return undefined;
+    return this.#leaving.get(command.getSlot());
+  }
+
   open(): void {
     if (this.#timer !== undefined) return;
     for (const shard of this.shards) shard.open();
@@ -107,7 +114,7 @@ export class ClusterTopology implements Topology {
     if (known !== undefined) {
       // In a failover it names a replica of the shard, which has to say itself that it is the primary by now.
       if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf));
-      this.#map.move(slot, known);
+      this.#settle(this.#map.move(slot, known));
       again();
       return;
     }
@@ -201,9 +208,20 @@ export class ClusterTopology implements Topology {
       const replicas = owner.replicas.map((replica) => this.#reach(replica));
       const known = this.#map.shardAt(primary);
       known?.assign(primary, replicas);
-      this.#map.take(known ?? this.#found(primary, replicas), owner, at);
+      this.#settle(this.#map.take(known ?? this.#found(primary, replicas), owner, at));
     }
     for (const shard of this.#map.prune()) shard.close();
+  }
+
+  #settle(left: Left): void {
+    for (const [{ primary }, slots] of left) {
+      if (primary.connection.inFlight === 0) continue;
+      const settled = answered(primary);
+      for (const slot of slots) this.#leaving.set(slot, settled);
+      settled.then(() => {
+        for (const slot of slots) if (this.#leaving.get(slot) === settled) this.#leaving.delete(slot);
+      });
+    }
   }
 
   #found(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
@@ -230,6 +248,18 @@ function serverOf({ connection }: Node): RedisOptions {
 function someTold(asked: readonly Promise<boolean>[]): Promise<boolean> {
   const tellings = asked.map(async (told) => (await told) || Promise.reject());
   return Promise.any(tellings).catch(() => false);
+}
+
+/** Resolves when a node has answered everything that it was sent, or has been silent for too long. */
+function answered(node: Node): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, answerMs);
+    const over = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    node.drained().then(over, over);
+  });
 }
 
 function late(command: Command): Promise<never> {

@@ -3,6 +3,9 @@ import type { RedisOptions } from "ioredis";
 import type { Shard } from "../shard.js";
 import { type SlotOwner, slotCount } from "./slots.js";
 
+/** Slots that have moved, by the shard that each has left. */
+export type Left = ReadonlyMap<Shard, readonly number[]>;
+
 export class SlotMap {
   readonly #owners: (Shard | undefined)[] = new Array(slotCount).fill(undefined);
   readonly #epochs = new Float64Array(slotCount);
@@ -29,8 +32,9 @@ export class SlotMap {
     return ranges.some(([first]) => epoch >= (this.#epochs[first] ?? 0));
   }
 
-  /** Takes in that `shard` serves what `owner` claims, as was learnt at `at` on the monotonic clock. */
-  take(shard: Shard, { ranges, epoch }: SlotOwner, at: number): void {
+  /** Takes in that `shard` serves what `owner` claims, as was learnt at `at` on the monotonic clock; gives what moved by that. */
+  take(shard: Shard, { ranges, epoch }: SlotOwner, at: number): Left {
+    const left = new Map<Shard, number[]>();
     if (!this.#shards.includes(shard)) this.#shards = [...this.#shards, shard];
     for (const [first, last] of ranges) {
       for (let slot = first; slot <= last; slot++) {
@@ -38,18 +42,24 @@ export class SlotMap {
         if (epoch < known) continue;
         this.#epochs[slot] = epoch;
         // With a new epoch it may have been away and have come back.
-        if (this.#owners[slot] === shard && epoch === known) continue;
+        const before = this.#owners[slot];
+        if (before === shard && epoch === known) continue;
         this.#owners[slot] = shard;
         shard.gainedAt = at;
+        if (before === undefined || before === shard) continue;
+        left.set(before, [...(left.get(before) ?? []), slot]);
       }
     }
+    return left;
   }
 
-  /** Takes in that `shard` has turned out to serve `slot`. */
-  move(slot: number, shard: Shard): void {
-    if (this.#owners[slot] === shard) return;
+  /** Takes in that `shard` has turned out to serve `slot`; gives what moved by that. */
+  move(slot: number, shard: Shard): Left {
+    const before = this.#owners[slot];
+    if (before === shard) return new Map();
     this.#owners[slot] = shard;
     shard.gainedAt = performance.now();
+    return before === undefined ? new Map() : new Map([[before, [slot]]]);
   }
 
   /** Forgets the shards that serve nothing any more, and gives them back. */

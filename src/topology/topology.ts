@@ -26,6 +26,11 @@ export interface Topology {
    * again; with a shard, when that shard is to be asked for this once. False for any other error.
    */
   redirect?(error: Error, again: (asked?: Shard) => void): boolean;
+  /**
+   * Resolves when the shard that `command`'s slot has just left has answered all commands that it was sent: it may send some of
+   * them after the slot, and they must not be overtaken. Undefined when there is nothing to wait for.
+   */
+  settled?(command: Command): Promise<void> | undefined;
   /** Why there is no shard yet, for people. */
   readonly fault: string;
   /** What all servers that could tell have refused the connection with, and when; undefined when one has not. */
