@@ -90,6 +90,9 @@ export class Connection {
   #ready = false;
   #ended = false;
   #error: Error | undefined;
+  /** The error that was the server's first words on an attempt to connect which the server ended; until it is ready. */
+  #complaint: Error | undefined;
+  #firstWords = "";
   /** The bytes of this turn, if any wait for its end. */
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
@@ -154,7 +157,7 @@ export class Connection {
   get fault(): string {
     const { status, stream } = this.redis;
     if (this.ready) return silenceOf(this.absentMs).message;
-    if (this.#error !== undefined) return textOf(this.#error);
+    if (this.#cause !== undefined) return textOf(this.#cause);
     if (status === "connecting") return "connecting takes too long; check the host, the port and TLS";
     if (status !== "connect") return "not connected";
     if (stream.bytesRead === 0) return "it takes connections, but does not answer";
@@ -230,8 +233,13 @@ export class Connection {
   absence(command: string): Error {
     const error = this.over ?? this.refusal?.error;
     return (
-      error ?? new NoPrimaryError(command.toUpperCase(), this.address, this.fault, { cause: this.#error })
+      error ?? new NoPrimaryError(command.toUpperCase(), this.address, this.fault, { cause: this.#cause })
     );
+  }
+
+  /** A server that closes the connection says why, and writing to it then fails for another reason. */
+  get #cause(): Error | undefined {
+    return this.#complaint ?? this.#error;
   }
 
   /** How long commands wait for a connection; where the user counts attempts instead, as long as these take. */
@@ -333,11 +341,16 @@ export class Connection {
       const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
       if (patience > 0) this.#handshake = setTimeout(() => this.#giveUpHandshake(), patience);
+      redis.stream.once("data", (bytes: unknown) => {
+        this.#firstWords = String(bytes);
+      });
     });
     redis.on("ready", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
       this.#error = undefined;
+      this.#complaint = undefined;
+      this.#firstWords = "";
       this.#refused = undefined;
       this.refusal = undefined;
       this.#ready = true;
@@ -351,9 +364,11 @@ export class Connection {
       if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
+      this.#complaint = complaintIn(this.#firstWords) ?? this.#complaint;
+      this.#firstWords = "";
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
-      this.#options.onClose(this.#error);
+      this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
       if (this.refusal === undefined) this.#queue.countFailure(this.#error);
       else this.#queue.failAll(this.refusal.error);
@@ -368,6 +383,12 @@ export class Connection {
     this.#error = new Error(this.fault);
     this.reset();
   }
+}
+
+/** The error in a server's first words, if they are one. */
+function complaintIn(words: string): Error | undefined {
+  const [, text] = /^-(.*)\r\n/.exec(words) ?? [];
+  return text === undefined ? undefined : new Error(text);
 }
 
 function silenceOf(ms: number): Error {

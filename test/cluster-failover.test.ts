@@ -1,6 +1,6 @@
 /** Failovers in a Redis Cluster. */
 import { describe, expect, it } from "vitest";
-import { NoPrimaryError, type Tidemark } from "../src/index.js";
+import { type NodeStatus, NoPrimaryError, type Tidemark } from "../src/index.js";
 import type { ClusterNode } from "./support/cluster-node.js";
 import { keyIn, stageCluster } from "./support/staged-cluster.js";
 import { startUsers } from "./support/users.js";
@@ -100,7 +100,13 @@ describe("a primary that is frozen", () => {
     await session.redis.set(key, "v");
     primary.server.pause();
     try {
-      await expect(tidemark.session().redis.set(key, "stray")).rejects.toThrow(/closed|no primary/);
+      const stray = tidemark.session().redis.set(key, "stray");
+      const isRejected = expect(stray).rejects.toThrow(/closed|no primary/);
+      const address = `${primary.host}:${primary.port}`;
+      const isSilent = ({ role, eligible, ...status }: NodeStatus): boolean =>
+        status.address === address && role === "primary" && !eligible;
+      await waitUntil(() => tidemark.topology().some(isSilent), { what: "it is known to be silent" });
+      await isRejected;
       expect(await session.redis.set(other, "still")).toBe("OK");
       const isBack = async () => (await tidemark.session().redis.set(key, "again")) === "OK";
       await waitUntil(isBack, { what: "writes are taken again", timeoutMs: 20_000 });

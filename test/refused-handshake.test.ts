@@ -6,6 +6,7 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { outcomeOf } from "./support/outcome.js";
 import { RedisServer } from "./support/redis-server.js";
 import { startSentinelGroup } from "./support/sentinel-group.js";
+import { fill, slowLoading } from "./support/slow-loading.js";
 import { waitUntil } from "./support/wait-until.js";
 
 const right = "right";
@@ -178,12 +179,41 @@ describe("a server that cannot be talked to", () => {
     expect(JSON.stringify(failure)).toMatch(/TLS/);
   });
 
-  it("because it has too many clients is given up", async () => {
+  it("because it has too many clients is named in the error", async () => {
     const own = await RedisServer.start();
     try {
       await own.admin().config("SET", "maxclients", "1");
       const failure = await failureOf({ retryStrategy: () => 20 }, own);
-      expect(failure).toMatchObject({ error: {} });
+      expect(JSON.stringify(failure)).toContain("max number of clients reached");
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it("because it is LOADING its data is named in the error, and used when all is loaded", async () => {
+    const own = await RedisServer.start();
+    try {
+      await fill(own);
+      await slowLoading(own);
+      const watcher = own.admin().duplicate({ enableReadyCheck: false });
+      await watcher.ping();
+      const loaded = own
+        .admin()
+        .call("DEBUG", "RELOAD")
+        .catch(() => {});
+      await waitUntil(async () => (await watcher.info("persistence")).includes("loading:1"), {
+        what: "it is loading",
+      });
+      const tidemark = open({ primary: at(own), replicas: [], primaryTimeoutMs });
+      await expect(tidemark.session().redis.set("k", "1")).rejects.toThrow("LOADING");
+      await expect(tidemark.redis.get("k")).rejects.toBeInstanceOf(NoPrimaryError);
+      await watcher.config("SET", "key-load-delay", 0);
+      watcher.disconnect();
+      await loaded;
+      await waitUntil(async () => (await tidemark.session().redis.set("k", "1")) === "OK", {
+        what: "it is used",
+        timeoutMs: 20_000,
+      });
     } finally {
       await own.stop();
     }
