@@ -93,8 +93,17 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
     expect([watch, multi]).toEqual([[[null, "OK"]], [[null, "OK"]]]);
   }
 
-  it("carries out what was given while the primary was dead", async () => {
-    await (await deployment.primary()).kill();
+  /** Has the primary fail, and resolves with the next one. */
+  async function fail(how: string): Promise<RedisServer> {
+    if (how === "demoted") return deployment.demote();
+    if (how === "frozen") await deployment.freeze();
+    else await (await deployment.primary()).kill();
+    return deployment.promoted();
+  }
+
+  it.each(["dead", "frozen"])("carries out what was given while the primary was %s", async (how) => {
+    if (how === "frozen") await deployment.freeze();
+    else await (await deployment.primary()).kill();
     const given = give();
     for (const one of given) one.catch(() => {});
     expectAnswers(await answer(await deployment.promoted(), given));
@@ -161,7 +170,7 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
     expect(await primary.admin().get(key("n"))).toBe("2");
   });
 
-  it.each(["killed", "demoted"])("subscriptions go on when the primary is %s", async (how) => {
+  it.each(["killed", "frozen", "demoted"])("subscriptions go on when the primary is %s", async (how) => {
     const heard: string[] = [];
     const events: string[] = [];
     for (const event of ["close", "reconnecting", "ready"])
@@ -172,8 +181,7 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
     await tidemark.redis.subscribe("news");
     await tidemark.redis.psubscribe("new?");
     await tidemark.redis.ssubscribe(key("shard"));
-    if (how === "killed") await (await deployment.primary()).kill();
-    const primary = how === "killed" ? await deployment.promoted() : await deployment.demote();
+    const primary = await fail(how);
     const isHeard = (text: string) => heard.includes(text);
     await waitUntil(
       async () => {
@@ -198,15 +206,12 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
     await waitUntil(() => heard.length > 0, { what: "the message comes" });
   });
 
-  it.each(["killed", "demoted"])("duplicate() follows when the primary is %s", async (how) => {
+  it.each(["killed", "frozen", "demoted"])("duplicate() follows when the primary is %s", async (how) => {
     await using own = deployment.open({ redis: { maxRetriesPerRequest: null } });
     await waitUntil(() => own.topology().length > 1, { what: "the replicas are known" });
     const plain = own.redis.duplicate();
     await plain.set(key("plain"), "1");
-    if (how === "killed") await (await deployment.primary()).kill();
-    const waits = plain.set(key("plain"), "2");
-    const primary = how === "killed" ? await deployment.promoted() : await deployment.demote();
-    await waits.catch(() => {});
+    const primary = await fail(how);
     const isWritten = async () => {
       await plain.set(key("plain"), "3");
       return (await primary.admin().get(key("plain"))) === "3";

@@ -12,7 +12,7 @@ const libraries = [
   ["BullMQ 6", bullmq6],
   ["BullMQ 5", bullmq5],
 ] as const;
-const faults = ["killed", "demoted"] as const;
+const faults = ["killed", "frozen", "demoted"] as const;
 const cases = libraries.flatMap(([name, library]) => faults.map((fault) => [name, fault, library] as const));
 
 describe.each(Object.entries(deployments))("on %s", (_name, start) => {
@@ -67,11 +67,12 @@ describe.each(Object.entries(deployments))("on %s", (_name, start) => {
       await isWorked("before");
 
       if (fault === "killed") await (await deployment.primary()).kill();
+      if (fault === "frozen") await deployment.freeze();
       // What was given while it was dead may have been carried out or not: BullMQ is told, and the app adds it again.
       const during = Array.from({ length: 5 }, (_, i) =>
         queue.add(`during ${i}`, {}).catch(({ message }) => message),
       );
-      await (fault === "killed" ? deployment.promoted() : deployment.demote());
+      await (fault === "demoted" ? deployment.demote() : deployment.promoted());
       await Promise.all(during);
 
       for (let i = 0; i < 5; i++) await queue.add(`after ${i}`, {});

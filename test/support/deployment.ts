@@ -2,7 +2,7 @@
 
 import { type CommonOptions, Tidemark } from "../../src/index.js";
 import { startClusterGroup } from "./cluster-group.js";
-import { failOver, follows, replicaOf } from "./failover.js";
+import { follows, replicaOf } from "./failover.js";
 import type { RedisServer } from "./redis-server.js";
 import { startReplicationGroup } from "./replication-group.js";
 import { quickPeriods, startSentinelGroup } from "./sentinel-group.js";
@@ -18,6 +18,8 @@ export interface Deployment {
   primary(): Promise<RedisServer>;
   /** Has another server promoted, where nobody does it unasked; resolves with the new primary. */
   promoted(): Promise<RedisServer>;
+  /** Freezes the primary: its connections stay open, and nothing is answered. */
+  freeze(): Promise<void>;
   /** Has the primary hand over to a replica and follow it, and resolves with the new primary. */
   demote(): Promise<RedisServer>;
   stop(): Promise<void>;
@@ -35,6 +37,7 @@ async function byHand(
 ): Promise<Deployment> {
   const group = await startReplicationGroup({ replicas: 2 });
   let current = group.primary;
+  let frozen: RedisServer | undefined;
   return {
     open: (options = {}) => {
       const replicas = group.replicas.map(({ server }) => server.url);
@@ -43,8 +46,14 @@ async function byHand(
     key: (name) => name,
     primary: async () => current,
     promoted: async () => {
-      current = await failOver(group, replicaOf(group));
+      current = replicaOf(group);
+      await current.replicate(undefined);
+      await replicaOf(group, 1).replicate(current);
       return current;
+    },
+    freeze: async () => {
+      current.pause();
+      frozen = current;
     },
     demote: async () => {
       const heir = replicaOf(group);
@@ -56,17 +65,21 @@ async function byHand(
       current = heir;
       return heir;
     },
-    stop: () => group.stop(),
+    stop: async () => {
+      frozen?.resume();
+      await group.stop();
+    },
   };
 }
 
 async function watched(): Promise<Deployment> {
   const group = await startSentinelGroup({ periods: quickPeriods });
+  let frozen: RedisServer | undefined;
   const promoted = async (): Promise<RedisServer> => {
     let server = (await group.primary()).server;
     const isPrimary = async (): Promise<boolean> => {
       server = (await group.primary()).server;
-      return server.isAlive && (await server.info("replication")).role === "master";
+      return server.isAlive && server !== frozen && (await server.info("replication")).role === "master";
     };
     await waitUntil(isPrimary, { what: "Sentinels have promoted a replica", timeoutMs: 30_000 });
     return server;
@@ -79,24 +92,33 @@ async function watched(): Promise<Deployment> {
     key: (name) => name,
     primary: async () => (await group.primary()).server,
     promoted,
+    freeze: async () => {
+      frozen = (await group.primary()).server;
+      frozen.pause();
+    },
     demote: async () => {
       await group.failover();
       return promoted();
     },
-    stop: () => group.stop(),
+    stop: async () => {
+      frozen?.resume();
+      await group.stop();
+    },
   };
 }
 
 async function spread(): Promise<Deployment> {
   const group = await startClusterGroup({ replicasPerShard: 1 });
   const slot = 1;
+  const old = await group.primaryOf(slot);
+  const [replica] = await group.replicasOf(old);
+  if (replica === undefined) throw new Error("the shard has no replica");
+  let frozen: RedisServer | undefined;
   const promoted = async (): Promise<RedisServer> => {
-    const isOwned = async (): Promise<boolean> => {
-      const owner = await group.primaryOf(slot).catch(() => undefined);
-      return owner?.server.isAlive === true;
-    };
-    await waitUntil(isOwned, { what: "the replica was promoted", timeoutMs: 30_000 });
-    return (await group.primaryOf(slot)).server;
+    const isPromoted = async (): Promise<boolean> =>
+      (await replica.server.info("replication")).role === "master";
+    await waitUntil(isPromoted, { what: "the replica was promoted", timeoutMs: 30_000 });
+    return replica.server;
   };
   return {
     open: (options = {}) => {
@@ -106,12 +128,17 @@ async function spread(): Promise<Deployment> {
     key: (name) => keyIn(slot, name),
     primary: async () => (await group.primaryOf(slot)).server,
     promoted,
+    freeze: async () => {
+      frozen = old.server;
+      frozen.pause();
+    },
     demote: async () => {
-      const [replica] = await group.replicasOf(await group.primaryOf(slot));
-      if (replica === undefined) throw new Error("the shard has no replica");
       await group.failover(replica);
       return replica.server;
     },
-    stop: () => group.stop(),
+    stop: async () => {
+      frozen?.resume();
+      await group.stop();
+    },
   };
 }
