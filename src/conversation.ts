@@ -295,7 +295,7 @@ export class Conversation {
 
   #failed(line: Line, node: Node, error: Error): void {
     if (this.#hasMoved(line, node, error)) return;
-    if (error.name !== "ReplyError") this.#cut(line, node, error);
+    if (ConnectionLostError.isMeantBy(error)) this.#cut(line, node, error);
     else if (isElsewhere(error) && (line.inTransaction || isDemotion(error)))
       this.#failElsewhere(line, node, error);
     else if (this.#lost !== undefined && error.message.startsWith("EXECABORT"))
@@ -336,7 +336,7 @@ export class Conversation {
 
   /** Whether what `line` has failed with has it sent to the next primary: a refusal, or for a read a lost connection. */
   #hasMoved(line: Line, node: Node, error: Error): boolean {
-    const isAnswered = error.name === "ReplyError";
+    const isAnswered = !ConnectionLostError.isMeantBy(error);
     const isRefused =
       isAnswered &&
       (isDemotion(error) ||

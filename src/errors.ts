@@ -65,14 +65,15 @@ export class ConnectionLostError extends TidemarkError {
     );
   }
 
-  /** Whether `error` came from the connection, not from the server. */
+  /** Whether `error` came from the connection: not from the server, nor from what else a command has to wait for. */
   static isMeantBy(error: Error): boolean {
+    if (error instanceof TidemarkError) return error instanceof ConnectionLostError;
     return error.name !== "ReplyError";
   }
 
   /** `error` itself, or what it means for `command` when it came from the connection. */
   static of(command: string, address: string, error: Error): Error {
-    if (!ConnectionLostError.isMeantBy(error)) return error;
+    if (error instanceof ConnectionLostError || !ConnectionLostError.isMeantBy(error)) return error;
     return new ConnectionLostError(command.toUpperCase(), address, error);
   }
 }

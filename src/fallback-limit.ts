@@ -22,6 +22,8 @@ const calmAfterMs = 250;
 const adjustEveryMs = 10;
 const least = 0.2;
 const drift = 0.05;
+/** One that took long, because it had to wait for another primary, must not hold up those in line until their time is over. */
+const longestPauseMs = 250;
 
 /**
  * A bucket of `perSecond`, a number of slots, and a line of those who wait for one. The slots follow the primary's answers:
@@ -77,7 +79,7 @@ export class FallbackLimit {
       this.#adjustedAt = now;
       this.#slots = Math.max(least, Math.min(this.#slots, this.#inFlight + 1) * slower);
     }
-    if (this.#slots < 1) this.#pausedUntil = now + tookMs * (1 / this.#slots - 1);
+    if (this.#slots < 1) this.#pausedUntil = now + Math.min(tookMs * (1 / this.#slots - 1), longestPauseMs);
     this.#advance();
   }
 

@@ -34,14 +34,16 @@ class PrimaryConnector extends AbstractConnector {
   readonly #options: RedisOptions;
   readonly #source: PrimarySource;
   readonly #aim: () => void;
+  readonly #Own: RedisOptions["Connector"];
   #cancel: (() => void) | undefined;
 
-  /** `aim` has `options` name the primary of the moment. */
-  constructor(options: RedisOptions, source: PrimarySource, aim: () => void) {
+  /** `aim` has `options` name the primary of the moment; with a connector of the user's own, that one connects to it. */
+  constructor(options: RedisOptions, source: PrimarySource, aim: () => void, Own: RedisOptions["Connector"]) {
     super(options.disconnectTimeout ?? 0);
     this.#options = options;
     this.#source = source;
     this.#aim = aim;
+    this.#Own = Own;
   }
 
   /** Called with what the server says of itself, before the connection counts as ready. */
@@ -51,7 +53,7 @@ class PrimaryConnector extends AbstractConnector {
     return false;
   }
 
-  override async connect(): Promise<Socket> {
+  override async connect(emit: (type: string, error: Error) => void): Promise<Socket> {
     this.connecting = true;
     try {
       if (this.#source.shard() === undefined) await this.#known();
@@ -61,14 +63,17 @@ class PrimaryConnector extends AbstractConnector {
     }
     if (!this.connecting) throw new ClosedError();
     this.#aim();
-    const { host, port, path, family, tls } = this.#options;
-    const at = path ? { path } : { host, port: port ?? defaultPort, family };
-    const stream = tls ? connectTls({ ...at, ...tls }) : connectTcp(at);
-    this.stream = stream;
-    stream.once("error", (error) => {
+    this.stream = this.#Own ? await new this.#Own(this.#options).connect(emit) : this.#open();
+    this.stream.once("error", (error) => {
       this.firstError = error;
     });
-    return stream;
+    return this.stream;
+  }
+
+  #open(): Socket {
+    const { host, port, path, family, tls } = this.#options;
+    const at = path ? { path } : { host, port: port ?? defaultPort, family };
+    return tls ? connectTls({ ...at, ...tls }) : connectTcp(at);
   }
 
   override disconnect(): void {
@@ -109,6 +114,7 @@ export class PrimaryClient extends Redis implements Follower {
       if (server === undefined) return;
       for (const name of ofServer) if (!(name in override)) Object.assign(aimed, { [name]: server[name] });
     };
+    const { Connector: Own } = { ...options, ...override };
     const own: RedisOptions = {
       ...options,
       ...override,
@@ -118,13 +124,13 @@ export class PrimaryClient extends Redis implements Follower {
       Connector: class extends PrimaryConnector {
         constructor(given: unknown) {
           const aimed = given instanceof Object ? given : {};
-          super(aimed, source, () => aim(aimed));
+          super(aimed, source, () => aim(aimed), Own);
         }
       },
     };
     super(typed(own));
     this.#source = source;
-    this.#override = override;
+    this.#override = { ...override, Connector: Own };
     this.#aim = () => aim(this.options);
     this.#aim();
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
@@ -196,7 +202,7 @@ export function duplicateOf(
   source: PrimarySource,
 ): Redis {
   if (!namesServer(override)) return new PrimaryClient(options, override, source);
-  const own: RedisOptions = { ...options, Connector: undefined, ...override };
+  const own: RedisOptions = { ...options, ...override };
   return new Redis(typed(own));
 }
 

@@ -24,6 +24,9 @@ export function unlessGone(read: Read): Read {
   if (!mayBeStale(read)) return read;
   let isOver = false;
   let isTried = false;
+  let isDue = false;
+  /** What the primary has failed with before a replica could be asked. */
+  let failure: Error | undefined;
   const once = <Given, Result>(end: (given: Given) => Result) => {
     return (given: Given): Result | undefined => {
       clearTimeout(deadline);
@@ -41,9 +44,16 @@ export function unlessGone(read: Read): Read {
   const failed = (error: Error): void => {
     if (isOver || isTried) return;
     const isRefusal = error === read.shard.primary.connection.refusal?.error;
-    if ((error.name === "ReplyError" && !isRefusal) || !goElsewhere()) reject(error);
+    if (error.name === "ReplyError" && !isRefusal) reject(error);
+    else if (goElsewhere()) return;
+    // Replicas may be about to connect.
+    else if (isDue) reject(error);
+    else failure = error;
   };
-  const deadline = setTimeout(goElsewhere, absenceMs - read.shard.vacantMs);
+  const deadline = setTimeout(() => {
+    isDue = true;
+    if (!goElsewhere() && failure !== undefined) reject(failure);
+  }, absenceMs - read.shard.vacantMs);
   return { ...read, ends: { resolve, reject: failed } };
 }
 

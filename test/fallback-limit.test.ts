@@ -130,4 +130,20 @@ describe("FallbackLimit", () => {
     }
     expect(enter(100)).toBe(50);
   });
+
+  it("pauses for no more than a quarter of a second, since a read may have waited for another primary", () => {
+    const { enter, leave, pace } = arrange({ concurrency: 2, perSecond: 100_000 });
+    enter(1);
+    leave(1);
+    pace.primaryMs = 50;
+    for (let round = 0; round < 20; round++) {
+      vi.advanceTimersByTime(200);
+      leave(enter(2), 20);
+    }
+    vi.advanceTimersByTime(200);
+    leave(enter(1), 1_000);
+    expect(enter(1)).toBe(0);
+    vi.advanceTimersByTime(251);
+    expect(enter(1)).toBe(1);
+  });
 });
