@@ -45,6 +45,7 @@ export const rows: readonly (readonly string[])[] = [
     "warning",
     "verified-read",
     "greeting",
+    "tracking",
     "node",
   ],
   [
