@@ -11,6 +11,7 @@ import { Link, type Probe, type Sighting } from "./link.js";
 import { notThere } from "./marker.js";
 import { Proof, type Said, type Substitutes } from "./proof.js";
 import type { Writer } from "./replicated.js";
+import { Tracking } from "./tracking.js";
 import { sendVerified } from "./verified-read.js";
 import { Warning } from "./warning.js";
 import { type OnRefusal, WriteTurn } from "./write-turn.js";
@@ -42,6 +43,8 @@ export class Node {
   zone: string | undefined;
   /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
   link = new Link();
+  /** Changes whenever the server may have gone back: a read counts only if it did not between sending and answer. */
+  era = 0;
   /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
   seen: Sighting | undefined;
   /** Set by a read that the server refused for its state; such a server has to show a healthy link first. */
@@ -57,6 +60,8 @@ export class Node {
   /** Turns whose INFO is on its way. */
   readonly #unfinished = new Set<WriteTurn>();
   readonly #warning = new Warning();
+  readonly #tracking = new Tracking();
+  #isLent = false;
   /** Which of its roles in a cluster the server has here. */
   readonly greeting = new Greeting();
   readonly #observer: Observer;
@@ -92,6 +97,7 @@ export class Node {
     const use = { patient: true, timeoutMs, mayBlock: true };
     const node = new Node(server, use, nobody, { marker: undefined, unproven: "primary" });
     node.#warning.isSaid = true;
+    node.#isLent = true;
     return node;
   }
 
@@ -182,6 +188,11 @@ export class Node {
     return probe;
   }
 
+  /** How long its position is believed after it was asked for, in milliseconds. */
+  trustMs(probeIntervalMs: number): number {
+    return this.#tracking.trustMs(probeIntervalMs);
+  }
+
   /** Takes back all that is remembered, because the server spoke of a state in which nothing of it need be true. */
   distrust(): void {
     this.#replaceLink();
@@ -248,7 +259,25 @@ export class Node {
     this.#observer.saw(this, sighting);
   }
 
+  /** The server has flushed its data or loaded others. What is asked for now is answered behind that. */
+  #reloaded(): void {
+    this.#doubt();
+    this.probe();
+    // ioredis has yet to read the replies that came with the push, and those in front of it speak of the old data.
+    process.nextTick(() => this.#doubt());
+  }
+
+  /**
+   * A primary stays what it was until its next INFO says otherwise, so that iterations survive the FLUSHDB of another
+   * database.
+   */
+  #doubt(): void {
+    if (this.connection.patient) this.era += 1;
+    else this.distrust();
+  }
+
   #replaceLink(): void {
+    this.era += 1;
     this.link.overAt = performance.now();
     this.link = new Link();
   }
@@ -263,6 +292,8 @@ export class Node {
     this.fault = "not asked yet";
     this.proof.begin();
     this.greeting.say(this.connection);
+    // What is asked by itself must not come into a transaction.
+    if (!this.#isLent) this.#tracking.begin(this.connection, () => this.#reloaded());
     this.probe();
   }
 

@@ -61,11 +61,11 @@ export function objectionTo(
   return undefined;
 }
 
-/** The same by what is remembered of `node`, which holds for `probeIntervalMs`. */
+/** The same by what is remembered of `node`, as long as that is believed. */
 export function knownObjectionTo(shard: Shard, node: Node, requirement: Requirement, now: number): Objection {
   if (!node.connection.ready) return "not connected";
-  if (node.seen === undefined || now - node.seen.at > shard.options.probeIntervalMs)
-    return "position unknown";
+  const trustMs = node.trustMs(shard.options.probeIntervalMs);
+  if (node.seen === undefined || now - node.seen.at > trustMs) return "position unknown";
   return objectionTo(shard, node.seen, node.suspect, requirement, now);
 }
 

@@ -39,7 +39,10 @@ export interface CommonOptions extends ReadDefaultOptions {
   readonly maxClockSkewMs?: number;
   /** How long a token is in force; must be larger than `maxStalenessMs`. Default 60000. */
   readonly tokenTtlMs?: number;
-  /** How long a replica's position is remembered before it is asked again; only while it is in use. Default 250. */
+  /**
+   * How long a replica's position is believed before it is asked again; only while it is in use. A fifth of it where the
+   * server cannot report over RESP3 that it has loaded other data. Default 250.
+   */
   readonly probeIntervalMs?: number;
   /**
    * How long a command waits for a primary that can take it before it is rejected with a `NoPrimaryError`, and after how
@@ -48,9 +51,9 @@ export interface CommonOptions extends ReadDefaultOptions {
    */
   readonly primaryTimeoutMs?: number;
   /**
-   * `"when-needed"` trusts a replica's position for `probeIntervalMs`; `"always"` has each read prove it in a
-   * transaction of its own, which closes the window in which a resynchronisation can empty a replica unseen, at up to
-   * five times the server's work. Default `"when-needed"`.
+   * `"when-needed"` trusts a replica's position for `probeIntervalMs`, or until the replica reports that it has loaded other
+   * data. `"always"` proves it with each read in one transaction, at up to five times the server's work, which also
+   * holds where the replica cannot report it (ioredis 5, RESP2). Default `"when-needed"`.
    */
   readonly verify?: "when-needed" | "always";
   /**

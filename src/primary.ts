@@ -48,16 +48,23 @@ export function readPrimary(
       return;
     }
     const { primary } = shard;
+    const { era, link } = primary;
     const startedAt = performance.now();
     // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
     const again = (): void => readPrimary(read, repeats - 1, true, since ?? startedAt);
-    command.resolve = (reply) => {
-      if (!isStill(shard, primary)) {
+    const settle = (reply: unknown): unknown => {
+      if (!isStill(shard, primary) || primary.link !== link) {
         if (repeats > 0) return again();
         return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
       }
       const failure = read.onAnswer(primary);
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
+    };
+    command.resolve = (reply) => {
+      if (primary.era === era) return settle(reply);
+      // It may have been made a replica and loaded other data. If it says behind the read that it is the primary of the same
+      // history as before, it has been that all the time.
+      return void primary.askedBehind().then(() => settle(reply));
     };
     command.reject = (failure) => {
       if (mayGoOn(failure)) shard.refused(primary);

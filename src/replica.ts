@@ -30,7 +30,7 @@ export function readReplica(
   inFull = false,
 ): void {
   const { command, session, shard, level, iteration } = read;
-  const { link } = node;
+  const { link, era } = node;
   const ordered = level !== "eventual";
   if (ordered) session.in(shard).readFrom(link);
   let probe: Probe | undefined;
@@ -39,8 +39,8 @@ export function readReplica(
       node.triedInVain(performance.now());
       return fallbacks.fallBack(read, "check-failed");
     }
-    // An INFO answered in front of the read has shown that the server has gone back.
-    if ((ordered || iteration) && node.link !== link) return fallbacks.fallBack(read, "check-failed");
+    // Since the read was sent, the server has said that it has gone back, or may have.
+    if (node.era !== era) return fallbacks.fallBack(read, "check-failed");
     if (mayHideKey(read, reason, reply)) return fallbacks.toPrimary(read, "missing-key");
     if (ordered) session.in(shard).readBy(link);
     iteration?.answeredBy(node);
@@ -49,7 +49,7 @@ export function readReplica(
   command.reject = (error) => {
     // ioredis sends a script of defineCommand in full where it was not known.
     const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
-    if (again && node.link === link) readReplica(read, node, reason, fallbacks, true);
+    if (again && node.era === era) readReplica(read, node, reason, fallbacks, true);
     else failed(read, node, error, reason !== "window" && proves(probe, read, node), fallbacks);
   };
   announce(command, node, "replica", reason, level);

@@ -233,7 +233,7 @@ export class Shard {
     this.askPrimary(now, now - this.primary.askedAt > Math.max(maxStalenessMs / 4, leastMs));
     if (now - this.#refreshedAt < leastMs) return;
     this.#refreshedAt = now;
-    this.#ask(probeIntervalMs / 2, now, probeIntervalMs / 2);
+    this.#ask(probeIntervalMs / 2, now);
   }
 
   /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
@@ -254,7 +254,7 @@ export class Shard {
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */
   look(now: number): void {
     const { probeIntervalMs } = this.options;
-    this.#ask(probeIntervalMs / looksPerInterval, now, probeIntervalMs / 2);
+    this.#ask(probeIntervalMs / looksPerInterval, now);
   }
 
   /** Looks for a promoted replica, however seldom they are asked else. */
@@ -262,11 +262,15 @@ export class Shard {
     this.#ask(seekEveryMs, now, seekEveryMs);
   }
 
-  /** Asks those whom nobody has for `everyMs`; for one that lags that may be longer, up to `atMostMs`. */
-  #ask(everyMs: number, now: number, atMostMs: number): void {
+  /**
+   * Asks the replicas that nobody has asked for `everyMs`. One that lags is asked less often, but at least every `atMostMs`,
+   * and in time to be believed without a break.
+   */
+  #ask(everyMs: number, now: number, atMostMs = Number.POSITIVE_INFINITY): void {
     for (const node of this.replicas) {
       node.connection.begin();
-      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / looksPerLag), atMostMs);
+      const inTimeMs = node.trustMs(this.options.probeIntervalMs) / 2;
+      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / looksPerLag), inTimeMs, atMostMs);
       if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
     }
   }

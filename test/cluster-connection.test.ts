@@ -32,25 +32,26 @@ it("a replica answers again after its connection was closed", async () => {
 it("a primary's connection reads nothing once that is a replica, and does so again when promoted", async () => {
   const tidemark = await stage.open();
   const primary = await stage.group.primaryOf(6_000);
-  /** Whether all who are connected, but for whoever asks, have that flag: "r" has said READONLY. */
-  const isSaid = async (node: ClusterNode, flag: "N" | "r") => {
+  /** Whether all who are connected, but for whoever asks, have said READONLY (flag "r"), or none has. */
+  const isSaid = async (node: ClusterNode, word: "readonly" | "readwrite") => {
     const lines = String(await node.server.admin().client("LIST")).split("\n");
+    // Those that track have the flag "t" as well.
     const flags = lines.flatMap((line) => {
-      return / cmd=client/.test(line) ? [] : (/ flags=([Nr]) /.exec(line)?.[1] ?? []);
+      return / cmd=client/.test(line) ? [] : (/ flags=([Nrt]+) /.exec(line)?.[1] ?? []);
     });
-    return flags.length > 0 && flags.every((one) => one === flag);
+    return flags.length > 0 && flags.every((one) => one.includes("r") === (word === "readonly"));
   };
   const [replica] = await stage.group.replicasOf(primary);
   if (replica === undefined) throw new Error("no replica");
   await clusterIsEligible(tidemark);
-  expect(await isSaid(primary, "N")).toBe(true);
-  expect(await isSaid(replica, "r")).toBe(true);
+  expect(await isSaid(primary, "readwrite")).toBe(true);
+  expect(await isSaid(replica, "readonly")).toBe(true);
   await stage.group.failover(replica);
   await tidemark.session().redis.set(keyIn(6_000), "v");
   await stage.group.ready();
   await clusterIsEligible(tidemark);
-  await waitUntil(() => isSaid(replica, "N"), { what: "READWRITE was said to the new primary" });
-  await waitUntil(() => isSaid(primary, "r"), { what: "READONLY was said to the old one" });
+  await waitUntil(() => isSaid(replica, "readwrite"), { what: "READWRITE was said to the new primary" });
+  await waitUntil(() => isSaid(primary, "readonly"), { what: "READONLY was said to the old one" });
 });
 
 it("nodes are reached at the addresses that natMap gives for those they announce", async () => {

@@ -20,7 +20,8 @@ stageTidemark({ replicas: 2 }, (stage) => {
 describe("a read at level session", () => {
   it("is answered by a replica when the session has written nothing", async () => {
     await tidemark.session().redis.get("anything");
-    expect(routes.of("get")).toEqual(["replica:known"]);
+    // Over RESP2 a position is believed for so short a time that it may have to be asked for again.
+    expect(routes.of("get").join()).toMatch(/^replica:(known|checked)$/);
   });
 
   it("sees the session's own write while every replica is held back", async () => {

@@ -48,6 +48,7 @@ export const rows: readonly (readonly string[])[] = [
     "warning",
     "verified-read",
     "greeting",
+    "tracking",
     "node",
   ],
   [
