@@ -298,6 +298,8 @@ export class Connection {
       if (this.inFlight > 0 && performance.now() < until) return;
       clearInterval(timer);
       this.close();
+      // It has had its second.
+      this.reset();
     }, lookMs).unref();
   }
 

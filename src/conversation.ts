@@ -9,7 +9,7 @@ import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
-import { announce, isReplica, whenPrimary } from "./primary.js";
+import { announce, isReplica, isStill, whenPrimary } from "./primary.js";
 import { isDemotion } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -24,11 +24,20 @@ const notableMs = 10;
 /** What changes the state of a connection, unless it is refused. */
 const stateful: ReadonlySet<string> = new Set(["watch", "unwatch", "multi", "exec", "discard"]);
 
-/** Whose commands they are, and what has to be carried out before them. */
+/** Whose commands they are, and how they find their way. */
 interface Speaker {
   readonly session: Session | undefined;
-  readonly before: Promise<void> | undefined;
+  /** Whether writes of the session are on their way on the primary's shared connection, which come first. */
+  readonly isBehindWrites: boolean;
+  /**
+   * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard when
+   * that is known. False for an error that is no redirection.
+   */
+  readonly follow: ((error: Error, command: Command, again: (shard?: Shard) => void) => boolean) | undefined;
 }
+
+/** Why commands are sent elsewhere; for a redirection it, and the command that it came for. */
+type Moving = "refused" | "closed" | { readonly error: Error; readonly command: Command };
 
 /** One command of a conversation, until it is answered. */
 interface Line {
@@ -44,6 +53,8 @@ interface Line {
   readonly isProof: boolean;
   /** Whether it is part of a transaction, or begins one. */
   readonly inTransaction: boolean;
+  /** Whether it stands between MULTI and EXEC, or is that EXEC. */
+  readonly isQueued: boolean;
   readonly givenAt: number;
   /** Since when it waits for a connection. */
   waitsSince: number;
@@ -61,11 +72,11 @@ interface Line {
  */
 export class Conversation {
   readonly #pool: Pool;
-  readonly #shard: Shard;
+  #shard: Shard;
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
-  /** What has to be carried out elsewhere first. */
-  #before: Promise<void> | undefined;
+  readonly #follow: Speaker["follow"];
+  #isBehindWrites: boolean;
   #node: Node | undefined;
   /** Which TCP connection of the node it is; undefined before the first command has left on it. */
   #epoch: number | undefined;
@@ -77,7 +88,7 @@ export class Conversation {
   #isConnecting = false;
   #moves = 0;
   /** Why what is in flight has to be sent elsewhere, once all of it is answered. */
-  #moving: "refused" | "closed" | undefined;
+  #moving: Moving | undefined;
   #watching = false;
   #queueing = false;
   /** Whether what is queued by now writes something. */
@@ -91,12 +102,13 @@ export class Conversation {
   #pause: NodeJS.Timeout | undefined;
 
   /** `onOver` is called when there is nothing left that a later command could belong to. */
-  constructor(pool: Pool, shard: Shard, { session, before }: Speaker, onOver: () => void) {
+  constructor(pool: Pool, shard: Shard, { session, isBehindWrites, follow }: Speaker, onOver: () => void) {
     this.#pool = pool;
     this.#shard = shard;
     this.#session = session;
     this.#onOver = onOver;
-    this.#before = before;
+    this.#isBehindWrites = isBehindWrites;
+    this.#follow = follow;
   }
 
   /** Whether a batch that begins with the command `name` belongs to it. */
@@ -115,11 +127,11 @@ export class Conversation {
     this.#checkConnection();
     if (this.#lost !== undefined) return this.#sendLate(command, name);
     const line = this.#lineOf(command, name, kind, level);
-    if (kind === "blocking")
-      deadlineOf(command)?.whenLate((ms) => this.#lose(`${name.toUpperCase()} has blocked for ${ms} ms`));
     clearTimeout(this.#pause);
     this.#wait(line);
     this.#queue.push(line);
+    if (kind === "blocking")
+      deadlineOf(command)?.whenLate((ms) => this.#lose(`${name.toUpperCase()} has blocked for ${ms} ms`));
     this.#pump();
     return true;
   }
@@ -129,12 +141,22 @@ export class Conversation {
     // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
     const writes = this.#queueing ? name === "exec" : kind === "write" || kind === "blocking";
     const isProof = name === "exec" ? this.#queuesWrites : writes && name !== "xread";
-    const begun = this.#begun;
+    const [begun, isQueued] = [this.#begun, this.#queueing];
     this.#advance(name, kind);
     this.#given += 1;
     const inTransaction = begun || this.#begun;
     return {
-      ...{ command, name, level, writes, isProof, inTransaction, order: this.#given, timer: undefined },
+      ...{
+        command,
+        name,
+        level,
+        writes,
+        isProof,
+        inTransaction,
+        isQueued,
+        order: this.#given,
+        timer: undefined,
+      },
       ends: new Ends(command),
       givenAt: performance.now(),
       waitsSince: performance.now(),
@@ -183,20 +205,13 @@ export class Conversation {
     if (this.#queue.length === 0 || this.#isConnecting || this.#moving !== undefined) return;
     const node = this.#node;
     if (node === undefined) {
-      this.#connect();
+      this.#isConnecting = true;
+      this.#borrow();
       return;
     }
     const lines = this.#queue;
     this.#queue = [];
     for (const line of lines) this.#transmit(line, node);
-  }
-
-  #connect(): void {
-    this.#isConnecting = true;
-    const before = this.#before;
-    this.#before = undefined;
-    if (before === undefined) this.#borrow();
-    else before.then(() => this.#borrow());
   }
 
   #borrow(): void {
@@ -207,10 +222,25 @@ export class Conversation {
     }
     const { name: command, waitsSince: since } = first;
     const start = (error?: Error): void => {
-      if (error === undefined) this.#lend({ command, since });
-      else this.#giveUp(error);
+      if (error !== undefined) this.#giveUp(error);
+      else if (this.#isBehindWrites) this.#fallBehind({ command, since });
+      else this.#lend({ command, since });
     };
     whenPrimary(this.#shard, command, start, false, since);
+  }
+
+  /** Waits until the writes given before are carried out, on whichever primary that is. */
+  #fallBehind(wait: Wait): void {
+    const { primary } = this.#shard;
+    const over = (): void => {
+      if (!isStill(this.#shard, primary)) {
+        this.#borrow();
+        return;
+      }
+      this.#isBehindWrites = false;
+      this.#lend(wait);
+    };
+    primary.drained().then(over, over);
   }
 
   #lend(wait: Wait): void {
@@ -257,8 +287,9 @@ export class Conversation {
   #transmit(line: Line, node: Node): void {
     const { command, name, writes, level } = line;
     this.#leaveInTime(line);
-    // In front of all: reads count only if the server says that it is a primary.
-    if (this.#epoch === undefined) node.probe();
+    // In front of the commands of each turn: reads count only if the server says that it is a primary. Between MULTI and EXEC
+    // it would be queued.
+    if (!line.isQueued) node.probe();
     this.#epoch = node.connection.epoch;
     // An INFO that came behind MULTI would be queued with the rest.
     if (name === "multi") node.closeWrites();
@@ -334,17 +365,19 @@ export class Conversation {
     this.#lose(`MULTI was refused (${error.message})`);
   }
 
-  /** Whether what `line` has failed with has it sent to the next primary: a refusal, or for a read a lost connection. */
+  /**
+   * Whether `line` is sent elsewhere for what it has failed with: to the next primary for its refusal, or a read for a lost
+   * connection, and a transaction to the shard that its keys have moved to.
+   */
   #hasMoved(line: Line, node: Node, error: Error): boolean {
+    const { command, inTransaction } = line;
     const isAnswered = !ConnectionLostError.isMeantBy(error);
     const isRefused =
-      isAnswered &&
-      (isDemotion(error) ||
-        (isElsewhere(error) && line.inTransaction) ||
-        (this.#moving === "refused" && error.message.startsWith("EXECABORT")));
-    const isCut = !isAnswered && !line.inTransaction && (!line.writes || line.name === "xread");
-    if (!(isRefused || isCut) || !this.#mayMove(line)) return false;
-    this.#move(line, node, isRefused ? "refused" : "closed");
+      isDemotion(error) || (this.#moving !== undefined && error.message.startsWith("EXECABORT"));
+    const isMoved = inTransaction && error.message.startsWith("MOVED ");
+    const isCut = !isAnswered && !inTransaction && (!line.writes || line.name === "xread");
+    if (!(isAnswered ? isRefused || isMoved : isCut) || !this.#mayMove(line)) return false;
+    this.#move(line, node, isMoved ? { error, command } : isRefused ? "refused" : "closed");
     return true;
   }
 
@@ -354,7 +387,7 @@ export class Conversation {
   }
 
   /** Keeps `line` for the next primary, and goes there when all that was sent has been answered. */
-  #move(line: Line, node: Node, why: "refused" | "closed"): void {
+  #move(line: Line, node: Node, why: Moving): void {
     line.ends.giveBack();
     this.#inFlight.delete(line);
     this.#moving ??= why;
@@ -368,6 +401,7 @@ export class Conversation {
   #failElsewhere(line: Line, node: Node, error?: Error): void {
     const { address } = node.connection;
     const isMoved = error?.message.startsWith("MOVED ") === true;
+    if (isMoved) this.#follow?.(error, line.command, () => {});
     const why = isMoved ? `its keys have moved (${error.message})` : `${address} is not the primary any more`;
     this.#moving ??= "refused";
     if (line.inTransaction) this.#lose(why);
@@ -388,15 +422,27 @@ export class Conversation {
 
   /** Leaves a server that is not the primary any more, or whose connection closed, when it has nothing left to say. */
   #goOn(node: Node): void {
-    if (this.#moving === undefined || this.#inFlight.size > 0) return;
+    const moving = this.#moving;
+    if (moving === undefined || this.#inFlight.size > 0) return;
     const { primary } = this.#shard;
-    if (this.#moving === "refused" && primary.connection.address === node.connection.address)
+    if (moving === "refused" && primary.connection.address === node.connection.address)
       this.#shard.refused(primary);
     this.#moving = undefined;
     this.#moves += 1;
     this.#pool.end(node);
-    this.#node = undefined;
-    this.#pump();
+    if (this.#node === node) this.#node = undefined;
+    if (typeof moving === "object") this.#redirect(moving.error, moving.command);
+    else this.#pump();
+  }
+
+  #redirect(error: Error, command: Command): void {
+    this.#isConnecting = true;
+    const again = (shard?: Shard): void => {
+      this.#isConnecting = false;
+      this.#shard = shard ?? this.#shard;
+      this.#pump();
+    };
+    if (this.#follow?.(error, command, again) !== true) this.#giveUp(error);
   }
 
   /** Ends when nothing is left, or waits for what comes next in a transaction. */
@@ -409,7 +455,6 @@ export class Conversation {
     }
     const node = this.#node;
     this.#node = undefined;
-    this.#isSeen = false;
     this.#onOver();
     if (node === undefined) return;
     if (this.#unsure) this.#pool.end(node);
@@ -441,10 +486,12 @@ export class Conversation {
     }
   }
 
-  /** What a command of the lost transaction is rejected with. The session goes on once the user can have seen it. */
-  #lossOf({ name }: Pick<Line, "name">): TransactionLostError {
+  /** What a command is rejected with after it was lost. The session goes on once the user can have seen it. */
+  #lossOf({ name, inTransaction }: Pick<Line, "name" | "inTransaction">): Error {
+    const why = this.#lost ?? "it was ended";
     if (this.#queueing || !this.#begun) setImmediate(() => this.#onOver());
-    return new TransactionLostError(name.toUpperCase(), this.#lost ?? "it was ended");
+    if (inTransaction) return new TransactionLostError(name.toUpperCase(), why);
+    return new Error(`${name.toUpperCase()}: ${why}, so it was not sent.`);
   }
 
   /** Commands that come after the transaction was lost must not be carried out as if they were part of nothing. */
@@ -459,7 +506,7 @@ export class Conversation {
       return true;
     }
     if (name === "multi") this.#queueing = true;
-    command.reject(this.#lossOf({ name }));
+    command.reject(this.#lossOf({ name, inTransaction: true }));
     return true;
   }
 }

@@ -13,7 +13,7 @@ import { Pool } from "./pool.js";
 import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
 import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
-import { Redirects } from "./redirects.js";
+import { type Redirect, Redirects } from "./redirects.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type Terms, TermsTable } from "./terms.js";
@@ -32,6 +32,7 @@ export class Router {
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
   /** Where data is spread over shards. */
+  readonly #redirect: Redirect | undefined;
   readonly #redirects: Redirects | undefined;
   /** See `Topology.settled`. */
   readonly #settled: (command: Command) => Promise<void> | undefined;
@@ -49,8 +50,8 @@ export class Router {
     this.terms = new TermsTable(options);
     const isEndless = options.redis.maxRetriesPerRequest === null;
     this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
-    const redirect = topology.redirect?.bind(topology);
-    this.#redirects = redirect && new Redirects(redirect);
+    this.#redirect = topology.redirect?.bind(topology);
+    this.#redirects = this.#redirect && new Redirects(this.#redirect);
     this.#settled = (command) => topology.settled?.(command);
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
@@ -295,9 +296,14 @@ export class Router {
   }
 
   #begin(shard: Shard, keeper: Session | undefined, session: Session | undefined): Conversation {
-    // What was given before has to be carried out before: only a shared connection keeps that order by itself.
-    const before = session?.writing ? shard.primary.connection.drained("ping").catch(() => {}) : undefined;
-    const conversation = new Conversation(this.pool, shard, { session, before }, () => {
+    const redirect = this.#redirect;
+    const follow =
+      redirect &&
+      ((error: Error, command: Command, again: (shard?: Shard) => void): boolean =>
+        redirect(error, () => again(this.#beginning.shardOf(command))));
+    // Only a shared connection keeps order with what was given before by itself.
+    const isBehindWrites = session?.writing === true;
+    const conversation = new Conversation(this.pool, shard, { session, isBehindWrites, follow }, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
         this.#conversations.delete(keeper);
     });
