@@ -1,11 +1,13 @@
 /** How long a command that blocks may do so, by its own arguments. */
 import type { Command } from "ioredis";
 
+type Named = Pick<Command, "name"> & { readonly args: readonly unknown[] };
+
 const inSeconds = 1_000;
 const firstArgument: ReadonlySet<string> = new Set(["blmpop", "bzmpop"]);
 
 /** Where a command has its timeout, and how many milliseconds one of it is; undefined where it has none. */
-function timeoutIn({ name, args }: Command): { readonly at: number; readonly unitMs: number } | undefined {
+function timeoutIn({ name, args }: Named): { readonly at: number; readonly unitMs: number } | undefined {
   const lower = name.toLowerCase();
   if (lower === "xread" || lower === "xreadgroup") {
     const block = args.findIndex((arg) => String(arg).toLowerCase() === "block");
@@ -17,7 +19,7 @@ function timeoutIn({ name, args }: Command): { readonly at: number; readonly uni
 }
 
 /** For how many milliseconds `command` blocks at most; Infinity when that is for ever, or not a number. */
-export function blocksForMs(command: Command): number {
+export function blocksForMs(command: Named): number {
   const timeout = timeoutIn(command);
   const given = timeout && Number(command.args[timeout.at]);
   return timeout !== undefined && given !== undefined && given > 0

@@ -138,8 +138,13 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     return this.lifecycle.duplicate(this.plainOptions(), override);
   }
 
+  get resubscribes(): boolean {
+    return this.options.autoResubscribe !== false;
+  }
+
+  /** A client of the primary of `shard` for the Subscriber, which makes subscriptions again by itself. */
   subscriberOf(shard: Shard | undefined): Redis {
-    return new PrimaryClient(this.plainOptions(), {}, this.lifecycle.sourceOf(shard));
+    return new PrimaryClient(this.plainOptions(), { autoResubscribe: false }, this.lifecycle.sourceOf(shard));
   }
 
   /**
@@ -147,7 +152,12 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
    * its first connection fails or takes longer than `connectTimeout` (default 10000 ms).
    */
   override monitor(callback?: Callback<Redis>): Promise<Redis> {
-    const redis = this.duplicate({ monitor: true, lazyConnect: false });
+    const own = { monitor: true, lazyConnect: false };
+    // In a cluster a duplicate has no connection of its own that could monitor one server.
+    const isSpread = this.lifecycle.redirect !== undefined;
+    const redis = isSpread
+      ? new PrimaryClient(this.plainOptions(), own, this.lifecycle.sourceOf())
+      : this.duplicate(own);
     const monitoring = monitored(redis);
     if (callback) monitoring.then((monitor) => callback(null, monitor), callback);
     return monitoring;

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
+import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
 import { HangWatch } from "./hang-watch.js";
@@ -129,9 +130,8 @@ export class Connection {
     this.address = addressOf(options.redis);
     // In half of the user's own deadline, so that there is time to ask elsewhere.
     const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
-    const silenceMs = options.mayBlock ? Number.POSITIVE_INFINITY : this.timeoutMs;
     this.#watch = new HangWatch(this.redis, {
-      limitMs: () => (this.patient ? silenceMs : patienceMs),
+      limitMs: () => (this.patient ? this.#silenceLimitMs() : patienceMs),
       onLook: options.onWatch,
       onHang: () => this.#drop(),
     });
@@ -146,6 +146,15 @@ export class Connection {
   /** For how long it has not answered, in milliseconds: there is no connection, or all that was sent is unanswered. */
   get absentMs(): number {
     return this.#ready ? this.#watch.silentMs : performance.now() - this.downSince;
+  }
+
+  /** How long the server may be silent: as long as it has to be told to block, and then as long as any other. */
+  #silenceLimitMs(): number {
+    const front = this.redis.commandQueue.peekFront()?.command;
+    if (!this.#options.mayBlock || front === undefined) return this.timeoutMs;
+    if (/^wait(aof)?$/i.test(front.name)) return Number.POSITIVE_INFINITY;
+    if (!Command.checkFlag("BLOCKING_COMMANDS", front.name)) return this.timeoutMs;
+    return blocksForMs(front) + this.timeoutMs;
   }
 
   /** Whether a command would be answered, as far as is known: there is a connection, and the server is not silent. */

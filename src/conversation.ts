@@ -1,7 +1,7 @@
 /** Commands on a connection of their own: those that block, and all from WATCH or MULTI until it is over. */
 import type { Command } from "ioredis";
 import { blockFor, blocksForMs } from "./blocking.js";
-import type { CommandKind } from "./command.js";
+import { type CommandKind, provesPrimary } from "./command.js";
 import type { Wait } from "./connection.js";
 import { deadlineOf } from "./deadline.js";
 import { Ends } from "./ends.js";
@@ -140,7 +140,7 @@ export class Conversation {
     const blocks = kind === "blocking" && !this.#queueing;
     // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
     const writes = this.#queueing ? name === "exec" : kind === "write" || kind === "blocking";
-    const isProof = name === "exec" ? this.#queuesWrites : writes && name !== "xread";
+    const isProof = name === "exec" ? this.#queuesWrites : writes && provesPrimary(name);
     const [begun, isQueued] = [this.#begun, this.#queueing];
     this.#advance(name, kind);
     this.#given += 1;
@@ -174,7 +174,8 @@ export class Conversation {
     } else if (ends) {
       this.#watching = false;
       this.#queueing = false;
-    } else if (this.#queueing && (kind === "write" || kind === "blocking")) this.#queuesWrites = true;
+    } else if (this.#queueing && (kind === "write" || kind === "blocking") && provesPrimary(name))
+      this.#queuesWrites = true;
   }
 
   /** Counts `line` as on its way although it has not left: its session's reads have to stay behind it. */

@@ -49,13 +49,13 @@ export class Pool implements Follower {
       this.end(node);
       return;
     }
-    this.#isOver(node);
     const expiry = setTimeout(() => {
       this.#take(idle);
       node.connection.close();
     }, maxIdleMs).unref();
     const idle: Idle = { node, server, expiry };
     this.#idle.push(idle);
+    this.#isOver(node);
   }
 
   /** Ends a lent connection that is not as it was. */
@@ -90,18 +90,25 @@ export class Pool implements Follower {
       clearTimeout(expiry);
       node.connection.close();
     }
-    for (const node of [...this.#lent.keys()]) this.end(node);
     this.#idle = [];
+    for (const node of [...this.#lent.keys()]) this.end(node);
+    this.#restIfEmpty();
   }
 
   #isOver(node: Node): void {
     this.#lent.delete(node);
-    if (this.#lent.size === 0) this.#followers.remove(this);
+    this.#restIfEmpty();
+  }
+
+  /** Idle connections have to be left as well, or the next borrower would find one that nobody answers. */
+  #restIfEmpty(): void {
+    if (this.#lent.size === 0 && this.#idle.length === 0) this.#followers.remove(this);
   }
 
   #take(idle: Idle): void {
     clearTimeout(idle.expiry);
     this.#idle = this.#idle.filter((one) => one !== idle);
+    this.#restIfEmpty();
   }
 
   /** A command waits for the connection that is opened for it, and none is sent again outside of its transaction. */

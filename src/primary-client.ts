@@ -29,6 +29,16 @@ const otherServer = ["host", "port", "path", "sentinels"] as const;
 /** How often a command is sent again that was refused by a server which is no primary any more. */
 const maxMoves = 3;
 
+/** How long a server that is left may take to answer what it was sent. */
+const lastAnswersMs = 1_000;
+
+/** What is kept for the next primary: what this one has refused, and what was given since. */
+interface Departure {
+  readonly refused: { readonly command: Command; readonly left: number }[];
+  readonly given: Command[];
+  readonly deadline: NodeJS.Timeout;
+}
+
 /** Connects to the server that is the primary when it is asked for a connection. */
 class PrimaryConnector extends AbstractConnector {
   readonly #options: RedisOptions;
@@ -106,6 +116,8 @@ export class PrimaryClient extends Redis implements Follower {
   readonly #aim: () => void;
   /** Whether a MULTI was sent by hand, so that a refused command is not to be sent again outside of it. */
   #queueing = false;
+  /** Set while the server is being left, which it is when it has answered everything. */
+  #departure: Departure | undefined;
 
   /** `override` stands before what `options` and the primary's own say. */
   constructor(options: RedisOptions, override: Partial<RedisOptions>, source: PrimarySource) {
@@ -136,6 +148,7 @@ export class PrimaryClient extends Redis implements Follower {
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
     this.on("close", () => {
       this.#queueing = false;
+      this.#depart();
     });
     this.on("end", () => source.followers.remove(this));
     if (!this.options.lazyConnect) this.connect().catch(() => {});
@@ -152,6 +165,7 @@ export class PrimaryClient extends Redis implements Follower {
   leave({ connection }: Node): void {
     if (addressOf(this.options) !== connection.address) return;
     if (this.status === "reconnecting") this.connect().catch(() => {});
+    else if (this.status === "ready" && connection.answers) this.#prepareDeparture();
     else this.#reconnect();
   }
 
@@ -163,11 +177,11 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    const name = command.name.toLowerCase();
-    const isBound = command.inTransaction || this.#queueing;
-    if (name === "multi" && !command.inTransaction) this.#queueing = true;
-    if (name === "exec" || name === "discard") this.#queueing = false;
-    if (!isBound) this.#attend(command);
+    if (this.#departure !== undefined && this.status === "ready") {
+      this.#departure.given.push(command);
+      return command.promise;
+    }
+    this.#attend(command, this.#isBound(command), maxMoves);
     return super.sendCommand(command, stream);
   }
 
@@ -175,18 +189,62 @@ export class PrimaryClient extends Redis implements Follower {
     return duplicateOf(this.options, { ...this.#override, ...override }, this.#source);
   }
 
-  /** Has `command` sent to the next primary where the server refuses it because it is none any more. */
-  #attend(command: Command, left = maxMoves): void {
+  /** Whether `command` belongs to a transaction, outside of which it must not be sent again. */
+  #isBound({ name, inTransaction }: Command): boolean {
+    const lower = name.toLowerCase();
+    const isEnd = lower === "exec" || lower === "discard";
+    const isBound = inTransaction || this.#queueing || isEnd;
+    if (isEnd) this.#queueing = false;
+    else if (lower === "multi" && !inTransaction) this.#queueing = true;
+    return isBound;
+  }
+
+  /** Sees `command` to its end, or keeps it for the next primary if the server refuses it because it is none any more. */
+  #attend(command: Command, isBound: boolean, left: number): void {
     const ends = new Ends(command);
-    command.resolve = (reply) => ends.resolve(reply);
-    command.reject = (error) => {
-      if (left === 0 || !isDemotion(error)) return ends.reject(error);
-      doubt(this.#source, this.options);
-      this.#reconnect();
-      ends.giveBack();
-      this.#attend(command, left - 1);
-      super.sendCommand(command);
+    command.resolve = (reply) => {
+      const resolved = ends.resolve(reply);
+      this.#departIfDone();
+      return resolved;
     };
+    command.reject = (error) => {
+      if (isDemotion(error)) {
+        doubt(this.#source, this.options);
+        const { refused } = this.#prepareDeparture();
+        if (isBound || left === 0 || this.options.enableOfflineQueue === false) ends.reject(error);
+        else {
+          ends.giveBack();
+          refused.push({ command, left: left - 1 });
+        }
+      } else ends.reject(error);
+      this.#departIfDone();
+    };
+  }
+
+  /** What is in flight has a moment to be answered, so that nothing of it is carried out twice, or in another order. */
+  #prepareDeparture(): Departure {
+    this.#departure ??= { refused: [], given: [], deadline: setTimeout(() => this.#depart(), lastAnswersMs) };
+    // Not before those who brought this about have returned.
+    queueMicrotask(() => this.#departIfDone());
+    return this.#departure;
+  }
+
+  #departIfDone(): void {
+    // One that only listens has nothing to be answered.
+    if (this.commandQueue.length === 0) this.#depart();
+  }
+
+  #depart(): void {
+    const departure = this.#departure;
+    if (departure === undefined) return;
+    this.#departure = undefined;
+    clearTimeout(departure.deadline);
+    this.#reconnect();
+    for (const { command, left } of departure.refused) {
+      this.#attend(command, false, left);
+      super.sendCommand(command);
+    }
+    for (const command of departure.given) this.sendCommand(command);
   }
 
   /** Drops the connection at once, because the server may be frozen; ioredis then connects anew. */

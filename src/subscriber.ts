@@ -16,6 +16,8 @@ const subscribing = new Set([
 
 /** The client that commands of pub/sub are given to, and that emits their messages. */
 export interface Subscribed {
+  /** Whether subscriptions are made again after a reconnect, as the user's `autoResubscribe` says. */
+  readonly resubscribes: boolean;
   /** A client of the primary of a shard; of any when that makes no difference. */
   subscriberOf(shard: Shard | undefined): Redis;
   tell(event: string, ...args: unknown[]): void;
@@ -29,8 +31,6 @@ export interface ChannelSlots {
   readonly redirect: Redirect | undefined;
 }
 
-const ofShards = new Set(["ssubscribe", "sunsubscribe"]);
-
 const messages = [
   "message",
   "messageBuffer",
@@ -43,6 +43,18 @@ const messages = [
 /** As in ioredis. */
 const maxRedirections = 16;
 
+/** What a connection is subscribed to, by the command that subscribes. */
+type Subscriptions = Readonly<Record<(typeof kinds)[number], Map<string, SubscribedTo>>>;
+
+type SubscribedTo = Command["args"][number];
+
+const kinds = ["subscribe", "psubscribe", "ssubscribe"] as const;
+
+interface Connected {
+  readonly redis: Redis;
+  readonly subscriptions: Subscriptions;
+}
+
 /**
  * One connection for all channels and patterns, whose messages every node of a cluster passes on, and in a cluster one to
  * each shard for the channels that belong to it.
@@ -50,9 +62,7 @@ const maxRedirections = 16;
 export class Subscriber {
   readonly #client: Subscribed;
   readonly #slots: ChannelSlots;
-  readonly #connections = new Map<Shard | undefined, Redis>();
-  /** The channels of shards, each with the connection it is subscribed on. */
-  readonly #channels = new Map<string, Redis>();
+  readonly #connections = new Map<Shard | undefined, Connected>();
   #closed = false;
 
   constructor(client: Subscribed, slots: ChannelSlots) {
@@ -64,24 +74,19 @@ export class Subscriber {
   take(command: Command): boolean {
     const name = command.name.toLowerCase();
     if (!subscribing.has(name)) return false;
+    const kind = kinds.find((one) => one === name.replace("un", "")) ?? "subscribe";
+    const isOfShard = this.#slots.redirect !== undefined && kind === "ssubscribe";
     if (this.#closed) command.reject(new ClosedError());
-    else if (this.#slots.redirect === undefined || !ofShards.has(name))
-      this.#send(command, this.#connectionTo(undefined));
-    else if (name === "ssubscribe") this.#subscribe(command, maxRedirections);
-    else this.#unsubscribe(command);
+    else if (name === kind) this.#subscribe(command, kind, maxRedirections);
+    else if (isOfShard && command.args.length === 0) this.#unsubscribeAll(command);
+    else this.#unsubscribe(command, kind);
     return true;
-  }
-
-  /** What ioredis keeps until there is a connection, it would keep for long. */
-  #send(command: Command, redis: Redis): void {
-    if (redis.status === "ready") redis.sendCommand(command);
-    else this.#slots.whenPrimary(command, () => redis.sendCommand(command));
   }
 
   /** Connects again after it was closed, with the subscriptions it had. */
   open(): void {
     this.#closed = false;
-    for (const redis of this.#connections.values()) {
+    for (const { redis } of this.#connections.values()) {
       if (redis.status === "end") redis.connect().catch(() => {});
       else redis.once("end", () => this.#closed || redis.connect().catch(() => {}));
     }
@@ -89,68 +94,98 @@ export class Subscriber {
 
   /** Begins the connections anew, if there are any. */
   reconnect(): void {
-    for (const redis of this.#connections.values()) redis.disconnect(true);
+    for (const { redis } of this.#connections.values()) redis.disconnect(true);
   }
 
   /** Ends the connections, if there are any. */
   close(): void {
     this.#closed = true;
-    for (const redis of this.#connections.values()) redis.disconnect();
+    for (const { redis } of this.#connections.values()) redis.disconnect();
   }
 
   /** Subscribes where the channels belong, as often as the cluster says that this is elsewhere. */
-  #subscribe(command: Command, left: number): void {
+  #subscribe(command: Command, kind: (typeof kinds)[number], left: number): void {
     if (this.#closed) {
       command.reject(new ClosedError());
       return;
     }
-    const redis = this.#connectionTo(this.#slots.shardOf(command));
+    const connected = this.#connectionFor(command, kind);
     const ends = new Ends(command);
     command.resolve = (reply) => {
-      for (const channel of command.args) this.#channels.set(String(channel), redis);
+      for (const channel of command.args) {
+        for (const { subscriptions } of this.#connections.values())
+          subscriptions[kind].delete(String(channel));
+        connected.subscriptions[kind].set(String(channel), channel);
+      }
       return ends.resolve(reply);
     };
     command.reject = (error) => {
       ends.giveBack();
-      const again = (): void => this.#subscribe(command, left - 1);
+      const again = (): void => this.#subscribe(command, kind, left - 1);
       if (left > 0 && this.#slots.redirect?.(error, again)) return;
       command.reject(error);
     };
-    this.#send(command, redis);
+    this.#send(command, connected);
   }
 
-  /** Without channels it means all of them, on every connection. */
-  #unsubscribe(command: Command): void {
+  #unsubscribe(command: Command, kind: (typeof kinds)[number]): void {
     const [channel] = command.args;
-    if (channel !== undefined) {
-      const redis = this.#channels.get(String(channel)) ?? this.#connectionTo(this.#slots.shardOf(command));
-      for (const one of command.args) this.#channels.delete(String(one));
-      this.#send(command, redis);
-      return;
-    }
-    this.#channels.clear();
-    const all = [...this.#connections.values()].map((redis) => redis.sunsubscribe());
+    const isOn = ({ subscriptions }: Connected): boolean => subscriptions[kind].has(String(channel));
+    const connected =
+      [...this.#connections.values()].find((one) => isOn(one)) ?? this.#connectionFor(command, kind);
+    if (channel === undefined) connected.subscriptions[kind].clear();
+    for (const one of command.args) connected.subscriptions[kind].delete(String(one));
+    this.#send(command, connected);
+  }
+
+  /** Without channels it means those of all shards. */
+  #unsubscribeAll(command: Command): void {
+    const all = [...this.#connections.values()].map(({ redis, subscriptions }) => {
+      subscriptions.ssubscribe.clear();
+      return redis.sunsubscribe();
+    });
     Promise.all(all).then(() => command.resolve(0), command.reject);
   }
 
-  #connectionTo(shard: Shard | undefined): Redis {
-    const known = this.#connections.get(shard);
-    if (known !== undefined) return known;
-    const redis = this.#client.subscriberOf(shard);
-    redis.on("error", () => {});
-    for (const event of messages) redis.on(event, (...args: unknown[]) => this.#client.tell(event, ...args));
-    // Slots were moved away: the server has ended the subscriptions to channels that belong to them.
-    redis.on("moved", () => this.#subscribeAnew(redis));
-    this.#connections.set(shard, redis);
-    return redis;
+  /** What ioredis keeps until there is a connection, it would keep for long. */
+  #send(command: Command, { redis }: Connected): void {
+    if (redis.status === "ready") redis.sendCommand(command);
+    else this.#slots.whenPrimary(command, () => redis.sendCommand(command));
   }
 
-  #subscribeAnew(redis: Redis): void {
-    for (const [channel, on] of this.#channels) {
-      if (on !== redis) continue;
-      const command = new Command("ssubscribe", [channel]);
-      command.promise.catch(() => {});
-      this.#subscribe(command, maxRedirections);
+  #connectionFor(command: Command, kind: (typeof kinds)[number]): Connected {
+    const isOfShard = this.#slots.redirect !== undefined && kind === "ssubscribe";
+    const shard = isOfShard ? this.#slots.shardOf(command) : undefined;
+    const known = this.#connections.get(shard);
+    if (known !== undefined) return known;
+    const connected = this.#connect(shard);
+    this.#connections.set(shard, connected);
+    return connected;
+  }
+
+  #connect(shard: Shard | undefined): Connected {
+    const redis = this.#client.subscriberOf(shard);
+    const connected = {
+      redis,
+      subscriptions: { subscribe: new Map(), psubscribe: new Map(), ssubscribe: new Map() },
+    };
+    redis.on("error", () => {});
+    for (const event of messages) redis.on(event, (...args: unknown[]) => this.#client.tell(event, ...args));
+    // ioredis would leave it to nobody to hear that one of them cannot be made again.
+    redis.on("ready", () => this.#subscribeAgain(connected));
+    // Slots were moved away: the server has ended the subscriptions to channels that belong to them.
+    redis.on("moved", () => this.#subscribeAgain(connected));
+    return connected;
+  }
+
+  #subscribeAgain({ subscriptions }: Connected): void {
+    if (!this.#client.resubscribes) return;
+    for (const kind of kinds) {
+      for (const channel of [...subscriptions[kind].values()]) {
+        const command = new Command(kind, [channel]);
+        command.promise.catch(() => {});
+        this.#subscribe(command, kind, maxRedirections);
+      }
     }
   }
 }

@@ -91,14 +91,25 @@ describe("on a cluster", () => {
     await expect(redis.multi({ pipeline: false })).rejects.toThrow(/WATCH a key of the shard first/);
   });
 
-  it("WATCH learns that the slot of its key has moved", async () => {
+  it("WATCH follows its key to the shard that the slot has moved to", async () => {
     const migration = await stage.group.migration(21, await stage.group.primaryOf(6_000));
     const key = keyIn(21);
     await migration.run();
     const { redis } = tidemark.session();
-    expect(await outcomeOf(() => redis.watch(key))).toMatchObject({ error: { name: "ReplyError" } });
     expect(await redis.watch(key)).toBe("OK");
-    await redis.unwatch();
+    expect(await redis.multi().set(key, "1").exec()).toEqual([[null, "OK"]]);
+  });
+
+  it("monitor() shows what one of the primaries is sent", async () => {
+    const monitor = await tidemark.redis.monitor();
+    const shown: string[] = [];
+    monitor.on("monitor", (_time, args) => shown.push(args.join(" ")));
+    const isShown = async (): Promise<boolean> => {
+      for (const slot of [1, 6_000, 16_000]) await tidemark.redis.set(keyIn(slot), "monitored");
+      return shown.some((line) => line.includes("monitored"));
+    };
+    await waitUntil(isShown, { what: "a command is shown" });
+    monitor.disconnect();
   });
 
   it("a scan stream goes through one shard from end to end", async () => {

@@ -33,7 +33,8 @@ it("is told of a primary that is silent for too long, and of one that another ta
     await heir.replicate(undefined);
     shard.watch();
     await waitUntil(() => shard.primary.connection.address !== address, { what: "the heir is followed" });
-    expect(heard).toEqual([address, address]);
+    expect(heard.length).toBeGreaterThan(1);
+    expect(new Set(heard)).toEqual(new Set([address]));
   } finally {
     topology.close();
     primary.resume();

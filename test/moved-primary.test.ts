@@ -22,13 +22,11 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
     deployment = await start();
     tidemark = deployment.open({ redis: { maxRetriesPerRequest: null } });
     await tidemark.ready();
-    // On a replica too, so that no failover loses it.
-    const safe = tidemark.session();
-    safe.replicated(1, { timeoutMs: 5_000 });
-    await safe.redis.set(key("k"), "1");
-    await safe.redis.xgroup("CREATE", key("stream"), "group", "$", "MKSTREAM");
     session = tidemark.session();
     ({ redis } = session);
+    await redis.set(key("k"), "1");
+    await redis.xgroup("CREATE", key("stream"), "group", "$", "MKSTREAM");
+    await deployment.caughtUp();
   });
 
   afterEach(async () => {

@@ -1,6 +1,7 @@
 /** A primary and its replicas as people run them: named, discovered, watched by Sentinels, or as a cluster. */
 
 import { type CommonOptions, Tidemark } from "../../src/index.js";
+import { caughtUp } from "./announced-node.js";
 import { startClusterGroup } from "./cluster-group.js";
 import { follows, replicaOf } from "./failover.js";
 import type { RedisServer } from "./redis-server.js";
@@ -16,6 +17,8 @@ export interface Deployment {
   key(name: string): string;
   /** The server that is the primary now. */
   primary(): Promise<RedisServer>;
+  /** The replicas of the primary have everything that it had at this call. */
+  caughtUp(): Promise<void>;
   /** Has another server promoted, where nobody does it unasked; resolves with the new primary. */
   promoted(): Promise<RedisServer>;
   /** Freezes the primary: its connections stay open, and nothing is answered. */
@@ -45,6 +48,7 @@ async function byHand(
     },
     key: (name) => name,
     primary: async () => current,
+    caughtUp: () => group.caughtUp(),
     promoted: async () => {
       current = replicaOf(group);
       await current.replicate(undefined);
@@ -91,6 +95,7 @@ async function watched(): Promise<Deployment> {
     },
     key: (name) => name,
     primary: async () => (await group.primary()).server,
+    caughtUp: () => group.caughtUp(),
     promoted,
     freeze: async () => {
       frozen = (await group.primary()).server;
@@ -127,6 +132,7 @@ async function spread(): Promise<Deployment> {
     },
     key: (name) => keyIn(slot, name),
     primary: async () => (await group.primaryOf(slot)).server,
+    caughtUp: () => caughtUp(old, [replica]),
     promoted,
     freeze: async () => {
       frozen = old.server;
