@@ -41,6 +41,7 @@ class Delivery {
   readonly #writer: Session | undefined;
   #repeats = maxRepeats;
   #unanswered = 0;
+  #sentAt = 0;
 
   constructor(batch: Batch, doubtful: boolean) {
     this.#batch = batch;
@@ -55,7 +56,7 @@ class Delivery {
     this.#send(this.#units, this.#batch.isReturned === true);
   }
 
-  #send(units: readonly Unit[], isReturned: boolean): void {
+  #send(units: readonly Unit[], isReturned: boolean, since?: number): void {
     const { shard, isAsked } = this.#batch;
     const start = (error?: Error): void => {
       if (error !== undefined) {
@@ -65,7 +66,8 @@ class Delivery {
       }
       const { primary } = shard;
       // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
-      shard.askPrimary(performance.now(), this.#doubtful);
+      this.#sentAt = performance.now();
+      shard.askPrimary(this.#sentAt, this.#doubtful);
       if (isAsked) ask(primary);
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
       const onReply = (): void => {
@@ -74,7 +76,7 @@ class Delivery {
       };
       for (const unit of units) unit.transmit(primary, this.#writer, onReply);
     };
-    whenPrimary(shard, units[0]?.name ?? "", start, isReturned);
+    whenPrimary(shard, units[0]?.name ?? "", start, isReturned, since);
   }
 
   #answered(units: readonly Unit[], from: Node): void {
@@ -90,7 +92,8 @@ class Delivery {
     if (again.length === 0) this.#end();
     else if (this.#repeats > 0) {
       this.#repeats -= 1;
-      this.#send(again, true);
+      // The time that an unanswered attempt has taken counts.
+      this.#send(again, true, again.some(({ isUnread }) => isUnread) ? this.#sentAt : undefined);
     } else {
       for (const unit of again) unit.exhaust(from);
       this.#end();
@@ -169,7 +172,7 @@ class Unit {
   /** Sends it to `primary`, and calls `onReply` for each of its commands. */
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
     const { shard, commands, kinds, session, terms } = this.#batch;
-    const { address } = primary.connection;
+    const { connection } = primary;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
         this.#replies[index] = reply;
@@ -179,8 +182,7 @@ class Unit {
       command.reject = (error) => {
         this.#replies[index] = undefined;
         // A write of a session comes with what this means for it.
-        this.#errors[index] =
-          error instanceof ConnectionLostError ? error : ConnectionLostError.of(command.name, address, error);
+        this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
         onReply();
       };
       announce(command, primary, "primary", "not-a-read", terms.level);

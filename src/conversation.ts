@@ -27,6 +27,8 @@ const stateful: ReadonlySet<string> = new Set(["watch", "unwatch", "multi", "exe
 /** Whose commands they are, and how they find their way. */
 interface Speaker {
   readonly session: Session | undefined;
+  /** Whether all commands of the session are part of it until it is over, as in a transaction. */
+  readonly isKept: boolean;
   /** Whether writes of the session are on their way on the primary's shared connection, which come first. */
   readonly isBehindWrites: boolean;
   /**
@@ -60,7 +62,6 @@ interface Line {
   waitsSince: number;
   /** For how long it blocks at most, from when it was given. */
   readonly blocksMs: number;
-  timer: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -76,6 +77,7 @@ export class Conversation {
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
   readonly #follow: Speaker["follow"];
+  readonly #isKept: boolean;
   #isBehindWrites: boolean;
   #node: Node | undefined;
   /** Which TCP connection of the node it is; undefined before the first command has left on it. */
@@ -102,13 +104,19 @@ export class Conversation {
   #pause: NodeJS.Timeout | undefined;
 
   /** `onOver` is called when there is nothing left that a later command could belong to. */
-  constructor(pool: Pool, shard: Shard, { session, isBehindWrites, follow }: Speaker, onOver: () => void) {
+  constructor(
+    pool: Pool,
+    shard: Shard,
+    { session, isKept, isBehindWrites, follow }: Speaker,
+    onOver: () => void,
+  ) {
     this.#pool = pool;
     this.#shard = shard;
     this.#session = session;
     this.#onOver = onOver;
     this.#isBehindWrites = isBehindWrites;
     this.#follow = follow;
+    this.#isKept = isKept;
   }
 
   /** Whether a batch that begins with the command `name` belongs to it. */
@@ -155,7 +163,6 @@ export class Conversation {
         inTransaction,
         isQueued,
         order: this.#given,
-        timer: undefined,
       },
       ends: new Ends(command),
       givenAt: performance.now(),
@@ -182,22 +189,10 @@ export class Conversation {
   #wait(line: Line): void {
     line.waitsSince = performance.now();
     if (line.writes) this.#session?.writeStarted();
-    if (!Number.isFinite(line.blocksMs)) return;
-    const leftMs = line.blocksMs - (performance.now() - line.givenAt);
-    line.timer = setTimeout(() => this.#timeOut(line), Math.max(0, leftMs));
-  }
-
-  /** Nothing came for a command that blocks, since there was nobody to ask all the time. */
-  #timeOut(line: Line): void {
-    this.#queue = this.#queue.filter((one) => one !== line);
-    this.#leave(line);
-    line.ends.resolve(null);
-    this.#rest();
   }
 
   /** Has `line` wait no more. */
   #leave(line: Line): void {
-    clearTimeout(line.timer);
     if (line.writes) this.#session?.writeEnded("not-sent");
   }
 
@@ -261,7 +256,7 @@ export class Conversation {
 
   #begin(node: Node): void {
     this.#isConnecting = false;
-    if (this.#lost !== undefined) {
+    if (this.#lost !== undefined && this.#queue.length === 0) {
       this.#pool.end(node);
       return;
     }
@@ -306,10 +301,10 @@ export class Conversation {
 
   /** Has the server block for no longer than what is left of the line's own time. */
   #leaveInTime(line: Line): void {
-    clearTimeout(line.timer);
     const waitedMs = performance.now() - line.givenAt;
+    // One whose time is over is asked all the same: only the server knows whether there is something for it.
     if (Number.isFinite(line.blocksMs) && waitedMs > notableMs)
-      blockFor(line.command, line.blocksMs - waitedMs);
+      blockFor(line.command, Math.max(1, line.blocksMs - waitedMs));
     deadlineOf(line.command)?.sent();
   }
 
@@ -356,7 +351,7 @@ export class Conversation {
     const isLost = line.inTransaction && line.name !== "exec";
     if (isLost) line.ends.reject(this.#lossOf(line));
     else if (this.#pool.closed) line.ends.reject(new ClosedError());
-    else line.ends.reject(ConnectionLostError.of(line.command.name, address, error));
+    else line.ends.reject(ConnectionLostError.of(line.command.name, node.connection, error));
   }
 
   /** When MULTI is refused, what was to be queued behind it is carried out at once. */
@@ -375,7 +370,7 @@ export class Conversation {
     const isAnswered = !ConnectionLostError.isMeantBy(error);
     const isRefused =
       isDemotion(error) || (this.#moving !== undefined && error.message.startsWith("EXECABORT"));
-    const isMoved = inTransaction && error.message.startsWith("MOVED ");
+    const isMoved = (inTransaction || this.#isKept) && error.message.startsWith("MOVED ");
     const isCut = !isAnswered && !inTransaction && (!line.writes || line.name === "xread");
     if (!(isAnswered ? isRefused || isMoved : isCut) || !this.#mayMove(line)) return false;
     this.#move(line, node, isMoved ? { error, command } : isRefused ? "refused" : "closed");
@@ -383,8 +378,8 @@ export class Conversation {
   }
 
   #mayMove(line: Line): boolean {
-    if (this.#lost !== undefined) return false;
-    return this.#moves < maxMoves && !(line.inTransaction && this.#isSeen);
+    const isLost = this.#lost !== undefined || this.#isSeen;
+    return this.#moves < maxMoves && !(line.inTransaction && isLost);
   }
 
   /** Keeps `line` for the next primary, and goes there when all that was sent has been answered. */
@@ -414,7 +409,6 @@ export class Conversation {
 
   /** Takes in that `line` is answered. */
   #over(line: Line, node: Node): void {
-    clearTimeout(line.timer);
     this.#inFlight.delete(line);
     if (line.inTransaction) this.#isSeen = true;
     this.#goOn(node);
@@ -448,8 +442,12 @@ export class Conversation {
 
   /** Ends when nothing is left, or waits for what comes next in a transaction. */
   #rest(): void {
-    if (this.#queue.length > 0 || this.#inFlight.size > 0 || this.#isConnecting || this.#lost !== undefined)
+    if (this.#queue.length > 0 || this.#inFlight.size > 0 || this.#isConnecting) return;
+    if (this.#lost !== undefined) {
+      if (this.#node !== undefined) this.#pool.end(this.#node);
+      this.#node = undefined;
       return;
+    }
     if (this.#begun) {
       this.#pause = setTimeout(() => this.#lose(`nothing was sent for ${maxPauseMs} ms`), maxPauseMs).unref();
       return;
@@ -477,14 +475,18 @@ export class Conversation {
     this.#lost = why;
     clearTimeout(this.#pause);
     if (!this.#begun) this.#onOver();
-    if (this.#node !== undefined) this.#pool.end(this.#node);
-    this.#node = undefined;
     const lines = this.#queue;
-    this.#queue = [];
+    // What stands behind the transaction does not belong to it.
+    this.#queue = lines.filter(({ inTransaction }) => !inTransaction && this.#isKept);
     for (const line of lines) {
+      if (this.#queue.includes(line)) continue;
       this.#leave(line);
       line.ends.reject(this.#lossOf(line));
     }
+    if (this.#inFlight.size > 0 && this.#moving !== undefined) return;
+    if (this.#node !== undefined) this.#pool.end(this.#node);
+    this.#node = undefined;
+    this.#pump();
   }
 
   /** What a command is rejected with after it was lost. The session goes on once the user can have seen it. */

@@ -52,14 +52,24 @@ export class InvalidOptionError extends TidemarkError {
   }
 }
 
+/** A connection that closed, and the latest error on it. */
+interface Lost {
+  readonly address: string;
+  readonly error: Error | undefined;
+}
+
+const closing =
+  /^(Reached the max retries per request limit|Connection is closed\.|Command aborted due to connection close)/;
+
 /** A command was on its way when its connection closed: it may have been carried out, and is never sent again by itself. */
 export class ConnectionLostError extends TidemarkError {
   override name = "ConnectionLostError";
 
   constructor(command: string, address: string, cause: unknown) {
+    const why = cause instanceof Error && cause.message !== "" ? ` (${cause.message})` : "";
     super(
       "TIDEMARK_CONNECTION_LOST",
-      `${command}: the connection to ${address} closed before the answer came, so it may have been carried out; ` +
+      `${command}: the connection to ${address} closed before the answer came${why}, so it may have been carried out; ` +
         "read what it was to change before you send it again.",
       { cause },
     );
@@ -72,9 +82,12 @@ export class ConnectionLostError extends TidemarkError {
   }
 
   /** `error` itself, or what it means for `command` when it came from the connection. */
-  static of(command: string, address: string, error: Error): Error {
+  static of(command: string, connection: Lost, error: Error): Error {
     if (error instanceof ConnectionLostError || !ConnectionLostError.isMeantBy(error)) return error;
-    return new ConnectionLostError(command.toUpperCase(), address, error);
+    // ioredis says the same of each command that was unanswered when a connection closed, whatever closed it.
+    const isTold = !/^(MaxRetriesPerRequestError|Error)$/.test(error.name) || !closing.test(error.message);
+    const cause = isTold ? error : connection.error;
+    return new ConnectionLostError(command.toUpperCase(), connection.address, cause);
   }
 }
 

@@ -217,7 +217,7 @@ export class Node {
   }
 
   #openWrites(): WriteTurn {
-    const writes = new WriteTurn(this.connection.address, this.connection.epoch);
+    const writes = new WriteTurn(this.connection);
     this.connection.cork(() => {
       if (this.#writes === writes) this.closeWrites();
     });

@@ -155,6 +155,12 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override connect(callback?: Callback<void>): Promise<void> {
+    // ioredis does not count this status, and would open a second connection.
+    if (String(this.status) === "monitoring") {
+      const error = new Error("Redis is already connecting/connected");
+      callback?.(error);
+      return Promise.reject(error);
+    }
     this.#source.followers.add(this);
     // ioredis takes the password from the options before it asks for a connection.
     this.#aim();

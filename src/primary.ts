@@ -235,7 +235,7 @@ export function sendAlone(
         shard.refused(primary);
         ends.giveBack();
         sendAlone(shard, command, level, true, repeats - 1);
-      } else ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+      } else ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
     };
     announce(command, primary, "primary", "not-a-read", level);
     primary.read(command, false);
@@ -283,7 +283,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
     else {
       command.resolve = (reply) => ends.resolve(reply);
       command.reject = (failure) => {
-        ends.reject(ConnectionLostError.of(command.name, primary.connection.address, failure));
+        ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
       ask(primary);
       announce(command, primary, "primary", "asked", level);

@@ -303,10 +303,15 @@ export class Router {
         redirect(error, () => again(this.#beginning.shardOf(command))));
     // Only a shared connection keeps order with what was given before by itself.
     const isBehindWrites = session?.writing === true;
-    const conversation = new Conversation(this.pool, shard, { session, isBehindWrites, follow }, () => {
-      if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
-        this.#conversations.delete(keeper);
-    });
+    const conversation = new Conversation(
+      this.pool,
+      shard,
+      { session, isKept: keeper !== undefined, isBehindWrites, follow },
+      () => {
+        if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
+          this.#conversations.delete(keeper);
+      },
+    );
     if (keeper !== undefined) this.#conversations.set(keeper, conversation);
     return conversation;
   }

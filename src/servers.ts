@@ -57,6 +57,7 @@ export type Servers =
 const sentinelPort = 26379;
 /** Of ioredis. */
 const defaultRetries = 20;
+let defaultRetryStrategy: RedisOptions["retryStrategy"];
 
 /** Throws an `InvalidOptionError` that names the first that cannot be used. */
 export function checkServers(options: GivenServers, redis: RedisOptions): Servers {
@@ -166,8 +167,11 @@ function urlOptions(option: string, url: string, common: RedisOptions): RedisOpt
   return withoutDefault({ ...options, lazyConnect: common.lazyConnect ?? false }, common);
 }
 
-/** A client's options hold ioredis's defaults too, and this one means something only where the user has given it. */
+/** A client's options hold ioredis's defaults too, and these mean something only where the user has given them. */
 function withoutDefault(options: RedisOptions, common: RedisOptions): RedisOptions {
-  if (options.maxRetriesPerRequest !== defaultRetries) return options;
-  return { ...options, maxRetriesPerRequest: common.maxRetriesPerRequest };
+  const given = { ...options };
+  if (given.maxRetriesPerRequest === defaultRetries) given.maxRetriesPerRequest = common.maxRetriesPerRequest;
+  defaultRetryStrategy ??= new Redis({ lazyConnect: true }).options.retryStrategy;
+  if (given.retryStrategy === defaultRetryStrategy) given.retryStrategy = common.retryStrategy;
+  return given;
 }

@@ -1,7 +1,7 @@
 /** The connections for pub/sub of a client, which would silence everything else on a shared one. */
 import { Command, type Redis } from "ioredis";
 import { Ends } from "./ends.js";
-import { ClosedError } from "./errors.js";
+import { ClosedError, NoPrimaryError } from "./errors.js";
 import type { Redirect } from "./redirects.js";
 import type { Shard } from "./shard.js";
 
@@ -27,9 +27,13 @@ export interface Subscribed {
 export interface ChannelSlots {
   /** Calls `start` when there is a primary for `command`, or rejects it when there is none in time. */
   whenPrimary(command: Command, start: () => void): void;
+  /** How long a subscription may take, in milliseconds; Infinity for as long as it takes. */
+  readonly timeoutMs: number;
   shardOf(command: Command): Shard | undefined;
   readonly redirect: Redirect | undefined;
 }
+
+const silence = "the connection for subscriptions does not answer";
 
 const messages = [
   "message",
@@ -63,6 +67,8 @@ export class Subscriber {
   readonly #client: Subscribed;
   readonly #slots: ChannelSlots;
   readonly #connections = new Map<Shard | undefined, Connected>();
+  /** What ends each command that is not answered, and the connection it was given to. */
+  readonly #pending = new Map<(error: Error) => void, Redis>();
   #closed = false;
 
   constructor(client: Subscribed, slots: ChannelSlots) {
@@ -100,6 +106,7 @@ export class Subscriber {
   /** Ends the connections, if there are any. */
   close(): void {
     this.#closed = true;
+    for (const giveUp of [...this.#pending.keys()]) giveUp(new ClosedError());
     for (const { redis } of this.#connections.values()) redis.disconnect();
   }
 
@@ -147,10 +154,48 @@ export class Subscriber {
     Promise.all(all).then(() => command.resolve(0), command.reject);
   }
 
-  /** What ioredis keeps until there is a connection, it would keep for long. */
+  /** What ioredis keeps until there is a connection, or an answer, it would keep for long. */
   #send(command: Command, { redis }: Connected): void {
+    this.#limit(command, redis);
     if (redis.status === "ready") redis.sendCommand(command);
     else this.#slots.whenPrimary(command, () => redis.sendCommand(command));
+  }
+
+  /** Rejects `command` when it is not answered in time, when the server refuses the connection, and at the end. */
+  #limit(command: Command, redis: Redis): void {
+    const ends = new Ends(command);
+    const { timeoutMs } = this.#slots;
+    const { host = "localhost", port = 6379 } = redis.options;
+    const late = (): void =>
+      giveUp(new NoPrimaryError(command.name.toUpperCase(), `${host}:${port}`, silence));
+    const timer = Number.isFinite(timeoutMs) ? setTimeout(late, timeoutMs) : undefined;
+    const settle = (): void => {
+      clearTimeout(timer);
+      this.#pending.delete(giveUp);
+    };
+    const giveUp = (error: Error): void => {
+      settle();
+      ends.reject(error);
+      // It may yet be answered.
+      command.resolve = () => this.#undo(command);
+      command.reject = () => {};
+    };
+    this.#pending.set(giveUp, redis);
+    command.resolve = (reply) => {
+      settle();
+      return ends.resolve(reply);
+    };
+    command.reject = (error) => {
+      settle();
+      ends.reject(error);
+    };
+  }
+
+  /** Nobody is to hear the messages of a subscription that was said to have failed. */
+  #undo({ name, args }: Command): void {
+    const undoing = new Command(name.toLowerCase().replace("sub", "unsub"), [...args]);
+    undoing.promise.catch(() => {});
+    if (subscribing.has(undoing.name)) this.take(undoing);
   }
 
   #connectionFor(command: Command, kind: (typeof kinds)[number]): Connected {
@@ -169,7 +214,11 @@ export class Subscriber {
       redis,
       subscriptions: { subscribe: new Map(), psubscribe: new Map(), ssubscribe: new Map() },
     };
-    redis.on("error", () => {});
+    redis.on("error", (error: Error) => {
+      // The server has refused the connection, for example by its password.
+      if (error.name !== "ReplyError") return;
+      for (const [giveUp, on] of [...this.#pending]) if (on === redis) giveUp(error);
+    });
     for (const event of messages) redis.on(event, (...args: unknown[]) => this.#client.tell(event, ...args));
     // ioredis would leave it to nobody to hear that one of them cannot be made again.
     redis.on("ready", () => this.#subscribeAgain(connected));

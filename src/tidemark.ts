@@ -107,6 +107,8 @@ export class Tidemark implements AsyncDisposable {
           shard !== undefined && this.#topology.shards.includes(shard) ? shard : this.#topology.shards[0],
         known: () => this.#router.known(checked.primaryTimeoutMs),
       }),
+      timeoutMs:
+        checked.redis.maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : checked.primaryTimeoutMs,
       whenPrimary: (command, start) => this.#router.whenPrimary(command, start),
       shardOf: (command) => this.#topology.shardOf(command),
       redirect: this.#topology.redirect?.bind(this.#topology),

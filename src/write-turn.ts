@@ -77,12 +77,20 @@ class PendingWrite implements Held {
   }
 
   #lose(error: Error): void {
-    this.#ends.reject(ConnectionLostError.of(this.#name, this.#turn.address, error));
+    this.#ends.reject(ConnectionLostError.of(this.#name, this.#turn.connection, error));
   }
 }
 
 /** Given the error that a server refused a write with; says whether the write goes on elsewhere. */
 export type OnRefusal = (error: Error) => boolean;
+
+/** What writes are sent over. */
+interface WriteConnection {
+  readonly address: string;
+  /** See `Connection.epoch`. */
+  readonly epoch: number;
+  readonly error: Error | undefined;
+}
 
 const infoDeadlineMs = 1_000;
 
@@ -94,13 +102,13 @@ export class WriteTurn {
   #held: Held[] = [];
   #repliedAt = Number.POSITIVE_INFINITY;
   #over = false;
-  readonly address: string;
+  readonly connection: WriteConnection;
   /** The TCP connection the writes were given to. */
   readonly epoch: number;
 
-  constructor(address: string, epoch: number) {
-    this.address = address;
-    this.epoch = epoch;
+  constructor(connection: WriteConnection) {
+    this.connection = connection;
+    this.epoch = connection.epoch;
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */

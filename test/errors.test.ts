@@ -127,16 +127,20 @@ describe("ConnectionLostError", () => {
   });
 
   it("stands for errors of the connection, and keeps them as the cause", () => {
-    const cause = new Error("Connection is closed.");
-    const error = ConnectionLostError.of("set", "a:1", cause);
-    expect(error).toBeInstanceOf(ConnectionLostError);
-    expect(error.message).toMatch(/^SET: /);
-    expect(error.cause).toBe(cause);
+    const cause = new Error("read ECONNRESET");
+    // ioredis rejects commands with this, whatever closed the connection.
+    for (const ofIoredis of [new Error("Connection is closed."), cause]) {
+      const error = ConnectionLostError.of("set", { address: "a:1", error: cause }, ofIoredis);
+      expect(error).toBeInstanceOf(ConnectionLostError);
+      expect(error.message).toMatch(/^SET: .* \(read ECONNRESET\), so it may have been carried out/);
+      expect(error.cause).toBe(cause);
+      expect(ConnectionLostError.of("set", { address: "a:1", error: undefined }, error)).toBe(error);
+    }
   });
 
   it("does not stand for what the server answered", () => {
     for (const error of [replyError("ERR no such key"), replyError("LOADING")]) {
-      expect(ConnectionLostError.of("set", "a:1", error)).toBe(error);
+      expect(ConnectionLostError.of("set", { address: "a:1", error: undefined }, error)).toBe(error);
     }
   });
 });
