@@ -1,6 +1,6 @@
 /** A pipeline or transaction that is not all reads: it goes to the primary as a whole, and each part is carried out once. */
 import type { Command } from "ioredis";
-import { type CommandKind, kindOf } from "./command.js";
+import { type CommandKind, kindOf, provesPrimary } from "./command.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
@@ -105,9 +105,6 @@ class Delivery {
   }
 }
 
-/** What a replica carries out too, so that its reply does not prove that the server is the primary. */
-const carriedOutByReplicas = new Set(["publish", "spublish", "eval", "evalsha", "fcall", "script", "client"]);
-
 /** A command of a batch, or a transaction from MULTI to its end: it is sent again as a whole or not at all. */
 class Unit {
   readonly #batch: Batch;
@@ -165,9 +162,8 @@ class Unit {
   /** Whether its reply proves that the server was the primary. */
   get isCarriedOut(): boolean {
     const { commands } = this.#batch;
-    const { length } = commands;
-    if (this.#isRead || this.isRefused || this.#errors[length - 1] !== undefined) return false;
-    return this.size > 1 || !carriedOutByReplicas.has(this.name.toLowerCase());
+    if (this.#isRead || this.isRefused || this.#errors[commands.length - 1] !== undefined) return false;
+    return commands.some(({ name }) => provesPrimary(name));
   }
 
   /** Sends it to `primary`, and calls `onReply` for each of its commands. */

@@ -31,6 +31,19 @@ const scans = "hscan scan sscan zscan";
 const lookups = `
   command dbsize echo info lastsave lolwut memory object ping pubsub randomkey role time touch xinfo`;
 
+/**
+ * Flagged `write` by Redis, so that a replica refuses them whatever they would do. Scripts, PUBLISH and the commands of
+ * administrators are missing, because a replica carries these out too, and so are those of modules, of which nothing is known.
+ */
+const writes = `
+  append bitfield bitop copy decr decrby del delex expire expireat flushall flushdb geoadd georadius georadiusbymember
+  geosearchstore getdel getex getset hdel hexpire hexpireat hgetdel hgetex hincrby hincrbyfloat hmset hpersist hpexpire
+  hpexpireat hset hsetex hsetnx incr incrby incrbyfloat linsert lmove lmpop lpop lpush lpushx lrem lset ltrim migrate
+  move mset msetex msetnx persist pexpire pexpireat pfadd pfmerge psetex rename renamenx restore rpop rpoplpush rpush
+  rpushx sadd sdiffstore set setbit setex setnx setrange sinterstore smove sort spop srem sunionstore swapdb unlink
+  xack xackdel xadd xautoclaim xclaim xdel xdelex xreadgroup xsetid xtrim zadd zdiffstore zincrby zinterstore zmpop
+  zpopmax zpopmin zrangestore zrem zremrangebylex zremrangebyrank zremrangebyscore zunionstore`;
+
 const blocking = "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin";
 const transactional = "discard exec multi unwatch watch";
 
@@ -43,6 +56,8 @@ const remedies: ReadonlyMap<string, string> = new Map([
   ...entries("monitor", "call tidemark.redis.monitor(), which opens one of its own"),
   ...entries("quit", "call tidemark.close() when the app ends"),
 ]);
+
+const primaryOnly: ReadonlySet<string> = new Set(`${writes} ${blocking}`.trim().split(/\s+/));
 
 const kinds: ReadonlyMap<string, CommandKind> = new Map<string, CommandKind>([
   ...entries<CommandKind>(reads, "read"),
@@ -87,6 +102,11 @@ export function kindOf(
   // A script of defineCommand({ readOnly: true }).
   if (command.isReadOnly === true && (name === "evalsha" || name === "eval")) return "read";
   return kinds.get(name) ?? "write";
+}
+
+/** Whether a server that has carried out the command `name` was a primary then: a replica would have refused it. */
+export function provesPrimary(name: string): boolean {
+  return primaryOnly.has(name.toLowerCase());
 }
 
 /** Why a command is refused, and the right way to do what it would do to a shared connection. */

@@ -1,6 +1,6 @@
 /** Which commands a replica may answer, which write, and which must not share a connection. */
 import { describe, expect, it } from "vitest";
-import { type CommandKind, kindOf, remedyFor } from "../src/command.js";
+import { type CommandKind, kindOf, provesPrimary, remedyFor } from "../src/command.js";
 
 function kind(line: string, inBatch = false): CommandKind {
   const [name = "", ...args] = line.split(" ");
@@ -196,5 +196,30 @@ describe("kindOf", () => {
     );
     expect(kindOf({ name: "client", args: [] }, false)).toBe("refused");
     expect(kindOf({ name: "client", args: [Buffer.from("ID")] }, false)).toBe("lookup");
+  });
+});
+
+describe("provesPrimary", () => {
+  it.each(["set", "INCR", "xreadgroup", "blpop", "sort", "getex", "flushall"])(
+    "is true for what every replica refuses: %s",
+    (name) => {
+      expect(provesPrimary(name)).toBe(true);
+    },
+  );
+
+  it.each([
+    "eval",
+    "EVALSHA",
+    "fcall",
+    "publish",
+    "spublish",
+    "script",
+    "client",
+    "config",
+    "exec",
+    "get",
+    "ft.search",
+  ])("is false for what a replica may carry out: %s", (name) => {
+    expect(provesPrimary(name)).toBe(false);
   });
 });
