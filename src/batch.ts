@@ -1,10 +1,10 @@
 /** A pipeline or transaction that is not all reads: it goes to the primary as a whole, and each part is carried out once. */
 import type { Command } from "ioredis";
-import { type CommandKind, kindOf, provesPrimary } from "./command.js";
+import { type CommandKind, isScript, kindOf, provesPrimary } from "./command.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
-import { announce, ask, isStill, maxRepeats, whenPrimary } from "./primary.js";
+import { announce, ask, isStill, isWordOfReplica, maxRepeats, whenPrimary } from "./primary.js";
 import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -55,15 +55,21 @@ class Delivery {
     this.#send(this.#units, this.#batch.isReturned === true);
   }
 
-  #send(units: readonly Unit[], isReturned: boolean): void {
+  /** `isDue` says which of the units that came back a primary is sent; the others keep their answers. */
+  #send(
+    given: readonly Unit[],
+    isReturned: boolean,
+    isDue: (unit: Unit, primary: Node) => boolean = () => true,
+  ): void {
     const { shard, isAsked } = this.#batch;
     const start = (error?: Error): void => {
-      if (error !== undefined) {
-        for (const unit of units) unit.fail(error);
+      const { primary } = shard;
+      if (error !== undefined) for (const unit of given) unit.fail(error);
+      const units = error === undefined ? given.filter((unit) => isDue(unit, primary)) : [];
+      if (units.length === 0) {
         this.#end();
         return;
       }
-      const { primary } = shard;
       // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
       shard.askPrimary(performance.now(), this.#doubtful);
       if (isAsked) ask(primary);
@@ -74,23 +80,30 @@ class Delivery {
       };
       for (const unit of units) unit.transmit(primary, this.#writer, onReply);
     };
-    whenPrimary(shard, units[0]?.name ?? "", start, isReturned);
+    whenPrimary(shard, given[0]?.name ?? "", start, isReturned);
   }
 
   #answered(units: readonly Unit[], from: Node): void {
     const { shard } = this.#batch;
-    if (units.some((unit) => unit.isRefused)) shard.refused(from);
+    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.refused(from);
+    const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
     const isReplica = !isStill(shard, from);
     // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
     const proven = units.findLastIndex((unit) => unit.isCarriedOut);
     const again = units.filter(
       (unit, index) =>
-        unit.isRefused || unit.isUnread || (unit.isAnsweredRead && isReplica && index > proven),
+        unit.isRefused ||
+        unit.isDoubtful ||
+        unit.isUnread ||
+        (unit.isAnsweredRead && isReplica && index > proven),
     );
     if (again.length === 0) this.#end();
     else if (this.#repeats > 0) {
       this.#repeats -= 1;
-      this.#send(again, true);
+      // If it is still the primary, what scripts have answered stands, and so do reads when only scripts denied it.
+      this.#send(again, true, (unit, primary) => {
+        return primary !== from || unit.isUnread || (isSaid && !unit.isDoubtful);
+      });
     } else {
       for (const unit of again) unit.exhaust(from);
       this.#end();
@@ -111,6 +124,8 @@ class Unit {
   readonly #ends: readonly Ends[];
   readonly #replies: unknown[] = [];
   readonly #errors: (Error | undefined)[] = [];
+  /** Whether the server had said before its answer that it is a replica. */
+  #isBehindReplica = false;
 
   constructor(batch: Batch) {
     this.#batch = batch;
@@ -142,7 +157,7 @@ class Unit {
   /** Whether the server carried out none of its writes because it is a replica. */
   get isRefused(): boolean {
     const { commands, kinds } = this.#batch;
-    if (this.size === 1) return this.#errors[0] !== undefined && isOfReplica(this.#errors[0]);
+    if (this.size === 1) return this.#errors[0] !== undefined && isDenial(this.#errors[0]);
     const exec = commands.length - 1;
     const carriedOut = this.#replies[exec];
     // EXEC brings the errors of scripts, which a replica starts: only their writes are refused.
@@ -150,7 +165,26 @@ class Unit {
       const written = carriedOut.filter((_reply, index) => kinds[index + 1] === "write");
       return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnly(reply));
     }
-    return this.#errors.some((error) => error !== undefined && isOfReplica(error));
+    return this.#errors.some((error) => error !== undefined && isDenial(error));
+  }
+
+  /**
+   * Whether it counts only if the server is a primary: a script has returned an error that it may have made itself, or was
+   * carried out where another write had been refused before.
+   */
+  get isDoubtful(): boolean {
+    const { length } = this.#batch.commands;
+    if (!this.#isOfScripts) return false;
+    const error = this.#errors[length - 1];
+    if (this.isRefused) return error === undefined || (this.size === 1 && error.name === "ReplyError");
+    return error === undefined && this.#isBehindReplica;
+  }
+
+  /** Whether scripts are all that it may write with. */
+  get #isOfScripts(): boolean {
+    const { commands, kinds } = this.#batch;
+    const isScripted = (name: string): boolean => isScript(name) || name.toLowerCase() === "exec";
+    return !this.#isRead && commands.every(({ name }, index) => kinds[index] !== "write" || isScripted(name));
   }
 
   /** Whether it only reads, and the connection closed before the answer. */
@@ -170,13 +204,17 @@ class Unit {
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
     const { shard, commands, kinds, session, terms } = this.#batch;
     const { address } = primary.connection;
+    this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
+        // What a session writes is answered behind the INFO that tells its position, and its turn has minded this.
+        if (session === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;
         onReply();
       };
       command.reject = (error) => {
+        if (session === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
         this.#replies[index] = undefined;
         // A write of a session comes with what this means for it.
         this.#errors[index] =
@@ -184,7 +222,13 @@ class Unit {
         onReply();
       };
       announce(command, primary, "primary", "not-a-read", terms.level);
-      if (kinds[index] === "write" && session) primary.write(command, session.writerTo(shard));
+      const isVoid = (error: Error): boolean => {
+        if (!(error instanceof NotPrimaryError) || !this.#isOfScripts) return false;
+        this.#errors[index] = error;
+        onReply();
+        return true;
+      };
+      if (kinds[index] === "write" && session) primary.write(command, session.writerTo(shard), isVoid);
       else primary.read(command, writer !== undefined);
     }
   }
@@ -207,6 +251,11 @@ class Unit {
       else ends.reject(error);
     }
   }
+}
+
+/** Whether a server says with `error` that it is a replica, or has said so around what it carried out. */
+function isDenial(error: Error): boolean {
+  return isOfReplica(error) || error instanceof NotPrimaryError;
 }
 
 /**
