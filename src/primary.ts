@@ -62,7 +62,8 @@ export function readPrimary(
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.resolve = (reply) => {
-      if (primary.era === era) return settle(reply);
+      // Known to be a replica, it has to be left at once, or what was given later is sent elsewhere first.
+      if (primary.era === era || !isStill(shard, primary)) return settle(reply);
       // It may have been made a replica and loaded other data. If it says behind the read that it is the primary of the same
       // history as before, it has been that all the time.
       return void primary.askedBehind().then(() => settle(reply));
