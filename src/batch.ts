@@ -1,10 +1,10 @@
 /** A pipeline or transaction that is not all reads: it goes to the primary as a whole, and each part is carried out once. */
 import type { Command } from "ioredis";
-import { type CommandKind, kindOf, provesPrimary } from "./command.js";
+import { type CommandKind, isScript, kindOf, provesPrimary } from "./command.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
-import { announce, ask, isStill, maxRepeats, whenPrimary } from "./primary.js";
+import { announce, ask, isStill, isWordOfReplica, maxRepeats, whenPrimary } from "./primary.js";
 import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -56,15 +56,22 @@ class Delivery {
     this.#send(this.#units, this.#batch.isReturned === true);
   }
 
-  #send(units: readonly Unit[], isReturned: boolean, since?: number): void {
+  /** `isDue` says which of the units that came back a primary is sent; the others keep their answers. */
+  #send(
+    given: readonly Unit[],
+    isReturned: boolean,
+    isDue: (unit: Unit, primary: Node) => boolean = () => true,
+    since?: number,
+  ): void {
     const { shard, isAsked } = this.#batch;
     const start = (error?: Error): void => {
-      if (error !== undefined) {
-        for (const unit of units) unit.fail(error);
+      const { primary } = shard;
+      if (error !== undefined) for (const unit of given) unit.fail(error);
+      const units = error === undefined ? given.filter((unit) => isDue(unit, primary)) : [];
+      if (units.length === 0) {
         this.#end();
         return;
       }
-      const { primary } = shard;
       // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
       this.#sentAt = performance.now();
       shard.askPrimary(this.#sentAt, this.#doubtful);
@@ -76,24 +83,32 @@ class Delivery {
       };
       for (const unit of units) unit.transmit(primary, this.#writer, onReply);
     };
-    whenPrimary(shard, units[0]?.name ?? "", start, isReturned, since);
+    whenPrimary(shard, given[0]?.name ?? "", start, isReturned, since);
   }
 
   #answered(units: readonly Unit[], from: Node): void {
     const { shard } = this.#batch;
-    if (units.some((unit) => unit.isRefused)) shard.refused(from);
+    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.refused(from);
+    const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
     const isReplica = !isStill(shard, from);
     // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
     const proven = units.findLastIndex((unit) => unit.isCarriedOut);
     const again = units.filter(
       (unit, index) =>
-        unit.isRefused || unit.isUnread || (unit.isAnsweredRead && isReplica && index > proven),
+        unit.isRefused ||
+        unit.isDoubtful ||
+        unit.isUnread ||
+        (unit.isAnsweredRead && isReplica && index > proven),
     );
     if (again.length === 0) this.#end();
     else if (this.#repeats > 0) {
       this.#repeats -= 1;
       // The time that an unanswered attempt has taken counts.
-      this.#send(again, true, again.some(({ isUnread }) => isUnread) ? this.#sentAt : undefined);
+      const since = again.some(({ isUnread }) => isUnread) ? this.#sentAt : undefined;
+      // If it is still the primary, what scripts have answered stands, and so do reads when only scripts denied it.
+      const isDue = (unit: Unit, primary: Node): boolean =>
+        primary !== from || unit.isUnread || (isSaid && !unit.isDoubtful);
+      this.#send(again, true, isDue, since);
     } else {
       for (const unit of again) unit.exhaust(from);
       this.#end();
@@ -114,6 +129,8 @@ class Unit {
   readonly #ends: readonly Ends[];
   readonly #replies: unknown[] = [];
   readonly #errors: (Error | undefined)[] = [];
+  /** Whether the server had said before its answer that it is a replica. */
+  #isBehindReplica = false;
 
   constructor(batch: Batch) {
     this.#batch = batch;
@@ -145,7 +162,7 @@ class Unit {
   /** Whether the server carried out none of its writes because it is a replica. */
   get isRefused(): boolean {
     const { commands, kinds } = this.#batch;
-    if (this.size === 1) return this.#errors[0] !== undefined && isOfReplica(this.#errors[0]);
+    if (this.size === 1) return this.#errors[0] !== undefined && isDenial(this.#errors[0]);
     const exec = commands.length - 1;
     const carriedOut = this.#replies[exec];
     // EXEC brings the errors of scripts, which a replica starts: only their writes are refused.
@@ -153,7 +170,26 @@ class Unit {
       const written = carriedOut.filter((_reply, index) => kinds[index + 1] === "write");
       return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnly(reply));
     }
-    return this.#errors.some((error) => error !== undefined && isOfReplica(error));
+    return this.#errors.some((error) => error !== undefined && isDenial(error));
+  }
+
+  /**
+   * Whether it counts only if the server is a primary: a script has returned an error that it may have made itself, or was
+   * carried out where another write had been refused before.
+   */
+  get isDoubtful(): boolean {
+    const { length } = this.#batch.commands;
+    if (!this.#isOfScripts) return false;
+    const error = this.#errors[length - 1];
+    if (this.isRefused) return error === undefined || (this.size === 1 && error.name === "ReplyError");
+    return error === undefined && this.#isBehindReplica;
+  }
+
+  /** Whether scripts are all that it may write with. */
+  get #isOfScripts(): boolean {
+    const { commands, kinds } = this.#batch;
+    const isScripted = (name: string): boolean => isScript(name) || name.toLowerCase() === "exec";
+    return !this.#isRead && commands.every(({ name }, index) => kinds[index] !== "write" || isScripted(name));
   }
 
   /** Whether it only reads, and the connection closed before the answer. */
@@ -173,20 +209,30 @@ class Unit {
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
     const { shard, commands, kinds, session, terms } = this.#batch;
     const { connection } = primary;
+    this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
+        // What a session writes is answered behind the INFO that tells its position, and its turn has minded this.
+        if (session === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;
         onReply();
       };
       command.reject = (error) => {
+        if (session === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
         this.#replies[index] = undefined;
         // A write of a session comes with what this means for it.
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
         onReply();
       };
       announce(command, primary, "primary", "not-a-read", terms.level);
-      if (kinds[index] === "write" && session) primary.write(command, session.writerTo(shard));
+      const isVoid = (error: Error): boolean => {
+        if (!(error instanceof NotPrimaryError) || !this.#isOfScripts) return false;
+        this.#errors[index] = error;
+        onReply();
+        return true;
+      };
+      if (kinds[index] === "write" && session) primary.write(command, session.writerTo(shard), isVoid);
       else primary.read(command, writer !== undefined);
     }
   }
@@ -209,6 +255,11 @@ class Unit {
       else ends.reject(error);
     }
   }
+}
+
+/** Whether a server says with `error` that it is a replica, or has said so around what it carried out. */
+function isDenial(error: Error): boolean {
+  return isOfReplica(error) || error instanceof NotPrimaryError;
 }
 
 /**

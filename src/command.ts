@@ -109,6 +109,13 @@ export function provesPrimary(name: string): boolean {
   return primaryOnly.has(name.toLowerCase());
 }
 
+const scripts = new Set(["eval", "evalsha", "fcall", "eval_ro", "evalsha_ro", "fcall_ro"]);
+
+/** Whether the command `name` runs a script, which may return an error of any text. */
+export function isScript(name: string): boolean {
+  return scripts.has(name.toLowerCase());
+}
+
 /** Why a command is refused, and the right way to do what it would do to a shared connection. */
 export function refusalError({ name }: Pick<Command, "name">): RefusedCommandError {
   return new RefusedCommandError(name, remedyFor(name));

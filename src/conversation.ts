@@ -323,7 +323,7 @@ export class Conversation {
   #failed(line: Line, node: Node, error: Error): void {
     if (this.#hasMoved(line, node, error)) return;
     if (ConnectionLostError.isMeantBy(error)) this.#cut(line, node, error);
-    else if (isElsewhere(error) && (line.inTransaction || isDemotion(error)))
+    else if (isElsewhere(error) && (line.inTransaction || isOfReplica(error)))
       this.#failElsewhere(line, node, error);
     else if (this.#lost !== undefined && error.message.startsWith("EXECABORT"))
       this.#failElsewhere(line, node, error);
@@ -514,7 +514,12 @@ export class Conversation {
   }
 }
 
-/** Whether a server says so when another one is the primary of what the command is about. */
+/** Whether the server is no primary any more: it has refused the command, or carried it out as a replica. */
+function isOfReplica(error: Error): boolean {
+  return isDemotion(error) || error instanceof NotPrimaryError;
+}
+
+/** Whether another server is the primary of what the command is about. */
 function isElsewhere(error: Error): boolean {
-  return isDemotion(error) || error.message.startsWith("MOVED ");
+  return isOfReplica(error) || error.message.startsWith("MOVED ");
 }

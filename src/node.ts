@@ -47,6 +47,8 @@ export class Node {
   era = 0;
   /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
   seen: Sighting | undefined;
+  /** The TCP connection on which it was the last to refuse a write because it is a replica. */
+  #refusedIn: number | undefined;
   /** Set by a read that the server refused for its state; such a server has to show a healthy link first. */
   suspect = false;
   /** Why the position of this node cannot be told; undefined when it can. */
@@ -154,7 +156,7 @@ export class Node {
       // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
       if (this.connection.epoch !== epoch || (error !== undefined && ConnectionLostError.isMeantBy(error)))
         writes.abandon();
-      else if (sighting?.replication.role !== "primary") writes.finish(undefined);
+      else if (sighting?.replication.role !== "primary") writes.finish(undefined, sighting !== undefined);
       else writes.finish({ replid: sighting.replication.replid, offset: sighting.replication.offset });
     });
   }
@@ -216,8 +218,18 @@ export class Node {
     return this.connection.drained("ping", () => this.closeWrites());
   }
 
+  /** Takes in that it has refused a write because it is a replica. */
+  refusedWrite(): void {
+    this.#refusedIn = this.connection.epoch;
+  }
+
+  /** Whether the server has said on this TCP connection, not later than its latest answer, that it is a replica. */
+  get saidReplica(): boolean {
+    return this.seen?.replication.role === "replica" || this.#refusedIn === this.connection.epoch;
+  }
+
   #openWrites(): WriteTurn {
-    const writes = new WriteTurn(this.connection);
+    const writes = new WriteTurn(this);
     this.connection.cork(() => {
       if (this.#writes === writes) this.closeWrites();
     });
@@ -254,6 +266,7 @@ export class Node {
     if (before !== undefined && (before.replid !== now.replid || before.offset > now.offset))
       this.#replaceLink();
     this.seen = sighting;
+    this.#refusedIn = undefined;
     this.fault = undefined;
     if (now.role === "replica" && now.linkUp && !now.syncing) this.suspect = false;
     this.#observer.saw(this, sighting);

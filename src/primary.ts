@@ -1,12 +1,13 @@
 /** What goes to a shard's primary, in which order, and when it is sent again. */
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
+import { isScript, provesPrimary } from "./command.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Start } from "./offline-queue.js";
-import { isOfReplica, isRedirection } from "./refusal.js";
+import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -61,7 +62,8 @@ export function readPrimary(
       return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
     };
     command.resolve = (reply) => {
-      if (primary.era === era) return settle(reply);
+      // Known to be a replica, it has to be left at once, or what was given later is sent elsewhere first.
+      if (primary.era === era || !isStill(shard, primary)) return settle(reply);
       // It may have been made a replica and loaded other data. If it says behind the read that it is the primary of the same
       // history as before, it has been that all the time.
       return void primary.askedBehind().then(() => settle(reply));
@@ -212,6 +214,15 @@ export function isReplica(node: Node): boolean {
 }
 
 /**
+ * What a script was answered with, if only a replica's answer is void: an error that a script may have returned itself
+ * or old data that it has seen. If the server turns out to be the primary, the answer stands.
+ */
+interface Doubt {
+  readonly server: Node;
+  readonly stand: () => void;
+}
+
+/**
  * Sends a write that belongs to no session, and again only if the server refused it. The primary has to say now and then
  * that it still is one.
  */
@@ -221,6 +232,7 @@ export function sendAlone(
   level: Level,
   isReturned = false,
   repeats = maxRepeats,
+  doubt?: Doubt,
 ): void {
   const ends = new Ends(command);
   const start = (error?: Error): void => {
@@ -229,13 +241,33 @@ export function sendAlone(
       return;
     }
     const { primary } = shard;
-    command.resolve = (reply) => ends.resolve(reply);
+    if (doubt?.server === primary) {
+      doubt.stand();
+      return;
+    }
+    const isOfScript = isScript(command.name);
+    const goOn = (stand: () => void): void => {
+      shard.refused(primary);
+      ends.giveBack();
+      sendAlone(
+        shard,
+        command,
+        level,
+        true,
+        repeats - 1,
+        isOfScript ? { server: primary, stand } : undefined,
+      );
+    };
+    command.resolve = (reply) => {
+      if (!isOfScript || !primary.saidReplica) return ends.resolve(reply);
+      if (repeats > 0) return goOn(() => ends.resolve(reply));
+      return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+    };
     command.reject = (failure) => {
-      if (repeats > 0 && mayGoOn(failure)) {
-        shard.refused(primary);
-        ends.giveBack();
-        sendAlone(shard, command, level, true, repeats - 1);
-      } else ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+      if (isWordOfReplica(command, failure)) primary.refusedWrite();
+      const fail = (): void => ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+      if (repeats > 0 && mayGoOn(failure)) goOn(fail);
+      else fail();
     };
     announce(command, primary, "primary", "not-a-read", level);
     primary.read(command, false);
@@ -255,18 +287,29 @@ export function sendWrite(
   level: Level,
   isReturned = false,
   repeats = maxRepeats,
+  doubt?: Doubt,
 ): void {
   const start = (error?: Error): void => {
-    if (error === undefined) {
-      const { primary } = shard;
+    const { primary } = shard;
+    if (error !== undefined) command.reject(error);
+    else if (doubt?.server === primary) doubt.stand();
+    else {
+      const isOfScript = isScript(command.name);
       announce(command, primary, "primary", "not-a-read", level);
       primary.write(command, session.writerTo(shard), (failure) => {
-        if (repeats === 0 || !mayGoOn(failure)) return false;
+        const isVoid = failure instanceof NotPrimaryError;
+        if (!(isVoid ? isOfScript : repeats > 0 && mayGoOn(failure))) return false;
+        if (repeats === 0) {
+          command.reject(failure);
+          return true;
+        }
         shard.refused(primary);
-        sendWrite(shard, command, session, level, true, repeats - 1);
+        const stand = (): void => command.reject(failure);
+        const next = isOfScript && !isVoid ? { server: primary, stand } : undefined;
+        sendWrite(shard, command, session, level, true, repeats - 1, next);
         return true;
       });
-    } else command.reject(error);
+    }
     session.writeEnded("not-sent");
   };
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
@@ -302,6 +345,11 @@ export function ask({ connection }: Node): void {
   asking.reject = () => {};
   connection.cork();
   connection.send(asking);
+}
+
+/** Whether a server, not a script, says with `error` that it is a replica. */
+export function isWordOfReplica({ name }: Command, error: Error): boolean {
+  return provesPrimary(name) && isReadOnly(error);
 }
 
 /** Whether a server refused to carry a command out because it is no primary, so that another one may be asked. */

@@ -1,6 +1,6 @@
 /** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
 import type { Command } from "ioredis";
-import { namesOfKeys } from "./command.js";
+import { isScript, keysOf, namesOfKeys } from "./command.js";
 import { type Detour, Detours } from "./detours.js";
 import { Ends } from "./ends.js";
 import { isRedirection } from "./refusal.js";
@@ -57,7 +57,7 @@ export class Redirects {
       return ends.resolve(reply);
     };
     command.reject = (error) => {
-      if (isRedirection(error) && journey.goOn(error)) return;
+      if (mayBeRedirected(command, error) && journey.goOn(error)) return;
       journey.end();
       ends.reject(error);
     };
@@ -68,7 +68,7 @@ export class Redirects {
     const ends = new Ends(command);
     command.resolve = (reply) => ends.resolve(reply);
     command.reject = (error) => {
-      this.#redirect(error, () => {});
+      if (mayBeRedirected(command, error)) this.#redirect(error, () => {});
       ends.reject(error);
     };
   }
@@ -191,4 +191,17 @@ class Outcomes {
   readonly hand = (): void => {
     for (const index of this.#ends.keys()) this.#settled.get(index)?.();
   };
+}
+
+/**
+ * Whether a node sends `command` elsewhere with `error`. A script may return an error of any text: one that does not fit
+ * the command's keys is the script's own.
+ */
+function mayBeRedirected(command: Command, error: Error): boolean {
+  if (!isRedirection(error)) return false;
+  if (!isScript(command.name)) return true;
+  const keys = keysOf(command);
+  const [kind, slot] = error.message.split(" ");
+  if (kind === "MOVED" || kind === "ASK") return keys > 0 && Number(slot) === command.getSlot();
+  return keys > (kind === "TRYAGAIN" ? 1 : 0);
 }

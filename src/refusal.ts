@@ -1,11 +1,21 @@
-/** What a server says instead of carrying a command out. */
+/**
+ * What a server says instead of carrying a command out, in the words of Redis and Valkey. A script may return an error of any
+ * text, so the first word alone means little, and of a script even the whole text is only a hint.
+ */
 
 const refusals =
   /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY|UNBLOCKED)\b/;
 
+const readOnly = /^READONLY (You can't write against a |Can not run script with write flag on )/;
+const noData = /^(LOADING \w+ is loading the dataset in memory|MASTERDOWN Link with \w+ is down)/;
+const redirection =
+  /^((MOVED|ASK) \d{1,5} \S*:\d+$|TRYAGAIN Multiple keys request during rehashing of slot|CLUSTERDOWN (The cluster is down|Hash slot not served))/;
+const demotion =
+  /^(UNBLOCKED force unblock from blocking operation, instance state changed|EXECABORT Transaction discarded because of: READONLY )/;
+
 /** What a replica of Redis 6 makes of a write in a script; the first part is missing when the script itself hands it on. */
 const inScript =
-  /^(ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -READONLY /;
+  /^(ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -READONLY You can't write against a /;
 
 const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
 
@@ -21,7 +31,7 @@ export function isRefusal(error: Error): boolean {
 
 /** Whether a node of a cluster says so when it does not serve the key's slot, or not now. */
 export function isRedirection({ message }: Error): boolean {
-  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(message);
+  return redirection.test(message);
 }
 
 /**
@@ -29,18 +39,16 @@ export function isRedirection({ message }: Error): boolean {
  * until it has synchronised with its primary.
  */
 export function isOfReplica(error: Error): boolean {
-  return isReadOnly(error) || /^(LOADING|MASTERDOWN) /.test(error.message);
+  return isReadOnly(error) || noData.test(error.message);
 }
 
 /** Whether a server says so when it takes no writes, because it is a replica. */
 export function isReadOnly({ message }: Error): boolean {
-  return message.startsWith("READONLY ") || inScript.test(message);
+  return readOnly.test(message) || inScript.test(message);
 }
 
 /** Whether a server says so when it has not carried out a command because it is a replica now. */
 export function isDemotion(error: Error): boolean {
   // Redis ends the wait of those who block when it is made a replica, and aborts a transaction that was queued before.
-  return (
-    isReadOnly(error) || /^(UNBLOCKED .*instance state changed|EXECABORT .*READONLY )/.test(error.message)
-  );
+  return isReadOnly(error) || demotion.test(error.message);
 }

@@ -1,19 +1,30 @@
 /** The writes of one turn of the event loop, and the one INFO behind them that tells the position of all. */
 import type { Command } from "ioredis";
+import { isScript, provesPrimary } from "./command.js";
+import type { Connection } from "./connection.js";
 import { Ends } from "./ends.js";
-import { ConnectionLostError } from "./errors.js";
+import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Position } from "./position.js";
-import { isRefusal } from "./refusal.js";
+import { isOfReplica, isReadOnly, isRefusal } from "./refusal.js";
 import type { Writer } from "./replicated.js";
+
+/** The server that writes are given to. */
+interface Server {
+  readonly connection: Connection;
+  /** Whether it has said on this TCP connection, not later than its latest answer, that it is a replica. */
+  readonly saidReplica: boolean;
+  refusedWrite(): void;
+}
 
 /** A reply that waits for the position. */
 interface Held {
-  settle(position: Position | undefined): void;
+  /** `byReplica` when the server has said behind it that it is a replica. */
+  settle(position: Position | undefined, byReplica: boolean): void;
   /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
   abandon(): void;
   readonly writer: Writer | undefined;
   /** What the writer is told when the position is not known. */
-  readonly otherwise: "unknown" | "not-sent";
+  otherwise(byReplica: boolean): "unknown" | "not-sent";
 }
 
 /** A write whose turn is not over. */
@@ -25,6 +36,8 @@ class PendingWrite implements Held {
   readonly #onRefusal: OnRefusal | undefined;
   #reply: unknown;
   #refusal: Error | undefined;
+  /** Whether the server had said before its answer that it is a replica. */
+  #isBehindReplica = false;
 
   constructor(command: Command, writer: Writer, turn: WriteTurn, onRefusal: OnRefusal | undefined) {
     this.writer = writer;
@@ -34,18 +47,35 @@ class PendingWrite implements Held {
     this.#onRefusal = onRefusal;
   }
 
-  get otherwise(): Held["otherwise"] {
-    return this.#refusal !== undefined && isRefusal(this.#refusal) ? "not-sent" : "unknown";
+  otherwise(byReplica: boolean): "unknown" | "not-sent" {
+    return this.#wroteNothing(byReplica) ? "not-sent" : "unknown";
+  }
+
+  #wroteNothing(byReplica: boolean): boolean {
+    if (this.#refusal === undefined) return this.#isVoid(byReplica);
+    // A script may return the text of a refusal after it has written.
+    return isScript(this.#name) ? byReplica && isOfReplica(this.#refusal) : isRefusal(this.#refusal);
+  }
+
+  /**
+   * Whether a replica has carried it out, so that it wrote nothing and saw old data, as a script does. Only when the server
+   * had said before it, on the same TCP connection, that it is a replica, and says so behind it: what was carried out
+   * before that, or when nobody knows, may have been written by a primary, and must not be carried out again.
+   */
+  #isVoid(byReplica: boolean): boolean {
+    return byReplica && this.#isBehindReplica && !provesPrimary(this.#name);
   }
 
   acknowledge(reply: unknown): void {
     this.#reply = reply;
+    this.#isBehindReplica = this.#turn.server.saidReplica;
     this.#turn.hold(this);
   }
 
   fail(error: Error): void {
     if (error.name === "ReplyError") {
       this.#refusal = error;
+      if (provesPrimary(this.#name) && isReadOnly(error)) this.#turn.server.refusedWrite();
       this.#turn.hold(this);
     } else {
       this.writer.writeEnded("unknown");
@@ -53,12 +83,17 @@ class PendingWrite implements Held {
     }
   }
 
-  settle(position: Position | undefined): void {
+  settle(position: Position | undefined, byReplica: boolean): void {
     const ends = this.#ends;
     if (this.#refusal !== undefined) {
       ends.giveBack();
       if (!this.#onRefusal?.(this.#refusal)) ends.reject(this.#refusal);
       return;
+    }
+    if (this.#isVoid(byReplica)) {
+      ends.giveBack();
+      const { address } = this.#turn.server.connection;
+      if (this.#onRefusal?.(new NotPrimaryError(this.#name.toUpperCase(), address))) return;
     }
     const held = this.writer.held?.(position);
     if (held === undefined) ends.resolve(this.#reply);
@@ -67,7 +102,7 @@ class PendingWrite implements Held {
 
   abandon(): void {
     // A refused write was not carried out, whatever became of the connection.
-    if (this.#refusal !== undefined) this.settle(undefined);
+    if (this.#refusal !== undefined) this.settle(undefined, false);
     else this.#lose(new Error("its position did not follow"));
   }
 
@@ -77,20 +112,15 @@ class PendingWrite implements Held {
   }
 
   #lose(error: Error): void {
-    this.#ends.reject(ConnectionLostError.of(this.#name, this.#turn.connection, error));
+    this.#ends.reject(ConnectionLostError.of(this.#name, this.#turn.server.connection, error));
   }
 }
 
-/** Given the error that a server refused a write with; says whether the write goes on elsewhere. */
+/**
+ * Given the error that a server refused a write with, or a `NotPrimaryError` when a replica has carried it out; says
+ * whether the write goes on elsewhere.
+ */
 export type OnRefusal = (error: Error) => boolean;
-
-/** What writes are sent over. */
-interface WriteConnection {
-  readonly address: string;
-  /** See `Connection.epoch`. */
-  readonly epoch: number;
-  readonly error: Error | undefined;
-}
 
 const infoDeadlineMs = 1_000;
 
@@ -102,13 +132,13 @@ export class WriteTurn {
   #held: Held[] = [];
   #repliedAt = Number.POSITIVE_INFINITY;
   #over = false;
-  readonly connection: WriteConnection;
+  readonly server: Server;
   /** The TCP connection the writes were given to. */
   readonly epoch: number;
 
-  constructor(connection: WriteConnection) {
-    this.connection = connection;
-    this.epoch = connection.epoch;
+  constructor(server: Server) {
+    this.server = server;
+    this.epoch = server.connection.epoch;
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
@@ -123,7 +153,7 @@ export class WriteTurn {
   follow(command: Command): void {
     const ends = new Ends(command);
     const hold = (settle: () => void): void => {
-      this.hold({ settle, abandon: settle, writer: undefined, otherwise: "unknown" });
+      this.hold({ settle, abandon: settle, writer: undefined, otherwise: () => "unknown" });
     };
     command.resolve = (reply) => hold(() => ends.resolve(reply));
     command.reject = (error) => hold(() => ends.reject(error));
@@ -131,12 +161,15 @@ export class WriteTurn {
 
   /** Calls `then` when the position is known, or will not be. */
   whenOver(then: () => void): void {
-    this.hold({ settle: then, abandon: then, writer: undefined, otherwise: "unknown" });
+    this.hold({ settle: then, abandon: then, writer: undefined, otherwise: () => "unknown" });
   }
 
-  /** Tells every writer of the turn its position, then gives the replies out, in order. */
-  finish(position: Position | undefined): void {
-    for (const held of this.#end(position)) held.settle(position);
+  /**
+   * Tells every writer of the turn its position, then gives the replies out, in order; `byReplica` when the server has said
+   * that it is a replica.
+   */
+  finish(position: Position | undefined, byReplica = false): void {
+    for (const held of this.#end(position, byReplica)) held.settle(position, byReplica);
   }
 
   /**
@@ -152,19 +185,19 @@ export class WriteTurn {
     if (now - this.#repliedAt > infoDeadlineMs) this.finish(undefined);
   }
 
-  #end(position: Position | undefined): readonly Held[] {
+  #end(position: Position | undefined, byReplica = false): readonly Held[] {
     this.#over = true;
     const held = this.#held;
     this.#held = [];
-    for (const { writer, otherwise } of held) writer?.writeEnded(position ?? otherwise);
+    for (const one of held) one.writer?.writeEnded(position ?? one.otherwise(byReplica));
     return held;
   }
 
   /** Holds a reply back until the position is known, or for no time at all when it already is, or will not be. */
   hold(held: Held): void {
     if (this.#over) {
-      held.writer?.writeEnded(held.otherwise);
-      held.settle(undefined);
+      held.writer?.writeEnded(held.otherwise(false));
+      held.settle(undefined, false);
       return;
     }
     this.#held.push(held);

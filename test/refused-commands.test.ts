@@ -26,6 +26,7 @@ async function demote(): Promise<void> {
 }
 
 const incr = "return redis.call('incr', KEYS[1])";
+const get = "return redis.call('get', KEYS[1])";
 
 /** What a user does, and what it brings when everything is carried out once, in order, by the new primary. */
 const uses: Readonly<
@@ -113,6 +114,41 @@ const uses: Readonly<
     brings: [11, "11", "new"],
     n: "11",
   },
+  "a script that reads behind a write": {
+    give: (redis) => Promise.all([redis.set("n", "20"), redis.eval(get, 1, "n"), redis.get("n")]),
+    brings: ["OK", "20", "20"],
+    n: "20",
+  },
+  "a script that reads behind a write in a pipeline": {
+    give: (redis) => redis.pipeline().set("n", "20").eval(get, 1, "n").get("n").exec(),
+    brings: [
+      [null, "OK"],
+      [null, "20"],
+      [null, "20"],
+    ],
+    n: "20",
+  },
+  "a transaction with a script that reads behind a write": {
+    give: (redis) => Promise.all([redis.set("n", "20"), redis.multi().get("n").eval(get, 1, "n").exec()]),
+    brings: [
+      "OK",
+      [
+        [null, "20"],
+        [null, "20"],
+      ],
+    ],
+    n: "20",
+  },
+  "reads in front of a script that reads": {
+    give: (redis) => redis.pipeline().get("n").incr("n").eval(get, 1, "n").get("k").exec(),
+    brings: [
+      [null, "10"],
+      [null, 11],
+      [null, "11"],
+      [null, "new"],
+    ],
+    n: "11",
+  },
   "writes, batches and reads by turns": {
     give: (redis) =>
       Promise.all([
@@ -165,6 +201,22 @@ describe.each(["when-needed", "always"] as const)(
     });
   },
 );
+
+describe("a script that has written before the primary was demoted", () => {
+  it("is not carried out again, and its session is pinned", async () => {
+    const tidemark = await stage.open({ ...unnoticed, replicas: [] });
+    const session = tidemark.session();
+    await session.redis.get("k");
+    await heir.replicate(undefined);
+    const [counted, demoted] = await Promise.all([
+      session.redis.eval(incr, 1, "n"),
+      session.redis.call("REPLICAOF", heir.host, String(heir.port)),
+    ]);
+    expect([counted, demoted]).toEqual([1, "OK"]);
+    expect(session.pinned).toBe(true);
+    expect(await heir.admin().get("n")).toBe("0");
+  });
+});
 
 /** Numbers a list by every kind of command, with many of them in flight; gives the numbers acknowledged. */
 async function number(redis: Redis, key: string, isOver: () => boolean): Promise<readonly number[]> {
