@@ -1,7 +1,7 @@
 /** A plain ioredis client that is connected to the primary of the moment, wherever that goes. */
 import { connect as connectTcp, Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { AbstractConnector, type Callback, type Command, Redis, type RedisOptions } from "ioredis";
+import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { Ends } from "./ends.js";
 import { ClosedError } from "./errors.js";
@@ -29,13 +29,15 @@ const otherServer = ["host", "port", "path", "sentinels"] as const;
 /** How often a command is sent again that was refused by a server which is no primary any more. */
 const maxMoves = 3;
 
-/** How long a server that is left may take to answer what it was sent. */
+/** How long a server that is left may leave a command that blocks unanswered. */
 const lastAnswersMs = 1_000;
 
 /** What is kept for the next primary: what this one has refused, and what was given since. */
 interface Departure {
   readonly refused: { readonly command: Command; readonly left: number }[];
   readonly given: Command[];
+  /** On the monotonic clock. */
+  readonly since: number;
   readonly deadline: NodeJS.Timeout;
 }
 
@@ -229,10 +231,23 @@ export class PrimaryClient extends Redis implements Follower {
 
   /** What is in flight has a moment to be answered, so that nothing of it is carried out twice, or in another order. */
   #prepareDeparture(): Departure {
-    this.#departure ??= { refused: [], given: [], deadline: setTimeout(() => this.#depart(), lastAnswersMs) };
+    this.#departure ??= {
+      refused: [],
+      given: [],
+      since: performance.now(),
+      deadline: setInterval(() => this.#departInTime(), lastAnswersMs),
+    };
     // Not before those who brought this about have returned.
     queueMicrotask(() => this.#departIfDone());
     return this.#departure;
+  }
+
+  /** One that blocks is not waited for. What else is unanswered may have been carried out, and ioredis will send it again. */
+  #departInTime(): void {
+    const front = this.commandQueue.peekFront()?.command.name ?? "";
+    const waitedMs = performance.now() - (this.#departure?.since ?? 0);
+    const timeoutMs = this.#source.shard()?.options.primaryTimeoutMs ?? lastAnswersMs;
+    if (Command.checkFlag("BLOCKING_COMMANDS", front) || waitedMs >= timeoutMs) this.#depart();
   }
 
   #departIfDone(): void {
@@ -244,7 +259,7 @@ export class PrimaryClient extends Redis implements Follower {
     const departure = this.#departure;
     if (departure === undefined) return;
     this.#departure = undefined;
-    clearTimeout(departure.deadline);
+    clearInterval(departure.deadline);
     this.#reconnect();
     for (const { command, left } of departure.refused) {
       this.#attend(command, false, left);
