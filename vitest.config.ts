@@ -51,6 +51,9 @@ const consumers = "test/consumers/**/*.test.ts";
 /** It loads ioredis itself and takes only a client of that class, which no alias of ours reaches. */
 const knowsOneIoredis = "test/consumers/throttler.test.ts";
 
+/** It runs BullMQ on both already, and takes minutes. */
+const bringsBoth = "test/consumers/queue-failover.test.ts";
+
 export default defineConfig({
   test: {
     pool: "forks",
@@ -93,7 +96,7 @@ export default defineConfig({
         test: {
           name: "consumers, ioredis 5",
           include: [consumers],
-          exclude: [...configDefaults.exclude, knowsOneIoredis],
+          exclude: [...configDefaults.exclude, knowsOneIoredis, bringsBoth],
         },
       },
     ],

@@ -31,6 +31,8 @@ interface Speaker {
   readonly isKept: boolean;
   /** Whether writes of the session are on their way on the primary's shared connection, which come first. */
   readonly isBehindWrites: boolean;
+  /** In a cluster: whether `commands` have to wait for writes that were sent elsewhere; `go` is called when they are over. */
+  readonly holds: (commands: readonly Command[], go: () => void) => boolean;
   /**
    * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard when
    * that is known. False for an error that is no redirection.
@@ -77,6 +79,7 @@ export class Conversation {
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
   readonly #follow: Speaker["follow"];
+  readonly #holds: Speaker["holds"];
   readonly #isKept: boolean;
   #isBehindWrites: boolean;
   #node: Node | undefined;
@@ -107,7 +110,7 @@ export class Conversation {
   constructor(
     pool: Pool,
     shard: Shard,
-    { session, isKept, isBehindWrites, follow }: Speaker,
+    { session, isKept, isBehindWrites, holds, follow }: Speaker,
     onOver: () => void,
   ) {
     this.#pool = pool;
@@ -117,6 +120,7 @@ export class Conversation {
     this.#isBehindWrites = isBehindWrites;
     this.#follow = follow;
     this.#isKept = isKept;
+    this.#holds = holds;
   }
 
   /** Whether a batch that begins with the command `name` belongs to it. */
@@ -229,6 +233,8 @@ export class Conversation {
   #fallBehind(wait: Wait): void {
     const { primary } = this.#shard;
     const over = (): void => {
+      const commands = this.#queue.map(({ command }) => command);
+      if (this.#holds(commands, () => this.#borrow())) return;
       if (!isStill(this.#shard, primary)) {
         this.#borrow();
         return;

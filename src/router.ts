@@ -192,7 +192,8 @@ export class Router {
     if (kind === "refused") command.reject(refusalError(command));
     else if (kind === "scan" && iteration !== undefined)
       this.#scan(shard, command, session, terms, iteration);
-    else if (session !== undefined && this.#conversations.get(session)?.send(command, kind, terms.level))
+    // One that comes back was given before the transaction began.
+    else if (!isReturned && session && this.#conversations.get(session)?.send(command, kind, terms.level))
       return;
     else if (kind === "write" && session !== undefined)
       sendWrite(shard, command, session, terms.level, isReturned);
@@ -303,15 +304,13 @@ export class Router {
         redirect(error, () => again(this.#beginning.shardOf(command))));
     // Only a shared connection keeps order with what was given before by itself.
     const isBehindWrites = session?.writing === true;
-    const conversation = new Conversation(
-      this.pool,
-      shard,
-      { session, isKept: keeper !== undefined, isBehindWrites, follow },
-      () => {
-        if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
-          this.#conversations.delete(keeper);
-      },
-    );
+    const holds = (commands: readonly Command[], go: () => void): boolean =>
+      this.#redirects?.holds(commands, session ?? this, go) ?? false;
+    const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow };
+    const conversation = new Conversation(this.pool, shard, speaker, () => {
+      if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
+        this.#conversations.delete(keeper);
+    });
     if (keeper !== undefined) this.#conversations.set(keeper, conversation);
     return conversation;
   }

@@ -171,6 +171,22 @@ describe.each(Object.entries(deployments))("on %s", (name, start) => {
     expect(await primary.admin().get(key("n"))).toBe("2");
   });
 
+  it("sends what is given behind a lost transaction to the new primary", async () => {
+    await redis.watch(key("k"));
+    await deployment.demote();
+    const lost = redis.multi().set(key("k"), "3").exec();
+    const behind = [redis.incr(key("n")), redis.get(key("k"))];
+    await expect(lost).rejects.toThrow(TransactionLostError);
+    expect(await Promise.all(behind)).toEqual([1, "1"]);
+  });
+
+  it("keeps a transaction behind the writes of its session that the old primary has refused", async () => {
+    await deployment.demote();
+    const replies = [redis.set(key("k"), "new"), redis.watch(key("k")), redis.get(key("k"))];
+    expect(await Promise.all(replies)).toEqual(["OK", "OK", "new"]);
+    await redis.unwatch();
+  });
+
   it.each(["killed", "frozen", "demoted"])("subscriptions go on when the primary is %s", async (how) => {
     const heard: string[] = [];
     const events: string[] = [];
