@@ -88,8 +88,10 @@ export function isWorthATry(
   const known = node.seen?.replication;
   if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.restsUntil)
     return false;
-  // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper.
-  if (!known.linkUp || known.syncing || history.asOf(known) === undefined) return false;
+  // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper. While there is no
+  // primary every replica is without its link, and a read has nowhere else to go.
+  const isLinked = known.linkUp || !shard.hasPrimary;
+  if (!isLinked || known.syncing || history.asOf(known) === undefined) return false;
   const { maxStalenessMs } = requirement;
   const provenUntil = Math.min(history.latestAt, shard.succession.undisputedUntil(shard.replicas));
   if (node.lag.ms > maxStalenessMs || now - provenUntil > maxStalenessMs) return false;

@@ -115,6 +115,9 @@ describe("A transaction by hand when servers change", () => {
   it("leaves its session as it was when WATCH could not be sent", async () => {
     const own = await startReplicationGroup({ replicas: 1 });
     await using client = openTidemark(own, { redis: { maxRetriesPerRequest: 0 } });
+    // A replica that has lost its primary has no position before something was written.
+    await own.primary.admin().set("other", "1");
+    await own.caughtUp();
     await replicasAreEligible(client);
     const { redis } = client.session();
     await own.primary.kill();
