@@ -229,7 +229,7 @@ export class LostWriteError extends TidemarkError {
   }
 }
 
-/** The Tidemark was closed before the command was sent. The message is ioredis's own, by which libraries know it. */
+/** The Tidemark was closed before the command was sent, or while it blocked. The message is ioredis's own, by which libraries know it. */
 export class ClosedError extends TidemarkError {
   override name = "ClosedError";
 
