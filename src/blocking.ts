@@ -1,4 +1,4 @@
-/** How long a command that blocks may do so, by its own arguments. */
+/** The timeout of a command that blocks, in its own arguments. */
 import type { Command } from "ioredis";
 
 type Named = Pick<Command, "name"> & { readonly args: readonly unknown[] };
@@ -27,7 +27,7 @@ export function blocksForMs(command: Named): number {
     : Number.POSITIVE_INFINITY;
 }
 
-/** Has `command` block for `ms` at most, which is more than 0. */
+/** Changes the timeout of `command` to `ms`, which is more than 0. */
 export function blockFor(command: Command, ms: number): void {
   const timeout = timeoutIn(command);
   if (timeout === undefined) return;

@@ -1,4 +1,4 @@
-/** What `duplicate()` gives in a cluster, where one connection to one server would reach only a part of the data. */
+/** The client that `duplicate()` returns in a cluster, where a connection to one server reaches only part of the data. */
 import type { Command, RedisOptions } from "ioredis";
 import { type Lifecycle, RoutedRedis } from "./client.js";
 import type { Context } from "./context/context.js";
@@ -6,12 +6,12 @@ import { ClosedError } from "./errors.js";
 import type { CommandStream } from "./outgoing.js";
 import type { Router } from "./router.js";
 
-/** It belongs to no request, whoever calls. */
+/** The client belongs to no request, whoever calls it. */
 const nobody: Context = { get: () => undefined, run: (_session, fn) => fn() };
 
 /**
- * Its commands go to the primaries of their keys, over connections that all share; what blocks has connections of its own,
- * which end with it.
+ * It sends each command to the primary of its key, over the shared connections. Commands that block use dedicated
+ * connections, which are closed with the client.
  */
 export class ClusterDuplicate extends RoutedRedis {
   protected readonly life: { isOver: boolean };

@@ -1,4 +1,4 @@
-/** Commands on a connection of their own: those that block, and all from WATCH or MULTI until it is over. */
+/** Runs commands on a dedicated connection: commands that block, and everything from WATCH or MULTI to the end. */
 import type { Command } from "ioredis";
 import { blockFor, blocksForMs } from "./blocking.js";
 import { type CommandKind, provesPrimary } from "./command.js";
@@ -14,24 +14,24 @@ import { isDemotion } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
-/** A transaction that nobody goes on with would keep its connection for good. */
+/** A transaction that the user has abandoned would otherwise keep its connection for ever. */
 const maxPauseMs = 5_000;
-/** How often commands may be refused by a server that is no primary any more. */
+/** How often the commands may move to another server. */
 const maxMoves = 3;
-/** What a command that blocks has waited for less than this is not taken off its timeout. */
+/** Shorter waits are not subtracted from the timeout of a command that blocks. */
 const notableMs = 10;
 
-/** What changes the state of a connection, unless it is refused. */
+/** Commands that change the state of a connection. */
 const stateful: ReadonlySet<string> = new Set(["watch", "unwatch", "multi", "exec", "discard"]);
 
-/** Whose commands they are, and how they find their way. */
+/** The owner of the commands, and how they are routed. */
 interface Speaker {
   readonly session: Session | undefined;
-  /** Whether all commands of the session are part of it until it is over, as in a transaction. */
+  /** Whether all commands of the session go this way until the transaction ends. */
   readonly isKept: boolean;
-  /** Whether writes of the session are on their way on the primary's shared connection, which come first. */
+  /** Whether writes of the session are in flight on the shared connection. They come first. */
   readonly isBehindWrites: boolean;
-  /** In a cluster: whether `commands` have to wait for writes that were sent elsewhere; `go` is called when they are over. */
+  /** In a cluster: whether `commands` must wait for redirected writes on the same keys. `go` is called when these have ended. */
   readonly holds: (commands: readonly Command[], go: () => void) => boolean;
   /**
    * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard when
@@ -40,7 +40,7 @@ interface Speaker {
   readonly follow: ((error: Error, command: Command, again: (shard?: Shard) => void) => boolean) | undefined;
 }
 
-/** Why commands are sent elsewhere; for a redirection it, and the command that it came for. */
+/** Why commands move to another server. A redirection comes with the command that received it. */
 type Moving = "refused" | "closed" | { readonly error: Error; readonly command: Command };
 
 /** One command of a conversation, until it is answered. */
@@ -49,11 +49,11 @@ interface Line {
   readonly name: string;
   readonly level: Level;
   readonly ends: Ends;
-  /** Its place in the order of all. */
+  /** Its position among all commands of the conversation. */
   readonly order: number;
-  /** Whether the position behind it is asked for. */
+  /** Whether it needs a replication position. */
   readonly writes: boolean;
-  /** Whether only a primary can have answered it without an error. */
+  /** Whether its success proves that the server was a primary. */
   readonly isProof: boolean;
   /** Whether it is part of a transaction, or begins one. */
   readonly inTransaction: boolean;
@@ -67,11 +67,11 @@ interface Line {
 }
 
 /**
- * Commands on a connection that is lent to one borrower until everything is answered and nothing is watched or queued.
+ * A conversation keeps a borrowed connection until everything is answered and nothing is watched or queued.
  *
- * The connection is one to the primary of the moment, lent when the first command leaves. If that server turns out to be
- * no primary any more, everything it has refused, or only read, is sent to the next primary in its order. The exception
- * is a transaction of which the user has seen an answer: it is lost.
+ * It borrows a connection to the current primary when the first command is sent. If the server was demoted, the commands
+ * that it refused, and the reads that it answered, are sent to the next primary in the same order. The exception is a
+ * transaction of which the user has seen an answer: that transaction is lost.
  */
 export class Conversation {
   readonly #pool: Pool;
@@ -83,30 +83,30 @@ export class Conversation {
   readonly #isKept: boolean;
   #isBehindWrites: boolean;
   #node: Node | undefined;
-  /** Which TCP connection of the node it is; undefined before the first command has left on it. */
+  /** The TCP connection of the node; undefined before the first command is sent. */
   #epoch: number | undefined;
-  /** Given and not sent on this connection, in order. */
+  /** Commands that are not sent on this connection yet, in order. */
   #queue: Line[] = [];
-  /** Sent and not answered. */
+  /** Commands that were sent and are not answered yet. */
   readonly #inFlight = new Set<Line>();
   #given = 0;
   #isConnecting = false;
   #moves = 0;
-  /** Why what is in flight has to be sent elsewhere, once all of it is answered. */
+  /** Set when the commands have to move to another server, once everything in flight is answered. */
   #moving: Moving | undefined;
   #watching = false;
   #queueing = false;
-  /** Whether what is queued by now writes something. */
+  /** Whether MULTI has queued a write. */
   #queuesWrites = false;
   /** Whether the user has seen an answer of the transaction. */
   #isSeen = false;
-  /** Set when the server has refused what was to change its state, so that the connection cannot be another's. */
+  /** Set when a command that changes the connection's state has failed. Nobody else may use the connection then. */
   #unsure = false;
-  /** Why the transaction that was begun cannot be gone on with. */
+  /** Why the transaction cannot continue. */
   #lost: string | undefined;
   #pause: NodeJS.Timeout | undefined;
 
-  /** `onOver` is called when there is nothing left that a later command could belong to. */
+  /** `onOver` is called when later commands can no longer belong to this conversation. */
   constructor(
     pool: Pool,
     shard: Shard,
@@ -128,12 +128,12 @@ export class Conversation {
     return this.#lost === undefined || this.#queueing || name.toLowerCase() === "multi";
   }
 
-  /** Whether something is watched or queued by what was given so far. */
+  /** Whether a WATCH or MULTI is open. */
   get #begun(): boolean {
     return this.#watching || this.#queueing;
   }
 
-  /** Sends the next command; false when it belongs to no transaction, because the one begun here is lost. */
+  /** Sends the next command. Returns false when the transaction is lost and the command does not belong to it. */
   send(command: Command, kind: CommandKind, level: Level): boolean {
     const name = command.name.toLowerCase();
     this.#checkConnection();
@@ -175,7 +175,7 @@ export class Conversation {
     };
   }
 
-  /** Takes in what a command changes for those behind it. */
+  /** Updates the state that the commands behind this one depend on. */
   #advance(name: string, kind: CommandKind): void {
     const ends = this.#queueing ? name === "exec" || name === "discard" : name === "unwatch";
     if (name === "watch") this.#watching = true;
@@ -189,18 +189,18 @@ export class Conversation {
       this.#queuesWrites = true;
   }
 
-  /** Counts `line` as on its way although it has not left: its session's reads have to stay behind it. */
+  /** Counts `line` as in flight although it is not sent yet, because reads of its session must stay behind it. */
   #wait(line: Line): void {
     line.waitsSince = performance.now();
     if (line.writes) this.#session?.writeStarted();
   }
 
-  /** Has `line` wait no more. */
+  /** Ends the wait of `line`. */
   #leave(line: Line): void {
     if (line.writes) this.#session?.writeEnded("not-sent");
   }
 
-  /** Sends all that was given, as soon as there is a connection for it. */
+  /** Sends the queue as soon as there is a connection. */
   #pump(): void {
     if (this.#queue.length === 0 || this.#isConnecting || this.#moving !== undefined) return;
     const node = this.#node;
@@ -229,7 +229,7 @@ export class Conversation {
     whenPrimary(this.#shard, command, start, false, since);
   }
 
-  /** Waits until the writes given before are carried out, on whichever primary that is. */
+  /** Waits until the session's earlier writes are carried out, also when they move to another primary. */
   #fallBehind(wait: Wait): void {
     const { primary } = this.#shard;
     const over = (): void => {
@@ -253,7 +253,7 @@ export class Conversation {
         return;
       }
       this.#pool.end(node);
-      // It was ended because there is another primary.
+      // The pool ended it because the primary has changed.
       if (failure instanceof ClosedError && !this.#pool.closed) this.#borrow();
       else this.#giveUp(failure);
     };
@@ -272,7 +272,7 @@ export class Conversation {
     this.#rest();
   }
 
-  /** There is no connection, so nothing that follows a WATCH may be carried out without it. */
+  /** Rejects everything: without its WATCH, no later command may be carried out either. */
   #giveUp(error: Error): void {
     this.#isConnecting = false;
     const lines = this.#queue;
@@ -289,8 +289,7 @@ export class Conversation {
   #transmit(line: Line, node: Node): void {
     const { command, name, writes, level } = line;
     this.#leaveInTime(line);
-    // In front of the commands of each turn: reads count only if the server says that it is a primary. Between MULTI and EXEC
-    // it would be queued.
+    // An INFO in front of each turn proves that the server still is the primary. Between MULTI and EXEC it would be queued.
     if (!line.isQueued) node.probe();
     this.#epoch = node.connection.epoch;
     // An INFO that came behind MULTI would be queued with the rest.
@@ -305,10 +304,10 @@ export class Conversation {
     if (writes) this.#session?.writeEnded("not-sent");
   }
 
-  /** Has the server block for no longer than what is left of the line's own time. */
+  /** Subtracts the time that `line` has waited from its own timeout. */
   #leaveInTime(line: Line): void {
     const waitedMs = performance.now() - line.givenAt;
-    // One whose time is over is asked all the same: only the server knows whether there is something for it.
+    // When no time is left, the server still has to be asked, because only it knows whether there is an element.
     if (Number.isFinite(line.blocksMs) && waitedMs > notableMs)
       blockFor(line.command, Math.max(1, line.blocksMs - waitedMs));
     deadlineOf(line.command)?.sent();
@@ -339,7 +338,7 @@ export class Conversation {
   #refused(line: Line, node: Node, error: Error): void {
     const { name, ends } = line;
     if (stateful.has(name)) this.#unsure = true;
-    // Begun again, it has to begin where the key is now.
+    // A new attempt has to start at the node that has the key now.
     if (name === "watch" && /^ASK /.test(error.message)) this.#lose(error.message);
     if (name === "multi") this.#mindRefusal(error);
     this.#over(line, node);
@@ -360,7 +359,7 @@ export class Conversation {
     else line.ends.reject(ConnectionLostError.of(line.command.name, node.connection, error));
   }
 
-  /** When MULTI is refused, what was to be queued behind it is carried out at once. */
+  /** When MULTI is refused, the server carries out at once what should have been queued. */
   #mindRefusal(error: Error): void {
     this.#session?.writeStarted();
     this.#session?.writeEnded("unknown");
@@ -388,7 +387,7 @@ export class Conversation {
     return this.#moves < maxMoves && !(line.inTransaction && isLost);
   }
 
-  /** Keeps `line` for the next primary, and goes there when all that was sent has been answered. */
+  /** Keeps `line` for the next primary, and moves there once everything in flight is answered. */
   #move(line: Line, node: Node, why: Moving): void {
     line.ends.giveBack();
     this.#inFlight.delete(line);
@@ -399,7 +398,7 @@ export class Conversation {
     this.#goOn(node);
   }
 
-  /** Rejects what can not be sent elsewhere, because the user has seen answers of its transaction, or nobody takes it. */
+  /** Rejects a command that cannot move: its transaction is lost, or it has moved too often. */
   #failElsewhere(line: Line, node: Node, error?: Error): void {
     const { address } = node.connection;
     const isMoved = error?.message.startsWith("MOVED ") === true;
@@ -413,7 +412,7 @@ export class Conversation {
     );
   }
 
-  /** Takes in that `line` is answered. */
+  /** Removes `line`, which is answered. */
   #over(line: Line, node: Node): void {
     this.#inFlight.delete(line);
     if (line.inTransaction) this.#isSeen = true;
@@ -421,7 +420,7 @@ export class Conversation {
     this.#rest();
   }
 
-  /** Leaves a server that is not the primary any more, or whose connection closed, when it has nothing left to say. */
+  /** Moves to another server, once this one has answered everything. */
   #goOn(node: Node): void {
     const moving = this.#moving;
     if (moving === undefined || this.#inFlight.size > 0) return;
@@ -446,7 +445,7 @@ export class Conversation {
     if (this.#follow?.(error, command, again) !== true) this.#giveUp(error);
   }
 
-  /** Ends when nothing is left, or waits for what comes next in a transaction. */
+  /** Gives the connection back when nothing is left, or waits for the next command of a transaction. */
   #rest(): void {
     if (this.#queue.length > 0 || this.#inFlight.size > 0 || this.#isConnecting) return;
     if (this.#lost !== undefined) {
@@ -482,7 +481,7 @@ export class Conversation {
     clearTimeout(this.#pause);
     if (!this.#begun) this.#onOver();
     const lines = this.#queue;
-    // What stands behind the transaction does not belong to it.
+    // Commands behind the transaction do not belong to it.
     this.#queue = lines.filter(({ inTransaction }) => !inTransaction && this.#isKept);
     for (const line of lines) {
       if (this.#queue.includes(line)) continue;
@@ -495,7 +494,7 @@ export class Conversation {
     this.#pump();
   }
 
-  /** What a command is rejected with after it was lost. The session goes on once the user can have seen it. */
+  /** The error of a command after the transaction was lost. The session continues once the user can have seen it. */
   #lossOf({ name, inTransaction }: Pick<Line, "name" | "inTransaction">): Error {
     const why = this.#lost ?? "it was ended";
     if (this.#queueing || !this.#begun) setImmediate(() => this.#onOver());
@@ -503,7 +502,7 @@ export class Conversation {
     return new Error(`${name.toUpperCase()}: ${why}, so it was not sent.`);
   }
 
-  /** Commands that come after the transaction was lost must not be carried out as if they were part of nothing. */
+  /** Rejects later commands of a lost transaction, which must not be carried out outside of it. */
   #sendLate(command: Command, name: string): boolean {
     const ends =
       name === "exec" || name === "discard" || (!this.#queueing && stateful.has(name) && name !== "multi");

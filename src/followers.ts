@@ -1,17 +1,17 @@
-/** Those who keep connections to a primary and have to leave it with everybody else. */
+/** Owners of connections to a primary that have to leave it when the primary changes. */
 import type { Node } from "./node.js";
 import type { Shard } from "./shard.js";
 
 /** Keeps connections of its own to the primary of a shard. */
 export interface Follower {
-  /** Told that nobody is to stay connected to `node` as a primary, because it is one no more or does not answer. */
+  /** Called when `node` was demoted or does not answer, so that connections to it have to be left. */
   leave(node: Node): void;
 }
 
-/** How often the primary is looked at for those whose own connections may be silent for hours. */
+/** How often the primary is asked while there are followers, whose own connections may be silent for hours. */
 const lookEveryMs = 1_000;
 
-/** Tells its followers when a primary is left, and keeps looking at the primaries as long as there are any. */
+/** Tells followers when a primary is left, and checks the primaries while there are followers. */
 export class Followers {
   readonly #shards: () => readonly Shard[];
   readonly #followers = new Set<Follower>();
@@ -35,7 +35,7 @@ export class Followers {
     this.#timer = undefined;
   }
 
-  /** Has every follower leave `node`. */
+  /** Makes every follower leave `node`. */
   left(node: Node): void {
     for (const follower of [...this.#followers]) follower.leave(node);
   }

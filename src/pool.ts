@@ -19,14 +19,14 @@ export class Pool implements Follower {
   readonly #lent = new Map<Node, RedisOptions>();
   readonly #followers: Followers;
   #closed = false;
-  /** How the connections opened from now on are called, as `CLIENT LIST` shows them; undefined for what the options say. */
+  /** The name of new connections in `CLIENT LIST`; undefined for that of the options. */
   connectionName: string | undefined;
 
   constructor(followers: Followers) {
     this.#followers = followers;
   }
 
-  /** Whether all were ended on purpose. */
+  /** Whether the pool was closed on purpose. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -64,7 +64,7 @@ export class Pool implements Follower {
     node.connection.close();
   }
 
-  /** Gives up all connections to a server that is not the primary any more; borrowers go on at the next one. */
+  /** Closes all connections to a server that was demoted; borrowers continue at the next primary. */
   leave({ connection }: Node): void {
     for (const idle of this.#idle.filter(({ server }) => server === connection.server)) {
       this.#take(idle);

@@ -1,4 +1,4 @@
-/** A plain ioredis client that is connected to the primary of the moment, wherever that goes. */
+/** An ioredis client that stays connected to the primary, whichever server that is. */
 import { connect as connectTcp, Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
@@ -12,27 +12,27 @@ import { isDemotion } from "./refusal.js";
 import { isReplicaIn } from "./replication.js";
 import type { Shard } from "./shard.js";
 
-/** Which server a client is to be connected to. */
+/** Finds the server that a client connects to. */
 export interface PrimarySource {
   readonly followers: Followers;
   /** The shard whose primary it is; undefined while it is not known which servers there are. */
   shard(): Shard | undefined;
-  /** Resolves when it is known; rejects when nobody has told for long. */
+  /** Resolves when it is known; rejects after `primaryTimeoutMs`. */
   known(): Promise<void>;
 }
 
-/** What of a server's options says how it is reached and entered. */
+/** Options that differ between servers. */
 const ofServer = ["host", "port", "path", "family", "username", "password", "tls"] as const;
-/** With one of these given, it is not the primary that is asked for. */
+/** Options that ask for a certain server instead of the primary. */
 const otherServer = ["host", "port", "path", "sentinels"] as const;
 
-/** How often a command is sent again that was refused by a server which is no primary any more. */
+/** How often a command is sent to another server after a demoted one has refused it. */
 const maxMoves = 3;
 
-/** How long a server that is left may leave a command that blocks unanswered. */
+/** How long a client that leaves a server waits for a command that blocks. */
 const lastAnswersMs = 1_000;
 
-/** What is kept for the next primary: what this one has refused, and what was given since. */
+/** Commands for the next primary: those that this one has refused, and those given since. */
 interface Departure {
   readonly refused: { readonly command: Command; readonly left: number }[];
   readonly given: Command[];
@@ -109,8 +109,8 @@ class PrimaryConnector extends AbstractConnector {
 const defaultPort = 6379;
 
 /**
- * Everything works on it as on any ioredis client, and it reconnects as one does; only that every new connection is to
- * the primary of the moment, and that it leaves a server that is the primary no more.
+ * It works and reconnects like any ioredis client. In addition, each new connection goes to the current primary, and the
+ * client leaves a server that was demoted.
  */
 export class PrimaryClient extends Redis implements Follower {
   readonly #source: PrimarySource;
@@ -118,10 +118,10 @@ export class PrimaryClient extends Redis implements Follower {
   readonly #aim: () => void;
   /** Whether a MULTI was sent by hand, so that a refused command is not to be sent again outside of it. */
   #queueing = false;
-  /** Set while the server is being left, which it is when it has answered everything. */
+  /** Set while the client waits for the last answers of a server that it leaves. */
   #departure: Departure | undefined;
 
-  /** `override` stands before what `options` and the primary's own say. */
+  /** `override` takes precedence over `options` and over the options of the primary. */
   constructor(options: RedisOptions, override: Partial<RedisOptions>, source: PrimarySource) {
     const aim = (aimed: RedisOptions): void => {
       const server = source.shard()?.primary.connection.server;
@@ -132,7 +132,7 @@ export class PrimaryClient extends Redis implements Follower {
     const own: RedisOptions = {
       ...options,
       ...override,
-      // Not before its fields are there.
+      // Connecting needs the private fields, which do not exist before super() returns.
       lazyConnect: true,
       sentinels: undefined,
       Connector: class extends PrimaryConnector {
@@ -178,8 +178,7 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override disconnect(reconnect = false): void {
-    // Between two tries there is no connection whose end ioredis could hear of: without this it would never end, nor
-    // would what waits for it.
+    // Between two attempts ioredis has no connection to close: without this, neither it nor its waiting commands would end.
     if (!reconnect && this.status === "reconnecting") this.status = "wait";
     super.disconnect(reconnect);
   }
@@ -207,7 +206,7 @@ export class PrimaryClient extends Redis implements Follower {
     return isBound;
   }
 
-  /** Sees `command` to its end, or keeps it for the next primary if the server refuses it because it is none any more. */
+  /** Watches `command`, and keeps it for the next primary if a demoted server refuses it. */
   #attend(command: Command, isBound: boolean, left: number): void {
     const ends = new Ends(command);
     command.resolve = (reply) => {
@@ -229,7 +228,7 @@ export class PrimaryClient extends Redis implements Follower {
     };
   }
 
-  /** What is in flight has a moment to be answered, so that nothing of it is carried out twice, or in another order. */
+  /** Leaves once everything in flight is answered, so that nothing is carried out twice or in another order. */
   #prepareDeparture(): Departure {
     this.#departure ??= {
       refused: [],
@@ -237,12 +236,12 @@ export class PrimaryClient extends Redis implements Follower {
       since: performance.now(),
       deadline: setInterval(() => this.#departInTime(), lastAnswersMs),
     };
-    // Not before those who brought this about have returned.
+    // The caller may still add a command that the server has refused.
     queueMicrotask(() => this.#departIfDone());
     return this.#departure;
   }
 
-  /** One that blocks is not waited for. What else is unanswered may have been carried out, and ioredis will send it again. */
+  /** Stops waiting for a command that blocks, and for a server that stays silent. ioredis resends what is unanswered. */
   #departInTime(): void {
     const front = this.commandQueue.peekFront()?.command.name ?? "";
     const waitedMs = performance.now() - (this.#departure?.since ?? 0);
@@ -251,7 +250,7 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   #departIfDone(): void {
-    // One that only listens has nothing to be answered.
+    // A subscribed connection has nothing in flight.
     if (this.commandQueue.length === 0) this.#depart();
   }
 
@@ -268,7 +267,7 @@ export class PrimaryClient extends Redis implements Follower {
     for (const command of departure.given) this.sendCommand(command);
   }
 
-  /** Drops the connection at once, because the server may be frozen; ioredis then connects anew. */
+  /** Drops the connection at once, because the server may be frozen. ioredis then reconnects. */
   #reconnect(): void {
     if (this.status !== "wait" && this.status !== "end") this.stream?.destroy();
   }
@@ -295,7 +294,7 @@ function typed(own: RedisOptions): RedisOptions & { replyMapping?: "legacy" } {
   return own as RedisOptions & { replyMapping?: "legacy" };
 }
 
-/** Takes in that the server at an address has said that it is a replica. */
+/** Reports that the server at an address says that it is a replica. */
 function doubt(source: PrimarySource, server: RedisOptions): void {
   const shard = source.shard();
   if (shard?.primary.connection.address === addressOf(server)) shard.refused(shard.primary);

@@ -1,4 +1,4 @@
-/** The connections for pub/sub of a client, which would silence everything else on a shared one. */
+/** Dedicated connections for pub/sub: a subscription would block all other commands on a shared connection. */
 import { Command, type Redis } from "ioredis";
 import { Ends } from "./ends.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
@@ -23,7 +23,7 @@ export interface Subscribed {
   tell(event: string, ...args: unknown[]): void;
 }
 
-/** Where a channel belongs, where data is spread over shards, and whether anybody is there to subscribe at. */
+/** Finds the server for a subscription. */
 export interface ChannelSlots {
   /** Calls `start` when there is a primary for `command`, or rejects it when there is none in time. */
   whenPrimary(command: Command, start: () => void): void;
@@ -47,7 +47,7 @@ const messages = [
 /** As in ioredis. */
 const maxRedirections = 16;
 
-/** What a connection is subscribed to, by the command that subscribes. */
+/** The channels and patterns of a connection, by the command that subscribes to them. */
 type Subscriptions = Readonly<Record<(typeof kinds)[number], Map<string, SubscribedTo>>>;
 
 type SubscribedTo = Command["args"][number];
@@ -60,14 +60,14 @@ interface Connected {
 }
 
 /**
- * One connection for all channels and patterns, whose messages every node of a cluster passes on, and in a cluster one to
- * each shard for the channels that belong to it.
+ * One connection serves all channels and patterns, because every node of a cluster passes their messages on. In a cluster
+ * there is one more for the channels of each shard.
  */
 export class Subscriber {
   readonly #client: Subscribed;
   readonly #slots: ChannelSlots;
   readonly #connections = new Map<Shard | undefined, Connected>();
-  /** What ends each command that is not answered, and the connection it was given to. */
+  /** Rejects a command that is not answered yet, by the connection that it was sent to. */
   readonly #pending = new Map<(error: Error) => void, Redis>();
   #closed = false;
 
@@ -110,7 +110,7 @@ export class Subscriber {
     for (const { redis } of this.#connections.values()) redis.disconnect();
   }
 
-  /** Subscribes where the channels belong, as often as the cluster says that this is elsewhere. */
+  /** Subscribes at the shard that the channels belong to, and follows redirections. */
   #subscribe(command: Command, kind: (typeof kinds)[number], left: number): void {
     if (this.#closed) {
       command.reject(new ClosedError());
@@ -145,7 +145,7 @@ export class Subscriber {
     this.#send(command, connected);
   }
 
-  /** Without channels it means those of all shards. */
+  /** SUNSUBSCRIBE without channels ends the subscriptions of all shards. */
   #unsubscribeAll(command: Command): void {
     const all = [...this.#connections.values()].map(({ redis, subscriptions }) => {
       subscriptions.ssubscribe.clear();
@@ -154,7 +154,7 @@ export class Subscriber {
     Promise.all(all).then(() => command.resolve(0), command.reject);
   }
 
-  /** What ioredis keeps until there is a connection, or an answer, it would keep for long. */
+  /** Limits the wait here, because ioredis would keep a subscription for as long as it takes to connect. */
   #send(command: Command, { redis }: Connected): void {
     this.#limit(command, redis);
     if (redis.status === "ready") redis.sendCommand(command);
@@ -176,7 +176,7 @@ export class Subscriber {
     const giveUp = (error: Error): void => {
       settle();
       ends.reject(error);
-      // It may yet be answered.
+      // The server may still answer.
       command.resolve = () => this.#undo(command);
       command.reject = () => {};
     };
@@ -191,7 +191,7 @@ export class Subscriber {
     };
   }
 
-  /** Nobody is to hear the messages of a subscription that was said to have failed. */
+  /** Ends a subscription that was rejected and succeeds later. */
   #undo({ name, args }: Command): void {
     const undoing = new Command(name.toLowerCase().replace("sub", "unsub"), [...args]);
     undoing.promise.catch(() => {});
@@ -220,9 +220,9 @@ export class Subscriber {
       for (const [giveUp, on] of [...this.#pending]) if (on === redis) giveUp(error);
     });
     for (const event of messages) redis.on(event, (...args: unknown[]) => this.#client.tell(event, ...args));
-    // ioredis would leave it to nobody to hear that one of them cannot be made again.
+    // ioredis's own autoResubscribe leaves a rejection unhandled, which ends the process.
     redis.on("ready", () => this.#subscribeAgain(connected));
-    // Slots were moved away: the server has ended the subscriptions to channels that belong to them.
+    // When a slot moves away, the server ends the subscriptions to its channels.
     redis.on("moved", () => this.#subscribeAgain(connected));
     return connected;
   }
