@@ -291,7 +291,8 @@ export class Connection {
     this.#watch.stop();
     clearTimeout(this.#handshake);
     this.endTurn();
-    this.redis.disconnect();
+    // Once it has ended, ioredis would start a timer that nothing stops.
+    if (this.redis.status !== "end") this.redis.disconnect();
     if (this.inFlight === 0) this.reset();
     else setTimeout(() => this.reset(), lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());

@@ -376,10 +376,17 @@ export class Conversation {
     const isRefused =
       isDemotion(error) || (this.#moving !== undefined && error.message.startsWith("EXECABORT"));
     const isMoved = (inTransaction || this.#isKept) && error.message.startsWith("MOVED ");
-    const isCut = !isAnswered && !inTransaction && (!line.writes || line.name === "xread");
+    // Nothing of a transaction was carried out before its EXEC, but for writes in front of its MULTI.
+    const isRead = inTransaction ? !this.#hasWrites(line) : !line.writes || line.name === "xread";
+    const isCut = !isAnswered && isRead;
     if (!(isAnswered ? isRefused || isMoved : isCut) || !this.#mayMove(line)) return false;
     this.#move(line, node, isMoved ? { error, command } : isRefused ? "refused" : "closed");
     return true;
+  }
+
+  /** Whether `line`, or another command in flight, may have changed data. */
+  #hasWrites(line: Line): boolean {
+    return [line, ...this.#inFlight].some(({ writes }) => writes);
   }
 
   #mayMove(line: Line): boolean {

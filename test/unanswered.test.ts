@@ -98,6 +98,21 @@ describe("A command that blocks for less time than a primary is waited for", () 
   });
 });
 
+describe("A WATCH that is never answered", () => {
+  it("begins again at the next primary, also on a kept connection", async () => {
+    await using own = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
+    await own.ready();
+    expect(await own.redis.blpop("queue", 0.1)).toBeNull();
+    await group.caughtUp();
+    proxy.stall();
+    const { redis } = own.session();
+    const watched = redis.watch("k");
+    await replicaOf(group).replicate(undefined);
+    expect(await watched).toBe("OK");
+    expect(await redis.multi().set("k", "1").exec()).toEqual([[null, "OK"]]);
+  });
+});
+
 describe("A kept connection on which nobody answers any more", () => {
   it("is not lent again", async () => {
     await using hole = await FickleProxy.start(group.primary.port);
