@@ -14,6 +14,8 @@ import type { Shard } from "./shard.js";
 /** How often a command is sent again that servers have proven not to have carried out, or that changes nothing. */
 export const maxRepeats = 3;
 const promotionPatienceMs = 1_000;
+/** How long commands wait for the next primary where nobody but the servers themselves says which one it is. */
+const handOverPatienceMs = 3_000;
 
 /** What is read from the primary, and who is told. */
 export interface PrimaryRead {
@@ -154,7 +156,7 @@ function waitInVacancy(
 function patienceOf(shard: Shard, since: number): number {
   const { demoted, primary, primarySince, options } = shard;
   const { ready, server, downSince } = primary.connection;
-  if (demoted && !options.governed) return since + promotionPatienceMs;
+  if (demoted && !options.governed) return since + Math.min(handOverPatienceMs, options.primaryTimeoutMs);
   if (server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
   const latest = since + options.primaryTimeoutMs;
   if (demoted) return Math.min(latest, since + promotionPatienceMs);
