@@ -212,7 +212,7 @@ class Unit {
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
-        // What a session writes is answered behind the INFO that tells its position, and its turn has minded this.
+        // For a session's write, the write turn has already checked this, by the INFO behind it.
         if (session === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;

@@ -6,7 +6,7 @@ import { ClosedError } from "./errors.js";
 import type { CommandStream } from "./outgoing.js";
 import type { Router } from "./router.js";
 
-/** The client belongs to no request, whoever calls it. */
+/** The client belongs to no request, also when a request handler calls it. */
 const nobody: Context = { get: () => undefined, run: (_session, fn) => fn() };
 
 /**

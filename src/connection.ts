@@ -153,7 +153,7 @@ export class Connection {
     return this.#ready ? this.#watch.silentMs : performance.now() - this.downSince;
   }
 
-  /** How long the server may be silent: as long as it has to be told to block, and then as long as any other. */
+  /** How long the server may be silent: for the time that a command blocks, plus the usual limit. */
   #silenceLimitMs(): number {
     const front = this.redis.commandQueue.peekFront()?.command;
     if (!this.#options.mayBlock || front === undefined) return this.timeoutMs;

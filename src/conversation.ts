@@ -9,15 +9,13 @@ import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
-import { announce, isReplica, isStill, whenPrimary } from "./primary.js";
+import { announce, isReplica, isStill, maxRepeats, whenPrimary } from "./primary.js";
 import { isDemotion } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
 /** A transaction that the user has abandoned would otherwise keep its connection for ever. */
 const maxPauseMs = 5_000;
-/** How often the commands may move to another server. */
-const maxMoves = 3;
 /** Shorter waits are not subtracted from the timeout of a command that blocks. */
 const notableMs = 10;
 
@@ -391,7 +389,7 @@ export class Conversation {
 
   #mayMove(line: Line): boolean {
     const isLost = this.#lost !== undefined || this.#isSeen;
-    return this.#moves < maxMoves && !(line.inTransaction && isLost);
+    return this.#moves < maxRepeats && !(line.inTransaction && isLost);
   }
 
   /** Keeps `line` for the next primary, and moves there once everything in flight is answered. */

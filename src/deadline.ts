@@ -28,7 +28,7 @@ export function deadlineOf(command: Command): Deadline | undefined {
   return deadlines.get(command);
 }
 
-/** A command stays with whoever has sent it: that it was late does not mean that it is over. */
+/** The sender keeps the command: a late command may still be carried out and answered. */
 export class Deadline {
   readonly #command: Command;
   readonly #graceMs: number;

@@ -9,7 +9,7 @@ import type { Substitutes } from "./proof.js";
 
 /** Who is told what becomes of the servers of a shard. */
 export interface MembersObserver extends Observer {
-  /** Told of a server that is the primary no more. */
+  /** Called with a server that was the primary until now. */
   readonly left: (node: Node) => void;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;

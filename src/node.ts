@@ -18,7 +18,7 @@ import { type OnRefusal, WriteTurn } from "./write-turn.js";
 
 /** Told what becomes of a server. */
 export interface Observer {
-  /** Told of every answer to an INFO, in order. */
+  /** Called with every answer to an INFO, in order. */
   saw(node: Node, sighting: Sighting): void;
   /** Told now and then while commands are unanswered. */
   waits(node: Node): void;

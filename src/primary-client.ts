@@ -8,6 +8,7 @@ import { ClosedError } from "./errors.js";
 import type { Follower, Followers } from "./followers.js";
 import type { Node } from "./node.js";
 import type { CommandStream } from "./outgoing.js";
+import { maxRepeats } from "./primary.js";
 import { isDemotion } from "./refusal.js";
 import { isReplicaIn } from "./replication.js";
 import type { Shard } from "./shard.js";
@@ -25,9 +26,6 @@ export interface PrimarySource {
 const ofServer = ["host", "port", "path", "family", "username", "password", "tls"] as const;
 /** Options that ask for a certain server instead of the primary. */
 const otherServer = ["host", "port", "path", "sentinels"] as const;
-
-/** How often a command is sent to another server after a demoted one has refused it. */
-const maxMoves = 3;
 
 /** How long a client that leaves a server waits for a command that blocks. */
 const lastAnswersMs = 1_000;
@@ -188,7 +186,7 @@ export class PrimaryClient extends Redis implements Follower {
       this.#departure.given.push(command);
       return command.promise;
     }
-    this.#attend(command, this.#isBound(command), maxMoves);
+    this.#attend(command, this.#isBound(command), maxRepeats);
     return super.sendCommand(command, stream);
   }
 

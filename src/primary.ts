@@ -73,7 +73,7 @@ export function readPrimary(
     command.reject = (failure) => {
       if (mayGoOn(failure)) shard.refused(primary);
       const isUnanswered = ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary);
-      // A redirection is followed by whoever gave the read, behind what was redirected before it.
+      // The caller follows redirections, and keeps the order with commands that were redirected earlier.
       if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
       else ends.reject(failure);
     };

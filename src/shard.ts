@@ -31,7 +31,7 @@ export interface Surroundings {
   readonly joined: (node: Node) => void;
   /** Told of every answer to an INFO, after the shard has taken it in. */
   readonly saw: (shard: Shard, node: Node, sighting: Sighting) => void;
-  /** Told of a primary that is one no more, or whose connection was dropped because it was silent for too long. */
+  /** Called with a primary that was replaced, or whose connection was dropped because it was silent for too long. */
   readonly left: (node: Node) => void;
 }
 
@@ -193,7 +193,7 @@ export class Shard {
 
   /** Ends all connections, and what waits. */
   close(): void {
-    // First, so that whoever is given up learns that it was closed.
+    // First, so that waiting commands are rejected with a ClosedError.
     for (const node of this.nodes) node.connection.close();
     this.vacancy.close();
     this.late.close();

@@ -98,7 +98,7 @@ export class Subscriber {
     }
   }
 
-  /** Begins the connections anew, if there are any. */
+  /** Reconnects, if there are connections. */
   reconnect(): void {
     for (const { redis } of this.#connections.values()) redis.disconnect(true);
   }

@@ -12,7 +12,7 @@ export interface Ground {
   readonly lineage: Lineage;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
-  /** Told of a primary that is one no more, or whose connection was dropped because it was silent for too long. */
+  /** Called with a primary that was replaced, or whose connection was dropped because it was silent for too long. */
   readonly left: (node: Node) => void;
 }
 
