@@ -324,6 +324,16 @@ export class Connection {
     this.redis.disconnect(true);
   }
 
+  /**
+   * Expects no answers but those that are on their way, because another server has become the primary. A server that hands
+   * over is silent for as long as its replica lags, and then refuses what is in flight. One that is frozen may wake up and
+   * acknowledge writes that its successor does not have, so it gets a moment only.
+   */
+  yields(): void {
+    this.patient = false;
+    this.#watch.shorten();
+  }
+
   /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
   reset(): void {
     this.redis.stream?.destroy();

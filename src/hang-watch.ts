@@ -39,6 +39,11 @@ export class HangWatch {
     this.#timer = setInterval(() => this.#look(lookMs), lookMs).unref();
   }
 
+  /** Gives a server that was silent for longer than a limit that has become shorter one to two more looks to answer. */
+  shorten(): void {
+    this.#stuckMs = Math.min(this.#stuckMs, Math.max(0, this.#options.limitMs() - 2 * everyMs));
+  }
+
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;

@@ -74,12 +74,10 @@ export class Members {
     this.primarySince = performance.now();
     this.#leaving.delete(node);
     node.connection.patient = true;
-    old.connection.patient = false;
+    old.connection.yields();
     this.#leave(old);
     // Whatever waits for it has to wait for the new one.
     old.connection.letGo();
-    // One that is frozen may wake up and acknowledge writes that its successor does not have.
-    if (old.connection.ready && !old.connection.answers) old.connection.reset();
     this.#observer.left(old);
     this.#greet();
     if (node.connection.ready) node.probe();

@@ -1,10 +1,12 @@
 /** Commands that reach a server after it was made a replica, before anybody has noticed. */
+import { setImmediate } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Tidemark } from "../src/index.js";
 import { failOver, follows, replicaOf } from "./support/failover.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { type StagedGroup, stageGroup } from "./support/staged-group.js";
+import { TcpProxy } from "./support/tcp-proxy.js";
 import { waitUntil } from "./support/wait-until.js";
 
 const stage: StagedGroup = stageGroup({ replicas: 2 });
@@ -218,6 +220,11 @@ describe("a script that has written before the primary was demoted", () => {
   });
 });
 
+function throwFirst(replies: [error: Error | null, reply: unknown][] | null): void {
+  const failed = replies?.find(([error]) => error !== null);
+  if (failed?.[0]) throw failed[0];
+}
+
 /** Numbers a list by every kind of command, with many of them in flight; gives the numbers acknowledged. */
 async function number(redis: Redis, key: string, isOver: () => boolean): Promise<readonly number[]> {
   const given: Promise<unknown>[] = [];
@@ -227,7 +234,7 @@ async function number(redis: Redis, key: string, isOver: () => boolean): Promise
     given.push(Promise.resolve(push(redis)));
     const pipeline = redis.pipeline().llen(key);
     for (let i = 0; i < 3; i++) push(pipeline);
-    given.push(pipeline.exec().then((replies) => replies?.map(([error]) => error && Promise.reject(error))));
+    given.push(pipeline.exec().then((replies) => throwFirst(replies)));
     const multi = redis.multi();
     for (let i = 0; i < 2; i++) push(multi);
     given.push(multi.exec());
@@ -235,7 +242,7 @@ async function number(redis: Redis, key: string, isOver: () => boolean): Promise
     const latest = given.slice(-4);
     unanswered += latest.length;
     for (const one of latest) one.catch(() => {}).finally(() => unanswered--);
-    do await new Promise((resolve) => setImmediate(resolve));
+    do await setImmediate();
     while (unanswered > 2_000);
   }
   await Promise.all(given);
@@ -266,6 +273,28 @@ describe("writes without waiting while the primary hands over", () => {
       await follows(primary, other);
       [primary, other] = [other, primary];
     }
+  });
+});
+
+describe("a primary that is silent while it hands over", () => {
+  it("has the writes in flight go to the new primary when its refusals arrive a little later", async () => {
+    const proxy = await TcpProxy.start({ targetPort: stage.group.primary.port });
+    stage.owe(proxy);
+    const primary = { host: proxy.host, port: proxy.port };
+    const tidemark = await stage.open({ primary, replicas: [heir.url] });
+    const isLeft = (): boolean => tidemark.topology()[0]?.address.endsWith(`:${heir.port}`) === true;
+    stage.group.replicas[0]?.link.hold();
+    await tidemark.redis.set("k", "ahead");
+    await stage.group.primary.admin().call("FAILOVER", "TO", heir.host, String(heir.port));
+    const writes = Promise.all([tidemark.redis.incr("n"), tidemark.session().redis.incr("n")]);
+    writes.catch(() => {});
+    await setImmediate();
+    proxy.stall();
+    await stage.group.replicas[0]?.link.release();
+    await waitUntil(isLeft, { what: "the silent primary is left" });
+    proxy.unstall();
+    expect(await writes).toEqual([1, 2]);
+    expect(await heir.admin().mget("k", "n")).toEqual(["ahead", "2"]);
   });
 });
 
