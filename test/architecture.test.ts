@@ -9,7 +9,9 @@ import { type Import, lineOf, nodesOf, readSources, type Source } from "./suppor
 const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set(["errors", "terms", "wanted", "channels", "keyring", "token", "session"]);
+const knownToHttp = new Set([
+  ...["errors", "option-names", "terms", "wanted", "channels", "keyring", "token", "session"],
+]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {

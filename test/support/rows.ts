@@ -6,7 +6,9 @@
  */
 export const rows: readonly (readonly string[])[] = [
   [
+    "kind",
     "errors",
+    "option-names",
     "address",
     "clock",
     "level",
