@@ -10,6 +10,14 @@ export interface UnknownOption {
 /** Returns where an option is known that the options at hand do not have, as a remedy. */
 export type Elsewhere = (name: string) => string | undefined;
 
+/** The names of the options of `new Tidemark`. */
+export const tidemarkOptions: readonly string[] = [
+  ...["primary", "replicas", "sentinels", "name", "cluster", "redis"],
+  ...["maxStalenessMs", "maxClockSkewMs", "tokenTtlMs", "probeIntervalMs", "primaryTimeoutMs"],
+  ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
+  ...["verify", "onLostWrite", "unproven", "zone", "zones", "weights", "context"],
+];
+
 /** No list of names in a message is longer. */
 const maxListed = 12;
 /** No name of an option is longer. */

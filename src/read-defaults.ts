@@ -32,10 +32,6 @@ export interface CheckedReadDefaults extends ReadDefaults {
   readonly fallbackLimit: FallbackLimits | false;
 }
 
-export const readDefaultNames: readonly string[] = [
-  ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
-];
-
 const levels = ["eventual", "session", "bounded", "strong"] as const;
 const usualLimits: FallbackLimits = { concurrency: 64, perSecond: 5_000 };
 

@@ -116,5 +116,5 @@ export const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["redis-options", "servers", "read-defaults", "options", "tidemark", "index"],
+  ["redis-options", "given-server", "servers", "read-defaults", "options", "tidemark", "index"],
 ];
