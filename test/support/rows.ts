@@ -9,6 +9,7 @@ export const rows: readonly (readonly string[])[] = [
     "kind",
     "errors",
     "option-names",
+    "secrets",
     "address",
     "clock",
     "level",
