@@ -9,6 +9,7 @@ import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
 import { Resends } from "./resends.js";
+import { withoutSecrets } from "./secrets.js";
 
 /** How a connection differs from ioredis's own defaults. */
 export interface ConnectionOptions {
@@ -361,7 +362,7 @@ export class Connection {
   #listen(): void {
     const { redis } = this;
     redis.on("error", (error: Error) => {
-      this.#error = error;
+      this.#error = withoutSecrets(error, this.server);
       if (redis.status === "connect" && error.name === "ReplyError") this.#refused = error;
     });
     redis.on("connect", () => {
@@ -391,7 +392,7 @@ export class Connection {
       if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
-      this.#complaint = complaintIn(this.#firstWords) ?? this.#complaint;
+      this.#complaint = withoutSecrets(complaintIn(this.#firstWords), this.server) ?? this.#complaint;
       this.#firstWords = "";
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;

@@ -1,5 +1,5 @@
 /** Every error Tidemark throws, each with a stable code. */
-import { inspect } from "node:util";
+import { kindOf } from "./kind.js";
 
 const brand = Symbol.for("tidemark.error");
 
@@ -35,20 +35,17 @@ export class TidemarkError extends Error {
   }
 }
 
-/** What stands before a password in a URL or in options, and the password. */
-const passwords = /(:\/\/[^\s:@/]*:|password: ['"])[^\s@'"]+/gi;
-
-/** An option, argument or secret that cannot be used; thrown where it is given, before anything runs. */
+/**
+ * An option, argument or secret that cannot be used; thrown where it is given, before anything runs. The message shows numbers,
+ * booleans and the words that options can have. Of any other value it names the kind only, because the value may be secret.
+ */
 export class InvalidOptionError extends TidemarkError {
   override name = "InvalidOptionError";
 
-  constructor(option: string, got: unknown, remedy: string) {
-    const inspected = inspect(got, { depth: 1, breakLength: Number.POSITIVE_INFINITY, compact: true });
-    const shown = inspected.replace(passwords, "$1***");
-    super(
-      "TIDEMARK_INVALID_OPTION",
-      `${option}: got ${shown.length > 120 ? `${shown.slice(0, 120)}…` : shown}; ${remedy}.`,
-    );
+  /** `problem` says what is wrong; default: which kind of value came. */
+  constructor(option: string, got: unknown, remedy: string, problem = `got ${kindOf(got)}`) {
+    const end = remedy.endsWith("?") ? "" : ".";
+    super("TIDEMARK_INVALID_OPTION", `${option}: ${problem}; ${remedy}${end}`);
   }
 }
 

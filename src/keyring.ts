@@ -1,6 +1,7 @@
 /** The keys that seal tokens handed to clients: the newest signs, all verify. */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError } from "./errors.js";
+import { kindOf } from "./kind.js";
 
 const macBytes = 16;
 const minSecretLength = 16;
@@ -23,13 +24,17 @@ export class Keyring {
   constructor(secret: string | readonly string[]) {
     const secrets: readonly unknown[] = typeof secret === "string" ? [secret] : secret;
     if (!Array.isArray(secrets) || secrets.length === 0) {
-      throw new InvalidOptionError("secret", secret, "give a string, or a list of strings, newest first");
+      const remedy = "give a string, or a list of strings, newest first";
+      throw new InvalidOptionError("secret", secret, remedy, problemOf(secret));
     }
     for (const one of secrets) {
-      if (typeof one !== "string" || one.length < minSecretLength) {
-        const got = typeof one === "string" ? `a string of ${one.length} characters` : typeof one;
-        throw new InvalidOptionError("secret", got, `give at least ${minSecretLength} characters`);
-      }
+      if (typeof one === "string" && one.length >= minSecretLength) continue;
+      throw new InvalidOptionError(
+        "secret",
+        one,
+        `give at least ${minSecretLength} characters`,
+        problemOf(one),
+      );
     }
     this.#secrets = [...secrets];
   }
@@ -51,6 +56,12 @@ export class Keyring {
     const sealedBy = this.#secrets.findIndex((secret) => timingSafeEqual(given, mac(body, secret)));
     return sealedBy < 0 ? undefined : { token: body.toString("base64url"), isOld: sealedBy > 0 };
   }
+}
+
+/** What came in place of a secret. A number could be one, so it is not shown. */
+function problemOf(secret: unknown): string {
+  if (typeof secret === "string") return `got a string of ${secret.length} characters`;
+  return `got ${typeof secret === "number" ? "a number" : kindOf(secret)}`;
 }
 
 function mac(bytes: Buffer, secret: string): Buffer {

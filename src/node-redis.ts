@@ -15,6 +15,7 @@ import {
   WatchError,
 } from "redis";
 import { InvalidOptionError, RefusedCommandError } from "./errors.js";
+import { refuseUnknown } from "./option-names.js";
 
 type None = Record<never, never>;
 type CommandOptions = RedisClientOptions["commandOptions"];
@@ -51,6 +52,7 @@ export function nodeRedis<
   S extends RedisScripts = None,
 >(redis: Redis, options: NodeRedisOptions<M, F, S> = {}): NodeRedis<M, F, S> {
   checkClient(redis);
+  refuseUnknown("nodeRedis", options, ["modules", "functions", "scripts"]);
   // Only the one that duplicate() gives is itself what its methods are called on.
   const client: NodeRedis<M, F, S> = createClient<M, F, S, 2, None>({ ...options, RESP: 2 }).duplicate();
   for (const part of [commandsOf(redis), connectionOf(redis, client), eventsOf(redis, client), refusals()]) {

@@ -2,19 +2,16 @@
 import type { RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
+import { isRecord } from "./given-server.js";
 import type { Limits, Unproven } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
-import {
-  type CheckedReadDefaults,
-  checkReadDefaults,
-  type ReadDefaultOptions,
-  readDefaultNames,
-} from "./read-defaults.js";
+import { refuseUnknown, tidemarkOptions } from "./option-names.js";
+import { type CheckedReadDefaults, checkReadDefaults, type ReadDefaultOptions } from "./read-defaults.js";
+import { isRedisOption } from "./redis-options.js";
 import {
   type ClusterServers,
   checkServers,
   clientOptions,
-  isRecord,
   type PrimaryServers,
   type Servers,
   type WatchedServers,
@@ -88,25 +85,8 @@ const defaults = {
   primaryTimeoutMs: 5_000,
 };
 
-const names = new Set<string>([
-  ...Object.keys(defaults),
-  ...readDefaultNames,
-  ...[
-    "primary",
-    "replicas",
-    "sentinels",
-    "name",
-    "cluster",
-    "redis",
-    "verify",
-    "onLostWrite",
-    "unproven",
-    "zone",
-    "zones",
-    "weights",
-    "context",
-  ],
-]);
+/** Options of the middleware, which are easily given to the Tidemark instead. */
+const ofMiddleware = ["secret", "carrier", "level", "properties"];
 
 /** The options with every default in its place and every server as ioredis options. */
 export interface CheckedOptions extends Limits, CheckedReadDefaults {
@@ -121,14 +101,11 @@ export interface CheckedOptions extends Limits, CheckedReadDefaults {
 /** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
 export function checkOptions(options: TidemarkOptions): CheckedOptions {
   if (!isRecord(options)) throw new InvalidOptionError("options", options, "give { primary, replicas }");
-  const unknown = Object.keys(options).find((name) => !names.has(name));
-  if (unknown !== undefined) {
-    throw new InvalidOptionError(
-      unknown,
-      typeof options[unknown],
-      `there is no such option; give ${[...names].join(", ")}`,
-    );
-  }
+  refuseUnknown("new Tidemark", options, tidemarkOptions, (name) => {
+    if (ofMiddleware.includes(name))
+      return `give it to readYourWrites: readYourWrites(tidemark, { ${name} })`;
+    return isRedisOption(name) ? `give it in redis: { ${name} }` : undefined;
+  });
   const { redis = {}, context } = options;
   if (!isRecord(redis)) throw new InvalidOptionError("redis", redis, "give ioredis options");
   const servers = checkServers(options, redis);
@@ -178,11 +155,19 @@ function byAddress<Value>(
   if (given === undefined) return {};
   if (!isRecord(given))
     throw new InvalidOptionError(option, given, 'give an object like { "10.0.0.2:6379": … }');
-  const checked = Object.entries(given).map(([address, value]) => [
-    address,
-    check(`${option}.${address}`, value),
-  ]);
+  const checked = Object.entries(given).map(([address, value]) => {
+    if (!isAddress(address))
+      throw new InvalidOptionError(option, given, likeTopology, "got a key that is no address");
+    return [address, check(`${option}.${address}`, value)];
+  });
   return Object.fromEntries(checked);
+}
+
+const likeTopology = 'give addresses as topology() shows them, like "10.0.0.2:6379"';
+
+/** Of a host and port, or the path of a socket; a URL is none, and may have a password in it. */
+function isAddress(text: string): boolean {
+  return /^[^\s/@?#]+:\d{1,5}$/.test(text) || /^\/[^@?#]+$/.test(text);
 }
 
 function zoneIn(option: string, value: unknown): string {

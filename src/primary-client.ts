@@ -11,6 +11,7 @@ import type { CommandStream } from "./outgoing.js";
 import { maxRepeats } from "./primary.js";
 import { isDemotion } from "./refusal.js";
 import { isReplicaIn } from "./replication.js";
+import { withoutSecrets } from "./secrets.js";
 import type { Shard } from "./shard.js";
 
 /** Finds the server that a client connects to. */
@@ -188,6 +189,10 @@ export class PrimaryClient extends Redis implements Follower {
     }
     this.#attend(command, this.#isBound(command), maxRepeats);
     return super.sendCommand(command, stream);
+  }
+
+  override silentEmit(event: string, error?: unknown): boolean {
+    return super.silentEmit(event, withoutSecrets(error, this.options));
   }
 
   override duplicate(override: Partial<RedisOptions> = {}): Redis {

@@ -2,6 +2,7 @@
 import { InvalidOptionError } from "./errors.js";
 import type { FallbackLimits } from "./fallback-limit.js";
 import type { LevelName } from "./level.js";
+import { refuseUnknown } from "./option-names.js";
 import type { ReadDefaults } from "./terms.js";
 
 /** The options of a `Tidemark` that reads may differ from. */
@@ -30,10 +31,6 @@ export interface CheckedReadDefaults extends ReadDefaults {
   readonly monotonicReads: boolean;
   readonly fallbackLimit: FallbackLimits | false;
 }
-
-export const readDefaultNames: readonly string[] = [
-  ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
-];
 
 const levels = ["eventual", "session", "bounded", "strong"] as const;
 const usualLimits: FallbackLimits = { concurrency: 64, perSecond: 5_000 };
@@ -74,7 +71,10 @@ function checkLimit(given: unknown): FallbackLimits | false {
 function fieldsOf(option: string, given: unknown, names: readonly string[]): Record<string, unknown> {
   const fields: Record<string, unknown> | undefined =
     typeof given === "object" && given !== null && !Array.isArray(given) ? { ...given } : undefined;
-  if (fields !== undefined && Object.keys(fields).every((name) => names.includes(name))) return fields;
+  if (fields !== undefined) {
+    refuseUnknown(option, fields, names);
+    return fields;
+  }
   const other = option === "waitMs" ? "a number of milliseconds" : "false";
   throw new InvalidOptionError(option, given, `give ${other}, or { ${names.join(", ")} }`);
 }

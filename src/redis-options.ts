@@ -1,6 +1,7 @@
 /** Options of ioredis that a Tidemark cannot take, and what to give instead. */
-import type { RedisOptions } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import { InvalidOptionError } from "./errors.js";
+import { changesBetween, noOption, tidemarkOptions } from "./option-names.js";
 
 interface Refusal {
   readonly isMeant: (value: unknown) => boolean;
@@ -34,6 +35,35 @@ const common: Readonly<Record<string, Refusal>> = {
   path: { isMeant: isGiven, remedy: "give it for one server, like { primary: { path } }" },
 };
 
+/** Options of ioredis that have no default. */
+const withoutDefault = [
+  ...["path", "tls", "Connector", "commandTimeout", "socketTimeout", "blockingTimeout", "scripts", "monitor"],
+  ...["sentinelUsername", "sentinelPassword", "sentinelTLS", "sentinelCommandTimeout", "preferredSlaves"],
+  ...["showFriendlyErrorStack", "offlineQueue", "commandQueue", "himportFieldsets"],
+];
+
+/** What other clients call an option of ioredis. */
+const elsewhere: Readonly<Record<string, string>> = {
+  url: "give the URL in the place of the object",
+  socket: "give host and port",
+  hostname: 'did you mean "host"?',
+  database: 'did you mean "db"?',
+  user: 'did you mean "username"?',
+  pass: 'did you mean "password"?',
+  auth: 'did you mean "password"?',
+};
+
+/** The defaults of the installed ioredis. */
+export function ioredisDefaults(): Readonly<Record<string, unknown>> {
+  const defaults: unknown = Reflect.get(Redis, "defaultOptions");
+  return { ...(typeof defaults === "object" ? defaults : {}) };
+}
+
+/** Whether ioredis has an option of that name. */
+export function isRedisOption(name: string): boolean {
+  return name in ioredisDefaults() || withoutDefault.includes(name);
+}
+
 /** Checks the options of one server, which `option` names in the error. */
 export function refuseOptions(option: string, options: RedisOptions): void {
   refuse(option, options, anywhere);
@@ -49,4 +79,23 @@ function refuse(option: string, options: RedisOptions, refusals: Readonly<Record
     const value: unknown = Reflect.get(options, name);
     if (isMeant(value)) throw new InvalidOptionError(`${option}.${name}`, value, remedy);
   }
+  for (const name of Object.keys(options)) {
+    if (isRedisOption(name)) continue;
+    const meant = meantBy(name);
+    if (meant !== undefined) throw new InvalidOptionError(option, options, meant, noOption(name));
+  }
+}
+
+/**
+ * What to give instead of an option that ioredis does not have; undefined when it may be one of a version to come, or one of an
+ * app's own.
+ */
+function meantBy(name: string): string | undefined {
+  if (tidemarkOptions.includes(name)) return `give ${name} to new Tidemark, beside redis`;
+  const lower = name.toLowerCase();
+  const most = name.length < 5 ? 0 : name.length < 8 ? 1 : 2;
+  const nearest = [...Object.keys(ioredisDefaults()), ...withoutDefault].find(
+    (one) => changesBetween(one.toLowerCase(), lower) <= most,
+  );
+  return nearest === undefined ? elsewhere[lower] : `did you mean "${nearest}"?`;
 }

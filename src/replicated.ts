@@ -34,7 +34,12 @@ export class Replicated {
   async want(wanted: Wanted, before: () => Promise<readonly (Position | undefined)[]>): Promise<number> {
     const replicate = this.#replicate;
     if (replicate === undefined)
-      throw new InvalidOptionError("replicated", "a session of none", "open it with tidemark.session()");
+      throw new InvalidOptionError(
+        "replicated",
+        replicate,
+        "open it with tidemark.session()",
+        "the session belongs to no Tidemark",
+      );
     this.#wanted = wanted;
     const held = (await before()).map((position) => replicate(undefined, position, wanted));
     return held.length === 0 ? 0 : Math.min(...(await Promise.all(held)));

@@ -1,7 +1,7 @@
 /** Which servers a Tidemark is given, or where to ask for them, checked once. */
-import { Redis, type RedisOptions } from "ioredis";
+import type { Redis, RedisOptions } from "ioredis";
 import { InvalidOptionError } from "./errors.js";
-import { refuseCommonOptions, refuseOptions } from "./redis-options.js";
+import { commonIn, namedIn } from "./given-server.js";
 import type { SentinelServers } from "./topology/sentinel.js";
 
 /** A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. */
@@ -55,20 +55,64 @@ export type Servers =
   | { readonly kind: "cluster"; readonly seeds: readonly RedisOptions[]; readonly common: RedisOptions };
 
 const sentinelPort = 26379;
-/** Of ioredis. */
-const defaultRetries = 20;
-let defaultRetryStrategy: RedisOptions["retryStrategy"];
+
+/** Options that say where one server is. All others hold for the servers that follow it, too. */
+const ofPlace = ["host", "port", "path", "family", "Connector"] as const;
+
+/** Options that must not differ, with their defaults: with two values a read would miss what was written, or be shaped otherwise. */
+const shared = { db: 0, keyPrefix: "", stringNumbers: false, replyMapping: "legacy" } as const;
 
 /** Throws an `InvalidOptionError` that names the first that cannot be used. */
 export function checkServers(options: GivenServers, redis: RedisOptions): Servers {
-  refuseCommonOptions(redis);
+  const common = commonIn(redis);
   const { primary, replicas, sentinels, name, cluster } = options;
-  if (cluster !== undefined) return checkCluster(options, cluster, redis);
-  if (sentinels !== undefined) return checkSentinels(options, sentinels, redis);
+  if (cluster !== undefined) return checkCluster(options, cluster, common);
+  if (sentinels !== undefined) return checkSentinels(options, sentinels, common);
   if (name !== undefined) throw new InvalidOptionError("name", name, "give it with sentinels");
-  const server = serverOptions("primary", primary, redis);
+  const named = namedIn("primary", primary);
+  for (const option of sharedNames) agree("primary", named, option, common[option], "redis");
+  const server = over(common, named);
   if (replicas === undefined) return { kind: "discovered", primary: server };
-  return { kind: "static", primary: server, replicas: serverList("replicas", replicas, redis) };
+  const followers = serverList("replicas", replicas).map((replica, index) => {
+    for (const option of sharedNames)
+      agree(`replicas[${index}]`, replica, option, server[option] ?? shared[option], "the primary");
+    return followerOf(server, replica, common);
+  });
+  return { kind: "static", primary: server, replicas: followers };
+}
+
+const sharedNames = ["db", "keyPrefix", "stringNumbers", "replyMapping"] as const;
+
+/** Throws if `server` names another value of an option than the one it has to have. */
+function agree(
+  option: string,
+  server: RedisOptions,
+  name: keyof RedisOptions,
+  wanted: unknown,
+  whose: string,
+): void {
+  const got = server[name];
+  if (got === undefined || wanted === undefined || got === wanted) return;
+  const problem = name === "db" ? `got ${got}, and ${whose} has ${wanted}` : `differs from that of ${whose}`;
+  const remedy = `all servers have the same ${name}, so give it once, in redis`;
+  throw new InvalidOptionError(`${option}.${name}`, got, remedy, problem);
+}
+
+/** All options of a server that follows `leader`: those it names itself, and else the leader's, but for its place. */
+function followerOf(leader: RedisOptions, named: RedisOptions, common: RedisOptions): RedisOptions {
+  const follower = { ...leader };
+  for (const name of ofPlace) Object.assign(follower, { [name]: common[name] });
+  // A user name and a password belong together.
+  if (named.username !== undefined || named.password !== undefined)
+    Object.assign(follower, { username: common.username, password: common.password });
+  return over(follower, named);
+}
+
+/** `options` with those in `named` in their places. */
+function over(options: RedisOptions, named: RedisOptions): RedisOptions {
+  // A URL with rediss:// asks for TLS, and says nothing of its options.
+  const isPlain = Object.is(named.tls, true) && options.tls !== undefined;
+  return { ...options, ...named, ...(isPlain ? { tls: options.tls } : {}) };
 }
 
 function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisOptions): Servers {
@@ -84,18 +128,50 @@ function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisO
     ...(sentinelTLS ? { tls: sentinelTLS } : {}),
     ...{ port: sentinelPort, connectTimeout, family, sentinelCommandTimeout },
   };
-  const list = serverList("sentinels", sentinels, common);
+  const list = serverList("sentinels", sentinels);
   if (list.length === 0) throw new InvalidOptionError("sentinels", sentinels, "give at least one");
-  return { kind: "sentinel", sentinels: list, name, common: redis };
+  for (const [index, sentinel] of list.entries()) {
+    for (const option of ["db", "keyPrefix"] as const) {
+      if (!sentinel[option]) continue;
+      const remedy = `give it in redis: { ${option} }, because a Sentinel has no data`;
+      throw new InvalidOptionError(`sentinels[${index}].${option}`, sentinel[option], remedy);
+    }
+  }
+  return { kind: "sentinel", sentinels: siblings(list, common), name, common: redis };
 }
 
 function checkCluster(options: GivenServers, cluster: unknown, redis: RedisOptions): Servers {
   refuse(options, ["primary", "replicas", "sentinels", "name"], "the cluster names the servers");
-  const seeds = serverList("cluster", cluster, redis);
-  if (seeds.length === 0) throw new InvalidOptionError("cluster", cluster, "give at least one node");
+  const list = serverList("cluster", cluster);
+  if (list.length === 0) throw new InvalidOptionError("cluster", cluster, "give at least one node");
   if (redis.db)
     throw new InvalidOptionError("redis.db", redis.db, "leave it out: a cluster has one database");
-  return { kind: "cluster", seeds, common: redis };
+  const common = { ...firstNamed(list), ...redis };
+  for (const [index, node] of list.entries()) {
+    if (node.db)
+      throw new InvalidOptionError(
+        `cluster[${index}].db`,
+        node.db,
+        "leave it out: a cluster has one database",
+      );
+    // All further nodes are connected to with what these have in common.
+    for (const option of [...sharedNames, "username", "password"] as const)
+      agree(`cluster[${index}]`, node, option, common[option], "another node, or of redis");
+  }
+  return { kind: "cluster", seeds: list.map((node) => followerOf(common, node, common)), common };
+}
+
+/** Servers that are equal: each has what it names, and else what the first of them names. */
+function siblings(list: readonly RedisOptions[], common: RedisOptions): RedisOptions[] {
+  const leader = { ...firstNamed(list), ...common };
+  return list.map((server) => followerOf(leader, server, common));
+}
+
+/** What is named by any of them, without its place; the first one counts. */
+function firstNamed(list: readonly RedisOptions[]): RedisOptions {
+  const named: RedisOptions = Object.assign({}, ...list.toReversed());
+  for (const name of ofPlace) delete named[name];
+  return named;
 }
 
 function refuse(options: GivenServers, names: readonly (keyof GivenServers)[], why: string): void {
@@ -103,9 +179,10 @@ function refuse(options: GivenServers, names: readonly (keyof GivenServers)[], w
   if (given !== undefined) throw new InvalidOptionError(given, options[given], `leave it out: ${why}`);
 }
 
-function serverList(option: string, servers: unknown, common: RedisOptions): RedisOptions[] {
+/** What each of them names. */
+function serverList(option: string, servers: unknown): RedisOptions[] {
   if (!Array.isArray(servers)) throw new InvalidOptionError(option, servers, "give a list of servers");
-  return servers.map((server, index) => serverOptions(`${option}[${index}]`, server, common));
+  return servers.map((server, index) => namedIn(`${option}[${index}]`, server));
 }
 
 /** What plain clients made from the Tidemark's start from. */
@@ -125,53 +202,4 @@ export function clientOptions(servers: Servers): RedisOptions {
     ...(common.tls ? { enableTLSForSentinelMode: true } : {}),
     ...{ name, role: "master", failoverDetector: true },
   };
-}
-
-/** Whether it is an object with fields. */
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function serverOptions(option: string, server: unknown, common: RedisOptions): RedisOptions {
-  if (typeof server === "string" && server !== "") return urlOptions(option, server, common);
-  if (isRecord(server)) {
-    // Not by its class, since it may come from another copy of ioredis.
-    const isClient = "sendCommand" in server;
-    const given = isClient && server.isCluster === false ? server.options : isClient ? undefined : server;
-    if (isRecord(given)) {
-      if (given.sentinels)
-        throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
-      refuseOptions(option, given);
-      return isClient ? withoutDefault({ ...common, ...given }, common) : { ...common, ...given };
-    }
-  }
-  throw new InvalidOptionError(
-    option,
-    server,
-    'give a URL like "redis://10.0.0.1:6379", ioredis options, or a client',
-  );
-}
-
-/** ioredis alone knows how it reads a URL, so one of its clients, never connected, does it. */
-function urlOptions(option: string, url: string, common: RedisOptions): RedisOptions {
-  if (!/^(rediss?|unix):\/\/|^\//.test(url)) {
-    throw new InvalidOptionError(
-      option,
-      url,
-      'give a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
-    );
-  }
-  const lazily: RedisOptions = { ...common, lazyConnect: true };
-  const { options } = new Redis(url, lazily as RedisOptions & { replyMapping?: "legacy" });
-  refuseOptions(option, options);
-  return withoutDefault({ ...options, lazyConnect: common.lazyConnect ?? false }, common);
-}
-
-/** A client's options hold ioredis's defaults too, and these mean something only where the user has given them. */
-function withoutDefault(options: RedisOptions, common: RedisOptions): RedisOptions {
-  const given = { ...options };
-  if (given.maxRetriesPerRequest === defaultRetries) given.maxRetriesPerRequest = common.maxRetriesPerRequest;
-  defaultRetryStrategy ??= new Redis({ lazyConnect: true }).options.retryStrategy;
-  if (given.retryStrategy === defaultRetryStrategy) given.retryStrategy = common.retryStrategy;
-  return given;
 }

@@ -1,6 +1,7 @@
 /** What a read is asked for: its level, what may be done to meet it, and what is wished for if it cannot be met. */
 import { InvalidOptionError } from "./errors.js";
 import { type Level, type LevelName, levelIn, nameOf, notALevel } from "./level.js";
+import { refuseUnknown } from "./option-names.js";
 
 /** What may be done for a read besides asking a replica that is known to have what its level requires. */
 export interface ReadOptions {
@@ -55,10 +56,8 @@ export interface ReadDefaults {
   readonly confirmMisses: boolean;
 }
 
-const names = new Set([
-  ...["level", "maxStalenessMs", "withinMs"],
-  ...["waitMs", "fallback", "confirmMisses", "staleIfPrimaryGone"],
-]);
+const optionNames = ["waitMs", "fallback", "confirmMisses", "staleIfPrimaryGone"];
+const names = [...optionNames, "level", "maxStalenessMs", "withinMs"];
 const maxWishes = 16;
 
 /** Returns `given` as it is, or throws an {@link InvalidOptionError} that names what came. */
@@ -73,10 +72,15 @@ export function checkConsistency(given: unknown, option = "level"): Consistency 
 export function withOptions(level: unknown, options: unknown, option: string): Consistency {
   const consistency = checkConsistency(level, option);
   if (options === undefined) return consistency;
+  refuseUnknown(`${option} options`, options, names);
   const isGiven = typeof options === "object" && options !== null && Object.keys(options).length > 0;
-  const wish = isGiven && !Array.isArray(options) ? checkOne(options, `${option} options`) : undefined;
+  const wish = isGiven ? checkOne(options, `${option} options`) : undefined;
   if (typeof wish !== "object" || hasLevel(wish))
-    throw new InvalidOptionError(`${option} options`, options, "give waitMs, fallback and the like");
+    throw new InvalidOptionError(
+      `${option} options`,
+      options,
+      `give one or more of ${optionNames.join(", ")}`,
+    );
   return onto(consistency, wish);
 }
 
@@ -87,9 +91,7 @@ function checkOne(given: unknown, option: string): Level | Wish {
     return level;
   }
   if (Object.keys(given).length === 0) throw notALevel(option, given);
-  const unknown = Object.keys(given).find((name) => !names.has(name));
-  if (unknown !== undefined)
-    throw new InvalidOptionError(option, given, `there is no ${unknown}; give ${[...names].join(", ")}`);
+  refuseUnknown(option, given, names);
   const wish: Record<string, unknown> = { ...given };
   checkLevelOf(wish, option);
   for (const time of ["waitMs", "withinMs"]) {
@@ -110,8 +112,16 @@ function checkOne(given: unknown, option: string): Level | Wish {
 function checkLevelOf(wish: Record<string, unknown>, option: string): void {
   const { level, maxStalenessMs } = wish;
   if ("maxStalenessMs" in wish) {
-    if (level !== undefined || levelIn({ maxStalenessMs }) === undefined)
-      throw notALevel(option, { ...(level === undefined ? {} : { level }), maxStalenessMs });
+    if (level !== undefined) {
+      const problem = "got both level and maxStalenessMs";
+      throw new InvalidOptionError(option, wish, "give one of the two", problem);
+    }
+    if (levelIn({ maxStalenessMs }) === undefined)
+      throw new InvalidOptionError(
+        `${option}.maxStalenessMs`,
+        maxStalenessMs,
+        "give a number of milliseconds above 0",
+      );
   } else if (level !== undefined && levelIn(level) === undefined) throw notALevel(`${option}.level`, level);
 }
 

@@ -10,6 +10,7 @@ import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
 import { longestTimerMs } from "./offline-queue.js";
+import { refuseUnknown } from "./option-names.js";
 import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
 import { connected, quitPrimary } from "./primary.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
@@ -48,6 +49,7 @@ export interface ReadyOptions {
 }
 
 const readyTimeoutMs = 10_000;
+const sessionOptionNames = ["token", "level", "monotonicReads", "signal", "seal"];
 
 const none = (): readonly string[] => [];
 
@@ -136,7 +138,9 @@ export class Tidemark implements AsyncDisposable {
    * names the cause after `timeoutMs` (default 10000, `Infinity` for no limit), and at once with the server's own error
    * when that refuses the connection, for example with WRONGPASS. Commands wait by themselves and do not need it.
    */
-  async ready({ timeoutMs = readyTimeoutMs }: ReadyOptions = {}): Promise<void> {
+  async ready(options: ReadyOptions = {}): Promise<void> {
+    refuseUnknown("ready", options, ["timeoutMs"]);
+    const { timeoutMs = readyTimeoutMs } = options;
     if (typeof timeoutMs !== "number" || !(timeoutMs > 0))
       throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds above 0");
     const until = performance.now() + timeoutMs;
@@ -147,9 +151,7 @@ export class Tidemark implements AsyncDisposable {
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
   session(options: SessionOptions = {}): Session {
-    if (typeof options !== "object" || options === null) {
-      throw new InvalidOptionError("session", options, "give { token, level }");
-    }
+    refuseUnknown("session", options, sessionOptionNames);
     const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
     if (typeof monotonicReads !== "boolean")
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");

@@ -1,5 +1,6 @@
 /** How many replicas have to hold a write before it is answered. */
 import { InvalidOptionError } from "./errors.js";
+import { refuseUnknown } from "./option-names.js";
 
 export interface ReplicatedOptions {
   /** For how many milliseconds replicas are waited for once the primary has acknowledged the write. Default 1000. */
@@ -19,6 +20,7 @@ export interface Wanted {
 }
 
 const usualTimeoutMs = 1_000;
+const names = ["timeoutMs", "fsync"];
 
 /** Throws an {@link InvalidOptionError} for what can not be wanted. */
 export function checkWanted(replicas: unknown, options: ReplicatedOptions = {}): Wanted {
@@ -28,9 +30,7 @@ export function checkWanted(replicas: unknown, options: ReplicatedOptions = {}):
       replicas,
       'give a whole number of replicas, at least 1, or "all"',
     );
-  const isKnown = (name: string): boolean => name === "timeoutMs" || name === "fsync";
-  if (typeof options !== "object" || options === null || !Object.keys(options).every(isKnown))
-    throw new InvalidOptionError("replicated options", options, "give { timeoutMs, fsync }");
+  refuseUnknown("replicated options", options, names);
   const { timeoutMs = usualTimeoutMs, fsync = false } = options;
   // Redis takes 0 for ever.
   if (typeof timeoutMs !== "number" || !Number.isFinite(timeoutMs) || timeoutMs < 1)

@@ -9,14 +9,14 @@ import { type Import, lineOf, nodesOf, readSources, type Source } from "./suppor
 const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set(["errors", "terms", "wanted", "channels", "keyring", "token", "session"]);
+const knownToHttp = new Set([
+  ...["errors", "option-names", "terms", "wanted", "channels", "keyring", "token", "session"],
+]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {
   'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
   'primary-client: own as RedisOptions & { replyMapping?: "legacy" }':
-    "ioredis 6 types a client by its replyMapping",
-  'servers: lazily as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
   'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",

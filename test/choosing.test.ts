@@ -140,15 +140,15 @@ describe("Choosing among replicas", () => {
   });
 
   it.each([
-    ["a zone that is none", { zone: "" }, /zone: got ''; give the name of a zone/],
-    ["zones in a list", { zones: ["a"] }, /zones: got \[ 'a' \]; give an object/],
+    ["a zone that is none", { zone: "" }, /zone: got ""; give the name of a zone/],
+    ["zones in a list", { zones: ["a"] }, /zones: got an array; give an object/],
     ["a zone of a server that is none", { zones: { "a:1": 5 } }, /zones\.a:1: got 5/],
     [
       "a weight below nothing",
       { weights: { "a:1": -1 } },
       /weights\.a:1: got -1; give a number, 0 for no reads/,
     ],
-    ["a weight that is text", { weights: { "a:1": "2" } }, /weights\.a:1: got '2'/],
+    ["a weight that is text", { weights: { "a:1": "2" } }, /weights\.a:1: got a string/],
   ])("throws for %s", (_, options, message) => {
     const make = (): unknown =>
       Reflect.construct(Tidemark, [{ primary: "redis://127.0.0.1:1", replicas: [], ...options }]);

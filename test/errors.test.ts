@@ -87,33 +87,36 @@ describe("instanceof TidemarkError", () => {
 });
 
 describe("InvalidOptionError", () => {
-  it("does not print passwords", () => {
-    for (const got of [
-      "redis://app:hunter2@host:6379",
-      { password: "hunter2" },
-      ["rediss://:hunter2@host"],
-    ]) {
-      const { message } = new InvalidOptionError("primary", got, "give a server");
-      expect(message).not.toContain("hunter2");
-      expect(message).toContain("***");
-    }
-  });
-
   it("names the option, what came and what to give", () => {
-    expect(new InvalidOptionError("waitMs", "5", "give a number").message).toBe(
-      "waitMs: got '5'; give a number.",
-    );
-    expect(new InvalidOptionError("primary", { host: ["a"] }, "give a URL").message).toBe(
-      "primary: got { host: [ 'a' ] }; give a URL.",
+    expect(new InvalidOptionError("waitMs", -5, "give more").message).toBe("waitMs: got -5; give more.");
+    expect(new InvalidOptionError("primary", ["a"], "give a URL").message).toBe(
+      "primary: got an array; give a URL.",
     );
   });
 
-  it("shows a large value in one line, cut short", () => {
-    const large = { name: "x".repeat(5000), list: Array(500).fill("y") };
-    const { message } = new InvalidOptionError("primary", large, "give a URL");
-    expect(message).toMatch(/…; give a URL\.$/);
-    expect(message.length).toBeLessThan(200);
-    expect(message).not.toContain("\n");
+  it.each<[got: unknown, shown: string]>([
+    [undefined, "undefined"],
+    [null, "null"],
+    [true, "true"],
+    [1.5, "1.5"],
+    ["Strong", '"Strong"'],
+    ["", '""'],
+    ["hunter2", "a string"],
+    [Buffer.from("hunter2"), "a Buffer"],
+    [new Set(["hunter2"]), "a Set"],
+    [new Map([["hunter2", "hunter2"]]), "a Map"],
+    [new URL("redis://:hunter2@host"), "a URL object"],
+    [Promise.resolve("hunter2"), "a Promise"],
+    [["hunter2"], "an array"],
+    [[], "an empty array"],
+    [{ hunter2: "hunter2" }, "an object"],
+    [() => "hunter2", "a function"],
+    [Symbol("hunter2"), "a symbol"],
+    [2n, "a bigint"],
+  ])("shows the kind of what came and no part of it: %o", (got, shown) => {
+    expect(new InvalidOptionError("waitMs", got, "give more").message).toBe(
+      `waitMs: got ${shown}; give more.`,
+    );
   });
 });
 

@@ -41,12 +41,12 @@ describe("readYourWrites(tidemark, options)", () => {
     [
       "a short secret",
       () => readYourWrites(new HandMadeSessions(), { secret: "short" }),
-      /^secret: got 'a string of 5/,
+      /^secret: got a string of 5/,
     ],
     [
       "an empty list of secrets",
       () => readYourWrites(new HandMadeSessions(), { secret: [] }),
-      /^secret: got \[\]/,
+      /^secret: got an empty array/,
     ],
     [
       "no Tidemark",
@@ -56,7 +56,7 @@ describe("readYourWrites(tidemark, options)", () => {
     [
       "a level that is none",
       () => readYourWrites(new HandMadeSessions(), { secret, level: untyped('"fast"') }),
-      /^level: got 'fast'/,
+      /^level: got a string/,
     ],
     [
       "a carrier that was not called",
@@ -66,7 +66,7 @@ describe("readYourWrites(tidemark, options)", () => {
     [
       "no carrier at all",
       () => readYourWrites(new HandMadeSessions(), { secret, carrier: [] }),
-      /^carrier: got \[\]/,
+      /^carrier: got an empty array/,
     ],
   ])("throws at once for %s", (_what, act, message) => {
     expect(act).toThrow(
@@ -104,7 +104,7 @@ describe("readYourWrites(tidemark, options)", () => {
     await supertest(app).get("/feed").expect(200, { maxStalenessMs: 5 });
     await supertest(app)
       .get("/")
-      .expect(500, /level: got &#39;fast&#39;/);
+      .expect(500, /level: got a string/);
     const next = vi.fn();
     await exchange((request, response) => {
       readYourWrites(new HandMadeSessions(), { secret, level })(request, response, next);

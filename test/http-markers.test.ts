@@ -97,33 +97,41 @@ describe("the markers of every entry", () => {
   it.each<[what: string, mark: Mark, message: RegExp]>([
     ["a time below 0", (on) => on.bounded(500, { waitMs: -1 }), /options\.waitMs: got -1; give a number/],
     ["no time", (on) => on.strong({ waitMs: Number.NaN }), /^strong\(\) options\.waitMs: got NaN/],
-    ["a word for a flag", (on) => on.eventual({ confirmMisses: untyped("yes") }), /confirmMisses: got 'yes'/],
+    ["a word for a flag", (on) => on.eventual({ confirmMisses: untyped("yes") }), /confirmMisses: got "yes"/],
     [
       "an unknown option",
       (on) => on.strong(untyped({ waitms: 5 })),
-      /^strong\(\) options: .*no waitms; give/,
+      /^strong\(\) options: there is no option "waitms"; did you mean "waitMs"\?/,
     ],
     ["an unknown fallback", (on) => on.strong({ fallback: untyped("replica") }), /give "primary" or "error"/],
-    ["no options", (on) => on.eventual(untyped({})), /^eventual\(\) options: got \{\}; give waitMs/],
-    ["a number for options", (on) => on.strong(untyped(5)), /^strong\(\) options: got 5; give waitMs/],
-    ["a level for options", (on) => on.eventual(untyped("strong")), /^eventual\(\) options: got 'strong'/],
+    [
+      "no options",
+      (on) => on.eventual(untyped({})),
+      /^eventual\(\) options: got an object; give one or more of waitMs/,
+    ],
+    [
+      "a number for options",
+      (on) => on.strong(untyped(5)),
+      /^strong\(\) options: got 5; give an object with options, like \{ waitMs/,
+    ],
+    ["a level for options", (on) => on.eventual(untyped("strong")), /^eventual\(\) options: got "strong"/],
     [
       "a list for options",
       (on) => on.strong(untyped([{ waitMs: 5 }])),
-      /^strong\(\) options: got \[.*give waitMs/,
+      /^strong\(\) options: got an array.*waitMs/,
     ],
     ["a second level", (on) => on.bounded(500, untyped({ level: "strong" })), /^bounded\(ms\) options: got/],
-    ["no list", (on) => on.consistency([]), /^consistency\(level\): got \[\]; give 1 to 16/],
+    ["no list", (on) => on.consistency([]), /^consistency\(level\): got an empty array; give 1 to 16/],
     [
       "a wrong wish",
       (on) => on.consistency(["session", untyped("fast")]),
-      /^consistency\(level\)\[1\]: got 'fast'/,
+      /^consistency\(level\)\[1\]: got a string/,
     ],
-    ["a wish for nothing", (on) => on.consistency(untyped({})), /^consistency\(level\): got \{\}/],
+    ["a wish for nothing", (on) => on.consistency(untyped({})), /^consistency\(level\): got an object/],
     [
       "two levels in one",
       (on) => on.consistency(untyped({ level: "session", maxStalenessMs: 5 })),
-      /^consistency\(level\): got \{ level: 'session', maxStalenessMs: 5 \}/,
+      /^consistency\(level\): got both level and maxStalenessMs; give one/,
     ],
   ])("refuse %s at once", async (_what, mark, message) => {
     const refused = expect.objectContaining({
@@ -144,9 +152,9 @@ describe("the markers of every entry", () => {
 
 describe("the level of readYourWrites and of a route", () => {
   const bad: readonly [unknown, RegExp][] = [
-    [{ waitMs: "5" }, /waitMs: got '5'/],
+    [{ waitMs: "5" }, /waitMs: got a string/],
     [["session", { withinMs: -1 }], /\[1\]\.withinMs: got -1/],
-    [{ waitms: 5 }, /there is no waitms/],
+    [{ waitms: 5 }, /there is no option "waitms"/],
   ];
 
   it.each(bad)("is refused when the app is made: %o", async (given, message) => {

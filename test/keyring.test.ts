@@ -125,12 +125,12 @@ describe("new Keyring", () => {
   it.each([
     ["no secret", undefined, "secret: got undefined; give a string"],
     ["null", null, "secret: got null; give a string"],
-    ["a number", 7, "secret: got 7; give a string"],
-    ["an empty list", [], "secret: got []; give a string"],
+    ["a number", 7, "secret: got a number; give a string"],
+    ["an empty list", [], "secret: got an empty array; give a string"],
     ["a short secret", "hunter2", "a string of 7 characters"],
     ["an empty secret", "", "a string of 0 characters"],
     ["a list with a short secret", [first, "short"], "a string of 5 characters"],
-    ["a list with a hole", [first, undefined], "got 'undefined'"],
+    ["a list with a hole", [first, undefined], "got undefined"],
   ])("refuses %s, and says what came and what to give", (_, secret, message) => {
     const error = invalidOption(() => Reflect.construct(Keyring, [secret]));
     expect(error.code).toBe("TIDEMARK_INVALID_OPTION");

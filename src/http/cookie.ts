@@ -1,6 +1,7 @@
 /** Tokens in cookies that no other response can overwrite. */
 import { randomBytes } from "node:crypto";
 import { InvalidOptionError } from "../errors.js";
+import { refuseUnknown } from "../option-names.js";
 import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromSharedCaches } from "./carrier.js";
 
 export interface CookieOptions {
@@ -134,7 +135,12 @@ function titled(word: string): string {
   return word.slice(0, 1).toUpperCase() + word.slice(1);
 }
 
+const optionNames = [
+  ...["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs", "partitioned", "priority"],
+];
+
 function checkOptions(options: CookieOptions): void {
+  refuseUnknown("cookie", options, optionNames);
   const { prefix = defaultPrefix, path = "/", domain, sameSite = "lax", secure, partitioned } = options;
   check("prefix", prefix, /^[\w-]{1,40}$/, "give 1 to 40 letters, digits, _ or -");
   check("path", path, /^\/[\x21-\x3a\x3c-\x7e]*$/, 'give a path that begins with "/"');

@@ -1,6 +1,7 @@
 /** One request and its response in the care of a session. */
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError } from "../errors.js";
+import { refuseUnknown } from "../option-names.js";
 import type { Session, WriteWatcher } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
@@ -37,6 +38,8 @@ export interface Framework<Request> {
   readonly hold?: (response: HeadedResponse, keeper: ResponseKeeper) => void;
   /** Whether middleware has still to add to a request; {@link Exchange.begin} is called when it has. */
   readonly incomplete?: boolean;
+  /** The names of options beside those of {@link ReadYourWritesOptions}; default `properties`. */
+  readonly options?: readonly string[];
   /** What is aborted when nobody waits for the response any more, where `closing` does not tell. */
   readonly signalOf?: (request: Request) => AbortSignal;
 }
@@ -188,7 +191,7 @@ export class Exchanges<Request extends CarrierRequest> {
 
   /** Throws an `InvalidOptionError` for options that cannot work. */
   constructor(source: SessionSource, options: MiddlewareOptions<Request>, framework: Framework<Request>) {
-    const terms = sessionTerms(source, options);
+    const terms = sessionTerms(source, options, framework.options ?? ["properties"]);
     const names = checkNames(options.properties);
     this.#ways = { terms, framework, names, late: new LateWrites() };
     const { redis, consistency } = names;
@@ -216,6 +219,7 @@ export class Exchanges<Request extends CarrierRequest> {
 }
 
 function checkNames(names: PropertyNames = {}): Names {
+  refuseUnknown("properties", names, ["redis", "consistency"]);
   const { redis = "redis", consistency = "consistency" } = names;
   for (const [option, name] of Object.entries({ redis, consistency })) {
     if (typeof name === "string" && /^[\w$]{1,64}$/.test(name)) continue;

@@ -136,8 +136,9 @@ function checkVersion({ httpVersion, httpVersionMajor }: IncomingMessage): void 
   if (httpVersionMajor < 2) return;
   throw new InvalidOptionError(
     "request",
-    `HTTP/${httpVersion}`,
+    httpVersion,
     "serve HTTP/1.1, with a proxy in front for HTTP/2",
+    `got HTTP/${httpVersion}`,
   );
 }
 

@@ -46,6 +46,9 @@ export type Hook<Request> = (request: Request, reply: unknown, done: (error?: Er
 
 type Done = (error?: Error) => void;
 
+/** Those of the plugin, and those that Fastify itself takes with every plugin. */
+const optionNames = ["properties", "tidemark", "prefix", "logLevel", "logSerializers"];
+
 /** What a marker needs of a request, whichever server it came to. */
 type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions">;
 
@@ -72,7 +75,7 @@ async function plugin(app: FastifyInstance, options: PluginOptions): Promise<voi
       "call app.register(readYourWrites, { tidemark, secret })",
     );
   }
-  const exchanges = new Exchanges(tidemark, options, { routeOf, incomplete: true });
+  const exchanges = new Exchanges(tidemark, options, { routeOf, incomplete: true, options: optionNames });
   decorate(app, exchanges.properties);
   const opened = new WeakMap<FastifyRequest, Exchange<FastifyRequest>>();
   const run = (request: FastifyRequest, done: Done): void => {
@@ -160,7 +163,8 @@ function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void
       throw new InvalidOptionError(
         "properties",
         name,
-        "which is taken; name others, or register it only once",
+        "name others, or register it only once",
+        `got "${name}", which is taken`,
       );
     }
     if (get !== undefined) app.decorateRequest(name, { getter: get });

@@ -1,4 +1,5 @@
 /** Tokens of a client that has no cookies for them, or whose services are on several hosts. Runs in browsers, too. */
+import { unknownIn } from "../option-names.js";
 
 export interface ConsistentFetchOptions {
   /**
@@ -35,9 +36,12 @@ const redirects = new Set([301, 302, 303, 307, 308]);
  *
  * Where there is no page, redirects are followed here, so that the token of a response that redirects is kept, too. In
  * a page the browser follows them and shows scripts nothing of it: there `cookie()` belongs beside `header()`, and tokens
- * follow a redirect to another origin if its CORS allows their header. Throws a `TypeError` for an origin that is none.
+ * follow a redirect to another origin if its CORS allows their header. Throws a `TypeError` for an option that does not
+ * exist, and for an origin that is none.
  */
 export function consistentFetch(options: ConsistentFetchOptions = {}): ConsistentFetch {
+  const unknown = unknownIn(options, ["origins", "header", "fetch"]);
+  if (unknown !== undefined) throw new TypeError(`consistentFetch: ${unknown.problem}; ${unknown.remedy}`);
   const { header = "Consistency-Token", fetch: given } = options;
   const page = pageAddress();
   const origins = originsOf(options.origins ?? page);

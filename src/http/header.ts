@@ -1,5 +1,6 @@
 /** Tokens in a header, for clients that keep them by themselves: other services, mobile apps, scripts of a page. */
 import { InvalidOptionError } from "../errors.js";
+import { refuseUnknown } from "../option-names.js";
 import { type Carrier, type CarrierRequest, keepFromSharedCaches } from "./carrier.js";
 
 export interface HeaderOptions {
@@ -23,7 +24,9 @@ const maxKept = 8;
  * carried what an older secret had sealed seals it anew. Where a token is brought, `Cache-Control` becomes `private`.
  * Throws an `InvalidOptionError` for a name that no header can have.
  */
-export function header({ name = defaultName }: HeaderOptions = {}): Carrier {
+export function header(options: HeaderOptions = {}): Carrier {
+  refuseUnknown("header", options, ["name"]);
+  const { name = defaultName } = options;
   if (typeof name !== "string" || !/^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name)) {
     throw new InvalidOptionError(
       "header name",

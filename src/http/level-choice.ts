@@ -41,5 +41,5 @@ export function checkChoice<Request>(
 
 /** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */
 export function checkCalled(name: string, rest: readonly unknown[]): void {
-  if (rest.length > 0) throw new InvalidOptionError(name, "a request", `call it: ${name}()`);
+  if (rest.length > 0) throw new InvalidOptionError(name, rest, `call it: ${name}()`, "got a request");
 }

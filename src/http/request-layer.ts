@@ -39,7 +39,12 @@ export function requestsWith(names: Names): (request: IncomingMessage) => boolea
   const taken = [names.redis, names.consistency];
   for (const name of taken) {
     if (layer.hides(name))
-      throw new InvalidOptionError("properties", name, "give a name that Node has not taken");
+      throw new InvalidOptionError(
+        "properties",
+        name,
+        "give a name that Node has not taken",
+        `got "${name}"`,
+      );
     layer.add(name, assignable(name));
   }
   const needed = ["emit", ...taken];

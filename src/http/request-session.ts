@@ -1,6 +1,7 @@
 /** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
 import { InvalidOptionError } from "../errors.js";
 import { Keyring, type Opened } from "../keyring.js";
+import { refuseUnknown } from "../option-names.js";
 import type { Seal, Session } from "../session.js";
 import { type Consistency, checkConsistency } from "../terms.js";
 import { decodeToken, encodeToken } from "../token.js";
@@ -81,12 +82,25 @@ export interface SessionTerms<Request> {
   readonly failed: (error: unknown) => void;
 }
 
-/** Throws an `InvalidOptionError` for options that cannot work. */
+/** Options of {@link cookie}, which are easily given to the middleware instead. */
+const ofCookie = ["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs"];
+
+/** Throws an `InvalidOptionError` for an option that does not exist. `further` names those that a framework adds. */
+export function refuseUnknownOptions(options: unknown, further: readonly string[]): void {
+  const names = ["secret", "carrier", "level", "monotonicReads", ...further];
+  refuseUnknown("readYourWrites", options, names, (name) =>
+    ofCookie.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined,
+  );
+}
+
+/** Throws an `InvalidOptionError` for options that cannot work. `further` names those that a framework adds. */
 export function sessionTerms<Request>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
+  further: readonly string[] = [],
 ): SessionTerms<Request> {
   checkSource(source);
+  refuseUnknownOptions(options, further);
   const carriers = checkCarriers(options.carrier ?? cookie());
   const keyring = keyringFor(carriers, options.secret);
   const { level, monotonicReads } = options;

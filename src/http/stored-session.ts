@@ -1,5 +1,6 @@
 /** Tokens in the session of a session middleware, which stays on the server. */
 import { InvalidOptionError } from "../errors.js";
+import { refuseUnknown } from "../option-names.js";
 import { decodeToken, encodeToken } from "../token.js";
 import type { Carrier, CarrierRequest } from "./carrier.js";
 
@@ -24,7 +25,9 @@ export interface SessionCarrierOptions {
  * has changed its reads go to the primary; `cookie()` needs no such time. Requests that change nothing must not save:
  * `resave: false`. Throws an `InvalidOptionError` for options that cannot work.
  */
-export function session({ name = "tidemark", overlapMs = 1_000 }: SessionCarrierOptions = {}): Carrier {
+export function session(options: SessionCarrierOptions = {}): Carrier {
+  refuseUnknown("session", options, ["name", "overlapMs"]);
+  const { name = "tidemark", overlapMs = 1_000 } = options;
   if (typeof name !== "string" || !/^[\w$]{1,64}$/.test(name)) {
     throw new InvalidOptionError("session name", name, "give a name of letters, digits, _ or $");
   }

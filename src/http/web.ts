@@ -1,12 +1,13 @@
 /** Read your writes for handlers that answer a Web `Request` with a `Response`: Hono, Next.js, Remix and their like. */
 import type { IncomingHttpHeaders } from "node:http";
 import { InvalidOptionError, ReplicasBehindError, TidemarkError } from "../errors.js";
+import { refuseUnknown } from "../option-names.js";
 import type { Session, SessionClient } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { Exchanges } from "./exchange.js";
 import { checkChoice, type LevelChoice, setLevel } from "./level-choice.js";
 import { sessionOf as carriedSession } from "./mounted.js";
-import type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "./request-session.js";
 import { ResponseHead } from "./response-head.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
@@ -46,15 +47,18 @@ export function readYourWrites(
   tidemark: SessionSource,
   options: ReadYourWritesOptions<Request>,
 ): WithConsistency {
+  refuseUnknownOptions(options, []);
   const { level } = options;
   const ofArrival = typeof level === "function" ? ({ request }: Arrival) => level(request) : level;
   const exchanges = new Exchanges<Arrival>(
     tidemark,
     { ...options, level: ofArrival },
-    { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal },
+    { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal, options: [] },
   );
 
-  return (handler, { level: choice } = {}) => {
+  return (handler, handlerOptions = {}) => {
+    refuseUnknown("withConsistency", handlerOptions, ["level"]);
+    const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
       const arrival = arrivalOf(request);

@@ -2,6 +2,7 @@
 import { Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import type { Endpoint } from "../replication.js";
+import { withoutSecrets } from "../secrets.js";
 import { announcedServer } from "./announced.js";
 
 /** What one Sentinel says. */
@@ -36,7 +37,7 @@ class Sentinel {
     this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
     for (const redis of [this.#redis, this.#events]) {
       redis.on("error", (error: Error) => {
-        this.fault = `${addressOf(options)}: ${error.message}`;
+        this.fault = `${addressOf(options)}: ${withoutSecrets(error, options).message}`;
       });
     }
     this.#events.on("pmessage", (_pattern, _channel, message: string) => onNews(message));

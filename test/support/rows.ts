@@ -6,7 +6,10 @@
  */
 export const rows: readonly (readonly string[])[] = [
   [
+    "kind",
     "errors",
+    "option-names",
+    "secrets",
     "address",
     "clock",
     "level",
@@ -114,5 +117,5 @@ export const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["redis-options", "servers", "read-defaults", "options", "tidemark", "index"],
+  ["redis-options", "given-server", "servers", "read-defaults", "options", "tidemark", "index"],
 ];

@@ -1,0 +1,104 @@
+/** The names of options: one that does not exist is refused, with the one that was probably meant. */
+import { InvalidOptionError } from "./errors.js";
+
+/** What is wrong with options, and what to do about it. */
+export interface UnknownOption {
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+/** Returns where an option is known that the options at hand do not have, as a remedy. */
+export type Elsewhere = (name: string) => string | undefined;
+
+/** The names of the options of `new Tidemark`. */
+export const tidemarkOptions: readonly string[] = [
+  ...["primary", "replicas", "sentinels", "name", "cluster", "redis"],
+  ...["maxStalenessMs", "maxClockSkewMs", "tokenTtlMs", "probeIntervalMs", "primaryTimeoutMs"],
+  ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
+  ...["verify", "onLostWrite", "unproven", "zone", "zones", "weights", "context"],
+];
+
+/** No list of names in a message is longer. */
+const maxListed = 12;
+/** No name of an option is longer. */
+const maxLength = 40;
+
+/**
+ * Throws an {@link InvalidOptionError} when `given` is not an object, or has an option that is not among `names`. `where` is
+ * what the options were given to.
+ */
+export function refuseUnknown(
+  where: string,
+  given: unknown,
+  names: readonly string[],
+  elsewhere?: Elsewhere,
+): void {
+  if (typeof given !== "object" || given === null || Array.isArray(given))
+    throw new InvalidOptionError(where, given, `give an object with options, like { ${names[0]}: … }`);
+  const unknown = unknownIn(given, names, elsewhere);
+  if (unknown !== undefined) throw new InvalidOptionError(where, given, unknown.remedy, unknown.problem);
+}
+
+/** The first option of `given` that is not among `names`; undefined when there is none. */
+export function unknownIn(
+  given: object,
+  names: readonly string[],
+  elsewhere: Elsewhere = () => undefined,
+): UnknownOption | undefined {
+  for (const name in given) {
+    if (names.includes(name)) continue;
+    return { problem: noOption(name), remedy: elsewhere(name) ?? remedyFor(name, names) };
+  }
+  return undefined;
+}
+
+/** That there is no option `name`. Shows only what looks like the name of an option, because it may be a misplaced secret. */
+export function noOption(name: string): string {
+  return /^[a-z]{1,40}$/i.test(name)
+    ? `there is no option "${name}"`
+    : "there is an option with an unknown name";
+}
+
+/** The name that was probably meant by `name`; undefined when none is much like it. */
+export function nearestName(name: string, names: readonly string[]): string | undefined {
+  if (name.length > maxLength) return undefined;
+  const lower = name.toLowerCase();
+  const most = Math.min(3, Math.max(1, Math.floor(name.length / 3)));
+  let nearest: string | undefined;
+  let least = most + 1;
+  for (const one of names) {
+    const other = one.toLowerCase();
+    // Units are easily left out: "timeout" is meant for "timeoutMs".
+    const isBeginning = lower.length > 3 && other.startsWith(lower);
+    const changes = isBeginning ? 1 : changesBetween(lower, other);
+    if (changes < least) [nearest, least] = [one, changes];
+  }
+  return nearest;
+}
+
+/** How many letters were added, left out, replaced or swapped with the next one. */
+export function changesBetween(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? at(beforeLast, j - 2) + 1 : replaced;
+      row.push(Math.min(replaced, swapped, at(last, j) + 1, at(row, j - 1) + 1));
+    }
+    [beforeLast, last] = [last, row];
+  }
+  return at(last, b.length);
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Number.POSITIVE_INFINITY;
+}
+
+function remedyFor(name: string, names: readonly string[]): string {
+  const nearest = nearestName(name, names);
+  if (nearest !== undefined) return `did you mean "${nearest}"?`;
+  if (names.length <= maxListed) return `the options are ${names.join(", ")}`;
+  return "leave it out, or see the list of options in Tidemark's README";
+}
