@@ -7,6 +7,7 @@ import { Iteration } from "./iteration.js";
 import { monitored } from "./monitor.js";
 import type { CommandStream } from "./outgoing.js";
 import { PrimaryClient, type PrimarySource } from "./primary-client.js";
+import { alwaysSendText } from "./script-text.js";
 import type { Session, SessionClient } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type ChannelSlots, type Subscribed, Subscriber } from "./subscriber.js";
@@ -170,7 +171,9 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   /** Defines it for all clients of the Tidemark, as for all users of a connection. */
   override defineCommand(name: string, definition: Parameters<Redis["defineCommand"]>[1]): void {
-    super.defineCommand.call(this.root(), name, definition);
+    const root = this.root();
+    super.defineCommand.call(root, name, definition);
+    alwaysSendText(Reflect.get(root.scriptsSet, name), definition.lua);
   }
 
   /** Adds it to all clients of the Tidemark. */

@@ -21,6 +21,7 @@ export const rows: readonly (readonly string[])[] = [
     "catch-up",
     "fallback-limit",
     "command",
+    "script-text",
     "miss",
     "refusal",
     "blocking",
