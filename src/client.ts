@@ -3,6 +3,7 @@ import { type Callback, type Command, Redis, type RedisOptions, type ScanStream 
 import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
+import { ClosedError } from "./errors.js";
 import { Iteration } from "./iteration.js";
 import { monitored } from "./monitor.js";
 import type { CommandStream } from "./outgoing.js";
@@ -24,9 +25,10 @@ export interface Lifecycle extends ChannelSlots {
   /** A client of its own that starts from `options`, and before these from `override`. */
   duplicate(options: RedisOptions, override: Partial<RedisOptions>): Redis;
   reconnect(): void;
-  /** Ends all connections when what is in flight on them is answered. */
+  /** Ends all connections when what was begun is over. */
   quit(): Promise<void>;
-  close(): Promise<void>;
+  /** Ends all connections at once. */
+  close(): void;
 }
 
 type ScanOptions = Parameters<Redis["scanStream"]>[0];
@@ -238,6 +240,19 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
       this.tell(event, ...args);
     } else if (!this.lifecycle.primary()?.closed)
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
+  }
+
+  /** Rejects all commands from now on, also those of sessions, and those given to it that ioredis sends again. */
+  refuse(): void {
+    this.sendCommand = (command) => {
+      command.reject(new ClosedError());
+      return command.promise;
+    };
+  }
+
+  /** Takes commands again. */
+  accept(): void {
+    Reflect.deleteProperty(this, "sendCommand");
   }
 
   /** Those of a client with a connection of its own. */

@@ -9,7 +9,10 @@ import { type Import, lineOf, nodesOf, readSources, type Source } from "./suppor
 const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set(["errors", "terms", "wanted", "channels", "keyring", "token", "session"]);
+const knownToHttp = new Set([
+  ...["errors", "terms", "wanted", "channels", "keyring", "token", "session"],
+  "open-requests",
+]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {

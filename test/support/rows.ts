@@ -34,6 +34,7 @@ export const rows: readonly (readonly string[])[] = [
     "hang-watch",
     "retries-error",
     "offline-queue",
+    "open-requests",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
   [
