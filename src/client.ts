@@ -238,7 +238,8 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
       this.shown.redis = redis;
       this.shown.event = event;
       this.tell(event, ...args);
-    } else if (!this.lifecycle.primary()?.closed)
+    } else if (this.listenerCount("error") > 0 && !this.lifecycle.primary()?.closed)
+      // ioredis would print an error that nobody listens to; a warning says it once.
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
   }
 

@@ -6,12 +6,14 @@ import { asyncLocalStorage } from "./context/async-local-storage.js";
 import type { Context } from "./context/context.js";
 import { ClosedError, InvalidOptionError } from "./errors.js";
 import { Followers } from "./followers.js";
+import { Instance } from "./instances.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
 import { longestTimerMs } from "./offline-queue.js";
 import { requestsOf } from "./open-requests.js";
 import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
+import { Outages } from "./outages.js";
 import { connected } from "./primary.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
 import { Router } from "./router.js";
@@ -76,6 +78,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #context: Context;
   readonly #base: RoutedRedis;
   readonly #monotonicReads: boolean;
+  readonly #instance: Instance;
   /** Resolves when everything is over that was begun before it was closed. */
   #closing: Promise<void> | undefined;
   #isClosed = false;
@@ -92,8 +95,17 @@ export class Tidemark implements AsyncDisposable {
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
-    const joined = ({ connection }: Node): void => {
+    const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
+    const outages = new Outages();
+    const joined = (node: Node): void => {
+      const { connection } = node;
       const { redis } = connection;
+      redis.on("ready", () => outages.reached(connection));
+      redis.on("error", () => {
+        const isHeard = connection.closed || base === undefined || base.listenerCount("error") > 0;
+        // A connection that breaks is no outage before the next attempt fails.
+        if (!isHeard && redis.status !== "ready" && isPrimary(node)) outages.failed(connection);
+      });
       for (const event of lifecycleEvents)
         redis.on(event, (...args) => {
           for (const client of clients()) client.heard(redis, event, args);
@@ -104,6 +116,7 @@ export class Tidemark implements AsyncDisposable {
       lineage: new Lineage(),
       joined,
       left: (node) => {
+        if (!isPrimary(node)) outages.replaced(node.connection);
         for (const client of clients()) client.moved();
         this.#followers.left(node);
       },
@@ -134,6 +147,8 @@ export class Tidemark implements AsyncDisposable {
     base = new RoutedRedis(checked.redis, this.#router, this.#context, lifecycle);
     this.#base = base;
     this.redis = base;
+    this.#instance = new Instance(this, checked.servers);
+    this.#instance.begin();
     const { terms, reads, acks } = this.#router;
     this.#ways = {
       terms: (consistency) => terms.of(consistency),
@@ -228,6 +243,7 @@ export class Tidemark implements AsyncDisposable {
   async #connect(): Promise<void> {
     this.#closing = undefined;
     this.#isClosed = false;
+    this.#instance.begin();
     requestsOf(this).reopen();
     this.#base.accept();
     this.#topology.open();
@@ -281,6 +297,7 @@ export class Tidemark implements AsyncDisposable {
   #end(): void {
     this.#isClosed = true;
     this.#timesEnded += 1;
+    this.#instance.end();
     this.#router.close();
     this.#base.subscriber.close();
     this.#topology.close();

@@ -35,6 +35,7 @@ export const rows: readonly (readonly string[])[] = [
     "retries-error",
     "offline-queue",
     "open-requests",
+    "outages",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
   [
@@ -116,5 +117,5 @@ export const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["redis-options", "servers", "read-defaults", "options", "tidemark", "index"],
+  ["redis-options", "servers", "read-defaults", "options", "instances", "tidemark", "index"],
 ];
