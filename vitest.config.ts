@@ -18,7 +18,7 @@ const dependOnIoredis = [
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
   "lifecycle",
   "monitor",
-  ...["script", "script-errors"],
+  ...["script", "script-errors", "script-order"],
   "settling",
   "redis-options",
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],

@@ -6,6 +6,7 @@ import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
 import { announce, ask, isStill, isWordOfReplica, maxRepeats, whenPrimary } from "./primary.js";
 import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
+import { sendTexts } from "./script-text.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Terms } from "./terms.js";
@@ -77,6 +78,9 @@ class Delivery {
       shard.askPrimary(this.#sentAt, this.#doubtful);
       if (isAsked) ask(primary);
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
+      // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
+      const known = {};
+      for (const { commands } of units) sendTexts(commands, known);
       const onReply = (): void => {
         this.#unanswered -= 1;
         if (this.#unanswered === 0) this.#answered(units, primary);
@@ -139,6 +143,10 @@ class Unit {
 
   get size(): number {
     return this.#ends.length;
+  }
+
+  get commands(): readonly Command[] {
+    return this.#batch.commands;
   }
 
   get name(): string {

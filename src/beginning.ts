@@ -23,6 +23,11 @@ export class Beginning {
     this.#patienceMs = patienceMs;
   }
 
+  /** Whether nothing waits. */
+  get isEmpty(): boolean {
+    return this.#waiting.isEmpty;
+  }
+
   /** The shard that holds what `command` touches; undefined while nobody knows, or others wait that came before. */
   shardOf(command: Command): Shard | undefined {
     // To be asked would have it look for servers again.

@@ -41,6 +41,10 @@ export class CatchUp {
     this.#lookout = lookout;
   }
 
+  get isEmpty(): boolean {
+    return this.#latecomers.length === 0;
+  }
+
   /** By how much the most promising replica lags, in milliseconds. */
   get leastLagMs(): number {
     return this.#lookout.leastLagMs();

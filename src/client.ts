@@ -3,10 +3,12 @@ import { type Callback, type Command, Redis, type RedisOptions, type ScanStream 
 import type { Context } from "./context/context.js";
 import { limitTime } from "./deadline.js";
 import { Dispatch, type Routing, type Sender } from "./dispatch.js";
+import { ClosedError } from "./errors.js";
 import { Iteration } from "./iteration.js";
 import { monitored } from "./monitor.js";
 import type { CommandStream } from "./outgoing.js";
 import { PrimaryClient, type PrimarySource } from "./primary-client.js";
+import { alwaysSendText } from "./script-text.js";
 import type { Session, SessionClient } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type ChannelSlots, type Subscribed, Subscriber } from "./subscriber.js";
@@ -23,9 +25,10 @@ export interface Lifecycle extends ChannelSlots {
   /** A client of its own that starts from `options`, and before these from `override`. */
   duplicate(options: RedisOptions, override: Partial<RedisOptions>): Redis;
   reconnect(): void;
-  /** Ends all connections when what is in flight on them is answered. */
+  /** Ends all connections when what was begun is over. */
   quit(): Promise<void>;
-  close(): Promise<void>;
+  /** Ends all connections at once. */
+  close(): void;
 }
 
 type ScanOptions = Parameters<Redis["scanStream"]>[0];
@@ -170,7 +173,9 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   /** Defines it for all clients of the Tidemark, as for all users of a connection. */
   override defineCommand(name: string, definition: Parameters<Redis["defineCommand"]>[1]): void {
-    super.defineCommand.call(this.root(), name, definition);
+    const root = this.root();
+    super.defineCommand.call(root, name, definition);
+    alwaysSendText(Reflect.get(root.scriptsSet, name), definition.lua);
   }
 
   /** Adds it to all clients of the Tidemark. */
@@ -233,8 +238,22 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
       this.shown.redis = redis;
       this.shown.event = event;
       this.tell(event, ...args);
-    } else if (!this.lifecycle.primary()?.closed)
+    } else if (this.listenerCount("error") > 0 && !this.lifecycle.primary()?.closed)
+      // ioredis would print an error that nobody listens to; a warning says it once.
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
+  }
+
+  /** Rejects all commands from now on, also those of sessions, and those given to it that ioredis sends again. */
+  refuse(): void {
+    this.sendCommand = (command) => {
+      command.reject(new ClosedError());
+      return command.promise;
+    };
+  }
+
+  /** Takes commands again. */
+  accept(): void {
+    Reflect.deleteProperty(this, "sendCommand");
   }
 
   /** Those of a client with a connection of its own. */

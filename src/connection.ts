@@ -189,6 +189,15 @@ export class Connection {
     return this.redis.commandQueue.length;
   }
 
+  /** Whether commands wait for it, or for their answers, other than those that block for longer than `ms`. */
+  isBusyFor(ms: number): boolean {
+    if (!this.#queue.isEmpty) return true;
+    const front = this.redis.commandQueue.peekFront()?.command;
+    if (!this.#ready || front === undefined) return false;
+    const blocks = this.#options.mayBlock && Command.checkFlag("BLOCKING_COMMANDS", front.name);
+    return !blocks || blocksForMs(front) <= ms;
+  }
+
   /**
    * Gives a command to ioredis. With others in flight, or to be expected, its bytes wait for the end of this turn of the
    * event loop; alone it leaves at once, because then nothing would be saved by waiting.

@@ -11,6 +11,7 @@ import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
 import { announce, isReplica, isStill, maxRepeats, whenPrimary } from "./primary.js";
 import { isDemotion } from "./refusal.js";
+import { sendTexts } from "./script-text.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -293,6 +294,7 @@ export class Conversation {
     // An INFO that came behind MULTI would be queued with the rest.
     if (name === "multi") node.closeWrites();
     announce(command, node, "primary", "not-a-read", level);
+    if (line.isQueued) sendTexts([command]);
     this.#inFlight.add(line);
     command.resolve = (reply) => this.#answered(line, node, reply);
     command.reject = (error) => this.#failed(line, node, error);

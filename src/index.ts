@@ -35,6 +35,6 @@ export type { ReadDefaultOptions } from "./read-defaults.js";
 export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./servers.js";
 export type { Seal, Session, SessionClient } from "./session.js";
 export type { Consistency, ReadOptions, Wish } from "./terms.js";
-export { type ReadyOptions, type SessionOptions, Tidemark } from "./tidemark.js";
+export { type CloseOptions, type ReadyOptions, type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";
 export type { ReplicatedOptions } from "./wanted.js";

@@ -73,6 +73,11 @@ export class Pool implements Follower {
     for (const [node, server] of this.#lent) if (server === connection.server) node.connection.retire();
   }
 
+  /** Whether commands of those who borrow are unanswered, other than those that block for longer than `ms`. */
+  isBusyFor(ms: number): boolean {
+    return [...this.#lent.keys()].some(({ connection }) => connection.isBusyFor(ms));
+  }
+
   /** Resolves when all that was given to those who borrow is answered. */
   async drained(): Promise<void> {
     await Promise.allSettled([...this.#lent.keys()].map((node) => node.quit()));

@@ -194,17 +194,6 @@ export function connected(shard: Shard, command: string, timeoutMs: number): Pro
   });
 }
 
-/** Has the primary close the connection when all that was given to it is answered; what still waits for it comes before. */
-export function quitPrimary(shard: Shard): Promise<void> {
-  if (shard.vacancy.isEmpty) return shard.primary.quit();
-  return new Promise((resolve, reject) => {
-    whenPrimary(shard, "quit", (error) => {
-      if (error === undefined) shard.primary.quit().then(resolve, reject);
-      else reject(error);
-    });
-  });
-}
-
 /** Whether `node` is the primary by everything that is known: it has neither said that it is a replica nor refused a write. */
 export function isStill(shard: Shard, node: Node): boolean {
   return shard.primary === node && !shard.demoted;

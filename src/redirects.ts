@@ -36,6 +36,11 @@ export class Redirects {
     this.#redirect = redirect;
   }
 
+  /** Whether no command is on a detour. */
+  get isEmpty(): boolean {
+    return this.#detours.isEmpty;
+  }
+
   /** Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. */
   holds(commands: readonly Command[], owner: object, go: () => void): boolean {
     if (this.#detours.isEmpty) return false;

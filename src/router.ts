@@ -29,6 +29,7 @@ const beginningMs = 1_000;
 
 export class Router {
   readonly terms: TermsTable;
+  readonly #topology: Pick<Topology, "shards">;
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
   /** Where data is spread over shards. */
@@ -46,6 +47,7 @@ export class Router {
   readonly #conversations = new WeakMap<Session, Conversation>();
 
   constructor(topology: Topology, followers: Followers, losses: Losses, options: RouterOptions) {
+    this.#topology = topology;
     this.pool = new Pool(followers);
     this.terms = new TermsTable(options);
     const isEndless = options.redis.maxRetriesPerRequest === null;
@@ -73,6 +75,12 @@ export class Router {
   open(): void {
     this.#beginning.open();
     this.pool.open();
+  }
+
+  /** Whether commands are on their way or wait, other than those that block for longer than `ms`. */
+  isBusyFor(ms: number): boolean {
+    if (!this.#beginning.isEmpty || this.#redirects?.isEmpty === false) return true;
+    return this.#topology.shards.some(({ isBusy }) => isBusy) || this.pool.isBusyFor(ms);
   }
 
   /** Resolves when what was given to the connections that were lent is answered. */

@@ -140,6 +140,12 @@ export class Shard {
     return Math.max(demotedMs, this.primary.connection.absentMs);
   }
 
+  /** Whether commands are unanswered, or reads wait for a replica. */
+  get isBusy(): boolean {
+    if (!this.vacancy.isEmpty || !this.late.isEmpty) return true;
+    return this.nodes.some(({ connection }) => connection.isBusyFor(Number.POSITIVE_INFINITY));
+  }
+
   /** Goes on with these servers, in these roles. */
   assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
     const before = this.primary;

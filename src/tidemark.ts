@@ -4,15 +4,18 @@ import { type Lifecycle, lifecycleEvents, RoutedRedis } from "./client.js";
 import { ClusterDuplicate } from "./cluster-duplicate.js";
 import { asyncLocalStorage } from "./context/async-local-storage.js";
 import type { Context } from "./context/context.js";
-import { InvalidOptionError } from "./errors.js";
+import { ClosedError, InvalidOptionError } from "./errors.js";
 import { Followers } from "./followers.js";
+import { Instance } from "./instances.js";
 import { Lineage } from "./lineage.js";
 import { Losses } from "./losses.js";
 import type { Node } from "./node.js";
 import { longestTimerMs } from "./offline-queue.js";
+import { requestsOf } from "./open-requests.js";
 import { refuseUnknown } from "./option-names.js";
 import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
-import { connected, quitPrimary } from "./primary.js";
+import { Outages } from "./outages.js";
+import { connected } from "./primary.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
@@ -48,8 +51,17 @@ export interface ReadyOptions {
   readonly timeoutMs?: number;
 }
 
+/** How long closing may take. */
+export interface CloseOptions {
+  /** In milliseconds; default 10000. With 0 everything ends at once. */
+  readonly timeoutMs?: number;
+}
+
 const readyTimeoutMs = 10_000;
 const sessionOptionNames = ["token", "level", "monotonicReads", "signal", "seal"];
+const closeTimeoutMs = 10_000;
+/** How often closing looks whether everything is answered. */
+const lookMs = 5;
 
 const none = (): readonly string[] => [];
 
@@ -68,7 +80,11 @@ export class Tidemark implements AsyncDisposable {
   readonly #context: Context;
   readonly #base: RoutedRedis;
   readonly #monotonicReads: boolean;
-  readonly #primaryTimeoutMs: number;
+  readonly #instance: Instance;
+  /** Resolves when everything is over that was begun before it was closed. */
+  #closing: Promise<void> | undefined;
+  #isClosed = false;
+  #timesEnded = 0;
   /** What all sessions have in common. */
   readonly #ways: Required<Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client">>;
 
@@ -77,13 +93,21 @@ export class Tidemark implements AsyncDisposable {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
     this.#monotonicReads = checked.monotonicReads;
-    this.#primaryTimeoutMs = checked.primaryTimeoutMs;
     this.#losses = new Losses(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
-    const joined = ({ connection }: Node): void => {
+    const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
+    const outages = new Outages();
+    const joined = (node: Node): void => {
+      const { connection } = node;
       const { redis } = connection;
+      redis.on("ready", () => outages.reached(connection));
+      redis.on("error", () => {
+        const isHeard = connection.closed || base === undefined || base.listenerCount("error") > 0;
+        // A connection that breaks is no outage before the next attempt fails.
+        if (!isHeard && redis.status !== "ready" && isPrimary(node)) outages.failed(connection);
+      });
       for (const event of lifecycleEvents)
         redis.on(event, (...args) => {
           for (const client of clients()) client.heard(redis, event, args);
@@ -94,6 +118,7 @@ export class Tidemark implements AsyncDisposable {
       lineage: new Lineage(),
       joined,
       left: (node) => {
+        if (!isPrimary(node)) outages.replaced(node.connection);
         for (const client of clients()) client.moved();
         this.#followers.left(node);
       },
@@ -118,12 +143,14 @@ export class Tidemark implements AsyncDisposable {
         for (const { primary } of this.#topology.shards) primary.connection.reconnect();
       },
       quit: () => this.#quit(),
-      close: () => this.close(),
+      close: () => this.#end(),
       duplicate: (from, override) => this.#duplicate(from, override, checked, lifecycle),
     };
     base = new RoutedRedis(checked.redis, this.#router, this.#context, lifecycle);
     this.#base = base;
     this.redis = base;
+    this.#instance = new Instance(this, checked.servers);
+    this.#instance.begin();
     const { terms, reads, acks } = this.#router;
     this.#ways = {
       terms: (consistency) => terms.of(consistency),
@@ -184,11 +211,19 @@ export class Tidemark implements AsyncDisposable {
     return this.#topology.shards.flatMap(statusOf);
   }
 
-  /** Ends all connections; what is in flight has a second to be answered, then it is rejected. */
-  async close(): Promise<void> {
-    this.#router.close();
-    this.#base.subscriber.close();
-    this.#topology.close();
+  /**
+   * Ends all connections once everything that was begun is over: first the requests that have a session, then the
+   * commands that were given. Requests may give further commands, also those that arrive meanwhile; once no request is
+   * open, new commands are rejected with a `ClosedError`. After `timeoutMs` (default 10000, `Infinity` for no limit) whatever
+   * is left ends: commands that wait are rejected at once, and those in flight after one more second. With 0 it does not
+   * wait. Rejects with an `InvalidOptionError` for a `timeoutMs` that is no time. Call it in the same moment as
+   * `server.close()`. A request handler must not await it, because it waits for the handler.
+   */
+  async close({ timeoutMs = closeTimeoutMs }: CloseOptions = {}): Promise<void> {
+    if (typeof timeoutMs !== "number" || !(timeoutMs >= 0))
+      throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds, 0 or more");
+    if (timeoutMs > 0) await this.#finished(timeoutMs);
+    this.#end();
   }
 
   #duplicate(
@@ -208,6 +243,11 @@ export class Tidemark implements AsyncDisposable {
   }
 
   async #connect(): Promise<void> {
+    this.#closing = undefined;
+    this.#isClosed = false;
+    this.#instance.begin();
+    requestsOf(this).reopen();
+    this.#base.accept();
     this.#topology.open();
     this.#router.open();
     this.#base.subscriber.open();
@@ -222,24 +262,47 @@ export class Tidemark implements AsyncDisposable {
     await Promise.all(primaries);
   }
 
-  /** Closes when all that is in flight is answered, or has not been for `primaryTimeoutMs`. */
+  /** The same as closing; rejects when commands are left for which there is no primary. */
   async #quit(): Promise<void> {
-    const { shards } = this.#topology;
-    const others = shards.flatMap(({ replicas }) => replicas).map((node) => node.quit());
-    const drained = Promise.allSettled([...others, this.#router.drained()]);
+    if (this.#isClosed) throw new ClosedError();
+    const busy = this.#topology.shards.filter(({ isBusy }) => isBusy);
+    await this.#finished(closeTimeoutMs);
+    const error = busy.find(({ hasPrimary }) => !hasPrimary)?.primary.connection.absence("quit");
+    this.#end();
+    if (error !== undefined) throw error;
+  }
+
+  /** Resolves when everything that was begun is over, at the latest after `timeoutMs`. */
+  async #finished(timeoutMs: number): Promise<void> {
+    if (this.#isClosed) return;
     let deadline: NodeJS.Timeout | undefined;
-    const late = new Promise<"late">((resolve) => {
-      deadline = setTimeout(resolve, Math.min(this.#primaryTimeoutMs, longestTimerMs), "late");
+    const late = new Promise((resolve) => {
+      deadline = setTimeout(resolve, Math.min(timeoutMs, longestTimerMs));
     });
-    try {
-      const quit = await Promise.race([Promise.all(shards.map(quitPrimary)), late]);
-      if (quit === "late")
-        throw (shards.find(({ hasPrimary }) => !hasPrimary) ?? shards[0])?.primary.connection.absence("quit");
-      await Promise.race([drained, late]);
-    } finally {
-      clearTimeout(deadline);
-      await this.close();
-    }
+    this.#closing ??= this.#finish(timeoutMs);
+    await Promise.race([this.#closing, late]);
+    clearTimeout(deadline);
+  }
+
+  async #finish(timeoutMs: number): Promise<void> {
+    const times = this.#timesEnded;
+    const isCutShort = (): boolean => this.#timesEnded !== times;
+    await requestsOf(this).over();
+    if (isCutShort()) return;
+    this.#base.refuse();
+    this.#base.subscriber.close();
+    do {
+      await new Promise((resolve) => setTimeout(resolve, this.#router.isBusyFor(timeoutMs) ? lookMs : 0));
+    } while (!isCutShort() && this.#router.isBusyFor(timeoutMs));
+  }
+
+  #end(): void {
+    this.#isClosed = true;
+    this.#timesEnded += 1;
+    this.#instance.end();
+    this.#router.close();
+    this.#base.subscriber.close();
+    this.#topology.close();
   }
 
   /** How many sessions were found to have lost writes in a failover; `tidemark:lost-write` tells of each. */

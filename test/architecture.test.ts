@@ -11,6 +11,7 @@ const oneIdea = new Set(["position", "lineage", "replication"]);
 /** All that the HTTP side knows of the Redis side. */
 const knownToHttp = new Set([
   ...["errors", "option-names", "terms", "wanted", "channels", "keyring", "token", "session"],
+  "open-requests",
 ]);
 
 /** Where a type is asserted, and why it has to be. */

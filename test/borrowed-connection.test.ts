@@ -103,7 +103,7 @@ describe("A connection that was borrowed", () => {
 
   it("has its commands answered before quit() is", async () => {
     await using own = openTidemark(group);
-    const waits = own.session().redis.blpop("queue", 0);
+    const waits = own.session().redis.blpop("queue", 8);
     await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
     const quit = own.redis.quit();
     await group.primary.admin().rpush("queue", "a");

@@ -159,7 +159,7 @@ describe("a primary that is frozen before it is connected to", () => {
     await waiting;
     const patient = new Tidemark({ ...options, redis: { maxRetriesPerRequest: null } });
     const settled = expect(patient.session().redis.set("k", "1")).rejects.toThrow("Connection is closed.");
-    await patient.close();
+    await patient.close({ timeoutMs: 100 });
     await settled;
   });
 

@@ -53,20 +53,67 @@ describe("The events of tidemark.redis", () => {
     expect(closed).not.toHaveBeenCalled();
   });
 
-  it("tell errors to those who listen, and on the console to nobody else", async () => {
+  it("tell errors to those who listen, and warn once for each outage where nobody does", async () => {
     const printed = vi.spyOn(console, "error").mockImplementation(() => {});
+    using warnings = listenToWarnings();
     await tidemark.ready();
     const errors: unknown[] = [];
     const listener = (error: unknown) => errors.push(error);
     tidemark.redis.on("error", listener);
-    await group.primary.kill();
     proxy.cut();
-    await waitUntil(async () => errors.length > 0, { what: "a listener hears of it" });
-    expect(printed).not.toHaveBeenCalled();
+    await waitUntil(() => errors.length > 1, { what: "a listener hears of it" });
+    expect(warnings.messages).toEqual([]);
     tidemark.redis.off("error", listener);
-    await waitUntil(async () => printed.mock.calls.length > 0, { what: "the console shows it" });
-    expect(printed.mock.calls[0]?.[0]).toMatch(/Unhandled error event/);
+    const failures = vi.fn();
+    tidemark.redis.on("close", failures);
+    await waitUntil(() => failures.mock.calls.length > 3, { what: "it was tried again and again" });
+    const unreachable = `The Redis primary at 127.0.0.1:${proxy.port} cannot be reached: `;
+    expect(warnings.messages).toHaveLength(1);
+    expect(warnings.messages[0]).toContain(unreachable);
+    proxy.mend();
+    await tidemark.ready();
+    await waitUntil(() => warnings.messages.length === 2, { what: "the warning is taken back" });
+    expect(warnings.messages[1]).toMatch(/can be reached again, after [0-9.]+ s\.$/);
+    proxy.cut();
+    await waitUntil(() => warnings.messages.length === 3, { what: "the next outage is said" });
+    expect(warnings.messages[2]).toContain(unreachable);
+    expect(printed).not.toHaveBeenCalled();
     printed.mockRestore();
+  });
+
+  it("are not printed while there has never been a primary, and duplicate() is as in ioredis", async () => {
+    const printed = vi.spyOn(console, "error").mockImplementation(() => {});
+    using warnings = listenToWarnings();
+    proxy.cut();
+    await using own = openTidemark(group, {
+      primary: `redis://127.0.0.1:${proxy.port}`,
+      primaryTimeoutMs: 300,
+    });
+    const failures = vi.fn();
+    own.redis.on("close", failures);
+    await expect(own.redis.subscribe("news")).rejects.toThrow();
+    await expect(own.session().redis.blpop("queue", 1)).rejects.toThrow();
+    await expect(own.redis.set("k", "1")).rejects.toThrow();
+    await waitUntil(() => failures.mock.calls.length > 3, { what: "it was tried again and again" });
+    expect(printed).not.toHaveBeenCalled();
+    expect(warnings.messages.filter((text) => text.includes("cannot be reached"))).not.toEqual([]);
+    const plain = own.redis.duplicate();
+    await waitUntil(() => printed.mock.calls.length > 0, { what: "ioredis prints it" });
+    expect(printed.mock.calls[0]?.[0]).toMatch(/Unhandled error event/);
+    plain.disconnect();
+    printed.mockRestore();
+  });
+
+  it("say what a server refuses the connection with, without the password", async () => {
+    using warnings = listenToWarnings();
+    await using own = openTidemark(group, {
+      replicas: [],
+      redis: { username: "nobody", password: "a wrong secret" },
+    });
+    await expect(own.redis.get("k")).rejects.toThrow();
+    await waitUntil(() => warnings.messages.length > 0, { what: "it is said" });
+    expect(warnings.messages[0]).toMatch(/cannot be reached: (WRONGPASS|ERR|NOAUTH)[^.]*\./);
+    expect(warnings.messages.join()).not.toContain("a wrong secret");
   });
 
   it("can be listened to through a session, and through one are not lost", async () => {
@@ -198,3 +245,13 @@ describe("enableAutoPipelining", () => {
     expect(tidemark.redis.autoPipelineQueueSize).toBe(0);
   });
 });
+
+/** The messages of the process's warnings from now on. */
+function listenToWarnings(): { readonly messages: string[] } & Disposable {
+  const messages: string[] = [];
+  const listener = ({ name, message }: Error): void => {
+    if (name === "TidemarkWarning") messages.push(message);
+  };
+  process.on("warning", listener);
+  return { messages, [Symbol.dispose]: () => process.off("warning", listener) };
+}

@@ -166,7 +166,7 @@ describe("close()", () => {
   it("is the end also before any Sentinel has answered", async () => {
     const tidemark = open();
     const reading = tidemark.redis.get("k");
-    await tidemark.close();
+    await tidemark.close({ timeoutMs: 0 });
     await expect(reading).rejects.toBeInstanceOf(ClosedError);
     await expect(tidemark.session().redis.get("k")).rejects.toBeInstanceOf(ClosedError);
     const other = open();

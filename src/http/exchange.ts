@@ -1,6 +1,7 @@
 /** One request and its response in the care of a session. */
 import type { IncomingMessage } from "node:http";
 import { InvalidOptionError } from "../errors.js";
+import { type OpenRequests, requestsOf } from "../open-requests.js";
 import { refuseUnknown } from "../option-names.js";
 import type { Session, WriteWatcher } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
@@ -60,6 +61,7 @@ interface Closing {
   /** Tells instead over HTTP/2. */
   readonly stream?: { readonly destroyed: boolean };
   readonly writableEnded?: boolean;
+  on(event: "close", listener: () => void): unknown;
   once(event: "close", listener: () => void): unknown;
 }
 
@@ -80,6 +82,7 @@ interface Ways<Request> {
   readonly framework: Framework<Request>;
   readonly names: Names;
   readonly late: LateWrites;
+  readonly requests: OpenRequests;
 }
 
 /** A request that has a session now. */
@@ -92,6 +95,8 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
   readonly #luggage: Luggage<Request>;
   readonly #closing: Closing | undefined;
   #controller: AbortController | undefined;
+  /** Whether the Tidemark waits for the response when it is closed. */
+  #isOpen = false;
 
   /** Throws what a `level` function throws. */
   constructor(
@@ -141,10 +146,27 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
   /** Sets the headers that bring the token. Never throws. */
   carry(head: CarrierResponse): void {
     this.#luggage.carry(head);
+    // Node goes on serving the connections that are busy when its server is closed.
+    if (this.#ways.requests.isClosing) head.setHeader("Connection", "close");
   }
 
   left(): void {
     this.session.onWrite(this);
+    if (this.#closing?.writableEnded) this.over();
+  }
+
+  /** Has the Tidemark wait for the response when it is closed, until it is sent or given up. */
+  opens(): void {
+    this.#isOpen = true;
+    this.#ways.requests.begin();
+    this.#closing?.on("close", () => this.over());
+  }
+
+  /** Has nobody wait for the response any more. */
+  over(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#ways.requests.end();
   }
 
   /** Reports a write that no response brings the token of. */
@@ -156,7 +178,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
   /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
   async bring(head: CarrierResponse): Promise<void> {
     await this.settled();
-    this.carry(head);
+    this.#luggage.carry(head);
     this.left();
   }
 
@@ -193,7 +215,7 @@ export class Exchanges<Request extends CarrierRequest> {
   constructor(source: SessionSource, options: MiddlewareOptions<Request>, framework: Framework<Request>) {
     const terms = sessionTerms(source, options, framework.options ?? ["properties"]);
     const names = checkNames(options.properties);
-    this.#ways = { terms, framework, names, late: new LateWrites() };
+    this.#ways = { terms, framework, names, late: new LateWrites(), requests: requestsOf(source) };
     const { redis, consistency } = names;
     this.properties = { [redis]: accessorOf(redis), [consistency]: accessorOf(consistency) };
   }
@@ -210,6 +232,8 @@ export class Exchanges<Request extends CarrierRequest> {
     if (sessionAmong(before, source) !== undefined) return undefined;
     const { hold = holdHead, incomplete } = this.#ways.framework;
     const exchange = new Exchange(owner, this.#ways, before, closing);
+    // The response to a request that becomes a WebSocket is never sent.
+    if (closing !== undefined && Reflect.get(message ?? owner, "upgrade") !== true) exchange.opens();
     if (!incomplete) exchange.begin();
     mount(owner, exchange);
     if (response !== undefined) hold(response, exchange);

@@ -23,6 +23,7 @@ export interface HeadedResponse extends CarrierResponse {
   end(...args: unknown[]): unknown;
   flushHeaders(): void;
   destroy(error?: Error): unknown;
+  on(event: "close", listener: () => void): unknown;
   once(event: "close", listener: () => void): unknown;
   emit(event: "drain"): unknown;
 }

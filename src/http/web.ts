@@ -68,6 +68,7 @@ export function readYourWrites(
       }
       if (exchange === undefined) return handler(request, ...rest);
       const bring = (head: CarrierResponse): Promise<void> => exchange.bring(head);
+      exchange.opens();
       try {
         const response = await tidemark.run(exchange.session, () => handler(request, ...rest));
         return await ResponseHead.of(response, bring);
@@ -76,6 +77,8 @@ export function readYourWrites(
         if (thrown instanceof ReplicasBehindError) return await ResponseHead.of(thrown.getResponse(), bring);
         await exchange.lost();
         throw thrown;
+      } finally {
+        exchange.over();
       }
     };
   };

@@ -24,6 +24,7 @@ export const rows: readonly (readonly string[])[] = [
     "catch-up",
     "fallback-limit",
     "command",
+    "script-text",
     "miss",
     "refusal",
     "blocking",
@@ -36,6 +37,8 @@ export const rows: readonly (readonly string[])[] = [
     "hang-watch",
     "retries-error",
     "offline-queue",
+    "open-requests",
+    "outages",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
   [
@@ -117,5 +120,5 @@ export const rows: readonly (readonly string[])[] = [
     "http/http",
     "http/fetch",
   ],
-  ["redis-options", "given-server", "servers", "read-defaults", "options", "tidemark", "index"],
+  ["redis-options", "given-server", "servers", "read-defaults", "options", "instances", "tidemark", "index"],
 ];

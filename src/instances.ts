@@ -1,0 +1,71 @@
+/** Counts the Tidemarks of a process that have the same servers, because a module that is loaded again leaks one each time. */
+import type { RedisOptions } from "ioredis";
+import { addressOf } from "./address.js";
+import type { Servers } from "./servers.js";
+
+/** So many at a time are taken to be a mistake. */
+const suspicious = 4;
+
+/** Those with the same servers that are not closed. Weak, because one that nobody holds any more is no leak. */
+type Alive = Set<WeakRef<object>>;
+
+const place = Symbol.for("tidemark.instances");
+
+/** Held by the process: a module that is loaded again brings a copy of this file. */
+function allAlive(): Map<string, Alive> {
+  const kept: unknown = Reflect.get(globalThis, place);
+  if (kept instanceof Map) return kept;
+  const all = new Map<string, Alive>();
+  Reflect.set(globalThis, place, all);
+  return all;
+}
+
+export class Instance {
+  readonly #servers: string;
+  readonly #self: WeakRef<object>;
+
+  constructor(tidemark: object, servers: Servers) {
+    this.#servers = nameOf(servers);
+    this.#self = new WeakRef(tidemark);
+  }
+
+  /** Counts it, and warns when it is one of too many. */
+  begin(): void {
+    const all = allAlive();
+    const alive = all.get(this.#servers) ?? new Set();
+    all.set(this.#servers, alive);
+    for (const one of alive) if (one.deref() === undefined) alive.delete(one);
+    const before = alive.size;
+    alive.add(this.#self);
+    if (before < suspicious && alive.size === suspicious) warn(this.#servers);
+  }
+
+  end(): void {
+    const all = allAlive();
+    const alive = all.get(this.#servers);
+    alive?.delete(this.#self);
+    if (alive?.size === 0) all.delete(this.#servers);
+  }
+}
+
+/** Servers by their addresses alone: a name must not hold a password. */
+function nameOf(servers: Servers): string {
+  const list = (all: readonly RedisOptions[]): string =>
+    all
+      .map((one) => addressOf(one))
+      .sort()
+      .join(", ");
+  if (servers.kind === "sentinel") return `${servers.name} of the Sentinels ${list(servers.sentinels)}`;
+  if (servers.kind === "cluster") return `the cluster of ${list(servers.seeds)}`;
+  return `the primary ${addressOf(servers.primary)}`;
+}
+
+function warn(servers: string): void {
+  process.emitWarning(`${suspicious} Tidemarks for ${servers} are open in this process.`, {
+    type: "TidemarkWarning",
+    code: "TIDEMARK_MANY_INSTANCES",
+    detail:
+      "Each has connections of its own. Make one when the process starts and share it, and close those you do not need. " +
+      "If modules are loaded again while you develop, keep it: globalThis.tidemark ??= new Tidemark({ … }).",
+  });
+}
