@@ -1,5 +1,5 @@
 /** A browser with many writes in flight, on real servers whose replicas have got none of them. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Tidemark } from "../src/index.js";
 import { Browser } from "./support/browser.js";
 import { type Door, listening } from "./support/door.js";
@@ -13,6 +13,7 @@ import { seeded } from "./support/seeded.js";
 import { waitUntil } from "./support/wait-until.js";
 
 const maxBytesPerProcess = 4_000;
+vi.setConfig({ testTimeout: 90_000 });
 let group: ReplicationGroup;
 let tidemarks: readonly Tidemark[];
 let keys = 0;

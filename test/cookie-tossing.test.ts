@@ -150,6 +150,8 @@ it("more tokens than are read send a request to the primary, as each may be the 
   const junk = Array.from({ length: 181 }, (_, n) =>
     named(`${"x".repeat(10)}${String(n).padStart(12, "0")}`),
   );
-  const headers = { Cookie: [...junk, real].join("; ") };
-  expect((await door.ask({ query: "key=hidden", headers })).body).toBe("1");
+  for (const others of [junk, repeated(180, ["x"]).map(anyName)]) {
+    const headers = { Cookie: [...others, real].join("; ") };
+    expect((await door.ask({ query: "key=hidden", headers })).body).toBe("1");
+  }
 });
