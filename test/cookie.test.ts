@@ -4,20 +4,40 @@ import type { CarrierRequest, OutgoingToken } from "../src/http/carrier.js";
 import { type CookieOptions, cookie } from "../src/http/cookie.js";
 import { Headers } from "./support/headers.js";
 
-const name = (n: number) => `tm_${String(n).padStart(12, "0")}`;
+const tail = (n: number) => String(n).padStart(12, "0");
+const name = (n: number) => `tm_${tail(n)}`;
+/** What looks like a token and gives its cookie the name `name(n)`. */
+const value = (n: number) => `aaaaaaaaaa${tail(n)}`;
+const pair = (n: number) => `${name(n)}=${value(n)}`;
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
 const carrying = (header?: string): CarrierRequest => ({ headers: { cookie: header } });
-const many = (count: number) => Array.from({ length: count }, (_, n) => `${name(n)}=v${n}`).join("; ");
+const many = (count: number) => numbers(count).map(pair).join("; ");
+const text = "aaaaaaaaaa-the-newest-";
 
-function outgoing(
-  given: Partial<Omit<OutgoingToken, "text" | "merged">> & { text?: string; merged?: string[] },
-): OutgoingToken {
-  const { moved = true, aged = false, ttlMs = 60_000, text = "sealed", merged = [] } = given;
-  return { moved, aged, ttlMs, text: () => text, merged: () => new Set(merged) };
+interface Given extends Partial<Pick<OutgoingToken, "moved" | "aged" | "ttlMs">> {
+  readonly text?: string;
+  readonly rounded?: string;
+  readonly merged?: readonly string[];
+  /** Default: all that are merged. */
+  readonly inForce?: readonly string[];
 }
 
-/** The lines of Set-Cookie that a response gets, with the random part of a name as `*`. */
+function outgoing(given: Given): OutgoingToken {
+  const { moved = true, aged = false, ttlMs = 60_000, merged = [], inForce = merged } = given;
+  return {
+    moved,
+    aged,
+    ttlMs,
+    text: () => given.text ?? text,
+    rounded: (level) => given.rounded ?? (given.text === "" ? "" : `rounded${level}-the-newest-`),
+    merged: () => new Set(merged),
+    inForce: () => new Set(inForce),
+  };
+}
+
+/** The lines of Set-Cookie that a response gets, with the names and values of new ones as `*`. */
 function lines(
-  given: Parameters<typeof outgoing>[0],
+  given: Given,
   {
     options,
     request = carrying(),
@@ -25,55 +45,70 @@ function lines(
   }: { options?: CookieOptions; request?: CarrierRequest; headers?: Headers } = {},
 ): readonly string[] {
   cookie(options).write(request, headers, outgoing(given));
-  return headers.cookies.map((line) => line.replace(/_[\w-]{12}=sealed/, "_*=sealed"));
+  return headers.cookies.map((line) => line.replace(/_-the-newest-=[\w-]+-the-newest-/, "_*=*"));
 }
 
 describe("cookie().read", () => {
   it.each([
     ["no header", undefined, []],
     ["an empty header", "", []],
-    ["one among others", `a=1; ${name(1)}=x; b=2`, ["x"]],
-    ["several, without spaces", `${name(1)}=x;${name(2)}=y`, ["x", "y"]],
-    ["a name that comes twice", `${name(1)}=x; ${name(1)}=y`, ["x", "y"]],
-    ["a longer name", `${name(1)}0=x`, []],
-    ["a shorter name", "tm_1=x", []],
-    ["somebody's name with the same beginning", "tm_session=x", []],
+    ["one among others", `a=1; ${pair(1)}; b=2`, [1]],
+    ["several, without spaces", `${pair(1)};${pair(2)}`, [1, 2]],
+    ["a name that is not its value's", `${name(1)}=${value(2)}`, [2]],
+    ["such a one in front of others", `${name(1)}=${value(2)}; ${pair(3)}`, [3, 2]],
+    ["a longer name", `${name(1)}0=${value(1)}`, []],
+    ["a shorter name", `tm_1=${value(1)}`, []],
+    ["somebody's name with the same beginning", `tm_session=${value(1)}`, []],
     ["the prefix inside a value", `a=${name(1)}; b=tm_`, []],
-    ["no equals sign", `${name(1)}; ${name(2)}=y`, ["y"]],
+    ["no equals sign", `${name(1)}; ${pair(2)}`, [2]],
     ["no name", "=x; ;;=", []],
-    ["an empty value", `${name(1)}=`, []],
-    ["a value of 1024 characters", `${name(1)}=${"x".repeat(1024)}`, ["x".repeat(1024)]],
-    ["a value that is longer", `${name(1)}=${"x".repeat(1025)}`, []],
+    ["values that are too short for a token", `${name(1)}=; ${name(2)}=x; ${name(3)}=${"x".repeat(21)}`, []],
     [
       "characters that no token has",
-      `${name(1)}=x%20y; ${name(2)}="x"; ${name(3)}=x=y; ${name(4)}=\u00e9`,
+      `${name(1)}=${value(1)}%20; ${name(2)}="${value(2)}"; ${name(3)}=\u00e9`,
       [],
     ],
-    ["6 kB of rubbish before it", `${";=tm_ \u0001".repeat(850)}; ${name(1)}=x`, ["x"]],
+    ["6 kB of rubbish before it", `${";=tm_ \u0001".repeat(850)}; ${pair(1)}`, [1]],
   ])("finds what %s holds", (_what, header, expected) => {
-    expect(cookie().read(carrying(header))).toEqual(expected);
+    expect([...new Set(cookie().read(carrying(header)))]).toEqual(expected.map(value));
   });
 
-  it("finds as many as any browser keeps, and no more", () => {
-    expect(cookie().read(carrying(many(180)))).toHaveLength(180);
-    expect(cookie().read(carrying(many(2000)))).toHaveLength(180);
+  it("finds a value of 1024 characters, and none that is longer", () => {
+    const longest = "x".repeat(1024);
+    expect(cookie().read(carrying(`${name(1)}=${longest}`))).toEqual([longest]);
+    expect(cookie().read(carrying(`${name(1)}=x${longest}`))).toEqual([]);
+  });
+
+  it("finds all there are, so that what is left unread can be counted", () => {
+    expect(new Set(cookie().read(carrying(many(2000)))).size).toBe(2000);
+  });
+
+  it.each<[string, CookieOptions, string, number[]]>([
+    ["on HTTP names of both kinds", {}, "http", [2, 1]],
+    ["on HTTPS first those that only this host may set", {}, "https", [2, 1]],
+    ["on HTTPS only those where it is the only scheme", { secure: true }, "https", [2]],
+    ["with a path only bare names", { path: "/a" }, "https", [1]],
+  ])("reads %s", (_what, options, protocol, expected) => {
+    const header = `${name(1)}=${value(1)}; __Host-${pair(2)}`;
+    const found = cookie(options).read({ ...carrying(header), protocol });
+    expect([...new Set(found)].sort()).toEqual(expected.map(value).sort());
   });
 });
 
 describe("cookie().write", () => {
-  it("sets a cookie of a fresh name each time, for as long as the token is of use", () => {
-    expect(lines({ ttlMs: 1500 })).toEqual(["tm_*=sealed; Max-Age=2; Path=/; HttpOnly; SameSite=Lax"]);
+  it("names a cookie after its token, for as long as the token is of use", () => {
+    expect(lines({ ttlMs: 1500 })).toEqual(["tm_*=*; Max-Age=2; Path=/; HttpOnly; SameSite=Lax"]);
     const headers = new Headers();
-    for (let n = 0; n < 1000; n += 1) cookie().write(carrying(), headers, outgoing({}));
-    expect(new Set(headers.cookies).size).toBe(1000);
-    expect(cookie().read(carrying(headers.cookies[0]?.split(";")[0]))).toEqual(["sealed"]);
+    for (const n of numbers(100)) cookie().write(carrying(), headers, outgoing({ text: value(n) }));
+    expect(headers.cookies.map((line) => line.split(";")[0])).toEqual(numbers(100).map(pair));
+    expect(cookie().read(carrying(headers.cookies[0]?.split(";")[0]))).toContain(value(0));
   });
 
   it("expires what the new token contains, and leaves alone what could not be opened", () => {
-    const request = carrying(`${name(1)}=mine; ${name(2)}=foreign; a=1`);
-    expect(lines({ merged: ["mine"] }, { request })).toEqual([
+    const request = carrying(`${pair(1)}; ${pair(2)}; ${name(3)}=${value(1)}; a=1`);
+    expect(lines({ merged: [value(1)] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
-      "tm_*=sealed; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
+      "tm_*=*; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
     ]);
   });
 
@@ -83,13 +118,13 @@ describe("cookie().write", () => {
     [9, 10],
     [40, 17],
   ])("after no write, with %i carried, sets or expires %i", (carried, expected) => {
-    const merged = Array.from({ length: carried }, (_, n) => `v${n}`);
+    const merged = numbers(carried).map(value);
     expect(lines({ moved: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
   });
 
   it("sets nothing when nothing is required, but expires what is void", () => {
     expect(lines({ text: "" })).toEqual([]);
-    expect(lines({ text: "", merged: ["v0"] }, { request: carrying(many(1)) })).toHaveLength(1);
+    expect(lines({ text: "", merged: [value(0)] }, { request: carrying(many(1)) })).toHaveLength(1);
   });
 
   it.each<[string, CookieOptions, Partial<CarrierRequest>, string]>([
@@ -122,36 +157,86 @@ describe("cookie().write", () => {
   ])(
     "gives its cookies the same attributes when it sets and expires them: %s",
     (_when, options, connection, expected) => {
-      const set = expected === "Path=/; HttpOnly; SameSite=Lax; Secure" ? "__Host-tm_*" : "tm_*";
-      const request = { ...carrying(many(1)), ...connection };
-      expect(lines({ merged: ["v0"] }, { options, request })).toEqual([
-        `${name(0)}=; Max-Age=0; ${expected}`,
-        `${set}=sealed; Max-Age=60; ${expected}`,
+      const begin = expected === "Path=/; HttpOnly; SameSite=Lax; Secure" ? "__Host-" : "";
+      const request = { ...carrying(`${begin}${pair(0)}`), ...connection };
+      expect(lines({ merged: [value(0)] }, { options, request })).toEqual([
+        `${begin}${name(0)}=; Max-Age=0; ${expected}`,
+        `${begin}tm_*=*; Max-Age=60; ${expected}`,
       ]);
     },
   );
 
-  it("keeps on HTTPS to names that only this host may set, and expires both kinds as each was set", () => {
-    const request = { ...carrying(`${name(1)}=plain; __Host-${name(2)}=host`), protocol: "http" };
-    expect(cookie().read(request)).toEqual(["plain", "host"]);
-    expect(lines({ merged: ["plain", "host"] }, { request })).toEqual([
-      `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
-      `__Host-${name(2)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure`,
-      "tm_*=sealed; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
+  it("expires on HTTP both kinds of names as each was set, on HTTPS those that only this host may set", () => {
+    const carried = carrying(`${pair(1)}; __Host-${pair(2)}`);
+    const merged = [value(1), value(2)];
+    const plain = "Max-Age=0; Path=/; HttpOnly; SameSite=Lax";
+    const secure = `${plain}; Secure`;
+    const expired = (options: CookieOptions, protocol: string) =>
+      lines({ merged, text: "" }, { options, request: { ...carried, protocol } });
+    expect(expired({}, "http").toSorted()).toEqual([
+      `__Host-${name(2)}=; ${secure}`,
+      `${name(1)}=; ${plain}`,
     ]);
-    const options = { path: "/a" };
-    expect(cookie(options).read(request)).toEqual(["plain"]);
-    expect(lines({ merged: ["plain"] }, { options, request })).toEqual([
-      `${name(1)}=; Max-Age=0; Path=/a; HttpOnly; SameSite=Lax`,
-      "tm_*=sealed; Max-Age=60; Path=/a; HttpOnly; SameSite=Lax",
-    ]);
+    expect(expired({}, "https")).toEqual([`__Host-${name(2)}=; ${secure}`]);
+    expect(expired({ path: "/a" }, "http")).toEqual([`${name(1)}=; ${plain.replace("/", "/a")}`]);
+  });
+
+  it("counts and expires no cookie by another name than its own, as other hosts may have set it", () => {
+    const request = carrying(
+      numbers(16)
+        .map((n) => `${name(n)}=${value(99)}`)
+        .join("; "),
+    );
+    expect(lines({ merged: [value(99)], moved: false }, { request })).toEqual([]);
+    expect(lines({ merged: [value(99)] }, { request })).toHaveLength(1);
+  });
+
+  it("puts together once what has become many, and not again while that is carried", () => {
+    const all = numbers(20).map(value);
+    const request = carrying(many(20));
+    expect(lines({ moved: false, merged: all }, { request })).toHaveLength(17);
+    expect(lines({ moved: false, merged: all.slice(1), inForce: all }, { request })).toEqual([]);
+    expect(lines({ merged: all.slice(1), inForce: all }, { request })).toHaveLength(17);
+  });
+
+  it("does not count what has run out, and expires it after what has not", () => {
+    const [old, fresh] = [numbers(20), [20, 21, 22]];
+    const request = carrying([...old, ...fresh].map(pair).join("; "));
+    const given = { merged: [...old, ...fresh].map(value), inForce: fresh.map(value) };
+    expect(lines({ ...given, moved: false }, { request })).toEqual([]);
+    const expired = lines(given, { request }).map((line) => line.split("=")[0]);
+    expect(expired).toHaveLength(17);
+    expect(expired.slice(0, 3).toSorted()).toEqual(fresh.map(name));
+  });
+
+  it("expires each of too many in the end, in whichever order they are carried", () => {
+    const merged = numbers(64).map(value);
+    const expired = new Set<string>();
+    for (const n of numbers(64)) {
+      const set = lines({ merged, rounded: value(n) }, { request: carrying(many(64)) });
+      for (const line of set.slice(0, -1)) expired.add(line.split("=")[0] ?? "");
+    }
+    expect(expired.size).toBe(64);
+  });
+
+  it("gives requests with the same cookies few texts, and others their own", () => {
+    const carrier = cookie();
+    const textsOf = (asked: (n: number) => CarrierRequest) => {
+      const headers = new Headers();
+      for (const n of numbers(100)) carrier.write(asked(n), headers, outgoing({ text: value(n) }));
+      return new Set(headers.cookies).size;
+    };
+    expect(textsOf(() => carrying("login=1"))).toBeLessThan(20);
+    expect(textsOf((n) => carrying(`login=${n + 2}`))).toBe(100);
+    expect(textsOf((n) => ({ headers: {}, socket: { remoteAddress: `10.0.0.${n}` } }))).toBe(100);
+    expect(textsOf((n) => ({ headers: { "x-forwarded-for": `10.0.0.${n}` } }))).toBe(100);
   });
 
   it("seals anew what an older secret sealed, though nothing was written", () => {
-    const request = carrying(`${name(1)}=old`);
-    expect(lines({ moved: false, aged: true, merged: ["old"] }, { request })).toEqual([
+    const request = carrying(pair(1));
+    expect(lines({ moved: false, aged: true, merged: [value(1)] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
-      "tm_*=sealed; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
+      "tm_*=*; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
     ]);
   });
 
@@ -213,6 +298,6 @@ describe("cookie(options)", () => {
   it("takes the prefix that browsers protect", () => {
     const headers = new Headers();
     cookie({ prefix: "__Host-tm_", secure: true }).write(carrying(), headers, outgoing({}));
-    expect(headers.cookies[0]).toMatch(/^__Host-tm_[\w-]{12}=sealed; .*; Secure$/);
+    expect(headers.cookies[0]).toMatch(/^__Host-tm_-the-newest-=[\w-]+; .*; Secure$/);
   });
 });

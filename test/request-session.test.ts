@@ -10,7 +10,8 @@ import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-session
 
 const secret = "a secret of this test";
 const sealed = new Keyring(secret).seal(tokenAt(7));
-const carried = `tm_000000000001=${sealed}`;
+const name = `tm_${sealed.slice(-12)}`;
+const carried = `${name}=${sealed}`;
 
 function appOf(sessions: SessionSource, options: Parameters<typeof readYourWrites>[1] = { secret }): Express {
   return express().set("env", "test").use(readYourWrites(sessions, options));
@@ -66,7 +67,7 @@ describe("the session of a request", () => {
     };
     const first = await answer([newer, older], [carried]);
     expect(first.lines).toEqual([
-      expect.stringMatching(/^tm_000000000001=; Max-Age=0/),
+      expect.stringContaining(`${name}=; Max-Age=0`),
       expect.stringMatching(/^tm_/),
     ]);
     const renewed = first.lines[1]?.split(";")[0] ?? "";

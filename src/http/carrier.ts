@@ -26,11 +26,23 @@ export interface OutgoingToken {
   readonly moved: boolean;
   /** For how many milliseconds the token is of use. */
   readonly ttlMs: number;
-  /** Whether a text this request carried was sealed with an older secret, which will not be accepted for ever. */
+  /** Whether a text in force that this request carried was sealed with an older secret, which will not be accepted for ever. */
   readonly aged: boolean;
   /** All that the session requires, sealed unless the carrier is `serverSide`; empty when it requires nothing. */
   text(): string;
-  /** Those of the texts this request carried that `text()` contains, so that they may be discarded. */
+  /**
+   * The same, asking for somewhat more, so that responses to one user that leave at about the same time have the same text,
+   * whichever process they leave. At level 0 only the times are rounded up, to a quarter of `ttlMs`. From level 1 the offsets
+   * are, too: to 1 kB of replication, and to four times as much with each further level. Reads go to the primary until its
+   * replicas have got that far.
+   */
+  rounded(level: number): string;
+  /** Those of the texts this request carried that are valid and have not run out. */
+  inForce(): ReadonlySet<string>;
+  /**
+   * Those of the texts this request carried that may be discarded where `text()` or `rounded()` is brought: it contains
+   * them, or they have run out. A rounded text is not among them as long as other responses may bring it, too.
+   */
   merged(): ReadonlySet<string>;
 }
 
@@ -43,7 +55,10 @@ export interface Carrier {
   readonly serverSide?: boolean;
   /** Called once for every request, as soon as what middleware adds to it is there. */
   begin?(request: CarrierRequest): void;
-  /** Every text the request carries, unchecked but bounded in number; called when the session first needs them. */
+  /**
+   * Every text the request carries, unchecked; called when the session first needs them. At most 180 different ones are
+   * looked at. Where there are more, the request counts as one whose user has written something unknown.
+   */
   read(request: CarrierRequest): readonly string[];
   /**
    * Called for every response, when its head is about to leave, or before a session middleware saves where that is

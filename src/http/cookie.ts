@@ -1,7 +1,8 @@
-/** Tokens in cookies that no other response can overwrite. */
-import { randomBytes } from "node:crypto";
+/** Tokens in cookies that no other response can take away. */
 import { InvalidOptionError } from "../errors.js";
 import { refuseUnknown } from "../option-names.js";
+import { Bursts } from "./bursts.js";
+import { CarriedCookies, cookiesOf, isNamedBy, maxKept, nameFor } from "./carried-cookies.js";
 import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromSharedCaches } from "./carrier.js";
 
 export interface CookieOptions {
@@ -28,83 +29,81 @@ export interface CookieOptions {
   readonly priority?: "low" | "medium" | "high";
 }
 
-interface Carried {
-  readonly name: string;
-  readonly value: string;
+/** How cookies are set and read over HTTP, or over HTTPS. */
+interface Scheme {
+  readonly prefix: string;
+  /** The attributes of what is set. */
+  readonly tail: string;
+  /** Of the cookies that are looked after, and expired when their time has come. */
+  readonly own: readonly string[];
+  /** Of those that are read: a token raises what reads ask for, whoever has set it. */
+  readonly read: readonly string[];
 }
 
-const suffixBytes = 9;
-const suffixPattern = /^[\w-]{12}$/;
-const sealedPattern = /^[\w-]{1,1024}$/;
-/** As many cookies as a browser keeps for one site, so that none of its tokens goes unread. */
-const maxRead = 180;
-/** Many expired at once could make a head that proxies refuse; what is left over goes with a later response. */
-const maxExpired = 16;
-/** A browser has more only while more writes than this are in flight. */
-const maxKept = 8;
 const defaultPrefix = "tm_";
 
 /**
- * Each response that wrote, or has read what is newer where reads are monotonic, sets a cookie of a fresh name and
- * expires those that its own request carried, all of which the new token contains. So whatever the order in which
- * responses arrive, none undoes another, and a browser keeps at most as many as it has such responses in flight. Any
- * other sets no cookie and stays cacheable, except that one whose request carried more than 8 puts them together into
- * one, and one whose request carried what an older secret had sealed seals it anew. Cookies that cannot be opened are
- * left alone, since they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`.
- * Throws an `InvalidOptionError` for an option that no browser would accept.
+ * Each response that wrote, or has read what is newer where reads are monotonic, sets a cookie that is named after its
+ * token and expires those that its own request carried, all of which the new token contains. So whatever the order in which
+ * responses arrive, none undoes another: two tokens never share a name. Requests with the same cookies get 8 exact tokens
+ * in 15 seconds. Those that follow get rounded ones, which many responses share, so that a browser has few cookies
+ * however many writes it has in flight. Any other response sets no cookie and stays cacheable, except that one whose request
+ * carried more than 8 puts them together into one, and one whose request carried what an older secret had sealed seals it
+ * anew. Cookies that are not valid are left alone, since they may be another app's. Where a cookie is set,
+ * `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for an option that no browser would accept.
  */
 export function cookie(options: CookieOptions = {}): Carrier {
   checkOptions(options);
   const { prefix = defaultPrefix, path = "/", domain, maxAgeMs = 0 } = options;
   const ofHost = path === "/" && domain === undefined && !prefix.startsWith("__");
-  const overHttp = { prefix, tail: attributes(options, false) };
-  const overHttps = { prefix: ofHost ? `__Host-${prefix}` : prefix, tail: attributes(options, true) };
-  const prefixes = ofHost ? [prefix, overHttps.prefix] : [prefix];
+  const hostPrefix = ofHost ? `__Host-${prefix}` : prefix;
+  const prefixes = ofHost ? [prefix, hostPrefix] : [prefix];
+  const overHttp: Scheme = { prefix, tail: attributes(options, false), own: prefixes, read: prefixes };
+  const overHttps: Scheme = {
+    prefix: hostPrefix,
+    tail: attributes(options, true),
+    own: [hostPrefix],
+    // A user may have written over HTTP a moment ago, unless nothing is set there.
+    read: options.secure === true ? [hostPrefix] : prefixes,
+  };
+  const schemeOf = (request: CarrierRequest): Scheme =>
+    (options.secure ?? isHttps(request)) ? overHttps : overHttp;
+  const bursts = new Bursts();
 
   return {
-    read: (request) => carriedBy(request, prefixes).map(({ value }) => value),
+    read(request) {
+      const carried = cookiesOf(request, prefixes);
+      if (carried.length === 0) return [];
+      const { own, read } = schemeOf(request);
+      const ours = carried.filter((one) => isNamedBy(own, one));
+      const others = carried.filter(({ name }) => read.some((one) => name.startsWith(one)));
+      return [...ours, ...others].map(({ value }) => value);
+    },
 
     write(request, response, token) {
-      const carried = carriedBy(request, prefixes);
+      const carried = cookiesOf(request, prefixes);
       if (!token.moved && !token.aged && carried.length <= maxKept) return;
-      const text = token.text();
-      const merged = token.merged();
-      const expired = carried.filter(({ value }) => merged.has(value)).slice(0, maxExpired);
-      const current = (options.secure ?? isHttps(request)) ? overHttps : overHttp;
-      const lines = expired.map(({ name }) => {
-        const { tail } = ofHost && name.startsWith(overHttps.prefix) ? overHttps : current;
-        return `${name}=; Max-Age=0${tail}`;
+      const { own, prefix: begin, tail } = schemeOf(request);
+      const cookies = new CarriedCookies(
+        carried.filter((one) => isNamedBy(own, one)),
+        token,
+      );
+      if (!token.moved && !cookies.areToBeMerged(token.aged)) return;
+      const text = token.moved ? bursts.textFor(request, token, cookies.exactTokens) : token.rounded(0);
+      const name = nameFor(begin, text);
+      const lines = cookies.expiredBy(name).map((one) => {
+        const setOver = one.startsWith(hostPrefix) ? overHttps : overHttp;
+        return `${one}=; Max-Age=0${ofHost ? setOver.tail : tail}`;
       });
       const maxAge = seconds(Math.max(token.ttlMs, maxAgeMs));
-      if (text !== "")
-        lines.push(`${current.prefix}${freshSuffix()}=${text}; Max-Age=${maxAge}${current.tail}`);
+      if (text !== "") lines.push(`${name}=${text}; Max-Age=${maxAge}${tail}`);
       if (lines.length > 0) append(response, lines);
     },
   };
 }
 
-function freshSuffix(): string {
-  return randomBytes(suffixBytes).toString("base64url");
-}
-
 function seconds(ms: number): number {
   return Math.ceil(ms / 1000);
-}
-
-function carriedBy(request: CarrierRequest, prefixes: readonly string[]): Carried[] {
-  const header = request.headers.cookie;
-  const carried: Carried[] = [];
-  if (header === undefined || !header.includes(prefixes[0] ?? "")) return carried;
-  for (const pair of header.split(";")) {
-    const equals = pair.indexOf("=");
-    const name = pair.slice(0, Math.max(equals, 0)).trim();
-    const prefix = prefixes.find((one) => name.startsWith(one));
-    if (prefix === undefined || !suffixPattern.test(name.slice(prefix.length))) continue;
-    const value = pair.slice(equals + 1).trim();
-    if (!sealedPattern.test(value)) continue;
-    if (carried.push({ name, value }) === maxRead) break;
-  }
-  return carried;
 }
 
 function append(response: CarrierResponse, lines: readonly string[]): void {

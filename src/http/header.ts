@@ -10,8 +10,6 @@ export interface HeaderOptions {
 
 const defaultName = "Consistency-Token";
 const sealedPattern = /^[\w-]{1,1024}$/;
-/** More than fit into the head of a request that Node accepts, but for the smallest of tokens. */
-const maxRead = 180;
 /** A client has more only while more writes than this are in flight. */
 const maxKept = 8;
 
@@ -55,6 +53,6 @@ export function header(options: HeaderOptions = {}): Carrier {
 function carriedBy({ headers }: CarrierRequest, key: string): string[] {
   const lines = headers[key];
   if (lines === undefined) return [];
-  const tokens = String(lines).split(",", maxRead);
+  const tokens = String(lines).split(",");
   return tokens.map((one) => one.trim()).filter((one) => sealedPattern.test(one));
 }

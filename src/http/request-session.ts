@@ -4,9 +4,13 @@ import { Keyring, type Opened } from "../keyring.js";
 import { refuseUnknown } from "../option-names.js";
 import type { Seal, Session } from "../session.js";
 import { type Consistency, checkConsistency } from "../terms.js";
-import { decodeToken, encodeToken } from "../token.js";
-import type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
+import { encodeToken } from "../token.js";
+import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
 import { cookie } from "./cookie.js";
+import { type Bearer, SessionToken } from "./outgoing-token.js";
+
+/** As many as a browser keeps cookies for one site, and more than fit into the head of a request that Node accepts. */
+const maxRead = 180;
 
 /** What a middleware needs of a `Tidemark`. */
 export interface SessionSource {
@@ -112,12 +116,11 @@ export function sessionTerms<Request>(
 }
 
 /** A request's session, with what the request has brought and what its response is to bring. */
-export class Luggage<Request extends CarrierRequest> {
+export class Luggage<Request extends CarrierRequest> implements Bearer {
   readonly session: Session;
+  opened: Map<string, Opened> | undefined;
   readonly #request: Request;
   readonly #terms: SessionTerms<Request>;
-  /** What was brought, by the text it came in; undefined until the session needs it. */
-  #opened: Map<string, Opened> | undefined;
   #isKept = false;
 
   /** Throws what a `level` function throws. */
@@ -159,38 +162,26 @@ export class Luggage<Request extends CarrierRequest> {
   }
 
   #write(carrier: Carrier, response: CarrierResponse): void {
-    const seal = carrier.serverSide ? undefined : this.#terms.keyring;
+    const { source, keyring } = this.#terms;
+    const seal = carrier.serverSide ? undefined : keyring;
     try {
-      carrier.write(this.#request, response, this.#outgoing(seal));
+      carrier.write(this.#request, response, new SessionToken(this, seal, source.tokenTtlMs));
     } catch (error) {
       this.#terms.failed(error);
     }
   }
 
-  /** Unsealed without a `seal`. */
-  #outgoing(seal: Seal | undefined): OutgoingToken {
-    const { session } = this;
-    const text = (): string => {
-      const token = session.token();
-      return token === "" || seal === undefined ? token : seal.seal(token);
-    };
-    const merged = (): Set<string> => {
-      session.token();
-      const known = [...(this.#opened ?? [])].filter(([, { token }]) => decodeToken(token) !== undefined);
-      return new Set(known.map(([carried]) => carried));
-    };
-    const { tokenTtlMs: ttlMs } = this.#terms.source;
-    return { moved: session.moved, aged: isAged(this.#opened), ttlMs, text, merged };
-  }
-
   #open(): string[] {
     const opened = new Map<string, Opened>();
-    this.#opened = opened;
+    this.opened = opened;
     const { carriers, keyring, failed } = this.#terms;
     const lost: string[] = [];
     for (const carrier of carriers) {
       try {
-        for (const text of carrier.read(this.#request)) {
+        const texts = [...new Set(carrier.read(this.#request))];
+        // What is left unread may be the one that counts.
+        if (texts.length > maxRead) lost.push(unknownWrite());
+        for (const text of texts.slice(0, maxRead)) {
           const one = carrier.serverSide ? { token: text, isOld: false } : keyring?.open(text);
           if (one !== undefined) opened.set(text, one);
         }
@@ -201,11 +192,6 @@ export class Luggage<Request extends CarrierRequest> {
     }
     return [...[...opened.values()].map(({ token }) => token), ...lost];
   }
-}
-
-function isAged(opened: ReadonlyMap<string, Opened> | undefined): boolean {
-  if (opened !== undefined) for (const { isOld } of opened.values()) if (isOld) return true;
-  return false;
 }
 
 /** A response for carriers that have no use of one. */

@@ -1,0 +1,82 @@
+/** The token of a session whose response is about to leave, with what becomes of those that its request brought. */
+import type { Opened } from "../keyring.js";
+import type { Seal, Session } from "../session.js";
+import { type Claims, decodeToken } from "../token.js";
+import type { OutgoingToken } from "./carrier.js";
+import { isContained, isRounded, roundedToken } from "./rounded-token.js";
+
+/** A session, and what its request brought. */
+export interface Bearer {
+  readonly session: Session;
+  /** By the text it came in; undefined until the session needs it. */
+  readonly opened: ReadonlyMap<string, Opened> | undefined;
+}
+
+/** Unsealed without a seal. */
+export class SessionToken implements OutgoingToken {
+  readonly ttlMs: number;
+  readonly #bearer: Bearer;
+  readonly #seal: Seal | undefined;
+
+  constructor(bearer: Bearer, seal: Seal | undefined, ttlMs: number) {
+    this.ttlMs = ttlMs;
+    this.#bearer = bearer;
+    this.#seal = seal;
+  }
+
+  get moved(): boolean {
+    return this.#bearer.session.moved;
+  }
+
+  get aged(): boolean {
+    const { opened } = this.#bearer;
+    if (opened === undefined) return false;
+    for (const { isOld, token } of opened.values()) {
+      const claims = isOld ? decodeToken(token) : undefined;
+      if (claims !== undefined && !this.#isVoid(claims)) return true;
+    }
+    return false;
+  }
+
+  text(): string {
+    return this.#sealed(this.#bearer.session.token());
+  }
+
+  rounded(level: number): string {
+    return this.#sealed(roundedToken(this.#bearer.session.token(), level, this.ttlMs));
+  }
+
+  inForce(): ReadonlySet<string> {
+    return this.#textsOf((claims) => !this.#isVoid(claims));
+  }
+
+  merged(): ReadonlySet<string> {
+    const { session } = this.#bearer;
+    return this.#textsOf(
+      (claims) =>
+        this.#isVoid(claims) ||
+        !isRounded(claims, this.ttlMs) ||
+        isContained(claims, decodeToken(session.token())),
+    );
+  }
+
+  #sealed(token: string): string {
+    return token === "" || this.#seal === undefined ? token : this.#seal.seal(token);
+  }
+
+  #textsOf(isMeant: (claims: Claims) => boolean): Set<string> {
+    const { session } = this.#bearer;
+    // Has what was brought opened, if nothing else has yet.
+    session.token();
+    const texts = new Set<string>();
+    for (const [text, { token }] of this.#bearer.opened ?? []) {
+      const claims = decodeToken(token);
+      if (claims !== undefined && isMeant(claims)) texts.add(text);
+    }
+    return texts;
+  }
+
+  #isVoid({ issuedAt }: Claims): boolean {
+    return Date.now() - issuedAt > this.ttlMs;
+  }
+}
