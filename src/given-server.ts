@@ -97,13 +97,14 @@ function faultOf(server: Fields): Fault | undefined {
     return ["got a client of a cluster", "give { cluster: […] } with the URLs of some of its nodes"];
   if ("session" in server && "run" in server) return ["got a Tidemark", soleAddress];
   if ("isOpen" in server && "isReady" in server) return ["got a client of node-redis", soleAddress];
+  const kind = kindOf(server);
+  if (kind !== "an object") return [`got ${kind}`, likeThis];
   if (methods.some((name) => typeof server[name] === "function"))
     return [
       "got a client that makes no connections, such as a mock",
       "give the URL of a real Redis server, because Tidemark makes its own connections",
     ];
-  const kind = kindOf(server);
-  return kind === "an object" ? undefined : [`got ${kind}`, likeThis];
+  return undefined;
 }
 
 /** A client's options also hold ioredis's defaults, which say nothing of what the app wants. */

@@ -1,0 +1,215 @@
+/** Options that do not exist: refused wherever options are given, with the name that was probably meant. */
+import { describe, expect, it } from "vitest";
+import * as express from "../src/http/express.js";
+import * as fastify from "../src/http/fastify.js";
+import { consistentFetch } from "../src/http/fetch.js";
+import { requestSessions } from "../src/http/http.js";
+import * as koa from "../src/http/koa.js";
+import * as web from "../src/http/web.js";
+import { InvalidOptionError, Tidemark } from "../src/index.js";
+import { nodeRedis } from "../src/node-redis.js";
+import { nearestName, tidemarkOptions } from "../src/option-names.js";
+import { HandMadeSessions } from "./support/hand-made-sessions.js";
+
+const secret = "a secret for tests only";
+const source = new HandMadeSessions();
+const primary = { port: 1 };
+
+/** Calls what takes options with some that the types do not allow. */
+function call(fn: (...args: never[]) => unknown, ...args: unknown[]): unknown {
+  return Reflect.apply(fn, undefined, args);
+}
+
+function make(options: object): Tidemark {
+  return Reflect.construct(Tidemark, [{ redis: { lazyConnect: true }, ...options }]);
+}
+
+function withTidemark(use: (tidemark: Tidemark) => unknown): unknown {
+  return use(make({ primary, replicas: [] }));
+}
+
+const entries = { express, koa, web };
+
+const mistyped: readonly [what: string, give: () => unknown, message: string][] = [
+  [
+    "new Tidemark",
+    () => make({ primary, replcas: [] }),
+    'there is no option "replcas"; did you mean "replicas"?',
+  ],
+  ["new Tidemark", () => make({ primary, password: "x" }), '"password"; give it in redis: { password }.'],
+  ["new Tidemark", () => make({ primary, secret }), '"secret"; give it to readYourWrites'],
+  [
+    "redis",
+    () => make({ primary, redis: { pasword: "x" } }),
+    'redis: there is no option "pasword"; did you mean "password"?',
+  ],
+  ["redis", () => make({ primary, redis: { keyprefix: "x" } }), 'did you mean "keyPrefix"?'],
+  [
+    "redis",
+    () => make({ primary, redis: { waitMs: 5 } }),
+    '"waitMs"; give waitMs to new Tidemark, beside redis.',
+  ],
+  [
+    "a server",
+    () => make({ primary: { hosst: 1 } }),
+    'primary: there is no option "hosst"; did you mean "host"?',
+  ],
+  [
+    "a server",
+    () => make({ primary, replicas: [{ conectTimeout: 1 }] }),
+    'replicas[0]: there is no option "conectTimeout"',
+  ],
+  ["fallbackLimit", () => make({ primary, fallbackLimit: { concurency: 5 } }), 'did you mean "concurrency"?'],
+  ["waitMs", () => make({ primary, waitMs: { sesion: 5 } }), 'did you mean "session"?'],
+  [
+    "weights",
+    () => make({ primary, weights: { "redis://:x@a:1": 1 } }),
+    "weights: got a key that is no address",
+  ],
+  [
+    "session()",
+    () => withTidemark((one) => call(one.session.bind(one), { tokn: "" })),
+    'did you mean "token"?',
+  ],
+  [
+    "at()",
+    () => withTidemark((one) => call(one.session().at.bind(one.session()), "strong", { waitms: 5 })),
+    'did you mean "waitMs"?',
+  ],
+  [
+    "replicated()",
+    () => withTidemark((one) => call(one.session().replicated.bind(one.session()), 1, { timeout: 5 })),
+    'did you mean "timeoutMs"?',
+  ],
+  [
+    "nodeRedis()",
+    () => withTidemark((one) => call(nodeRedis, one.redis, { modlues: {} })),
+    'did you mean "modules"?',
+  ],
+  ["requestSessions()", () => call(requestSessions, source, { secrt: secret }), 'did you mean "secret"?'],
+  ["header()", () => call(express.header, { nam: "x" }), 'did you mean "name"?'],
+  ["the carrier session()", () => call(express.session, { overlap: 5 }), 'did you mean "overlapMs"?'],
+  [
+    "properties",
+    () => call(express.readYourWrites, source, { secret, properties: { reds: "x" } }),
+    'did you mean "redis"?',
+  ],
+  [
+    "withConsistency()",
+    () => call(web.readYourWrites(source, { secret }), () => {}, { levl: "strong" }),
+    'did you mean "level"?',
+  ],
+  [
+    "properties for tidemark/web",
+    () => call(web.readYourWrites, source, { secret, properties: {} }),
+    'there is no option "properties"',
+  ],
+  ...Object.entries(entries).flatMap(([name, entry]): [string, () => unknown, string][] => [
+    [
+      `readYourWrites of ${name}`,
+      () => call(entry.readYourWrites, source, { secret, carier: [] }),
+      'did you mean "carrier"?',
+    ],
+    [
+      `readYourWrites of ${name}`,
+      () => call(entry.readYourWrites, source, { secret, sameSite: "lax" }),
+      "carrier: cookie({ sameSite })",
+    ],
+    [`cookie() of ${name}`, () => call(entry.cookie, { samesite: "lax" }), 'did you mean "sameSite"?'],
+    [
+      `level of ${name}`,
+      () => call(entry.readYourWrites, source, { secret, level: { wait: 5 } }),
+      'did you mean "waitMs"?',
+    ],
+  ]),
+  ...Object.entries({ express, koa, fastify }).flatMap(([name, entry]): [string, () => unknown, string][] => [
+    [
+      `bounded() of ${name}`,
+      () => call(entry.bounded, 500, { falback: "error" }),
+      'did you mean "fallback"?',
+    ],
+    [`strong() of ${name}`, () => call(entry.strong, { waitMS: 5 }), 'did you mean "waitMs"?'],
+    [
+      `consistency() of ${name}`,
+      () => call(entry.consistency, { maxStaleness: 5 }),
+      'did you mean "maxStalenessMs"?',
+    ],
+    [
+      `consistency() of ${name}`,
+      () => call(entry.consistency, [{ within: 5 }, "strong"]),
+      '[0]: there is no option "within"',
+    ],
+    [`replicated() of ${name}`, () => call(entry.replicated, 1, { fsnyc: true }), 'did you mean "fsync"?'],
+  ]),
+];
+
+describe("a mistyped option", () => {
+  it.each(mistyped)("is refused by %s", (_what, give, message) => {
+    expect(give).toThrow(InvalidOptionError);
+    expect(give).toThrow(message);
+  });
+
+  it("is refused by ready()", async () => {
+    const tidemark = make({ primary, replicas: [] });
+    await expect(call(tidemark.ready.bind(tidemark), { timeout: 5 })).rejects.toThrow(
+      'ready: there is no option "timeout"; did you mean "timeoutMs"?',
+    );
+  });
+
+  it("is refused by consistentFetch(), by which a browser knows no InvalidOptionError", () => {
+    const give = (): unknown => call(consistentFetch, { orgins: "https://api.example.com" });
+    expect(give).toThrow(TypeError);
+    expect(give).toThrow('consistentFetch: there is no option "orgins"; did you mean "origins"?');
+  });
+
+  it("is refused by Fastify's plugin, which takes Fastify's own options", async () => {
+    const { default: Fastify } = await import("fastify");
+    const register = async (options: object): Promise<void> => {
+      const app = Fastify();
+      await app.register(fastify.readYourWrites, { tidemark: source, secret, ...options });
+      await app.close();
+    };
+    await expect(register({ carier: fastify.cookie() })).rejects.toThrow('did you mean "carrier"?');
+    await expect(register({ prefix: "/api", logLevel: "warn" })).resolves.toBeUndefined();
+  });
+
+  it.each(["secret", 5, null, []])(
+    "is nothing that can be looked for where there is no object: %j",
+    (options) => {
+      for (const entry of [express, koa, web])
+        expect(() => call(entry.readYourWrites, source, options)).toThrow(
+          /give an object with options, like \{ secret/,
+        );
+    },
+  );
+});
+
+describe("options of ioredis", () => {
+  it("that nobody knows pass, because an app or a later ioredis may have them", async () => {
+    await using tidemark = make({
+      primary,
+      replicas: [],
+      redis: { lazyConnect: true, tenant: "shop", poolSize: 4 },
+    });
+    expect(tidemark.redis.options).toMatchObject({ tenant: "shop", poolSize: 4 });
+  });
+});
+
+describe("nearestName", () => {
+  it.each([
+    ["replica", "replicas"],
+    ["maxStaleness", "maxStalenessMs"],
+    ["primry", "primary"],
+    ["primaryTimeout", "primaryTimeoutMs"],
+    ["monotonic", "monotonicReads"],
+    ["sentinel", "sentinels"],
+    ["Zone", "zone"],
+    ["onLostWrites", "onLostWrite"],
+  ])("finds for %s %s", (name, meant) => {
+    expect(nearestName(name, tidemarkOptions)).toBe(meant);
+  });
+
+  it.each(["poolSize", "q", "retries", "x".repeat(5_000)])("finds nothing for %s", (name) => {
+    expect(nearestName(name, tidemarkOptions)).toBeUndefined();
+  });
+});
