@@ -19,6 +19,7 @@ import { type Seal, Session, type SessionClient, type SessionParts } from "./ses
 import { type Consistency, checkConsistency, onto } from "./terms.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
+import { Health } from "./topology/health.js";
 import { SentinelTopology } from "./topology/sentinel.js";
 import { staticTopology } from "./topology/static.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
@@ -61,6 +62,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #followers = new Followers(() => this.#topology.shards);
   /** The clients that were made of this one's in a cluster, and are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
+  readonly #health = new Health(() => this.#topology.shards);
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -86,6 +88,7 @@ export class Tidemark implements AsyncDisposable {
         redis.on(event, (...args) => {
           for (const client of clients()) client.heard(redis, event, args);
         });
+      for (const event of ["ready", "close"]) redis.on(event, () => this.#health.notice());
     };
     this.#topology = openTopology(checked.servers, {
       options: checked,
@@ -94,6 +97,7 @@ export class Tidemark implements AsyncDisposable {
       left: (node) => {
         for (const client of clients()) client.moved();
         this.#followers.left(node);
+        this.#health.notice();
       },
     });
     this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
@@ -129,6 +133,7 @@ export class Tidemark implements AsyncDisposable {
       replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
       client: (session) => this.#base.of(session),
     };
+    this.#health.open();
   }
 
   /**
@@ -177,7 +182,7 @@ export class Tidemark implements AsyncDisposable {
     return this.#context.run(session, fn);
   }
 
-  /** Each server: its role and position, how far behind it is, and whether it may answer reads now or why not. */
+  /** Each server: its role, position and state, how far behind it is, and whether it may answer reads or why not. */
   topology(): readonly NodeStatus[] {
     return this.#topology.shards.flatMap(statusOf);
   }
@@ -186,6 +191,7 @@ export class Tidemark implements AsyncDisposable {
   async close(): Promise<void> {
     this.#router.close();
     this.#base.subscriber.close();
+    this.#health.close();
     this.#topology.close();
   }
 
@@ -207,6 +213,7 @@ export class Tidemark implements AsyncDisposable {
 
   async #connect(): Promise<void> {
     this.#topology.open();
+    this.#health.open();
     this.#router.open();
     this.#base.subscriber.open();
     if (this.#topology.shards.length === 0) {

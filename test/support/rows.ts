@@ -60,6 +60,8 @@ export const rows: readonly (readonly string[])[] = [
     "succession",
     "shard",
     "objection",
+    "condition",
+    "outages",
     "losses",
     "primary",
     "batch",
@@ -80,6 +82,7 @@ export const rows: readonly (readonly string[])[] = [
     "topology/slot-map",
     "topology/cluster",
     "topology/status",
+    "topology/health",
   ],
   [
     ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
