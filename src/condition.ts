@@ -12,6 +12,7 @@ const slowMs = 1_000;
 /** The longest name of a server that is repeated from another server's words. */
 const longestName = 100;
 
+const notConnected = "not connected";
 const noPosition = "position of the primary unknown";
 const unauthorized = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
 
@@ -43,10 +44,11 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "excluded":
       return "has weight 0";
     case "silent":
-    case "unauthorized":
       return silenceOf(node);
+    case "unauthorized":
+      return `${notConnected}: ${connection.refusal?.error.message ?? fault}`;
     case "loading":
-      return `not connected: ${connection.fault}`;
+      return `${notConnected}: ${connection.fault}`;
     case "skewed":
       return "clock differs";
     case "refusing":
@@ -111,9 +113,9 @@ function unusableState(shard: Shard, node: Node, at: number): NodeState {
   return hasPrimary && !(isTold && isRecent) ? "starting" : "behind";
 }
 
-function silenceOf({ connection, fault = "" }: Node): string {
+function silenceOf({ connection, fault = notConnected }: Node): string {
   if (connection.ready) return connection.fault;
-  const isExplained = fault !== "not connected" || connection.absentMs < slowMs;
+  const isExplained = fault !== notConnected || connection.absentMs < slowMs;
   if (isExplained || connection.fault === fault) return fault;
   return `${fault}: ${connection.fault}`;
 }

@@ -88,7 +88,8 @@ export function warnOfUnusable(unusable: Unusable): boolean {
   const remedy = remedies[state]?.(unusable);
   if (remedy === undefined) return false;
   const consequence = isLast ? " No replica is usable, so the primary answers every read." : "";
-  process.emitWarning(`Replica ${address} answers no reads: ${reason}.${consequence} ${remedy}`, {
+  const cause = reason.replace(/\.$/, "");
+  process.emitWarning(`Replica ${address} answers no reads: ${cause}.${consequence} ${remedy}`, {
     type,
     code: "TIDEMARK_REPLICA_UNUSABLE",
     detail: 'See "When a replica is not used" in docs/topologies.md.',
