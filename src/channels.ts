@@ -1,20 +1,36 @@
-/** Everything Tidemark tells the outside, by `node:diagnostics_channel`; nothing is built when nobody listens. */
+/** Everything Tidemark publishes on `node:diagnostics_channel`; a message is built only if somebody subscribes. */
 import { channel } from "node:diagnostics_channel";
 import type { Level } from "./level.js";
 
 /**
- * Why a command went where it went.
+ * Why a command was sent to the node that it was sent to.
  *
- * To a replica: `known` (its remembered position covers the session), `checked` (its answer came with the proof), `window`
- * (nothing can be proven of it, and the session has written nothing for longer than it is trusted to lag).
- * `primary-gone` (nothing is proven; the primary cannot be reached, and the terms allow it), `unproven` (the same at level
- * `"eventual"`, which allows it by itself: the replica may be further behind than `maxStalenessMs`).
- * To the primary: `strong` (the level asks for it), `no-session` (outside of any), `write-in-flight` (a write of this
- * session is on its way), `position-unknown` (the position of one could not be learnt), `no-replica` (there is none),
- * `read-ahead` (the session has read newer data than replicas are proven to have), `behind` (no replica is likely to
- * have caught up), `check-failed` (one was tried and had not; its answer was thrown away), `replica-failed` (one was
- * tried and failed), `missing-key` (a replica lacks the key, which may be on its way there, or to another
- * shard of a cluster, or nothing proves that the replica has any), `asked` (a shard that the key is on its way to), `not-a-read` (a write, or a command only the primary answers rightly).
+ * To a replica:
+ * - `known`: its remembered position covers the session.
+ * - `checked`: its answer came with the proof.
+ * - `window`: nothing can be proven of it, and the session has written nothing for longer than the replica is trusted to lag.
+ * - `primary-gone`: nothing is proven. The primary cannot be reached, and `staleIfPrimaryGone` allows it.
+ * - `unproven`: the same at level `"eventual"`. The replica may be further behind than `maxStalenessMs`.
+ *
+ * To the primary, because of the read or its session:
+ * - `strong`: the level asks for it.
+ * - `no-session`: the read belongs to no session.
+ * - `write-in-flight`: a write of the session is on its way.
+ * - `position-unknown`: the position of one of its writes is not known.
+ * - `missing-key`: a replica lacks the key. The key may be on its way to the replica or to another shard of a cluster, or
+ *   nothing proves that the replica has any keys.
+ * - `asked`: the key is on its way to this shard of a cluster.
+ * - `not-a-read`: it is a write, or a command that only the primary answers correctly.
+ *
+ * To the primary, because of the replicas:
+ * - `no-replica`: there is none, or all have weight 0.
+ * - `starting`: nothing recent is known of the replicas yet. The process has just started, has read nothing for
+ *   a while, or has just found another primary.
+ * - `unusable`: no replica may answer any read. `topology()` and the channel `tidemark:topology` have the reason of each.
+ * - `behind`: no usable replica is proven, or is likely, to have what the read requires.
+ * - `read-ahead`: the session has read newer data than the replicas are proven to have.
+ * - `check-failed`: a replica was tried and was behind. Its answer was discarded.
+ * - `replica-failed`: a replica was tried and failed.
  */
 export type Reason =
   | "known"
@@ -27,6 +43,8 @@ export type Reason =
   | "write-in-flight"
   | "position-unknown"
   | "no-replica"
+  | "starting"
+  | "unusable"
   | "read-ahead"
   | "behind"
   | "check-failed"
@@ -48,6 +66,63 @@ export interface RouteMessage {
 
 /** `tidemark:route`: where each command is sent, and why. Subscribers run synchronously and must not throw. */
 export const routeChannel = channel("tidemark:route");
+
+/**
+ * The state of a server, as this process sees it.
+ *
+ * - `serving`: it may answer reads; a primary takes commands.
+ * - `starting`: nothing recent is known of it, for example because the process has just started.
+ * - `silent`: it cannot be reached, or does not answer.
+ * - `unauthorized`: it refuses the user or the password.
+ * - `loading`: it loads its data from disk.
+ * - `refusing`: it answers with errors, such as BUSY or MASTERDOWN.
+ * - `unknown-position`: its position in the replication stream cannot be known, for example because an ACL forbids INFO.
+ * - `other-primary`: it was given as a replica and says that it is a primary.
+ * - `unknown-history`: it replicates from another primary.
+ * - `syncing`: it copies all data of its primary.
+ * - `link-down`: it has lost the connection to its primary.
+ * - `behind`: it is not proven to be fresher than `maxStalenessMs`.
+ * - `skewed`: its clock differs from the primary's by more than `maxClockSkewMs`.
+ * - `excluded`: its weight is 0.
+ * - `demoted`: it was the primary, says that it is a replica, and no other primary is known yet.
+ */
+export type NodeState =
+  | "serving"
+  | "starting"
+  | "silent"
+  | "unauthorized"
+  | "loading"
+  | "refusing"
+  | "unknown-position"
+  | "other-primary"
+  | "unknown-history"
+  | "syncing"
+  | "link-down"
+  | "behind"
+  | "skewed"
+  | "excluded"
+  | "demoted";
+
+/** Published on `tidemark:topology` when a server joins or leaves, or when its role or its state changes. */
+export interface TopologyMessage {
+  /** What has changed. If role and state change together, it is `"role"`. */
+  readonly change: "joined" | "left" | "role" | "state";
+  /** `host:port` of the server, or the path of its socket. */
+  readonly node: string;
+  readonly role: "primary" | "replica";
+  /** The state it is in now; of a server that has left, its last state. */
+  readonly state: NodeState;
+  /** Whether it may answer reads of a session that requires nothing. */
+  readonly eligible: boolean;
+  /** Why not, for people to read; undefined when it may, and when it has left. */
+  readonly reason: string | undefined;
+}
+
+/**
+ * `tidemark:topology`: servers that join, leave, or change their role or state. Tidemark compares twice a second and when a
+ * connection opens or closes, so a change that lasts for less may be missed. Subscribers run synchronously and must not throw.
+ */
+export const topologyChannel = channel("tidemark:topology");
 
 /** Published on `tidemark:lost-write` when a session reads for the first time after a failover has lost its writes. */
 export interface LostWriteMessage {

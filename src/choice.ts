@@ -1,6 +1,7 @@
 /** Which node a read goes to, and why: here is decided what a replica may answer. */
 import type { Command } from "ioredis";
 import type { Reason } from "./channels.js";
+import { stateOf } from "./condition.js";
 import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
 import { isUnjudgeable } from "./miss.js";
@@ -49,7 +50,7 @@ export function primaryOnly(
   mayMove: boolean,
 ): Reason | undefined {
   if (level === "strong") return "strong";
-  if (shard.replicas.length === 0) return "no-replica";
+  if (shard.replicas.length === 0) return shard.mayFindReplicas ? "starting" : "no-replica";
   if (level === "eventual") return undefined;
   if (session.writing && mayMove) return "write-in-flight";
   if (session.pinned) return "position-unknown";
@@ -126,6 +127,31 @@ function isWithinWindow(question: Question, now: number): boolean {
   const hasWritten = session.pinned || session.writing || session.positions.length > 0;
   if (hasWritten || requirement.positions.length > 0 || isUnjudgeable(command)) return false;
   return requirement.since <= now - tokenTtlMs;
+}
+
+/** Why no replica may answer, the most hopeful one first: a replica that is behind has only to catch up. */
+const hopes = ["behind", "read-ahead", "starting", "unusable", "no-replica"] as const;
+
+type Hope = (typeof hopes)[number];
+
+/** Why no replica may answer a read for which there is no choice. */
+export function whyNone(question: Question, now: number): Hope {
+  // A step of an iteration can go nowhere else.
+  if (question.iteration?.node !== undefined) return "behind";
+  let least = hopes.length - 1;
+  for (const node of question.shard.replicas)
+    least = Math.min(least, hopes.indexOf(whyNot(question, node, now)));
+  return hopes[least] ?? "no-replica";
+}
+
+/** Why `node` may not answer. */
+function whyNot({ shard, session, level, requirement }: Question, node: Node, now: number): Hope {
+  const state = stateOf(shard, node, now);
+  if (state === "excluded") return "no-replica";
+  if (state === "starting") return "starting";
+  if (state !== "serving" && state !== "behind") return "unusable";
+  if (level !== "eventual" && !session.in(shard).mayReadFrom(node.link)) return "read-ahead";
+  return now - shard.history.latestAt > requirement.maxStalenessMs ? "starting" : "behind";
 }
 
 /** The preferred one of the replicas that are known to cover the read. */

@@ -52,12 +52,18 @@ export interface Wait {
 /** A server that has not answered for so long is taken to be gone; in milliseconds. */
 export const absenceMs = 1_000;
 const retryMaxMs = 500;
+/** How often a server is asked whether it has loaded its data, unless the user has `maxLoadingRetryTime`. */
+const loadingRetryMs = 500;
+/** Of ioredis, which would use a server up to that much later than it could. */
+const defaultLoadingRetryMs = 10_000;
 const lastAnswersMs = 1_000;
 /** How often a connection that is to be ended is looked at. */
 const lookMs = 20;
 /** An impatient connection that leaves commands unanswered for so long is given up, and they are sent elsewhere. */
 const hangsAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
+/** A handshake that is answered takes longer only with a server that is LOADING. */
+const handshakeMs = 250;
 
 /**
  * Nothing is ever sent again by ioredis itself: what was unanswered when a connection closed is rejected, and
@@ -83,6 +89,8 @@ export class Connection {
   closed = false;
   /** Since when there is no connection, on the monotonic clock; of no meaning while there is one. */
   downSince = performance.now();
+  /** When the latest TCP connection was made, on the monotonic clock. */
+  #connectedAt = Number.NEGATIVE_INFINITY;
   /** The error that the server answered the latest handshake with, and when; undefined when it did not. */
   refusal: Refusal | undefined;
   /** The error that the server answers the handshake of now with. */
@@ -117,6 +125,7 @@ export class Connection {
     const redis: RedisOptions = {
       ...options.redis,
       ...(options.patient && options.redis.retryStrategy !== undefined ? {} : { retryStrategy }),
+      maxLoadingRetryTime: loadingRetryOf(options.redis),
       reconnectOnError: (error) => this.#resends.reconnectOn(error, this.patient),
       enableOfflineQueue: false,
       enableAutoPipelining: false,
@@ -177,6 +186,13 @@ export class Connection {
     if (status !== "connect") return "not connected";
     if (stream.bytesRead === 0) return "it takes connections, but does not answer";
     return "it answers, but is not ready, for example because it is LOADING its data";
+  }
+
+  /** Whether the server has answered, but keeps the handshake waiting because it loads its data. */
+  get isLoading(): boolean {
+    const { status, stream } = this.redis;
+    if (status !== "connect" || stream.bytesRead === 0) return false;
+    return this.#refused === undefined && performance.now() - this.#connectedAt > handshakeMs;
   }
 
   /** Whether the user has it that nothing waits for a connection, and there is none. */
@@ -375,9 +391,8 @@ export class Connection {
       if (redis.status === "connect" && error.name === "ReplyError") this.#refused = error;
     });
     redis.on("connect", () => {
-      const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
-      clearTimeout(this.#handshake);
-      if (patience > 0) this.#handshake = setTimeout(() => this.#giveUpHandshake(), patience);
+      this.#connectedAt = performance.now();
+      this.#expectHandshake(0);
       redis.stream.once("data", (bytes: unknown) => {
         this.#firstWords = String(bytes);
       });
@@ -416,9 +431,23 @@ export class Connection {
     });
   }
 
-  #giveUpHandshake(): void {
-    this.#error = new Error(this.fault);
-    this.reset();
+  /**
+   * Gives up a server that sends nothing for as long as connecting may take. One that answers, for example that it is
+   * LOADING, is waited for: on a new connection ioredis would ask it a second time beside the first.
+   */
+  #expectHandshake(bytesRead: number): void {
+    const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
+    clearTimeout(this.#handshake);
+    if (patience <= 0) return;
+    this.#handshake = setTimeout(() => {
+      const { stream } = this.redis;
+      if (stream.bytesRead > bytesRead) {
+        this.#expectHandshake(stream.bytesRead);
+        return;
+      }
+      this.#error = new Error(this.fault);
+      this.reset();
+    }, patience);
   }
 }
 
@@ -426,6 +455,11 @@ export class Connection {
 function complaintIn(words: string): Error | undefined {
   const [, text] = /^-(.*)\r\n/.exec(words) ?? [];
   return text === undefined ? undefined : new Error(text);
+}
+
+/** A URL's options hold ioredis's default too. */
+function loadingRetryOf({ maxLoadingRetryTime: given = defaultLoadingRetryMs }: RedisOptions): number {
+  return given === defaultLoadingRetryMs ? loadingRetryMs : given;
 }
 
 function silenceOf(ms: number): Error {

@@ -136,12 +136,15 @@ export class ReplicasBehindError extends TidemarkError {
   readonly headers: Readonly<Record<string, string>> = { "Retry-After": "1" };
   /** Whether Koa may show the message to the user. */
   readonly expose = false;
+  /** Why no replica may answer, as on `tidemark:route`: for example `"behind"`, `"starting"` or `"unusable"`. */
+  readonly reason: string;
 
   constructor(command: string, reason: string, why = 'fallback is "error"') {
     super(
       "TIDEMARK_REPLICAS_BEHIND",
       `${command}: no replica may answer now (${reason}), and ${why}; try again in a second.`,
     );
+    this.reason = reason;
   }
 
   /** The answer as Hono and its like ask for it. */

@@ -40,6 +40,11 @@ export class History {
     return { at: sample.at, position: { replid: this.#replid, offset: sample.offset } };
   }
 
+  /** When the oldest sample was taken; infinity when there is none. */
+  get firstAt(): number {
+    return this.#samples[0]?.at ?? Number.POSITIVE_INFINITY;
+  }
+
   /** When the newest sample was taken; minus infinity when there is none. */
   get latestAt(): number {
     return this.#samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;

@@ -4,11 +4,14 @@ export {
   type LostWriteMessage,
   lateWriteChannel,
   lostWriteChannel,
+  type NodeState,
   type Reason,
   type RouteMessage,
   routeChannel,
   type StaleReadMessage,
   staleReadChannel,
+  type TopologyMessage,
+  topologyChannel,
 } from "./channels.js";
 export type { Context } from "./context/context.js";
 export {

@@ -24,12 +24,14 @@ export interface Observer {
   waits(node: Node): void;
   /** Told that the connection to a primary was dropped because the server was silent for too long. */
   dropped(node: Node): void;
+  /** Whether replicas are learnt from what the primary says. */
+  readonly discovers: boolean;
 }
 
 /** What its connection is for; see {@link ConnectionOptions}. */
 type Use = Pick<ConnectionOptions, "patient" | "timeoutMs" | "mayBlock">;
 
-const nobody: Observer = { saw: () => {}, waits: () => {}, dropped: () => {} };
+const nobody: Observer = { saw: () => {}, waits: () => {}, dropped: () => {}, discovers: false };
 
 export class Node {
   readonly connection: Connection;
@@ -223,6 +225,11 @@ export class Node {
     this.#refusedIn = this.connection.epoch;
   }
 
+  /** Whether the server cannot say how far it is, nor name its replicas. */
+  get isUnprovable(): boolean {
+    return this.proof.kind !== undefined && this.proof.kind !== "position";
+  }
+
   /** Whether the server has said on this TCP connection, not later than its latest answer, that it is a replica. */
   get saidReplica(): boolean {
     return this.seen?.replication.role === "replica" || this.#refusedIn === this.connection.epoch;
@@ -298,7 +305,9 @@ export class Node {
   /** Remembers why the position cannot be told, and says so once. */
   #blame(fault: string): void {
     this.fault = fault;
-    this.#warning.say(this.connection.address, fault, this.proof.kind);
+    const { address, patient } = this.connection;
+    // Only the connection to a primary is patient.
+    this.#warning.say(address, fault, this.proof.kind, patient && this.#observer.discovers);
   }
 
   #connected(): void {

@@ -19,7 +19,7 @@ export const nothing: Requirement = {
   maxStalenessMs: Number.POSITIVE_INFINITY,
 };
 
-/** Why a replica may not answer, for people; undefined when it may. */
+/** Why a replica may not answer a read; undefined when it may. */
 export type Objection =
   | "not connected"
   | "position unknown"
@@ -27,7 +27,6 @@ export type Objection =
   | "staleness not proven"
   | "behind"
   | "refused a read just now"
-  | "has weight 0"
   | undefined;
 
 /** The moment whose every finished write is included at `position`, whoever took it; undefined when none is proven. */

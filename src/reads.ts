@@ -2,7 +2,7 @@
 import type { Command } from "ioredis";
 import { anchor } from "./anchor.js";
 import type { Reason } from "./channels.js";
-import { type Choice, chooseReplica, isDoubtful } from "./choice.js";
+import { type Choice, chooseReplica, isDoubtful, whyNone } from "./choice.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError } from "./errors.js";
 import { Fallback } from "./fallback.js";
@@ -153,7 +153,7 @@ export class Reads {
   }
 
   #sendTo(read: Read, choice: Choice | undefined): void {
-    if (choice === undefined) this.#fallback.take(read, "behind");
+    if (choice === undefined) this.#fallback.take(read, whyNone(read, performance.now()));
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
     else readReplica(read, choice.node, choice.reason, this.#fallbacks);
   }

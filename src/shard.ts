@@ -20,6 +20,8 @@ export interface ShardOptions extends Limits {
    * commands do not wait for long where there is none.
    */
   readonly governed: boolean;
+  /** Whether the replicas are those that the servers themselves name. */
+  readonly discovers: boolean;
 }
 
 /** What a shard is part of. */
@@ -82,6 +84,7 @@ export class Shard {
     this.#members = new Members(servers.primary, servers.replicas, {
       joined,
       inCluster: siblings !== undefined,
+      discovers: options.discovers,
       limits: options,
       saw: (node, sighting) => {
         const { replid } = this.history;
@@ -116,6 +119,11 @@ export class Shard {
   /** The primary first. */
   get nodes(): readonly Node[] {
     return this.#members.all;
+  }
+
+  /** Whether the primary has yet to name its replicas. */
+  get mayFindReplicas(): boolean {
+    return this.options.discovers && this.history.replid === undefined && !this.primary.isUnprovable;
   }
 
   /** Whether the primary, when last asked, said that it is a replica. */

@@ -14,15 +14,16 @@ import { longestTimerMs } from "./offline-queue.js";
 import { requestsOf } from "./open-requests.js";
 import { refuseUnknown } from "./option-names.js";
 import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
-import { Outages } from "./outages.js";
 import { connected } from "./primary.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
+import { PrimaryOutages } from "./primary-outages.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session.js";
 import { type Consistency, checkConsistency, onto } from "./terms.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
+import { Health } from "./topology/health.js";
 import { SentinelTopology } from "./topology/sentinel.js";
 import { staticTopology } from "./topology/static.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
@@ -75,6 +76,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #followers = new Followers(() => this.#topology.shards);
   /** The clients that were made of this one's in a cluster, and are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
+  readonly #health = new Health(() => this.#topology.shards);
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -98,7 +100,7 @@ export class Tidemark implements AsyncDisposable {
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
     const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
-    const outages = new Outages();
+    const outages = new PrimaryOutages();
     const joined = (node: Node): void => {
       const { connection } = node;
       const { redis } = connection;
@@ -112,6 +114,7 @@ export class Tidemark implements AsyncDisposable {
         redis.on(event, (...args) => {
           for (const client of clients()) client.heard(redis, event, args);
         });
+      for (const event of ["ready", "close"]) redis.on(event, () => this.#health.notice());
     };
     this.#topology = openTopology(checked.servers, {
       options: checked,
@@ -121,6 +124,7 @@ export class Tidemark implements AsyncDisposable {
         if (!isPrimary(node)) outages.replaced(node.connection);
         for (const client of clients()) client.moved();
         this.#followers.left(node);
+        this.#health.notice();
       },
     });
     this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
@@ -158,6 +162,7 @@ export class Tidemark implements AsyncDisposable {
       replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
       client: (session) => this.#base.of(session),
     };
+    this.#health.open();
   }
 
   /**
@@ -206,7 +211,7 @@ export class Tidemark implements AsyncDisposable {
     return this.#context.run(session, fn);
   }
 
-  /** Each server: its role and position, how far behind it is, and whether it may answer reads now or why not. */
+  /** Each server: its role, position and state, how far behind it is, and whether it may answer reads or why not. */
   topology(): readonly NodeStatus[] {
     return this.#topology.shards.flatMap(statusOf);
   }
@@ -219,7 +224,9 @@ export class Tidemark implements AsyncDisposable {
    * wait. Rejects with an `InvalidOptionError` for a `timeoutMs` that is no time. Call it in the same moment as
    * `server.close()`. A request handler must not await it, because it waits for the handler.
    */
-  async close({ timeoutMs = closeTimeoutMs }: CloseOptions = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
+    refuseUnknown("close", options, ["timeoutMs"]);
+    const { timeoutMs = closeTimeoutMs } = options;
     if (typeof timeoutMs !== "number" || !(timeoutMs >= 0))
       throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds, 0 or more");
     if (timeoutMs > 0) await this.#finished(timeoutMs);
@@ -249,6 +256,7 @@ export class Tidemark implements AsyncDisposable {
     requestsOf(this).reopen();
     this.#base.accept();
     this.#topology.open();
+    this.#health.open();
     this.#router.open();
     this.#base.subscriber.open();
     if (this.#topology.shards.length === 0) {
@@ -302,6 +310,7 @@ export class Tidemark implements AsyncDisposable {
     this.#instance.end();
     this.#router.close();
     this.#base.subscriber.close();
+    this.#health.close();
     this.#topology.close();
   }
 

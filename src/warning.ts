@@ -1,38 +1,103 @@
-/** What operators have to be told, in the process's own warnings. */
+/** The process warnings for operators: what is wrong with a server, and what to do. */
+import type { NodeState } from "./channels.js";
 import type { ProofKind } from "./proof.js";
 
-const asPrimaryOnly = "While its position cannot be told, it is read from only as a primary.";
+const type = "TidemarkWarning";
 
-/** What stands for positions that an ACL forbids to ask for, and what it promises. */
+const asPrimaryOnly = "Tidemark reads from this server only while it is the primary.";
+
+/** What stands in for a position that an ACL forbids to ask for, and what it promises. */
 const substitutes: Readonly<Record<ProofKind, string>> = {
   position: asPrimaryOnly,
   marker:
-    "A marker key behind each write stands for its position: own writes are found as ever, but lost writes are not told " +
-    "of, and promotions are followed only with Sentinels.",
+    "Tidemark uses a marker key behind each write instead. Sessions still see their own writes, but lost writes are not " +
+    "reported, and promotions are followed only with Sentinels.",
   window:
-    "Nothing proves what it has. As a replica it answers only sessions that have written nothing for tokenTtlMs, and " +
-    "own writes are found only while it lags by less than that.",
-  none: `${asPrimaryOnly} The option unproven: "window" would let it answer sessions that have written nothing for tokenTtlMs.`,
+    "Nothing proves the position of this server. As a replica it answers only sessions that have written nothing for " +
+    "tokenTtlMs, and own writes are found only while it lags by less than that.",
+  none: `${asPrimaryOnly} The option unproven: "window" would let a replica answer sessions that have written nothing for tokenTtlMs.`,
 };
 
-/** What is no fault of the server's, and passes. */
+const noDiscovery =
+  " Without INFO, Tidemark discovers no replicas, so the primary answers every read. Allow INFO, or name the replicas: " +
+  'replicas: ["redis://host:port"].';
+
+/** Faults that end by themselves. */
 const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
 
-/** Says of one server that its position cannot be told, since reads silently cost more then, and what mends it. */
+/** Warns once that the position of a server is not known: reads are answered by fewer servers then. */
 export class Warning {
-  /** Whether it was said, which it is once. */
+  /** Whether the warning was given. */
   isSaid = false;
 
-  /** Says that `address` has this fault, and what proves how far it is in spite of it. */
-  say(address: string, fault: string, kind: ProofKind | undefined): void {
+  /** Names the fault of `address`, and what proves its position instead. `discovers` is set if it was to name the replicas. */
+  say(address: string, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
     if (this.isSaid || passing.test(fault)) return;
     this.isSaid = true;
     const isForbidden = fault.startsWith("NOPERM");
-    const what = isForbidden ? `${fault}; allow it by the ACL rule +info` : fault;
-    process.emitWarning(`Redis at ${address}: ${what}.`, {
-      type: "TidemarkWarning",
+    const what = isForbidden ? `${fault}; allow it with the ACL rule +info` : fault;
+    process.emitWarning(`Redis at ${address}: ${what}.${discovers ? noDiscovery : ""}`, {
+      type,
       code: "TIDEMARK_POSITION_UNKNOWN",
       detail: isForbidden && kind !== undefined ? substitutes[kind] : asPrimaryOnly,
     });
   }
+}
+
+/** A replica that answers no reads, and what it should be. */
+export interface Unusable {
+  readonly address: string;
+  readonly state: NodeState;
+  readonly reason: string;
+  /** `host:port` of the primary that it should follow. */
+  readonly primary: string;
+  /** Whether its address is the one that servers announce, and not one that the user gave. */
+  readonly isAnnounced: boolean;
+  /** Whether the primary answers every read, because no other replica is usable. */
+  readonly isLast: boolean;
+}
+
+const follow = ({ primary }: Unusable): string =>
+  `Make it a replica of ${primary} with REPLICAOF, or remove it from the configuration.`;
+
+/** What to do about a replica in each state; what has no remedy is not warned of. */
+const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => string>>> = {
+  silent: ({ isAnnounced }) =>
+    isAnnounced
+      ? "Check that it runs. This address is the one that the servers announce: if it cannot be reached from here, map it " +
+        'with redis: { natMap: { "announced-host:port": { host, port } } }.'
+      : "Check that it runs, and its host, port and TLS options.",
+  unauthorized: () => "Give the user name and the password that this server accepts.",
+  loading: () => "It is used when its data is loaded.",
+  refusing: () => "Check the server's log and its SLOWLOG.",
+  "unknown-position": () =>
+    'Allow INFO with the ACL rule +info. The option unproven: "window" uses it without a proof.',
+  "other-primary": follow,
+  "unknown-history": follow,
+  syncing: () =>
+    "It is used when it has copied the primary's data. If it begins again and again, raise repl-backlog-size and the " +
+    "replica's client-output-buffer-limit.",
+  "link-down": () => "Check the replica's log, its network, and the password that it gives to the primary.",
+  behind: () => "Check its load and its network, or raise maxStalenessMs.",
+  skewed: () => "Synchronize the clocks of the servers, or raise maxClockSkewMs.",
+};
+
+/** Warns of a replica that stays unusable; whether there was anything to say. */
+export function warnOfUnusable(unusable: Unusable): boolean {
+  const { address, state, reason, isLast } = unusable;
+  const remedy = remedies[state]?.(unusable);
+  if (remedy === undefined) return false;
+  const consequence = isLast ? " No replica is usable, so the primary answers every read." : "";
+  const cause = reason.replace(/\.$/, "");
+  process.emitWarning(`Replica ${address} answers no reads: ${cause}.${consequence} ${remedy}`, {
+    type,
+    code: "TIDEMARK_REPLICA_UNUSABLE",
+    detail: 'See "When a replica is not used" in docs/topologies.md.',
+  });
+  return true;
+}
+
+/** Takes a warning of {@link warnOfUnusable} back. */
+export function warnOfRecovery(address: string): void {
+  process.emitWarning(`Replica ${address} answers reads again.`, { type, code: "TIDEMARK_REPLICA_USABLE" });
 }

@@ -48,7 +48,7 @@ describe("reads, with a replica", () => {
       },
     );
     await readsUntil(tidemark, "primary:replica-failed");
-    await readsUntil(tidemark, "primary:behind");
+    await readsUntil(tidemark, "primary:unusable");
     for (const { link } of stage.group.replicas) link.mend();
     await readsUntil(tidemark, "replica:known");
   });
@@ -124,7 +124,7 @@ describe("reads, with a replica", () => {
     await replica.admin().config("SET", "requirepass", "a-new-one");
     for (let i = 0; i < 20; i++) expect(await tidemark.session().redis.get("k")).toBe("v");
     await replica.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-    await readsUntil(tidemark, "primary:behind");
+    await readsUntil(tidemark, "primary:unusable");
     for (let i = 0; i < 20; i++) expect(await tidemark.session().redis.get("k")).toBe("v");
   });
 });

@@ -28,7 +28,7 @@ function open(options: GroupOptions = {}): Tidemark {
 function noneIsProven(tidemark: Tidemark): boolean {
   return tidemark
     .topology()
-    .every(({ role, reason }) => role === "primary" || reason === "staleness not proven");
+    .every(({ role, position, eligible }) => role === "primary" || (position !== undefined && !eligible));
 }
 
 describe("a read at level eventual", () => {

@@ -232,7 +232,7 @@ export class ClusterTopology implements Topology {
     };
     const siblings = (): readonly Shard[] => this.shards;
     const surroundings = { lineage, joined, saw, left, siblings };
-    return new Shard({ ...options, governed: true }, { primary, replicas }, surroundings);
+    return new Shard({ ...options, governed: true, discovers: false }, { primary, replicas }, surroundings);
   }
 
   #reach(endpoint: Endpoint): RedisOptions {

@@ -20,7 +20,11 @@ export function discoveredTopology(
     left,
     saw: (shard: Shard, node: Node, sighting: Sighting) => discovery.saw(shard, node, sighting),
   };
-  const shard = new Shard({ ...options, governed: false }, { primary, replicas: [] }, surroundings);
+  const shard = new Shard(
+    { ...options, governed: false, discovers: true },
+    { primary, replicas: [] },
+    surroundings,
+  );
   return topologyOf(shard);
 }
 

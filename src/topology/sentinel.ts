@@ -166,7 +166,11 @@ export class SentinelTopology implements Topology {
     const joined = mindPrimary(this.#ground, this, () => this.#ask());
     const others = replicas.filter((one) => addressOf(one) !== addressOf(primary));
     const surroundings = { lineage, joined, left, saw: () => {} };
-    return new Shard({ ...options, governed: true }, { primary, replicas: others }, surroundings);
+    return new Shard(
+      { ...options, governed: true, discovers: false },
+      { primary, replicas: others },
+      surroundings,
+    );
   }
 }
 

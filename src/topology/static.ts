@@ -9,6 +9,6 @@ export function staticTopology(
   { options, lineage, joined, left }: Ground,
 ): Topology {
   const surroundings = { lineage, joined, left, saw: () => {} };
-  const shard = new Shard({ ...options, governed: false }, servers, surroundings);
+  const shard = new Shard({ ...options, governed: false, discovers: false }, servers, surroundings);
   return topologyOf(shard);
 }

@@ -1,19 +1,11 @@
-/** What `tidemark.topology()` tells of each server. */
+/** What `tidemark.topology()` says of each server. */
+import type { NodeState } from "../channels.js";
+import { judgedAt, reasonOf, stateOf } from "../condition.js";
 import type { Node } from "../node.js";
-import {
-  clockDiffers,
-  nothing,
-  type Objection,
-  objectionTo,
-  provenAsOf,
-  unprovenObjectionTo,
-} from "../objection.js";
+import { provenAsOf } from "../objection.js";
 import type { ProofKind } from "../proof.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
-
-/** What the fault of a server that cannot be asked does not explain. */
-const resting: Objection = "refused a read just now";
 
 /** One server as this process sees it now. */
 export interface NodeStatus {
@@ -22,13 +14,22 @@ export interface NodeStatus {
   readonly role: "primary" | "replica";
   /** History and offset the server was last seen at; undefined when nothing is known on this connection. */
   readonly position: { readonly replid: string; readonly offset: number } | undefined;
-  /** Bytes behind the newest known position of the primary; undefined when the two cannot be compared. */
+  /** How long ago the server reported `position`, in milliseconds; undefined without a position. */
+  readonly positionAgeMs: number | undefined;
+  /**
+   * Bytes behind the newest known position of the primary; undefined when the two cannot be compared. 0 for a
+   * primary that was reached.
+   */
   readonly lagBytes: number | undefined;
-  /** The upper bound of its staleness that is proven now, in milliseconds; undefined when none is. */
+  /**
+   * The upper bound of its staleness that is proven, in milliseconds; undefined when none is. 0 for a primary that was
+   * reached. Servers are asked only while they are in use, so this is as old as `positionAgeMs`: an idle process keeps the last bound. While the
+   * primary is gone, the bound grows.
+   */
   readonly lagMs: number | undefined;
   /** How far its clock is ahead of the primary's, in milliseconds; undefined while it is not measured. */
   readonly clockSkewMs: number | undefined;
-  /** How long it takes to answer, guessed from what it was asked, in milliseconds. */
+  /** How long it takes to answer, estimated from its latest answers, in milliseconds; 0 while it has given none. */
   readonly latencyMs: number;
   /** Where it is, if that is known: `zones` says so, or with a `zone` of our own the server does. */
   readonly zone: string | undefined;
@@ -36,66 +37,54 @@ export interface NodeStatus {
   readonly weight: number;
   /** What proves how far it is; undefined while it has not been asked. */
   readonly proof: ProofKind | undefined;
+  /** The state it is in. */
+  readonly state: NodeState;
   /** Whether it may answer reads of a session that requires nothing. */
   readonly eligible: boolean;
-  /** Why not; undefined when it may. */
+  /** Why not, for people to read; undefined when it may. */
   readonly reason: string | undefined;
 }
 
 /** The primary first, then its replicas. */
 export function statusOf(shard: Shard): NodeStatus[] {
-  const replicas = shard.replicas.map((node) => replicaStatus(shard, node));
-  const { connection, fault } = shard.primary;
-  const silence = connection.ready ? connection.fault : fault;
-  const known = knownOf(shard.primary);
-  const primary: NodeStatus = {
-    address: connection.address,
-    role: "primary",
-    position: known && { replid: known.replid, offset: known.offset },
-    lagBytes: 0,
-    lagMs: 0,
-    clockSkewMs: 0,
-    ...preferenceOf(shard.primary),
-    proof: shard.primary.proof.kind,
-    eligible: shard.hasPrimary,
-    reason: shard.demoted ? "says that it is a replica" : shard.hasPrimary ? undefined : silence,
-  };
-  return [primary, ...replicas];
+  const now = performance.now();
+  return shard.nodes.map((node) => nodeStatus(shard, node, now));
 }
 
-function replicaStatus(shard: Shard, node: Node): NodeStatus {
-  const known = knownOf(node);
-  const latest = shard.history.latest?.position;
-  const asOf = known && provenAsOf(shard, known);
-  const comparable = known !== undefined && latest?.replid === known.replid;
-  const differs = clockDiffers(shard, node) ? "clock differs" : undefined;
-  const objection = objectionNow(shard, node);
+function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
+  const { connection, latency, clock, proof, seen, zone, weight } = node;
+  const known = connection.ready ? seen : undefined;
+  const state = stateOf(shard, node, now);
   return {
-    address: node.connection.address,
-    role: "replica",
-    position: known && { replid: known.replid, offset: known.offset },
-    lagBytes: comparable ? Math.max(0, latest.offset - known.offset) : undefined,
-    lagMs: asOf === undefined ? undefined : performance.now() - asOf,
-    clockSkewMs: node.clock.aheadOf(shard.primary.clock),
-    ...preferenceOf(node),
-    proof: node.proof.kind,
-    eligible: objection === undefined && differs === undefined,
-    reason: objection === undefined ? differs : objection === resting ? objection : (node.fault ?? objection),
+    address: connection.address,
+    role: node === shard.primary ? "primary" : "replica",
+    position: known && { replid: known.replication.replid, offset: known.replication.offset },
+    positionAgeMs: known && now - known.at,
+    ...lagOf(shard, node, known?.replication, now),
+    clockSkewMs: clock.aheadOf(shard.primary.clock),
+    ...{ latencyMs: latency.at(now), zone, weight },
+    proof: proof.kind,
+    state,
+    eligible: state === "serving",
+    reason: reasonOf(shard, node, state),
   };
 }
 
-function preferenceOf({ latency, zone, weight }: Node): Pick<NodeStatus, "latencyMs" | "zone" | "weight"> {
-  return { latencyMs: latency.at(performance.now()), zone, weight };
-}
-
-function objectionNow(shard: Shard, node: Node): Objection {
-  const { maxStalenessMs } = shard.options;
-  if (node.proof.kind === "window") return unprovenObjectionTo(node, performance.now());
-  if (!node.connection.ready) return "not connected";
-  if (node.weight === 0) return "has weight 0";
-  return objectionTo(shard, node.seen, node.suspect, { ...nothing, maxStalenessMs }, performance.now());
-}
-
-function knownOf(node: Node): Replication | undefined {
-  return node.connection.ready ? node.seen?.replication : undefined;
+function lagOf(
+  shard: Shard,
+  node: Node,
+  known: Replication | undefined,
+  now: number,
+): Pick<NodeStatus, "lagBytes" | "lagMs"> {
+  if (node === shard.primary) {
+    const lag = shard.demoted || shard.history.replid === undefined ? undefined : 0;
+    return { lagBytes: lag, lagMs: lag };
+  }
+  if (known === undefined) return { lagBytes: undefined, lagMs: undefined };
+  const latest = shard.history.latest?.position;
+  const asOf = provenAsOf(shard, known);
+  return {
+    lagBytes: latest?.replid === known.replid ? Math.max(0, latest.offset - known.offset) : undefined,
+    lagMs: asOf === undefined ? undefined : Math.max(0, judgedAt(shard, node, now) - asOf),
+  };
 }

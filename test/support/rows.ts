@@ -38,7 +38,7 @@ export const rows: readonly (readonly string[])[] = [
     "retries-error",
     "offline-queue",
     "open-requests",
-    "outages",
+    "primary-outages",
   ],
   ["replication", "lineage", "position", "history", "token", "link", "resends", "connection", "marker"],
   [
@@ -66,6 +66,8 @@ export const rows: readonly (readonly string[])[] = [
     "succession",
     "shard",
     "objection",
+    "condition",
+    "outages",
     "losses",
     "primary",
     "batch",
@@ -86,6 +88,7 @@ export const rows: readonly (readonly string[])[] = [
     "topology/slot-map",
     "topology/cluster",
     "topology/status",
+    "topology/health",
   ],
   [
     ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],

@@ -1,0 +1,136 @@
+/** The state a server is in, whatever a session requires of it, and why. */
+import type { NodeState } from "./channels.js";
+import type { Node } from "./node.js";
+import { clockDiffers, nothing, objectionTo, unprovenObjectionTo } from "./objection.js";
+import { upstreamIn } from "./replication.js";
+import type { Shard } from "./shard.js";
+
+/** A server that was never connected to is starting for so long. */
+const startMs = 5_000;
+/** A connection that takes longer has a fault of its own. */
+const slowMs = 1_000;
+/** The longest name of a server that is repeated from another server's words. */
+const longestName = 100;
+
+const notConnected = "not connected";
+const noPosition = "position of the primary unknown";
+const unauthorized = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
+
+/** The state of `node`, as what is known of it shows at `now`. */
+export function stateOf(shard: Shard, node: Node, now: number): NodeState {
+  if (node === shard.primary) return primaryState(shard, now);
+  if (node.weight === 0) return "excluded";
+  const disconnected = disconnectedState(node, now);
+  if (disconnected !== undefined) return disconnected;
+  if (clockDiffers(shard, node)) return "skewed";
+  if (node.proof.kind === "window")
+    return unprovenObjectionTo(node, now) === undefined ? "serving" : "refusing";
+  if (node.seen === undefined) return node.proof.kind === undefined ? "starting" : "unknown-position";
+  if (node.fault !== undefined) return "refusing";
+  const at = judgedAt(shard, node, now);
+  const requirement = { ...nothing, maxStalenessMs: shard.options.maxStalenessMs };
+  if (objectionTo(shard, node.seen, node.suspect, requirement, at) === undefined) return "serving";
+  return unusableState(shard, node, at);
+}
+
+/** Why a server in `state` may not answer, for people to read; undefined when it may. */
+export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
+  const { fault, seen, proof, connection } = node;
+  switch (state) {
+    case "serving":
+      return undefined;
+    case "demoted":
+      return "says that it is a replica";
+    case "excluded":
+      return "has weight 0";
+    case "silent":
+      return silenceOf(node);
+    case "unauthorized":
+      return `${notConnected}: ${connection.refusal?.error.message ?? fault}`;
+    case "loading":
+      return `${notConnected}: ${connection.fault}`;
+    case "skewed":
+      return "clock differs";
+    case "refusing":
+      return proof.kind === "window" ? "refused a read just now" : fault;
+    case "other-primary":
+      return "it is a primary itself: its replication id is not the primary's";
+    case "unknown-history":
+      return `it replicates from ${upstreamOf(seen?.text)}: its replication id is not the primary's`;
+    case "syncing":
+      return `its full synchronization with ${upstreamOf(seen?.text)} is not finished`;
+    case "link-down":
+      return `its link to its primary ${upstreamOf(seen?.text)} is down`;
+    case "behind":
+      return stalenessOf(shard);
+    case "unknown-position":
+      // Only a primary that forbids INFO too writes the marker that a replica is looked at for.
+      return (shard.primary.proof.kind === "position" ? proof.refusal?.message : fault) ?? noPosition;
+    default:
+      return fault ?? noPosition;
+  }
+}
+
+/**
+ * The moment at which `node` is judged by what it last said. An idle process asks nothing, which makes nobody staler; while
+ * the primary is gone, everything may be.
+ */
+export function judgedAt(shard: Shard, node: Node, now: number): number {
+  const { probeIntervalMs } = shard.options;
+  if (node.seen === undefined || !shard.hasPrimary) return now;
+  return Math.min(now, node.seen.at + node.trustMs(probeIntervalMs));
+}
+
+function primaryState(shard: Shard, now: number): NodeState {
+  if (shard.demoted) return "demoted";
+  if (shard.hasPrimary) return "serving";
+  return disconnectedState(shard.primary, now) ?? "silent";
+}
+
+/** The state of a server that cannot be asked; undefined for one that can. */
+function disconnectedState({ connection }: Node, now: number): NodeState | undefined {
+  if (connection.ready) return undefined;
+  const { refusal, redis, error, epoch, downSince } = connection;
+  if (refusal !== undefined && unauthorized.test(refusal.error.message)) return "unauthorized";
+  if (connection.isLoading) return "loading";
+  const isNew = epoch === 0 && error === undefined && now - downSince < startMs;
+  return isNew || redis.status === "wait" ? "starting" : "silent";
+}
+
+/** The state of a server that has said where it is, and may not answer. */
+function unusableState(shard: Shard, node: Node, at: number): NodeState {
+  const { history, lineage, hasPrimary, options, primary } = shard;
+  const replication = node.seen?.replication;
+  if (history.replid === undefined) return primary.isUnprovable ? "unknown-position" : "starting";
+  if (replication === undefined) return "starting";
+  if (replication.role === "primary")
+    return replication.replid === history.replid ? "behind" : "other-primary";
+  if (replication.syncing) return "syncing";
+  if (!replication.linkUp || node.suspect) return "link-down";
+  if (lineage.outcome(replication, history.replid) !== "valid") return "unknown-history";
+  const isTold = at - Math.min(history.firstAt, at) > options.maxStalenessMs;
+  const isRecent = at - history.latestAt <= options.maxStalenessMs;
+  return hasPrimary && !(isTold && isRecent) ? "starting" : "behind";
+}
+
+function silenceOf({ connection, fault = notConnected }: Node): string {
+  if (connection.ready) return connection.fault;
+  const isExplained = fault !== notConnected || connection.absentMs < slowMs;
+  if (isExplained || connection.fault === fault) return fault;
+  return `${fault}: ${connection.fault}`;
+}
+
+function stalenessOf(shard: Shard): string {
+  const { succession, replicas, hasPrimary, options } = shard;
+  if (!hasPrimary) return "staleness not proven";
+  if (succession.undisputedUntil(replicas) < Number.POSITIVE_INFINITY)
+    return "staleness not proven: another server says that it is the primary too";
+  return `it is more than ${options.maxStalenessMs} ms behind`;
+}
+
+function upstreamOf(text = ""): string {
+  const upstream = upstreamIn(text);
+  return upstream === undefined
+    ? "another server"
+    : `${upstream.host}:${upstream.port}`.slice(0, longestName);
+}

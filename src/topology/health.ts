@@ -1,0 +1,91 @@
+/** Compares how the servers stand from one look to the next: publishes what has changed, and has outages warned of. */
+import { type TopologyMessage, topologyChannel } from "../channels.js";
+import type { Node } from "../node.js";
+import { Outages } from "../outages.js";
+import type { Shard } from "../shard.js";
+import { type NodeStatus, statusOf } from "./status.js";
+
+const lookEveryMs = 500;
+/** How often a server is asked that may not answer reads, although nobody reads. */
+const askEveryMs = 1_000;
+
+type Seen = Pick<NodeStatus, "address" | "role" | "state" | "eligible" | "reason">;
+
+export class Health {
+  readonly #shards: () => readonly Shard[];
+  readonly #outages = new Outages();
+  #seen = new Map<Node, Seen>();
+  #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
+
+  constructor(shards: () => readonly Shard[]) {
+    this.#shards = shards;
+  }
+
+  /** Looks twice a second, and whenever it is told that something has changed. */
+  open(): void {
+    this.#timer ??= setInterval(() => this.#look(), lookEveryMs).unref();
+    this.notice();
+  }
+
+  /** Looks once this turn of the event loop is over. */
+  notice(): void {
+    if (this.#timer === undefined || this.#soon !== undefined) return;
+    this.#soon = setImmediate(() => {
+      this.#soon = undefined;
+      this.#look();
+    }).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    clearImmediate(this.#soon);
+    this.#timer = undefined;
+    this.#soon = undefined;
+  }
+
+  #look(): void {
+    const now = performance.now();
+    const before = this.#seen;
+    this.#seen = new Map();
+    for (const shard of this.#shards()) this.#lookAt(shard, before, now);
+    for (const [node, seen] of before)
+      if (!this.#seen.has(node)) publish("left", { ...seen, eligible: false, reason: undefined });
+    this.#outages.prune(now);
+  }
+
+  #lookAt(shard: Shard, before: ReadonlyMap<Node, Seen>, now: number): void {
+    const statuses = statusOf(shard);
+    this.#outages.observe(shard, now);
+    const isCovered = statuses.some(({ role, eligible }) => role === "replica" && eligible);
+    for (const [index, status] of statuses.entries()) {
+      const node = shard.nodes[index];
+      if (node === undefined) continue;
+      this.#seen.set(node, status);
+      const change = changeOf(before.get(node), status);
+      if (change !== undefined) publish(change, status);
+      if (status.role === "primary") continue;
+      this.#outages.look(shard, { ...status, isCovered }, now);
+      if (!status.eligible) ask(shard, node, now);
+    }
+  }
+}
+
+/** A process that reads nothing asks nothing, so it would not notice that a server can be used again. */
+function ask(shard: Shard, node: Node, now: number): void {
+  if (!node.connection.ready || now - node.askedAt < askEveryMs) return;
+  node.probe();
+  shard.askPrimary(now, now - shard.primary.askedAt >= askEveryMs);
+}
+
+function changeOf(before: Seen | undefined, now: Seen): TopologyMessage["change"] | undefined {
+  if (before === undefined) return "joined";
+  if (before.role !== now.role) return "role";
+  return before.state === now.state ? undefined : "state";
+}
+
+function publish(change: TopologyMessage["change"], { address, role, state, eligible, reason }: Seen): void {
+  if (!topologyChannel.hasSubscribers) return;
+  const message: TopologyMessage = { change, node: address, role, state, eligible, reason };
+  topologyChannel.publish(message);
+}
