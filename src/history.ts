@@ -40,6 +40,11 @@ export class History {
     return { at: sample.at, position: { replid: this.#replid, offset: sample.offset } };
   }
 
+  /** The offset of the newest sample; minus infinity when there is none. */
+  get latestOffset(): number {
+    return this.#samples.at(-1)?.offset ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** When the newest sample was taken; minus infinity when there is none. */
   get latestAt(): number {
     return this.#samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;

@@ -1,7 +1,7 @@
 /** Servers by the addresses they announce, which need not be those they can be reached at. */
 import { isIPv6 } from "node:net";
 import type { NatMap, RedisOptions } from "ioredis";
-import type { Endpoint } from "../replication.js";
+import type { Endpoint } from "../address.js";
 
 /** Options to connect to an announced server: those of all connections, at the address it has from here. */
 export function announcedServer(

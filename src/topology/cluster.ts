@@ -1,10 +1,10 @@
 /** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
+import type { Endpoint } from "../address.js";
 import { keysOf } from "../command.js";
 import type { Refusal } from "../connection.js";
 import { Node } from "../node.js";
-import type { Endpoint } from "../replication.js";
 import { Shard } from "../shard.js";
 import { announcedServer } from "./announced.js";
 import { type Left, SlotMap } from "./slot-map.js";

@@ -1,9 +1,9 @@
 /** A primary, and the replicas that it and they themselves name: these come and go without anybody telling us. */
 import type { RedisOptions } from "ioredis";
-import { addressOf } from "../address.js";
+import { addressOf, type Endpoint } from "../address.js";
 import type { Sighting } from "../link.js";
 import type { Node } from "../node.js";
-import { type Endpoint, replicasIn, upstreamIn } from "../replication.js";
+import { replicasIn, upstreamIn } from "../replication.js";
 import { Shard } from "../shard.js";
 import { announcedServer } from "./announced.js";
 import { type Ground, type Topology, topologyOf } from "./topology.js";

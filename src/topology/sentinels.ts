@@ -1,7 +1,7 @@
 /** The Sentinels that watch over one primary: whom they name, and that they have something new to tell. */
 import { Redis, type RedisOptions } from "ioredis";
+import type { Endpoint } from "../address.js";
 import { addressOf } from "../address.js";
-import type { Endpoint } from "../replication.js";
 import { announcedServer } from "./announced.js";
 
 /** What one Sentinel says. */

@@ -1,5 +1,5 @@
 /** Who serves which slots of a Redis Cluster, as one of its nodes says. */
-import type { Endpoint } from "../replication.js";
+import type { Endpoint } from "../address.js";
 
 export const slotCount = 16_384;
 
