@@ -44,7 +44,7 @@ const maxLength = 65_536;
  * break there would add fields to the INFO of its primary.
  */
 const replicaLine =
-  /slave\d{1,5}:ip=([^,\s]{0,255}),port=(\d{1,5}),state=([a-z_]{1,32}),offset=(-?\d{1,19}),lag=-?\d{1,19}(?:,[a-z_]{1,32}=[^,\s]{0,64}){0,8}(?=\r\n|$)/y;
+  /slave\d{1,5}:ip=([!-+\--~]{0,255}),port=(\d{1,5}),state=([a-z_]{1,32}),offset=(-?\d{1,19}),lag=-?\d{1,19}(?:,[a-z_]{1,32}=[^,\s]{0,64}){0,8}(?=\r\n|$)/y;
 const replicaLabel = "\nslave";
 /** The fields that a position depends on, each with the end of the line in front of it. */
 const counted = [

@@ -311,7 +311,7 @@ let lengthened = 100;
 
 /** The same text behind a heading that gives it a length which no text had before. */
 function ofOwnLength(info: string): string {
-  lengthened += 1;
+  lengthened += 50;
   return `# ${"x".repeat(lengthened)}\r\n${info}`;
 }
 

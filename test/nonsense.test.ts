@@ -1,0 +1,220 @@
+/** Servers that answer nonsense: every promise is settled, the process goes on, and other servers keep working. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Tidemark, type TidemarkOptions } from "../src/index.js";
+import { type Answer, type FakeReply, FakeServer } from "./support/fake-server.js";
+import { mutated } from "./support/mutation.js";
+import { RedisServer } from "./support/redis-server.js";
+import { seeded } from "./support/seeded.js";
+
+const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
+const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
+/** Nothing takes longer here, whatever a server answers. */
+const limitMs = 4_000;
+
+let owed: { stop(): Promise<void> }[];
+
+beforeEach(() => {
+  owed = [];
+});
+
+afterEach(async () => {
+  for (const one of owed.reverse()) await one.stop();
+});
+
+async function fake(answer: Answer): Promise<FakeServer> {
+  const server = await FakeServer.start(answer);
+  owed.push(server);
+  return server;
+}
+
+function open(options: TidemarkOptions): Tidemark {
+  const redis = { protocol: 2, ...options.redis } as const;
+  const tidemark = new Tidemark({ primaryTimeoutMs: 300, ...options, redis });
+  owed.push({ stop: () => tidemark.close() });
+  return tidemark;
+}
+
+function info(): string {
+  const lines = [
+    ...["# Replication", "role:master", "connected_slaves:2"],
+    ...["slave0:ip=127.0.0.1,port=1,state=online,offset=1077,lag=0"],
+    ...["slave1:ip=127.0.0.1,port=2,state=online,offset=1077,lag=1"],
+    ...["master_failover_state:no-failover", `master_replid:${X}`, `master_replid2:${"0".repeat(40)}`],
+    ...["master_repl_offset:1099", "second_repl_offset:-1", "repl_backlog_active:1"],
+  ];
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+/** What a server that is well answers, as a primary, a node of a cluster and a Sentinel. */
+function sound(port: () => number, name: string, args: readonly string[]): FakeReply | undefined {
+  const about = `${name} ${args[0] ?? ""}`.trim().toLowerCase();
+  const sentinel = ["name", "one", "ip", "127.0.0.1", "port", String(port()), "flags", "slave"];
+  const replies: Readonly<Record<string, FakeReply>> = {
+    "info replication": info(),
+    "info cluster": "# Cluster\r\ncluster_enabled:1\r\n",
+    time: ["1700000000", "123456"],
+    wait: 1,
+    get: "v",
+    ping: "PONG",
+    "cluster slots": [[0, 16_383, ["127.0.0.1", port(), "aaa", []], ["127.0.0.1", 1, "bbb", []]]],
+    "cluster nodes": `aaa 127.0.0.1:${port()}@1 myself,master - 0 0 5 connected 0-16383\nbbb 127.0.0.1:1@1 slave aaa 0 0 5 connected\n`,
+    "sentinel master": [...sentinel, "config-epoch", "3"],
+    "sentinel get-master-addr-by-name": ["127.0.0.1", String(port())],
+    "sentinel replicas": [sentinel, sentinel],
+    "sentinel sentinels": [sentinel],
+    psubscribe: ["psubscribe", "*", 1],
+  };
+  return replies[about] ?? replies[name];
+}
+
+/** Reads, writes and waits for replicas; resolves when all of it is settled, with what became of it. */
+async function used(tidemark: Tidemark): Promise<PromiseSettledResult<unknown>[]> {
+  const session = tidemark.session();
+  const given = [
+    session.redis.set("k", "v"),
+    session.redis.get("k"),
+    session.redis.pipeline().get("a").set("b", "c").exec(),
+    session.replicated(1, { timeoutMs: 50 }),
+    tidemark.redis.get("k"),
+    tidemark.session({ level: "strong" }).redis.mget("k"),
+  ];
+  return Promise.allSettled(given);
+}
+
+describe.each<[string, (server: FakeServer) => TidemarkOptions]>([
+  ["the primary", ({ host, port }) => ({ primary: { host, port } })],
+  ["a replica", ({ host, port }) => ({ primary: { host, port }, replicas: [{ host, port }] })],
+  ["the only node of a cluster", ({ host, port }) => ({ cluster: [{ host, port }] })],
+  ["the only Sentinel", ({ host, port }) => ({ sentinels: [{ host, port }], name: "one" })],
+])("%s that answers nonsense", (_what, optionsFor) => {
+  it.each(seeds)("leaves nothing open (%i)", async (seed) => {
+    const random = seeded(seed);
+    const server: FakeServer = await fake((name, args) => {
+      const reply = sound(() => server.port, name, args);
+      return reply === undefined || random() < 0.4 ? reply : mutated(reply, random);
+    });
+    const tidemark = open(optionsFor(server));
+    const since = performance.now();
+    const looks = setInterval(() => tidemark.topology(), 20);
+    for (let round = 0; round < 3; round++) await used(tidemark);
+    clearInterval(looks);
+    expect(performance.now() - since).toBeLessThan(3 * limitMs);
+  });
+});
+
+describe("a node of a cluster", () => {
+  /** A cluster of one node that answers GET with this error. */
+  async function clusterOf(
+    reply: () => FakeReply,
+    change: (slots: FakeReply) => FakeReply = (slots) => slots,
+  ) {
+    const server: FakeServer = await fake((name, args) => {
+      if (name === "get") return reply();
+      const usual = sound(() => server.port, name, args);
+      return name === "cluster" && args[0]?.toLowerCase() === "slots" ? change(usual ?? null) : usual;
+    });
+    return { server, tidemark: open({ cluster: [{ host: server.host, port: server.port }] }) };
+  }
+
+  it.each([
+    "MOVED 1000000000 127.0.0.1:7000",
+    "MOVED 16384 127.0.0.1:7000",
+    "MOVED 99999 127.0.0.1:7000",
+    "MOVED -1 127.0.0.1:7000",
+    "MOVED NaN 127.0.0.1:7000",
+    "MOVED 1 127.0.0.1:0",
+    "MOVED 1 127.0.0.1:65536",
+    "MOVED 1 127.0.0.1:99999999999",
+    "MOVED 1 127.0.0.1",
+    `MOVED 1 ${"x".repeat(300)}:7000`,
+    "MOVED 1 a,b:7000",
+    "ASK 16384 127.0.0.1:7000",
+    "ASK 1 127.0.0.1:70000",
+    "MOVED",
+    "TRYAGAIN",
+  ])("has its own error handed on when that sends a command to no possible place: %s", async (message) => {
+    let reply: FakeReply = new Error(message);
+    const { tidemark } = await clusterOf(() => reply);
+    const since = performance.now();
+    await expect(tidemark.redis.get("k")).rejects.toThrow(message);
+    await expect(tidemark.session().redis.pipeline().get("k").get("k").exec()).resolves.toEqual([
+      [expect.objectContaining({ message })],
+      [expect.objectContaining({ message })],
+    ]);
+    expect(performance.now() - since).toBeLessThan(limitMs);
+    reply = "v";
+    expect(await tidemark.redis.get("k")).toBe("v");
+  });
+
+  it.each<[string, (node: FakeReply) => FakeReply]>([
+    ["a slot of 4e9", (node) => [[0, 4e9, node]]],
+    ["a slot below 0", (node) => [[-1, 10, node]]],
+    ["a range that ends before it begins", (node) => [[10, 0, node]]],
+    ["a slot that is a text", (node) => [["0", "10", node]]],
+    ["slots that are claimed again and again", (node) => new Array<FakeReply>(2_000).fill([0, 16_383, node])],
+    ["a port of 0", () => [[0, 10, ["127.0.0.1", 0, "aaa"]]]],
+    ["a port of 65,536", () => [[0, 10, ["127.0.0.1", 65_536, "aaa"]]]],
+    ["a host of 300 characters", () => [[0, 10, ["x".repeat(300), 7_000, "aaa"]]]],
+    ["a host with a line break", () => [[0, 10, ["a\r\nb", 7_000, "aaa"]]]],
+    ["2,000 nodes of one shard", (node) => [[0, 10, ...new Array<FakeReply>(2_000).fill(node)]]],
+    ["a number", () => 7],
+  ])("is not believed when its CLUSTER SLOTS has %s, and the next one is", async (_what, slots) => {
+    let good: FakeServer | undefined;
+    const { server } = await clusterOf(
+      () => "v",
+      () => slots(["127.0.0.1", good?.port ?? 1, "aaa", []]),
+    );
+    good = (await clusterOf(() => "v")).server;
+    const alone = open({ cluster: [{ host: server.host, port: server.port }] });
+    await expect(alone.redis.get("k")).rejects.toThrow("its CLUSTER SLOTS is not that of a cluster");
+    const tidemark = open({ cluster: [server, good].map(({ host, port }) => ({ host, port })) });
+    expect(await tidemark.redis.get("k")).toBe("v");
+    expect(tidemark.topology()[0]?.address).toBe(`${good.host}:${good.port}`);
+  });
+
+  it.each(["x", "-1", "", "1e5", "99999999999999999999"])(
+    "serves its slots with the epoch %j",
+    async (epoch) => {
+      const server: FakeServer = await fake((name, args) => {
+        const usual = sound(() => server.port, name, args);
+        const isOfNodes = name === "cluster" && args[0]?.toLowerCase() === "nodes";
+        return isOfNodes && typeof usual === "string" ? usual.replaceAll(" 5 ", ` ${epoch} `) : usual;
+      });
+      const tidemark = open({ cluster: [{ host: server.host, port: server.port }] });
+      expect(await tidemark.redis.get("k")).toBe("v");
+    },
+  );
+});
+
+describe("a Sentinel", () => {
+  it.each<[string, string, FakeReply]>([
+    ["an epoch that is no number", "master", ["config-epoch", "x"]],
+    ["an epoch beyond what numbers can tell apart", "master", ["config-epoch", "9".repeat(20)]],
+    ["no epoch", "master", ["name", "one"]],
+    ["a port of 0", "get-master-addr-by-name", ["127.0.0.1", "0"]],
+    ["a port of 65,536", "get-master-addr-by-name", ["127.0.0.1", "65536"]],
+    ["no port", "get-master-addr-by-name", ["127.0.0.1"]],
+    ["no text for a host", "get-master-addr-by-name", [["127.0.0.1"], "6379"]],
+    ["a host of 300 characters", "get-master-addr-by-name", ["x".repeat(300), "6379"]],
+  ])("is not believed with %s, and the next one is", async (_what, about, nonsense) => {
+    const redis = await RedisServer.start();
+    owed.push(redis);
+    const wrong: FakeServer = await fake((name, args) =>
+      args[0]?.toLowerCase() === about ? nonsense : sound(() => redis.port, name, args),
+    );
+    const right = await fake((name, args) =>
+      args[0]?.toLowerCase() === "sentinels" ? [] : sound(() => redis.port, name, args),
+    );
+    const redisOptions = { updateSentinels: false };
+    const alone = open({
+      sentinels: [{ host: wrong.host, port: wrong.port }],
+      name: "one",
+      redis: redisOptions,
+    });
+    await expect(alone.redis.get("k")).rejects.toThrow("its answer is not that of a Sentinel");
+    const sentinels = [wrong, right].map(({ host, port }) => ({ host, port }));
+    const tidemark = open({ sentinels, name: "one", redis: redisOptions });
+    await tidemark.ready();
+    expect(tidemark.topology()[0]?.address).toBe(`${redis.host}:${redis.port}`);
+  });
+});
