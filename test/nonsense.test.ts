@@ -109,7 +109,7 @@ describe("a node of a cluster", () => {
     change: (slots: FakeReply) => FakeReply = (slots) => slots,
   ) {
     const server: FakeServer = await fake((name, args) => {
-      if (name === "get") return reply();
+      if (name === "get" || name === "blpop" || name === "ssubscribe") return reply();
       const usual = sound(() => server.port, name, args);
       return name === "cluster" && args[0]?.toLowerCase() === "slots" ? change(usual ?? null) : usual;
     });
@@ -141,6 +141,8 @@ describe("a node of a cluster", () => {
       [expect.objectContaining({ message })],
       [expect.objectContaining({ message })],
     ]);
+    await expect(tidemark.redis.blpop("k", 0.01)).rejects.toThrow(message);
+    await expect(tidemark.redis.ssubscribe("channel")).rejects.toThrow(message);
     expect(performance.now() - since).toBeLessThan(limitMs);
     reply = "v";
     expect(await tidemark.redis.get("k")).toBe("v");
