@@ -5,8 +5,8 @@ import { type Answer, type FakeReply, FakeServer } from "./support/fake-server.j
 import { mutated } from "./support/mutation.js";
 import { RedisServer } from "./support/redis-server.js";
 import { seeded } from "./support/seeded.js";
+import { sound } from "./support/sound-replies.js";
 
-const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
 const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
 /** Nothing takes longer here, whatever a server answers. */
 const limitMs = 4_000;
@@ -32,39 +32,6 @@ function open(options: TidemarkOptions): Tidemark {
   const tidemark = new Tidemark({ primaryTimeoutMs: 300, ...options, redis });
   owed.push({ stop: () => tidemark.close() });
   return tidemark;
-}
-
-function info(): string {
-  const lines = [
-    ...["# Replication", "role:master", "connected_slaves:2"],
-    ...["slave0:ip=127.0.0.1,port=1,state=online,offset=1077,lag=0"],
-    ...["slave1:ip=127.0.0.1,port=2,state=online,offset=1077,lag=1"],
-    ...["master_failover_state:no-failover", `master_replid:${X}`, `master_replid2:${"0".repeat(40)}`],
-    ...["master_repl_offset:1099", "second_repl_offset:-1", "repl_backlog_active:1"],
-  ];
-  return `${lines.join("\r\n")}\r\n`;
-}
-
-/** What a server that is well answers, as a primary, a node of a cluster and a Sentinel. */
-function sound(port: () => number, name: string, args: readonly string[]): FakeReply | undefined {
-  const about = `${name} ${args[0] ?? ""}`.trim().toLowerCase();
-  const sentinel = ["name", "one", "ip", "127.0.0.1", "port", String(port()), "flags", "slave"];
-  const replies: Readonly<Record<string, FakeReply>> = {
-    "info replication": info(),
-    "info cluster": "# Cluster\r\ncluster_enabled:1\r\n",
-    time: ["1700000000", "123456"],
-    wait: 1,
-    get: "v",
-    ping: "PONG",
-    "cluster slots": [[0, 16_383, ["127.0.0.1", port(), "aaa", []], ["127.0.0.1", 1, "bbb", []]]],
-    "cluster nodes": `aaa 127.0.0.1:${port()}@1 myself,master - 0 0 5 connected 0-16383\nbbb 127.0.0.1:1@1 slave aaa 0 0 5 connected\n`,
-    "sentinel master": [...sentinel, "config-epoch", "3"],
-    "sentinel get-master-addr-by-name": ["127.0.0.1", String(port())],
-    "sentinel replicas": [sentinel, sentinel],
-    "sentinel sentinels": [sentinel],
-    psubscribe: ["psubscribe", "*", 1],
-  };
-  return replies[about] ?? replies[name];
 }
 
 /** Reads, writes and waits for replicas; resolves when all of it is settled, with what became of it. */

@@ -6,8 +6,11 @@ import { createServer, type Server, type Socket } from "node:net";
 /** What a command is answered with: an Error is one on the wire. */
 export type FakeReply = string | number | null | Error | readonly FakeReply[];
 
+/** Leaves a command unanswered. */
+export const silence: unique symbol = Symbol("silence");
+
 /** Gives the reply to a command, whose name is in lower case; undefined stands for OK. */
-export type Answer = (name: string, args: readonly string[]) => FakeReply | undefined;
+export type Answer = (name: string, args: readonly string[]) => FakeReply | typeof silence | undefined;
 
 export class FakeServer {
   readonly host = "127.0.0.1";
@@ -36,7 +39,7 @@ export class FakeServer {
           this.received.push(command);
           const [name = "", ...args] = command;
           const reply = answer(name.toLowerCase(), args);
-          socket.write(encoded(reply === undefined ? "+OK\r\n" : reply), "latin1");
+          if (reply !== silence) socket.write(encoded(reply === undefined ? "+OK\r\n" : reply), "latin1");
         }
       });
     });
