@@ -124,7 +124,10 @@ export interface TopologyMessage {
  */
 export const topologyChannel = channel("tidemark:topology");
 
-/** Published on `tidemark:lost-write` when a session reads for the first time after a failover has lost its writes. */
+/**
+ * Published on `tidemark:lost-write` when a session reads for the first time after a failover has lost its writes. A token
+ * that is sent again does not publish the same position twice in one process.
+ */
 export interface LostWriteMessage {
   /** The `Session`; on Express it is `req.consistency` of the request that found out. */
   readonly session: object;

@@ -12,8 +12,8 @@ export class Clock {
 
   /** Takes the reply of a `TIME` that was sent at `sentAt` and answered at `at`; what is none is passed over. */
   take(reply: unknown, sentAt: number, at: number): void {
-    const [seconds, micros] = Array.isArray(reply) ? reply.map(Number) : [];
-    if (seconds === undefined || micros === undefined || !Number.isFinite(seconds + micros)) return;
+    const [seconds, micros] = Array.isArray(reply) ? reply.slice(0, 2).map(numberIn) : [];
+    if (seconds === undefined || micros === undefined) return;
     // It was carried out at some moment between: in the middle, give or take half of the way.
     this.#offset = seconds * 1000 + micros / 1000 - (sentAt + at) / 2;
     this.#error = (at - sentAt) / 2;
@@ -36,4 +36,8 @@ export class Clock {
     const ahead = this.aheadOf(other);
     return ahead !== undefined && Math.abs(ahead) - this.#error - other.#error > limitMs;
   }
+}
+
+function numberIn(word: unknown): number | undefined {
+  return typeof word === "string" && /^\d{1,15}$/.test(word) ? Number(word) : undefined;
 }

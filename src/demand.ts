@@ -10,6 +10,8 @@ export class Demand {
   #issuedAt = 0;
   #pinnedAt = 0;
   #freshAsOf = 0;
+  /** Those that tokens said. */
+  #brought = nowhere;
 
   /** Pins, moments and tokens are in force for `ttlMs`. */
   constructor(ttlMs: number) {
@@ -80,11 +82,17 @@ export class Demand {
     const [positions, pinnedAt, freshAsOf] = [this.#positions, this.#pinnedAt, this.#freshAsOf];
     // Another machine's clock may be ahead: its token counts as issued now, never as absent.
     const issuedAt = Math.min(claims.issuedAt, now);
+    this.#brought = this.#brought === nowhere ? claims.positions : [...this.#brought, ...claims.positions];
     for (const position of claims.positions) this.require(position, issuedAt);
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
     this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
     return this.#positions !== positions || this.#pinnedAt > pinnedAt || this.#freshAsOf > freshAsOf;
+  }
+
+  /** Whether a token said `position`, and not this session's own write. */
+  isBrought(position: Position): boolean {
+    return this.#brought.includes(position);
   }
 
   /** All of it as a token that pins if `pins`; empty when nothing is required. */

@@ -45,6 +45,11 @@ export class History {
     return this.#samples[0]?.at ?? Number.POSITIVE_INFINITY;
   }
 
+  /** The offset of the newest sample; minus infinity when there is none. */
+  get latestOffset(): number {
+    return this.#samples.at(-1)?.offset ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** When the newest sample was taken; minus infinity when there is none. */
   get latestAt(): number {
     return this.#samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;

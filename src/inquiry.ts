@@ -15,7 +15,7 @@ export function clusterCommand(): Command {
 
 /** Whether the reply to {@link clusterCommand} says that it is none; false also where it says nothing. */
 export function isOfNoCluster(reply: unknown): boolean {
-  return /^cluster_enabled:0/m.test(String(reply));
+  return typeof reply === "string" && /^cluster_enabled:0/m.test(reply);
 }
 
 /** The command that asks a server for its clock; the reply is seconds and microseconds. */
@@ -28,7 +28,8 @@ export function askZone(connection: Connection, tell: (zone: string) => void): v
   const command = new Command("info", ["server"], { replyEncoding: "utf8" });
   const { resolve } = command;
   command.resolve = (reply) => {
-    const zone = /^availability_zone:(\S+)/m.exec(String(command.transformReply(reply)))?.[1];
+    const info = command.transformReply(reply);
+    const zone = typeof info === "string" ? /^availability_zone:(\S{1,255})/m.exec(info)?.[1] : undefined;
     if (zone !== undefined) tell(zone);
     return resolve(reply);
   };

@@ -6,6 +6,12 @@
  */
 export type Unproven = "primary" | "window";
 
+/**
+ * Whether a server at this address may be connected to. Tidemark sends it the user name and password of the Redis user, and
+ * believes what it says.
+ */
+export type Accept = (host: string, port: number) => boolean;
+
 export interface Limits {
   /** How long a replica's position is remembered before it is asked again. */
   readonly probeIntervalMs: number;
@@ -22,6 +28,8 @@ export interface Limits {
   readonly zone: string | undefined;
   /** Where servers are that do not tell so themselves, by their addresses. */
   readonly zones: Readonly<Record<string, string>>;
+  /** Which of the servers that others announce may be connected to; undefined for all. */
+  readonly accept: Accept | undefined;
   /** How much servers get of the reads, by their addresses; those not named 1. */
   readonly weights: Readonly<Record<string, number>>;
 }

@@ -204,6 +204,12 @@ export class Node {
     this.suspect = true;
   }
 
+  /** Takes in that what it says of itself cannot be true, and why: it answers nothing until it is heard again. */
+  disbelieve(fault: string): void {
+    this.suspect = true;
+    this.#blame(fault);
+  }
+
   /** Takes in that a read found it behind: what its lag was guessed at is not worth a try for a moment. */
   triedInVain(now: number): void {
     this.restsUntil = now + this.lag.ms / 2 + 1;

@@ -15,7 +15,7 @@ export const tidemarkOptions: readonly string[] = [
   ...["primary", "replicas", "sentinels", "name", "cluster", "redis"],
   ...["maxStalenessMs", "maxClockSkewMs", "tokenTtlMs", "probeIntervalMs", "primaryTimeoutMs"],
   ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
-  ...["verify", "onLostWrite", "unproven", "zone", "zones", "weights", "context"],
+  ...["verify", "onLostWrite", "unproven", "zone", "zones", "weights", "accept", "context"],
 ];
 
 /** No list of names in a message is longer. */

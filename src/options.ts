@@ -3,7 +3,7 @@ import type { RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
 import { isRecord } from "./given-server.js";
-import type { Limits, Unproven } from "./limits.js";
+import type { Accept, Limits, Unproven } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
 import { refuseUnknown, tidemarkOptions } from "./option-names.js";
 import { type CheckedReadDefaults, checkReadDefaults, type ReadDefaultOptions } from "./read-defaults.js";
@@ -73,6 +73,13 @@ export interface CommonOptions extends ReadDefaultOptions {
   readonly zones?: Readonly<Record<string, string>>;
   /** How much replicas get of the reads as against others, by their addresses; default 1 each, and 0 for nothing. */
   readonly weights?: Readonly<Record<string, number>>;
+  /**
+   * Called with the address of each server that another server announces, after `natMap`: discovered replicas, Sentinels and
+   * servers that Sentinels name, nodes of a cluster, targets of `MOVED` and `ASK`. Return true to let Tidemark connect and
+   * send the password. If `accept` returns anything else or throws, Tidemark does not connect, and warns once. The servers
+   * that you give yourself are not checked. Default: every server is accepted.
+   */
+  readonly accept?: Accept;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
 }
@@ -130,6 +137,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     zone: options.zone === undefined ? undefined : zoneIn("zone", options.zone),
     zones: byAddress("zones", options.zones, zoneIn),
     weights: byAddress("weights", options.weights, weightIn),
+    accept: checkAccept(options.accept),
     context: checkContext(context),
   };
 }
@@ -178,6 +186,15 @@ function zoneIn(option: string, value: unknown): string {
 function weightIn(option: string, value: unknown): number {
   if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
   throw new InvalidOptionError(option, value, "give a number, 0 for no reads at all");
+}
+
+function checkAccept(accept: Accept | undefined): Accept | undefined {
+  if (accept === undefined || typeof accept === "function") return accept;
+  throw new InvalidOptionError(
+    "accept",
+    accept,
+    'give a function like (host, port) => host.endsWith(".internal")',
+  );
 }
 
 function checkContext(context: Context | undefined): Context | undefined {

@@ -2,8 +2,8 @@
 import type { Connection } from "./connection.js";
 import { infoCommand } from "./inquiry.js";
 import type { Unproven } from "./limits.js";
-import type { Inquiry, Marker } from "./marker.js";
-import { parseReplication, type Replication } from "./replication.js";
+import { type Inquiry, type Marker, notThere } from "./marker.js";
+import { faultOf, parseReplication, type Replication } from "./replication.js";
 
 /** What proves how far a server is: its own word, a key in the stream, no more than the time that has passed, or nothing. */
 export type ProofKind = "position" | "marker" | "window" | "none";
@@ -18,8 +18,6 @@ export interface Substitutes {
 }
 
 type Answer = (said: Said | undefined, error?: Error) => void;
-
-const unfit = "INFO replication lacks a role, a master_replid or an offset";
 
 export class Proof {
   /** Undefined until the server of this connection has been asked. */
@@ -61,7 +59,7 @@ export class Proof {
       if (error.name !== "ReplyError") answer(undefined, error);
       else if (error.message.startsWith("NOPERM")) this.#forbidden(refusal, error, answer);
       else if (refusal !== undefined && error.message.startsWith("READONLY"))
-        answer(this.#told("marker", this.#marker?.refused() ?? unfit, ""));
+        answer(this.#told("marker", this.#marker?.refused() ?? faultOf(""), ""));
       else answer(undefined, error);
     };
     this.#connection.send(command);
@@ -72,7 +70,7 @@ export class Proof {
     if (this.refusal === undefined || this.#marker === undefined)
       return {
         command: infoCommand(),
-        read: (reply) => this.#told("position", parseReplication(reply) ?? unfit, reply),
+        read: (reply) => this.#told("position", parseReplication(reply) ?? faultOf(reply), reply),
       };
     // Only the connection to a primary is patient.
     const marker = this.#connection.patient ? this.#marker.write(this.#connection) : this.#marker.look();
@@ -88,7 +86,7 @@ export class Proof {
   }
 
   #told(kind: ProofKind, said: Replication | string, text: unknown): Said {
-    this.kind = said === unfit ? "none" : kind;
+    this.kind = typeof said === "string" && said !== notThere ? "none" : kind;
     if (typeof said === "string") return said;
     return { replication: said, text: typeof text === "string" ? text : "" };
   }

@@ -2,14 +2,16 @@
  * What a server says instead of carrying a command out, in the words of Redis and Valkey. A script may return an error of any
  * text, so the first word alone means little, and of a script even the whole text is only a hint.
  */
+import { type Endpoint, endpointOf } from "./address.js";
 
 const refusals =
   /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY|UNBLOCKED)\b/;
 
 const readOnly = /^READONLY (You can't write against a |Can not run script with write flag on )/;
 const noData = /^(LOADING \w+ is loading the dataset in memory|MASTERDOWN Link with \w+ is down)/;
-const redirection =
-  /^((MOVED|ASK) \d{1,5} \S*:\d+$|TRYAGAIN Multiple keys request during rehashing of slot|CLUSTERDOWN (The cluster is down|Hash slot not served))/;
+const target = /^(MOVED|ASK) (\d{1,5}) (\S{0,255}):(\d{1,5})$/;
+const instability =
+  /^(TRYAGAIN Multiple keys request during rehashing of slot|CLUSTERDOWN (The cluster is down|Hash slot not served))/;
 const demotion =
   /^(UNBLOCKED force unblock from blocking operation, instance state changed|EXECABORT Transaction discarded because of: READONLY )/;
 
@@ -30,8 +32,25 @@ export function isRefusal(error: Error): boolean {
 }
 
 /** Whether a node of a cluster says so when it does not serve the key's slot, or not now. */
-export function isRedirection({ message }: Error): boolean {
-  return redirection.test(message);
+export function isRedirection(error: Error): boolean {
+  return instability.test(error.message) || targetIn(error) !== undefined;
+}
+
+/** Where MOVED or ASK sends a command. */
+export interface Target {
+  readonly kind: "MOVED" | "ASK";
+  /** At most 99,999: whether there is such a slot is not known here. */
+  readonly slot: number;
+  /** Undefined where the node does not know the other one's host. */
+  readonly endpoint: Endpoint | undefined;
+}
+
+/** Where `message` sends a command; undefined for an error that is none of these, or names no address. */
+export function targetIn({ message }: Error): Target | undefined {
+  const [, kind, slot, host = "", port] = target.exec(message) ?? [];
+  const endpoint = endpointOf(host, port);
+  if (kind === undefined || (endpoint === undefined && host !== "")) return undefined;
+  return { kind: kind === "ASK" ? "ASK" : "MOVED", slot: Number(slot), endpoint };
 }
 
 /**

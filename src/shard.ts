@@ -2,6 +2,7 @@
 import type { RedisOptions } from "ioredis";
 import { CatchUp } from "./catch-up.js";
 import { absenceMs } from "./connection.js";
+import { Excess } from "./excess.js";
 import { History } from "./history.js";
 import type { Limits } from "./limits.js";
 import type { Lineage, Outcome } from "./lineage.js";
@@ -65,6 +66,7 @@ export class Shard {
   demotedAt: number | undefined;
   readonly lineage: Lineage;
   readonly succession = new Succession(this);
+  readonly #excess: Excess;
   readonly #siblings: (() => readonly Shard[]) | undefined;
   readonly #members: Members;
   #sampledAt = Number.NEGATIVE_INFINITY;
@@ -81,6 +83,7 @@ export class Shard {
     this.#siblings = siblings;
     this.lineage = lineage;
     this.history = new History(options.maxStalenessMs);
+    this.#excess = new Excess(this.history);
     this.#members = new Members(servers.primary, servers.replicas, {
       joined,
       inCluster: siblings !== undefined,
@@ -295,14 +298,17 @@ export class Shard {
     if (node === this.primary) {
       this.#refused = false;
       this.demotedAt = replication.role === "primary" ? undefined : (this.demotedAt ?? at);
-      if (replication.role === "primary") this.history.record(at, replication);
-      else this.#seek(performance.now());
+      if (replication.role === "primary") {
+        this.history.record(at, replication);
+        this.#excess.sampled(at, replication);
+      } else this.#seek(performance.now());
     } else if (replication.role === "primary" && this.succession.yieldsTo(node, replication)) {
       this.#members.promote(node);
       this.#refused = false;
       this.history.record(at, replication);
     } else {
       this.succession.saw(node, sighting);
+      if (replication.role === "replica") this.#excess.saw(node, replication);
       node.lag.observe(...this.history.lagOf(replication, at));
     }
   }

@@ -314,7 +314,7 @@ export class Tidemark implements AsyncDisposable {
     this.#topology.close();
   }
 
-  /** How many sessions were found to have lost writes in a failover; `tidemark:lost-write` tells of each. */
+  /** How many losses of writes in a failover were found in this process; `tidemark:lost-write` reports each. */
   get lostWrites(): number {
     return this.#losses.count;
   }

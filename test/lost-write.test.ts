@@ -147,6 +147,48 @@ describe("a session that a failover has lost a write of", () => {
   });
 });
 
+describe("a token from before a failover that is sent again and again", () => {
+  it("is reported once, and the loss of another session is still reported", async () => {
+    const tidemark = await open();
+    const [token, later] = [(await sessionToLose(tidemark)).token(), tidemark.session()];
+    await later.redis.set("other", "lost");
+    await promote(tidemark);
+    for (let i = 0; i < 100; i++) {
+      const session = tidemark.session({ token });
+      // Also where the session writes first.
+      if (i % 2 === 1) await session.redis.set("own", i);
+      expect(await session.redis.get("k")).toBe("kept");
+    }
+    expect(tidemark.lostWrites).toBe(1);
+    expect(stage.lostWrites.heard).toHaveLength(1);
+    const other = later.token();
+    for (let i = 0; i < 10; i++) await tidemark.session({ token: other }).redis.get("k");
+    expect(tidemark.lostWrites).toBe(2);
+    expect(stage.lostWrites.heard).toHaveLength(2);
+  });
+
+  it('has the first read of each session rejected with onLostWrite "error"', async () => {
+    const tidemark = await open({ onLostWrite: "error" });
+    const token = (await sessionToLose(tidemark)).token();
+    await promote(tidemark);
+    for (let i = 0; i < 5; i++) {
+      const session = tidemark.session({ token });
+      await expect(session.redis.get("k")).rejects.toBeInstanceOf(LostWriteError);
+      expect(await session.redis.get("k")).toBe("kept");
+    }
+    expect(tidemark.lostWrites).toBe(1);
+  });
+
+  it("does not hide the loss of sessions that wrote in the same turn themselves", async () => {
+    const tidemark = await open();
+    const sessions = [await sessionToLose(tidemark), tidemark.session()];
+    await Promise.all(sessions.map(({ redis }) => redis.set("k", "lost")));
+    await promote(tidemark);
+    for (const { redis } of sessions) expect(await redis.get("k")).toBe("kept");
+    expect(stage.lostWrites.heard.map(({ session }) => session)).toEqual(sessions);
+  });
+});
+
 describe("a session that no failover has provably lost a write of", () => {
   it("is never told of, also when it had read what is lost", async () => {
     const tidemark = await open();

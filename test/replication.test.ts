@@ -1,6 +1,6 @@
 /** What is read from the text of `INFO replication`, and from which texts nothing is. */
 import { describe, expect, it } from "vitest";
-import { parseReplication } from "../src/replication.js";
+import { acknowledgedIn, faultOf, parseReplication, replicasIn } from "../src/replication.js";
 
 const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
 const Y = "c1d5f0aa17e24cf09b3cbb1fd4a1b1a4f5a9e6d2";
@@ -211,6 +211,8 @@ describe("parseReplication", () => {
     ["a letter beyond f", `g${X.slice(1)}`],
     ["capitals", X.toUpperCase()],
     ["only zeros", none],
+    ["the mark of a pin in a token", `${"0".repeat(16)}${X.slice(16)}`],
+    ["the mark of a moment in a token", `${"0".repeat(15)}1${X.slice(16)}`],
     ["nothing", ""],
   ])("gives nothing for a replication id of %s", (_, id) => {
     expect(parseReplication(change(primary, { master_replid: id }))).toBeUndefined();
@@ -246,5 +248,98 @@ describe("parseReplication", () => {
     for (const reply of [undefined, null, 7, {}, [primary], Buffer.from(primary), "", "OK", "role:master"]) {
       expect(parseReplication(reply)).toBeUndefined();
     }
+  });
+});
+
+describe("a text that somebody else may have written in", () => {
+  const counted = [
+    ...["role", "connected_slaves", "master_replid", "master_replid2", "master_repl_offset"],
+    ...["second_repl_offset", "repl_backlog_active", "slave_repl_offset", "master_link_status"],
+    "master_sync_in_progress",
+  ];
+  const doubled = counted.flatMap((name) =>
+    [primary, replica].flatMap((info) => {
+      const line = info.split("\r\n").find((one) => one.startsWith(`${name}:`));
+      return line === undefined ? [] : [[name, info, line] as const];
+    }),
+  );
+
+  it.each(doubled)("says nothing when %s occurs twice, wherever that is", (_name, info, line) => {
+    for (const text of [`${info}${line}\r\n`, info.replace("\r\n", `\r\n${line}\r\n`)]) {
+      const forged = ofOwnLength(text);
+      expect(parseReplication(forged)).toBeUndefined();
+      expect(faultOf(forged)).toContain("has a field twice");
+    }
+  });
+
+  it.each(["10.0.0.2\r\nx:y", "10.0.0.2\nx:y", "10.0.0.2 x", "a,b", "x".repeat(256), "10.0.0.2\u0000"])(
+    "says nothing when a replica announces %j",
+    (host) => {
+      const forged = ofOwnLength(primary.replace("ip=10.0.0.2", `ip=${host}`));
+      expect(parseReplication(forged)).toBeUndefined();
+      expect(faultOf(forged)).toContain("a line break in a value");
+      expect(replicasIn(forged)).toEqual([{ host: "10.0.0.3", port: 6379 }]);
+    },
+  );
+
+  it("never has fields in front of the server's own read, also when its lengths are those of a sound text", () => {
+    const sound = primary.replace("10.0.0.2", "a".repeat(120));
+    expect(parseReplication(sound)).toMatchObject({ offset: 1099 });
+    const forgery = `1.1.1.1\r\nmaster_repl_offset:7\r\nsecond_repl_offset:9\r\nx:`;
+    const forged = primary.replace("10.0.0.2", forgery.padEnd(120, "x"));
+    expect(forged).toHaveLength(sound.length);
+    expect(parseReplication(forged)?.offset).not.toBe(7);
+  });
+
+  it("is not read beyond 65,536 characters", () => {
+    const long = `${primary}${"x".repeat(65_536)}`;
+    expect(parseReplication(long)).toBeUndefined();
+    expect(faultOf(long)).toContain("longer than 65536 characters");
+    expect([replicasIn(long), acknowledgedIn(long)]).toEqual([[], []]);
+  });
+
+  it.each(["\nslave0:ip=", "\nslave0:ip=1,port=1,state=", "\nslave", "\nrole:", "slave0:ip=1,port=1,"])(
+    "takes time in proportion to its length when it repeats %j",
+    (part) => {
+      const half = timeOf(part.repeat(30_000 / part.length));
+      expect(timeOf(part.repeat(60_000 / part.length)) / half).toBeLessThan(3);
+    },
+  );
+});
+
+let lengthened = 100;
+
+/** The same text behind a heading that gives it a length which no text had before. */
+function ofOwnLength(info: string): string {
+  lengthened += 50;
+  return `# ${"x".repeat(lengthened)}\r\n${info}`;
+}
+
+/** The least time that it takes to read `info`, in milliseconds. */
+function timeOf(info: string): number {
+  const times = Array.from({ length: 30 }, () => {
+    const since = performance.now();
+    parseReplication(info);
+    faultOf(info);
+    replicasIn(info);
+    acknowledgedIn(info);
+    return performance.now() - since;
+  });
+  return Math.min(...times);
+}
+
+describe("the replicas that an INFO lists", () => {
+  it("are those with a host and a port, and what they have acknowledged if they are in sync", () => {
+    const info = primary
+      .replace("port=6379,state=online", "port=0,state=wait_bgsave")
+      .replace(
+        "connected_slaves",
+        "slave2:ip=::1,port=7000,state=online,offset=5,lag=0,type=replica\r\nconnected_slaves",
+      );
+    expect(replicasIn(info)).toEqual([
+      { host: "::1", port: 7000 },
+      { host: "10.0.0.3", port: 6379 },
+    ]);
+    expect(acknowledgedIn(info)).toEqual([5, 1077]);
   });
 });

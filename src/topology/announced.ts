@@ -1,17 +1,69 @@
-/** Servers by the addresses they announce, which need not be those they can be reached at. */
+/** Servers by the addresses they announce: which are followed, and where they can be reached. */
 import { isIPv6 } from "node:net";
 import type { NatMap, RedisOptions } from "ioredis";
-import type { Endpoint } from "../replication.js";
+import type { Endpoint } from "../address.js";
+import type { Accept } from "../limits.js";
 
-/** Options to connect to an announced server: those of all connections, at the address it has from here. */
-export function announcedServer(
-  { host, port }: Endpoint,
-  common: RedisOptions,
-  natMap: NatMap | undefined,
-): RedisOptions {
-  const announced = `${host}:${port}`;
-  const seen = typeof natMap === "function" ? natMap(announced) : natMap?.[announced];
-  const { path: _socket, ...rest } = common;
-  const at = seen ?? { host, port };
-  return { ...rest, ...at, ...(isIPv6(at.host) ? { family: 6 } : {}) };
+/** So many replicas of one primary are followed, and as many Sentinels. */
+export const maxFollowed = 100;
+/** So many shards of a cluster are followed. */
+export const maxShards = 1_000;
+
+/** Servers that nobody has given by themselves: each is sent the password, so not any address will do. */
+export class Announced {
+  readonly #common: RedisOptions;
+  readonly #natMap: NatMap | undefined;
+  readonly #accept: Accept | undefined;
+  readonly #said = new Set<string>();
+
+  /** `common` are the options of all connections to such servers. */
+  constructor(common: RedisOptions, natMap: NatMap | undefined, accept: Accept | undefined) {
+    this.#common = common;
+    this.#natMap = natMap;
+    this.#accept = accept;
+  }
+
+  /** Options to connect to an announced server, at the address it has from here; undefined when it is not accepted. */
+  reach({ host, port }: Endpoint): RedisOptions | undefined {
+    const announced = `${host}:${port}`;
+    const natMap = this.#natMap;
+    try {
+      const at = (typeof natMap === "function" ? natMap(announced) : natMap?.[announced]) ?? { host, port };
+      const isAccepted: unknown = this.#accept === undefined || this.#accept(at.host, at.port);
+      if (isAccepted === true) {
+        const { path: _socket, ...rest } = this.#common;
+        return { ...rest, ...at, ...(isIPv6(at.host) ? { family: 6 } : {}) };
+      }
+      const why = isAccepted === false ? "accept() refuses it" : "accept() must return true or false";
+      this.#warn("TIDEMARK_SERVER_REFUSED", `${announced} is not connected to: ${why}.`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : "unknown";
+      this.#warn(
+        "TIDEMARK_SERVER_REFUSED",
+        `${announced} is not connected to: accept or natMap threw (${why}).`,
+      );
+    }
+    return undefined;
+  }
+
+  /** Those of `servers` that are accepted, as far as there is room for them; `what` names them in the warning. */
+  reachAll(servers: readonly Endpoint[], what: string): RedisOptions[] {
+    if (servers.length > maxFollowed) this.warnOfMany(what, maxFollowed);
+    return servers.slice(0, maxFollowed).flatMap((server) => this.reach(server) ?? []);
+  }
+
+  /** Warns once that more than `most` of these were announced. */
+  warnOfMany(what: string, most: number): void {
+    this.#warn(
+      "TIDEMARK_TOO_MANY_SERVERS",
+      `More than ${most} ${what} were announced; Tidemark does not connect to the others.`,
+    );
+  }
+
+  /** Each kind once, so that nobody can flood the log. */
+  #warn(code: string, message: string): void {
+    if (this.#said.has(code)) return;
+    this.#said.add(code);
+    process.emitWarning(message, { type: "TidemarkWarning", code });
+  }
 }

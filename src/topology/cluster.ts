@@ -4,11 +4,11 @@ import { Command, type RedisOptions } from "ioredis";
 import { keysOf } from "../command.js";
 import type { Refusal } from "../connection.js";
 import { Node } from "../node.js";
-import type { Endpoint } from "../replication.js";
+import { isRedirection, type Target, targetIn } from "../refusal.js";
 import { Shard } from "../shard.js";
-import { announcedServer } from "./announced.js";
+import { Announced, maxShards } from "./announced.js";
 import { type Left, SlotMap } from "./slot-map.js";
-import { type SlotOwner, slotOwnersIn } from "./slots.js";
+import { type SlotOwner, slotCount, slotOwnersIn } from "./slots.js";
 import { type Ground, mindPrimary, type Topology } from "./topology.js";
 
 /** The nodes to begin with. */
@@ -32,7 +32,7 @@ const unrestMs = 5_000;
 export class ClusterTopology implements Topology {
   readonly #ground: Ground;
   readonly #seeds: readonly RedisOptions[];
-  readonly #common: RedisOptions;
+  readonly #announced: Announced;
   readonly #map = new SlotMap();
   /** Of slots that have moved: until all commands are answered that went to the shard they have left. */
   readonly #leaving = new Map<number, Promise<void>>();
@@ -47,7 +47,7 @@ export class ClusterTopology implements Topology {
   constructor({ seeds, common }: ClusterSeeds, ground: Ground) {
     this.#ground = ground;
     this.#seeds = seeds;
-    this.#common = common;
+    this.#announced = new Announced(common, common.natMap, ground.options.accept);
     if (!common.lazyConnect) this.open();
   }
 
@@ -71,12 +71,9 @@ export class ClusterTopology implements Topology {
    */
   redirect(error: Error, again: (asked?: Shard) => void): boolean {
     if (error.name !== "ReplyError" || this.#timer === undefined) return false;
-    const [kind, slot, address = ""] = error.message.split(" ");
-    if (kind === "MOVED" || kind === "ASK") {
-      this.#follow(kind, Number(slot), address, again);
-      return true;
-    }
-    if (kind !== "TRYAGAIN" && kind !== "CLUSTERDOWN") return false;
+    const target = targetIn(error);
+    if (target !== undefined) return this.#follow(target, again);
+    if (!isRedirection(error)) return false;
     this.#askOfChange();
     setTimeout(again, pauseMs);
     return true;
@@ -102,28 +99,31 @@ export class ClusterTopology implements Topology {
     this.#begun = [];
   }
 
-  #follow(kind: string, slot: number, address: string, again: (asked?: Shard) => void): void {
-    const colon = address.lastIndexOf(":");
-    const server = this.#reach({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) });
-    const known = this.#map.shardAt(server);
+  /** False where it leads to no slot, or to a server that is not accepted. */
+  #follow({ kind, slot, endpoint }: Target, again: (asked?: Shard) => void): boolean {
+    const server = endpoint && this.#announced.reach(endpoint);
+    if (slot >= slotCount || (endpoint !== undefined && server === undefined)) return false;
+    const known = server && this.#map.shardAt(server);
     if (known !== undefined && kind === "ASK") {
       again(known);
-      return;
+      return true;
     }
     const asked = this.#askOfChange();
-    if (known !== undefined) {
+    if (known !== undefined && server !== undefined) {
       // In a failover it names a replica of the shard, which has to say itself that it is the primary by now.
       if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf));
       this.#settle(this.#map.move(slot, known));
       again();
-      return;
+      return true;
     }
     asked.then(() => {
-      const shard = this.#map.shardAt(server);
+      const shard = server && this.#map.shardAt(server);
       // Not everybody knows yet: nothing is gained by asking at once.
-      if (shard === undefined || shard.find(server) !== shard.primary) setTimeout(again, pauseMs);
+      const isPrimary = server !== undefined && shard?.find(server) === shard?.primary;
+      if (shard === undefined || !isPrimary) setTimeout(again, pauseMs);
       else again();
     });
+    return true;
   }
 
   #poll(): void {
@@ -190,8 +190,10 @@ export class ClusterTopology implements Topology {
       const [slots, nodes] = await Promise.all([ask("SLOTS"), ask("NODES").catch(() => undefined)]);
       const { host = "localhost", port = 6379 } = connection.server;
       const owners = slotOwnersIn(slots, nodes, { host, port });
-      if (owners === undefined || owners.length === 0) throw new Error("it serves no slots");
+      if (owners === undefined) throw new Error("its CLUSTER SLOTS is not that of a cluster");
+      if (owners.length === 0) throw new Error("it serves no slots");
       this.#adopt(owners);
+      if (this.shards.length === 0) throw new Error("accept() refuses every primary that it names");
       return true;
     } catch (error) {
       this.#fault = `${connection.address}: ${error instanceof Error ? error.message : String(error)}`;
@@ -204,9 +206,14 @@ export class ClusterTopology implements Topology {
     const at = performance.now();
     for (const owner of owners) {
       if (!this.#map.isNews(owner)) continue;
-      const primary = this.#reach(owner.primary);
-      const replicas = owner.replicas.map((replica) => this.#reach(replica));
+      const primary = this.#announced.reach(owner.primary);
+      if (primary === undefined) continue;
       const known = this.#map.shardAt(primary);
+      if (known === undefined && this.shards.length >= maxShards) {
+        this.#announced.warnOfMany("shards", maxShards);
+        continue;
+      }
+      const replicas = this.#announced.reachAll(owner.replicas, "replicas");
       known?.assign(primary, replicas);
       this.#settle(this.#map.take(known ?? this.#found(primary, replicas), owner, at));
     }
@@ -233,10 +240,6 @@ export class ClusterTopology implements Topology {
     const siblings = (): readonly Shard[] => this.shards;
     const surroundings = { lineage, joined, saw, left, siblings };
     return new Shard({ ...options, governed: true, discovers: false }, { primary, replicas }, surroundings);
-  }
-
-  #reach(endpoint: Endpoint): RedisOptions {
-    return announcedServer(endpoint, this.#common, this.#common.natMap);
   }
 }
 

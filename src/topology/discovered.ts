@@ -1,11 +1,11 @@
 /** A primary, and the replicas that it and they themselves name: these come and go without anybody telling us. */
 import type { RedisOptions } from "ioredis";
-import { addressOf } from "../address.js";
+import { addressOf, type Endpoint } from "../address.js";
 import type { Sighting } from "../link.js";
 import type { Node } from "../node.js";
-import { type Endpoint, replicasIn, upstreamIn } from "../replication.js";
+import { replicasIn, upstreamIn } from "../replication.js";
 import { Shard } from "../shard.js";
-import { announcedServer } from "./announced.js";
+import { Announced, maxFollowed } from "./announced.js";
 import { type Ground, type Topology, topologyOf } from "./topology.js";
 
 /** Connects to the primary given, to the replicas of whoever is the primary, and to theirs. */
@@ -13,7 +13,8 @@ export function discoveredTopology(
   primary: RedisOptions,
   { options, lineage, joined, left }: Ground,
 ): Topology {
-  const discovery = new Discovery(primary, options.maxStalenessMs);
+  const announced = new Announced(primary, primary.natMap, options.accept);
+  const discovery = new Discovery(announced, options.maxStalenessMs);
   const surroundings = {
     lineage,
     joined,
@@ -29,13 +30,13 @@ export function discoveredTopology(
 }
 
 class Discovery {
-  readonly #common: RedisOptions;
+  readonly #announced: Announced;
   readonly #lingerMs: number;
   /** When each was last named, by its address. */
   readonly #named = new Map<string, { readonly server: RedisOptions; at: number }>();
 
-  constructor(common: RedisOptions, lingerMs: number) {
-    this.#common = common;
+  constructor(announced: Announced, lingerMs: number) {
+    this.#announced = announced;
     this.#lingerMs = lingerMs;
   }
 
@@ -54,9 +55,14 @@ class Discovery {
   }
 
   #note(shard: Shard, endpoint: Endpoint, at: number): boolean {
-    const server = announcedServer(endpoint, this.#common, this.#common.natMap);
+    const server = this.#announced.reach(endpoint);
+    if (server === undefined) return false;
     const address = addressOf(server);
     const known = this.#named.get(address);
+    if (known === undefined && this.#named.size >= maxFollowed) {
+      this.#announced.warnOfMany("replicas", maxFollowed);
+      return false;
+    }
     if (known !== undefined) known.at = at;
     else this.#named.set(address, { server, at });
     return shard.find(server) === undefined;

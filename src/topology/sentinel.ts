@@ -2,7 +2,7 @@
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { Shard } from "../shard.js";
-import { announcedServer } from "./announced.js";
+import { Announced } from "./announced.js";
 import { type Naming, Sentinels } from "./sentinels.js";
 import { type Ground, mindPrimary, type Topology } from "./topology.js";
 
@@ -27,9 +27,11 @@ const holdMs = 100;
 /** Asks the Sentinels whenever they tell of something or the primary is gone; what they name still has to prove itself. */
 export class SentinelTopology implements Topology {
   readonly #ground: Ground;
-  readonly #common: RedisOptions;
+  readonly #announced: Announced;
   readonly #sentinels: Sentinels;
   #shards: readonly Shard[] = [];
+  /** Why the primary that the Sentinels name is not connected to. */
+  #refused: string | undefined;
   #epoch = -1;
   /** When that epoch was last heard of. */
   #heardAt = Number.NEGATIVE_INFINITY;
@@ -41,8 +43,11 @@ export class SentinelTopology implements Topology {
 
   constructor({ sentinels, name, common }: SentinelServers, ground: Ground) {
     this.#ground = ground;
-    this.#common = common;
-    this.#sentinels = new Sentinels(name, sentinels, common, () => this.#ask());
+    const { accept, maxStalenessMs } = ground.options;
+    this.#announced = new Announced(common, common.natMap, accept);
+    const others = common.updateSentinels === false ? undefined : new Announced({}, common.natMap, accept);
+    const onNews = (): void => this.#ask();
+    this.#sentinels = new Sentinels({ name, given: sentinels, others, lingerMs: maxStalenessMs, onNews });
     if (!common.lazyConnect) this.open();
   }
 
@@ -55,7 +60,7 @@ export class SentinelTopology implements Topology {
   }
 
   get fault(): string {
-    return this.#sentinels.fault;
+    return this.#refused ?? this.#sentinels.fault;
   }
 
   shardOf(): Shard | undefined {
@@ -150,13 +155,22 @@ export class SentinelTopology implements Topology {
 
   #adopt(naming: Naming): void {
     if (this.#timer === undefined) return;
+    const primary = this.#announced.reach(naming.primary);
+    if (primary === undefined) {
+      this.#refused = `accept() refuses ${naming.primary.host}:${naming.primary.port}, which the Sentinels name`;
+      return;
+    }
+    this.#refused = undefined;
     this.#epoch = naming.epoch;
-    const reach = (endpoint: { host: string; port: number }): RedisOptions =>
-      announcedServer(endpoint, this.#common, this.#common.natMap);
-    const primary = reach(naming.primary);
-    const replicas = naming.replicas
-      .filter(({ isDown, ...endpoint }) => !isDown || this.#shard?.find(reach(endpoint))?.connection.ready)
-      .map(reach);
+    const up = this.#announced.reachAll(
+      naming.replicas.filter(({ isDown }) => !isDown),
+      "replicas",
+    );
+    const down = this.#announced.reachAll(
+      naming.replicas.filter(({ isDown }) => isDown),
+      "replicas",
+    );
+    const replicas = [...up, ...down.filter((server) => this.#shard?.find(server)?.connection.ready)];
     if (this.#shard === undefined) this.#shards = [this.#begin(primary, replicas)];
     else this.#shard.assign(primary, replicas);
   }

@@ -1,9 +1,8 @@
 /** The Sentinels that watch over one primary: whom they name, and that they have something new to tell. */
 import { Redis, type RedisOptions } from "ioredis";
-import { addressOf } from "../address.js";
-import type { Endpoint } from "../replication.js";
+import { addressOf, type Endpoint, endpointOf } from "../address.js";
 import { withoutSecrets } from "../secrets.js";
-import { announcedServer } from "./announced.js";
+import { type Announced, maxFollowed } from "./announced.js";
 
 /** What one Sentinel says. */
 export interface Naming {
@@ -17,11 +16,17 @@ const retryMaxMs = 1_000;
 /** Unless `sentinelCommandTimeout` says otherwise. Less than commands wait for a primary, so that their error can say why. */
 const answerMs = 750;
 
+const epochs = /^\d{1,15}$/;
+/** A reply with more fields, or of more servers, is none of a Sentinel's. */
+const maxEntries = 10_000;
+
 /** One Sentinel: a connection to ask it, and one on which it tells by itself. */
 class Sentinel {
   readonly #redis: Redis;
   readonly #events: Redis;
   fault = "not connected";
+  /** When it has answered, or another one has named it, on the monotonic clock. */
+  heardOfAt = performance.now();
 
   constructor(options: RedisOptions, onNews: (about: string) => void) {
     const plain: RedisOptions & { protocol: 2; replyMapping: "legacy" } = {
@@ -61,20 +66,26 @@ class Sentinel {
       ask("MASTER"),
     ]);
     const [host, port] = listOf(address);
-    const epoch = Number(fieldsOf(after).get("config-epoch"));
+    const primary = endpointOf(host, port);
+    const epoch = epochIn(after);
+    if (primary === undefined || epoch === undefined) throw new Error("its answer is not that of a Sentinel");
     // The address belongs to this epoch only if the epoch was the same on both sides of it.
-    if (Number(fieldsOf(before).get("config-epoch")) !== epoch) throw new Error("it is changing its mind");
-    const replicasOf = listOf(replicas).map((one) => {
+    if (epochIn(before) !== epoch) throw new Error("it is changing its mind");
+    const replicasOf = listOf(replicas).flatMap((one) => {
       const fields = fieldsOf(one);
+      const endpoint = endpointOf(fields.get("ip"), fields.get("port"));
       // A replica it has only just found is "disconnected", and nothing is told when it is that no more.
       const isDown = /[so]_down/.test(fields.get("flags") ?? "");
-      return { ...endpointOf(fields), isDown };
+      return endpoint === undefined ? [] : { ...endpoint, isDown };
     });
     return {
-      primary: { host: String(host), port: Number(port) },
+      primary,
       replicas: replicasOf,
       epoch,
-      sentinels: listOf(sentinels).map((one) => endpointOf(fieldsOf(one))),
+      sentinels: listOf(sentinels).flatMap((one) => {
+        const fields = fieldsOf(one);
+        return endpointOf(fields.get("ip"), fields.get("port")) ?? [];
+      }),
     };
   }
 
@@ -84,18 +95,32 @@ class Sentinel {
   }
 }
 
+/** Which Sentinels are asked, and for what. */
+export interface SentinelsOptions {
+  /** What they call the primary. */
+  readonly name: string;
+  readonly given: readonly RedisOptions[];
+  /** Those that others name; undefined when only those that were given are asked. */
+  readonly others: Announced | undefined;
+  /** How long one is kept that neither answers nor is named by any other, in milliseconds. */
+  readonly lingerMs: number;
+  readonly onNews: () => void;
+}
+
 export class Sentinels {
   readonly #name: string;
-  readonly #common: RedisOptions;
   readonly #given: readonly RedisOptions[];
+  readonly #others: Announced | undefined;
+  readonly #lingerMs: number;
   readonly #onNews: () => void;
   /** By address; those given, and those that they know of. */
   readonly #sentinels = new Map<string, Sentinel>();
 
-  constructor(name: string, given: readonly RedisOptions[], common: RedisOptions, onNews: () => void) {
+  constructor({ name, given, others, lingerMs, onNews }: SentinelsOptions) {
     this.#name = name;
     this.#given = given;
-    this.#common = common;
+    this.#others = others;
+    this.#lingerMs = lingerMs;
     this.#onNews = onNews;
   }
 
@@ -111,11 +136,13 @@ export class Sentinels {
 
   /** Asks all of them; `answer` is called with each answer as it comes, and the promise resolves after the last. */
   async ask(answer: (naming: Naming) => void): Promise<void> {
+    let isAnswered = false;
     const asked = [...this.#sentinels].map(async ([address, sentinel]) => {
       try {
         const naming = await sentinel.ask(this.#name);
-        if (this.#common.updateSentinels !== false)
-          for (const endpoint of naming.sentinels) this.#add(this.#reach(endpoint));
+        sentinel.heardOfAt = performance.now();
+        isAnswered = true;
+        for (const endpoint of naming.sentinels.slice(0, maxFollowed)) this.#learn(endpoint);
         answer(naming);
       } catch (error) {
         // Its connection's own error says why.
@@ -124,6 +151,7 @@ export class Sentinels {
       }
     });
     await Promise.all(asked);
+    if (isAnswered) this.#forget();
   }
 
   open(): void {
@@ -135,9 +163,27 @@ export class Sentinels {
     this.#sentinels.clear();
   }
 
-  #reach(endpoint: Endpoint): RedisOptions {
-    const { host, port, family } = announcedServer(endpoint, {}, this.#common.natMap);
-    return { ...this.#given[0], host, port, family };
+  /** Takes in that a Sentinel has named another one. */
+  #learn(endpoint: Endpoint): void {
+    const at = this.#others?.reach(endpoint);
+    if (at === undefined) return;
+    const { host, port, family } = at;
+    const server = { ...this.#given[0], host, port, family };
+    const known = this.#sentinels.get(addressOf(server));
+    if (known !== undefined) known.heardOfAt = performance.now();
+    else if (this.#sentinels.size >= maxFollowed) this.#others?.warnOfMany("Sentinels", maxFollowed);
+    else this.#add(server);
+  }
+
+  /** Ends the connections to those that neither answer nor are named any more, unless they were given. */
+  #forget(): void {
+    const given = new Set(this.#given.map(addressOf));
+    const now = performance.now();
+    for (const [address, sentinel] of this.#sentinels) {
+      if (given.has(address) || now - sentinel.heardOfAt < this.#lingerMs) continue;
+      this.#sentinels.delete(address);
+      sentinel.close();
+    }
   }
 
   #add(server: RedisOptions): void {
@@ -149,14 +195,21 @@ export class Sentinels {
 }
 
 function listOf(reply: unknown): readonly unknown[] {
-  return Array.isArray(reply) ? reply : [];
+  return Array.isArray(reply) ? reply.slice(0, maxEntries) : [];
 }
 
+/** The fields of a reply that has each name in front of its value; others than texts are passed over. */
 function fieldsOf(reply: unknown): ReadonlyMap<string, string> {
-  const list = listOf(reply).map(String);
-  return new Map(list.flatMap((name, i) => (i % 2 === 0 ? [[name, list[i + 1] ?? ""] as const] : [])));
+  const list = listOf(reply);
+  const fields = new Map<string, string>();
+  for (let i = 0; i < list.length; i += 2) {
+    const [name, value] = [list[i], list[i + 1]];
+    if (typeof name === "string" && typeof value === "string") fields.set(name, value);
+  }
+  return fields;
 }
 
-function endpointOf(fields: ReadonlyMap<string, string>): Endpoint {
-  return { host: fields.get("ip") ?? "", port: Number(fields.get("port")) };
+function epochIn(reply: unknown): number | undefined {
+  const epoch = fieldsOf(reply).get("config-epoch");
+  return epoch !== undefined && epochs.test(epoch) ? Number(epoch) : undefined;
 }

@@ -1,7 +1,10 @@
 /** Who serves which slots of a Redis Cluster, as one of its nodes says. */
-import type { Endpoint } from "../replication.js";
+import { type Endpoint, endpointOf } from "../address.js";
 
 export const slotCount = 16_384;
+/** More nodes than this in one reply are no cluster. */
+const maxNodes = 1_000;
+const epochs = /^\d{1,15}$/;
 
 /** A primary with its replicas, and the slots it serves. */
 export interface SlotOwner {
@@ -13,46 +16,67 @@ export interface SlotOwner {
   readonly ranges: readonly (readonly [number, number])[];
 }
 
+/** Stands for a node whose host name is not known, and which cannot be connected to. */
+const nameless: unique symbol = Symbol("nameless");
+
 /**
  * Reads the replies of `CLUSTER SLOTS`, which has the addresses that clients are to use, and of `CLUSTER NODES`, which
- * has the epochs. `asked` is where they came from: a node need not know its own address. Undefined for anything else.
+ * has the epochs. `asked` is where they came from: a node need not know its own address. Undefined for anything that is
+ * no such reply as a whole: each slot has at most one owner, and every node has a host and a port.
  */
 export function slotOwnersIn(slots: unknown, nodes: unknown, asked: Endpoint): SlotOwner[] | undefined {
-  if (!Array.isArray(slots)) return undefined;
-  const epochs = epochsIn(nodes);
+  if (!Array.isArray(slots) || slots.length > slotCount) return undefined;
+  const known = epochsIn(nodes);
   const owners = new Map<string, SlotOwner & { readonly ranges: [number, number][] }>();
+  let served = 0;
   for (const range of slots) {
-    if (!Array.isArray(range)) return undefined;
+    if (!Array.isArray(range) || range.length > maxNodes) return undefined;
     const [first, last, primary, ...others] = range;
-    const at = endpointOf(primary, asked);
-    if (at === undefined) continue;
-    const known = owners.get(`${at.host}:${at.port}`);
-    const owner = known ?? {
+    if (!isSlot(first) || !isSlot(last) || first > last) return undefined;
+    served += last - first + 1;
+    // Two owners of one slot, and no end to the work if it goes on like this.
+    if (served > slotCount) return undefined;
+    const at = nodeIn(primary, asked);
+    const replicas = others.map((other) => nodeIn(other, asked));
+    if (at === undefined || replicas.includes(undefined)) return undefined;
+    if (at === nameless) continue;
+    const address = `${at.host}:${at.port}`;
+    const owner = owners.get(address) ?? {
       primary: at,
-      replicas: others.flatMap((other) => endpointOf(other, asked) ?? []),
-      epoch: epochs.get(textOf(primary[2])) ?? 0,
+      replicas: replicas.filter((replica) => typeof replica === "object"),
+      epoch: known.get(idOf(primary)) ?? 0,
       ranges: [],
     };
-    owner.ranges.push([Number(first), Number(last)]);
-    owners.set(`${at.host}:${at.port}`, owner);
+    owner.ranges.push([first, last]);
+    owners.set(address, owner);
   }
   return [...owners.values()];
 }
 
-function endpointOf(node: unknown, asked: Endpoint): Endpoint | undefined {
+function isSlot(slot: unknown): slot is number {
+  return typeof slot === "number" && Number.isInteger(slot) && slot >= 0 && slot < slotCount;
+}
+
+function nodeIn(node: unknown, asked: Endpoint): Endpoint | typeof nameless | undefined {
   if (!Array.isArray(node)) return undefined;
-  const host = textOf(node[0]);
+  const [host, port] = node;
   // Redis writes "?" for a host name that was asked for and is not known.
-  if (host === "?") return undefined;
-  return { host: host === "" ? asked.host : host, port: Number(node[1]) };
+  if (host === "?") return nameless;
+  return endpointOf(host === "" || host === null || host === undefined ? asked.host : host, port);
+}
+
+function idOf(node: unknown): string {
+  const id: unknown = Array.isArray(node) ? node[2] : undefined;
+  return typeof id === "string" ? id : "";
 }
 
 /** The config epochs, by the ids of the nodes. */
 function epochsIn(nodes: unknown): ReadonlyMap<string, number> {
-  const lines = typeof nodes === "string" ? nodes.split("\n") : [];
-  return new Map(lines.map((line) => line.split(" ")).map((words) => [words[0] ?? "", Number(words[6])]));
-}
-
-function textOf(value: unknown): string {
-  return value === null || value === undefined ? "" : String(value);
+  const lines = typeof nodes === "string" ? nodes.split("\n", maxNodes) : [];
+  const words = lines.map((line) => line.split(" ", 7));
+  return new Map(
+    words.flatMap(([id = "", , , , , , epoch = ""]) =>
+      epochs.test(epoch) ? [[id, Number(epoch)] as const] : [],
+    ),
+  );
 }

@@ -62,6 +62,7 @@ export const rows: readonly (readonly string[])[] = [
     "context/async-local-storage",
     "context/cls-hooked",
     "members",
+    "excess",
     "lookout",
     "succession",
     "shard",

@@ -1,19 +1,22 @@
-/** The process warnings that Tidemark gives while a test listens. */
+/** What the process is warned of while a test listens. */
 
 export interface Warnings extends Disposable {
-  /** The messages of all warnings with that code, in order. */
+  readonly heard: readonly Error[];
+  /** The messages of those with this code. */
   of(code: string): string[];
 }
 
-/** Listens to the process's warnings until disposed of. */
+/** Listens until disposed of. */
 export function listenToWarnings(): Warnings {
-  const heard: { readonly code: unknown; readonly message: string }[] = [];
+  const heard: Error[] = [];
   const listener = (warning: Error): void => {
-    heard.push({ code: Reflect.get(warning, "code"), message: warning.message });
+    heard.push(warning);
   };
   process.on("warning", listener);
   return {
-    of: (code) => heard.filter((one) => one.code === code).map(({ message }) => message),
-    [Symbol.dispose]: () => void process.off("warning", listener),
+    heard,
+    of: (code) =>
+      heard.filter((warning) => Reflect.get(warning, "code") === code).map(({ message }) => message),
+    [Symbol.dispose]: () => process.off("warning", listener),
   };
 }
