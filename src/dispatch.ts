@@ -93,7 +93,7 @@ export class Dispatch {
     batch.commands.push(command);
     if (batch.announced || !writing.has(kindOf(command, true))) return;
     batch.announced = true;
-    batch.session?.writeStarted();
+    batch.session?.writeStarted(command.name);
   }
 
   #close(): void {

@@ -304,7 +304,7 @@ export function sendWrite(
     session.writeEnded("not-sent");
   };
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
-  session.writeStarted();
+  session.writeStarted(command.name);
   whenPrimary(shard, command.name, start, isReturned);
 }
 
@@ -326,7 +326,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
     }
     writer?.writeEnded("not-sent");
   };
-  writer?.writeStarted();
+  writer?.writeStarted(command.name);
   whenPrimary(shard, command.name, start, true);
 }
 

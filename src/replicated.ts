@@ -6,7 +6,7 @@ import type { Wanted } from "./wanted.js";
 
 /** Whoever is told of a write, and asked for what its answer has to wait for, if it succeeds. */
 export interface Writer {
-  writeStarted(): void;
+  writeStarted(command?: string): void;
   writeEnded(end: WriteEnd): void;
   held?(position: Position | undefined): Promise<unknown>;
 }
@@ -24,7 +24,7 @@ export class Replicated {
     const [replicate, wanted] = [this.#replicate, this.#wanted];
     if (replicate === undefined || wanted === undefined) return session;
     return {
-      writeStarted: () => session.writeStarted(),
+      writeStarted: (command) => session.writeStarted(command),
       writeEnded: (end) => session.writeEnded(end),
       held: (position) => replicate(shard, position, wanted),
     };

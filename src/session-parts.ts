@@ -2,6 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Position } from "./position.js";
 import type { Consistency, ReadOptions, Terms } from "./terms.js";
+import { unknownWrite, unsent } from "./token.js";
 import type { Wanted } from "./wanted.js";
 
 /**
@@ -25,7 +26,8 @@ export type WriteEnd = Position | "unknown" | "not-sent";
 
 /** Whoever is told that a write begins. */
 export interface WriteWatcher {
-  writeBegins(): void;
+  /** `command` is its name, where that is known. */
+  writeBegins(command?: string): void;
 }
 
 /** Makes tokens fit to be handed to users: nobody else can make one, or change it. */
@@ -63,5 +65,7 @@ const maxSealed = 180;
 /** What `seal` opens of texts with commas between them. */
 export function openedBy(seal: Seal, sealed: string | null | undefined): string[] {
   const texts = typeof sealed === "string" ? sealed.split(",", maxSealed) : [];
-  return texts.flatMap((text) => seal.open(text.trim())?.token ?? []);
+  return texts.flatMap((text) =>
+    text.trim() === unsent ? unknownWrite() : (seal.open(text.trim())?.token ?? []),
+  );
 }

@@ -184,9 +184,9 @@ export class Session {
     this.#watcher = watcher;
   }
 
-  /** Told by the router: a write leaves now. */
-  writeStarted(): void {
-    if (!this.writing) this.#watcher?.writeBegins();
+  /** Called by the router when a write is sent; `command` is its name, where one command stands for all. */
+  writeStarted(command?: string): void {
+    if (!this.writing) this.#watcher?.writeBegins(command);
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
     this.#writes.started();

@@ -54,6 +54,15 @@ export function encodeToken(claims: Claims): string {
   return bytes.toString("base64url");
 }
 
+/** Stands among the texts of a request for tokens that its client held but could not send. */
+export const unsent = "*";
+
+/** A token that says only that something was written: its session reads from the primary. */
+export function unknownWrite(): string {
+  const now = Date.now();
+  return encodeToken({ issuedAt: now, positions: [], pinnedAt: now, freshAsOf: 0 });
+}
+
 /** Reads a token; undefined for anything that is not one of this version, because a bad token counts as absent. */
 export function decodeToken(token: unknown): Claims | undefined {
   if (typeof token !== "string" || token.length > maxLength || !/^[\w-]+$/.test(token)) return undefined;

@@ -253,13 +253,26 @@ describe("cookie().write", () => {
   });
 
   it.each([
-    [undefined, undefined],
+    [undefined, "private"],
+    ["", "private"],
     ["public, max-age=60", "private, max-age=60"],
     ["Public, S-MaxAge=9, max-age=60", "private, max-age=60"],
     ["max-age=60", "private, max-age=60"],
     ["private, max-age=60", "private, max-age=60"],
     ["no-store", "no-store"],
     ["no-cache", "private, no-cache"],
+    ["private, public, s-maxage=60, max-age=60", "private, max-age=60"],
+    [
+      'private="X, public", no-cache="Set-Cookie, X", max-age=60',
+      'private, no-cache="Set-Cookie, X", max-age=60',
+    ],
+    ['ext="a, s-maxage=60", PUBLIC,, max-age=60', 'private, ext="a, s-maxage=60", max-age=60'],
+    ["no-store, public", "private, no-store"],
+    ["must-understand, no-store, max-age=60", "private, must-understand, no-store, max-age=60"],
+    ["public max-age=60", "private, no-store"],
+    ["max-age=60; public", "private, no-store"],
+    ['private="X, public, max-age=60', "private, no-store"],
+    [["public", "max-age=60"], "private, max-age=60"],
   ])("keeps the cookie out of caches that are shared: %j becomes %j", (before, expected) => {
     const headers = new Headers(before === undefined ? {} : { "Cache-Control": before });
     lines({}, { headers });

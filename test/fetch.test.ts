@@ -105,6 +105,74 @@ describe("consistentFetch", () => {
     await Promise.all(first);
   });
 
+  it("holds no more than can be sent, and asks for the primary instead", async () => {
+    const seen: string[] = [];
+    const origin = await serving((request, response) => {
+      seen.push(String(request.headers["consistency-token"]));
+      echo(request, response);
+    });
+    const byNumber = consistentFetch({ origins: origin });
+    for (let n = 0; n < 10_000; n += 1) byNumber.add(`token${n}`);
+    expect(byNumber.token.split(",").length).toBeLessThanOrEqual(32);
+    const byLength = consistentFetch({ origins: origin });
+    byLength.add(Array.from({ length: 20 }, (_, n) => `${"x".repeat(1_000)}${n}`).join());
+    for (const get of [byNumber, byLength]) {
+      expect(get.token.split(",")).toContain("*");
+      expect(get.token.length).toBeLessThanOrEqual(6_000);
+      expect((await get(`${origin}/merged`)).ok).toBe(true);
+      expect(get.token).toBe("merged");
+    }
+    expect(seen.every((sent) => sent.split(", ").includes("*"))).toBe(true);
+  });
+
+  it.each<[method: string, answered: number, asked: number]>([
+    ["GET", 200, 2],
+    ["PUT", 200, 2],
+    ["POST", 431, 1],
+  ])("forgets on 431 what it holds, and repeats %s where that is safe", async (method, answered, asked) => {
+    const bodies: string[] = [];
+    const origin = await serving(async (request, response) => {
+      const token = request.headers["consistency-token"];
+      bodies.push(await text(request));
+      response.statusCode = token === "*" || token === undefined ? 200 : 431;
+      response.end(String(token));
+    });
+    const get = consistentFetch({ origins: origin });
+    get.add("a,b");
+    const body = method === "GET" ? {} : { body: "a body" };
+    const answer = await get(origin, { method, ...body });
+    expect([answer.status, bodies.length, get.token]).toEqual([answered, asked, "*"]);
+    if (method === "PUT") expect(bodies).toEqual(["a body", "a body"]);
+    expect((await get(origin)).status).toBe(200);
+  });
+
+  it("repeats once and no more where a server always answers 431", async () => {
+    let asked = 0;
+    const origin = await serving((_request, response) => {
+      asked += 1;
+      response.writeHead(431).end();
+    });
+    const get = consistentFetch({ origins: origin });
+    get.add("a");
+    expect([(await get(origin)).status, asked]).toEqual([431, 2]);
+    expect([(await get(origin)).status, asked]).toEqual([431, 3]);
+  });
+
+  it("goes on asking for the primary where tokens were forgotten while a request was under way", async () => {
+    const waiting: (() => void)[] = [];
+    const origin = await serving((request, response) => void waiting.push(() => echo(request, response)));
+    const get = consistentFetch({ origins: origin });
+    const overflow = () => get.add(Array.from({ length: 33 }, (_, n) => `token${n}`).join());
+    overflow();
+    const going = get(`${origin}/brought`);
+    await waitUntil(() => waiting.length === 1, { what: "the request has come" });
+    overflow();
+    for (const answer of waiting) answer();
+    await going;
+    expect(get.token.split(",")).toContain("*");
+    expect(get.token.split(",")).toContain("brought");
+  });
+
   it("asks for origins where there is no page", () => {
     expect(() => consistentFetch()).toThrow("origins: got nothing");
     expect(() => consistentFetch({ origins: "here" })).toThrow(TypeError);

@@ -69,6 +69,13 @@ describe("header().write", () => {
     expect(written({ moved: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
   });
 
+  it("puts together what has become long, and answers a client that could not send all it held", () => {
+    const long = Array.from({ length: 3 }, (_, n) => `${"x".repeat(700)}${n}`).join(",");
+    expect(written({ moved: false, merged: long }, carrying(long))).toBe("sealed");
+    expect(header().read(carrying("*, x"))).toEqual(["*", "x"]);
+    expect(written({ moved: false, merged: "x" }, carrying("*, x"))).toBe("sealed");
+  });
+
   it("brings back what it could not open, though not without end", () => {
     expect(written({ merged: "mine" }, carrying("mine, foreign"))).toBe("sealed, foreign");
     expect(written({}, carrying(many(100)))).toBe(`sealed, ${many(8).replaceAll(",", ", ")}`);

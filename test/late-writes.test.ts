@@ -1,4 +1,5 @@
 /** Writes that begin when their response has gone. */
+import compression from "compression";
 import express, { type Express, type RequestHandler } from "express";
 import session, { MemoryStore } from "express-session";
 import supertest from "supertest";
@@ -119,11 +120,87 @@ describe("a write", () => {
   });
 });
 
-it("warns of a hundred routes and no more, where routes have no end", async () => {
-  const app = appOf().use((request, response) => {
+/** What the one warning says: its sentence, and what follows. */
+function warned(): { message: string; detail: string } {
+  expect(warn).toHaveBeenCalledTimes(1);
+  const [message, options] = warn.mock.calls[0] ?? [];
+  return { message: String(message), detail: String(Object(options).detail) };
+}
+
+describe("the warning", () => {
+  it("names the route, the command, the line that wrote, what to do and where to read more", async () => {
+    const app = appOf().get("/items/:id", ({ consistency }, response) => {
+      response.send("a body");
+      consistency.writeStarted("set");
+    });
+    await supertest(app).get("/items/a-secret?token=another").expect(200);
+    const { message, detail } = warned();
+    expect(message).toBe(
+      "GET /items/:id wrote to Redis (SET) after its response headers were sent, so this user's next request may not " +
+        "see the write.",
+    );
+    expect(detail).toMatch(/^The response had ended\. Await the write/);
+    expect(detail).toMatch(/\nWritten at .*late-writes\.test\.ts:\d+/);
+    expect(detail).toContain("docs/late-writes.md");
+    expect(message + detail).not.toMatch(/a-secret|another/);
+  });
+
+  it("tells a body that streams from a response that has ended", async () => {
+    const app = appOf().get("/", (request, response) => {
+      response.write("a ");
+      write(request);
+      response.end("body");
+    });
+    await supertest(app).get("/").expect(200);
+    expect(warned().detail).toMatch(/^The body was being sent\. .*before the first bytes/);
+  });
+
+  it("names compression that is mounted behind the session", async () => {
+    const sessions = new HandMadeSessions();
+    class Store extends MemoryStore {
+      override set(...args: Parameters<MemoryStore["set"]>): void {
+        sessions.current?.writeStarted("set");
+        if (sessions.current) endWrite(sessions.current, 9);
+        super.set(...args);
+      }
+    }
+    const saving = session({ secret, store: new Store(), resave: false, saveUninitialized: true });
+    const answer: RequestHandler = (_request, response) => void response.send("a body ".repeat(1_000));
+    const wrong = appOf(sessions).use(saving, compression()).get("/", answer);
+    await supertest(wrong).get("/").set("Accept-Encoding", "gzip").expect(200);
+    await waitUntil(() => warn.mock.calls.length > 0, { what: "the warning" });
+    expect(warned().detail).toMatch(/mount compression before the session middleware/);
+    warn.mockClear();
+    const right = appOf(sessions).use(compression(), saving).get("/", answer);
+    await supertest(right).get("/").set("Accept-Encoding", "gzip").expect(200);
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  it("prints no command that is no name", async () => {
+    const app = appOf().get("/", ({ consistency }, response) => {
+      response.send("a body");
+      consistency.writeStarted("set\nforged line");
+    });
+    await supertest(app).get("/").expect(200);
+    expect(warned().message).not.toMatch(/forged/);
+  });
+});
+
+it("warns of ten paths without a route and no more, and of routes all the same", async () => {
+  const app = appOf().get("/items/:id", (request, response) => {
     response.send("a body");
     write(request);
   });
-  for (let i = 0; i < 120; i++) await supertest(app).get(`/${i}`).expect(200);
-  expect([heard.length, warn.mock.calls.length]).toEqual([120, 100]);
+  app.use((request, response) => {
+    response.send("a body");
+    write(request);
+  });
+  for (let i = 0; i < 120; i++)
+    await supertest(app)
+      .get(`/${i}${"x".repeat(1_000)}`)
+      .expect(200);
+  expect([heard.length, warn.mock.calls.length]).toEqual([120, 10]);
+  for (const [message] of warn.mock.calls) expect(String(message).length).toBeLessThan(400);
+  await supertest(app).get("/items/1").expect(200);
+  expect(warn.mock.calls.at(-1)?.[0]).toMatch(/^GET \/items\/:id /);
 });

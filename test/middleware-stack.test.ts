@@ -61,7 +61,10 @@ function comparable({ headers, ...rest }: Answer, framed: boolean): unknown {
   const { "content-length": _length, "transfer-encoding": _encoding, ...unframed } = others;
   const names = cookies.map((line) => line.split("=")[0]).filter((name) => !name?.startsWith("tm_"));
   const kept = framed ? others : unframed;
-  return { ...rest, headers: { ...kept, names, caching: caching?.replace("public", "private") } };
+  return {
+    ...rest,
+    headers: { ...kept, names, caching: caching?.replace("public", "private") ?? "private" },
+  };
 }
 
 const hasToken = ({ headers }: Answer) =>

@@ -31,7 +31,10 @@ const cases: [string, Server][] = [
 function comparable({ headers, ...rest }: Answer): unknown {
   const { date: _date, "cache-control": caching, "set-cookie": _cookies, ...others } = headers;
   const cookies = cookiesOf({ headers }).filter((line) => !line.startsWith("tm_"));
-  return { ...rest, headers: { ...others, cookies, caching: caching?.replace("public", "private") } };
+  return {
+    ...rest,
+    headers: { ...others, cookies, caching: caching?.replace("public", "private") ?? "private" },
+  };
 }
 
 function cookiesOf({ headers }: Pick<Answer, "headers">): readonly string[] {

@@ -3,7 +3,7 @@ import express, { type Express } from "express";
 import supertest from "supertest";
 import { describe, expect, it, vi } from "vitest";
 import type { Carrier } from "../src/http/carrier.js";
-import { cookie, readYourWrites } from "../src/http/express.js";
+import { cookie, header, readYourWrites } from "../src/http/express.js";
 import { requestSessions, type SessionSource } from "../src/http/request-session.js";
 import { Keyring } from "../src/keyring.js";
 import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
@@ -74,6 +74,22 @@ describe("the session of a request", () => {
     expect(await answer(newer, [carried])).toEqual({ body: [], lines: [] });
     expect(await answer(newer, [renewed])).toEqual({ body: first.body, lines: [] });
     expect(first.body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
+  });
+
+  it("belongs to the primary when its client could not send all it held, and brings one token for that", async () => {
+    const app = appOf(new HandMadeSessions(), { secret, carrier: header() });
+    app.get("/", ({ consistency }, response) => void response.json(consistency.pinned));
+    app.get("/added", ({ consistency }, response) => {
+      consistency.addSealed("*");
+      response.json(consistency.pinned);
+    });
+    const first = await supertest(app).get("/").set("Consistency-Token", `*, ${sealed}`).expect(200, "true");
+    const token = String(first.headers["consistency-token"]);
+    expect(token).toMatch(/^[\w-]{40,}$/);
+    const second = await supertest(app).get("/").set("Consistency-Token", token).expect(200, "true");
+    expect(second.headers).not.toHaveProperty("consistency-token");
+    await supertest(app).get("/added").expect(200, "true");
+    await supertest(app).get("/").expect(200, "false");
   });
 
   it("is stored by carriers on the server as often as it may have changed, and not once that was final", () => {

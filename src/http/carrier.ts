@@ -57,7 +57,8 @@ export interface Carrier {
   begin?(request: CarrierRequest): void;
   /**
    * Every text the request carries, unchecked; called when the session first needs them. At most 180 different ones are
-   * looked at. Where there are more, the request counts as one whose user has written something unknown.
+   * looked at. Where there are more, or where one is `"*"`, which stands for tokens that the client could not send, the
+   * request counts as one whose user has written something unknown.
    */
   read(request: CarrierRequest): readonly string[];
   /**
@@ -68,18 +69,44 @@ export interface Carrier {
   write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
 }
 
-/** For a carrier that gives a response something of one user's: caches that others share would hand it out. */
-export function keepFromSharedCaches(response: CarrierResponse): void {
-  const cacheControl = response.getHeader("Cache-Control");
-  if (cacheControl !== undefined) response.setHeader("Cache-Control", forOneUser(String(cacheControl)));
+/** What other caches than browsers obey in place of `Cache-Control`, and what keeps a response out of them. */
+const targeted: readonly (readonly [name: string, value: string])[] = [
+  ...["CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control"].map(forNone),
+  ...["Netlify-CDN-Cache-Control", "Akamai-Cache-Control", "Fastly-Cache-Control"].map(forNone),
+  forNone("Surrogate-Control"),
+  ["Edge-Control", "no-store"],
+  ["X-LiteSpeed-Cache-Control", "no-cache"],
+  ["X-Accel-Expires", "0"],
+];
+
+function forNone(name: string): readonly [string, string] {
+  return [name, "private, no-store"];
 }
 
-/** The same caching for the user's own browser, none for others. */
+/**
+ * Keeps a response out of caches that several users share, for carriers that give it something of one user's. The user's own
+ * browser may cache it as before.
+ */
+export function keepFromSharedCaches(response: CarrierResponse): void {
+  const given = response.getHeader("Cache-Control");
+  const cacheControl = given === undefined ? "private" : forOneUser(String(given));
+  if (cacheControl !== given) response.setHeader("Cache-Control", cacheControl);
+  for (const [name, value] of targeted)
+    if (response.getHeader(name) !== undefined) response.setHeader(name, value);
+}
+
+const directive = /^[!#$%&'*+.^`|~\w-]+(=([!#$%&'*+.^`|~\w-]+|"([^"\\]|\\.)*"))?$/;
+const forOthers = new Set(["public", "s-maxage", "private"]);
+
 function forOneUser(cacheControl: string): string {
-  const directives = cacheControl.split(",").map((directive) => directive.trim());
-  const nameOf = (directive: string) => directive.split("=", 1)[0]?.toLowerCase() ?? "";
-  if (directives.some((directive) => ["private", "no-store"].includes(nameOf(directive))))
-    return cacheControl;
-  const kept = directives.filter((directive) => !["public", "s-maxage"].includes(nameOf(directive)));
+  const parts = cacheControl.match(/("([^"\\]|\\.)*"|[^,])+/g) ?? [];
+  const directives = parts.map((part) => part.trim()).filter((part) => part !== "");
+  // Caches differ in how they read a list that is none.
+  if (!directives.every((one) => directive.test(one))) return "private, no-store";
+  const names = directives.map((one) => one.toLowerCase());
+  const kept = directives.filter((_one, at) => !forOthers.has(names[at]?.split("=", 1)[0] ?? ""));
+  const isKept = names.includes("no-store") && !names.includes("must-understand");
+  // With "must-understand" a cache may store in spite of "no-store".
+  if (isKept && kept.length === directives.length) return cacheControl;
   return ["private", ...kept].join(", ");
 }

@@ -1,12 +1,12 @@
 /** One request and its response in the care of a session. */
-import type { IncomingMessage } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../errors.js";
 import { type OpenRequests, requestsOf } from "../open-requests.js";
 import { refuseUnknown } from "../option-names.js";
 import type { Session, WriteWatcher } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
-import { LateWrites } from "./late-writes.js";
+import { LateWrites, type Moment, type Route } from "./late-writes.js";
 import { accessorOf, type Mounted, mount, mountedOn, type Names, sessionAmong } from "./mounted.js";
 import {
   Luggage,
@@ -33,8 +33,8 @@ export interface MiddlewareOptions<Request> extends ReadYourWritesOptions<Reques
 
 /** What a framework's requests have in common. */
 export interface Framework<Request> {
-  /** The method, and the route as the framework knows it; asked for only when it has to be told. */
-  readonly routeOf: (request: Request) => string;
+  /** The route as the framework knows it; asked for only when it has to be named. */
+  readonly routeOf: (request: Request) => Route;
   /** How a response is held; default {@link holdHead}. */
   readonly hold?: (response: HeadedResponse, keeper: ResponseKeeper) => void;
   /** Whether middleware has still to add to a request; {@link Exchange.begin} is called when it has. */
@@ -61,8 +61,14 @@ interface Closing {
   /** Tells instead over HTTP/2. */
   readonly stream?: { readonly destroyed: boolean };
   readonly writableEnded?: boolean;
+  getHeader?(name: string): unknown;
   on(event: "close", listener: () => void): unknown;
   once(event: "close", listener: () => void): unknown;
+}
+
+/** Whether a head is sent as soon as it is built. The version that a request names proves nothing: any client can write it. */
+export function isHttp2(response: object): boolean {
+  return "stream" in response && !(response instanceof ServerResponse);
 }
 
 /** Who keeps a response that has a session. */
@@ -169,10 +175,16 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
     this.#ways.requests.end();
   }
 
-  /** Reports a write that no response brings the token of. */
-  writeBegins(): void {
+  /** Reports a write that begins too late for the response to bring its token. */
+  writeBegins(command?: string): void {
+    const closing = this.#closing;
+    const isCompressed = closing?.getHeader?.("Content-Encoding") !== undefined;
+    this.#report(closing?.writableEnded ? "ended" : isCompressed ? "compressed" : "streaming", command);
+  }
+
+  #report(moment: Moment, command?: string): void {
     const { late, framework } = this.#ways;
-    late.report(this.session, framework.routeOf(this.#owner));
+    late.report(this.session, framework.routeOf(this.#owner), moment, command);
   }
 
   /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
@@ -182,10 +194,10 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
     this.left();
   }
 
-  /** For want of a head: waits likewise, lets carriers keep what they keep elsewhere, and tells if there were writes. */
+  /** Without a response: waits for the writes, lets carriers keep what they keep elsewhere, and reports if there were writes. */
   async lost(): Promise<void> {
     await this.bring(nowhere);
-    if (this.session.wrote) this.writeBegins();
+    if (this.session.wrote) this.#report("thrown");
   }
 
   /** What is aborted when nobody waits for the response any more. */

@@ -4,7 +4,8 @@ import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
-import { type Exchange, Exchanges, type MiddlewareOptions } from "./exchange.js";
+import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "./exchange.js";
+import type { Route } from "./late-writes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
 import { requestsWith } from "./request-layer.js";
 import type { SessionSource } from "./request-session.js";
@@ -56,7 +57,7 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
     let exchange: Exchange<Request> | undefined;
     const message = needsNothing(request) ? undefined : request;
     try {
-      if (message !== undefined) checkVersion(message);
+      if (message !== undefined) checkProtocol(response);
       exchange = exchanges.open(request, { message, response });
     } catch (error) {
       return next(error);
@@ -131,15 +132,11 @@ function marker<Request extends IncomingMessage>(
   };
 }
 
-/** A head of HTTP/2 leaves when it is written, so it can not be held; a proxy in front may well speak HTTP/2. */
-function checkVersion({ httpVersion, httpVersionMajor }: IncomingMessage): void {
-  if (httpVersionMajor < 2) return;
-  throw new InvalidOptionError(
-    "request",
-    httpVersion,
-    "serve HTTP/1.1, with a proxy in front for HTTP/2",
-    `got HTTP/${httpVersion}`,
-  );
+/** Over HTTP/2 the headers are sent as soon as they are written, so they cannot be held. */
+function checkProtocol(response: ServerResponse): void {
+  if (!isHttp2(response)) return;
+  const remedy = "serve HTTP/1.1, with a proxy in front for HTTP/2";
+  throw new InvalidOptionError("request", response, remedy, "got HTTP/2");
 }
 
 /** What Express adds to a request once it has found its route. */
@@ -149,7 +146,7 @@ interface Routed extends IncomingMessage {
   readonly route?: { readonly path?: unknown };
 }
 
-function routeOf({ method, url = "", originalUrl = url, baseUrl = "", route }: Routed): string {
-  const path = route?.path;
-  return `${method} ${typeof path === "string" ? `${baseUrl}${path}` : originalUrl.split("?", 1)[0]}`;
+function routeOf({ method, url = "", originalUrl = url, baseUrl = "", route }: Routed): Route {
+  const pattern = typeof route?.path === "string" ? `${baseUrl}${route.path}` : undefined;
+  return { method, pattern, path: originalUrl.split("?", 1)[0] ?? "" };
 }

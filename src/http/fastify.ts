@@ -6,7 +6,8 @@ import type { SessionClient, Session as UserSession } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
-import { type Exchange, Exchanges, type MiddlewareOptions } from "./exchange.js";
+import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "./exchange.js";
+import type { Route } from "./late-writes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
 import type { SessionSource } from "./request-session.js";
 
@@ -124,7 +125,7 @@ function bringAfterOthers(
 ): void {
   const ofRoute = Symbol("tidemark.ofRoute");
   const bring = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
-    const exchange = request.raw.httpVersionMajor < 2 ? undefined : opened.get(request);
+    const exchange = isHttp2(reply.raw) ? opened.get(request) : undefined;
     if (exchange === undefined) done();
     else exchange.bring(headOf(reply)).then(() => done());
   };
@@ -153,7 +154,7 @@ function open(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Exchange<FastifyRequest> | undefined {
-  const held = request.raw.httpVersionMajor < 2 ? { response: reply.raw } : {};
+  const held = isHttp2(reply.raw) ? {} : { response: reply.raw };
   return exchanges.open(request, { message: request.raw, ...held, closing: reply.raw });
 }
 
@@ -238,6 +239,6 @@ function marker<Request extends Marked>(level: LevelChoice<Request>, name: strin
   };
 }
 
-function routeOf({ method, url, routeOptions }: FastifyRequest): string {
-  return `${method} ${routeOptions.url ?? url.split("?", 1)[0]}`;
+function routeOf({ method, url, routeOptions }: FastifyRequest): Route {
+  return { method, pattern: routeOptions.url, path: url.split("?", 1)[0] ?? "" };
 }

@@ -23,8 +23,11 @@ export interface ConsistentFetch {
 }
 
 const sealedPattern = /^[\w-]{1,1024}$/;
-/** As many of the longest tokens fit into the head of a request that servers accept. */
+/** Sent in the place of tokens that were too many: the server then reads from the primary, and answers with one token. */
+const unsent = "*";
 const maxHeld = 32;
+/** In characters. Servers and proxies accept a header of 8 kB. */
+const maxLength = 6_000;
 /** As of `fetch`. */
 const maxRedirects = 20;
 const redirects = new Set([301, 302, 303, 307, 308]);
@@ -32,7 +35,10 @@ const redirects = new Set([301, 302, 303, 307, 308]);
 /**
  * Returns a `fetch` that sends the tokens it holds and keeps those that come. A token takes the place of those that its
  * own request sent and of no others, so that responses may come in any order. As each request under way may bring one
- * more, those that would make more than 32 wait for another's response. Other origins are sent no tokens.
+ * more, those that would make more than 32, or more than 6,000 characters, wait for another's response. Other origins are sent no
+ * tokens. If it holds more all the same, or a server answers 431, it forgets what it holds and sends `*` instead: the primary then
+ * answers until a response has brought a token. After a 431 it repeats the request once if its method is idempotent and its
+ * body is no stream.
  *
  * Where there is no page, redirects are followed here, so that the token of a response that redirects is kept, too. In
  * a page the browser follows them and shows scripts nothing of it: there `cookie()` belongs beside `header()`, and tokens
@@ -45,10 +51,7 @@ export function consistentFetch(options: ConsistentFetchOptions = {}): Consisten
   const { header = "Consistency-Token", fetch: given } = options;
   const page = pageAddress();
   const origins = originsOf(options.origins ?? page);
-  const held = new Set<string>();
-  const hold = (tokens: string): void => {
-    for (const one of tokens.split(",")) if (isToken(one)) held.add(one.trim());
-  };
+  const held = new Held();
   const turns = new Turns(held);
 
   const exchange: typeof fetch = async (input, init) => {
@@ -56,38 +59,101 @@ export function consistentFetch(options: ConsistentFetchOptions = {}): Consisten
     const request = requestIn(input);
     const address = request?.url ?? String(input);
     if (!isAmong(origins, address, page)) return send(input, init);
-    return turns.take(init?.signal ?? request?.signal, async () => {
-      const sent = [...held];
+    const ask = ({ texts }: Sent): Promise<Response> => {
       const headers = new Headers(init?.headers ?? request?.headers);
-      if (sent.length > 0) headers.append(header, sent.join(", "));
-      const response = await send(input, { ...init, headers });
+      if (texts.length > 0) headers.append(header, texts.join(", "));
+      return send(input, { ...init, headers });
+    };
+    return turns.take(init?.signal ?? request?.signal, async () => {
+      let sent = held.toSend();
+      let response = await ask(sent);
+      if (response.status === 431 && sent.texts.some((one) => one !== unsent)) {
+        held.forget();
+        if (isRepeatable(init, request)) {
+          sent = held.toSend();
+          response.body?.cancel().catch(() => {});
+          response = await ask(sent);
+        }
+      }
       if (!isAmong(origins, response.url || address, page)) return response;
       const brought = response.headers.get(header) ?? "";
       if (!brought.split(",").some(isToken)) return response;
-      for (const one of sent) held.delete(one);
-      hold(brought);
+      held.replace(sent, brought);
       return response;
     });
   };
   const consistent: typeof fetch = (input, init) =>
     page === undefined ? follow(exchange, header, [input, init]) : exchange(input, init);
-  return Object.defineProperty(Object.assign(consistent, { token: "", add: hold }), "token", {
-    get: () => [...held].join(","),
-  });
+  return Object.defineProperty(
+    Object.assign(consistent, { token: "", add: (token: string) => held.add(token) }),
+    "token",
+    {
+      get: () => held.toSend().texts.join(","),
+    },
+  );
+}
+
+/** What a request took along. */
+interface Sent {
+  readonly texts: readonly string[];
+  /** How often tokens had been forgotten by then. */
+  readonly forgets: number;
+}
+
+/** The tokens of one user, never more than can be sent at once. */
+class Held {
+  readonly #tokens = new Set<string>();
+  #longest = 0;
+  #forgets = 0;
+
+  toSend(): Sent {
+    return { texts: [...this.#tokens], forgets: this.#forgets };
+  }
+
+  /** Puts what is a token among `brought` in the place of what was sent. */
+  replace({ texts, forgets }: Sent, brought: string): void {
+    // A token does not stand for others that were forgotten after its request was sent.
+    for (const one of texts) if (one !== unsent || forgets === this.#forgets) this.#tokens.delete(one);
+    this.add(brought);
+  }
+
+  add(brought: string): void {
+    for (const one of brought.split(",").map((text) => text.trim())) {
+      if (!isToken(one) && one !== unsent) continue;
+      this.#tokens.add(one);
+      this.#longest = Math.max(this.#longest, one.length + 2);
+      if (!this.hasRoomFor(0)) this.forget();
+    }
+  }
+
+  /** Whether so many responses may each bring one more. */
+  hasRoomFor(responses: number): boolean {
+    if (this.#tokens.size + responses > maxHeld) return false;
+    let length = 0;
+    for (const one of this.#tokens) length += one.length + 2;
+    return length + responses * this.#longest <= maxLength;
+  }
+
+  /** Holds only that there were tokens, which requires more than any of them. */
+  forget(): void {
+    this.#forgets += 1;
+    this.#tokens.clear();
+    this.#tokens.add(unsent);
+  }
 }
 
 /** Lets requests begin only while what they may bring can still be sent at once. */
 class Turns {
-  readonly #held: ReadonlySet<string>;
+  readonly #held: Held;
   #underWay = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(held: ReadonlySet<string>) {
+  constructor(held: Held) {
     this.#held = held;
   }
 
   async take<R>(signal: AbortSignal | null | undefined, fn: () => Promise<R>): Promise<R> {
-    while (this.#underWay > 0 && this.#held.size + this.#underWay >= maxHeld && !signal?.aborted) {
+    while (this.#underWay > 0 && !this.#held.hasRoomFor(this.#underWay + 1) && !signal?.aborted) {
       await this.#change(signal);
     }
     this.#underWay += 1;
@@ -172,6 +238,20 @@ function hopTo(
     return { address, method, headers: kept, body };
   for (const name of ["Encoding", "Language", "Length", "Location", "Type"]) kept.delete(`Content-${name}`);
   return { address, method: "GET", headers: kept, body: null };
+}
+
+/** Whether a request that was refused may be sent once more, and still has its body. */
+function isRepeatable(init: RequestInit | undefined, request: Request | undefined): boolean {
+  const method = init?.method ?? request?.method ?? "GET";
+  if (/^(get|head|options)$/i.test(method)) return true;
+  const body = init?.body ?? undefined;
+  const isGone = body === undefined ? request !== undefined : isStream(body);
+  return /^(put|delete)$/i.test(method) && !isGone;
+}
+
+function isStream(body: unknown): boolean {
+  if (typeof body !== "object" || body === null) return false;
+  return body instanceof ReadableStream || Symbol.asyncIterator in body;
 }
 
 function requestIn(input: Parameters<typeof fetch>[0]): Request | undefined {

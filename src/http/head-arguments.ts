@@ -1,35 +1,31 @@
-/** What `writeHead` is given. */
+/** The headers that `writeHead` was given. */
 
-interface HeaderStore {
-  setHeader(name: string, value: unknown): unknown;
-  appendHeader(name: string, value: unknown): unknown;
+/** A header that Node has accepted. */
+export type GivenHeader = readonly [name: string, value: unknown];
+
+/** What Node reads from the arguments of a successful `writeHead` when the response has no headers of its own. */
+export function headersAmong([, reason, last]: readonly unknown[]): readonly GivenHeader[] {
+  const headers = typeof reason === "string" ? last : (last ?? reason);
+  if (!Array.isArray(headers)) return Object.entries(Object(headers));
+  const list: readonly unknown[] = headers;
+  if (Array.isArray(list[0])) return list.flatMap((pair) => (Array.isArray(pair) ? [given(pair)] : []));
+  return list.flatMap((name, at) => (at % 2 === 0 ? [given([name, list[at + 1]])] : []));
 }
 
-/**
- * Has `response` keep the headers among `args`, and returns the rest: Node remembers none that are given to writeHead, and a head
- * built again would lack them.
- */
-export function remembered(response: HeaderStore, args: readonly unknown[]): unknown[] {
-  const [code, reason, last] = args;
-  const hasMessage = typeof reason === "string";
-  const headers = hasMessage ? last : (last ?? reason);
-  if (Array.isArray(headers)) {
-    const pairs = Array.isArray(headers[0]) ? headers : pairsOf(headers);
-    if (pairs === undefined) return [...args];
-    const known = new Set<string>();
-    for (const [name, value] of pairs) {
-      const key = String(name).toLowerCase();
-      if (known.has(key)) response.appendHeader(name, value);
-      else response.setHeader(name, value);
-      known.add(key);
-    }
-  } else if (typeof headers === "object" && headers !== null) {
-    for (const [name, value] of Object.entries(headers)) if (name) response.setHeader(name, value);
+/** Sets `headers`, which may name one several times. */
+export function setAll(
+  response: Record<"setHeader" | "appendHeader", (name: string, value: unknown) => unknown>,
+  headers: readonly GivenHeader[],
+): void {
+  const known = new Set<string>();
+  for (const [name, value] of headers) {
+    const key = name.toLowerCase();
+    if (known.has(key)) response.appendHeader(name, value);
+    else response.setHeader(name, value);
+    known.add(key);
   }
-  return hasMessage ? [code, reason] : [code];
 }
 
-function pairsOf(flat: readonly unknown[]): readonly (readonly unknown[])[] | undefined {
-  if (flat.length % 2 !== 0) return undefined;
-  return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
+function given([name, value]: readonly unknown[]): GivenHeader {
+  return [String(name), value];
 }

@@ -1,6 +1,7 @@
 /** Tokens in a header, for clients that keep them by themselves: other services, mobile apps, scripts of a page. */
 import { InvalidOptionError } from "../errors.js";
 import { refuseUnknown } from "../option-names.js";
+import { unsent } from "../token.js";
 import { type Carrier, type CarrierRequest, keepFromSharedCaches } from "./carrier.js";
 
 export interface HeaderOptions {
@@ -12,6 +13,8 @@ const defaultName = "Consistency-Token";
 const sealedPattern = /^[\w-]{1,1024}$/;
 /** A client has more only while more writes than this are in flight. */
 const maxKept = 8;
+/** Longer than any one token: more would soon be refused by servers and proxies. */
+const maxKeptLength = 2_000;
 
 /**
  * A response that wrote, or has read what is newer where reads are monotonic, brings the token of its session, which
@@ -39,11 +42,11 @@ export function header(options: HeaderOptions = {}): Carrier {
 
     write(request, response, token) {
       const carried = carriedBy(request, key);
-      if (!token.moved && !token.aged && carried.length <= maxKept) return;
+      if (!token.moved && !token.aged && !isTooMuch(carried)) return;
       const text = token.text();
       if (text === "") return;
       const merged = token.merged();
-      const foreign = carried.filter((one) => !merged.has(one)).slice(0, maxKept);
+      const foreign = carried.filter((one) => one !== unsent && !merged.has(one)).slice(0, maxKept);
       response.setHeader(name, [text, ...foreign].join(", "));
       keepFromSharedCaches(response);
     },
@@ -54,5 +57,10 @@ function carriedBy({ headers }: CarrierRequest, key: string): string[] {
   const lines = headers[key];
   if (lines === undefined) return [];
   const tokens = String(lines).split(",");
-  return tokens.map((one) => one.trim()).filter((one) => sealedPattern.test(one));
+  return tokens.map((one) => one.trim()).filter((one) => one === unsent || sealedPattern.test(one));
+}
+
+/** Whether a client would do better with one token in the place of all that it sent. */
+function isTooMuch(carried: readonly string[]): boolean {
+  return carried.length > maxKept || carried.includes(unsent) || carried.join().length > maxKeptLength;
 }

@@ -1,6 +1,6 @@
 /** Keeps the head of a response back until the token in it can cover every write that its request has started. */
 import type { CarrierResponse } from "./carrier.js";
-import { remembered } from "./head-arguments.js";
+import { type GivenHeader, headersAmong, setAll } from "./head-arguments.js";
 
 /** What is needed of Node's `ServerResponse`. Names with an underscore are Node's own, as other middleware uses them. */
 export interface HeadedResponse extends CarrierResponse {
@@ -18,6 +18,8 @@ export interface HeadedResponse extends CarrierResponse {
   _contentLength?: number | null;
   setHeader(name: string, value: unknown): unknown;
   appendHeader(name: string, value: unknown): unknown;
+  removeHeader(name: string): unknown;
+  getHeaderNames(): readonly string[];
   writeHead(...args: unknown[]): unknown;
   write(...args: unknown[]): boolean;
   end(...args: unknown[]): unknown;
@@ -42,7 +44,10 @@ export interface HeadKeeper {
   settled(): Promise<void> | undefined;
   /** Called when a head is built before that: others may look then at what is to be kept. */
   announced(): void;
-  /** Sets the headers that bring the token; called once, just before the head leaves. Must not throw. */
+  /**
+   * Sets the headers that bring the token. Called just before the head is sent, and once more if Node refuses that head.
+   * Must not throw.
+   */
   carry(response: CarrierResponse): void;
   /** Called when the first bytes have left, and whatever was mounted before has had its say. */
   left(): void;
@@ -68,6 +73,10 @@ export class HeldHead implements CarrierResponse {
   readonly #before: HeadMethods;
   #writeHead: HeadMethods["writeHead"] | undefined;
   #built: { code: number; message: string } | undefined;
+  /** The headers that Node built a head from without keeping them. */
+  #given: readonly GivenHeader[] = noHeaders;
+  /** What the headers that were set last, before the head was built, were before. */
+  #replaced: GivenHeader[] | undefined;
   /** Whether what was built was thrown away, because the token has to go into it. */
   #isUndone = false;
   #kept: Call[] | undefined;
@@ -99,28 +108,49 @@ export class HeldHead implements CarrierResponse {
   }
 
   getHeader(name: string): number | string | readonly string[] | undefined {
+    if (this.#given.length > 0) this.#undo();
     return this.response.getHeader(name);
   }
 
   setHeader(name: string, value: string | readonly string[]): void {
     const { response } = this;
-    if (response.headersSent && !response._headerSent) {
-      response._header = null;
-      this.#isUndone = true;
-    }
+    if (response.headersSent) this.#undo();
+    else if (!this.#isUndone) this.#remember(name);
     response.setHeader(name, value);
   }
 
-  writeHead(args: readonly unknown[]): unknown {
+  #remember(name: string): void {
+    this.#replaced ??= [];
+    this.#replaced.push([name, this.response.getHeader(name)]);
+  }
+
+  /** Throws away a head that was built but not sent, and keeps the headers that Node would forget with it. */
+  #undo(): void {
+    const { response } = this;
+    if (!response.headersSent || response._headerSent) return;
+    response._header = null;
+    this.#isUndone = true;
+    setAll(response, this.#given);
+    this.#given = noHeaders;
+  }
+
+  writeHead(args: unknown[]): unknown {
     const { response } = this;
     if (this.#left) {
-      this.#before.writeHead.apply(response, [...args]);
+      this.#before.writeHead.apply(response, args);
       return response;
     }
     this.#keeper.announced();
-    this.#before.writeHead.apply(response, remembered(response, args));
+    this.#before.writeHead.apply(response, args);
     this.#built = { code: response.statusCode, message: response.statusMessage };
+    if (args.length > 1 && response.getHeaderNames().length === 0) this.#given = this.#inHead(args);
     return response;
+  }
+
+  /** Those of the headers given to `writeHead` that no listener has taken out again. */
+  #inHead(args: readonly unknown[]): readonly GivenHeader[] {
+    const head = this.response._header ?? "";
+    return headersAmong(args).filter(([name]) => head.includes(`\r\n${name}: `));
   }
 
   write(args: unknown[]): boolean {
@@ -150,9 +180,26 @@ export class HeldHead implements CarrierResponse {
   }
 
   #pass<Name extends Call["name"]>(name: Name, args: unknown[]): ReturnType<HeadMethods[Name]> {
-    const result = Reflect.apply(this.#before[name], this.response, args);
-    this.#tell();
-    return result;
+    try {
+      const result = Reflect.apply(this.#before[name], this.response, args);
+      this.#tell();
+      return result;
+    } catch (error) {
+      this.#stay();
+      throw error;
+    }
+  }
+
+  /** Takes the token back out of a head that Node has refused: what answers instead may write, too. */
+  #stay(): void {
+    const { response } = this;
+    if (response.headersSent || this.#told) return;
+    this.#left = false;
+    for (const [name, value] of this.#replaced?.reverse() ?? []) {
+      if (value === undefined) response.removeHeader(name);
+      else response.setHeader(name, value);
+    }
+    this.#replaced = undefined;
   }
 
   #tell(): void {
@@ -223,6 +270,8 @@ export class HeldHead implements CarrierResponse {
     this.#before.writeHead.call(this.response, code, message);
   }
 }
+
+const noHeaders: readonly GivenHeader[] = [];
 
 function isChunk(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === "string" || chunk instanceof Uint8Array;

@@ -4,7 +4,8 @@ import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
-import { type Exchange, Exchanges, type MiddlewareOptions } from "./exchange.js";
+import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "./exchange.js";
+import type { Route } from "./late-writes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
 import type { SessionSource } from "./request-session.js";
 
@@ -43,7 +44,7 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
 
   return async function readYourWritesMiddleware(ctx, next) {
     const { req: message, res } = ctx;
-    const isHeld = message.httpVersionMajor < 2;
+    const isHeld = !isHttp2(res);
     const held = isHeld ? { response: res } : {};
     const exchange = exchanges.open(ctx, { message, ...held, closing: res });
     if (exchange === undefined) return next();
@@ -144,6 +145,6 @@ interface Routed extends ExtendableContext {
   readonly _matchedRoute?: unknown;
 }
 
-function routeOf({ method, path, _matchedRoute: route }: Routed): string {
-  return `${method} ${typeof route === "string" ? route : path}`;
+function routeOf({ method, path, _matchedRoute: route }: Routed): Route {
+  return { method, pattern: typeof route === "string" ? route : undefined, path };
 }

@@ -4,7 +4,7 @@ import { Keyring, type Opened } from "../keyring.js";
 import { refuseUnknown } from "../option-names.js";
 import type { Seal, Session } from "../session.js";
 import { type Consistency, checkConsistency } from "../terms.js";
-import { encodeToken } from "../token.js";
+import { unknownWrite, unsent } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
 import { cookie } from "./cookie.js";
 import { type Bearer, SessionToken } from "./outgoing-token.js";
@@ -182,6 +182,10 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
         // What is left unread may be the one that counts.
         if (texts.length > maxRead) lost.push(unknownWrite());
         for (const text of texts.slice(0, maxRead)) {
+          if (text === unsent) {
+            lost.push(unknownWrite());
+            continue;
+          }
           const one = carrier.serverSide ? { token: text, isOld: false } : keyring?.open(text);
           if (one !== undefined) opened.set(text, one);
         }
@@ -196,12 +200,6 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
 
 /** A response for carriers that have no use of one. */
 export const nowhere: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
-
-/** A token that says nothing but that something was written. */
-function unknownWrite(): string {
-  const now = Date.now();
-  return encodeToken({ issuedAt: now, positions: [], pinnedAt: now, freshAsOf: 0 });
-}
 
 /** A carrier that fails must not fail the response: the first time a process warning says so. */
 function warning(): (error: unknown) => void {

@@ -5,6 +5,7 @@ import { refuseUnknown } from "../option-names.js";
 import type { Session, SessionClient } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { Exchanges } from "./exchange.js";
+import type { Route } from "./late-writes.js";
 import { checkChoice, type LevelChoice, setLevel } from "./level-choice.js";
 import { sessionOf as carriedSession } from "./mounted.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "./request-session.js";
@@ -133,6 +134,6 @@ function arrivalOf(request: Request): Arrival {
   return arrival;
 }
 
-function routeOf({ method, url }: Request): string {
-  return `${method} ${new URL(url).pathname}`;
+function routeOf({ method, url }: Request): Route {
+  return { method, pattern: undefined, path: new URL(url).pathname };
 }
