@@ -2,6 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Position } from "./position.js";
 import type { Consistency, ReadOptions, Terms } from "./terms.js";
+import { encodeToken } from "./token.js";
 import type { Wanted } from "./wanted.js";
 
 /**
@@ -60,8 +61,15 @@ export interface SessionParts<Session> {
 /** More than fit into one header. */
 const maxSealed = 180;
 
-/** What `seal` opens of texts with commas between them. */
+/** What `seal` opens of texts with commas between them. Where there are more than are opened, one may be the one that counts. */
 export function openedBy(seal: Seal, sealed: string | null | undefined): string[] {
-  const texts = typeof sealed === "string" ? sealed.split(",", maxSealed) : [];
-  return texts.flatMap((text) => seal.open(text.trim())?.token ?? []);
+  const texts = typeof sealed === "string" ? sealed.split(",", maxSealed + 1) : [];
+  const opened = texts.slice(0, maxSealed).flatMap((text) => seal.open(text.trim())?.token ?? []);
+  return texts.length > maxSealed ? [...opened, unknownWrite()] : opened;
+}
+
+/** A token that says nothing but that something was written. */
+export function unknownWrite(): string {
+  const now = Date.now();
+  return encodeToken({ issuedAt: now, positions: [], pinnedAt: now, freshAsOf: 0 });
 }

@@ -1,9 +1,8 @@
 /** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
 import { InvalidOptionError } from "../errors.js";
 import { Keyring, type Opened } from "../keyring.js";
-import type { Seal, Session } from "../session.js";
+import { type Seal, type Session, unknownWrite } from "../session.js";
 import { type Consistency, checkConsistency } from "../terms.js";
-import { encodeToken } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
 import { cookie } from "./cookie.js";
 import { type Bearer, SessionToken } from "./outgoing-token.js";
@@ -182,12 +181,6 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
 
 /** A response for carriers that have no use of one. */
 export const nowhere: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
-
-/** A token that says nothing but that something was written. */
-function unknownWrite(): string {
-  const now = Date.now();
-  return encodeToken({ issuedAt: now, positions: [], pinnedAt: now, freshAsOf: 0 });
-}
 
 /** A carrier that fails must not fail the response: the first time a process warning says so. */
 function warning(): (error: unknown) => void {
