@@ -62,10 +62,11 @@ export interface SessionParts<Session> {
 /** More than fit into one header. */
 const maxSealed = 180;
 
-/** What `seal` opens of texts with commas between them. */
+/** What `seal` opens of texts with commas between them. Where there are more than are opened, one may be the one that counts. */
 export function openedBy(seal: Seal, sealed: string | null | undefined): string[] {
-  const texts = typeof sealed === "string" ? sealed.split(",", maxSealed) : [];
-  return texts.flatMap((text) =>
-    text.trim() === unsent ? unknownWrite() : (seal.open(text.trim())?.token ?? []),
-  );
+  const texts = typeof sealed === "string" ? sealed.split(",", maxSealed + 1) : [];
+  const opened = texts
+    .slice(0, maxSealed)
+    .flatMap((text) => (text.trim() === unsent ? unknownWrite() : (seal.open(text.trim())?.token ?? [])));
+  return texts.length > maxSealed ? [...opened, unknownWrite()] : opened;
 }

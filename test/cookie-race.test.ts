@@ -141,8 +141,8 @@ describe("the cookies of one browser", () => {
     [1, 1],
     [2, 2],
     [3, 3],
-    [5, 8],
-    [8, 12],
+    [5, 12],
+    [8, 16],
   ])(
     "with %i writes in flight require every write whose response has come, and are at most %i",
     (inFlight, most) => {

@@ -85,6 +85,13 @@ describe("Session.sealed", () => {
     expect([session.positions, session.wrote]).toEqual([[], false]);
   });
 
+  it("pins to the primary where one text has more than are opened", () => {
+    const [pinned, other] = [sealedSession(), sealedSession()];
+    pinned.addSealed("x,".repeat(180));
+    other.addSealed("x,".repeat(179));
+    expect([pinned.pinned, other.pinned]).toEqual([true, false]);
+  });
+
   it("is refused, as is adding one, by a session that nobody gave a secret", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     const refusal = expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" });
