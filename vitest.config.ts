@@ -17,7 +17,7 @@ const dependOnIoredis = [
   "link",
   "batch",
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
-  "lifecycle",
+  ...["lifecycle", "closing"],
   "monitor",
   ...["script", "script-errors", "script-order"],
   "settling",

@@ -35,6 +35,20 @@ export class TidemarkError extends Error {
   }
 }
 
+/** An error that web frameworks answer with 503 and `Retry-After`, by the fields they look for. */
+export abstract class UnavailableError extends TidemarkError {
+  readonly status = 503;
+  readonly statusCode = 503;
+  readonly headers: Readonly<Record<string, string>> = { "Retry-After": "1" };
+  /** Whether Koa may show the message to the user. */
+  readonly expose = false;
+
+  /** The answer as Hono and its like ask for it. */
+  getResponse(): Response {
+    return new Response("Service Unavailable", { status: this.status, headers: { ...this.headers } });
+  }
+}
+
 /**
  * An option, argument or secret that cannot be used; thrown where it is given, before anything runs. The message shows numbers,
  * booleans and the words that options can have. Of any other value it names the kind only, because the value may be secret.
@@ -127,15 +141,10 @@ export class TransactionLostError extends TidemarkError {
 
 /**
  * No replica has what the read requires, and the primary may not be asked: `fallback` is `"error"`, or it answers as many
- * such reads as `fallbackLimit` allows. Web frameworks answer it with 503 and `Retry-After`, by the fields they look for.
+ * such reads as `fallbackLimit` allows. Web frameworks answer it with 503 and `Retry-After`.
  */
-export class ReplicasBehindError extends TidemarkError {
+export class ReplicasBehindError extends UnavailableError {
   override name = "ReplicasBehindError";
-  readonly status = 503;
-  readonly statusCode = 503;
-  readonly headers: Readonly<Record<string, string>> = { "Retry-After": "1" };
-  /** Whether Koa may show the message to the user. */
-  readonly expose = false;
   /** Why no replica may answer, as on `tidemark:route`: for example `"behind"`, `"starting"` or `"unusable"`. */
   readonly reason: string;
 
@@ -145,11 +154,6 @@ export class ReplicasBehindError extends TidemarkError {
       `${command}: no replica may answer now (${reason}), and ${why}; try again in a second.`,
     );
     this.reason = reason;
-  }
-
-  /** The answer as Hono and its like ask for it. */
-  getResponse(): Response {
-    return new Response("Service Unavailable", { status: this.status, headers: { ...this.headers } });
   }
 }
 
@@ -229,8 +233,11 @@ export class LostWriteError extends TidemarkError {
   }
 }
 
-/** The Tidemark was closed before the command was sent, or while it blocked. The message is ioredis's own, by which libraries know it. */
-export class ClosedError extends TidemarkError {
+/**
+ * The Tidemark was closed before the command was sent, or while it blocked. The message is ioredis's own, by which libraries
+ * know it. Web frameworks answer it with 503 and `Retry-After`, because another process may serve the request.
+ */
+export class ClosedError extends UnavailableError {
   override name = "ClosedError";
 
   constructor() {

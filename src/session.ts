@@ -11,7 +11,6 @@ import { checkWanted, type ReplicatedOptions } from "./wanted.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
 export type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
-export { unknownWrite } from "./session-parts.js";
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {

@@ -142,6 +142,16 @@ describe.each(Object.entries(listening))("close() with requests in flight, on %s
     agent.destroy();
   });
 
+  it("has a request that comes too late answered with 503", async () => {
+    await using door = await open(tidemark, {
+      handler: async ({ session }) => ({ body: String(await session.redis.get("k")) }),
+    });
+    await tidemark.close();
+    // The test's own app on node:http, and its Web handlers, answer every error with 500.
+    const isOwn = name === "node:http" || name === "Web handlers";
+    expect((await ask(portOf(door))).statusCode).toBe(isOwn ? 500 : 503);
+  });
+
   it("ends after timeoutMs when a response never does", async () => {
     const gate = new Gate();
     await using door = await open(tidemark, {

@@ -1,6 +1,6 @@
 /** Read your writes for handlers that answer a Web `Request` with a `Response`: Hono, Next.js, Remix and their like. */
 import type { IncomingHttpHeaders } from "node:http";
-import { InvalidOptionError, ReplicasBehindError, TidemarkError } from "../errors.js";
+import { InvalidOptionError, TidemarkError, UnavailableError } from "../errors.js";
 import { refuseUnknown } from "../option-names.js";
 import type { Session, SessionClient } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
@@ -39,7 +39,7 @@ export type WithConsistency = <Asked extends Request, Rest extends unknown[]>(
  * Returns what wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then
  * `export const GET = withConsistency(handler)`. While a handler runs its session is that of `tidemark.redis`; `redisOf` and
  * `sessionOf` give it by the request. Its response waits for the writes that were begun and brings their token, and
- * so does a `Response` that it throws. A `ReplicasBehindError` is answered with 503. With any other error no response of ours can bring it, so that errors are best
+ * so does a `Response` that it throws. A `ReplicasBehindError` or `ClosedError` is answered with 503. With any other error no response of ours can bring it, so that errors are best
  * answered inside; `tidemark:late-write` tells of it, and of writes begun while a body streams. Within another handler of
  * the same Tidemark only the level counts. The protocol is that of `request.url`: behind a proxy that speaks HTTPS
  * give `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for options that cannot work.
@@ -75,7 +75,7 @@ export function readYourWrites(
         return await ResponseHead.of(response, bring);
       } catch (thrown) {
         if (thrown instanceof Response) throw await ResponseHead.of(thrown, bring);
-        if (thrown instanceof ReplicasBehindError) return await ResponseHead.of(thrown.getResponse(), bring);
+        if (thrown instanceof UnavailableError) return await ResponseHead.of(thrown.getResponse(), bring);
         await exchange.lost();
         throw thrown;
       } finally {
