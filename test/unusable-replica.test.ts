@@ -76,14 +76,17 @@ describe("a replica that cannot be used", () => {
     ]);
   });
 
-  it("at the address that it announces is warned of with natMap, without any read", async () => {
+  it.each([
+    ["refuses connections", "127.0.0.1"],
+    ["leads nowhere", "10.255.255.1"],
+  ])("at an announced address that %s is warned of with natMap, without any read", async (_, host) => {
     const port = await freePort();
-    const args = ["--replica-announce-ip", "127.0.0.1", "--replica-announce-port", String(port)];
+    const args = ["--replica-announce-ip", host, "--replica-announce-port", String(port)];
     await start({ replicaOf: stage.group.primary, args });
     using warnings = listenToWarnings();
     open();
     await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of" });
-    expect(warnings.of(unusable)).toEqual([expect.stringMatching(RegExp(`127.0.0.1:${port} .*natMap`))]);
+    expect(warnings.of(unusable)).toEqual([expect.stringMatching(RegExp(`${host}:${port} .*natMap`))]);
     expect(warnings.of(unusable)[0]).not.toContain("the primary answers every read");
   });
 
@@ -106,6 +109,22 @@ describe("a replica that cannot be used", () => {
     expect(told.at(-1)).toBe("state replica serving");
     const gone = changes.heard.find(({ state }) => state === "silent");
     expect(gone).toMatchObject({ eligible: false, reason: expect.stringContaining("not connected") });
+  });
+
+  it("is not warned of when the process was blocked while it was restarted", async () => {
+    const replica = replicaOf(stage.group);
+    const tidemark = await stage.open();
+    using warnings = listenToWarnings();
+    using changes = listenToTopology();
+    await replica.kill();
+    await waitUntil(() => changes.of(replica).includes("state replica silent"), { what: "it is missed" });
+    const restart = replica.restart();
+    await waitUntil(() => replica.isAlive, { what: "it is started" });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);
+    await restart;
+    await replica.replicate(stage.group.replicas[0]?.link);
+    await replicasAreEligible(tidemark);
+    expect(warnings.of(unusable)).toEqual([]);
   });
 
   it("is not warned of after a restart or a failover", async () => {

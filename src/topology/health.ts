@@ -6,6 +6,8 @@ import type { Shard } from "../shard.js";
 import { type NodeStatus, statusOf } from "./status.js";
 
 const lookEveryMs = 500;
+/** A look that comes later than this was held up by the process itself, which learnt nothing meanwhile. */
+const longestGapMs = 1_000;
 /** How often a server is asked that may not answer reads, although nobody reads. */
 const askEveryMs = 1_000;
 
@@ -15,6 +17,9 @@ export class Health {
   readonly #shards: () => readonly Shard[];
   readonly #outages = new Outages();
   #seen = new Map<Node, Seen>();
+  #lookedAt = performance.now();
+  /** For how long this process has watched, in milliseconds: the time in which it was blocked is left out. */
+  #watchedMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
 
@@ -46,17 +51,19 @@ export class Health {
 
   #look(): void {
     const now = performance.now();
+    this.#watchedMs += Math.min(now - this.#lookedAt, longestGapMs);
+    this.#lookedAt = now;
     const before = this.#seen;
     this.#seen = new Map();
     for (const shard of this.#shards()) this.#lookAt(shard, before, now);
     for (const [node, seen] of before)
       if (!this.#seen.has(node)) publish("left", { ...seen, eligible: false, reason: undefined });
-    this.#outages.prune(now);
+    this.#outages.prune(this.#watchedMs);
   }
 
   #lookAt(shard: Shard, before: ReadonlyMap<Node, Seen>, now: number): void {
     const statuses = statusOf(shard);
-    this.#outages.observe(shard, now);
+    this.#outages.observe(shard, this.#watchedMs);
     const isCovered = statuses.some(({ role, eligible }) => role === "replica" && eligible);
     for (const [index, status] of statuses.entries()) {
       const node = shard.nodes[index];
@@ -65,7 +72,7 @@ export class Health {
       const change = changeOf(before.get(node), status);
       if (change !== undefined) publish(change, status);
       if (status.role === "primary") continue;
-      this.#outages.look(shard, { ...status, isCovered }, now);
+      this.#outages.look(shard, { ...status, isCovered }, this.#watchedMs);
       if (!status.eligible) ask(shard, node, now);
     }
   }
