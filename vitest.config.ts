@@ -10,7 +10,7 @@ const dependOnIoredis = [
   ...["context", "context-express"],
   "tidemark",
   "role",
-  ...["failover", "refused-commands", "lost-write", "restart", "acl"],
+  ...["failover", "refused-commands", "lost-write", "restart", "acl", "announced-servers", "nonsense"],
   "deadline",
   ...["frozen-primary", "unreachable-primary", "refused-handshake"],
   ...["loading-replica", "unusable-replica"],

