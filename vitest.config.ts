@@ -21,7 +21,7 @@ const dependOnIoredis = [
   "monitor",
   ...["script", "script-errors", "script-order"],
   "settling",
-  "redis-options",
+  ...["redis-options", "database", "given-server", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);

@@ -4,7 +4,10 @@ import { InvalidOptionError } from "./errors.js";
 import { commonIn, namedIn } from "./given-server.js";
 import type { SentinelServers } from "./topology/sentinel.js";
 
-/** A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. */
+/**
+ * A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. An
+ * `InvalidOptionError` is thrown for anything else, such as a mock or a client of a cluster.
+ */
 export type Server = string | RedisOptions | Redis;
 
 /** A primary, and its replicas or the word that they are to be discovered. */
@@ -13,7 +16,8 @@ export interface PrimaryServers {
   readonly primary: Server;
   /**
    * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
-   * everything works on the primary.
+   * everything works on the primary. A replica takes from the primary what it does not name, except for its address: the
+   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`.
    */
   readonly replicas?: readonly Server[];
   readonly sentinels?: never;

@@ -183,7 +183,9 @@ export class Tidemark implements AsyncDisposable {
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
   session(options: SessionOptions = {}): Session {
-    refuseUnknown("session", options, sessionOptionNames);
+    // The middleware gives a seal with every request. Its names are right, and a look at each would cost the request more.
+    if (typeof options !== "object" || options === null || !("seal" in options))
+      refuseUnknown("session", options, sessionOptionNames);
     const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
     if (typeof monotonicReads !== "boolean")
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
