@@ -34,7 +34,7 @@ interface Carried {
 
 const suffixBytes = 9;
 const suffixPattern = /^[\w-]{12}$/;
-const sealedPattern = /^[\w-]{1,1024}$/;
+const sealedPattern = /^[\w-]{1,1536}$/;
 /** As many cookies as a browser keeps for one site, so that none of its tokens goes unread. */
 const maxRead = 180;
 /** Many expired at once could make a head that proxies refuse; what is left over goes with a later response. */

@@ -21,7 +21,7 @@ export interface ConsistentFetch {
   add(token: string): void;
 }
 
-const sealedPattern = /^[\w-]{1,1024}$/;
+const sealedPattern = /^[\w-]{1,1536}$/;
 /** As many of the longest tokens fit into the head of a request that servers accept. */
 const maxHeld = 32;
 /** As of `fetch`. */

@@ -8,7 +8,7 @@ export interface HeaderOptions {
 }
 
 const defaultName = "Consistency-Token";
-const sealedPattern = /^[\w-]{1,1024}$/;
+const sealedPattern = /^[\w-]{1,1536}$/;
 /** More than fit into the head of a request that Node accepts, but for the smallest of tokens. */
 const maxRead = 180;
 /** A client has more only while more writes than this are in flight. */

@@ -24,10 +24,15 @@ export interface SessionSource {
 
 export interface ReadYourWritesOptions<Request> {
   /**
-   * Seals tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
-   * unless every carrier is `serverSide`.
+   * Encrypts tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
+   * unless every carrier is `serverSide`. The keys are derived from it for this purpose alone.
    */
   readonly secret?: string | readonly string[] | undefined;
+  /**
+   * The name of the apps that share tokens: 1 to 100 characters, the same in each of them. A token of another audience counts
+   * as absent, although the secret is the same. Default: none, which is an audience of its own.
+   */
+  readonly audience?: string | undefined;
   /** How tokens travel, one way or several at once; default `cookie()`. */
   readonly carrier?: Carrier | readonly Carrier[];
   /** The level of every request, or a function that chooses it; default that of the `Tidemark`. */
@@ -88,7 +93,7 @@ export function sessionTerms<Request>(
 ): SessionTerms<Request> {
   checkSource(source);
   const carriers = checkCarriers(options.carrier ?? cookie());
-  const keyring = keyringFor(carriers, options.secret);
+  const keyring = keyringFor(carriers, options);
   const { level, monotonicReads } = options;
   if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
     throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
@@ -238,10 +243,10 @@ function isCarrier(one: unknown): one is Carrier {
 
 function keyringFor(
   carriers: readonly Carrier[],
-  secret: string | readonly string[] | undefined,
+  { secret, audience }: Pick<ReadYourWritesOptions<never>, "secret" | "audience">,
 ): Keyring | undefined {
-  if (secret !== undefined) return new Keyring(secret);
-  if (carriers.every(({ serverSide }) => serverSide)) return undefined;
+  if (secret !== undefined) return new Keyring(secret, audience);
+  if (audience === undefined && carriers.every(({ serverSide }) => serverSide)) return undefined;
   throw new InvalidOptionError(
     "secret",
     secret,
