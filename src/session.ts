@@ -105,6 +105,11 @@ export class Session {
     return this.demand.pinned;
   }
 
+  /** Tells the user from others while reads wait in line: the newest token it was brought, else the session itself. */
+  get bearer(): string | Session {
+    return this.demand.bearer ?? this;
+  }
+
   /** When a token was added, on the monotonic clock: what the primary was seen to have before need not include it. */
   get addedAt(): number {
     return this.#addedAt;

@@ -19,6 +19,7 @@ export const rows: readonly (readonly string[])[] = [
     "latency",
     "waiting",
     "catch-up",
+    "turns",
     "fallback-limit",
     "command",
     "miss",
