@@ -116,15 +116,15 @@ export class Session {
   }
 
   /**
-   * All that the session requires now, as an unsigned base64url text; empty when it requires nothing. Hand it to
-   * `tidemark.session({ token })` in another process. While a write is in flight the token pins to the primary.
+   * All that the session requires now, as a base64url text that is neither encrypted nor signed; empty when it requires
+   * nothing. Hand it to `tidemark.session({ token })` in another process, and never to a user. While a write is in flight the token pins to the primary.
    */
   token(): string {
     const isOpen = this.writing || this.#anchor() !== undefined;
     return this.demand.token(isOpen);
   }
 
-  /** The same, sealed with the secret of `readYourWrites`, to be handed to the user or to another service. */
+  /** The same, encrypted with the secret of `readYourWrites`, to be handed to the user or to another service. */
   sealed(): string {
     const token = this.token();
     return token === "" ? token : this.#seal.seal(token);

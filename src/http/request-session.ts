@@ -1,4 +1,4 @@
-/** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
+/** The session of one request: its tokens decrypted on the way in, its token encrypted on the way out. */
 import { InvalidOptionError } from "../errors.js";
 import { Keyring, type Opened } from "../keyring.js";
 import type { Seal, Session } from "../session.js";
