@@ -1,6 +1,6 @@
 /** All that a session requires of whoever answers its reads; it grows, but for what a failover has made void. */
 import type { Position } from "./position.js";
-import { decodeToken, encodeToken } from "./token.js";
+import { type Claims, decodeToken, encodeToken } from "./token.js";
 
 const nowhere: readonly Position[] = [];
 
@@ -12,6 +12,8 @@ export class Demand {
   #freshAsOf = 0;
   /** Those that tokens said. */
   #brought = nowhere;
+  #bearer: string | undefined;
+  #bearerIssuedAt = 0;
 
   /** Pins, moments and tokens are in force for `ttlMs`. */
   constructor(ttlMs: number) {
@@ -35,6 +37,11 @@ export class Demand {
   /** Whether only the primary can be trusted to have everything. */
   get pinned(): boolean {
     return this.#pinnedAt > 0 && Date.now() - this.#pinnedAt <= this.#ttlMs;
+  }
+
+  /** The newest token that was taken, which tells one user from another; undefined when there was none. */
+  get bearer(): string | undefined {
+    return this.#bearer;
   }
 
   /** Requires a position that is known since `issuedAt`; whether that is more than before. */
@@ -74,20 +81,30 @@ export class Demand {
     if (this.keep(stands)) this.require({ ...position, read: true }, Date.now());
   }
 
-  /** Requires what a token says, if it is one and in force; whether that is more than before. */
+  /**
+   * Requires what a token says, if it is one and in force; whether that is more than before. Clocks of app servers differ, so
+   * a token of a faster clock counts as issued now. One from further in the future than tokens are in force would outlive
+   * them all: it counts as a write of unknown position, since its own positions are not to be believed for ever.
+   */
   take(token: string): boolean {
     const now = Date.now();
     const claims = decodeToken(token);
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
+    if (claims.issuedAt > this.#bearerIssuedAt)
+      [this.#bearer, this.#bearerIssuedAt] = [token, claims.issuedAt];
     const [positions, pinnedAt, freshAsOf] = [this.#positions, this.#pinnedAt, this.#freshAsOf];
-    // Another machine's clock may be ahead: its token counts as issued now, never as absent.
+    if (claims.issuedAt - now > this.#ttlMs) this.pin();
+    else this.#require(claims, now);
+    return this.#positions !== positions || this.#pinnedAt > pinnedAt || this.#freshAsOf > freshAsOf;
+  }
+
+  #require(claims: Claims, now: number): void {
     const issuedAt = Math.min(claims.issuedAt, now);
     this.#brought = this.#brought === nowhere ? claims.positions : [...this.#brought, ...claims.positions];
     for (const position of claims.positions) this.require(position, issuedAt);
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
     this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
-    return this.#positions !== positions || this.#pinnedAt > pinnedAt || this.#freshAsOf > freshAsOf;
   }
 
   /** Whether a token said `position`, and not this session's own write. */

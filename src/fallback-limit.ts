@@ -1,4 +1,5 @@
 /** How many reads that belong on replicas may go to the primary instead: what keeps writes alive while replicas lag. */
+import { Turns } from "./turns.js";
 
 /** For one process and one primary. */
 export interface FallbackLimits {
@@ -33,8 +34,7 @@ const longestPauseMs = 250;
 export class FallbackLimit {
   readonly #limits: FallbackLimits;
   readonly #pace: () => Pace;
-  /** Each goes, and says so, unless it has gone elsewhere meanwhile. */
-  readonly #line = new Set<() => boolean>();
+  readonly #line = new Turns();
   #timer: NodeJS.Timeout | undefined;
   #slots: number;
   #inFlight = 0;
@@ -56,16 +56,16 @@ export class FallbackLimit {
   enter(): boolean {
     const now = performance.now();
     if (this.#inFlight === 0 && now - this.#leftAt > calmAfterMs) this.#learnCalm();
-    if (this.#line.size > 0 || !this.#hasRoom(now)) return false;
+    if (!this.#line.isEmpty || !this.#hasRoom(now)) return false;
     this.#take();
     return true;
   }
 
-  /** Has `go` called when there is room; what comes back takes it out of the line. */
-  wait(go: () => boolean): () => void {
-    this.#line.add(go);
+  /** Calls `go` when there is room and it is the turn of `bearer`; the returned function takes it out of the line. */
+  wait(bearer: unknown, go: () => boolean): () => void {
+    const leaveLine = this.#line.add(bearer, go);
     this.#advance();
-    return () => this.#line.delete(go);
+    return leaveLine;
   }
 
   /** Told that one has been answered, `tookMs` after it was sent. */
@@ -102,14 +102,12 @@ export class FallbackLimit {
 
   #advance(): void {
     const now = performance.now();
-    for (const go of this.#line) {
-      if (!this.#hasRoom(now)) break;
-      this.#line.delete(go);
+    while (!this.#line.isEmpty && this.#hasRoom(now)) {
       this.#take();
-      if (!go()) this.#giveBack();
+      if (this.#line.next()?.() !== true) this.#giveBack();
     }
     // With some on their way their answers have the line go on.
-    if (this.#line.size === 0 || this.#inFlight > 0 || this.#timer !== undefined) return;
+    if (this.#line.isEmpty || this.#inFlight > 0 || this.#timer !== undefined) return;
     const creditInMs = ((1 - this.#credit) * 1000) / this.#limits.perSecond;
     const ms = Math.max(1, creditInMs, this.#pausedUntil - now);
     this.#timer = setTimeout(() => {

@@ -23,7 +23,7 @@ export interface Ways {
   toPrimary(read: Read, reason: Reason): void;
 }
 
-/** How long a read waits for a replica that the primary can not answer, because too many others are there. */
+/** How long a read waits in line for the primary, or for a replica, while too many others are at the primary. */
 const overloadWaitMs = 1_000;
 
 export class Fallback {
@@ -99,7 +99,7 @@ export class Fallback {
     const next = nextOf(read, this.#ways.maxStalenessMs, now);
     if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
     else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
-    else if (read.terms.fallback === "primary") this.#relieve(read, reason);
+    else if (read.terms.fallback === "primary") this.relieve(read, reason);
     else this.#refuse(read, reason);
   }
 
@@ -108,21 +108,22 @@ export class Fallback {
     if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason, why));
   }
 
-  /** Has the primary answer for replicas that can not, when not too many others ask that of it. */
-  #relieve(read: Read, reason: Reason): void {
-    const { shard } = read;
+  /** Sends a read to the primary that replicas cannot answer, unless too many such reads are there: then it waits in line. */
+  relieve(read: Read, reason: Reason): void {
+    const { shard, session } = read;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
     else if (limit.enter()) this.#ways.toPrimary(counted(read, limit), reason);
     else {
       let leaveLine: (() => void) | undefined;
       const giveUp = (): void => {
-        if (shard.primary.connection.closed) this.#ways.toPrimary(read, reason);
+        // A primary that is gone has no room to wait for: the read waits for the next one, as all commands do.
+        if (shard.primary.connection.closed || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
         else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
       };
       const until = performance.now() + overloadWaitMs;
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
-      leaveLine = limit.wait(() => {
+      leaveLine = limit.wait(session.bearer, () => {
         const isWaiting = cancel();
         if (isWaiting) this.#ways.toPrimary(counted(read, limit), reason);
         return isWaiting;
@@ -154,6 +155,8 @@ export class Fallback {
       this.#giveUp(read, "behind");
       return true;
     }
+    // No replica can answer it, whatever it has caught up with.
+    if (read.certain !== undefined) return false;
     if (session.in(shard).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node

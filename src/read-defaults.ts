@@ -19,9 +19,10 @@ export interface ReadDefaultOptions {
   /** Whether a session's later requests too see nothing older than what it has read. Default false. */
   readonly monotonicReads?: boolean;
   /**
-   * How many reads of this process may go to the primary because no replica has what they require: at a time, fewer while
-   * it answers more slowly than when it was calm, and in a second. Beyond it they wait up to a second for a replica, then
-   * they are rejected with a `ReplicasBehindError`. Default `{ concurrency: 64, perSecond: 5000 }`; false for no limit.
+   * How many reads of this process may go to the primary because no replica has what they require, or because a token says that
+   * the position of a write is unknown: at a time, fewer while the primary answers more slowly than when it was calm, and in a
+   * second. Beyond it they wait up to a second, each user in turn, and are rejected with a `ReplicasBehindError` after
+   * that. Default `{ concurrency: 64, perSecond: 5000 }`; false for no limit.
    */
   readonly fallbackLimit?: Partial<FallbackLimits> | false;
 }

@@ -154,6 +154,8 @@ export class Reads {
 
   #sendTo(read: Read, choice: Choice | undefined): void {
     if (choice === undefined) this.#fallback.take(read, whyNone(read, performance.now()));
+    // A token can say that a position is unknown, and a user can send a token as often as they like.
+    else if (choice.reason === "position-unknown") this.#fallback.relieve(read, choice.reason);
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
     else readReplica(read, choice.node, choice.reason, this.#fallbacks);
   }

@@ -105,21 +105,26 @@ export class Session {
     return this.demand.pinned;
   }
 
+  /** Tells the user from others while reads wait in line: the newest token it was brought, else the session itself. */
+  get bearer(): string | Session {
+    return this.demand.bearer ?? this;
+  }
+
   /** When a token was added, on the monotonic clock: what the primary was seen to have before need not include it. */
   get addedAt(): number {
     return this.#addedAt;
   }
 
   /**
-   * All that the session requires now, as an unsigned base64url text; empty when it requires nothing. Hand it to
-   * `tidemark.session({ token })` in another process. While a write is in flight the token pins to the primary.
+   * All that the session requires now, as a base64url text that is neither encrypted nor signed; empty when it requires
+   * nothing. Hand it to `tidemark.session({ token })` in another process, and never to a user. While a write is in flight the token pins to the primary.
    */
   token(): string {
     const isOpen = this.writing || this.#anchor() !== undefined;
     return this.demand.token(isOpen);
   }
 
-  /** The same, sealed with the secret of `readYourWrites`, to be handed to the user or to another service. */
+  /** The same, encrypted with the secret of `readYourWrites`, to be handed to the user or to another service. */
   sealed(): string {
     const token = this.token();
     return token === "" ? token : this.#seal.seal(token);

@@ -5,53 +5,56 @@ import type { Position } from "./position.js";
 export interface Claims {
   /** When the newest of the positions was taken. */
   readonly issuedAt: number;
-  /** Every one of them must be covered; usually one, two around a failover. */
+  /** Every one of them must be covered, the latest last. Usually there is one, or two around a failover. */
   readonly positions: readonly Position[];
   /** When a write was made whose position could not be learnt; 0 when there was none. */
   readonly pinnedAt: number;
-  /** All that the primary had then has to be there, whoever wrote it; 0 when nothing asks for that. */
+  /** A replica must have all that the primary had then, whoever wrote it; 0 when nothing asks for that. */
   readonly freshAsOf: number;
 }
 
-const version = 1;
-const headerBytes = 1 + 6;
-const entryBytes = 8 + 7;
-const offsetAt = 8;
-const lowAt = 11;
-const twoTo32 = 2 ** 32;
-/** Marks the offset of what was only read; offsets themselves are smaller. */
-const readBit = 2 ** 23;
-const maxPositions = 15;
-const maxEntries = maxPositions + 2;
-const maxLength = Math.ceil(((headerBytes + maxEntries * entryBytes) * 4) / 3);
-
-/** These stand where a replication id would; Redis itself writes all zeros for "no history". */
-const pinEntry = "0000000000000000";
-const freshEntry = "0000000000000001";
+const version = 2;
+const headerBytes = 2;
+const replidBytes = 8;
+/** Of a number below 2^53, seven bits to the byte. */
+const maxNumberBytes = 8;
+/** A token of so many positions stays below 1100 bytes, and encrypted below 1500 characters: a cookie may have 4096. */
+const maxPositions = 64;
+const maxBytes = headerBytes + 3 * maxNumberBytes + maxPositions * (replidBytes + maxNumberBytes);
+const maxLength = Math.ceil((maxBytes * 4) / 3);
+/** By how much the clocks of app servers may differ where a moment stands for positions. */
+const clockAllowanceMs = 1_000;
+/** The lowest bits of an offset share their byte with the mark of what was only read. */
+const lowBits = 64;
 
 /**
- * Base64url of the version, the time of issue, and 8 bytes of replication id with 7 of offset for each position.
- * A pin is an entry of its own, and so is a moment. More positions than fit become a pin, which requires more than all
- * of them.
+ * Base64url of the version, the number of positions, three times, and for each position 8 bytes of replication id and its
+ * offset. Numbers are varints: seven bits to the byte, lowest first.
+ *
+ * Of more positions than 64 the oldest give way to a moment, a second after the time of issue: a replica that has all that
+ * the primary had then has those positions too.
  */
 export function encodeToken(claims: Claims): string {
-  const { freshAsOf } = claims;
-  const tooMany = claims.positions.length > maxPositions;
-  const entries = tooMany ? [] : [...claims.positions];
-  const pinnedAt = tooMany ? claims.issuedAt : claims.pinnedAt;
-  if (pinnedAt > 0) entries.push({ replid: pinEntry, offset: pinnedAt });
-  if (freshAsOf > 0) entries.push({ replid: freshEntry, offset: freshAsOf });
-  const bytes = Buffer.alloc(headerBytes + entries.length * entryBytes);
-  bytes.writeUInt8(version, 0);
-  bytes.writeUIntBE(claims.issuedAt, 1, 6);
+  const { issuedAt, pinnedAt } = claims;
+  const positions = claims.positions.slice(-maxPositions);
+  const moment = positions.length < claims.positions.length ? issuedAt + clockAllowanceMs : 0;
+  const bytes = Buffer.alloc(
+    headerBytes + 3 * maxNumberBytes + positions.length * (replidBytes + maxNumberBytes),
+  );
+  bytes[0] = version;
+  bytes[1] = positions.length;
   let at = headerBytes;
-  for (const { replid, offset, read } of entries) {
+  for (const time of [issuedAt, pinnedAt, Math.max(claims.freshAsOf, moment)])
+    at = putNumber(bytes, at, time);
+  for (const { replid, offset, read } of positions) {
     bytes.write(replid, at, "hex");
-    bytes.writeUIntBE(Math.floor(offset / twoTo32) + (read ? readBit : 0), at + offsetAt, lowAt - offsetAt);
-    bytes.writeUInt32BE(offset % twoTo32, at + lowAt);
-    at += entryBytes;
+    const rest = Math.floor(offset / lowBits);
+    const low = (offset % lowBits) * 2 + (read ? 1 : 0);
+    bytes[at + replidBytes] = low + (rest > 0 ? 128 : 0);
+    at += replidBytes + 1;
+    if (rest > 0) at = putNumber(bytes, at, rest);
   }
-  return bytes.toString("base64url");
+  return bytes.toString("base64url", 0, at);
 }
 
 /** Stands among the texts of a request for tokens that its client held but could not send. */
@@ -67,19 +70,79 @@ export function unknownWrite(): string {
 export function decodeToken(token: unknown): Claims | undefined {
   if (typeof token !== "string" || token.length > maxLength || !/^[\w-]+$/.test(token)) return undefined;
   const bytes = Buffer.from(token, "base64url");
-  const body = bytes.length - headerBytes;
-  if (body <= 0 || body % entryBytes !== 0 || bytes.readUInt8(0) !== version) return undefined;
+  const cursor = new Cursor(bytes, headerBytes);
+  const count = bytes[1] ?? 0;
+  if (bytes[0] !== version || count > maxPositions) return undefined;
+  const issuedAt = cursor.number();
+  const pinnedAt = cursor.number();
+  const freshAsOf = cursor.number();
   const positions: Position[] = [];
-  let pinnedAt = 0;
-  let freshAsOf = 0;
-  for (let at = headerBytes; at < bytes.length; at += entryBytes) {
-    const replid = bytes.toString("hex", at, at + offsetAt);
-    const high = bytes.readUIntBE(at + offsetAt, lowAt - offsetAt);
-    const offset = (high % readBit) * twoTo32 + bytes.readUInt32BE(at + lowAt);
-    if (!Number.isSafeInteger(offset)) return undefined;
-    if (replid === pinEntry) pinnedAt = Math.max(pinnedAt, offset);
-    else if (replid === freshEntry) freshAsOf = Math.max(freshAsOf, offset);
-    else positions.push(high < readBit ? { replid, offset } : { replid, offset, read: true });
+  for (let i = 0; i < count; i++) positions.push(cursor.position());
+  const saysNothing = count === 0 && pinnedAt === 0 && freshAsOf === 0;
+  return saysNothing || !cursor.isAtEnd ? undefined : { issuedAt, pinnedAt, freshAsOf, positions };
+}
+
+/** Writes `number` as a varint at `at`; where the next one goes. */
+function putNumber(bytes: Buffer, at: number, number: number): number {
+  let [next, rest] = [at, number];
+  for (; rest >= 128; next++) {
+    bytes[next] = (rest % 128) + 128;
+    rest = Math.floor(rest / 128);
   }
-  return { issuedAt: bytes.readUIntBE(1, 6), pinnedAt, freshAsOf, positions };
+  bytes[next] = rest;
+  return next + 1;
+}
+
+/** Reads bytes one after the other. */
+class Cursor {
+  readonly #bytes: Buffer;
+  #at: number;
+  #isSafe = true;
+
+  constructor(bytes: Buffer, at: number) {
+    this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  /** Whether all bytes were read and no more, and every number was a safe one. */
+  get isAtEnd(): boolean {
+    return this.#isSafe && this.#at === this.#bytes.length;
+  }
+
+  number(): number {
+    return this.#checked(this.#more(0, 1));
+  }
+
+  position(): Position {
+    const replid = this.#bytes.toString("hex", this.#at, this.#at + replidBytes);
+    this.#at += replidBytes;
+    const first = this.#byte();
+    const low = (first & 127) >> 1;
+    const offset = this.#checked(first < 128 ? low : this.#more(low, lowBits));
+    return first % 2 === 0 ? { replid, offset } : { replid, offset, read: true };
+  }
+
+  /** `low`, and the varint from here on times `scale`. */
+  #more(low: number, scale: number): number {
+    let number = low;
+    let times = scale;
+    for (let i = 0; i < maxNumberBytes; i++) {
+      const byte = this.#byte();
+      number += (byte & 127) * times;
+      times *= 128;
+      if (byte < 128) return number;
+    }
+    return Number.NaN;
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.#at] ?? 0;
+    this.#at += 1;
+    return byte;
+  }
+
+  #checked(number: number): number {
+    if (!Number.isSafeInteger(number)) this.#isSafe = false;
+    return number;
+  }
 }

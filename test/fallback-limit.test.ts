@@ -19,7 +19,8 @@ function arrange({ concurrency = 4, perSecond = 1000, primaryMs = 1, replicaMs =
     for (let i = 0; i < count; i++) limit.leave(tookMs);
   };
   const gone: string[] = [];
-  const wait = (name: string, goes = true) => limit.wait(() => goes && gone.push(name) > 0);
+  const wait = (name: string, goes = true, bearer = name) =>
+    limit.wait(bearer, () => goes && gone.push(name) > 0);
   return { limit, pace, enter, leave, gone, wait };
 }
 
@@ -59,6 +60,26 @@ describe("FallbackLimit", () => {
     wait("there");
     leave(1);
     expect([gone, enter(1)]).toEqual([["there"], 0]);
+  });
+
+  it("lets one after the other go first, however many reads of one of them are in line", () => {
+    const { enter, leave, wait, gone } = arrange({ concurrency: 1 });
+    enter(1);
+    for (let i = 0; i < 500; i++) wait(`flood ${i}`, true, "flood");
+    for (const name of ["a", "b", "c"]) wait(name);
+    wait("a again", true, "a");
+    for (let i = 0; i < 8; i++) leave(1);
+    expect(gone).toEqual(["flood 0", "a", "b", "c", "flood 1", "a again", "flood 2", "flood 3"]);
+  });
+
+  it("gives one that comes back to the line the last turn", () => {
+    const { enter, leave, wait, gone } = arrange({ concurrency: 1 });
+    enter(1);
+    for (const name of ["a", "b", "c"]) wait(name);
+    leave(1);
+    wait("a again", true, "a");
+    for (let i = 0; i < 3; i++) leave(1);
+    expect(gone).toEqual(["a", "b", "c", "a again"]);
   });
 
   it("takes nothing of a second for those that have gone elsewhere", () => {

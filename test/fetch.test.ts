@@ -67,7 +67,7 @@ describe("consistentFetch", () => {
     const origin = await serving(echo);
     const get = consistentFetch({ origins: origin });
     get.add("mine");
-    await get(`${origin}/${"x".repeat(1025)}`);
+    await get(`${origin}/${"x".repeat(1537)}`);
     expect(get.token).toBe("mine");
   });
 

@@ -1,4 +1,5 @@
-/** Sealed tokens: only those who know a secret can make one. */
+/** Encrypted tokens: only those who know a secret can read or make one. */
+import { createCipheriv, createHmac, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError } from "../src/errors.js";
 import { Keyring } from "../src/keyring.js";
@@ -26,7 +27,7 @@ function invalidOption(make: () => unknown): InvalidOptionError {
 }
 
 describe("Keyring.seal and open", () => {
-  it("give back the token that was sealed", () => {
+  it("give back the token that was encrypted", () => {
     const keyring = new Keyring(first);
     expect(keyring.open(keyring.seal(token))?.token).toBe(token);
   });
@@ -39,13 +40,71 @@ describe("Keyring.seal and open", () => {
   });
 
   it("give back the largest token there is", () => {
-    const positions = Array.from({ length: 7 }, (_, i) => ({
-      replid: `ffffffffffffff0${i}`,
+    const positions = Array.from({ length: 64 }, (_, i) => ({
+      replid: `ffffffffffffff${i + 10}`,
       offset: 2 ** 53 - 1,
     }));
-    const largest = encodeToken({ issuedAt: 2 ** 48 - 1, pinnedAt: 1, freshAsOf: 0, positions });
+    const [issuedAt, pinnedAt, freshAsOf] = [2 ** 48 - 1, 2 ** 48 - 2, 2 ** 48 - 3];
+    const largest = encodeToken({ issuedAt, pinnedAt, freshAsOf, positions });
     const keyring = new Keyring(first);
     expect(keyring.open(keyring.seal(largest))?.token).toBe(largest);
+    expect(keyring.seal(largest).length).toBeLessThan(1500);
+  });
+});
+
+describe("Keyring.seal", () => {
+  const of = (issuedAt: number, offset: number) =>
+    encodeToken({ issuedAt, pinnedAt: 0, freshAsOf: 0, positions: [{ replid: "8371b4fb1155b71f", offset }] });
+  const bits = (text: string) =>
+    [...Buffer.from(text, "base64url")].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+
+  it("gives equal texts for equal tokens, and texts that share nothing for tokens that differ in one number", () => {
+    const keyring = new Keyring(first);
+    const texts = Array.from({ length: 200 }, (_, i) => keyring.seal(of(1_763_845_200_123, 26_689_005 + i)));
+    expect(keyring.seal(token)).toBe(texts[0]);
+    for (const text of texts) expect(text).toHaveLength(texts[0]?.length ?? 0);
+    // Bits that were equal in all texts would say what the tokens have in common.
+    const all = texts.map(bits);
+    for (let at = 0; at < (all[0]?.length ?? 0); at++) {
+      const ones = all.filter((text) => text[at] === "1").length;
+      expect(ones).toBeGreaterThan(40);
+      expect(ones).toBeLessThan(160);
+    }
+  });
+
+  it("shows neither the claims nor anything made of them without the secret", () => {
+    const sealed = Buffer.from(new Keyring(first).seal(token), "base64url");
+    const plain = Buffer.from(token, "base64url");
+    for (let at = 0; at + 4 <= plain.length; at++)
+      expect(sealed.includes(plain.subarray(at, at + 4))).toBe(false);
+  });
+});
+
+describe("Keyring for an audience", () => {
+  it("opens only what was encrypted for the same one", () => {
+    const audiences = [undefined, "shop", "shop ", "admin", "ßhop"];
+    for (const to of audiences) {
+      const sealed = new Keyring(first, to).seal(token);
+      for (const by of audiences)
+        expect(new Keyring(first, by).open(sealed)?.token).toBe(to === by ? token : undefined);
+    }
+  });
+
+  it("opens what an older secret encrypted for it", () => {
+    const sealed = new Keyring(first, "shop").seal(token);
+    expect(new Keyring([second, first], "shop").open(sealed)).toEqual({ token, isOld: true });
+  });
+
+  it.each([
+    ["", "''"],
+    ["x".repeat(101), "'xxx"],
+    [7, "7"],
+    [null, "null"],
+    [["shop"], "shop"],
+  ])("is refused when that is %j", (audience, shown) => {
+    const error = invalidOption(() => Reflect.construct(Keyring, [first, audience]));
+    expect(error.message).toContain(`audience: got ${shown === "shop" ? "[ 'shop' ]" : shown}`);
+    expect(error.message).toContain("; give a name of 1 to 100 characters");
   });
 });
 
@@ -79,7 +138,7 @@ describe("Keyring.open", () => {
   const keyring = new Keyring(first);
   const sealed = keyring.seal(token);
 
-  it("refuses a token with any one bit changed, in the claims or in the signature", () => {
+  it("refuses a token with any one bit changed, in the claims or in their authentication", () => {
     const bytes = Buffer.from(sealed, "base64url");
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const flipped = Buffer.from(bytes);
@@ -88,27 +147,57 @@ describe("Keyring.open", () => {
     }
   });
 
-  it("refuses a token without a signature, or with a signature cut short", () => {
+  it("refuses a token that was never encrypted, or was cut short", () => {
     expect(keyring.open(token)).toBeUndefined();
     for (let length = 0; length < sealed.length; length++) {
       expect(keyring.open(sealed.slice(0, length))).toBeUndefined();
     }
   });
 
-  it("refuses another token under this one's signature", () => {
-    const signature = Buffer.from(sealed, "base64url").subarray(-16);
+  it("refuses another token under this one's authentication", () => {
     const forged = encodeToken({ issuedAt: 1_763_845_200_123, pinnedAt: 9, freshAsOf: 0, positions: [] });
-    const bytes = Buffer.concat([Buffer.from(forged, "base64url"), signature]);
-    expect(keyring.open(bytes.toString("base64url"))).toBeUndefined();
+    const other = Buffer.from(keyring.seal(forged), "base64url");
+    const bytes = Buffer.from(sealed, "base64url");
+    const mixed = [Buffer.concat([bytes.subarray(0, 16), other.subarray(16)])];
+    mixed.push(Buffer.concat([other.subarray(0, 16), bytes.subarray(16)]));
+    for (const one of mixed) expect(keyring.open(one.toString("base64url"))).toBeUndefined();
+  });
+
+  it("refuses what the same secret has signed or encrypted for another purpose", () => {
+    const body = Buffer.from(token, "base64url");
+    const hmac = (data: string | Buffer) => createHmac("sha256", first).update(data);
+    const jwt = `${Buffer.from('{"alg":"HS256"}').toString("base64url")}.${token}`;
+    const iv = hmac(body).digest().subarray(0, 16);
+    const key = Buffer.alloc(32, first);
+    const others = [
+      // The token with a signature, as `cookie-signature`, express-session, JWT and a plain HMAC have it.
+      `${token}.${hmac(token).digest("base64")}`,
+      `s:${token}.${hmac(token).digest("base64").replace(/=+$/, "")}`,
+      hmac(token).digest("base64url"),
+      `${jwt}.${hmac(jwt).digest("base64url")}`,
+      hmac(jwt).digest("base64url"),
+      Buffer.concat([body, iv]).toString("base64url"),
+      Buffer.concat([iv, body]).toString("base64url"),
+      Buffer.concat([iv, createCipheriv("aes-256-ctr", key, iv).update(body)]).toString("base64url"),
+    ];
+    for (const other of others) expect(keyring.open(other)).toBeUndefined();
+    for (let i = 0; i < 1_000; i++)
+      expect(keyring.open(randomBytes(17 + (i % 60)).toString("base64url"))).toBeUndefined();
+  });
+
+  it("refuses a second spelling of a token", () => {
+    const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const spellings = [...letters].map((last) => sealed.slice(0, -1) + last);
+    expect(spellings.filter((text) => keyring.open(text) !== undefined)).toEqual([sealed]);
   });
 
   it("refuses a signature over nothing", () => {
     expect(keyring.open(keyring.seal(""))).toBeUndefined();
   });
 
-  it("refuses a text of more than 1024 characters, well sealed or not", () => {
-    const long = keyring.seal(Buffer.alloc(800).toString("base64url"));
-    expect(long.length).toBeGreaterThan(1024);
+  it("refuses a text of more than 1536 characters, well encrypted or not", () => {
+    const long = keyring.seal(Buffer.alloc(1200).toString("base64url"));
+    expect(long.length).toBeGreaterThan(1536);
     expect(keyring.open(long)).toBeUndefined();
     expect(keyring.open("A".repeat(10_000_000))).toBeUndefined();
   });

@@ -56,6 +56,26 @@ describe("the session of a request", () => {
     expect(await offsetWith(["some other secret of a test", secret])).toBe(1);
   });
 
+  it("counts a token of another audience as absent", async () => {
+    const offsetFor = async (audience: string | undefined) => {
+      const app = appOf(new HandMadeSessions(), { secret, audience });
+      app.use(({ consistency }, response) => void response.json(consistency.positions.length));
+      const text = new Keyring(secret, "shop").seal(tokenAt(7));
+      return (await supertest(app).get("/").set("Cookie", `tm_000000000001=${text}`)).body;
+    };
+    expect([await offsetFor("shop"), await offsetFor("admin"), await offsetFor(undefined)]).toEqual([
+      1, 0, 0,
+    ]);
+  });
+
+  it("is not to be had for an audience that is no name, nor for one without a secret", () => {
+    const error = (message: string) => expect.objectContaining({ message: expect.stringContaining(message) });
+    const withAudience = (options: object) => () => requestSessions(new HandMadeSessions(), options);
+    expect(withAudience({ secret, audience: "" })).toThrow(error("audience: got ''; give a name"));
+    const carrier: Carrier = { serverSide: true, read: () => [], write: () => {} };
+    expect(withAudience({ carrier, audience: "shop" })).toThrow(error("secret: got undefined"));
+  });
+
   it("seals anew what an older secret has sealed, so that this one can go", async () => {
     const [older, newer] = [secret, "the secret that comes after it"];
     const answer = async (secrets: string | string[], cookies: string[]) => {

@@ -20,7 +20,7 @@ describe("Session.add", () => {
   });
 
   it.each([
-    ["a position", tokenOf({ positions: [at(X, 78)] }), { positions: [at(X, 78)] }],
+    ["a position", tokenOf({ issuedAt: start, positions: [at(X, 78)] }), { positions: [at(X, 78)] }],
     ["a pin", tokenOf({ issuedAt: start, pinnedAt: start }), { pinned: true }],
     ["a moment", tokenOf({ issuedAt: start, freshAsOf: start }), { demand: { freshAsOf: start } }],
   ])("counts as written what is more: %s", (_what, token, required) => {

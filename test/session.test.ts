@@ -73,14 +73,28 @@ describe("Session with tokens", () => {
     expect(sessionOf(barely).positions).toEqual([at(X, 77)]);
   });
 
-  it("counts a token from the future as issued now, and its pin as made now", () => {
-    const ahead = start + 3_600_000;
+  it("counts a token from the near future as issued now, and its pin as made now", () => {
+    const ahead = start + ttlMs;
     const session = sessionOf(tokenOf({ issuedAt: ahead, pinnedAt: ahead, positions: [at(X, 77)] }));
     expect(session.positions).toEqual([at(X, 77)]);
     expect(session.demand.issuedAt).toBe(start);
     expect(session.pinned).toBe(true);
     vi.advanceTimersByTime(ttlMs + 1);
     expect(session.pinned).toBe(false);
+  });
+
+  it.each([
+    ["a millisecond too far", start + ttlMs + 1],
+    ["ten years away", start + 10 * 365 * 86_400_000],
+    ["as far away as a token can say", Number.MAX_SAFE_INTEGER],
+  ])("believes nothing of a token from the future, %s, but that something was written", (_what, issuedAt) => {
+    const future = { issuedAt, freshAsOf: issuedAt, positions: [at(X, 77)] };
+    const session = sessionOf(tokenOf(future));
+    expect([session.positions, session.pinned, session.demand.freshAsOf]).toEqual([[], true, 0]);
+    const next = sessionOf(session.token());
+    expect([next.positions, next.pinned]).toEqual([[], true]);
+    vi.advanceTimersByTime(ttlMs + 1);
+    expect([next.pinned, sessionOf(session.token()).pinned]).toEqual([false, false]);
   });
 
   it("asks for them once, and not before they are needed", () => {

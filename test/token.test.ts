@@ -22,7 +22,7 @@ function replid(random: () => number): string {
 }
 
 function claims(random: () => number): Claims {
-  const count = Math.floor(random() * 8);
+  const count = Math.floor(random() * (random() < 0.1 ? 65 : 8));
   const pinned = count === 0 || random() < 0.3;
   return {
     issuedAt: wholeNumber(random, latest),
@@ -43,8 +43,16 @@ const one: Claims = {
   positions: [{ replid: "8371b4fb1155b71f", offset: 26_689_005 }],
 };
 
+/** Positions of as many histories. */
+function manyPositions(count: number, offset: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    replid: `00000000000000${(i + 16).toString(16)}`,
+    offset,
+  }));
+}
+
 describe("encodeToken and decodeToken", () => {
-  it("give back what went in: any offset below 2^53, none to seven positions, with a pin or without", () => {
+  it("give back what went in: any offset below 2^53, up to 64 positions, with a pin or without", () => {
     const random = seeded(1);
     for (let i = 0; i < 2000; i++) {
       const before = claims(random);
@@ -64,23 +72,29 @@ describe("encodeToken and decodeToken", () => {
 
 describe("encodeToken", () => {
   it("gives a short text that can stand in a cookie, a header or a URL", () => {
-    expect(encodeToken(one)).toMatch(/^[\w-]{30}$/);
+    expect(encodeToken(one)).toMatch(/^[\w-]{28,32}$/);
   });
 
-  it("makes a pin of the time of issue from more positions than fit", () => {
-    const positions = Array.from({ length: 16 }, (_, i) => ({
-      replid: `00000000000000a${i.toString(16)}`,
-      offset: i,
-    }));
-    const tooMany = { issuedAt: 1_763_845_200_123, pinnedAt: 0, freshAsOf: 0, positions };
-    expect(decodeToken(encodeToken(tooMany))).toEqual({
-      ...tooMany,
-      pinnedAt: 1_763_845_200_123,
-      freshAsOf: 0,
-      positions: [],
+  it("stays below the 4096 bytes of a cookie with 64 of the largest positions", () => {
+    const positions = manyPositions(64, Number.MAX_SAFE_INTEGER);
+    const token = encodeToken({ issuedAt: latest, pinnedAt: latest, freshAsOf: latest, positions });
+    expect(decodeToken(token)?.positions).toEqual(positions);
+    expect(token.length).toBeLessThan(1450);
+  });
+
+  it("has a moment stand for the oldest of more positions than 64, and pins nothing", () => {
+    const positions = manyPositions(100, 5_000_000_000);
+    expect(decodeToken(encodeToken({ ...one, positions }))).toEqual({
+      ...one,
+      freshAsOf: one.issuedAt + 1_000,
+      positions: positions.slice(-64),
     });
-    const more = { ...tooMany, positions: [...positions, ...positions] };
-    expect(encodeToken(more)).toBe(encodeToken(tooMany));
+  });
+
+  it("keeps a later moment than that one", () => {
+    const freshAsOf = one.issuedAt + 9_000;
+    const positions = manyPositions(65, 7);
+    expect(decodeToken(encodeToken({ ...one, freshAsOf, positions }))?.freshAsOf).toBe(freshAsOf);
   });
 });
 
@@ -115,20 +129,31 @@ describe("decodeToken", () => {
     }
   });
 
-  it("gives nothing for more entries than any token has", () => {
-    const entry = bytes.subarray(7);
-    const of = (entries: number) => Buffer.concat([bytes.subarray(0, 7), ...Array(entries).fill(entry)]);
-    expect(decodeToken(of(17).toString("base64url"))?.positions).toHaveLength(17);
-    expect(decodeToken(of(18).toString("base64url"))).toBeUndefined();
-    expect(decodeToken(of(100_000).toString("base64url"))).toBeUndefined();
+  it("gives nothing for more or fewer positions than it says there are", () => {
+    const of = (count: number, entries: number) => {
+      const many = Buffer.from(encodeToken({ ...one, positions: manyPositions(entries, 7) }), "base64url");
+      many[1] = count;
+      return many.toString("base64url");
+    };
+    expect(decodeToken(of(5, 5))?.positions).toHaveLength(5);
+    expect([decodeToken(of(4, 5)), decodeToken(of(6, 5)), decodeToken(of(0, 5))]).toEqual(
+      Array(3).fill(undefined),
+    );
+    const endless = Buffer.concat([bytes, Buffer.alloc(100_000, bytes.subarray(-8))]);
+    for (const count of [2, 64, 65, 255]) {
+      endless[1] = count;
+      expect(decodeToken(endless.toString("base64url"))).toBeUndefined();
+    }
   });
 
-  it("gives nothing for an offset of 2^53 or more", () => {
-    const other = Buffer.from(bytes);
-    other.set([0x20, 0, 0, 0, 0, 0, 0], 15);
+  it("gives nothing for an offset of 2^53 or more, nor for a number without an end", () => {
+    const largest = { replid: "8371b4fb1155b71f", offset: Number.MAX_SAFE_INTEGER };
+    const other = Buffer.from(encodeToken({ ...one, positions: [largest] }), "base64url");
+    expect(decodeToken(other.toString("base64url"))?.positions).toEqual([largest]);
+    other[other.length - 1] = 0x40;
     expect(decodeToken(other.toString("base64url"))).toBeUndefined();
-    other.set([0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 15);
-    expect(decodeToken(other.toString("base64url"))?.positions[0]?.offset).toBe(Number.MAX_SAFE_INTEGER);
+    const endless = Buffer.concat([bytes.subarray(0, 2), Buffer.alloc(60, 0xff)]);
+    expect(decodeToken(endless.toString("base64url"))).toBeUndefined();
   });
 
   it("gives nothing for characters that base64url does not have, even at the end", () => {
@@ -151,7 +176,8 @@ describe("decodeToken", () => {
       for (const { offset, replid } of read?.positions ?? []) {
         expect(Number.isSafeInteger(offset) && offset >= 0 && /^[0-9a-f]{16}$/.test(replid)).toBe(true);
       }
-      if (read !== undefined) expect([read.issuedAt, read.pinnedAt].every(Number.isSafeInteger)).toBe(true);
+      if (read !== undefined)
+        expect([read.issuedAt, read.pinnedAt, read.freshAsOf].every(Number.isSafeInteger)).toBe(true);
     }
   });
 });

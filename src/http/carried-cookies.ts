@@ -11,7 +11,7 @@ export interface CarriedCookie {
 const suffixLength = 12;
 const suffixPattern = /^[\w-]{12}$/;
 /** No token is shorter, since its signature alone takes this much. */
-const valuePattern = /^[\w-]{22,1024}$/;
+const valuePattern = /^[\w-]{22,1536}$/;
 /** Many expired at once could make a head that proxies refuse; what is left over goes with a later response. */
 const maxExpired = 16;
 /** A browser has more only while more writes than this are in flight. */

@@ -22,7 +22,7 @@ export interface ConsistentFetch {
   add(token: string): void;
 }
 
-const sealedPattern = /^[\w-]{1,1024}$/;
+const sealedPattern = /^[\w-]{1,1536}$/;
 /** Sent in the place of tokens that were too many: the server then reads from the primary, and answers with one token. */
 const unsent = "*";
 const maxHeld = 32;

@@ -10,7 +10,7 @@ export interface HeaderOptions {
 }
 
 const defaultName = "Consistency-Token";
-const sealedPattern = /^[\w-]{1,1024}$/;
+const sealedPattern = /^[\w-]{1,1536}$/;
 /** A client has more only while more writes than this are in flight. */
 const maxKept = 8;
 /** Longer than any one token: more would soon be refused by servers and proxies. */

@@ -1,4 +1,4 @@
-/** The session of one request: its tokens opened on the way in, its token sealed on the way out. */
+/** The session of one request: its tokens decrypted on the way in, its token encrypted on the way out. */
 import { InvalidOptionError } from "../errors.js";
 import { Keyring, type Opened } from "../keyring.js";
 import { refuseUnknown } from "../option-names.js";
@@ -29,10 +29,15 @@ export interface SessionSource {
 
 export interface ReadYourWritesOptions<Request> {
   /**
-   * Seals tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
-   * unless every carrier is `serverSide`.
+   * Encrypts tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
+   * unless every carrier is `serverSide`. The keys are derived from it for this purpose alone.
    */
   readonly secret?: string | readonly string[] | undefined;
+  /**
+   * The name of the apps that share tokens: 1 to 100 characters, the same in each of them. A token of another audience counts
+   * as absent, although the secret is the same. Default: none, which is an audience of its own.
+   */
+  readonly audience?: string | undefined;
   /** How tokens travel, one way or several at once; default `cookie()`. */
   readonly carrier?: Carrier | readonly Carrier[];
   /** The level of every request, or a function that chooses it; default that of the `Tidemark`. */
@@ -91,7 +96,7 @@ const ofCookie = ["prefix", "path", "domain", "sameSite", "secure", "httpOnly", 
 
 /** Throws an `InvalidOptionError` for an option that does not exist. `further` names those that a framework adds. */
 export function refuseUnknownOptions(options: unknown, further: readonly string[]): void {
-  const names = ["secret", "carrier", "level", "monotonicReads", ...further];
+  const names = ["secret", "audience", "carrier", "level", "monotonicReads", ...further];
   refuseUnknown("readYourWrites", options, names, (name) =>
     ofCookie.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined,
   );
@@ -106,7 +111,7 @@ export function sessionTerms<Request>(
   checkSource(source);
   refuseUnknownOptions(options, further);
   const carriers = checkCarriers(options.carrier ?? cookie());
-  const keyring = keyringFor(carriers, options.secret);
+  const keyring = keyringFor(carriers, options);
   const { level, monotonicReads } = options;
   if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
     throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
@@ -236,10 +241,10 @@ function isCarrier(one: unknown): one is Carrier {
 
 function keyringFor(
   carriers: readonly Carrier[],
-  secret: string | readonly string[] | undefined,
+  { secret, audience }: Pick<ReadYourWritesOptions<never>, "secret" | "audience">,
 ): Keyring | undefined {
-  if (secret !== undefined) return new Keyring(secret);
-  if (carriers.every(({ serverSide }) => serverSide)) return undefined;
+  if (secret !== undefined) return new Keyring(secret, audience);
+  if (audience === undefined && carriers.every(({ serverSide }) => serverSide)) return undefined;
   throw new InvalidOptionError(
     "secret",
     secret,

@@ -17,6 +17,8 @@ const NODE_TIMEOUT_MS = 2_000;
 export interface ClusterGroupOptions {
   readonly shards?: number;
   readonly replicasPerShard?: number;
+  /** How many shards have replicas, the first ones; default all. */
+  readonly replicatedShards?: number;
   /** Further arguments for every node. */
   readonly args?: readonly string[];
 }
@@ -34,11 +36,16 @@ export class ClusterGroup implements AsyncDisposable {
     return this.#nodes;
   }
 
-  async start({ shards = 3, replicasPerShard = 1, args = [] }: ClusterGroupOptions): Promise<void> {
+  async start({
+    shards = 3,
+    replicasPerShard = 1,
+    replicatedShards = shards,
+    args = [],
+  }: ClusterGroupOptions): Promise<void> {
     const defaults = ["--cluster-node-timeout", String(NODE_TIMEOUT_MS)];
     // No replica may go over to another primary by itself.
     defaults.push("--cluster-migration-barrier", "100");
-    const count = shards * (1 + replicasPerShard);
+    const count = shards + replicatedShards * replicasPerShard;
     const startNode = () => startClusterNode([...defaults, ...args]);
     this.#nodes.push(...(await startAll(Array.from({ length: count }, startNode))));
     const primaries = this.#nodes.slice(0, shards);

@@ -22,6 +22,7 @@ export const rows: readonly (readonly string[])[] = [
     "latency",
     "waiting",
     "catch-up",
+    "turns",
     "fallback-limit",
     "command",
     "script-text",
