@@ -5,6 +5,7 @@ import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
+import { examine, isNotForwarded, plainHandshake, signOf, whyProxiesClose } from "./examination.js";
 import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
@@ -30,6 +31,10 @@ export interface ConnectionOptions {
   readonly onWatch: () => void;
   /** Called when a patient connection is dropped because the server was silent for too long. */
   readonly onDrop: () => void;
+  /** See {@link Connection.proxySign}. */
+  readonly proxySign?: string | undefined;
+  /** Called when {@link Connection.proxySign} has changed. */
+  readonly onJudged: () => void;
 }
 
 /** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
@@ -57,6 +62,10 @@ const lookMs = 20;
 /** An impatient connection that leaves commands unanswered for so long is given up, and they are sent elsewhere. */
 const hangsAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
+/** So many examinations in a row have to show that a server is a proxy. */
+const examinations = 2;
+/** How soon a server is examined again that could not be, or was found to be a proxy before this connection. */
+const examineAgainMs = 1_000;
 
 /**
  * Nothing is ever sent again by ioredis itself: what was unanswered when a connection closed is rejected, and
@@ -86,6 +95,18 @@ export class Connection {
   refusal: Refusal | undefined;
   /** The error that the server answers the handshake of now with. */
   #refused: Error | undefined;
+  /**
+   * How the server shows that it is a proxy that spreads commands over several servers; undefined if it does not. Such a
+   * connection begins plainly, and is never asked for what only one server knows of itself.
+   */
+  proxySign: string | undefined;
+  /** The options of the handshake with a server that is no such proxy. */
+  readonly #handshakeOptions: Partial<RedisOptions>;
+  /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
+  #isBeginning = false;
+  #isExamining = false;
+  #examinedAt = Number.NEGATIVE_INFINITY;
+  #nextExamination: NodeJS.Timeout | undefined;
   /** For how long the server was silent when the connection was dropped for that. */
   #silenceMs = 0;
   #ready = false;
@@ -127,6 +148,10 @@ export class Connection {
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
+    const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.redis.options;
+    this.#handshakeOptions = { protocol, enableReadyCheck, disableClientInfo, connectionName };
+    this.proxySign = options.proxySign;
+    if (this.proxySign !== undefined) Object.assign(this.redis.options, plainHandshake);
     this.address = addressOf(options.redis);
     // In half of the user's own deadline, so that there is time to ask elsewhere.
     const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
@@ -143,9 +168,9 @@ export class Connection {
     return this.#ready && this.redis.status === "ready" && this.redis.stream.writable;
   }
 
-  /** The latest error on the way to the server; undefined while there is a connection. */
+  /** The latest error on the way to the server; undefined while there is a connection, unless a proxy has just closed it. */
   get error(): Error | undefined {
-    return this.#error;
+    return this.#error ?? (this.proxySign === undefined ? undefined : new Error(whyProxiesClose));
   }
 
   /** For how long it has not answered, in milliseconds: there is no connection, or all that was sent is unanswered. */
@@ -290,6 +315,7 @@ export class Connection {
     this.#ready = false;
     this.#watch.stop();
     clearTimeout(this.#handshake);
+    clearTimeout(this.#nextExamination);
     this.endTurn();
     // Once it has ended, ioredis would start a timer that nothing stops.
     if (this.redis.status !== "end") this.redis.disconnect();
@@ -326,7 +352,16 @@ export class Connection {
 
   /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
   reset(): void {
+    this.#isBeginning = false;
     this.redis.stream?.destroy();
+  }
+
+  /** Takes in how the server shows that it is a proxy that spreads commands, or with undefined that it is none. */
+  judge(proxySign: string | undefined): void {
+    if (this.proxySign === proxySign) return;
+    this.proxySign = proxySign;
+    Object.assign(this.redis.options, proxySign === undefined ? this.#handshakeOptions : plainHandshake);
+    this.#options.onJudged();
   }
 
   /** Gives up a server that is silent. */
@@ -352,28 +387,24 @@ export class Connection {
     const { redis } = this;
     redis.on("error", (error: Error) => {
       this.#error = error;
-      if (redis.status === "connect" && error.name === "ReplyError") this.#refused = error;
+      if (redis.status === "connect" && error.name === "ReplyError" && !isNotForwarded(error))
+        this.#refused = error;
     });
     redis.on("connect", () => {
       const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
       clearTimeout(this.#handshake);
+      this.#isBeginning = true;
       if (patience > 0) this.#handshake = setTimeout(() => this.#giveUpHandshake(), patience);
       redis.stream.once("data", (bytes: unknown) => {
         this.#firstWords = String(bytes);
       });
     });
     redis.on("ready", () => {
-      clearTimeout(this.#handshake);
-      this.epoch += 1;
-      this.#error = undefined;
-      this.#complaint = undefined;
-      this.#firstWords = "";
-      this.#refused = undefined;
-      this.refusal = undefined;
-      this.#ready = true;
-      // In front of what has waited: the server may be another than before, or in another role.
-      this.#options.onReady();
-      this.#queue.startAll();
+      // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
+      if (!redis.stream.writable) redis.status = "reconnecting";
+      else if (redis.options.enableReadyCheck || this.proxySign !== undefined || this.#options.mayBlock)
+        this.#begin();
+      else this.#check();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
@@ -381,19 +412,94 @@ export class Connection {
       if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
-      this.#complaint = complaintIn(this.#firstWords) ?? this.#complaint;
+      const complaint = complaintIn(this.#firstWords);
+      this.#complaint = complaint ?? this.#complaint;
       this.#firstWords = "";
+      const isCut = this.#isBeginning && (complaint === undefined || isNotForwarded(complaint));
+      if (isCut && this.proxySign !== undefined) this.#error = new Error(this.#handshakeFault);
+      this.#isBeginning = false;
+      clearTimeout(this.#nextExamination);
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
-      if (this.refusal === undefined) this.#queue.countFailure(this.#error);
-      else this.#queue.failAll(this.refusal.error);
+      if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
+      else if (!isCut || !this.#suspect()) this.#queue.countFailure(this.#error);
     });
     redis.on("end", () => {
       this.#ended = true;
       if (this.over !== undefined) this.#queue.failAll(this.over);
     });
+  }
+
+  #begin(): void {
+    clearTimeout(this.#handshake);
+    this.epoch += 1;
+    this.#error = undefined;
+    this.#complaint = undefined;
+    this.#firstWords = "";
+    this.#refused = undefined;
+    this.refusal = undefined;
+    this.#isBeginning = false;
+    this.#ready = true;
+    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examineIn(examineAgainMs);
+    // In front of what has waited: the server may be another than before, or in another role.
+    this.#options.onReady();
+    this.#queue.startAll();
+  }
+
+  /** Has the server answer INFO before it is sent commands: a proxy would close the connection with them on their way. */
+  #check(): void {
+    const { stream } = this.redis;
+    const begin = (): void => {
+      if (this.#isBeginning && this.redis.stream === stream) this.#begin();
+    };
+    const info = new Command("info", ["replication"]);
+    info.resolve = begin;
+    info.reject = (error) => {
+      if (error.name !== "ReplyError") return;
+      if (isNotForwarded(error)) this.judge(signOf(error));
+      begin();
+    };
+    this.redis.sendCommand(info);
+  }
+
+  /**
+   * Takes in that the server has closed the connection during the handshake, as a proxy does that does not know a command of it.
+   * Whether that is being looked into.
+   */
+  #suspect(): boolean {
+    if (this.closed || this.proxySign !== undefined) return false;
+    if (!this.#isExamining && performance.now() - this.#examinedAt < examineAgainMs) return false;
+    this.#examine(examinations);
+    return true;
+  }
+
+  #examineIn(ms: number): void {
+    clearTimeout(this.#nextExamination);
+    this.#nextExamination = setTimeout(() => this.#examine(1), ms).unref();
+  }
+
+  async #examine(rounds: number): Promise<void> {
+    if (this.#isExamining) return;
+    this.#isExamining = true;
+    const finding = await examine(this.server, rounds);
+    this.#isExamining = false;
+    this.#examinedAt = performance.now();
+    if (this.closed) return;
+    if (finding !== undefined) this.judge(finding.sign);
+    else if (this.#ready) this.#examineIn(examineAgainMs);
+    if (this.proxySign === undefined && !this.#ready) this.#queue.countFailure(this.#error);
+    if (this.proxySign !== undefined && this.redis.status === "reconnecting")
+      this.redis.connect().catch(() => {});
+  }
+
+  /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */
+  get #handshakeFault(): string {
+    const { db } = this.server;
+    return db
+      ? `it is a proxy and closes the connection when it is sent SELECT ${db}; leave out db`
+      : "it is a proxy and closes the connection during the handshake";
   }
 
   #giveUpHandshake(): void {

@@ -12,6 +12,7 @@ import type { ProofKind } from "../proof.js";
 import type { Replication } from "../replication.js";
 import type { Shard } from "../shard.js";
 
+const besideProxy = 'the primary is a proxy, so it answers only reads at level "eventual"';
 /** What the fault of a server that cannot be asked does not explain. */
 const resting: Objection = "refused a read just now";
 
@@ -45,6 +46,7 @@ export interface NodeStatus {
 /** The primary first, then its replicas. */
 export function statusOf(shard: Shard): NodeStatus[] {
   const replicas = shard.replicas.map((node) => replicaStatus(shard, node));
+  const pools = shard.pools.map((node) => poolStatus(shard, node));
   const { connection, fault } = shard.primary;
   const silence = connection.ready ? connection.fault : fault;
   const known = knownOf(shard.primary);
@@ -60,7 +62,13 @@ export function statusOf(shard: Shard): NodeStatus[] {
     eligible: shard.hasPrimary,
     reason: shard.demoted ? "says that it is a replica" : shard.hasPrimary ? undefined : silence,
   };
-  return [primary, ...replicas];
+  return [primary, ...replicas, ...pools];
+}
+
+/** Beside a proxy no server may answer a session that requires something, or might. */
+function poolStatus(shard: Shard, node: Node): NodeStatus {
+  const reason = node.connection.ready ? besideProxy : (node.fault ?? "not connected");
+  return { ...replicaStatus(shard, node), eligible: false, reason };
 }
 
 function replicaStatus(shard: Shard, node: Node): NodeStatus {
