@@ -5,7 +5,14 @@ import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
-import { examine, isNotForwarded, plainHandshake, signOf, whyProxiesClose } from "./examination.js";
+import {
+  Examiner,
+  type Finding,
+  isNotForwarded,
+  plainHandshake,
+  signOf,
+  whyProxiesClose,
+} from "./examination.js";
 import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
@@ -62,10 +69,6 @@ const lookMs = 20;
 /** An impatient connection that leaves commands unanswered for so long is given up, and they are sent elsewhere. */
 const hangsAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
-/** So many examinations in a row have to show that a server is a proxy. */
-const examinations = 2;
-/** How soon a server is examined again that could not be, or was found to be a proxy before this connection. */
-const examineAgainMs = 1_000;
 
 /**
  * Nothing is ever sent again by ioredis itself: what was unanswered when a connection closed is rejected, and
@@ -104,15 +107,13 @@ export class Connection {
   readonly #handshakeOptions: Partial<RedisOptions>;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
-  #isExamining = false;
-  #examinedAt = Number.NEGATIVE_INFINITY;
-  #nextExamination: NodeJS.Timeout | undefined;
+  readonly #examiner: Examiner;
   /** For how long the server was silent when the connection was dropped for that. */
   #silenceMs = 0;
   #ready = false;
   #ended = false;
   #error: Error | undefined;
-  /** The error that was the server's first words on an attempt to connect which the server ended; until it is ready. */
+  /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
   #complaint: Error | undefined;
   #firstWords = "";
   /** The bytes of this turn, if any wait for its end. */
@@ -132,6 +133,7 @@ export class Connection {
     this.timeoutMs = options.timeoutMs;
     this.#queue = new OfflineQueue(options.redis.maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
     this.#resends = new Resends(this);
+    this.#examiner = new Examiner(options.redis, (found) => this.#take(found));
     // Sooner than ioredis by itself, which waits up to five seconds in the end: commands do not wait for longer than that.
     const retryStrategy = (times: number): number => Math.min(times * 50, retryMaxMs);
     const redis: RedisOptions = {
@@ -315,7 +317,7 @@ export class Connection {
     this.#ready = false;
     this.#watch.stop();
     clearTimeout(this.#handshake);
-    clearTimeout(this.#nextExamination);
+    this.#examiner.stop();
     this.endTurn();
     // Once it has ended, ioredis would start a timer that nothing stops.
     if (this.redis.status !== "end") this.redis.disconnect();
@@ -413,18 +415,20 @@ export class Connection {
       this.#silenceMs = 0;
       this.#ready = false;
       const complaint = complaintIn(this.#firstWords);
-      this.#complaint = complaint ?? this.#complaint;
       this.#firstWords = "";
-      const isCut = this.#isBeginning && (complaint === undefined || isNotForwarded(complaint));
-      if (isCut && this.proxySign !== undefined) this.#error = new Error(this.#handshakeFault);
+      const isCut =
+        this.#isBeginning && !this.closed && (complaint === undefined || isNotForwarded(complaint));
+      if (complaint !== undefined) this.#complaint = complaint;
+      else if (isCut && this.proxySign !== undefined) this.#complaint = new Error(this.#handshakeFault);
       this.#isBeginning = false;
-      clearTimeout(this.#nextExamination);
+      this.#examiner.stop();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
-      else if (!isCut || !this.#suspect()) this.#queue.countFailure(this.#error);
+      else if (!isCut || this.proxySign !== undefined || !this.#examiner.examine())
+        this.#queue.countFailure(this.#error);
     });
     redis.on("end", () => {
       this.#ended = true;
@@ -442,7 +446,7 @@ export class Connection {
     this.refusal = undefined;
     this.#isBeginning = false;
     this.#ready = true;
-    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examineIn(examineAgainMs);
+    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.examineSoon();
     // In front of what has waited: the server may be another than before, or in another role.
     this.#options.onReady();
     this.#queue.startAll();
@@ -464,34 +468,15 @@ export class Connection {
     this.redis.sendCommand(info);
   }
 
-  /**
-   * Takes in that the server has closed the connection during the handshake, as a proxy does that does not know a command of it.
-   * Whether that is being looked into.
-   */
-  #suspect(): boolean {
-    if (this.closed || this.proxySign !== undefined) return false;
-    if (!this.#isExamining && performance.now() - this.#examinedAt < examineAgainMs) return false;
-    this.#examine(examinations);
-    return true;
-  }
-
-  #examineIn(ms: number): void {
-    clearTimeout(this.#nextExamination);
-    this.#nextExamination = setTimeout(() => this.#examine(1), ms).unref();
-  }
-
-  async #examine(rounds: number): Promise<void> {
-    if (this.#isExamining) return;
-    this.#isExamining = true;
-    const finding = await examine(this.server, rounds);
-    this.#isExamining = false;
-    this.#examinedAt = performance.now();
+  #take(found: Finding | Error): void {
     if (this.closed) return;
-    if (finding !== undefined) this.judge(finding.sign);
-    else if (this.#ready) this.#examineIn(examineAgainMs);
-    if (this.proxySign === undefined && !this.#ready) this.#queue.countFailure(this.#error);
-    if (this.proxySign !== undefined && this.redis.status === "reconnecting")
-      this.redis.connect().catch(() => {});
+    if (!(found instanceof Error)) this.judge(found.sign);
+    else if (this.#ready) this.#examiner.examineSoon();
+    // It says more than that the connection was closed, for example that the password is wrong.
+    else if (found.name === "ReplyError") this.#complaint = found;
+    if (this.#ready) return;
+    if (this.proxySign === undefined) this.#queue.countFailure(this.#error);
+    else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
   }
 
   /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */

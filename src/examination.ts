@@ -22,6 +22,9 @@ export const whyProxiesClose = "a proxy does so when it is sent a command that i
 
 const closes = "it closes the connection when it is asked for INFO";
 const patienceMs = 2_000;
+/** So many rounds in a row have to show that a server is a proxy. One that has shown it before needs to show it once. */
+const rounds = 2;
+const againMs = 1_000;
 
 /** How proxies word that they do not forward a command: Envoy, Twemproxy's forks, and Codis, which takes a section for an address. */
 const notForwarded = /unknown command|unsupported command|is not allowed|backend server .* not found/i;
@@ -36,13 +39,53 @@ export function signOf({ message }: Error): string {
   return `it answers INFO with "${message}"`;
 }
 
+/** Examines one server, over connections of its own; `onResult` is told what it was found to be, or why it cannot be examined. */
+export class Examiner {
+  readonly #server: RedisOptions;
+  readonly #onResult: (found: Finding | Error) => void;
+  #isBusy = false;
+  #endedAt = Number.NEGATIVE_INFINITY;
+  #next: NodeJS.Timeout | undefined;
+
+  constructor(server: RedisOptions, onResult: (found: Finding | Error) => void) {
+    this.#server = server;
+    this.#onResult = onResult;
+  }
+
+  /** Examines a server that has closed a connection, at most once a second. Whether it is being examined. */
+  examine(): boolean {
+    if (!this.#isBusy && performance.now() - this.#endedAt < againMs) return false;
+    this.#examine(rounds);
+    return true;
+  }
+
+  /** Examines a server in a second that was a proxy before it was connected to: there may be another one by now. */
+  examineSoon(): void {
+    this.stop();
+    this.#next = setTimeout(() => this.#examine(1), againMs).unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.#next);
+  }
+
+  async #examine(left: number): Promise<void> {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    const found = await examine(this.#server, left).catch((error: Error) => error);
+    this.#isBusy = false;
+    this.#endedAt = performance.now();
+    this.#onResult(found);
+  }
+}
+
 /**
- * Looks over connections of its own: the server is such a proxy if it has answered PING and then not INFO, `rounds` times in a
- * row. So a server that dies at that very moment is not taken for one. Rejects if the server cannot be examined now.
+ * The server is a proxy if it answers PING and then not INFO, `left` times in a row. So a server that dies at that very
+ * moment is not taken for one. Rejects if the server cannot be examined now.
  */
-export async function examine(server: RedisOptions, rounds: number): Promise<Finding> {
+async function examine(server: RedisOptions, left: number): Promise<Finding> {
   const finding = await look(server);
-  return finding.sign === undefined || rounds <= 1 ? finding : examine(server, rounds - 1);
+  return finding.sign === undefined || left <= 1 ? finding : examine(server, left - 1);
 }
 
 async function look(server: RedisOptions): Promise<Finding> {
@@ -61,7 +104,10 @@ async function look(server: RedisOptions): Promise<Finding> {
     socketTimeout: undefined,
   };
   const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });
-  redis.on("error", () => {});
+  let said: Error | undefined;
+  redis.on("error", (error: Error) => {
+    if (error.name === "ReplyError") said = error;
+  });
   let isLate = false;
   const deadline = setTimeout(() => {
     isLate = true;
@@ -79,6 +125,8 @@ async function look(server: RedisOptions): Promise<Finding> {
     if (isLate) throw refusal;
     if (refusal.name !== "ReplyError") return { sign: closes };
     return { sign: isNotForwarded(refusal) ? signOf(refusal) : undefined };
+  } catch (error) {
+    throw said ?? error;
   } finally {
     clearTimeout(deadline);
     redis.disconnect();
