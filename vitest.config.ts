@@ -12,7 +12,7 @@ const dependOnIoredis = [
   "role",
   ...["failover", "refused-commands", "lost-write", "restart", "acl"],
   "deadline",
-  ...["frozen-primary", "unreachable-primary", "refused-handshake"],
+  ...["frozen-primary", "unreachable-primary", "refused-handshake", "proxy", "refused-info"],
   "link",
   "batch",
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],

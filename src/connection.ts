@@ -404,9 +404,11 @@ export class Connection {
     redis.on("ready", () => {
       // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
       if (!redis.stream.writable) redis.status = "reconnecting";
-      else if (redis.options.enableReadyCheck || this.proxySign !== undefined || this.#options.mayBlock)
-        this.#begin();
-      else this.#check();
+      else if (redis.options.enableReadyCheck || this.#options.mayBlock) this.#begin();
+      else if (this.proxySign === undefined) this.#check(new Command("info", ["replication"]));
+      // ioredis 5 does not wait for the answer to SELECT.
+      else if (this.server.db) this.#check(new Command("ping"));
+      else this.#begin();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
@@ -452,20 +454,19 @@ export class Connection {
     this.#queue.startAll();
   }
 
-  /** Has the server answer INFO before it is sent commands: a proxy would close the connection with them on their way. */
-  #check(): void {
+  /** Has the server answer a question before it is sent commands: a proxy may close the connection, with them on their way. */
+  #check(question: Command): void {
     const { stream } = this.redis;
     const begin = (): void => {
       if (this.#isBeginning && this.redis.stream === stream) this.#begin();
     };
-    const info = new Command("info", ["replication"]);
-    info.resolve = begin;
-    info.reject = (error) => {
+    question.resolve = begin;
+    question.reject = (error) => {
       if (error.name !== "ReplyError") return;
       if (isNotForwarded(error)) this.judge(signOf(error));
       begin();
     };
-    this.redis.sendCommand(info);
+    this.redis.sendCommand(question);
   }
 
   #take(found: Finding | Error): void {
