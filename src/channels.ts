@@ -8,7 +8,8 @@ import type { Level } from "./level.js";
  * To a replica: `known` (its remembered position covers the session), `checked` (its answer came with the proof), `window`
  * (nothing can be proven of it, and the session has written nothing for longer than it is trusted to lag).
  * `primary-gone` (nothing is proven; the primary cannot be reached, and the terms allow it), `unproven` (the same at level
- * `"eventual"`, which allows it by itself: the replica may be further behind than `maxStalenessMs`).
+ * `"eventual"`, which allows it by itself: the replica may be further behind than `maxStalenessMs`; or the primary is a proxy
+ * that spreads commands, so that nothing can be proven).
  * To the primary: `strong` (the level asks for it), `no-session` (outside of any), `write-in-flight` (a write of this
  * session is on its way), `position-unknown` (the position of one could not be learnt), `no-replica` (there is none),
  * `read-ahead` (the session has read newer data than replicas are proven to have), `behind` (no replica is likely to

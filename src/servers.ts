@@ -13,7 +13,8 @@ export interface PrimaryServers {
   readonly primary: Server;
   /**
    * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
-   * everything works on the primary.
+   * everything works on the primary. If the primary is a proxy that spreads commands, none is learnt, and those given answer
+   * only reads at level `"eventual"`.
    */
   readonly replicas?: readonly Server[];
   readonly sentinels?: never;
