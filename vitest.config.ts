@@ -12,7 +12,7 @@ const dependOnIoredis = [
   "role",
   ...["failover", "refused-commands", "lost-write", "restart", "acl", "announced-servers", "nonsense"],
   "deadline",
-  ...["frozen-primary", "unreachable-primary", "refused-handshake"],
+  ...["frozen-primary", "unreachable-primary", "refused-handshake", "proxy", "refused-info"],
   ...["loading-replica", "unusable-replica"],
   "link",
   "batch",

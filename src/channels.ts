@@ -10,7 +10,8 @@ import type { Level } from "./level.js";
  * - `checked`: its answer came with the proof.
  * - `window`: nothing can be proven of it, and the session has written nothing for longer than the replica is trusted to lag.
  * - `primary-gone`: nothing is proven. The primary cannot be reached, and `staleIfPrimaryGone` allows it.
- * - `unproven`: the same at level `"eventual"`. The replica may be further behind than `maxStalenessMs`.
+ * - `unproven`: the same at level `"eventual"`, or the primary is a proxy that spreads commands. The replica may be further
+ *   behind than `maxStalenessMs`.
  *
  * To the primary, because of the read or its session:
  * - `strong`: the level asks for it.
@@ -83,6 +84,8 @@ export const routeChannel = channel("tidemark:route");
  * - `link-down`: it has lost the connection to its primary.
  * - `behind`: it is not proven to be fresher than `maxStalenessMs`.
  * - `skewed`: its clock differs from the primary's by more than `maxClockSkewMs`.
+ * - `unproven`: the primary is a proxy that spreads commands, so nothing can be proven. It answers reads at level
+ *   `"eventual"` only.
  * - `excluded`: its weight is 0.
  * - `demoted`: it was the primary, says that it is a replica, and no other primary is known yet.
  */
@@ -100,6 +103,7 @@ export type NodeState =
   | "link-down"
   | "behind"
   | "skewed"
+  | "unproven"
   | "excluded"
   | "demoted";
 

@@ -32,7 +32,7 @@ export interface Question {
 }
 
 /** Why a replica may answer. */
-export type ReplicaReason = "known" | "checked" | "window";
+export type ReplicaReason = "known" | "checked" | "window" | "unproven";
 
 /** The node a read goes to, undefined for the primary, and the reason. */
 export type Choice =
@@ -50,11 +50,18 @@ export function primaryOnly(
   mayMove: boolean,
 ): Reason | undefined {
   if (level === "strong") return "strong";
-  if (shard.replicas.length === 0) return shard.mayFindReplicas ? "starting" : "no-replica";
+  if (shard.replicas.length === 0) {
+    if (level === "eventual" && hasPools(shard)) return undefined;
+    return shard.mayFindReplicas ? "starting" : "no-replica";
+  }
   if (level === "eventual") return undefined;
   if (session.writing && mayMove) return "write-in-flight";
   if (session.pinned) return "position-unknown";
   return undefined;
+}
+
+function hasPools({ pools, options }: Shard): boolean {
+  return options.verify !== "always" && pools.length > 0;
 }
 
 /** What a replica has to prove; at level eventual only its health, else also all that the session requires. */
@@ -104,6 +111,7 @@ function monotonic(epochMs: number): number {
 
 /** The replica a read goes to: one known to cover it, else one that will probably prove it, else one that cannot be asked. */
 export function chooseReplica(question: Question, now: number): Choice | undefined {
+  if (question.shard.replicas.length === 0) return choosePool(question, now);
   question.shard.refresh(question.requirement.maxStalenessMs, now);
   const known = knownReplica(question, now);
   if (known !== undefined) return { node: known, reason: "known" };
@@ -112,7 +120,7 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
     isWorthATry(shard, node, requirement, session.demand.issuedAt, now),
   );
   if (likely !== undefined) return { node: likely, reason: "checked" };
-  const trusted = isWithinWindow(question, now) && preferred(question, now, isTrusted);
+  const trusted = isWithinWindow(question, now) && preferred(question, shard.replicas, now, isTrusted);
   return trusted ? { node: trusted, reason: "window" } : undefined;
 }
 
@@ -156,7 +164,23 @@ function whyNot({ shard, session, level, requirement }: Question, node: Node, no
 
 /** The preferred one of the replicas that are known to cover the read. */
 export function knownReplica(question: Question, now: number): Node | undefined {
-  return preferred(question, now, isKnown);
+  return preferred(question, question.shard.replicas, now, isKnown);
+}
+
+/** Of the servers named beside a proxy one that answers, if the level asks for no more. */
+function choosePool(question: Question, now: number): Choice | undefined {
+  const { level, iteration, shard } = question;
+  if (level !== "eventual" || iteration !== undefined || !hasPools(shard)) return undefined;
+  const node = preferred(question, shard.pools, now, isPool);
+  return node && { node, reason: "unproven" };
+}
+
+/** Whether `node` is connected, and as far as can be known no primary and not without data. */
+function isPool(_question: Question, node: Node, now: number): boolean {
+  node.connection.begin();
+  if (!node.connection.ready || now < node.restsUntil) return false;
+  const known = node.seen?.replication;
+  return node.isProxy || (known?.role === "replica" && !known.syncing);
 }
 
 type MayAnswer = (question: Question, node: Node, now: number) => boolean;
@@ -169,15 +193,20 @@ function isTrusted(_question: Question, node: Node, now: number): boolean {
   return unprovenObjectionTo(node, now) === undefined;
 }
 
-function preferred(question: Question, now: number, mayAnswer: MayAnswer): Node | undefined {
-  const { replicas, options } = question.shard;
+function preferred(
+  question: Question,
+  nodes: readonly Node[],
+  now: number,
+  mayAnswer: MayAnswer,
+): Node | undefined {
+  const { zone } = question.shard.options;
   let only: Node | undefined;
   let preference: Preference | undefined;
-  for (const node of replicas) {
+  for (const node of nodes) {
     if (!mayGo(question, node) || !mayAnswer(question, node, now)) continue;
     if (only === undefined) only = node;
     else {
-      preference ??= new Preference(options.zone, replicas, now, only);
+      preference ??= new Preference(zone, nodes, now, only);
       preference.add(node);
     }
   }

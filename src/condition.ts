@@ -22,6 +22,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (node.weight === 0) return "excluded";
   const disconnected = disconnectedState(node, now);
   if (disconnected !== undefined) return disconnected;
+  if (shard.primary.isProxy) return "unproven";
   if (clockDiffers(shard, node)) return "skewed";
   if (node.proof.kind === "window")
     return unprovenObjectionTo(node, now) === undefined ? "serving" : "refusing";
@@ -41,6 +42,8 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       return undefined;
     case "demoted":
       return "says that it is a replica";
+    case "unproven":
+      return 'the primary is a proxy, so it answers only reads at level "eventual"';
     case "excluded":
       return "has weight 0";
     case "silent":

@@ -5,6 +5,14 @@ import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
+import {
+  Examiner,
+  type Finding,
+  isNotForwarded,
+  plainHandshake,
+  signOf,
+  whyProxiesClose,
+} from "./examination.js";
 import { HangWatch } from "./hang-watch.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
@@ -31,6 +39,10 @@ export interface ConnectionOptions {
   readonly onWatch: () => void;
   /** Called when a patient connection is dropped because the server was silent for too long. */
   readonly onDrop: () => void;
+  /** See {@link Connection.proxySign}. */
+  readonly proxySign?: string | undefined;
+  /** Called when {@link Connection.proxySign} has changed. */
+  readonly onJudged: () => void;
 }
 
 /** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
@@ -95,12 +107,22 @@ export class Connection {
   refusal: Refusal | undefined;
   /** The error that the server answers the handshake of now with. */
   #refused: Error | undefined;
+  /**
+   * How the server shows that it is a proxy that spreads commands over several servers; undefined if it does not. Such a
+   * connection begins plainly, and is never asked for what only one server knows of itself.
+   */
+  proxySign: string | undefined;
+  /** The options of the handshake with a server that is no such proxy. */
+  readonly #handshakeOptions: Partial<RedisOptions>;
+  /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
+  #isBeginning = false;
+  readonly #examiner: Examiner;
   /** For how long the server was silent when the connection was dropped for that. */
   #silenceMs = 0;
   #ready = false;
   #ended = false;
   #error: Error | undefined;
-  /** The error that was the server's first words on an attempt to connect which the server ended; until it is ready. */
+  /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
   #complaint: Error | undefined;
   #firstWords = "";
   /** The bytes of this turn, if any wait for its end. */
@@ -120,6 +142,7 @@ export class Connection {
     this.timeoutMs = options.timeoutMs;
     this.#queue = new OfflineQueue(options.redis.maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
     this.#resends = new Resends(this);
+    this.#examiner = new Examiner(options.redis, (found) => this.#take(found));
     // Sooner than ioredis by itself, which waits up to five seconds in the end: commands do not wait for longer than that.
     const retryStrategy = (times: number): number => Math.min(times * 50, retryMaxMs);
     const redis: RedisOptions = {
@@ -137,6 +160,10 @@ export class Connection {
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
+    const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.redis.options;
+    this.#handshakeOptions = { protocol, enableReadyCheck, disableClientInfo, connectionName };
+    this.proxySign = options.proxySign;
+    if (this.proxySign !== undefined) Object.assign(this.redis.options, plainHandshake);
     this.address = addressOf(options.redis);
     // In half of the user's own deadline, so that there is time to ask elsewhere.
     const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
@@ -153,9 +180,9 @@ export class Connection {
     return this.#ready && this.redis.status === "ready" && this.redis.stream.writable;
   }
 
-  /** The latest error on the way to the server; undefined while there is a connection. */
+  /** The latest error on the way to the server; undefined while there is a connection, unless a proxy has just closed it. */
   get error(): Error | undefined {
-    return this.#error;
+    return this.#error ?? (this.proxySign === undefined ? undefined : new Error(whyProxiesClose));
   }
 
   /** For how long it has not answered, in milliseconds: there is no connection, or all that was sent is unanswered. */
@@ -316,6 +343,7 @@ export class Connection {
     this.#ready = false;
     this.#watch.stop();
     clearTimeout(this.#handshake);
+    this.#examiner.stop();
     this.endTurn();
     // Once it has ended, ioredis would start a timer that nothing stops.
     if (this.redis.status !== "end") this.redis.disconnect();
@@ -362,7 +390,16 @@ export class Connection {
 
   /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
   reset(): void {
+    this.#isBeginning = false;
     this.redis.stream?.destroy();
+  }
+
+  /** Takes in how the server shows that it is a proxy that spreads commands, or with undefined that it is none. */
+  judge(proxySign: string | undefined): void {
+    if (this.proxySign === proxySign) return;
+    this.proxySign = proxySign;
+    Object.assign(this.redis.options, proxySign === undefined ? this.#handshakeOptions : plainHandshake);
+    this.#options.onJudged();
   }
 
   /** Gives up a server that is silent. */
@@ -388,9 +425,11 @@ export class Connection {
     const { redis } = this;
     redis.on("error", (error: Error) => {
       this.#error = withoutSecrets(error, this.server);
-      if (redis.status === "connect" && error.name === "ReplyError") this.#refused = error;
+      if (redis.status === "connect" && error.name === "ReplyError" && !isNotForwarded(error))
+        this.#refused = error;
     });
     redis.on("connect", () => {
+      this.#isBeginning = true;
       this.#connectedAt = performance.now();
       this.#expectHandshake(0);
       redis.stream.once("data", (bytes: unknown) => {
@@ -398,17 +437,13 @@ export class Connection {
       });
     });
     redis.on("ready", () => {
-      clearTimeout(this.#handshake);
-      this.epoch += 1;
-      this.#error = undefined;
-      this.#complaint = undefined;
-      this.#firstWords = "";
-      this.#refused = undefined;
-      this.refusal = undefined;
-      this.#ready = true;
-      // In front of what has waited: the server may be another than before, or in another role.
-      this.#options.onReady();
-      this.#queue.startAll();
+      // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
+      if (!redis.stream.writable) redis.status = "reconnecting";
+      else if (redis.options.enableReadyCheck || this.#options.mayBlock) this.#begin();
+      else if (this.proxySign === undefined) this.#check(new Command("info", ["replication"]));
+      // ioredis 5 does not wait for the answer to SELECT.
+      else if (this.server.db) this.#check(new Command("ping"));
+      else this.#begin();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
@@ -416,14 +451,21 @@ export class Connection {
       if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
-      this.#complaint = withoutSecrets(complaintIn(this.#firstWords), this.server) ?? this.#complaint;
+      const complaint = withoutSecrets(complaintIn(this.#firstWords), this.server);
       this.#firstWords = "";
+      const isCut =
+        this.#isBeginning && !this.closed && (complaint === undefined || isNotForwarded(complaint));
+      if (complaint !== undefined) this.#complaint = complaint;
+      else if (isCut && this.proxySign !== undefined) this.#complaint = new Error(this.#handshakeFault);
+      this.#isBeginning = false;
+      this.#examiner.stop();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
-      if (this.refusal === undefined) this.#queue.countFailure(this.#error);
-      else this.#queue.failAll(this.refusal.error);
+      if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
+      else if (!isCut || this.proxySign !== undefined || !this.#examiner.examine())
+        this.#queue.countFailure(this.#error);
     });
     redis.on("end", () => {
       this.#ended = true;
@@ -448,6 +490,56 @@ export class Connection {
       this.#error = new Error(this.fault);
       this.reset();
     }, patience);
+  }
+
+  #begin(): void {
+    clearTimeout(this.#handshake);
+    this.epoch += 1;
+    this.#error = undefined;
+    this.#complaint = undefined;
+    this.#firstWords = "";
+    this.#refused = undefined;
+    this.refusal = undefined;
+    this.#isBeginning = false;
+    this.#ready = true;
+    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.examineSoon();
+    // In front of what has waited: the server may be another than before, or in another role.
+    this.#options.onReady();
+    this.#queue.startAll();
+  }
+
+  /** Has the server answer a question before it is sent commands: a proxy may close the connection, with them on their way. */
+  #check(question: Command): void {
+    const { stream } = this.redis;
+    const begin = (): void => {
+      if (this.#isBeginning && this.redis.stream === stream) this.#begin();
+    };
+    question.resolve = begin;
+    question.reject = (error) => {
+      if (error.name !== "ReplyError") return;
+      if (isNotForwarded(error)) this.judge(signOf(error));
+      begin();
+    };
+    this.redis.sendCommand(question);
+  }
+
+  #take(found: Finding | Error): void {
+    if (this.closed) return;
+    if (!(found instanceof Error)) this.judge(found.sign);
+    else if (this.#ready) this.#examiner.examineSoon();
+    // It says more than that the connection was closed, for example that the password is wrong.
+    else if (found.name === "ReplyError") this.#complaint = found;
+    if (this.#ready) return;
+    if (this.proxySign === undefined) this.#queue.countFailure(this.#error);
+    else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
+  }
+
+  /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */
+  get #handshakeFault(): string {
+    const { db } = this.server;
+    return db
+      ? `it is a proxy and closes the connection when it is sent SELECT ${db}; leave out db`
+      : "it is a proxy and closes the connection during the handshake";
   }
 }
 

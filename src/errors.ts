@@ -35,7 +35,7 @@ export class TidemarkError extends Error {
   }
 }
 
-/** An error that web frameworks answer with 503 and `Retry-After`, by the fields they look for. */
+/** An error that passes by itself. Web frameworks answer it with 503 and `Retry-After`, by the fields they look for. */
 export abstract class UnavailableError extends TidemarkError {
   readonly status = 503;
   readonly statusCode = 503;
@@ -195,7 +195,7 @@ export class AbortedError extends TidemarkError {
  * The primary was made a replica, and for a second no other server said that it is the primary. Nothing of the command was
  * carried out.
  */
-export class NotPrimaryError extends TidemarkError {
+export class NotPrimaryError extends UnavailableError {
   override name = "NotPrimaryError";
 
   constructor(command: string, address: string) {
@@ -207,14 +207,16 @@ export class NotPrimaryError extends TidemarkError {
   }
 }
 
-/** No primary could be reached in time, so the command was not sent; `cause` is the connection's last error, if any. */
-export class NoPrimaryError extends TidemarkError {
+/**
+ * No primary could be reached in time, so nothing was sent. `cause` is the latest error of the connection, if there is one.
+ */
+export class NoPrimaryError extends UnavailableError {
   override name = "NoPrimaryError";
 
   constructor(command: string, address: string, fault: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_NO_PRIMARY",
-      `${command}: there is no primary now (${address}: ${fault}) and it was not sent; try again in some seconds.`,
+      `${command}: there is no primary now (${address}: ${fault}), so nothing was sent; try again in some seconds.`,
       options,
     );
   }

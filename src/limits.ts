@@ -24,6 +24,8 @@ export interface Limits {
   /** How long what a session has written is looked for. */
   readonly tokenTtlMs: number;
   readonly unproven: Unproven;
+  /** Whether every read of a replica is proven, by an INFO of its own. */
+  readonly verify: "when-needed" | "always";
   /** Where this process is; replicas there are preferred. */
   readonly zone: string | undefined;
   /** Where servers are that do not tell so themselves, by their addresses. */

@@ -8,7 +8,7 @@ import { Node, type Observer } from "./node.js";
 import type { Substitutes } from "./proof.js";
 
 /** Who is told what becomes of the servers of a shard. */
-export interface MembersObserver extends Observer {
+export interface MembersObserver extends Omit<Observer, "judged"> {
   /** Called with a server that was the primary until now. */
   readonly left: (node: Node) => void;
   /** Told of every server that is connected to for the first time. */
@@ -20,34 +20,55 @@ export interface MembersObserver extends Observer {
 
 export class Members {
   #primary: Node;
-  #replicas: readonly Node[];
+  /** All servers but the primary. */
+  #others: readonly Node[];
+  /** Those whose word counts, because the primary is no proxy. */
+  #replicas: readonly Node[] = [];
   /** Since when the primary is taken for it, on the monotonic clock. */
   primarySince = performance.now();
   /** Primaries that were replaced, each until it has answered everything that it was sent before. */
   readonly #leaving = new Set<Node>();
   readonly #observer: MembersObserver;
+  /** The same, for nodes: told first when the primary is recognized as a proxy. */
+  readonly #nodeObserver: Observer;
   readonly #substitutes: Substitutes;
 
   constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
     this.#observer = observer;
+    this.#nodeObserver = {
+      saw: (node, sighting) => observer.saw(node, sighting),
+      waits: (node) => observer.waits(node),
+      dropped: (node) => observer.dropped(node),
+      discovers: observer.discovers,
+      judged: () => this.#sort(),
+    };
     const { inCluster, limits } = observer;
     // In a cluster a key belongs to a slot, which may move away from its shard.
     this.#substitutes = { marker: inCluster ? undefined : new Marker(), unproven: limits.unproven };
-    this.#primary = this.#join(Node.primary(primary, limits.primaryTimeoutMs, observer, this.#substitutes));
-    this.#replicas = replicas.map((replica) => this.#replica(replica));
-    this.#greet();
+    const { primaryTimeoutMs } = limits;
+    this.#primary = this.#join(
+      Node.primary(primary, primaryTimeoutMs, this.#nodeObserver, this.#substitutes),
+    );
+    this.#others = replicas.map((replica) => this.#replica(replica));
+    this.#sort();
   }
 
   get primary(): Node {
     return this.#primary;
   }
 
+  /** Those that may prove what they have; none while the primary is a proxy, which has no position to compare theirs with. */
   get replicas(): readonly Node[] {
     return this.#replicas;
   }
 
+  /** Those named beside a primary that is a proxy: nothing can be proven of them. */
+  get pools(): readonly Node[] {
+    return this.#primary.isProxy ? this.#others : [];
+  }
+
   get all(): readonly Node[] {
-    return [this.#primary, ...this.#replicas];
+    return [this.#primary, ...this.#others];
   }
 
   /** The server at an address, if it is one of these. */
@@ -69,7 +90,7 @@ export class Members {
   promote(node: Node): void {
     if (node === this.#primary) return;
     const old = this.#primary;
-    this.#replicas = [...this.#replicas.filter((one) => one !== node), old];
+    this.#others = [...this.#others.filter((one) => one !== node), old];
     this.#primary = node;
     this.primarySince = performance.now();
     this.#leaving.delete(node);
@@ -79,7 +100,7 @@ export class Members {
     // Whatever waits for it has to wait for the new one.
     old.connection.letGo();
     this.#observer.left(old);
-    this.#greet();
+    this.#sort();
     if (node.connection.ready) node.probe();
   }
 
@@ -93,8 +114,8 @@ export class Members {
     const leaving = this.all.filter(({ connection }) => !named.has(connection.address));
     const [heir] = nodes;
     if (heir !== undefined) this.promote(heir);
-    this.#replicas = nodes.filter((node) => node !== this.#primary);
-    this.#greet();
+    this.#others = nodes.filter((node) => node !== this.#primary);
+    this.#sort();
     for (const node of leaving) node.connection.retire();
   }
 
@@ -107,16 +128,21 @@ export class Members {
     old.drained().then(over, over);
   }
 
+  #sort(): void {
+    this.#replicas = this.#primary.isProxy ? [] : this.#others;
+    this.#greet();
+  }
+
   /** A primary must not be READONLY: made a replica, it would go on answering. */
   #greet(): void {
     if (!this.#observer.inCluster) return;
     this.#primary.greeting.take("readwrite", this.#primary.connection);
-    for (const replica of this.#replicas) replica.greeting.take("readonly", replica.connection);
+    for (const replica of this.#others) replica.greeting.take("readonly", replica.connection);
   }
 
   #replica(server: RedisOptions): Node {
     const { primaryTimeoutMs } = this.#observer.limits;
-    return this.#join(Node.replica(server, primaryTimeoutMs, this.#observer, this.#substitutes));
+    return this.#join(Node.replica(server, primaryTimeoutMs, this.#nodeObserver, this.#substitutes));
   }
 
   #join(node: Node): Node {
@@ -128,7 +154,7 @@ export class Members {
       node.zone = zone;
     };
     if (limits.zone !== undefined && node.zone === undefined)
-      redis.on("ready", () => askZone(node.connection, tell));
+      redis.on("ready", () => node.isProxy || askZone(node.connection, tell));
     joined(node);
     return node;
   }

@@ -3,6 +3,7 @@ import type { Command, RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection, type ConnectionOptions } from "./connection.js";
 import { ConnectionLostError } from "./errors.js";
+import { isNotForwarded, signOf } from "./examination.js";
 import { Greeting } from "./greeting.js";
 import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
@@ -26,12 +27,20 @@ export interface Observer {
   dropped(node: Node): void;
   /** Whether replicas are learnt from what the primary says. */
   readonly discovers: boolean;
+  /** Told that a server was recognized as a proxy that spreads commands, or that it is none after all. */
+  judged(node: Node): void;
 }
 
 /** What its connection is for; see {@link ConnectionOptions}. */
-type Use = Pick<ConnectionOptions, "patient" | "timeoutMs" | "mayBlock">;
+type Use = Pick<ConnectionOptions, "patient" | "timeoutMs" | "mayBlock" | "proxySign">;
 
-const nobody: Observer = { saw: () => {}, waits: () => {}, dropped: () => {}, discovers: false };
+const nobody: Observer = {
+  saw: () => {},
+  waits: () => {},
+  dropped: () => {},
+  discovers: false,
+  judged: () => {},
+};
 
 export class Node {
   readonly connection: Connection;
@@ -82,6 +91,7 @@ export class Node {
         observer.waits(this);
       },
       onDrop: () => observer.dropped(this),
+      onJudged: () => this.#judged(),
     });
     this.proof = new Proof(this.connection, substitutes);
   }
@@ -96,9 +106,9 @@ export class Node {
     return new Node(server, { patient: true, timeoutMs, mayBlock: false }, observer, substitutes);
   }
 
-  /** A further connection to a primary, which is watched over by the first. */
-  static lent(server: RedisOptions, timeoutMs: number): Node {
-    const use = { patient: true, timeoutMs, mayBlock: true };
+  /** A further connection to a primary, which is watched over by the first; that has seen `proxySign`. */
+  static lent(server: RedisOptions, timeoutMs: number, proxySign?: string): Node {
+    const use = { patient: true, timeoutMs, mayBlock: true, proxySign };
     const node = new Node(server, use, nobody, { marker: undefined, unproven: "primary" });
     node.#warning.isSaid = true;
     node.#isLent = true;
@@ -168,9 +178,13 @@ export class Node {
    * carries out the commands of one connection in order.
    */
   probe(): Probe {
-    const { turn } = this.connection;
+    const { turn, proxySign } = this.connection;
     if (this.#probe?.turn === turn) return this.#probe.probe;
     const probe: Probe = { sighting: undefined };
+    if (proxySign !== undefined) {
+      this.#blame(proxySign);
+      return probe;
+    }
     this.#probe = { turn, probe };
     this.connection.cork();
     this.#ask((sighting) => {
@@ -217,8 +231,8 @@ export class Node {
 
   /** Resolves when all that was given is answered, and the server has closed the connection then. */
   quit(): Promise<void> {
-    // Behind QUIT nothing is answered, also not where the writes before it ended up.
-    return this.connection.drained("quit", () => this.closeWrites());
+    // Behind QUIT nothing is answered, also not where the writes before it ended up. Twemproxy does not answer QUIT either.
+    return this.connection.drained(this.isProxy ? "ping" : "quit", () => this.closeWrites());
   }
 
   /** Resolves when all that was given is answered, with the positions of writes; rejects when the connection closes first. */
@@ -226,8 +240,14 @@ export class Node {
     return this.connection.drained("ping", () => this.closeWrites());
   }
 
+  /** Whether it is a proxy that spreads commands: what one command shows of its server says nothing of the others. */
+  get isProxy(): boolean {
+    return this.connection.proxySign !== undefined;
+  }
+
   /** Takes in that it has refused a write because it is a replica. */
   refusedWrite(): void {
+    if (this.isProxy) return;
     this.#refusedIn = this.connection.epoch;
   }
 
@@ -252,11 +272,16 @@ export class Node {
   #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.askedAt = at;
+    if (this.proof.kind === "proxy") {
+      answer(undefined);
+      return;
+    }
     this.latency.asked(at);
     this.proof.ask((said, error) => {
       if (said !== undefined) this.latency.answered(at, performance.now());
       const { refusal, kind } = this.proof;
       if (refusal !== undefined && kind !== undefined) this.#blame(refusal.message);
+      else if (error?.name === "ReplyError" && isNotForwarded(error)) this.connection.judge(signOf(error));
       else if (error?.name === "ReplyError") this.#blame(error.message);
       answer(said === undefined ? undefined : this.#took(said, at), error);
     });
@@ -311,9 +336,15 @@ export class Node {
   /** Remembers why the position cannot be told, and says so once. */
   #blame(fault: string): void {
     this.fault = fault;
-    const { address, patient } = this.connection;
-    // Only the connection to a primary is patient.
-    this.#warning.say(address, fault, this.proof.kind, patient && this.#observer.discovers);
+    this.#warning.say(this.connection, fault, this.proof.kind, this.#observer.discovers);
+  }
+
+  /** What was asked before is answered as by the server that it was taken for. */
+  #judged(): void {
+    this.proof.begin();
+    this.distrust();
+    this.#observer.judged(this);
+    if (this.connection.ready) this.probe();
   }
 
   #connected(): void {

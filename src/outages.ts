@@ -60,7 +60,7 @@ export class Outages {
   /** Takes in how a replica stands, and warns if it has been unusable for too long. */
   look(shard: Scene, { address, state, reason, isCovered }: Standing, now: number): void {
     const outage = this.#outageOf(address, now);
-    if (state === "serving" || state === "excluded") {
+    if (state === "serving" || state === "unproven" || state === "excluded") {
       if (outage.warned.size > 0) warnOfRecovery(address);
       outage.since.clear();
       outage.warned.clear();

@@ -32,9 +32,11 @@ export class Pool implements Follower {
   }
 
   /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
-  lend({ connection: { server, ready, timeoutMs } }: Node): Node {
-    const idle = this.#idle.find((one) => one.server === server);
-    const node = idle?.node ?? Node.lent(this.#lentOptions(server, ready), timeoutMs);
+  lend({ connection: { server, ready, timeoutMs, proxySign } }: Node): Node {
+    const isAlike = (one: Idle): boolean =>
+      one.server === server && one.node.connection.proxySign === proxySign;
+    const idle = this.#idle.find(isAlike);
+    const node = idle?.node ?? Node.lent(this.#lentOptions(server, ready), timeoutMs, proxySign);
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
     this.#followers.add(this);

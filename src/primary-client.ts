@@ -4,7 +4,8 @@ import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { Ends } from "./ends.js";
-import { ClosedError } from "./errors.js";
+import { ClosedError, ConnectionLostError } from "./errors.js";
+import { plainHandshake, whyProxiesClose } from "./examination.js";
 import type { Follower, Followers } from "./followers.js";
 import type { Node } from "./node.js";
 import type { CommandStream } from "./outgoing.js";
@@ -122,10 +123,13 @@ export class PrimaryClient extends Redis implements Follower {
 
   /** `override` takes precedence over `options` and over the options of the primary. */
   constructor(options: RedisOptions, override: Partial<RedisOptions>, source: PrimarySource) {
+    let handshake: Partial<RedisOptions> = {};
     const aim = (aimed: RedisOptions): void => {
-      const server = source.shard()?.primary.connection.server;
-      if (server === undefined) return;
+      const connection = source.shard()?.primary.connection;
+      if (connection === undefined) return;
+      const { server, proxySign } = connection;
       for (const name of ofServer) if (!(name in override)) Object.assign(aimed, { [name]: server[name] });
+      Object.assign(aimed, proxySign === undefined ? handshake : plainHandshake);
     };
     const { Connector: Own } = { ...options, ...override };
     const own: RedisOptions = {
@@ -142,6 +146,8 @@ export class PrimaryClient extends Redis implements Follower {
       },
     };
     super(typed(own));
+    const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.options;
+    handshake = { protocol, enableReadyCheck, disableClientInfo, connectionName };
     this.#source = source;
     this.#override = { ...override, Connector: Own };
     this.#aim = () => aim(this.options);
@@ -149,6 +155,7 @@ export class PrimaryClient extends Redis implements Follower {
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
     this.on("close", () => {
       this.#queueing = false;
+      if (source.shard()?.primary.isProxy) this.#giveUp();
       this.#depart();
     });
     this.on("end", () => source.followers.remove(this));
@@ -207,6 +214,15 @@ export class PrimaryClient extends Redis implements Follower {
     if (isEnd) this.#queueing = false;
     else if (lower === "multi" && !inTransaction) this.#queueing = true;
     return isBound;
+  }
+
+  /** Rejects what a proxy has left unanswered: sent again, a command that the proxy does not forward would close each connection. */
+  #giveUp(): void {
+    const unanswered = this.commandQueue.toArray();
+    this.commandQueue.clear();
+    const lost = { address: addressOf(this.options), error: new Error(whyProxiesClose) };
+    for (const { command } of unanswered)
+      command.reject(ConnectionLostError.of(command.name, lost, new Error("Connection is closed.")));
   }
 
   /** Watches `command`, and keeps it for the next primary if a demoted server refuses it. */

@@ -75,6 +75,8 @@ export function readPrimary(
       const isUnanswered = ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary);
       // The caller follows redirections, and keeps the order with commands that were redirected earlier.
       if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
+      else if (primary.isProxy)
+        ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       else ends.reject(failure);
     };
     shard.askPrimary(startedAt, read.doubtful);

@@ -5,8 +5,11 @@ import type { Unproven } from "./limits.js";
 import { type Inquiry, type Marker, notThere } from "./marker.js";
 import { faultOf, parseReplication, type Replication } from "./replication.js";
 
-/** What proves how far a server is: its own word, a key in the stream, no more than the time that has passed, or nothing. */
-export type ProofKind = "position" | "marker" | "window" | "none";
+/**
+ * What proves how far a server is: its own word, a key in the stream, no more than the time that has passed, or nothing. Of a
+ * proxy that spreads commands nothing can be proven either.
+ */
+export type ProofKind = "position" | "marker" | "window" | "none" | "proxy";
 
 /** What a server has said; a text says why it means nothing. */
 export type Said = { readonly replication: Replication; readonly text: string } | string;
@@ -36,7 +39,7 @@ export class Proof {
 
   /** Begins with INFO again: behind a new connection there may be another server, or another rule. */
   begin(): void {
-    this.kind = undefined;
+    this.kind = this.#connection.proxySign === undefined ? undefined : "proxy";
     this.refusal = undefined;
   }
 

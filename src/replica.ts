@@ -43,6 +43,7 @@ export function readReplica(
     if (node.era !== era) return fallbacks.fallBack(read, "check-failed");
     if (mayHideKey(read, reason, reply)) return fallbacks.toPrimary(read, "missing-key");
     if (ordered) session.in(shard).readBy(link);
+    if (reason === "unproven") session.answeredStale();
     iteration?.answeredBy(node);
     return read.ends.resolve(reply);
   };
@@ -50,15 +51,20 @@ export function readReplica(
     // ioredis sends a script of defineCommand in full where it was not known.
     const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
     if (again && node.era === era) readReplica(read, node, reason, fallbacks, true);
-    else failed(read, node, error, reason !== "window" && proves(probe, read, node), fallbacks);
+    else failed(read, node, error, isProvable(reason) && proves(probe, read, node), fallbacks);
   };
   announce(command, node, "replica", reason, level);
-  if (fallbacks.always && reason !== "window") probe = node.readVerified(command);
+  if (fallbacks.always && isProvable(reason)) probe = node.readVerified(command);
   else {
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);
   }
   if (ordered && session.monotonicReads) followUp(session, shard, node);
+}
+
+/** Whether what the replica has can be told at all. */
+function isProvable(reason: ReplicaReason): boolean {
+  return reason === "known" || reason === "checked";
 }
 
 /** Whether what `node` said in front of a read, if it was asked, meets what that requires. */

@@ -69,7 +69,10 @@ export class Session {
     return this.#parts.anchor !== undefined;
   }
 
-  /** Whether a read was answered without proof, because the primary was gone and its level or `staleIfPrimaryGone` allowed it. */
+  /**
+   * Whether a read was answered without proof, because its level or `staleIfPrimaryGone` allowed it and the primary was gone, or
+   * is a proxy that spreads commands.
+   */
   get stale(): boolean {
     return this.#stale;
   }

@@ -119,6 +119,11 @@ export class Shard {
     return this.#members.replicas;
   }
 
+  /** Of a primary that is a proxy, the servers named as replicas: they answer only reads at level `"eventual"`. */
+  get pools(): readonly Node[] {
+    return this.#members.pools;
+  }
+
   /** The primary first. */
   get nodes(): readonly Node[] {
     return this.#members.all;
@@ -192,9 +197,9 @@ export class Shard {
     return this.#members.find(server);
   }
 
-  /** Told that the primary has refused a write because it is none. */
+  /** Told that the primary has refused a write because it is none. Behind a proxy that is true of one server of many. */
   refused(node: Node): void {
-    if (node !== this.primary) return;
+    if (node !== this.primary || node.isProxy) return;
     this.#refused = true;
     this.demotedAt ??= performance.now();
     node.probe();

@@ -7,7 +7,7 @@ const type = "TidemarkWarning";
 const asPrimaryOnly = "Tidemark reads from this server only while it is the primary.";
 
 /** What stands in for a position that an ACL forbids to ask for, and what it promises. */
-const substitutes: Readonly<Record<ProofKind, string>> = {
+const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
   position: asPrimaryOnly,
   marker:
     "Tidemark uses a marker key behind each write instead. Sessions still see their own writes, but lost writes are not " +
@@ -25,18 +25,50 @@ const noDiscovery =
 /** Faults that end by themselves. */
 const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
 
+const seeProxies = "See Proxies in docs/topologies.md.";
+
+/** What a proxy is used for. */
+const usesOfProxies = {
+  primary:
+    'Tidemark uses it as the primary: all writes go there, and all reads but those at level "eventual". No write has a ' +
+    "position, so replicas are not discovered, lost writes and promotions go unnoticed, and replicated() is always " +
+    'rejected. Servers that you name in `replicas` answer only reads at level "eventual", and nothing limits the age of ' +
+    `their data. To read from replicas at other levels, connect to the Redis servers themselves. ${seeProxies}`,
+  replica:
+    'It answers only reads at level "eventual", and only if the primary is such a proxy as well. Nothing limits the age ' +
+    `of its data. To read from replicas at other levels, connect to the Redis servers themselves. ${seeProxies}`,
+};
+
+/** A server, as far as warnings name it. */
+interface Reached {
+  readonly address: string;
+  /** Whether it is the primary. */
+  readonly patient: boolean;
+}
+
 /** Warns once that the position of a server is not known: reads are answered by fewer servers then. */
 export class Warning {
   /** Whether the warning was given. */
   isSaid = false;
 
-  /** Names the fault of `address`, and what proves its position instead. `discovers` is set if it was to name the replicas. */
-  say(address: string, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
+  /**
+   * Names the fault of the server of `connection`, and what proves its position instead. `discovers` is set if replicas are
+   * learnt from the primary.
+   */
+  say({ address, patient }: Reached, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
     if (this.isSaid || passing.test(fault)) return;
     this.isSaid = true;
+    if (kind === "proxy") {
+      process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_PROXY",
+        detail: usesOfProxies[patient ? "primary" : "replica"],
+      });
+      return;
+    }
     const isForbidden = fault.startsWith("NOPERM");
     const what = isForbidden ? `${fault}; allow it with the ACL rule +info` : fault;
-    process.emitWarning(`Redis at ${address}: ${what}.${discovers ? noDiscovery : ""}`, {
+    process.emitWarning(`Redis at ${address}: ${what}.${patient && discovers ? noDiscovery : ""}`, {
       type,
       code: "TIDEMARK_POSITION_UNKNOWN",
       detail: isForbidden && kind !== undefined ? substitutes[kind] : asPrimaryOnly,

@@ -19,6 +19,8 @@ const assertions: Readonly<Record<string, string>> = {
   'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
   'primary-client: own as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
+  'examination: options as RedisOptions & { replyMapping?: "legacy" }':
+    "ioredis 6 types a client by its replyMapping",
   'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
 };

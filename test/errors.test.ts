@@ -53,6 +53,20 @@ describe("TidemarkError", () => {
     expect(new Set(published.map(([, , { code }]) => code)).size).toBe(published.length);
   });
 
+  it("is answered with 503 by frameworks where it passes by itself", () => {
+    const passing = published.filter(([, , error]) => error instanceof errors.UnavailableError);
+    expect(passing.map(([name]) => name).sort()).toEqual([
+      ...["ClosedError", "NoPrimaryError", "NotPrimaryError", "ReplicasBehindError"],
+    ]);
+    for (const [, , error] of passing)
+      expect(error).toMatchObject({
+        status: 503,
+        statusCode: 503,
+        headers: { "Retry-After": "1" },
+        expose: false,
+      });
+  });
+
   it("has codes in one form", () => {
     for (const [, , { code }] of published) expect(code).toMatch(/^TIDEMARK_[A-Z]+(_[A-Z]+)*$/);
   });

@@ -1,8 +1,9 @@
 /** One address with several replicas behind it, as balancers and managed reader endpoints have. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Tidemark } from "../src/index.js";
+import type { Daemon } from "./support/daemon.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
-import { findHaproxy, Haproxy } from "./support/haproxy.js";
+import { findHaproxy, startHaproxy } from "./support/haproxy.js";
 import { releaseReplicas } from "./support/held-replicas.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
@@ -13,12 +14,12 @@ if (program === undefined) process.stderr.write("no HAProxy here: tests of one e
 
 describe.skipIf(program === undefined)("replicas behind one HAProxy", () => {
   let group: ReplicationGroup;
-  let haproxy: Haproxy;
+  let haproxy: Daemon;
 
   beforeAll(async () => {
     group = await startReplicationGroup({ replicas: 2 });
     if (program === undefined) return;
-    haproxy = await Haproxy.start(
+    haproxy = await startHaproxy(
       program,
       group.replicas.map(({ server }) => server),
     );

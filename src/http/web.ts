@@ -39,8 +39,9 @@ export type WithConsistency = <Asked extends Request, Rest extends unknown[]>(
  * Returns what wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then
  * `export const GET = withConsistency(handler)`. While a handler runs its session is that of `tidemark.redis`; `redisOf` and
  * `sessionOf` give it by the request. Its response waits for the writes that were begun and brings their token, and
- * so does a `Response` that it throws. A `ReplicasBehindError` or `ClosedError` is answered with 503. With any other error no response of ours can bring it, so that errors are best
- * answered inside; `tidemark:late-write` tells of it, and of writes begun while a body streams. Within another handler of
+ * so does a `Response` that it throws. An `UnavailableError` is answered with 503. No response of ours can bring the token
+ * with any other error, so answer errors inside the handler. `tidemark:late-write` reports a write that such an error follows,
+ * and writes begun while a body streams. Within another handler of
  * the same Tidemark only the level counts. The protocol is that of `request.url`: behind a proxy that speaks HTTPS
  * give `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for options that cannot work.
  */
