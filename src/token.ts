@@ -22,8 +22,6 @@ const maxNumberBytes = 8;
 const maxPositions = 64;
 const maxBytes = headerBytes + 3 * maxNumberBytes + maxPositions * (replidBytes + maxNumberBytes);
 const maxLength = Math.ceil((maxBytes * 4) / 3);
-/** By how much the clocks of app servers may differ where a moment stands for positions. */
-const clockAllowanceMs = 1_000;
 /** The lowest bits of an offset share their byte with the mark of what was only read. */
 const lowBits = 64;
 
@@ -31,21 +29,19 @@ const lowBits = 64;
  * Base64url of the version, the number of positions, three times, and for each position 8 bytes of replication id and its
  * offset. Numbers are varints: seven bits to the byte, lowest first.
  *
- * Of more positions than 64 the oldest give way to a moment, a second after the time of issue: a replica that has all that
- * the primary had then has those positions too.
+ * Of more positions than 64 the oldest become a pin, which requires more than they do.
  */
 export function encodeToken(claims: Claims): string {
-  const { issuedAt, pinnedAt } = claims;
+  const { issuedAt, freshAsOf } = claims;
   const positions = claims.positions.slice(-maxPositions);
-  const moment = positions.length < claims.positions.length ? issuedAt + clockAllowanceMs : 0;
+  const pinnedAt = positions.length < claims.positions.length ? issuedAt : claims.pinnedAt;
   const bytes = Buffer.alloc(
     headerBytes + 3 * maxNumberBytes + positions.length * (replidBytes + maxNumberBytes),
   );
   bytes[0] = version;
   bytes[1] = positions.length;
   let at = headerBytes;
-  for (const time of [issuedAt, pinnedAt, Math.max(claims.freshAsOf, moment)])
-    at = putNumber(bytes, at, time);
+  for (const time of [issuedAt, pinnedAt, freshAsOf]) at = putNumber(bytes, at, time);
   for (const { replid, offset, read } of positions) {
     bytes.write(replid, at, "hex");
     const rest = Math.floor(offset / lowBits);
