@@ -1,6 +1,6 @@
 /** Tokens in the cookies of one request and its response. */
 import { describe, expect, it } from "vitest";
-import type { CarrierRequest, OutgoingToken } from "../src/http/carrier.js";
+import type { Carrier, CarrierRequest, OutgoingToken } from "../src/http/carrier.js";
 import { type CookieOptions, cookie } from "../src/http/cookie.js";
 import { Headers } from "./support/headers.js";
 
@@ -14,22 +14,25 @@ const carrying = (header?: string): CarrierRequest => ({ headers: { cookie: head
 const many = (count: number) => numbers(count).map(pair).join("; ");
 const text = "aaaaaaaaaa-the-newest-";
 
-interface Given extends Partial<Pick<OutgoingToken, "moved" | "aged" | "ttlMs">> {
+interface Given extends Partial<Pick<OutgoingToken, "moved" | "aged" | "ttlMs" | "arrivedAt">> {
   readonly text?: string;
   readonly rounded?: string;
+  readonly histories?: string;
   readonly merged?: readonly string[];
   /** Default: all that are merged. */
   readonly inForce?: readonly string[];
 }
 
 function outgoing(given: Given): OutgoingToken {
-  const { moved = true, aged = false, ttlMs = 60_000, merged = [], inForce = merged } = given;
+  const { moved = true, aged = false, ttlMs = 60_000, arrivedAt = 0, merged = [], inForce = merged } = given;
   return {
     moved,
     aged,
     ttlMs,
+    arrivedAt,
     text: () => given.text ?? text,
     rounded: (level) => given.rounded ?? (given.text === "" ? "" : `rounded${level}-the-newest-`),
+    histories: () => given.histories ?? "",
     merged: () => new Set(merged),
     inForce: () => new Set(inForce),
   };
@@ -283,6 +286,62 @@ describe("cookie().write", () => {
     const headers = new Headers({ "Cache-Control": "public" });
     lines({ moved: false }, { headers });
     expect(headers.getHeader("Cache-Control")).toBe("public");
+  });
+});
+
+/** The values of the cookies that responses to requests without cookies get, one after the other. */
+function valuesOf(carrier: Carrier, tokens: readonly OutgoingToken[]): (string | undefined)[] {
+  return tokens.map((token) => {
+    const headers = new Headers();
+    carrier.write(carrying(), headers, token);
+    return headers.cookies[0]?.match(/=([\w-]+);/)?.[1];
+  });
+}
+
+describe("cookie().write, of responses at the same time", () => {
+  const exact = (n: number, given: Given = {}) => outgoing({ ...given, text: value(n) });
+
+  it("gives eight exact tokens, and rounded ones to others that may be of the same browser", () => {
+    const carrier = cookie();
+    expect(
+      valuesOf(
+        carrier,
+        numbers(8).map((n) => exact(n)),
+      ),
+    ).toEqual(numbers(8).map(value));
+    expect(valuesOf(carrier, [exact(8)])).toEqual(["rounded1-the-newest-"]);
+    expect(valuesOf(carrier, [exact(9, { arrivedAt: performance.now() + 200 })])).toEqual([
+      "rounded1-the-newest-",
+    ]);
+  });
+
+  it("gives an exact token to a request that would bring one of these if it came from the same browser", () => {
+    const carrier = cookie();
+    valuesOf(
+      carrier,
+      numbers(20).map((n) => exact(n)),
+    );
+    expect(valuesOf(carrier, [exact(20, { arrivedAt: performance.now() + 300 })])).toEqual([value(20)]);
+  });
+
+  it("rounds the tokens of each shard by itself, the more the more of them there are", () => {
+    const carrier = cookie();
+    valuesOf(
+      carrier,
+      numbers(8).map((n) => exact(n)),
+    );
+    const shards = numbers(30).map((n) =>
+      exact(n, { histories: `shard ${n % 3}`, rounded: `shard-${n % 3}-the-newest-` }),
+    );
+    expect(new Set(valuesOf(carrier, shards)).size).toBe(3);
+    const levels = numbers(6).map((n) => exact(n, { histories: "another" }));
+    const differing = levels.map((token, n) => ({
+      ...token,
+      rounded: (level: number) => `level-${level}-text-${n}-of-it`,
+    }));
+    expect(valuesOf(carrier, differing).map((text) => text?.slice(0, 7))).toEqual([
+      ...["level-1", "level-1", "level-2", "level-2", "level-3", "level-3"],
+    ]);
   });
 });
 

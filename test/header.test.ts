@@ -17,8 +17,10 @@ function outgoing(
     moved,
     aged,
     ttlMs: 60_000,
+    arrivedAt: 0,
     text: whole,
     rounded: whole,
+    histories: () => "",
     merged: () => texts,
     inForce: () => texts,
   };

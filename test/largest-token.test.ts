@@ -20,8 +20,10 @@ const outgoing = {
   moved: true,
   aged: false,
   ttlMs: 60_000,
+  arrivedAt: 0,
   text: () => text,
   rounded: () => text,
+  histories: () => "",
   inForce: () => new Set<string>(),
   merged: () => new Set<string>(),
 };

@@ -26,6 +26,8 @@ export interface OutgoingToken {
   readonly moved: boolean;
   /** For how many milliseconds the token is of use. */
   readonly ttlMs: number;
+  /** When the request arrived, in milliseconds on the clock of `performance.now()`. */
+  readonly arrivedAt: number;
   /** Whether a text in force that this request carried was sealed with an older secret, which will not be accepted for ever. */
   readonly aged: boolean;
   /** All that the session requires, sealed unless the carrier is `serverSide`; empty when it requires nothing. */
@@ -37,6 +39,8 @@ export interface OutgoingToken {
    * replicas have got that far.
    */
   rounded(level: number): string;
+  /** Names the histories of replication that it has positions of. Tokens with the same ones are rounded to the same texts. */
+  histories(): string;
   /** Those of the texts this request carried that are valid and have not run out. */
   inForce(): ReadonlySet<string>;
   /**

@@ -8,6 +8,8 @@ import { isContained, isRounded, roundedToken } from "./rounded-token.js";
 /** A session, and what its request brought. */
 export interface Bearer {
   readonly session: Session;
+  /** See {@link OutgoingToken.arrivedAt}. */
+  readonly arrivedAt: number;
   /** By the text it came in; undefined until the session needs it. */
   readonly opened: ReadonlyMap<string, Opened> | undefined;
 }
@@ -22,6 +24,10 @@ export class SessionToken implements OutgoingToken {
     this.ttlMs = ttlMs;
     this.#bearer = bearer;
     this.#seal = seal;
+  }
+
+  get arrivedAt(): number {
+    return this.#bearer.arrivedAt;
   }
 
   get moved(): boolean {
@@ -44,6 +50,11 @@ export class SessionToken implements OutgoingToken {
 
   rounded(level: number): string {
     return this.#sealed(roundedToken(this.#bearer.session.token(), level, this.ttlMs));
+  }
+
+  histories(): string {
+    const positions = decodeToken(this.#bearer.session.token())?.positions ?? [];
+    return [...new Set(positions.map(({ replid }) => replid))].sort().join();
   }
 
   inForce(): ReadonlySet<string> {

@@ -123,6 +123,7 @@ export function sessionTerms<Request>(
 /** A request's session, with what the request has brought and what its response is to bring. */
 export class Luggage<Request extends CarrierRequest> implements Bearer {
   readonly session: Session;
+  readonly arrivedAt = performance.now();
   opened: Map<string, Opened> | undefined;
   readonly #request: Request;
   readonly #terms: SessionTerms<Request>;

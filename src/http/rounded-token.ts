@@ -3,7 +3,7 @@ import { type Claims, decodeToken, encodeToken } from "../token.js";
 
 const leastStep = 1024;
 const growth = 4;
-/** Steps of four terabytes: no stream of replication gets past a few of these. */
+/** Steps of a terabyte: no stream of replication gets past a few of these. */
 const maxLevel = 16;
 /** Times are rounded to this part of a token's lifetime. */
 const periodsPerLifetime = 4;

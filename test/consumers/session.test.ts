@@ -90,7 +90,14 @@ const apps: Readonly<Record<string, LoginApp>> = {
 
 /** A browser for each name: keeps cookies and follows redirects. */
 function browsersOf({ port }: Listening): Map<string, TestAgent> {
-  return new Map(names.map((name) => [name, supertest.agent(`http://127.0.0.1:${port}`)]));
+  return new Map(
+    names.map((name) => {
+      const browser = supertest.agent(`http://127.0.0.1:${port}`);
+      // Without cookies they would all look like one.
+      browser.set("User-Agent", name);
+      return [name, browser];
+    }),
+  );
 }
 
 /**
