@@ -93,6 +93,7 @@ describe("tidemark.redis", () => {
       options: { host: "127.0.0.1", port: group.primary.port },
       isCluster: false,
       sendCommand: () => {},
+      connector: { connect: () => {} },
     };
     const own: Tidemark = Reflect.construct(Tidemark, [{ primary: foreign }]);
     expect(await own.redis.ping()).toBe("PONG");

@@ -20,7 +20,7 @@ let keys = 0;
 
 beforeAll(async () => {
   group = await startReplicationGroup({ replicas: 2 });
-  tidemarks = [1, 2, 3].map(() => openTidemark(group));
+  tidemarks = [1, 2, 3].map(() => openTidemark(group, { fallbackLimit: false }));
   await Promise.all(tidemarks.map(replicasAreEligible));
 });
 

@@ -89,7 +89,8 @@ describe("a primary that has become a replica", () => {
     await noticesHandOver(busy);
     const writer = busy.session();
     await writer.redis.set("k", "new");
-    await waitUntil(() => idle.topology().filter(({ eligible }) => eligible).length === 1, {
+    const isForgotten = (): boolean => idle.topology().every(({ positionAgeMs = 0 }) => positionAgeMs > 200);
+    await waitUntil(isForgotten, {
       what: "the idle process no longer knows how fresh its replicas are",
     });
     for (let i = 0; i < 20; i++) {
