@@ -24,6 +24,14 @@ export class Demand {
     return this.#positions;
   }
 
+  /**
+   * The positions that a write of the user may be at. They include those that a token says were only read at, because a rounded
+   * token says so of writes.
+   */
+  get written(): readonly Position[] {
+    return [...this.#positions.filter(({ read }) => !read), ...this.#brought.filter(({ read }) => read)];
+  }
+
   /** When the newest position was taken, in milliseconds since the epoch; 0 when there is none. */
   get issuedAt(): number {
     return this.#issuedAt;

@@ -166,7 +166,7 @@ export class Session {
   replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
     const before = async (): Promise<(Position | undefined)[]> => {
       await this.#written();
-      return [...this.positions.filter(({ read }) => !read), ...(this.pinned ? [undefined] : [])];
+      return [...this.demand.written, ...(this.pinned ? [undefined] : [])];
     };
     this.#replicated ??= new Replicated(this.#parts.replicate);
     const held = this.#replicated.want(checkWanted(replicas, options), before);

@@ -1,11 +1,13 @@
 /** The end of an app: a Tidemark that is closed lets finish what was begun. */
 import { once } from "node:events";
-import { Agent, get, type IncomingMessage, type Server } from "node:http";
+import { Agent, get, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { readYourWrites } from "../src/http/express.js";
 import { ClosedError, InvalidOptionError, type Tidemark } from "../src/index.js";
 import { blockedClients } from "./support/blocked-clients.js";
 import { type Door, listening } from "./support/door.js";
+import { serve } from "./support/exchange.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import type { Reply, Turn } from "./support/scene.js";
@@ -194,6 +196,64 @@ describe("close() with a response that streams", () => {
     await waitUntil(() => performance.now() > later, { what: "it would be closed without the response" });
     gate.open();
     expect((await answer).body).toBe("first 1 2 3 ");
+    await closed;
+  });
+});
+
+describe("close() beside middleware that acts on responses before readYourWrites", () => {
+  const secret = "a secret of this test";
+
+  it("does not wait for a response that had closed before it got a session", async () => {
+    const middleware = readYourWrites(tidemark, { secret });
+    let [isGone, next] = [false, 0];
+    await using server = await serve(async (request, response) => {
+      await once(response, "close");
+      isGone = true;
+      middleware(request, response, () => {
+        next += 1;
+      });
+    });
+    const client = connect(server.port, "127.0.0.1");
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await once(server.server, "request");
+    client.destroy();
+    await waitUntil(() => isGone && next === 1, { what: "the middleware has run" });
+    const before = performance.now();
+    await tidemark.close({ timeoutMs: 20_000 });
+    expect(performance.now() - before).toBeLessThan(10_000);
+  });
+
+  const answers: Readonly<Record<string, RequestListener>> = {
+    "that has begun before": (_request, response) => response.end("end"),
+    "whose connection the app has a word for": (_request, response) => {
+      response.setHeader("Connection", "Upgrade").end("end");
+    },
+  };
+
+  it.each(Object.entries(answers))("leaves alone a response %s", async (name, answer) => {
+    const middleware = readYourWrites(tidemark, { secret });
+    const gate = new Gate();
+    const failed: unknown[] = [];
+    await using server = await serve(async (request, response) => {
+      if (name === "that has begun before") response.write("begun ");
+      middleware(request, response, async () => {
+        await gate.pass();
+        try {
+          answer(request, response);
+        } catch (error) {
+          failed.push(error);
+          response.destroy();
+        }
+      });
+    });
+    const asked = ask(server.port, new Agent({ keepAlive: true }));
+    await waitUntil(() => gate.begun === 1, { what: "the handler has begun" });
+    const closed = tidemark.close();
+    gate.open();
+    const { headers, body } = await asked;
+    expect(failed).toEqual([]);
+    if (name === "that has begun before") expect(body).toBe("begun end");
+    else expect(headers.connection).toBe("Upgrade");
     await closed;
   });
 });

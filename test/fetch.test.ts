@@ -1,9 +1,12 @@
 /** Clients that hold the tokens of their user by themselves. */
+
+import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
 import { consistentFetch } from "../src/http/fetch.js";
+import { unsent } from "../src/token.js";
 import { waitUntil } from "./support/wait-until.js";
 
 const closers: (() => unknown)[] = [];
@@ -89,6 +92,31 @@ describe("consistentFetch", () => {
     expect(mostSent).toBeLessThanOrEqual(32);
     expect((await get(`${origin}/last`)).ok).toBe(true);
     expect(get.token).toBe("last");
+  });
+
+  it("sends a request after a second when the responses under way do not come", async () => {
+    const unanswered: ServerResponse[] = [];
+    let posted = 0;
+    const origin = await serving(({ method }, response) => {
+      if (method === "POST") posted += 1;
+      else unanswered.push(response);
+      if (method === "POST") response.setHeader("Consistency-Token", "posted").end();
+    });
+    const get = consistentFetch({ origins: origin });
+    const polls = Array.from({ length: 32 }, () => get(origin));
+    const post = get(origin, { method: "POST" });
+    await waitUntil(() => posted === 1, { what: "the POST has been sent" });
+    await post;
+    for (const [n, response] of unanswered.entries())
+      response.setHeader("Consistency-Token", `polled${n}`).end();
+    await Promise.all(polls);
+    expect(get.token.split(",")).toContain(unsent);
+    expect(get.token.split(",").length).toBeLessThanOrEqual(32);
+  });
+
+  it("imports nothing, so that browsers can load its file as it is", async () => {
+    const source = await readFile(new URL("../src/http/fetch.ts", import.meta.url), "utf8");
+    expect(source).not.toMatch(/\bimport\b|\bfrom "/);
   });
 
   it("lets nobody wait who has given up", async () => {

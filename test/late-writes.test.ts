@@ -176,6 +176,37 @@ describe("the warning", () => {
     expect(warn).not.toHaveBeenCalled();
   });
 
+  it.each<[string, () => unknown]>([
+    ["returns call sites", () => []],
+    [
+      "throws",
+      () => {
+        throw new Error("no stack");
+      },
+    ],
+  ])("does without the line where Error.prepareStackTrace %s", async (_what, prepareStackTrace) => {
+    const { stackTraceLimit } = Error;
+    let failed: unknown;
+    let limit: unknown;
+    const app = appOf().get("/items/:id", ({ consistency }, response) => {
+      response.send("a body");
+      const before = Error.prepareStackTrace;
+      Error.prepareStackTrace = prepareStackTrace;
+      try {
+        consistency.writeStarted("set");
+      } catch (error) {
+        failed = error;
+      } finally {
+        Error.prepareStackTrace = before;
+        limit = Error.stackTraceLimit;
+        Error.stackTraceLimit = stackTraceLimit;
+      }
+    });
+    await supertest(app).get("/items/1").expect(200);
+    expect([failed, limit]).toEqual([undefined, stackTraceLimit]);
+    expect(warned().detail).not.toMatch(/Written/);
+  });
+
   it("prints no command that is no name", async () => {
     const app = appOf().get("/", ({ consistency }, response) => {
       response.send("a body");

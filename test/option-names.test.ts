@@ -115,6 +115,11 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
       () => call(entry.readYourWrites, source, { secret, sameSite: "lax" }),
       "carrier: cookie({ sameSite })",
     ],
+    [
+      `readYourWrites of ${name}`,
+      () => call(entry.readYourWrites, source, { secret, partitioned: true }),
+      "carrier: cookie({ partitioned })",
+    ],
     [`cookie() of ${name}`, () => call(entry.cookie, { samesite: "lax" }), 'did you mean "sameSite"?'],
     [
       `level of ${name}`,
@@ -159,7 +164,9 @@ describe("a mistyped option", () => {
   it("is refused by consistentFetch(), by which a browser knows no InvalidOptionError", () => {
     const give = (): unknown => call(consistentFetch, { orgins: "https://api.example.com" });
     expect(give).toThrow(TypeError);
-    expect(give).toThrow('consistentFetch: there is no option "orgins"; did you mean "origins"?');
+    expect(give).toThrow(
+      'consistentFetch: there is no option "orgins"; the options are origins, header, fetch',
+    );
   });
 
   it("is refused by Fastify's plugin, which takes Fastify's own options", async () => {

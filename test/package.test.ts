@@ -16,12 +16,15 @@ afterAll(() => installed[Symbol.asyncDispose]());
 
 describe("The tarball", () => {
   it("holds the built files and what people read, and nothing else", () => {
-    const expected = /^(dist\/[\w/-]+\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+    const expected =
+      /^(dist\/[\w/-]+\.(js|d\.ts)|docs\/[\w-]+\.(md|svg)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
     expect(installed.packed).toContain("dist/index.js");
     expect(installed.packed).toContain("dist/index.d.ts");
     expect(installed.packed).toContain("dist/http/express.js");
     expect(installed.packed).toContain("dist/http/express.d.ts");
+    // Warnings name this file.
+    expect(installed.packed).toContain("docs/late-writes.md");
     expect(installed.packed).toContain("dist/node-redis.js");
     expect(installed.packed).toContain("dist/node-redis.d.ts");
   });

@@ -1,5 +1,6 @@
 /** Writes that are answered when replicas hold them: counted on the replicas themselves. */
 import { describe, expect, it } from "vitest";
+import { roundedToken } from "../src/http/rounded-token.js";
 import { InvalidOptionError, NotReplicatedError, type Tidemark } from "../src/index.js";
 import { follows, replicaOf } from "./support/failover.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
@@ -158,6 +159,21 @@ describe("Session.replicated", () => {
     const late = tidemark.session();
     await late.redis.set("k", "w");
     await expect(late.replicated(1, { timeoutMs: 50 })).rejects.toMatchObject({ replicas: 0 });
+  });
+
+  it("waits for what an earlier request wrote, also if its token is rounded", async () => {
+    holdReplicas(group);
+    const writer = tidemark.session();
+    await writer.redis.set("k", "rounded");
+    const tokens = [0, 1, 3].map((level) => roundedToken(writer.token(), level, 60_000));
+    for (const token of [writer.token(), ...tokens]) {
+      const late = tidemark.session({ token }).replicated(1, { timeoutMs: 50 });
+      await expect(late).rejects.toThrow(NotReplicatedError);
+    }
+    const held = tokens.map((token) => tidemark.session({ token }).replicated(2, { timeoutMs: long }));
+    await releaseReplicas(group);
+    expect(await Promise.all(held)).toEqual([2, 2, 2]);
+    expect(await holders("k", "rounded")).toBe(2);
   });
 
   it("is an error where no replica is connected, and all are wanted", async () => {

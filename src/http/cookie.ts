@@ -41,16 +41,19 @@ interface Scheme {
 }
 
 const defaultPrefix = "tm_";
+/** The names of the options of {@link cookie}. */
+export const cookieOptions: readonly string[] = [
+  ...["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs", "partitioned", "priority"],
+];
 
 /**
  * Each response that wrote, or has read what is newer where reads are monotonic, sets a cookie that is named after its
  * token and expires those that its own request carried, all of which the new token contains. So whatever the order in which
  * responses arrive, none undoes another: two tokens never share a name. Requests with the same cookies get 8 exact tokens
  * in 15 seconds. Those that follow get rounded ones, which many responses share, so that a browser has few cookies
- * however many writes it has in flight. Any other response sets no cookie and stays cacheable, except that one whose request
- * carried more than 8 puts them together into one, and one whose request carried what an older secret had sealed seals it
- * anew. Cookies that are not valid are left alone, since they may be another app's. Where a cookie is set,
- * `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for an option that no browser would accept.
+ * however many writes it has in flight. Any other response sets no cookie and stays cacheable, with two exceptions. A response to
+ * more than 8 cookies merges them into one. A response to a token of an older secret encrypts it again. Cookies that are not
+ * valid are left alone, because they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for an option that no browser would accept.
  */
 export function cookie(options: CookieOptions = {}): Carrier {
   checkOptions(options);
@@ -134,12 +137,8 @@ function titled(word: string): string {
   return word.slice(0, 1).toUpperCase() + word.slice(1);
 }
 
-const optionNames = [
-  ...["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs", "partitioned", "priority"],
-];
-
 function checkOptions(options: CookieOptions): void {
-  refuseUnknown("cookie", options, optionNames);
+  refuseUnknown("cookie", options, cookieOptions);
   const { prefix = defaultPrefix, path = "/", domain, sameSite = "lax", secure, partitioned } = options;
   check("prefix", prefix, /^[\w-]{1,40}$/, "give 1 to 40 letters, digits, _ or -");
   check("path", path, /^\/[\x21-\x3a\x3c-\x7e]*$/, 'give a path that begins with "/"');

@@ -61,8 +61,10 @@ interface Closing {
   /** Tells instead over HTTP/2. */
   readonly stream?: { readonly destroyed: boolean };
   readonly writableEnded?: boolean;
+  /** The request that it answers, as Node tells. */
+  readonly req?: unknown;
   getHeader?(name: string): unknown;
-  on(event: "close", listener: () => void): unknown;
+  on(event: "close", listener: (this: Closing) => void): unknown;
   once(event: "close", listener: () => void): unknown;
 }
 
@@ -153,7 +155,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
   carry(head: CarrierResponse): void {
     this.#luggage.carry(head);
     // Node goes on serving the connections that are busy when its server is closed.
-    if (this.#ways.requests.isClosing) head.setHeader("Connection", "close");
+    if (this.#ways.requests.isClosing) closeConnection(head);
   }
 
   left(): void {
@@ -161,11 +163,15 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
     if (this.#closing?.writableEnded) this.over();
   }
 
-  /** Has the Tidemark wait for the response when it is closed, until it is sent or given up. */
+  /** Makes `close()` of the Tidemark wait until the response is sent or given up. */
   opens(): void {
+    const closing = this.#closing;
+    if (closing !== undefined && isGone(closing)) return;
     this.#isOpen = true;
     this.#ways.requests.begin();
-    this.#closing?.on("close", () => this.over());
+    // A listener that all requests share costs no closure for each.
+    if (closing?.req === this.#owner) closing.on("close", endAll);
+    else closing?.on("close", () => this.over());
   }
 
   /** Has nobody wait for the response any more. */
@@ -211,9 +217,31 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
     const closed = (): void => {
       if (!closing?.writableEnded) controller.abort();
     };
-    if (closing?.destroyed ?? closing?.stream?.destroyed) closed();
+    if (closing !== undefined && isGone(closing)) closed();
     else closing?.once("close", closed);
     return controller.signal;
+  }
+}
+
+/** Whether a response is closed: its "close" event does not come again. */
+function isGone({ destroyed, stream }: Closing): boolean {
+  return destroyed ?? stream?.destroyed ?? false;
+}
+
+/** Listens for "close" of responses whose requests own their exchanges. */
+function endAll(this: Closing): void {
+  const { req: request } = this;
+  if (typeof request !== "object" || request === null) return;
+  for (let one = mountedOn(request); one !== undefined; one = one.before)
+    if (one instanceof Exchange) one.over();
+}
+
+/** Asks the client to send no more over its connection, unless the app says something of the connection itself. */
+function closeConnection(head: CarrierResponse): void {
+  try {
+    if (head.getHeader("Connection") === undefined) head.setHeader("Connection", "close");
+  } catch {
+    // The headers have been sent another way: the client sees the connection close later.
   }
 }
 
@@ -245,13 +273,17 @@ export class Exchanges<Request extends CarrierRequest> {
     const { hold = holdHead, incomplete } = this.#ways.framework;
     const exchange = new Exchange(owner, this.#ways, before, closing);
     // The response to a request that becomes a WebSocket is never sent.
-    if (closing !== undefined && Reflect.get(message ?? owner, "upgrade") !== true) exchange.opens();
+    if (closing !== undefined && !isUpgrade(message ?? owner)) exchange.opens();
     if (!incomplete) exchange.begin();
     mount(owner, exchange);
     if (response !== undefined) hold(response, exchange);
     if (message !== undefined) runListeners(message, (listeners) => source.run(exchange.session, listeners));
     return exchange;
   }
+}
+
+function isUpgrade(request: object): boolean {
+  return "upgrade" in request && request.upgrade === true;
 }
 
 function checkNames(names: PropertyNames = {}): Names {

@@ -1,10 +1,9 @@
 /** Tokens of a client that has no cookies for them, or whose services are on several hosts. Runs in browsers, too. */
-import { unknownIn } from "../option-names.js";
 
 export interface ConsistentFetchOptions {
   /**
-   * Whom tokens are sent to and taken from, such as `"https://api.example.com"`; all of them have to share one secret.
-   * Default: the origin of the page; required where there is no page.
+   * The origins that exchange tokens with this client, such as `"https://api.example.com"`. All of them have to share one
+   * secret. Default: the origin of the page. Required where there is no page.
    */
   readonly origins?: string | readonly string[];
   /** The name given to `header()`; default `"Consistency-Token"`. */
@@ -22,22 +21,25 @@ export interface ConsistentFetch {
   add(token: string): void;
 }
 
+const optionNames = ["origins", "header", "fetch"];
 const sealedPattern = /^[\w-]{1,1536}$/;
 /** Sent in the place of tokens that were too many: the server then reads from the primary, and answers with one token. */
 const unsent = "*";
 const maxHeld = 32;
 /** In characters. Servers and proxies accept a header of 8 kB. */
 const maxLength = 6_000;
+/** How long a request waits for tokens to be merged before it is sent all the same. */
+const maxWaitMs = 1_000;
 /** As of `fetch`. */
 const maxRedirects = 20;
 const redirects = new Set([301, 302, 303, 307, 308]);
 
 /**
  * Returns a `fetch` that sends the tokens it holds and keeps those that come. A token takes the place of those that its
- * own request sent and of no others, so that responses may come in any order. As each request under way may bring one
- * more, those that would make more than 32, or more than 6,000 characters, wait for another's response. Other origins are sent no
- * tokens. If it holds more all the same, or a server answers 431, it forgets what it holds and sends `*` instead: the primary then
- * answers until a response has brought a token. After a 431 it repeats the request once if its method is idempotent and its
+ * own request sent and of no others, so that responses may come in any order. Each request under way may bring one more. A
+ * request that may make them more than 32, or longer than 6,000 characters, waits up to a second for another response. Other
+ * origins are sent no tokens. If it holds more all the same, or a server answers 431, it forgets what it holds and sends `*`
+ * instead: the primary then answers until a response has brought a token. After a 431 it repeats the request once if its method is idempotent and its
  * body is no stream.
  *
  * Where there is no page, redirects are followed here, so that the token of a response that redirects is kept, too. In
@@ -46,13 +48,12 @@ const redirects = new Set([301, 302, 303, 307, 308]);
  * exist, and for an origin that is none.
  */
 export function consistentFetch(options: ConsistentFetchOptions = {}): ConsistentFetch {
-  const unknown = unknownIn(options, ["origins", "header", "fetch"]);
-  if (unknown !== undefined) throw new TypeError(`consistentFetch: ${unknown.problem}; ${unknown.remedy}`);
+  checkOptionNames(options);
   const { header = "Consistency-Token", fetch: given } = options;
   const page = pageAddress();
   const origins = originsOf(options.origins ?? page);
   const held = new Held();
-  const turns = new Turns(held);
+  const gate = new Gate(held);
 
   const exchange: typeof fetch = async (input, init) => {
     const send = given ?? fetch;
@@ -64,7 +65,7 @@ export function consistentFetch(options: ConsistentFetchOptions = {}): Consisten
       if (texts.length > 0) headers.append(header, texts.join(", "));
       return send(input, { ...init, headers });
     };
-    return turns.take(init?.signal ?? request?.signal, async () => {
+    return gate.pass(init?.signal ?? request?.signal, async () => {
       let sent = held.toSend();
       let response = await ask(sent);
       if (response.status === 431 && sent.texts.some((one) => one !== unsent)) {
@@ -142,8 +143,8 @@ class Held {
   }
 }
 
-/** Lets requests begin only while what they may bring can still be sent at once. */
-class Turns {
+/** Holds requests back, for a while, when what they may bring could not be sent at once. */
+class Gate {
   readonly #held: Held;
   #underWay = 0;
   #waiting: (() => void)[] = [];
@@ -152,9 +153,13 @@ class Turns {
     this.#held = held;
   }
 
-  async take<R>(signal: AbortSignal | null | undefined, fn: () => Promise<R>): Promise<R> {
+  async pass<R>(signal: AbortSignal | null | undefined, fn: () => Promise<R>): Promise<R> {
+    const until = performance.now() + maxWaitMs;
     while (this.#underWay > 0 && !this.#held.hasRoomFor(this.#underWay + 1) && !signal?.aborted) {
-      await this.#change(signal);
+      const ms = until - performance.now();
+      // The responses under way may never come. Tokens that are too many then become `*`.
+      if (ms <= 0) break;
+      await this.#change(signal, ms);
     }
     this.#underWay += 1;
     try {
@@ -165,12 +170,15 @@ class Turns {
     }
   }
 
-  #change(signal: AbortSignal | null | undefined): Promise<void> {
+  /** Resolves when a response has come, when `signal` is aborted, or after `ms`. */
+  #change(signal: AbortSignal | null | undefined, ms: number): Promise<void> {
     return new Promise((resolve) => {
       const go = (): void => {
+        clearTimeout(timer);
         signal?.removeEventListener("abort", go);
         resolve();
       };
+      const timer = setTimeout(go, ms);
       signal?.addEventListener("abort", go);
       this.#waiting.push(go);
     });
@@ -227,7 +235,7 @@ function hopTo(
 ): Hop {
   if (!/^https?:$/.test(address.protocol)) throw new TypeError(`A redirect to no website: ${address.href}`);
   if (status !== 303 && typeof body === "object" && body !== null && Symbol.asyncIterator in body) {
-    throw new TypeError("A body that is a stream can not be sent again after a redirect.");
+    throw new TypeError("A body that is a stream cannot be sent again after a redirect.");
   }
   const kept = new Headers(headers);
   if (address.origin !== from.origin) {
@@ -256,6 +264,17 @@ function isStream(body: unknown): boolean {
 
 function requestIn(input: Parameters<typeof fetch>[0]): Request | undefined {
   return typeof input === "object" && "url" in input ? input : undefined;
+}
+
+function checkOptionNames(options: object): void {
+  for (const name in options) {
+    if (optionNames.includes(name)) continue;
+    // Only a name is shown, because anything else may be a misplaced secret.
+    const problem = /^[a-z]{1,40}$/i.test(name)
+      ? `there is no option "${name}"`
+      : "there is an option with an unknown name";
+    throw new TypeError(`consistentFetch: ${problem}; the options are ${optionNames.join(", ")}`);
+  }
 }
 
 function isToken(text: string): boolean {

@@ -19,10 +19,10 @@ const maxKeptLength = 2_000;
 /**
  * A response that wrote, or has read what is newer where reads are monotonic, brings the token of its session, which
  * stands for all those its request has brought: a client keeps it in their place, beside those that other responses
- * brought meanwhile, and sends all it has, separated by commas. What could not be opened comes back unchanged, since it
- * may have been sealed with a secret that this process does not have yet. Any other response brings none and stays
- * cacheable, except that one whose request carried more than 8 puts them together into one, and one whose request
- * carried what an older secret had sealed seals it anew. Where a token is brought, `Cache-Control` becomes `private`.
+ * brought meanwhile, and sends all it has, separated by commas. Texts that this process cannot decrypt come back unchanged,
+ * because they may have been encrypted with a secret that this process does not have yet. Of more than 8 such texts `*` stands
+ * for the rest. Any other response brings no token and stays cacheable, with two exceptions. A response to more than 8 tokens
+ * merges them into one. A response to a token of an older secret encrypts it again. Where a token is brought, `Cache-Control` becomes `private`.
  * Throws an `InvalidOptionError` for a name that no header can have.
  */
 export function header(options: HeaderOptions = {}): Carrier {
@@ -46,7 +46,9 @@ export function header(options: HeaderOptions = {}): Carrier {
       const text = token.text();
       if (text === "") return;
       const merged = token.merged();
-      const foreign = carried.filter((one) => one !== unsent && !merged.has(one)).slice(0, maxKept);
+      const foreign = carried.filter((one) => one !== unsent && !merged.has(one));
+      // One of those that are left out may be the one that counts.
+      if (foreign.length > maxKept) foreign.splice(maxKept, foreign.length, unsent);
       response.setHeader(name, [text, ...foreign].join(", "));
       keepFromSharedCaches(response);
     },

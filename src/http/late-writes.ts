@@ -65,13 +65,25 @@ export class LateWrites {
 
 /** Where the write was called: the first place outside Tidemark, ioredis and Node. Empty where that is not known. */
 function writtenBy(): string[] {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = framesLookedAt;
-  const [first = "", ...frames] = new Error().stack?.split("\n").slice(1) ?? [];
-  Error.stackTraceLimit = stackTraceLimit;
+  const [first = "", ...frames] = stackLines();
   const [, folder] = /(\/\S*\/)http\/late-writes\.[jt]s/.exec(first) ?? [];
   if (folder === undefined) return [];
   const inner = [folder, "/node_modules/ioredis", "node:", "<anonymous>"];
   const frame = frames.find((one) => !inner.some((part) => one.includes(part)));
   return frame === undefined ? [] : [`Written ${frame.trim()}`];
+}
+
+/** The stack from here on. Empty where an app has its own kind of stacks (`Error.prepareStackTrace`). */
+function stackLines(): string[] {
+  const { stackTraceLimit } = Error;
+  try {
+    Reflect.set(Error, "stackTraceLimit", framesLookedAt);
+    const stack: unknown = new Error().stack;
+    // The first line is the message, the second one this function.
+    return typeof stack === "string" ? stack.split("\n").slice(2) : [];
+  } catch {
+    return [];
+  } finally {
+    Reflect.set(Error, "stackTraceLimit", stackTraceLimit);
+  }
 }

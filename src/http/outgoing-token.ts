@@ -19,6 +19,7 @@ export class SessionToken implements OutgoingToken {
   readonly ttlMs: number;
   readonly #bearer: Bearer;
   readonly #seal: Seal | undefined;
+  #claims: ReadonlyMap<string, Claims> | undefined;
 
   constructor(bearer: Bearer, seal: Seal | undefined, ttlMs: number) {
     this.ttlMs = ttlMs;
@@ -37,8 +38,8 @@ export class SessionToken implements OutgoingToken {
   get aged(): boolean {
     const { opened } = this.#bearer;
     if (opened === undefined) return false;
-    for (const { isOld, token } of opened.values()) {
-      const claims = isOld ? decodeToken(token) : undefined;
+    for (const [text, { isOld }] of opened) {
+      const claims = isOld ? this.#brought.get(text) : undefined;
       if (claims !== undefined && !this.#isVoid(claims)) return true;
     }
     return false;
@@ -62,12 +63,9 @@ export class SessionToken implements OutgoingToken {
   }
 
   merged(): ReadonlySet<string> {
-    const { session } = this.#bearer;
+    const whole = decodeToken(this.#bearer.session.token());
     return this.#textsOf(
-      (claims) =>
-        this.#isVoid(claims) ||
-        !isRounded(claims, this.ttlMs) ||
-        isContained(claims, decodeToken(session.token())),
+      (claims) => this.#isVoid(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole),
     );
   }
 
@@ -76,15 +74,23 @@ export class SessionToken implements OutgoingToken {
   }
 
   #textsOf(isMeant: (claims: Claims) => boolean): Set<string> {
-    const { session } = this.#bearer;
-    // Has what was brought opened, if nothing else has yet.
-    session.token();
     const texts = new Set<string>();
+    for (const [text, claims] of this.#brought) if (isMeant(claims)) texts.add(text);
+    return texts;
+  }
+
+  /** What the valid texts of the request say. */
+  get #brought(): ReadonlyMap<string, Claims> {
+    if (this.#claims !== undefined) return this.#claims;
+    // The session opens the texts when it first needs them.
+    this.#bearer.session.token();
+    const all = new Map<string, Claims>();
     for (const [text, { token }] of this.#bearer.opened ?? []) {
       const claims = decodeToken(token);
-      if (claims !== undefined && isMeant(claims)) texts.add(text);
+      if (claims !== undefined) all.set(text, claims);
     }
-    return texts;
+    this.#claims = all;
+    return all;
   }
 
   #isVoid({ issuedAt }: Claims): boolean {

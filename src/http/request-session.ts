@@ -6,7 +6,7 @@ import type { Seal, Session } from "../session.js";
 import { type Consistency, checkConsistency } from "../terms.js";
 import { unknownWrite, unsent } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
-import { cookie } from "./cookie.js";
+import { cookie, cookieOptions } from "./cookie.js";
 import { type Bearer, SessionToken } from "./outgoing-token.js";
 
 /** As many as a browser keeps cookies for one site, and more than fit into the head of a request that Node accepts. */
@@ -91,14 +91,11 @@ export interface SessionTerms<Request> {
   readonly failed: (error: unknown) => void;
 }
 
-/** Options of {@link cookie}, which are easily given to the middleware instead. */
-const ofCookie = ["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs"];
-
 /** Throws an `InvalidOptionError` for an option that does not exist. `further` names those that a framework adds. */
 export function refuseUnknownOptions(options: unknown, further: readonly string[]): void {
   const names = ["secret", "audience", "carrier", "level", "monotonicReads", ...further];
   refuseUnknown("readYourWrites", options, names, (name) =>
-    ofCookie.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined,
+    cookieOptions.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined,
   );
 }
 
