@@ -291,6 +291,28 @@ describe("a text that somebody else may have written in", () => {
     expect(parseReplication(forged)?.offset).not.toBe(7);
   });
 
+  it.each(["lag", "offset", "state"])(
+    "is not said to be forged when the line of a replica lacks %s",
+    (field) => {
+      const lacking = ofOwnLength(primary.replace(RegExp(`,${field}=[^,\\r]*`), ""));
+      expect(parseReplication(lacking)).toBeUndefined();
+      expect(faultOf(lacking)).toMatch(/has a line of a replica that Tidemark cannot read/);
+      expect(faultOf(lacking)).not.toMatch(/forge|written/);
+    },
+  );
+
+  it("is looked through whatever the lengths of other texts were", () => {
+    const short = ofOwnLength(primary);
+    expect(parseReplication(short)).toBeDefined();
+    const from = short.indexOf("\nmaster_replid:");
+    // The lengths of its parts have the same number as those of the short text, unless long rests are told apart.
+    const doubled = short.replace("\r\n", `\r\nrole:master\r\n`);
+    const excess = doubled.indexOf("\nmaster_replid:") - from;
+    const long = (1 + from) * 4_096;
+    expect(excess).toBeGreaterThan(0);
+    expect(parseReplication(doubled.slice(0, -2).padEnd(long, "x"))).toBeUndefined();
+  });
+
   it("is not read beyond 65,536 characters", () => {
     const long = `${primary}${"x".repeat(65_536)}`;
     expect(parseReplication(long)).toBeUndefined();
