@@ -117,6 +117,8 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
     enableAutoPipelining: false,
     commandTimeout: undefined,
     socketTimeout: undefined,
+    // The timer of ioredis would keep the process for two seconds, because nothing stops it once the connection has closed.
+    disconnectTimeout: 0,
   };
   const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });
   let said: Error | undefined;
@@ -126,7 +128,7 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
   let isLate = false;
   const end = (): void => {
     isLate = true;
-    disconnect(redis);
+    redis.disconnect();
     redis.stream?.destroy();
   };
   const deadline = setTimeout(end, patienceMs).unref();
@@ -147,11 +149,6 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
   } finally {
     clearTimeout(deadline);
     signal.removeEventListener("abort", end);
-    disconnect(redis);
+    redis.disconnect();
   }
-}
-
-/** Once it has ended, ioredis would start a timer that nothing stops. */
-function disconnect(redis: Redis): void {
-  if (redis.status !== "end") redis.disconnect();
 }

@@ -124,7 +124,7 @@ describe.each(handshakes)("with %s", (_what, redis) => {
 });
 
 describe("a database that a server does not have", () => {
-  it("makes a replica refuse, and is named with the remedy", async () => {
+  it("has commands rejected with the error of the server", async () => {
     const { primary } = stage.group;
     const tidemark = open({ primary: { ...given(primary), db: 99 }, replicas: [] });
     await expect(tidemark.redis.set("k", "1")).rejects.toThrow(/^ERR DB index is out of range/);

@@ -301,16 +301,14 @@ describe("a text that somebody else may have written in", () => {
     },
   );
 
-  it("is looked through whatever the lengths of other texts were", () => {
-    const short = ofOwnLength(primary);
-    expect(parseReplication(short)).toBeDefined();
-    const from = short.indexOf("\nmaster_replid:");
-    // The lengths of its parts have the same number as those of the short text, unless long rests are told apart.
-    const doubled = short.replace("\r\n", `\r\nrole:master\r\n`);
-    const excess = doubled.indexOf("\nmaster_replid:") - from;
-    const long = (1 + from) * 4_096;
-    expect(excess).toBeGreaterThan(0);
-    expect(parseReplication(doubled.slice(0, -2).padEnd(long, "x"))).toBeUndefined();
+  it("is looked through although its lengths add up to those of a sound text", () => {
+    const lengthBefore = (text: string): number => text.indexOf("\nmaster_replid:");
+    const forged = primary.replace("\r\n", "\r\nrole:master\r\n");
+    const more = lengthBefore(forged) - lengthBefore(primary) + 1;
+    const sound = primary.replace("10.0.0.2", `10.0.0.2${"a".repeat(more)}`);
+    expect(parseReplication(sound)).toBeDefined();
+    // One character less in front of master_replid, and 4,096 more behind it.
+    expect(parseReplication(`${forged}x:${"y".repeat(4_092)}\r\n`)).toBeUndefined();
   });
 
   it("is not read beyond 65,536 characters", () => {
