@@ -55,6 +55,7 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "skewed":
       return "clock differs";
     case "refusing":
+      if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
       return proof.kind === "window" ? "refused a read just now" : fault;
     case "other-primary":
       return "it is a primary itself: its replication id is not the primary's";
@@ -94,7 +95,7 @@ function primaryState(shard: Shard, now: number): NodeState {
 function disconnectedState({ connection }: Node, now: number): NodeState | undefined {
   if (connection.ready) return undefined;
   const { refusal, redis, error, epoch, downSince } = connection;
-  if (refusal !== undefined && unauthorized.test(refusal.error.message)) return "unauthorized";
+  if (refusal !== undefined) return unauthorized.test(refusal.error.message) ? "unauthorized" : "refusing";
   if (connection.isLoading) return "loading";
   const isNew = epoch === 0 && error === undefined && now - downSince < startMs;
   return isNew || redis.status === "wait" ? "starting" : "silent";

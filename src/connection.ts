@@ -64,10 +64,11 @@ export interface Wait {
 /** A server that has not answered for so long is taken to be gone; in milliseconds. */
 export const absenceMs = 1_000;
 const retryMaxMs = 500;
-/** How often a server is asked whether it has loaded its data, unless the user has `maxLoadingRetryTime`. */
+/**
+ * How often a server is asked whether it has loaded its data, unless the user has `maxLoadingRetryTime`. With ioredis's default
+ * of 10 seconds it would be used up to that much later than it could be.
+ */
 const loadingRetryMs = 500;
-/** Of ioredis, which would use a server up to that much later than it could. */
-const defaultLoadingRetryMs = 10_000;
 const lastAnswersMs = 1_000;
 /** How often a connection that is to be ended is looked at. */
 const lookMs = 20;
@@ -148,7 +149,7 @@ export class Connection {
     const redis: RedisOptions = {
       ...options.redis,
       ...(options.patient && options.redis.retryStrategy !== undefined ? {} : { retryStrategy }),
-      maxLoadingRetryTime: loadingRetryOf(options.redis),
+      maxLoadingRetryTime: options.redis.maxLoadingRetryTime ?? loadingRetryMs,
       reconnectOnError: (error) => this.#resends.reconnectOn(error, this.patient),
       enableOfflineQueue: false,
       enableAutoPipelining: false,
@@ -439,11 +440,8 @@ export class Connection {
     redis.on("ready", () => {
       // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
       if (!redis.stream.writable) redis.status = "reconnecting";
-      else if (redis.options.enableReadyCheck || this.#options.mayBlock) this.#begin();
-      else if (this.proxySign === undefined) this.#check(new Command("info", ["replication"]));
-      // ioredis 5 does not wait for the answer to SELECT.
-      else if (this.server.db) this.#check(new Command("ping"));
-      else this.#begin();
+      else if (this.server.db) this.#select(this.server.db);
+      else this.#probe();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
@@ -458,13 +456,13 @@ export class Connection {
       if (complaint !== undefined) this.#complaint = complaint;
       else if (isCut && this.proxySign !== undefined) this.#complaint = new Error(this.#handshakeFault);
       this.#isBeginning = false;
-      this.#examiner.stop();
+      this.#examiner.forgoNext();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
-      else if (!isCut || this.proxySign !== undefined || !this.#examiner.examine())
+      else if (!isCut || this.proxySign !== undefined || !this.#examiner.start())
         this.#queue.countFailure(this.#error);
     });
     redis.on("end", () => {
@@ -502,31 +500,65 @@ export class Connection {
     this.refusal = undefined;
     this.#isBeginning = false;
     this.#ready = true;
-    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.examineSoon();
+    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.startSoon();
     // In front of what has waited: the server may be another than before, or in another role.
     this.#options.onReady();
     this.#queue.startAll();
   }
 
-  /** Has the server answer a question before it is sent commands: a proxy may close the connection, with them on their way. */
-  #check(question: Command): void {
+  /**
+   * Selects the database, and takes a refusal as one of the whole handshake. ioredis has sent SELECT too, but it goes on when
+   * SELECT is refused, so commands would reach database 0. ioredis 5 does not even wait for the answer.
+   */
+  #select(db: number): void {
+    this.#check(
+      new Command("select", [db]),
+      () => this.#probe(),
+      (error) => this.#refuse(error),
+    );
+  }
+
+  /** Asks for INFO first where ioredis has not: a proxy may close the connection on that, with commands on their way. */
+  #probe(): void {
+    if (this.redis.options.enableReadyCheck || this.#options.mayBlock || this.proxySign !== undefined) {
+      this.#begin();
+      return;
+    }
+    this.#check(
+      new Command("info", ["replication"]),
+      () => this.#begin(),
+      (error) => {
+        if (isNotForwarded(error)) this.judge(signOf(withoutSecrets(error, this.server)));
+        this.#begin();
+      },
+    );
+  }
+
+  /** Has the server answer a question before it is sent commands. */
+  #check(question: Command, onAnswer: () => void, onRefusal: (error: Error) => void): void {
     const { stream } = this.redis;
-    const begin = (): void => {
-      if (this.#isBeginning && this.redis.stream === stream) this.#begin();
+    const isCurrent = (): boolean => this.#isBeginning && this.redis.stream === stream;
+    question.resolve = () => {
+      if (isCurrent()) onAnswer();
     };
-    question.resolve = begin;
     question.reject = (error) => {
-      if (error.name !== "ReplyError") return;
-      if (isNotForwarded(error)) this.judge(signOf(error));
-      begin();
+      if (error.name === "ReplyError" && isCurrent()) onRefusal(error);
     };
     this.redis.sendCommand(question);
+  }
+
+  /** Gives up a connection whose handshake the server has refused; ioredis then reconnects. */
+  #refuse(error: Error): void {
+    this.#error = withoutSecrets(error, this.server);
+    this.#refused = error;
+    this.#isBeginning = false;
+    this.redis.disconnect(true);
   }
 
   #take(found: Finding | Error): void {
     if (this.closed) return;
     if (!(found instanceof Error)) this.judge(found.sign);
-    else if (this.#ready) this.#examiner.examineSoon();
+    else if (this.#ready) this.#examiner.startSoon();
     // It says more than that the connection was closed, for example that the password is wrong.
     else if (found.name === "ReplyError") this.#complaint = found;
     if (this.#ready) return;
@@ -547,11 +579,6 @@ export class Connection {
 function complaintIn(words: string): Error | undefined {
   const [, text] = /^-(.*)\r\n/.exec(words) ?? [];
   return text === undefined ? undefined : new Error(text);
-}
-
-/** A URL's options hold ioredis's default too. */
-function loadingRetryOf({ maxLoadingRetryTime: given = defaultLoadingRetryMs }: RedisOptions): number {
-  return given === defaultLoadingRetryMs ? loadingRetryMs : given;
 }
 
 function silenceOf(ms: number): Error {

@@ -1,5 +1,6 @@
 /** Recognizes proxies that spread commands over several servers: they cannot say what only one server knows of itself. */
 import { Redis, type RedisOptions } from "ioredis";
+import { withoutSecrets } from "./secrets.js";
 
 /**
  * How a connection to such a proxy begins. Twemproxy closes the connection when it is sent `HELLO`, `CLIENT` or `INFO`,
@@ -39,11 +40,14 @@ export function signOf({ message }: Error): string {
   return `it answers INFO with "${message}"`;
 }
 
-/** Examines one server, over connections of its own; `onResult` is told what it was found to be, or why it cannot be examined. */
+/**
+ * Examines one server, over connections of its own. `onResult` is called with what was found, or with an error, without secrets,
+ * that says why the server cannot be examined.
+ */
 export class Examiner {
   readonly #server: RedisOptions;
   readonly #onResult: (found: Finding | Error) => void;
-  #isBusy = false;
+  #running: AbortController | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
   #next: NodeJS.Timeout | undefined;
 
@@ -53,27 +57,37 @@ export class Examiner {
   }
 
   /** Examines a server that has closed a connection, at most once a second. Whether it is being examined. */
-  examine(): boolean {
-    if (!this.#isBusy && performance.now() - this.#endedAt < againMs) return false;
-    this.#examine(rounds);
+  start(): boolean {
+    if (this.#running === undefined && performance.now() - this.#endedAt < againMs) return false;
+    this.#run(rounds);
     return true;
   }
 
   /** Examines a server in a second that was a proxy before it was connected to: there may be another one by now. */
-  examineSoon(): void {
-    this.stop();
-    this.#next = setTimeout(() => this.#examine(1), againMs).unref();
+  startSoon(): void {
+    this.forgoNext();
+    this.#next = setTimeout(() => this.#run(1), againMs).unref();
   }
 
-  stop(): void {
+  /** Takes {@link startSoon} back; what has begun goes on. */
+  forgoNext(): void {
     clearTimeout(this.#next);
   }
 
-  async #examine(left: number): Promise<void> {
-    if (this.#isBusy) return;
-    this.#isBusy = true;
-    const found = await examine(this.#server, left).catch((error: Error) => error);
-    this.#isBusy = false;
+  /** Ends the connection of an examination too, which reports nothing then. */
+  stop(): void {
+    this.forgoNext();
+    this.#running?.abort();
+    this.#running = undefined;
+  }
+
+  async #run(times: number): Promise<void> {
+    if (this.#running !== undefined) return;
+    const running = new AbortController();
+    this.#running = running;
+    const found = await examine(this.#server, times, running.signal).catch((error: Error) => error);
+    if (this.#running !== running) return;
+    this.#running = undefined;
     this.#endedAt = performance.now();
     this.#onResult(found);
   }
@@ -83,12 +97,13 @@ export class Examiner {
  * The server is a proxy if it answers PING and then not INFO, `left` times in a row. So a server that dies at that very
  * moment is not taken for one. Rejects if the server cannot be examined now.
  */
-async function examine(server: RedisOptions, left: number): Promise<Finding> {
-  const finding = await look(server);
-  return finding.sign === undefined || left <= 1 ? finding : examine(server, left - 1);
+async function examine(server: RedisOptions, left: number, signal: AbortSignal): Promise<Finding> {
+  const finding = await look(server, signal);
+  signal.throwIfAborted();
+  return finding.sign === undefined || left <= 1 ? finding : examine(server, left - 1, signal);
 }
 
-async function look(server: RedisOptions): Promise<Finding> {
+async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding> {
   const options: RedisOptions = {
     ...server,
     ...plainHandshake,
@@ -102,6 +117,8 @@ async function look(server: RedisOptions): Promise<Finding> {
     enableAutoPipelining: false,
     commandTimeout: undefined,
     socketTimeout: undefined,
+    // The timer of ioredis would keep the process for two seconds, because nothing stops it once the connection has closed.
+    disconnectTimeout: 0,
   };
   const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });
   let said: Error | undefined;
@@ -109,11 +126,13 @@ async function look(server: RedisOptions): Promise<Finding> {
     if (error.name === "ReplyError") said = error;
   });
   let isLate = false;
-  const deadline = setTimeout(() => {
+  const end = (): void => {
     isLate = true;
     redis.disconnect();
     redis.stream?.destroy();
-  }, patienceMs);
+  };
+  const deadline = setTimeout(end, patienceMs).unref();
+  signal.addEventListener("abort", end);
   try {
     await redis.connect();
     await redis.ping();
@@ -124,11 +143,12 @@ async function look(server: RedisOptions): Promise<Finding> {
     if (refusal === undefined) return { sign: undefined };
     if (isLate) throw refusal;
     if (refusal.name !== "ReplyError") return { sign: closes };
-    return { sign: isNotForwarded(refusal) ? signOf(refusal) : undefined };
+    return { sign: isNotForwarded(refusal) ? signOf(withoutSecrets(refusal, server)) : undefined };
   } catch (error) {
-    throw said ?? error;
+    throw withoutSecrets(said ?? error, server);
   } finally {
     clearTimeout(deadline);
+    signal.removeEventListener("abort", end);
     redis.disconnect();
   }
 }

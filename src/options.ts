@@ -76,7 +76,7 @@ export interface CommonOptions extends ReadDefaultOptions {
   /**
    * Called with the address of each server that another server announces, after `natMap`: discovered replicas, Sentinels and
    * servers that Sentinels name, nodes of a cluster, targets of `MOVED` and `ASK`. Return true to let Tidemark connect and
-   * send the password. If `accept` returns anything else or throws, Tidemark does not connect, and warns once. The servers
+   * send the password. If `accept` returns anything else or throws, Tidemark does not connect, and warns. The servers
    * that you give yourself are not checked. Default: every server is accepted.
    */
   readonly accept?: Accept;

@@ -118,6 +118,10 @@ export class PrimaryClient extends Redis implements Follower {
   readonly #aim: () => void;
   /** Whether a MULTI was sent by hand, so that a refused command is not to be sent again outside of it. */
   #queueing = false;
+  /** The SELECT of a handshake that is not answered yet. ioredis 5 sends commands behind it without knowing the answer. */
+  #selecting: Promise<unknown> | undefined;
+  /** The error that the server has refused the SELECT of the latest handshake with. */
+  #refused: Error | undefined;
   /** Set while the client waits for the last answers of a server that it leaves. */
   #departure: Departure | undefined;
 
@@ -194,16 +198,36 @@ export class PrimaryClient extends Redis implements Follower {
       this.#departure.given.push(command);
       return command.promise;
     }
+    if (this.#selecting !== undefined && this.status === "ready") {
+      this.#selecting.then(() => this.sendCommand(command, stream));
+      return command.promise;
+    }
+    if (this.status === "connect" && command.name === "select") this.#awaitSelect(command);
     this.#attend(command, this.#isBound(command), maxRepeats);
     return super.sendCommand(command, stream);
   }
 
   override silentEmit(event: string, error?: unknown): boolean {
-    return super.silentEmit(event, withoutSecrets(error, this.options));
+    const shown = withoutSecrets(error, this.options);
+    if (event !== "error" || shown === this.#refused || !isSelectRefusal(shown))
+      return super.silentEmit(event, shown);
+    // ioredis would go on, and commands would reach database 0.
+    this.#refused = shown;
+    this.recoverFromFatalError(shown, shown, {});
+    this.stream?.destroy();
+    return true;
   }
 
   override duplicate(override: Partial<RedisOptions> = {}): Redis {
     return duplicateOf(this.options, { ...this.#override, ...override }, this.#source);
+  }
+
+  #awaitSelect({ promise }: Command): void {
+    const over = (): void => {
+      if (this.#selecting === selecting) this.#selecting = undefined;
+    };
+    const selecting = promise.then(over, over);
+    this.#selecting = selecting;
   }
 
   /** Whether `command` belongs to a transaction, outside of which it must not be sent again. */
@@ -311,6 +335,13 @@ export function namesServer(options: Partial<RedisOptions>): boolean {
 /** ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here. */
 function typed(own: RedisOptions): RedisOptions & { replyMapping?: "legacy" } {
   return own as RedisOptions & { replyMapping?: "legacy" };
+}
+
+/** Whether a server has refused the SELECT of a handshake. */
+function isSelectRefusal(error: unknown): error is Error {
+  if (!(error instanceof Error) || error.name !== "ReplyError") return false;
+  const command: unknown = Reflect.get(error, "command");
+  return typeof command === "object" && command !== null && "name" in command && command.name === "select";
 }
 
 /** Reports that the server at an address says that it is a replica. */

@@ -61,9 +61,12 @@ const counted = [
 ];
 const unfit = "INFO replication lacks a role, a master_replid or an offset";
 const tooLong = `INFO replication is longer than ${maxLength} characters`;
-const ambiguous =
-  "INFO replication has a field twice or a line break in a value, so whoever may send it REPLCONF and PSYNC may have " +
-  "forged it; allow these two commands to replicas alone";
+const repeated =
+  "INFO replication has a field twice or a line break in a value, so a client that may send it REPLCONF and PSYNC may have " +
+  "written it; allow these two commands to replicas alone";
+const unreadable =
+  "INFO replication has a line of a replica that Tidemark cannot read, or a line break in a value; allow the commands REPLCONF " +
+  "and PSYNC to replicas alone";
 
 /** The one that was read last, so that it need not be read again, and that the same is one string wherever it is kept. */
 let known = { full: noReplid, short: "" };
@@ -99,7 +102,8 @@ export function parseReplication(info: unknown): Replication | undefined {
 export function faultOf(info: unknown): string {
   if (typeof info !== "string") return unfit;
   if (info.length > maxLength) return tooLong;
-  return isAmbiguous(info) ? ambiguous : unfit;
+  if (hasFieldTwice(info)) return repeated;
+  return hasUnreadableLine(info) ? unreadable : unfit;
 }
 
 /** Whether the fields of an INFO, as ioredis reads them, are those of a replica. */
@@ -130,21 +134,32 @@ export function upstreamIn(info: string): Endpoint | undefined {
 /** Whether `info` has a bounded length, and nobody but the server seems to have written in it. */
 function isSound(info: string, from: number): boolean {
   const rest = info.length - from;
+  if (info.length > maxLength) return false;
+  // A longer rest would share the number of another shape.
+  if (rest >= maxRest) return !isAmbiguous(info);
   const shape = from * maxRest + rest;
   if (soundShapes.has(shape)) return true;
-  if (info.length > maxLength || isAmbiguous(info)) return false;
-  if (rest >= maxRest) return true;
+  if (isAmbiguous(info)) return false;
   if (soundShapes.size >= maxSoundShapes) soundShapes.clear();
   soundShapes.add(shape);
   return true;
 }
 
-/** Whether a field that counts occurs twice, or the line of a replica is none that Redis prints. */
 function isAmbiguous(info: string): boolean {
+  return hasFieldTwice(info) || hasUnreadableLine(info);
+}
+
+/** Whether a field that counts occurs twice. */
+function hasFieldTwice(info: string): boolean {
   for (const label of counted) {
     const at = info.indexOf(label);
     if (at >= 0 && info.indexOf(label, at + label.length) >= 0) return true;
   }
+  return false;
+}
+
+/** Whether the line of a replica is none that Redis prints. */
+function hasUnreadableLine(info: string): boolean {
   for (let at = info.indexOf(replicaLabel); at >= 0; at = info.indexOf(replicaLabel, at + 1)) {
     replicaLine.lastIndex = at + 1;
     if (isDigit(info.charCodeAt(at + replicaLabel.length)) && !replicaLine.test(info)) return true;

@@ -99,9 +99,15 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
       ? "Check that it runs. This address is the one that the servers announce: if it cannot be reached from here, map it " +
         'with redis: { natMap: { "announced-host:port": { host, port } } }.'
       : "Check that it runs, and its host, port and TLS options.",
-  unauthorized: () => "Give the user name and the password that this server accepts.",
+  unauthorized: ({ reason }) =>
+    /'select' command/i.test(reason)
+      ? "Allow SELECT with the ACL rule +select."
+      : "Give the user name and the password that this server accepts.",
   loading: () => "It is used when its data is loaded.",
-  refusing: () => "Check the server's log and its SLOWLOG.",
+  refusing: ({ reason }) =>
+    reason.includes("DB index is out of range")
+      ? "Raise `databases` in the server's configuration, or give another db."
+      : "Check the server's log and its SLOWLOG.",
   "unknown-position": () =>
     'Allow INFO with the ACL rule +info. The option unproven: "window" uses it without a proof.',
   "other-primary": follow,

@@ -57,7 +57,7 @@ async function isUsed(tidemark: Tidemark, server: FakeServer): Promise<boolean> 
 }
 
 describe("accept()", () => {
-  it("keeps the password from a replica that it refuses, and one warning names the replica", async () => {
+  it("keeps the password from replicas that it refuses, and is asked and warned of once for each", async () => {
     const [stranger, other] = [await fake(), await fake()];
     const primary = await fake(ofInfo(primaryInfo([stranger.port, other.port])));
     const asked: [string, number][] = [];
@@ -71,10 +71,25 @@ describe("accept()", () => {
     await waitUntil(async () => isUsed(tidemark, other), { what: "the other one is connected to" });
     expect(await isUsed(tidemark, stranger)).toBe(false);
     expect(asked).toContainEqual([stranger.host, stranger.port]);
-    await waitUntil(() => warnings.of("TIDEMARK_SERVER_REFUSED").length > 0, { what: "a warning" });
-    expect(warnings.of("TIDEMARK_SERVER_REFUSED")).toEqual([
-      `127.0.0.1:${stranger.port} is not connected to: accept() refuses it.`,
-    ]);
+    const warned = (): string[] => warnings.of("TIDEMARK_SERVER_REFUSED");
+    // The replica names two more.
+    await waitUntil(() => warned().length >= 3, { what: "all are warned of" });
+    for (let i = 0; i < 20; i += 1) await tidemark.session().redis.set("k", "1");
+    expect(warned().sort()).toEqual(
+      [1, 2, stranger.port].map((port) => `127.0.0.1:${port} is not connected to: accept() refuses it.`),
+    );
+    expect(asked).toHaveLength(new Set(asked.map(String)).size);
+  });
+
+  it("has ten refused addresses warned of at most", async () => {
+    const many = Array.from({ length: 20 }, (_, i) => i + 1);
+    const primary = await fake(ofInfo(primaryInfo(many)));
+    const asked = new Set<number>();
+    const tidemark = open({ primary: at(primary), accept: (_host, port) => !asked.add(port) });
+    await tidemark.ready();
+    await waitUntil(() => asked.size === many.length, { what: "all are asked about" });
+    await tidemark.session().redis.set("k", "1");
+    expect(warnings.of("TIDEMARK_SERVER_REFUSED")).toHaveLength(10);
   });
 
   it("is not needed: without it every replica is connected to", async () => {

@@ -291,6 +291,26 @@ describe("a text that somebody else may have written in", () => {
     expect(parseReplication(forged)?.offset).not.toBe(7);
   });
 
+  it.each(["lag", "offset", "state"])(
+    "is not said to be forged when the line of a replica lacks %s",
+    (field) => {
+      const lacking = ofOwnLength(primary.replace(RegExp(`,${field}=[^,\\r]*`), ""));
+      expect(parseReplication(lacking)).toBeUndefined();
+      expect(faultOf(lacking)).toMatch(/has a line of a replica that Tidemark cannot read/);
+      expect(faultOf(lacking)).not.toMatch(/forge|written/);
+    },
+  );
+
+  it("is looked through although its lengths add up to those of a sound text", () => {
+    const lengthBefore = (text: string): number => text.indexOf("\nmaster_replid:");
+    const forged = primary.replace("\r\n", "\r\nrole:master\r\n");
+    const more = lengthBefore(forged) - lengthBefore(primary) + 1;
+    const sound = primary.replace("10.0.0.2", `10.0.0.2${"a".repeat(more)}`);
+    expect(parseReplication(sound)).toBeDefined();
+    // One character less in front of master_replid, and 4,096 more behind it.
+    expect(parseReplication(`${forged}x:${"y".repeat(4_092)}\r\n`)).toBeUndefined();
+  });
+
   it("is not read beyond 65,536 characters", () => {
     const long = `${primary}${"x".repeat(65_536)}`;
     expect(parseReplication(long)).toBeUndefined();

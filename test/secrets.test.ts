@@ -7,6 +7,8 @@ import { header, readYourWrites, session } from "../src/http/express.js";
 import { Tidemark } from "../src/index.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 import { seeded } from "./support/seeded.js";
+import { waitUntil } from "./support/wait-until.js";
+import { listenToWarnings } from "./support/warnings.js";
 
 /** Longer pieces of a secret than this would help to guess the rest. */
 const pieceLength = 5;
@@ -162,6 +164,28 @@ describe("errors of servers", () => {
     return server;
   }
 
+  /** A server that closes on what Twemproxy closes on, does not know AUTH, and says so with what it was sent. */
+  async function startDroppingServer(password: string): Promise<AsyncDisposable & { readonly port: number }> {
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("data", (bytes) => {
+        if (/HELLO|INFO|CLIENT/i.test(String(bytes))) socket.destroy();
+        else socket.write(`-ERR unknown command 'auth' '${password}'\r\n`);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    return {
+      port: typeof address === "object" ? (address?.port ?? 0) : 0,
+      [Symbol.asyncDispose]: async () => {
+        for (const socket of sockets) socket.destroy();
+        server.close();
+      },
+    };
+  }
+
   it("have no password in them, wherever they are shown", async () => {
     const password = "Kq7 zW9'x@secret";
     const server = await startEcho();
@@ -187,5 +211,27 @@ describe("errors of servers", () => {
     server.close();
     expect(shown.length).toBeGreaterThan(calls.length);
     for (const one of shown) expectNoPartOf(password, shownOf(one));
+  });
+
+  it("have no password in them when a server that drops HELLO, INFO and CLIENT repeats it", async () => {
+    const password = "Kq7zW9xsecret_42";
+    await using server = await startDroppingServer(password);
+    using warnings = listenToWarnings();
+    const tidemark = new Tidemark({
+      primary: { port: server.port, password },
+      replicas: [],
+      primaryTimeoutMs: 2_500,
+    });
+    const shown: unknown[] = [];
+    tidemark.redis.on("error", (error) => shown.push(error));
+    await waitUntil(
+      async () => {
+        shown.push(await tidemark.redis.get("k").catch((error: unknown) => error), tidemark.topology());
+        return shown.some((one) => shownOf(one).includes("unknown command"));
+      },
+      { what: "what the server says is shown" },
+    );
+    await tidemark.close();
+    for (const one of [...shown, ...warnings.heard]) expectNoPartOf(password, shownOf(one));
   });
 });

@@ -9,12 +9,17 @@ export const maxFollowed = 100;
 /** So many shards of a cluster are followed. */
 export const maxShards = 1_000;
 
+/** So many refused addresses are warned of, so that nobody can flood the log. */
+const maxRefusals = 10;
+
 /** Servers that nobody has given by themselves: each is sent the password, so not any address will do. */
 export class Announced {
   readonly #common: RedisOptions;
   readonly #natMap: NatMap | undefined;
   readonly #accept: Accept | undefined;
-  readonly #said = new Set<string>();
+  /** The addresses that were warned of. */
+  readonly #refused = new Set<string>();
+  #saidMany = false;
 
   /** `common` are the options of all connections to such servers. */
   constructor(common: RedisOptions, natMap: NatMap | undefined, accept: Accept | undefined) {
@@ -35,13 +40,10 @@ export class Announced {
         return { ...rest, ...at, ...(isIPv6(at.host) ? { family: 6 } : {}) };
       }
       const why = isAccepted === false ? "accept() refuses it" : "accept() must return true or false";
-      this.#warn("TIDEMARK_SERVER_REFUSED", `${announced} is not connected to: ${why}.`);
+      this.#warnOfRefusal(announced, why);
     } catch (error) {
       const why = error instanceof Error ? error.message : "unknown";
-      this.#warn(
-        "TIDEMARK_SERVER_REFUSED",
-        `${announced} is not connected to: accept or natMap threw (${why}).`,
-      );
+      this.#warnOfRefusal(announced, `accept or natMap threw (${why})`);
     }
     return undefined;
   }
@@ -54,16 +56,22 @@ export class Announced {
 
   /** Warns once that more than `most` of these were announced. */
   warnOfMany(what: string, most: number): void {
+    if (this.#saidMany) return;
+    this.#saidMany = true;
     this.#warn(
       "TIDEMARK_TOO_MANY_SERVERS",
       `More than ${most} ${what} were announced; Tidemark does not connect to the others.`,
     );
   }
 
-  /** Each kind once, so that nobody can flood the log. */
+  /** Warns once of each address. */
+  #warnOfRefusal(announced: string, why: string): void {
+    if (this.#refused.has(announced) || this.#refused.size >= maxRefusals) return;
+    this.#refused.add(announced);
+    this.#warn("TIDEMARK_SERVER_REFUSED", `${announced} is not connected to: ${why}.`);
+  }
+
   #warn(code: string, message: string): void {
-    if (this.#said.has(code)) return;
-    this.#said.add(code);
     process.emitWarning(message, { type: "TidemarkWarning", code });
   }
 }

@@ -34,6 +34,8 @@ class Discovery {
   readonly #lingerMs: number;
   /** When each was last named, by its address. */
   readonly #named = new Map<string, { readonly server: RedisOptions; at: number }>();
+  /** How each announced address is reached; undefined for one that is not accepted. */
+  readonly #reached = new Map<string, RedisOptions | undefined>();
 
   constructor(announced: Announced, lingerMs: number) {
     this.#announced = announced;
@@ -55,7 +57,7 @@ class Discovery {
   }
 
   #note(shard: Shard, endpoint: Endpoint, at: number): boolean {
-    const server = this.#announced.reach(endpoint);
+    const server = this.#reach(endpoint);
     if (server === undefined) return false;
     const address = addressOf(server);
     const known = this.#named.get(address);
@@ -66,6 +68,17 @@ class Discovery {
     if (known !== undefined) known.at = at;
     else this.#named.set(address, { server, at });
     return shard.find(server) === undefined;
+  }
+
+  /** An INFO behind each write names the same servers: the app's accept() and natMap are called for a new address only. */
+  #reach(endpoint: Endpoint): RedisOptions | undefined {
+    const announced = `${endpoint.host}:${endpoint.port}`;
+    const known = this.#reached.get(announced);
+    if (known !== undefined || this.#reached.has(announced)) return known;
+    if (this.#reached.size >= maxFollowed) this.#reached.clear();
+    const server = this.#announced.reach(endpoint);
+    this.#reached.set(announced, server);
+    return server;
   }
 
   /** One that is not named any more may still have what it is asked for, as long as it can be at all. */

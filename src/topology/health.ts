@@ -62,11 +62,12 @@ export class Health {
   }
 
   #lookAt(shard: Shard, before: ReadonlyMap<Node, Seen>, now: number): void {
+    const { nodes } = shard;
     const statuses = statusOf(shard);
     this.#outages.observe(shard, this.#watchedMs);
     const isCovered = statuses.some(({ role, eligible }) => role === "replica" && eligible);
     for (const [index, status] of statuses.entries()) {
-      const node = shard.nodes[index];
+      const node = nodes[index];
       if (node === undefined) continue;
       this.#seen.set(node, status);
       const change = changeOf(before.get(node), status);
