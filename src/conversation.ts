@@ -30,8 +30,13 @@ interface Speaker {
   readonly isKept: boolean;
   /** Whether writes of the session are in flight on the shared connection. They come first. */
   readonly isBehindWrites: boolean;
-  /** In a cluster: whether `commands` must wait for redirected writes on the same keys. `go` is called when these have ended. */
-  readonly holds: (commands: readonly Command[], go: () => void) => boolean;
+  /**
+   * In a cluster: whether `commands` must wait for redirected writes on the same keys. `go` is called when these have ended.
+   * Commands that were released once go ahead of new ones.
+   */
+  readonly holds:
+    | ((commands: readonly Command[], isReleased: boolean, go: () => void) => boolean)
+    | undefined;
   /**
    * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard when
    * that is known. False for an error that is no redirection.
@@ -81,6 +86,8 @@ export class Conversation {
   readonly #holds: Speaker["holds"];
   readonly #isKept: boolean;
   #isBehindWrites: boolean;
+  /** Whether it has waited for redirected writes. */
+  #isReleased = false;
   #node: Node | undefined;
   /** The TCP connection of the node; undefined before the first command is sent. */
   #epoch: number | undefined;
@@ -233,7 +240,11 @@ export class Conversation {
     const { primary } = this.#shard;
     const over = (): void => {
       const commands = this.#queue.map(({ command }) => command);
-      if (this.#holds(commands, () => this.#borrow())) return;
+      const go = (): void => {
+        this.#isReleased = true;
+        this.#borrow();
+      };
+      if (this.#holds?.(commands, this.#isReleased, go) === true) return;
       if (!isStill(this.#shard, primary)) {
         this.#borrow();
         return;

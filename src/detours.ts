@@ -7,7 +7,12 @@ export interface Detour {
   readonly isReturned: boolean;
   /** Sends it; undefined while it is sent again and again by itself. */
   readonly go: (() => void) | undefined;
+  /** What it waits for at the head of its lines; undefined when it may go. */
+  readonly settled: Settled | undefined;
 }
+
+/** Resolves when the wait is over; undefined when there is nothing to wait for. */
+type Settled = () => Promise<void> | undefined;
 
 /** For each key of one session, or of all commands outside of sessions, a line of detours. */
 type Lines = Map<string, Detour[]>;
@@ -20,31 +25,47 @@ export class Detours {
     return this.#linesOf.size === 0;
   }
 
-  /** Whether a command of `owner` on `keys` has to wait. */
+  /** Whether a new command of `owner` on `keys` has to wait. */
   isBehind(owner: object, keys: readonly string[]): boolean {
     const lines = this.#linesOf.get(owner);
     return lines !== undefined && keys.some((key) => lines.has(key));
   }
 
+  /** Whether a command of `owner` on `keys` that came back has to wait: those that are new wait behind it. */
+  isBehindReturned(owner: object, keys: readonly string[]): boolean {
+    const lines = this.#linesOf.get(owner);
+    return lines !== undefined && keys.some((key) => lines.get(key)?.[0]?.isReturned === true);
+  }
+
   /** Adds one that others wait for from now on, until `end` is called. */
   begin(owner: object, keys: readonly string[]): Detour {
-    return this.#add(owner, { keys, isReturned: true, go: undefined });
+    return this.#add(owner, { keys, isReturned: true, go: undefined, settled: undefined });
   }
 
-  /** Has `go` called when nothing is ahead any more on any of `keys`. */
-  wait(owner: object, keys: readonly string[], isReturned: boolean, go: () => void): void {
-    this.#add(owner, { keys, isReturned, go });
+  /** Calls `go` when nothing is ahead any more on any of `keys`, and `settled` has nothing left to wait for. */
+  wait(owner: object, keys: readonly string[], isReturned: boolean, go: () => void, settled?: Settled): void {
+    this.#advance(owner, [this.#add(owner, { keys, isReturned, go, settled })]);
   }
 
-  /** Ends one that was begun, and lets those go that waited for it alone. */
+  /** Ends one that was begun, and releases those that waited for it alone. */
   end(owner: object, detour: Detour): void {
     const lines = this.#linesOf.get(owner);
-    if (lines === undefined) return;
-    const next = new Set(this.#remove(owner, lines, detour));
+    if (lines !== undefined) this.#advance(owner, this.#remove(owner, lines, detour));
+  }
+
+  /** Sends those of `detours`, and of the ones behind them, that may go. */
+  #advance(owner: object, detours: readonly Detour[]): void {
+    const next = new Set(detours);
     // Set iteration includes what is added on the way.
     for (const one of next) {
-      const isFirst = one.keys.every((key) => lines.get(key)?.[0] === one);
-      if (one.go === undefined || !isFirst) continue;
+      const lines = this.#linesOf.get(owner);
+      if (one.go === undefined || !lines || one.keys.some((key) => lines.get(key)?.[0] !== one)) continue;
+      const settled = one.settled?.();
+      if (settled !== undefined) {
+        // It keeps its place: whatever comes meanwhile stays behind it.
+        settled.then(() => this.#advance(owner, [one]));
+        continue;
+      }
       for (const follower of this.#remove(owner, lines, one)) {
         next.delete(follower);
         next.add(follower);

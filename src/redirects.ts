@@ -30,10 +30,13 @@ const pauseMs = 100;
 /** Commands that redirections are followed for, and those that wait behind them. */
 export class Redirects {
   readonly #redirect: Redirect;
+  /** See `Topology.settled`. */
+  readonly #settled: (command: Command) => Promise<void> | undefined;
   readonly #detours = new Detours();
 
-  constructor(redirect: Redirect) {
+  constructor(redirect: Redirect, settled: (command: Command) => Promise<void> | undefined) {
     this.#redirect = redirect;
+    this.#settled = settled;
   }
 
   /** Whether no command is on a detour. */
@@ -43,11 +46,29 @@ export class Redirects {
 
   /** Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. */
   holds(commands: readonly Command[], owner: object, go: () => void): boolean {
+    const isUnsettled = this.#unsettled(commands) !== undefined;
+    if (this.#detours.isEmpty && !isUnsettled) return false;
+    const keys = namesOfKeys(commands);
+    if (!isUnsettled && !this.#detours.isBehind(owner, keys)) return false;
+    this.#detours.wait(owner, keys, false, go, () => this.#unsettled(commands));
+    return true;
+  }
+
+  /** The same for commands that have waited before, so that new ones go behind them. */
+  holdsBack(commands: readonly Command[], owner: object, go: () => void): boolean {
     if (this.#detours.isEmpty) return false;
     const keys = namesOfKeys(commands);
-    const isBehind = this.#detours.isBehind(owner, keys);
-    if (isBehind) this.#detours.wait(owner, keys, false, go);
-    return isBehind;
+    if (!this.#detours.isBehindReturned(owner, keys)) return false;
+    this.#detours.wait(owner, keys, true, go);
+    return true;
+  }
+
+  #unsettled(commands: readonly Command[]): Promise<void> | undefined {
+    for (const command of commands) {
+      const settled = this.#settled(command);
+      if (settled !== undefined) return settled;
+    }
+    return undefined;
   }
 
   /** Has a command that is only read again where it was overtaken, and any that is redirected, sent again. */
@@ -119,7 +140,7 @@ class Journey {
   /** Whether another one on the same keys has to be carried out first. */
   get isOvertaking(): boolean {
     if (this.#detours.isEmpty || this.#detour !== undefined) return false;
-    return this.#detours.isBehind(this.#traveller.owner, namesOfKeys(this.#traveller.commands));
+    return this.#detours.isBehindReturned(this.#traveller.owner, namesOfKeys(this.#traveller.commands));
   }
 
   /** Sends it again when those are carried out. */

@@ -35,8 +35,6 @@ export class Router {
   /** Where data is spread over shards. */
   readonly #redirect: Redirect | undefined;
   readonly #redirects: Redirects | undefined;
-  /** See `Topology.settled`. */
-  readonly #settled: (command: Command) => Promise<void> | undefined;
   readonly reads: Reads;
   readonly acks: Acks;
   readonly #always: boolean;
@@ -53,8 +51,8 @@ export class Router {
     const isEndless = options.redis.maxRetriesPerRequest === null;
     this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     this.#redirect = topology.redirect?.bind(topology);
-    this.#redirects = this.#redirect && new Redirects(this.#redirect);
-    this.#settled = (command) => topology.settled?.(command);
+    this.#redirects =
+      this.#redirect && new Redirects(this.#redirect, (command) => topology.settled?.(command));
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
     this.acks = new Acks(this.pool, topology);
@@ -94,11 +92,20 @@ export class Router {
     this.pool.close();
   }
 
-  /** Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's. */
-  route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void {
+  /**
+   * Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's, `isReleased` when it
+   * has waited for others on its keys.
+   */
+  route(
+    command: Command,
+    session: Session | undefined,
+    terms: Terms,
+    iteration?: Iteration,
+    isReleased = false,
+  ): void {
     const kind = kindOf(command, false);
-    const again = (): void => this.route(command, session, terms, iteration);
-    if (this.#holds([command], session, again)) return;
+    const again = (released?: true): void => this.route(command, session, terms, iteration, released);
+    if (!isReleased && this.#holds([command], session, again)) return;
     const shard = iteration?.shard ?? this.#beginning.shardOf(command);
     if (shard === undefined) {
       this.#beginning.add([command], [kind], session, again);
@@ -112,9 +119,14 @@ export class Router {
    * Sends a pipeline or transaction as a whole, or to each shard its part of a pipeline: to one replica when all of it
    * are reads, else to the primary. When one of its commands is refused, all are rejected and none is sent.
    */
-  routeBatch(commands: readonly Command[], session: Session | undefined, terms: Terms): void {
-    const again = (): void => this.routeBatch(commands, session, terms);
-    if (this.#holds(commands, session, again)) return;
+  routeBatch(
+    commands: readonly Command[],
+    session: Session | undefined,
+    terms: Terms,
+    isReleased = false,
+  ): void {
+    const again = (released?: true): void => this.routeBatch(commands, session, terms, released);
+    if (!isReleased && this.#holds(commands, session, again)) return;
     const parts = this.#beginning.partsOf(commands);
     if (parts === undefined) {
       this.#beginning.add(commands, kindsOf(commands), session, again);
@@ -128,22 +140,20 @@ export class Router {
     else for (const batch of batches) this.#sendPart(batch);
   }
 
-  /**
-   * Whether commands have to wait for others on their keys that a cluster has sent elsewhere; `again` is called when they may
-   * be routed.
-   */
-  #holds(commands: readonly Command[], session: Session | undefined, again: () => void): boolean {
+  /** Whether commands have to wait for others on their keys that a cluster has sent elsewhere; `again` then routes them. */
+  #holds(
+    commands: readonly Command[],
+    session: Session | undefined,
+    again: (isReleased: true) => void,
+  ): boolean {
     if (this.#redirects === undefined) return false;
     let writer: Session | undefined;
+    // Those behind it are still in the line, so it must not be compared with the line again.
     const go = (): void => {
-      again();
+      again(true);
       writer?.writeEnded("not-sent");
     };
-    if (!this.#redirects.holds(commands, session ?? this, go)) {
-      const settled = commands.map((command) => this.#settled(command)).find((one) => one !== undefined);
-      if (settled === undefined) return false;
-      settled.then(go);
-    }
+    if (!this.#redirects.holds(commands, session ?? this, go)) return false;
     const kinds = kindsOf(commands);
     // Until they leave they count as on their way, so that what their session does next stays behind them.
     writer = kinds.includes("write") || kinds.includes("blocking") ? session : undefined;
@@ -312,8 +322,13 @@ export class Router {
         redirect(error, () => again(this.#beginning.shardOf(command))));
     // Only a shared connection keeps order with what was given before by itself.
     const isBehindWrites = session?.writing === true;
-    const holds = (commands: readonly Command[], go: () => void): boolean =>
-      this.#redirects?.holds(commands, session ?? this, go) ?? false;
+    const redirects = this.#redirects;
+    const holds =
+      redirects &&
+      ((commands: readonly Command[], isReleased: boolean, go: () => void): boolean =>
+        isReleased
+          ? redirects.holdsBack(commands, session ?? this, go)
+          : redirects.holds(commands, session ?? this, go));
     const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow };
     const conversation = new Conversation(this.pool, shard, speaker, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)

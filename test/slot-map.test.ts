@@ -70,6 +70,24 @@ describe("SlotMap", () => {
     expect(map.shardAt({ host: "10.0.0.3", port: 7000 })).toBeUndefined();
   });
 
+  it("takes in that all slots move in a time that grows as their number does", () => {
+    const timeOf = (slots: number): number => {
+      const times = Array.from({ length: 5 }, () => {
+        map = new SlotMap();
+        map.take(a, claim(1, [0, slots - 1]), 10);
+        const since = performance.now();
+        const left = map.take(b, claim(2, [0, slots - 1]), 20);
+        const took = performance.now() - since;
+        expect(left.get(a)).toHaveLength(slots);
+        return took;
+      });
+      return Math.min(...times);
+    };
+    timeOf(1_024);
+    // Copies of a list that grows would make it 16 times as long.
+    expect(timeOf(8_192) / timeOf(2_048)).toBeLessThan(10);
+  });
+
   it("forgets shards that serve nothing any more", () => {
     map.take(b, claim(3, [0, 99]), 20);
     expect(map.prune()).toEqual([a]);

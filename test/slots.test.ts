@@ -46,6 +46,32 @@ describe("slotOwnersIn()", () => {
     expect(owners?.map(({ primary, replicas }) => [primary.host, replicas])).toEqual([["10.0.0.3", []]]);
   });
 
+  it.each([
+    ["a port of 0", ["10.0.0.2", 0, "bbb"]],
+    ["a host with a line break", ["10.0\n", 7000, "bbb"]],
+    ["nothing", null],
+  ])("leaves out a replica that has %s, and keeps the others", (_what, replica) => {
+    const owners = slotOwnersIn([[0, 1, a, replica, b]], nodes, asked);
+    expect(owners?.map(({ primary, replicas }) => [primary.host, replicas])).toEqual([
+      ["10.0.0.1", [{ host: "10.0.0.2", port: 7000 }]],
+    ]);
+  });
+
+  it("finds the epochs of 1,000 primaries behind nine replicas each", () => {
+    const replicas = Array.from(
+      { length: 9_000 },
+      (_, i) => `r${i} 10.1.0.1:7000@17000 slave p 0 0 1 connected`,
+    );
+    const primaries = Array.from(
+      { length: 1_000 },
+      (_, i) => `p${i} 10.2.0.1:${i + 1}@1 master - 0 0 9 connected`,
+    );
+    const slots = primaries.map((_line, i) => [i, i, ["10.2.0.1", i + 1, `p${i}`]]);
+    const owners = slotOwnersIn(slots, [...replicas, ...primaries].join("\n"), asked);
+    expect(owners).toHaveLength(1_000);
+    expect(new Set(owners?.map(({ epoch }) => epoch))).toEqual(new Set([9]));
+  });
+
   it("goes without epochs where CLUSTER NODES is not allowed", () => {
     expect(slotOwnersIn([[0, 1, a]], undefined, asked)?.[0]?.epoch).toBe(0);
   });

@@ -47,7 +47,9 @@ export class SlotMap {
         this.#owners[slot] = shard;
         shard.gainedAt = at;
         if (before === undefined || before === shard) continue;
-        left.set(before, [...(left.get(before) ?? []), slot]);
+        const slots = left.get(before);
+        if (slots === undefined) left.set(before, [slot]);
+        else slots.push(slot);
       }
     }
     return left;

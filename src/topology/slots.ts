@@ -4,6 +4,8 @@ import { type Endpoint, endpointOf } from "../address.js";
 export const slotCount = 16_384;
 /** More nodes than this in one reply are no cluster. */
 const maxNodes = 1_000;
+/** `CLUSTER NODES` lists all replicas, too. */
+const maxLines = 20_000;
 const epochs = /^\d{1,15}$/;
 
 /** A primary with its replicas, and the slots it serves. */
@@ -21,8 +23,9 @@ const nameless: unique symbol = Symbol("nameless");
 
 /**
  * Reads the replies of `CLUSTER SLOTS`, which has the addresses that clients are to use, and of `CLUSTER NODES`, which
- * has the epochs. `asked` is where they came from: a node need not know its own address. Undefined for anything that is
- * no such reply as a whole: each slot has at most one owner, and every node has a host and a port.
+ * has the epochs. `asked` is where they came from: a node need not know its own address. A replica without a usable host
+ * and port is left out. Undefined for anything else that is no such reply as a whole: each slot has at most one owner, and
+ * every primary has a host and a port.
  */
 export function slotOwnersIn(slots: unknown, nodes: unknown, asked: Endpoint): SlotOwner[] | undefined {
   if (!Array.isArray(slots) || slots.length > slotCount) return undefined;
@@ -37,13 +40,12 @@ export function slotOwnersIn(slots: unknown, nodes: unknown, asked: Endpoint): S
     // Two owners of one slot, and no end to the work if it goes on like this.
     if (served > slotCount) return undefined;
     const at = nodeIn(primary, asked);
-    const replicas = others.map((other) => nodeIn(other, asked));
-    if (at === undefined || replicas.includes(undefined)) return undefined;
+    if (at === undefined) return undefined;
     if (at === nameless) continue;
     const address = `${at.host}:${at.port}`;
     const owner = owners.get(address) ?? {
       primary: at,
-      replicas: replicas.filter((replica) => typeof replica === "object"),
+      replicas: others.map((other) => nodeIn(other, asked)).filter((replica) => typeof replica === "object"),
       epoch: known.get(idOf(primary)) ?? 0,
       ranges: [],
     };
@@ -72,7 +74,7 @@ function idOf(node: unknown): string {
 
 /** The config epochs, by the ids of the nodes. */
 function epochsIn(nodes: unknown): ReadonlyMap<string, number> {
-  const lines = typeof nodes === "string" ? nodes.split("\n", maxNodes) : [];
+  const lines = typeof nodes === "string" ? nodes.split("\n", maxLines) : [];
   const words = lines.map((line) => line.split(" ", 7));
   return new Map(
     words.flatMap(([id = "", , , , , , epoch = ""]) =>
