@@ -64,9 +64,16 @@ export class Fallback {
       return () => false;
     }
     const forget = signal === undefined ? () => {} : onAbort(signal, abort);
+    let isOver = false;
     const leave = (): void => {
+      isOver = true;
       forget();
       over();
+    };
+    const end = (): void => {
+      if (isOver) return;
+      leave();
+      giveUp();
     };
     const latecomer: Latecomer = {
       offset: offsetOf(read),
@@ -77,20 +84,21 @@ export class Fallback {
         if (goesOn) leave();
         return goesOn;
       },
-      giveUp: () => {
-        leave();
-        giveUp();
-      },
+      giveUp: end,
       isStranded: read.iteration?.node && (() => isStranded(read)),
     };
+    const isForPrimary = read.certain !== undefined;
     const cancel = (): boolean => {
+      const isWaiting = isForPrimary ? !isOver : shard.late.remove(latecomer);
       leave();
-      return shard.late.remove(latecomer);
+      return isWaiting;
     };
     function abort(): void {
       if (cancel()) aborted();
     }
-    shard.late.add(latecomer);
+    // No replica can answer it, so none is asked.
+    if (isForPrimary) shard.queue.add({ attempt: () => isOver, giveUp: end, until });
+    else shard.late.add(latecomer);
     return cancel;
   }
 
@@ -155,8 +163,6 @@ export class Fallback {
       this.#giveUp(read, "behind");
       return true;
     }
-    // No replica can answer it, whatever it has caught up with.
-    if (read.certain !== undefined) return false;
     if (session.in(shard).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node
