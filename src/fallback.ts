@@ -2,7 +2,7 @@
 import { onAbort } from "./abort.js";
 import type { Latecomer } from "./catch-up.js";
 import type { Reason } from "./channels.js";
-import { type Choice, isStranded, knownReplica, requirementOf } from "./choice.js";
+import { type Choice, isStranded, knownReplica, requirementOf, whyNone } from "./choice.js";
 import { AbortedError, ReplicasBehindError } from "./errors.js";
 import { FallbackLimit, type FallbackLimits, type Pace } from "./fallback-limit.js";
 import { lost } from "./iteration.js";
@@ -20,7 +20,7 @@ export interface Ways {
   lossOf(session: Session, command: Read["command"]): Error | undefined;
   choose(read: Read, now: number): Choice | undefined;
   sendTo(read: Read, choice: Choice | undefined): void;
-  toPrimary(read: Read, reason: Reason): void;
+  toPrimary(read: Read, reason: Reason | undefined): void;
 }
 
 /** How long a read waits in line for the primary, or for a replica, while too many others are at the primary. */
@@ -36,8 +36,8 @@ export class Fallback {
     this.#limits = limits;
   }
 
-  /** Waits for a replica if there is time and hope, else does as the terms say. */
-  take(read: Read, reason: Reason): void {
+  /** Waits for a replica if there is time and hope, else does as the terms say. Without a reason, no replica may answer. */
+  take(read: Read, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
     shard.look(now);
@@ -102,7 +102,7 @@ export class Fallback {
     return cancel;
   }
 
-  #giveUp(read: Read, reason: Reason): void {
+  #giveUp(read: Read, reason: Reason | undefined): void {
     const now = performance.now();
     const next = nextOf(read, this.#ways.maxStalenessMs, now);
     if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
@@ -111,13 +111,15 @@ export class Fallback {
     else this.#refuse(read, reason);
   }
 
-  #refuse(read: Read, reason: Reason, why?: string): void {
+  #refuse(read: Read, reason: Reason | undefined, why?: string): void {
     const { ends, command } = read;
-    if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason, why));
+    if (answerStale(read)) return;
+    const because = reason ?? whyNone(read, performance.now());
+    ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why));
   }
 
   /** Sends a read to the primary that replicas cannot answer, unless too many such reads are there: then it waits in line. */
-  relieve(read: Read, reason: Reason): void {
+  relieve(read: Read, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
