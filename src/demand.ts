@@ -1,6 +1,6 @@
 /** All that a session requires of whoever answers its reads; it grows, but for what a failover has made void. */
 import type { Position } from "./position.js";
-import { type Claims, decodeToken, encodeToken } from "./token.js";
+import { type Claims, decodeToken, encodeToken, unknownWrite } from "./token.js";
 
 const nowhere: readonly Position[] = [];
 
@@ -47,7 +47,10 @@ export class Demand {
     return this.#pinnedAt > 0 && Date.now() - this.#pinnedAt <= this.#ttlMs;
   }
 
-  /** The newest token that was taken, which tells one user from another; undefined when there was none. */
+  /**
+   * The newest token that was taken, which tells one user from another; undefined when there was none. The stand-in for
+   * tokens that cannot be read tells nobody from others, so any other token takes its place.
+   */
   get bearer(): string | undefined {
     return this.#bearer;
   }
@@ -98,7 +101,8 @@ export class Demand {
     const now = Date.now();
     const claims = decodeToken(token);
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
-    if (claims.issuedAt > this.#bearerIssuedAt)
+    if (token === unknownWrite()) this.#bearer ??= token;
+    else if (claims.issuedAt > this.#bearerIssuedAt)
       [this.#bearer, this.#bearerIssuedAt] = [token, claims.issuedAt];
     const [positions, pinnedAt, freshAsOf] = [this.#positions, this.#pinnedAt, this.#freshAsOf];
     if (claims.issuedAt - now > this.#ttlMs) this.pin();

@@ -2,7 +2,7 @@
 import { onAbort } from "./abort.js";
 import type { Latecomer } from "./catch-up.js";
 import type { Reason } from "./channels.js";
-import { type Choice, isStranded, knownReplica, requirementOf } from "./choice.js";
+import { type Choice, isStranded, knownReplica, requirementOf, whyNone } from "./choice.js";
 import { AbortedError, ReplicasBehindError } from "./errors.js";
 import { FallbackLimit, type FallbackLimits, type Pace } from "./fallback-limit.js";
 import { lost } from "./iteration.js";
@@ -20,7 +20,7 @@ export interface Ways {
   lossOf(session: Session, command: Read["command"]): Error | undefined;
   choose(read: Read, now: number): Choice | undefined;
   sendTo(read: Read, choice: Choice | undefined): void;
-  toPrimary(read: Read, reason: Reason): void;
+  toPrimary(read: Read, reason: Reason | undefined): void;
 }
 
 /** How long a read waits in line for the primary, or for a replica, while too many others are at the primary. */
@@ -36,8 +36,8 @@ export class Fallback {
     this.#limits = limits;
   }
 
-  /** Waits for a replica if there is time and hope, else does as the terms say. */
-  take(read: Read, reason: Reason): void {
+  /** Waits for a replica if there is time and hope, else does as the terms say. Without a reason, no replica may answer. */
+  take(read: Read, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
     shard.look(now);
@@ -64,9 +64,16 @@ export class Fallback {
       return () => false;
     }
     const forget = signal === undefined ? () => {} : onAbort(signal, abort);
+    let isOver = false;
     const leave = (): void => {
+      isOver = true;
       forget();
       over();
+    };
+    const end = (): void => {
+      if (isOver) return;
+      leave();
+      giveUp();
     };
     const latecomer: Latecomer = {
       offset: offsetOf(read),
@@ -77,24 +84,25 @@ export class Fallback {
         if (goesOn) leave();
         return goesOn;
       },
-      giveUp: () => {
-        leave();
-        giveUp();
-      },
+      giveUp: end,
       isStranded: read.iteration?.node && (() => isStranded(read)),
     };
+    const isForPrimary = read.certain !== undefined;
     const cancel = (): boolean => {
+      const isWaiting = isForPrimary ? !isOver : shard.late.remove(latecomer);
       leave();
-      return shard.late.remove(latecomer);
+      return isWaiting;
     };
     function abort(): void {
       if (cancel()) aborted();
     }
-    shard.late.add(latecomer);
+    // No replica can answer it, so none is asked.
+    if (isForPrimary) shard.queue.add({ attempt: () => isOver, giveUp: end, until });
+    else shard.late.add(latecomer);
     return cancel;
   }
 
-  #giveUp(read: Read, reason: Reason): void {
+  #giveUp(read: Read, reason: Reason | undefined): void {
     const now = performance.now();
     const next = nextOf(read, this.#ways.maxStalenessMs, now);
     if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
@@ -103,13 +111,15 @@ export class Fallback {
     else this.#refuse(read, reason);
   }
 
-  #refuse(read: Read, reason: Reason, why?: string): void {
+  #refuse(read: Read, reason: Reason | undefined, why?: string): void {
     const { ends, command } = read;
-    if (!answerStale(read)) ends.reject(new ReplicasBehindError(command.name.toUpperCase(), reason, why));
+    if (answerStale(read)) return;
+    const because = reason ?? whyNone(read, performance.now());
+    ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why));
   }
 
   /** Sends a read to the primary that replicas cannot answer, unless too many such reads are there: then it waits in line. */
-  relieve(read: Read, reason: Reason): void {
+  relieve(read: Read, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
@@ -155,8 +165,6 @@ export class Fallback {
       this.#giveUp(read, "behind");
       return true;
     }
-    // No replica can answer it, whatever it has caught up with.
-    if (read.certain !== undefined) return false;
     if (session.in(shard).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node

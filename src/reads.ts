@@ -1,7 +1,7 @@
 /** Reads on their way: each is sent where it may be answered, and elsewhere when that fails. */
 import type { Command } from "ioredis";
 import { anchor } from "./anchor.js";
-import type { Reason } from "./channels.js";
+import { type Reason, routeChannel } from "./channels.js";
 import { type Choice, chooseReplica, isDoubtful, whyNone } from "./choice.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError } from "./errors.js";
@@ -153,14 +153,15 @@ export class Reads {
   }
 
   #sendTo(read: Read, choice: Choice | undefined): void {
-    if (choice === undefined) this.#fallback.take(read, whyNone(read, performance.now()));
+    if (choice === undefined) this.#fallback.take(read, undefined);
     // A token can say that a position is unknown, and a user can send a token as often as they like.
     else if (choice.reason === "position-unknown") this.#fallback.relieve(read, choice.reason);
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
     else readReplica(read, choice.node, choice.reason, this.#fallbacks);
   }
 
-  #readPrimary(read: Read, reason: Reason, repeats?: number, isReturned = false): void {
+  /** Without a reason, it is why no replica may answer. */
+  #readPrimary(read: Read, reason: Reason | undefined, repeats?: number, isReturned = false): void {
     if (answerStale(read)) return;
     const { command, session, shard, level, iteration } = read;
     const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
@@ -169,7 +170,7 @@ export class Reads {
       shard,
       command,
       level,
-      reason,
+      reason: reason ?? routeReasonOf(read),
       doubtful,
       onSend: (at) => {
         sentAt = at;
@@ -186,4 +187,9 @@ export class Reads {
     };
     readPrimary(toPrimary, repeats, isReturned);
   }
+}
+
+/** Why no replica may answer `read`. It takes a look at every replica, so it is found out only for subscribers. */
+function routeReasonOf(read: Read): Reason {
+  return routeChannel.hasSubscribers ? whyNone(read, performance.now()) : "behind";
 }

@@ -59,6 +59,8 @@ export class Shard {
   #isWatching = false;
   /** Reads that wait for a replica. */
   readonly late = new CatchUp(lookoutOver(this));
+  /** Reads that wait until the primary has room for them, because no replica can answer them. */
+  readonly queue = new Waiting(() => {});
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   gainedAt = Number.NEGATIVE_INFINITY;
@@ -156,9 +158,9 @@ export class Shard {
     return Math.max(demotedMs, this.primary.connection.absentMs);
   }
 
-  /** Whether commands are unanswered, or reads wait for a replica. */
+  /** Whether commands are unanswered, or reads wait for a replica or for room at the primary. */
   get isBusy(): boolean {
-    if (!this.vacancy.isEmpty || !this.late.isEmpty) return true;
+    if (!this.vacancy.isEmpty || !this.late.isEmpty || !this.queue.isEmpty) return true;
     return this.nodes.some(({ connection }) => connection.isBusyFor(Number.POSITIVE_INFINITY));
   }
 
@@ -211,6 +213,7 @@ export class Shard {
     this.vacancy.open();
     this.absence.open();
     this.late.open();
+    this.queue.open();
   }
 
   /** Ends all connections, and what waits. */
@@ -219,6 +222,7 @@ export class Shard {
     for (const node of this.nodes) node.connection.close();
     this.vacancy.close();
     this.late.close();
+    this.queue.close();
     this.absence.close();
   }
 

@@ -56,10 +56,20 @@ export function encodeToken(claims: Claims): string {
 /** Stands among the texts of a request for tokens that its client held but could not send. */
 export const unsent = "*";
 
-/** A token that says only that something was written: its session reads from the primary. */
+/** No app server issues it, because it is from the end of time. */
+const standIn = encodeToken({
+  issuedAt: Number.MAX_SAFE_INTEGER,
+  positions: [],
+  pinnedAt: Number.MAX_SAFE_INTEGER,
+  freshAsOf: 0,
+});
+
+/**
+ * A token that says only that something was written: its session reads from the primary. It stands in for tokens that cannot
+ * be read. It is the same for everybody, because whoever sends such tokens must not get a turn for each of them.
+ */
 export function unknownWrite(): string {
-  const now = Date.now();
-  return encodeToken({ issuedAt: now, positions: [], pinnedAt: now, freshAsOf: 0 });
+  return standIn;
 }
 
 /** Reads a token; undefined for anything that is not one of this version, because a bad token counts as absent. */

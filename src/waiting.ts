@@ -1,4 +1,4 @@
-/** What waits for a server: reads for a replica to catch up, commands for a primary to be there. */
+/** What waits for a server: commands for a primary to be there, reads for room at the primary. */
 
 interface Waiter {
   /** Goes on when it can by now; says whether it did. */

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Session } from "../src/session.js";
-import { decodeToken } from "../src/token.js";
+import { decodeToken, unknownWrite } from "../src/token.js";
 import {
   at,
   noClient,
@@ -109,6 +109,40 @@ describe("Session with tokens", () => {
     expect(session.positions).toEqual([at(X, 77)]);
     expect([session.demand.issuedAt, session.pinned, session.token() === ""]).toEqual([start, false, false]);
     expect(tokens).toHaveBeenCalledOnce();
+  });
+});
+
+describe("Session.bearer", () => {
+  it("is the newest token, and the session itself without any", () => {
+    const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
+    const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
+    expect([sessionOf(older, newer).bearer, sessionOf(newer, older).bearer]).toEqual([newer, newer]);
+    const stranger = sessionOf();
+    expect(stranger.bearer).toBe(stranger);
+  });
+
+  it("is the same for all whose tokens could not be read, at any time", () => {
+    const one = sessionOf(unknownWrite());
+    expect(one.pinned).toBe(true);
+    vi.advanceTimersByTime(5);
+    const other = sessionOf(unknownWrite());
+    expect(other.pinned).toBe(true);
+    expect(other.bearer).toBe(one.bearer);
+  });
+
+  it("is a token that could be read beside one that could not", () => {
+    const token = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
+    expect(sessionOf(token, unknownWrite()).bearer).toBe(token);
+    expect(sessionOf(unknownWrite(), token).bearer).toBe(token);
+  });
+
+  it("leaves a session pinned for as long as tokens are in force when a token could not be read", () => {
+    const session = sessionOf(unknownWrite());
+    expect(session.pinned).toBe(true);
+    vi.advanceTimersByTime(ttlMs);
+    expect(session.pinned).toBe(true);
+    vi.advanceTimersByTime(1);
+    expect([session.pinned, session.token()]).toEqual([false, ""]);
   });
 });
 

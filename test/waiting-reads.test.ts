@@ -1,6 +1,7 @@
 /** Reads that wait for a replica: on whose word, in which order, and for how long. */
 import { describe, expect, it } from "vitest";
-import { AbortedError, ReplicasBehindError, type Tidemark } from "../src/index.js";
+import { AbortedError, ClosedError, ReplicasBehindError, type Tidemark } from "../src/index.js";
+import { unknownWrite } from "../src/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
@@ -224,6 +225,57 @@ describe("confirmMisses", () => {
       expect(await confirming.session().redis.exists("link")).toBe(1);
       expect(await confirming.session().redis.at("eventual").mget("link", "no")).toEqual(["new", null]);
       expect(await confirming.session().redis.at({ confirmMisses: false }).get("link")).toBeNull();
+    });
+  });
+});
+
+describe("reads of pinned sessions that wait for room at the primary", () => {
+  const fallbackLimit = { concurrency: 1, perSecond: 2 };
+  const read = (other: Tidemark, signal?: AbortSignal): Promise<string | null> =>
+    other.session({ token: unknownWrite(), ...(signal && { signal }) }).redis.get("k");
+
+  it("ask no replica, and are answered in turn or refused after a second", async () => {
+    await withOther({ fallbackLimit }, async (other) => {
+      const before = await questions(group);
+      const ends = await Promise.allSettled(Array.from({ length: 50 }, () => read(other)));
+      const refused = ends.flatMap((end) => (end.status === "rejected" ? [end.reason] : []));
+      expect(refused.length).toBeGreaterThan(40);
+      expect(ends.length - refused.length).toBeGreaterThan(2);
+      for (const error of refused) expect(error).toBeInstanceOf(ReplicasBehindError);
+      expect((await questions(group)) - before).toBeLessThan(20);
+    });
+  });
+
+  it("are given up when the request is aborted", async () => {
+    await withOther({ fallbackLimit }, async (other) => {
+      await Promise.all([read(other), read(other)]);
+      const aborting = new AbortController();
+      const reading = read(other, aborting.signal);
+      const next = read(other);
+      aborting.abort();
+      await expect(reading).rejects.toThrow(AbortedError);
+      expect(await next).toBeNull();
+    });
+  });
+
+  it("are ended by close()", async () => {
+    await withOther({ fallbackLimit }, async (other) => {
+      await Promise.all([read(other), read(other)]);
+      const ends: unknown[] = [];
+      read(other).catch((error: unknown) => ends.push(error));
+      await other.close({ timeoutMs: 0 });
+      await new Promise(setImmediate);
+      // Not only when it would have been its turn.
+      expect(ends).toEqual([expect.any(ClosedError)]);
+    });
+  });
+
+  it("are waited for by close() while there is time", async () => {
+    await withOther({ fallbackLimit }, async (other) => {
+      await Promise.all([read(other), read(other)]);
+      const reading = read(other);
+      await other.close();
+      expect(await reading).toBeNull();
     });
   });
 });
