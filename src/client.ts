@@ -104,9 +104,8 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     if (isShared && this.subscriber.take(command)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))
       this.dispatch.count();
-    if (isShared && stream === undefined && command.name === "quit") {
-      this.lifecycle.quit().then(() => command.resolve(Buffer.from("OK")), command.reject);
-    } else this.dispatch.send(command, stream, this);
+    if (isShared && stream === undefined && command.name === "quit") this.quitWith(command);
+    else this.dispatch.send(command, stream, this);
     return command.promise;
   }
 
@@ -243,17 +242,25 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
   }
 
-  /** Rejects all commands from now on, also those of sessions, and those given to it that ioredis sends again. */
+  /** Rejects all commands from now on but `quit()`, also those of sessions, and those given to it that ioredis sends again. */
   refuse(): void {
-    this.sendCommand = (command) => {
-      command.reject(new ClosedError());
-      return command.promise;
-    };
+    this.sendCommand = this.refuseCommand;
   }
 
   /** Takes commands again. */
   accept(): void {
     Reflect.deleteProperty(this, "sendCommand");
+  }
+
+  protected refuseCommand(command: Command, stream?: CommandStream): unknown {
+    const isQuit = this.boundSession === undefined && stream === undefined && command.name === "quit";
+    if (isQuit) this.quitWith(command);
+    else command.reject(new ClosedError());
+    return command.promise;
+  }
+
+  protected quitWith(command: Command): void {
+    this.lifecycle.quit().then(() => command.resolve(Buffer.from("OK")), command.reject);
   }
 
   /** Those of a client with a connection of its own. */

@@ -4,7 +4,7 @@ import { type Lifecycle, lifecycleEvents, RoutedRedis } from "./client.js";
 import { ClusterDuplicate } from "./cluster-duplicate.js";
 import { asyncLocalStorage } from "./context/async-local-storage.js";
 import type { Context } from "./context/context.js";
-import { ClosedError, InvalidOptionError } from "./errors.js";
+import { InvalidOptionError } from "./errors.js";
 import { Followers } from "./followers.js";
 import { Instance } from "./instances.js";
 import { Lineage } from "./lineage.js";
@@ -20,6 +20,7 @@ import { PrimaryOutages } from "./primary-outages.js";
 import { Router } from "./router.js";
 import type { Servers } from "./servers.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session.js";
+import type { Shard } from "./shard.js";
 import { type Consistency, checkConsistency, onto } from "./terms.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
@@ -83,10 +84,13 @@ export class Tidemark implements AsyncDisposable {
   readonly #base: RoutedRedis;
   readonly #monotonicReads: boolean;
   readonly #instance: Instance;
-  /** Resolves when everything is over that was begun before it was closed. */
+  /** Resolves when everything is over that was begun before it was closed, or when a caller has cut that short. */
   #closing: Promise<void> | undefined;
+  #cutShort: () => void = () => {};
   #isClosed = false;
   #timesEnded = 0;
+  /** Why the shards that had no primary at the latest ending had none. */
+  readonly #absences = new Map<Shard, Error>();
   /** What all sessions have in common. */
   readonly #ways: Required<Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client">>;
 
@@ -223,7 +227,8 @@ export class Tidemark implements AsyncDisposable {
    * commands that were given. Requests may give further commands, also those that arrive meanwhile; once no request is
    * open, new commands are rejected with a `ClosedError`. After `timeoutMs` (default 10000, `Infinity` for no limit) whatever
    * is left ends: commands that wait are rejected at once, and those in flight after one more second. With 0 it does not
-   * wait. Rejects with an `InvalidOptionError` for a `timeoutMs` that is no time. Call it in the same moment as
+   * wait. All calls of `close()` and `quit()` share one ending: the shortest of their times counts for all of them.
+   * Rejects with an `InvalidOptionError` for a `timeoutMs` that is no time. Call it in the same moment as
    * `server.close()`. A request handler must not await it, because it waits for the handler.
    */
   async close(options: CloseOptions = {}): Promise<void> {
@@ -231,8 +236,8 @@ export class Tidemark implements AsyncDisposable {
     const { timeoutMs = closeTimeoutMs } = options;
     if (typeof timeoutMs !== "number" || !(timeoutMs >= 0))
       throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds, 0 or more");
-    if (timeoutMs > 0) await this.#finished(timeoutMs);
-    this.#end();
+    if (timeoutMs > 0) await this.#endWithin(timeoutMs);
+    else this.#end();
   }
 
   #duplicate(
@@ -274,24 +279,30 @@ export class Tidemark implements AsyncDisposable {
 
   /** The same as closing; rejects when commands are left for which there is no primary. */
   async #quit(): Promise<void> {
-    if (this.#isClosed) throw new ClosedError();
+    if (this.#isClosed) return;
     const busy = this.#topology.shards.filter(({ isBusy }) => isBusy);
-    await this.#finished(closeTimeoutMs);
-    const error = busy.find(({ hasPrimary }) => !hasPrimary)?.primary.connection.absence("quit");
-    this.#end();
-    if (error !== undefined) throw error;
+    await this.#endWithin(closeTimeoutMs);
+    for (const shard of busy) {
+      const absence = this.#absences.get(shard);
+      if (absence !== undefined) throw absence;
+    }
   }
 
-  /** Resolves when everything that was begun is over, at the latest after `timeoutMs`. */
-  async #finished(timeoutMs: number): Promise<void> {
+  /** Ends everything when what was begun is over, at the latest after `timeoutMs`. Resolves too when another caller ends it. */
+  async #endWithin(timeoutMs: number): Promise<void> {
     if (this.#isClosed) return;
+    const times = this.#timesEnded;
     let deadline: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => {
       deadline = setTimeout(resolve, Math.min(timeoutMs, longestTimerMs));
     });
-    this.#closing ??= this.#finish(timeoutMs);
+    this.#closing ??= new Promise((resolve) => {
+      this.#cutShort = resolve;
+      this.#finish(timeoutMs).then(resolve);
+    });
     await Promise.race([this.#closing, late]);
     clearTimeout(deadline);
+    if (this.#timesEnded === times) this.#end();
   }
 
   async #finish(timeoutMs: number): Promise<void> {
@@ -307,13 +318,22 @@ export class Tidemark implements AsyncDisposable {
   }
 
   #end(): void {
+    if (!this.#isClosed) this.#noteAbsences();
     this.#isClosed = true;
     this.#timesEnded += 1;
+    this.#cutShort();
     this.#instance.end();
     this.#router.close();
     this.#base.subscriber.close();
     this.#health.close();
     this.#topology.close();
+  }
+
+  /** Keeps what is no longer known of a connection that was closed. */
+  #noteAbsences(): void {
+    this.#absences.clear();
+    for (const shard of this.#topology.shards)
+      if (!shard.hasPrimary) this.#absences.set(shard, shard.primary.connection.absence("quit"));
   }
 
   /** How many losses of writes in a failover were found in this process; `tidemark:lost-write` reports each. */

@@ -321,6 +321,61 @@ describe.each(Object.entries(ends))("%s", (_name, end) => {
   });
 });
 
+describe("an ending with several callers", () => {
+  type Calls = (own: Tidemark) => Promise<unknown>[];
+  const short = { timeoutMs: 100 };
+  const calls: Readonly<Record<string, Calls>> = {
+    "close() and a shorter close()": (own) => [own.close(), own.close(short)],
+    "a short close() and quit()": (own) => [own.close(short), own.redis.quit()],
+    "quit() and a short close()": (own) => [own.redis.quit(), own.close(short)],
+    "close({ timeoutMs: 0 }) and quit()": (own) => [own.close({ timeoutMs: 0 }), own.redis.quit()],
+    "quit() and close({ timeoutMs: 0 })": (own) => [own.redis.quit(), own.close({ timeoutMs: 0 })],
+    "close() and disconnect()": (own) => [own.close(), Promise.resolve(own.redis.disconnect())],
+  };
+
+  it.each(Object.entries(calls))("is one for %s while a request hangs", async (_name, end) => {
+    const gate = new Gate();
+    const handler = async (): Promise<Reply> => {
+      await gate.pass();
+      return { body: "late" };
+    };
+    await using door = await listening["Express 5"]?.(tidemark, { handler });
+    const answer = ask(portOf(door as Door));
+    await waitUntil(() => gate.begun === 1, { what: "the handler has begun" });
+    const before = performance.now();
+    const results = await Promise.all(end(tidemark));
+    expect(performance.now() - before).toBeLessThan(5_000);
+    expect(results.every((result) => result === undefined || result === "OK")).toBe(true);
+    expect(await tidemark.redis.quit()).toBe("OK");
+    gate.open();
+    await answer;
+  });
+
+  it("has quit() wait for it when commands are rejected already", async () => {
+    proxy.stall();
+    const written = tidemark.redis.set("k", "1");
+    const closed = tidemark.close();
+    await waitUntil(() => Object.hasOwn(tidemark.redis, "sendCommand"), { what: "no request is open" });
+    const quit = tidemark.redis.quit();
+    await expect(tidemark.session().redis.quit()).rejects.toThrow(ClosedError);
+    proxy.unstall();
+    expect(await Promise.all([quit, written])).toEqual(["OK", "OK"]);
+    await closed;
+  });
+
+  it("leaves a Tidemark alone that connects again before a caller has seen the end", async () => {
+    proxy.stall();
+    const written = Promise.allSettled([tidemark.redis.set("k", "1")]);
+    const closed = tidemark.close();
+    await waitUntil(() => Object.hasOwn(tidemark.redis, "sendCommand"), { what: "no request is open" });
+    await tidemark.close({ timeoutMs: 0 });
+    const connected = tidemark.redis.connect();
+    proxy.unstall();
+    await Promise.all([closed, connected, written]);
+    expect(await tidemark.redis.ping()).toBe("PONG");
+  });
+});
+
 describe("close()", () => {
   it("may be called again, to end sooner", async () => {
     proxy.stall();
