@@ -52,9 +52,9 @@ export function unknownIn(
   return undefined;
 }
 
-/** That there is no option `name`. Shows only what looks like the name of an option, because it may be a misplaced secret. */
+/** That there is no option `name`. Shows only what looks like the name of an option, because it may be a misplaced secret, which has more digits. */
 export function noOption(name: string): string {
-  return /^[a-z]{1,40}$/i.test(name)
+  return /^(?!(.*\d){4})[\w$]{1,40}$/.test(name)
     ? `there is no option "${name}"`
     : "there is an option with an unknown name";
 }

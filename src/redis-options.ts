@@ -42,16 +42,32 @@ const withoutDefault = [
   ...["showFriendlyErrorStack", "offlineQueue", "commandQueue", "himportFieldsets"],
 ];
 
-/** What other clients call an option of ioredis. */
-const elsewhere: Readonly<Record<string, string>> = {
-  url: "give the URL in the place of the object",
-  socket: "give host and port",
-  hostname: 'did you mean "host"?',
-  database: 'did you mean "db"?',
-  user: 'did you mean "username"?',
-  pass: 'did you mean "password"?',
-  auth: 'did you mean "password"?',
+const tlsNames = ["ca", "cert", "key", "pfx", "passphrase", "servername", "rejectUnauthorized"];
+
+/** Names that other clients have for options of ioredis. Case and underscores do not count. */
+const synonyms: Readonly<Record<string, readonly string[]>> = {
+  host: ["hostname", "address", "ip", "server"],
+  path: ["unixSocket", "socketPath"],
+  db: ["database", "dbIndex"],
+  username: ["user", "usr"],
+  password: ["pass", "pw", "pwd", "auth", "authPass", "credentials"],
+  keyPrefix: ["prefix"],
+  tls: ["ssl", "secure", "useTls", "useSsl", "tlsOptions", "sslOptions"],
 };
+
+/** What to give instead of an option that other clients have. */
+const elsewhere: ReadonlyMap<string, string> = new Map([
+  ["url", "give the URL in the place of the object"],
+  ["socket", "give host and port"],
+  ...tlsNames.map((name): [string, string] => [plain(name), `did you mean tls: { ${name} }?`]),
+  ...Object.entries(synonyms).flatMap(([meant, names]) =>
+    names.map((name): [string, string] => [plain(name), `did you mean "${meant}"?`]),
+  ),
+]);
+
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll("_", "");
+}
 
 /** The defaults of the installed ioredis. */
 export function ioredisDefaults(): Readonly<Record<string, unknown>> {
@@ -61,7 +77,7 @@ export function ioredisDefaults(): Readonly<Record<string, unknown>> {
 
 /** Whether ioredis has an option of that name. */
 export function isRedisOption(name: string): boolean {
-  return name in ioredisDefaults() || withoutDefault.includes(name);
+  return Object.hasOwn(ioredisDefaults(), name) || withoutDefault.includes(name);
 }
 
 /** Checks the options of one server, which `option` names in the error. */
@@ -92,10 +108,11 @@ function refuse(option: string, options: RedisOptions, refusals: Readonly<Record
  */
 function meantBy(name: string): string | undefined {
   if (tidemarkOptions.includes(name)) return `give ${name} to new Tidemark, beside redis`;
+  if (name === "__proto__") return "leave it out, because it is no option";
   const lower = name.toLowerCase();
   const most = name.length < 5 ? 0 : name.length < 8 ? 1 : 2;
   const nearest = [...Object.keys(ioredisDefaults()), ...withoutDefault].find(
     (one) => changesBetween(one.toLowerCase(), lower) <= most,
   );
-  return nearest === undefined ? elsewhere[lower] : `did you mean "${nearest}"?`;
+  return nearest === undefined ? elsewhere.get(plain(name)) : `did you mean "${nearest}"?`;
 }

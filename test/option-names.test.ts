@@ -30,6 +30,18 @@ function withTidemark(use: (tidemark: Tidemark) => unknown): unknown {
 
 const entries = { express, koa, web };
 
+/** Names that other clients have for options of ioredis. */
+const foreign: readonly [name: string, hint: string][] = [
+  ...["ssl", "tlsOptions", "secure", "useTLS"].map((name): [string, string] => [name, '"tls"']),
+  ...["rejectUnauthorized", "ca", "servername"].map((name): [string, string] => [name, `tls: { ${name} }`]),
+  ...["prefix", "key_prefix", "keyprefix"].map((name): [string, string] => [name, '"keyPrefix"']),
+  ...["dbIndex", "db_index", "DB", "database"].map((name): [string, string] => [name, '"db"']),
+  ...["address", "ip", "server", "hostname"].map((name): [string, string] => [name, '"host"']),
+  ...["unixSocket", "socketPath"].map((name): [string, string] => [name, '"path"']),
+  ...["auth_pass", "pw", "credentials", "pass"].map((name): [string, string] => [name, '"password"']),
+  ...["usr", "user"].map((name): [string, string] => [name, '"username"']),
+];
+
 const mistyped: readonly [what: string, give: () => unknown, message: string][] = [
   [
     "new Tidemark",
@@ -192,6 +204,26 @@ describe("a mistyped option", () => {
 });
 
 describe("options of ioredis", () => {
+  it.each(foreign)("that other clients call %s are refused wherever they are given", (name, hint) => {
+    const option = { [name]: "x" };
+    const given: readonly (readonly [where: string, options: object])[] = [
+      ["primary", { primary: { ...primary, ...option } }],
+      ["redis", { primary, redis: option }],
+      ["replicas[0]", { primary, replicas: [option] }],
+      ["sentinels[0]", { sentinels: [option], name: "orders" }],
+      ["cluster[0]", { cluster: [option] }],
+    ];
+    for (const [where, options] of given)
+      expect(() => make(options)).toThrow(`${where}: there is no option "${name}"; did you mean ${hint}?`);
+  });
+
+  it("refuses a key that would replace the prototype of the options", () => {
+    const option: object = JSON.parse('{ "__proto__": { "host": "10.0.0.1" } }');
+    const message = 'there is no option "__proto__"; leave it out';
+    expect(() => make({ primary, redis: option })).toThrow(message);
+    expect(() => make({ primary: option })).toThrow(message);
+  });
+
   it("that nobody knows pass, because an app or a later ioredis may have them", async () => {
     await using tidemark = make({
       primary,
