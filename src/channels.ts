@@ -76,7 +76,7 @@ export const routeChannel = channel("tidemark:route");
  * - `silent`: it cannot be reached, or does not answer.
  * - `unauthorized`: it refuses the user or the password.
  * - `loading`: it loads its data from disk.
- * - `refusing`: it answers with errors, such as BUSY or MASTERDOWN.
+ * - `refusing`: it answers with errors, such as BUSY or MASTERDOWN, or claims an offset that its primary has not reached.
  * - `unknown-position`: its position in the replication stream cannot be known, for example because an ACL forbids INFO.
  * - `other-primary`: it was given as a replica and says that it is a primary.
  * - `unknown-history`: it replicates from another primary.
