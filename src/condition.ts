@@ -1,9 +1,10 @@
 /** The state a server is in, whatever a session requires of it, and why. */
 import type { NodeState } from "./channels.js";
-import type { Node } from "./node.js";
+import { type Node, notAsked } from "./node.js";
 import { clockDiffers, nothing, objectionTo, unprovenObjectionTo } from "./objection.js";
 import { upstreamIn } from "./replication.js";
 import type { Shard } from "./shard.js";
+import { primaryUnknown } from "./warning.js";
 
 /** A server that was never connected to is starting for so long. */
 const startMs = 5_000;
@@ -13,7 +14,6 @@ const slowMs = 1_000;
 const longestName = 100;
 
 const notConnected = "not connected";
-const noPosition = "position of the primary unknown";
 const unauthorized = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
 
 /** The state of `node`, as what is known of it shows at `now`. */
@@ -26,7 +26,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (clockDiffers(shard, node)) return "skewed";
   if (node.proof.kind === "window")
     return unprovenObjectionTo(node, now) === undefined ? "serving" : "refusing";
-  if (node.seen === undefined) return node.proof.kind === undefined ? "starting" : "unknown-position";
+  if (node.seen === undefined) return unheardState(node);
   if (node.fault !== undefined) return "refusing";
   const at = judgedAt(shard, node, now);
   const requirement = { ...nothing, maxStalenessMs: shard.options.maxStalenessMs };
@@ -37,6 +37,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
 /** Why a server in `state` may not answer, for people to read; undefined when it may. */
 export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
   const { fault, seen, proof, connection } = node;
+  const { primary, history } = shard;
   switch (state) {
     case "serving":
       return undefined;
@@ -69,9 +70,11 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       return stalenessOf(shard);
     case "unknown-position":
       // Only a primary that forbids INFO too writes the marker that a replica is looked at for.
-      return (shard.primary.proof.kind === "position" ? proof.refusal?.message : fault) ?? noPosition;
+      return (
+        (primary.proof.kind === "position" ? proof.refusal?.message : undefined) ?? fault ?? lackOf(primary)
+      );
     default:
-      return fault ?? noPosition;
+      return fault ?? (history.replid === undefined ? primaryUnknown : "nothing recent is known of it");
   }
 }
 
@@ -101,6 +104,12 @@ function disconnectedState({ connection }: Node, now: number): NodeState | undef
   return isNew || redis.status === "wait" ? "starting" : "silent";
 }
 
+/** The state of a server that has not said where it is since it was last in doubt. */
+function unheardState({ proof, fault }: Node): NodeState {
+  if (proof.kind !== undefined && proof.kind !== "position") return "unknown-position";
+  return fault === undefined || fault === notAsked ? "starting" : "refusing";
+}
+
 /** The state of a server that has said where it is, and may not answer. */
 function unusableState(shard: Shard, node: Node, at: number): NodeState {
   const { history, lineage, hasPrimary, options, primary } = shard;
@@ -115,6 +124,10 @@ function unusableState(shard: Shard, node: Node, at: number): NodeState {
   const isTold = at - Math.min(history.firstAt, at) > options.maxStalenessMs;
   const isRecent = at - history.latestAt <= options.maxStalenessMs;
   return hasPrimary && !(isTold && isRecent) ? "starting" : "behind";
+}
+
+function lackOf({ fault }: Node): string {
+  return fault === undefined ? primaryUnknown : `${primaryUnknown}: ${fault}`;
 }
 
 function silenceOf({ connection, fault = notConnected }: Node): string {

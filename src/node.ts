@@ -42,6 +42,9 @@ const nobody: Observer = {
   judged: () => {},
 };
 
+/** Why nothing is known of a server that has just been connected to. */
+export const notAsked = "not asked yet";
+
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
@@ -348,7 +351,7 @@ export class Node {
   }
 
   #connected(): void {
-    this.fault = "not asked yet";
+    this.fault = notAsked;
     this.proof.begin();
     this.greeting.say(this.connection);
     // What is asked by itself must not come into a transaction.

@@ -27,6 +27,8 @@ export class Proof {
   kind: ProofKind | undefined;
   /** What INFO was refused with on this connection, if it was forbidden. */
   refusal: Error | undefined;
+  /** Whether INFO is asked next although it was forbidden: the rule may have been taken back. */
+  #asksAgain = false;
   readonly #connection: Connection;
   readonly #marker: Marker | undefined;
   readonly #unproven: Unproven;
@@ -43,14 +45,20 @@ export class Proof {
     this.refusal = undefined;
   }
 
+  /** Has the next question be INFO, although it was forbidden on this connection. */
+  askAgain(): void {
+    this.#asksAgain = this.refusal !== undefined;
+  }
+
   /** Asks, unless all that could be asked was forbidden on this connection. */
   ask(answer: Answer): void {
-    const { refusal } = this;
+    const refusal = this.#asksAgain ? undefined : this.refusal;
     if (refusal !== undefined && (this.kind === "window" || this.kind === "none")) {
       answer(undefined, refusal);
       return;
     }
-    const { command, read } = this.question();
+    const { command, read } = this.#asksAgain ? this.#info() : this.question();
+    this.#asksAgain = false;
     const { resolve } = command;
     command.resolve = (reply) => {
       // Nobody waits for its promise.
@@ -70,14 +78,18 @@ export class Proof {
 
   /** What is asked now, to be sent by somebody else; `read` takes the reply as the command transforms it. */
   question(): { readonly command: Inquiry["command"]; readonly read: (reply: unknown) => Said } {
-    if (this.refusal === undefined || this.#marker === undefined)
-      return {
-        command: infoCommand(),
-        read: (reply) => this.#told("position", parseReplication(reply) ?? faultOf(reply), reply),
-      };
+    if (this.refusal === undefined || this.#marker === undefined) return this.#info();
     // Only the connection to a primary is patient.
     const marker = this.#connection.patient ? this.#marker.write(this.#connection) : this.#marker.look();
     return { command: marker.command, read: (reply) => this.#told("marker", marker.read(reply), "") };
+  }
+
+  #info(): { readonly command: Inquiry["command"]; readonly read: (reply: unknown) => Said } {
+    const read = (reply: unknown): Said => {
+      this.refusal = undefined;
+      return this.#told("position", parseReplication(reply) ?? faultOf(reply), reply);
+    };
+    return { command: infoCommand(), read };
   }
 
   /** Goes one rung down: from INFO, or with `refusal` from the marker, to what there is below. */

@@ -59,8 +59,12 @@ const counted = [
   "\nsecond_repl_offset:",
   "\nrepl_backlog_active:",
 ];
-const unfit = "INFO replication lacks a role, a master_replid or an offset";
-const tooLong = `INFO replication is longer than ${maxLength} characters`;
+const unfit =
+  "INFO replication lacks a role, a master_replid or an offset, as that of a proxy may; give the address of the Redis " +
+  "server itself";
+const tooLong =
+  `INFO replication is longer than ${maxLength} characters, which is more than Tidemark reads; let some of its replicas ` +
+  "follow another replica instead";
 const repeated =
   "INFO replication has a field twice or a line break in a value, so a client that may send it REPLCONF and PSYNC may have " +
   "written it; allow these two commands to replicas alone";

@@ -18,9 +18,11 @@ const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
   none: `${asPrimaryOnly} The option unproven: "window" would let a replica answer sessions that have written nothing for tokenTtlMs.`,
 };
 
-const noDiscovery =
-  " Without INFO, Tidemark discovers no replicas, so the primary answers every read. Allow INFO, or name the replicas: " +
-  'replicas: ["redis://host:port"].';
+const noDiscovery = " Without a position, Tidemark discovers no replicas, so the primary answers every read.";
+const toDiscover = ' Allow INFO, or name the replicas: replicas: ["redis://host:port"].';
+
+/** The cause where a replica has a position and its primary has none. */
+export const primaryUnknown = "the position of the primary is unknown";
 
 /** Faults that end by themselves. */
 const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
@@ -57,6 +59,8 @@ export class Warning {
    */
   say({ address, patient }: Reached, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
     if (this.isSaid || passing.test(fault)) return;
+    // A replica that forbids INFO is either used like its primary, which is warned of, or warned of as unusable.
+    if (!patient && fault.startsWith("NOPERM") && kind !== "window") return;
     this.isSaid = true;
     if (kind === "proxy") {
       process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
@@ -68,7 +72,8 @@ export class Warning {
     }
     const isForbidden = fault.startsWith("NOPERM");
     const what = isForbidden ? `${fault}; allow it with the ACL rule +info` : fault;
-    process.emitWarning(`Redis at ${address}: ${what}.${patient && discovers ? noDiscovery : ""}`, {
+    const remedy = isForbidden ? noDiscovery + toDiscover : noDiscovery;
+    process.emitWarning(`Redis at ${address}: ${what}.${patient && discovers ? remedy : ""}`, {
       type,
       code: "TIDEMARK_POSITION_UNKNOWN",
       detail: isForbidden && kind !== undefined ? substitutes[kind] : asPrimaryOnly,
@@ -104,12 +109,19 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
       ? "Allow SELECT with the ACL rule +select."
       : "Give the user name and the password that this server accepts.",
   loading: () => "It is used when its data is loaded.",
-  refusing: ({ reason }) =>
-    reason.includes("DB index is out of range")
-      ? "Raise `databases` in the server's configuration, or give another db."
-      : "Check the server's log and its SLOWLOG.",
-  "unknown-position": () =>
-    'Allow INFO with the ACL rule +info. The option unproven: "window" uses it without a proof.',
+  refusing: ({ reason, primary }) => {
+    if (reason.includes("DB index is out of range"))
+      return "Raise `databases` in the server's configuration, or give another db.";
+    if (reason.startsWith("says that it is at offset"))
+      return `Check that it replicates from ${primary}, and give its own address if a proxy is in front of it.`;
+    return "Check the server's log and its SLOWLOG.";
+  },
+  "unknown-position": ({ reason }) => {
+    if (reason.startsWith(primaryUnknown)) return "See the warning TIDEMARK_POSITION_UNKNOWN of the primary.";
+    if (reason.startsWith("NOPERM") || passing.test(reason))
+      return 'Allow INFO on this replica with the ACL rule +info. The option unproven: "window" uses it without a proof.';
+    return "It is used when its INFO shows a position.";
+  },
   "other-primary": follow,
   "unknown-history": follow,
   syncing: () =>

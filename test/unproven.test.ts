@@ -187,7 +187,7 @@ describe("where nothing can be proven, by default", () => {
     stage.owe({ stop: () => tidemark.close() });
     for (const level of ["session", "eventual"] as const)
       for (let i = 0; i < 10; i++) expect(await tidemark.session({ level }).redis.get("k")).toBe("v");
-    await waitUntil(() => warnings.length === 2, { what: "both are warned of" });
+    await waitUntil(() => warnings.length > 0, { what: "the primary is warned of" });
     expect(await replica.commandCalls("get")).toBe(before);
     expect(tidemark.topology().map(({ proof }) => proof)).toEqual(["none", "none"]);
     for (const { detail } of warnings) expect(detail).toContain('unproven: "window"');

@@ -6,6 +6,7 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, replicaOf } from "./support/failover.js";
 import { freePort } from "./support/free-port.js";
 import { RedisServer, type RedisServerOptions } from "./support/redis-server.js";
+import { RewritingProxy } from "./support/rewriting-proxy.js";
 import { listenToRoutes } from "./support/routes.js";
 import { stageGroup } from "./support/staged-group.js";
 import { listenToTopology } from "./support/topology-changes.js";
@@ -143,6 +144,81 @@ describe("a replica that cannot be used", () => {
     );
     await replicasAreEligible(tidemark);
     expect([...warnings.of(unusable), ...warnings.of("TIDEMARK_REPLICA_USABLE")]).toEqual([]);
+  });
+});
+
+describe("a replica that refuses what it is asked", () => {
+  /** A user "app" of the primary and the replica, of whom the replica has further rules. */
+  async function allow(...rules: string[]): Promise<void> {
+    const user = ["SETUSER", "app", "reset", "on", ">pw", "~*", "&*", "+@all"];
+    await stage.group.primary.admin().call("ACL", ...user);
+    await replicaOf(stage.group)
+      .admin()
+      .call("ACL", ...user, ...rules);
+  }
+
+  function openAsApp(): Tidemark {
+    return open({ replicas: [replicaOf(stage.group).url], redis: { username: "app", password: "pw" } });
+  }
+
+  /** Reads until the replica is in a state. */
+  async function readUntil(tidemark: Tidemark, state: string): Promise<void> {
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.get("k");
+        return tidemark.topology()[1]?.state === state;
+      },
+      { what: `the replica is ${state}`, timeoutMs: 15_000 },
+    );
+  }
+
+  it("because a script runs has the state refusing, with its own words", async () => {
+    const tidemark = await stage.open({ replicas: [replicaOf(stage.group).url] });
+    const admin = replicaOf(stage.group).admin();
+    await admin.config("SET", "busy-reply-threshold", "50");
+    const script = admin.duplicate();
+    const running = script.call("EVAL", "while true do end", "0").catch(() => {});
+    try {
+      await readUntil(tidemark, "refusing");
+      expect(tidemark.topology()[1]?.reason).toMatch(/^BUSY /);
+    } finally {
+      await admin.call("SCRIPT", "KILL");
+      await running;
+      script.disconnect();
+    }
+    await readUntil(tidemark, "serving");
+  });
+
+  it("by an ACL without INFO is warned of once, and is used soon after the rule is added", async () => {
+    await allow("-info");
+    using warnings = listenToWarnings();
+    const tidemark = openAsApp();
+    await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of", timeoutMs: 15_000 });
+    expect(warnings.heard.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^Replica .*NOPERM.*on this replica with the ACL rule \+info/),
+    ]);
+    await replicaOf(stage.group).admin().call("ACL", "SETUSER", "app", "+info");
+    await waitUntil(() => tidemark.topology()[1]?.state === "serving", {
+      what: "it is used",
+      timeoutMs: 4_000,
+    });
+    expect(tidemark.topology()[1]?.proof).toBe("position");
+  });
+
+  it("names its primary where only that has no position", async () => {
+    const proxy = await RewritingProxy.start({ targetPort: stage.group.primary.port });
+    stage.owe(proxy);
+    proxy.rewrite = (text) => text.replace("master_replid:", "x:");
+    using warnings = listenToWarnings();
+    const tidemark = open({
+      primary: `redis://127.0.0.1:${proxy.port}`,
+      replicas: [replicaOf(stage.group).url],
+    });
+    await readUntil(tidemark, "unknown-position");
+    expect(tidemark.topology()[1]?.reason).toMatch(
+      /^the position of the primary is unknown: INFO .*give the address/,
+    );
+    expect(warnings.of("TIDEMARK_POSITION_UNKNOWN")).toEqual([expect.not.stringContaining("Allow INFO")]);
   });
 });
 

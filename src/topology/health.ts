@@ -82,6 +82,8 @@ export class Health {
 /** A process that reads nothing asks nothing, so it would not notice that a server can be used again. */
 function ask(shard: Shard, node: Node, now: number): void {
   if (!node.connection.ready || now - node.askedAt < askEveryMs) return;
+  // Where the primary has no position either, that of a replica could be compared with nothing.
+  if (shard.primary.proof.kind === "position") node.proof.askAgain();
   node.probe();
   shard.askPrimary(now, now - shard.primary.askedAt >= askEveryMs);
 }
