@@ -43,7 +43,7 @@ function checkPlace(option: string, options: RedisOptions): RedisOptions {
   const host: unknown = options.host;
   const path: unknown = options.path;
   const isHost =
-    typeof host === "string" && /^[^\s/@?#'"\\]+$/.test(host) && (isIPv6(host) || !/:/.test(host));
+    typeof host === "string" && /^[^\s/@?#'"\\,]+$/.test(host) && (isIPv6(host) || !/:/.test(host));
   if (host !== undefined && !isHost)
     throw new InvalidOptionError(`${option}.host`, host, 'give a host like "10.0.0.1", and the port as port');
   if (path !== undefined && !(typeof path === "string" && /^[^?#@]+$/.test(path)))
@@ -76,6 +76,12 @@ function fieldsIn(option: string, server: unknown): RedisOptions {
   if (fields.sentinels)
     throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
   return fields;
+}
+
+/** Which client or other thing was given in the place of options; undefined when it may be options. */
+export function notOptions(value: Fields): string | undefined {
+  if (isClient(value)) return "got a client";
+  return faultOf(value)?.[0];
 }
 
 /** An ioredis client that makes connections. It is not known by its class, because it may come from another copy of ioredis. */
@@ -148,11 +154,35 @@ function urlFields(option: string, url: string): RedisOptions {
       url,
       'give a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
     );
+  refusePlaces(option, url);
   if (!isReadable(url)) throw new InvalidOptionError(option, url, encoded, "got a URL that cannot be read");
   const { options } = new Redis(url.replace(/^unix:\/\//, ""), { ...unnamed, lazyConnect: true });
   const defaults: Fields = { ...ioredisDefaults(), ...unnamed, lazyConnect: options.lazyConnect };
   const named = Object.entries(options).filter(([name, value]) => value !== "" && value !== defaults[name]);
   return given(Object.fromEntries(named));
+}
+
+/** Throws for several servers in one URL, for a port that is none, and for a part that the query names otherwise. */
+function refusePlaces(option: string, url: string): void {
+  const [, place = "", rest = ""] = /^(?:rediss?:)?\/\/(?:[^/?#]*@)?([^/?#@]*)([^@]*)$/.exec(url) ?? [];
+  if (/,/.test(place) || /,rediss?:\/\//.test(rest))
+    throw new InvalidOptionError(
+      option,
+      url,
+      'give one URL for each server: { primary: "redis://a:6379", replicas: ["redis://b:6379"] }',
+      "got several servers in one URL",
+    );
+  if (Number(/:(\d+)$/.exec(place)?.[1] ?? 0) > 65_535)
+    throw new InvalidOptionError(
+      option,
+      url,
+      "give a port from 0 to 65535",
+      "got a URL whose port is too large",
+    );
+  const database = /^\/(\d+)\/?\?/.exec(rest)?.[1];
+  const other = new URLSearchParams(rest.replace(/^[^?]*/, "")).get("db");
+  if (database !== undefined && other !== null && Number(database) !== Number(other))
+    throw new InvalidOptionError(option, url, "give one of them", "got a URL with two databases");
 }
 
 /** Whether no part of a password can be taken for a host, a database or an option. */

@@ -79,7 +79,8 @@ export class Keyring {
 
 /** What came in place of a secret. A number could be one, so it is not shown. */
 function problemOf(secret: unknown): string {
-  if (typeof secret === "string") return `got a string of ${secret.length} characters`;
+  if (typeof secret === "string")
+    return `got a string of ${secret.length} ${secret.length === 1 ? "character" : "characters"}`;
   return `got ${typeof secret === "number" ? "a number" : kindOf(secret)}`;
 }
 

@@ -2,7 +2,7 @@
 import type { RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
-import { isRecord } from "./given-server.js";
+import { isRecord, notOptions } from "./given-server.js";
 import type { Accept, Limits, Unproven } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
 import { refuseUnknown, tidemarkOptions } from "./option-names.js";
@@ -95,6 +95,20 @@ const defaults = {
 /** Options of the middleware, which are easily given to the Tidemark instead. */
 const ofMiddleware = ["secret", "carrier", "level", "properties"];
 
+const place = "give { primary: { host, port }, replicas: [{ host, port }] }";
+const url = 'give { primary: "redis://10.0.0.1:6379", replicas: ["redis://10.0.0.2:6379"] }';
+const roles = "give { primary, replicas }";
+
+/** Options by which other libraries take servers. */
+const ofServers: ReadonlyMap<string, string> = new Map([
+  ...["host", "port", "path", "hostname"].map((name): [string, string] => [name, place]),
+  ...["url", "uri", "urls"].map((name): [string, string] => [name, url]),
+  ...["master", "slave", "slaves", "writer", "reader", "readers"].map((name): [string, string] => [
+    name,
+    roles,
+  ]),
+]);
+
 /** The options with every default in its place and every server as ioredis options. */
 export interface CheckedOptions extends Limits, CheckedReadDefaults {
   readonly servers: Servers;
@@ -108,13 +122,21 @@ export interface CheckedOptions extends Limits, CheckedReadDefaults {
 /** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
 export function checkOptions(options: TidemarkOptions): CheckedOptions {
   if (!isRecord(options)) throw new InvalidOptionError("options", options, "give { primary, replicas }");
+  const mistaken = notOptions(options);
+  if (mistaken !== undefined)
+    throw new InvalidOptionError("new Tidemark", options, "give { primary: client }", mistaken);
   refuseUnknown("new Tidemark", options, tidemarkOptions, (name) => {
+    const server = ofServers.get(name);
+    if (server !== undefined) return server;
     if (ofMiddleware.includes(name))
       return `give it to readYourWrites: readYourWrites(tidemark, { ${name} })`;
     return isRedisOption(name) ? `give it in redis: { ${name} }` : undefined;
   });
   const { redis = {}, context } = options;
   if (!isRecord(redis)) throw new InvalidOptionError("redis", redis, "give ioredis options");
+  const got = notOptions(redis);
+  if (got !== undefined)
+    throw new InvalidOptionError("redis", redis, "give ioredis options; a client goes to `primary`", got);
   const servers = checkServers(options, redis);
   const maxStalenessMs = time("maxStalenessMs", options.maxStalenessMs, 1);
   const tokenTtlMs = time("tokenTtlMs", options.tokenTtlMs, 1);

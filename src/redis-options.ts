@@ -35,6 +35,50 @@ const common: Readonly<Record<string, Refusal>> = {
   path: { isMeant: isGiven, remedy: "give it for one server, like { primary: { path } }" },
 };
 
+/** What a value has to be, where ioredis would ignore a wrong one or fail at the first connection. */
+const values: ReadonlyMap<string, Expected> = new Map<string, Expected>([
+  ["username", [isString, "give a string"]],
+  ["password", [isString, "give a string"]],
+  ["keyPrefix", [isString, "give a string"]],
+  ["sentinelUsername", [isString, "give a string"]],
+  ["sentinelPassword", [isString, "give a string"]],
+  ["tls", [isTls, "give true, or an object like { ca }"]],
+  ["sentinelTLS", [isTls, "give true, or an object like { ca }"]],
+  ["protocol", [(value) => ["2", "3"].includes(String(value)), "give 2 or 3"]],
+  ["family", [(value) => ["0", "4", "6"].includes(String(value)), "give 4 or 6, or 0 for both"]],
+  ["connectionName", [isPrintable, "give a name without blanks and line breaks"]],
+  ["natMap", [isNatMap, 'give { "10.0.0.1:6379": { host: "203.0.113.1", port: 6379 } }, or a function']],
+]);
+
+type Expected = readonly [isFit: (value: unknown) => boolean, remedy: string];
+
+function isString(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+/** Redis refuses the name of a connection that has other characters. */
+function isPrintable(value: unknown): boolean {
+  return typeof value === "string" && /^[!-~]*$/.test(value);
+}
+
+/** False has no TLS, as undefined. */
+function isTls(value: unknown): boolean {
+  return typeof value === "boolean" || (typeof value === "object" && !Array.isArray(value));
+}
+
+function isNatMap(value: unknown): boolean {
+  if (typeof value === "function") return true;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every(isAddress);
+}
+
+function isAddress(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const host: unknown = Reflect.get(value, "host");
+  const port = Number(Reflect.get(value, "port"));
+  return typeof host === "string" && host !== "" && Number.isInteger(port) && port > 0 && port <= 65_535;
+}
+
 /** Options of ioredis that have no default. */
 const withoutDefault = [
   ...["path", "tls", "Connector", "commandTimeout", "socketTimeout", "blockingTimeout", "scripts", "monitor"],
@@ -95,11 +139,19 @@ function refuse(option: string, options: RedisOptions, refusals: Readonly<Record
     const value: unknown = Reflect.get(options, name);
     if (isMeant(value)) throw new InvalidOptionError(`${option}.${name}`, value, remedy);
   }
-  for (const name of Object.keys(options)) {
+  for (const [name, value] of Object.entries(options)) {
+    checkValue(option, name, value);
     if (isRedisOption(name)) continue;
     const meant = meantBy(name);
     if (meant !== undefined) throw new InvalidOptionError(option, options, meant, noOption(name));
   }
+}
+
+function checkValue(option: string, name: string, value: unknown): void {
+  const expected = values.get(name);
+  if (expected === undefined || value === undefined || value === null) return;
+  const [isFit, remedy] = expected;
+  if (!isFit(value)) throw new InvalidOptionError(`${option}.${name}`, value, remedy);
 }
 
 /**

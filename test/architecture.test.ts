@@ -25,9 +25,9 @@ const assertions: Readonly<Record<string, string>> = {
     "ioredis 6 types a client by its replyMapping",
 };
 
-/** Redis's own names of an error, of two fields of INFO and of a role, and ioredis's of an option; no other word can stand for them. */
+/** Redis's own names of an error, of two fields of INFO and of a role, and those of options of other libraries; no other word can stand for them. */
 const namesOfRedis =
-  /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b|role(:| !==) "master"|\bpreferredSlaves\b/g;
+  /MASTERDOWN|\bmaster_replid\b|\bslave_repl_offset\b|role(:| !==) "master"|\bpreferredSlaves\b|"master", "slave", "slaves"/g;
 
 const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
 

@@ -1,6 +1,5 @@
 /** A namespace of cls-hooked as the store of sessions. */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { inspect } from "node:util";
 import { createNamespace } from "cls-hooked";
 import { describe, expect, it } from "vitest";
 import { clsHooked } from "../src/context/cls-hooked.js";
@@ -37,9 +36,15 @@ describe("clsHooked", () => {
     });
   });
 
-  it.each([undefined, null, "app", new Map(), new AsyncLocalStorage()])("refuses %o", (given) => {
+  it.each([
+    [undefined, "undefined"],
+    [null, "null"],
+    ["app", "a string"],
+    [new Map(), "a Map"],
+    [new AsyncLocalStorage(), "an object"],
+  ])("refuses %o", (given, shown) => {
     const call = () => Reflect.apply(clsHooked, undefined, [given]);
     expect(call).toThrow(InvalidOptionError);
-    expect(call).toThrow(inspect(given, { depth: 1 }).slice(0, 15));
+    expect(call).toThrow(`got ${shown};`);
   });
 });

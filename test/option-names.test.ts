@@ -1,4 +1,5 @@
 /** Options that do not exist: refused wherever options are given, with the name that was probably meant. */
+import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import * as express from "../src/http/express.js";
 import * as fastify from "../src/http/fastify.js";
@@ -49,6 +50,28 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
     'there is no option "replcas"; did you mean "replicas"?',
   ],
   ["new Tidemark", () => make({ primary, password: "x" }), '"password"; give it in redis: { password }.'],
+  [
+    "new Tidemark",
+    () => Reflect.construct(Tidemark, [{ host: "10.0.0.1" }]),
+    '"host"; give { primary: { host, port }, replicas: [{ host, port }] }',
+  ],
+  [
+    "new Tidemark",
+    () => make({ url: "redis://10.0.0.1" }),
+    '"url"; give { primary: "redis://10.0.0.1:6379", replicas:',
+  ],
+  ["new Tidemark", () => make({ master: primary, slaves: [] }), '"master"; give { primary, replicas }.'],
+  [
+    "new Tidemark",
+    () => Reflect.construct(Tidemark, [new Redis({ lazyConnect: true })]),
+    "new Tidemark: got a client; give { primary: client }.",
+  ],
+  [
+    "redis",
+    () => make({ primary, redis: new Redis({ lazyConnect: true }) }),
+    "redis: got a client; give ioredis options; a client goes to `primary`.",
+  ],
+  ["new Tidemark", () => make({ primary, key_prefix: "x" }), 'there is no option "key_prefix"'],
   ["new Tidemark", () => make({ primary, secret }), '"secret"; give it to readYourWrites'],
   [
     "redis",
@@ -231,6 +254,105 @@ describe("options of ioredis", () => {
       redis: { lazyConnect: true, tenant: "shop", poolSize: 4 },
     });
     expect(tidemark.redis.options).toMatchObject({ tenant: "shop", poolSize: 4 });
+  });
+});
+
+describe("a value of an option of ioredis", () => {
+  it.each([
+    ["password", 12_345_678],
+    ["password", { v: "x" }],
+    ["username", 5],
+    ["keyPrefix", 5],
+    ["protocol", 4],
+    ["protocol", "resp3"],
+    ["family", 5],
+    ["tls", "yes"],
+    ["tls", []],
+    ["connectionName", "a b"],
+    ["connectionName", "a\nb"],
+    ["natMap", { "10.0.0.1:6379": "203.0.113.1:6379" }],
+    ["natMap", { "10.0.0.1:6379": { host: "203.0.113.1" } }],
+    ["natMap", "203.0.113.1"],
+  ])("is refused when it cannot work: %s: %j", (name, value) => {
+    expect(() => make({ primary, redis: { [name]: value } })).toThrow(`redis.${name}: got `);
+    expect(() => make({ primary: { ...primary, [name]: value } })).toThrow(`primary.${name}: got `);
+    expect(() => make({ primary, redis: { [name]: value } })).toThrow(InvalidOptionError);
+  });
+
+  it.each([
+    { tls: true, protocol: 2, family: 0, connectionName: "shop-1", password: "" },
+    { tls: false, protocol: 3, family: 6, natMap: { "10.0.0.1:6379": { host: "a", port: 1 } } },
+    { natMap: () => null, password: null },
+  ])("is taken when it can: %j", async (redis) => {
+    await using tidemark = make({ primary, replicas: [], redis: { ...redis, lazyConnect: true } });
+    expect(tidemark.redis.options).toMatchObject({ lazyConnect: true });
+  });
+});
+
+describe("a URL", () => {
+  it.each([
+    ["redis://a:1,redis://b:2", "got several servers in one URL; give one URL for each server"],
+    ["redis://a:1,b:2", "got several servers in one URL"],
+    ["redis://user:x@a,b", "got several servers in one URL"],
+    ["redis://a:99999", "got a URL whose port is too large; give a port from 0 to 65535."],
+    ["redis://:x@a:99999/1", "got a URL whose port is too large"],
+    ["redis://a/3?db=4", "got a URL with two databases; give one of them."],
+  ])("is refused with what is wrong with it: %s", (url, message) => {
+    expect(() => make({ primary: url })).toThrow(`primary: ${message}`);
+  });
+
+  it("may name its database twice alike", async () => {
+    await using tidemark = make({ primary: "redis://:a,b@10.0.0.1:1/3?db=3", replicas: [] });
+    expect(tidemark.redis.options).toMatchObject({ db: 3, password: "a,b" });
+  });
+});
+
+describe("what cannot work with HTTP", () => {
+  it.each([
+    ...["Content-Length", "Transfer-Encoding", "Set-Cookie", "Connection", "Host", "Authorization", "cookie"],
+    ...["Cache-Control", "ETag", "Vary", "Location", "Upgrade", "Keep-Alive", "Origin", "X-Forwarded-For"],
+  ])("header() refuses the name %s", (name) => {
+    expect(() => express.header({ name })).toThrow("got the name of a header that has another meaning");
+  });
+
+  it.each(["X-Session", "Content", "Consistency-Token", "X-Cookie"])("header() takes the name %s", (name) => {
+    expect(express.header({ name })).toHaveProperty("read");
+  });
+
+  it.each(["cookie", "__proto__", "constructor", "toJSON"])("session() refuses the name %s", (name) => {
+    expect(() => express.session({ name })).toThrow("got a name that sessions need themselves");
+  });
+
+  it("tidemark/web refuses session(), because its requests have none", () => {
+    const carriers = [express.session(), [web.cookie(), express.session()]];
+    for (const carrier of carriers)
+      expect(() => call(web.readYourWrites, source, { secret, carrier })).toThrow(
+        "carrier: got session(); give cookie() or header()",
+      );
+  });
+
+  it("withConsistency() refuses what is no handler", () => {
+    expect(() => call(web.readYourWrites(source, { secret }), undefined)).toThrow(
+      "withConsistency: got undefined; give the handler, a function.",
+    );
+  });
+
+  it("requestSessions() names itself", () => {
+    expect(() => call(requestSessions, source, { secrt: secret })).toThrow("requestSessions: there is no");
+  });
+
+  it("a middleware of another framework is refused at the first request", () => {
+    const next = (): void => {};
+    expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {}, next)).toThrow(
+      'import it from "tidemark/express"',
+    );
+    expect(() => call(express.readYourWrites(source, { secret }), { req: {} }, next)).toThrow(
+      'import it from "tidemark/koa"',
+    );
+  });
+
+  it("a secret of one character is called that", () => {
+    expect(() => express.readYourWrites(source, { secret: "x" })).toThrow("a string of 1 character;");
   });
 });
 

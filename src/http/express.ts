@@ -54,6 +54,10 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
   const needsNothing = requestsWith(exchanges.names);
 
   return function readYourWritesMiddleware(request, response, next) {
+    if (typeof next !== "function") {
+      const remedy = 'import it from "tidemark/koa", or from the entry of your framework, or give it next';
+      throw new InvalidOptionError("readYourWrites", request, remedy, "this one is Express's");
+    }
     let exchange: Exchange<Request> | undefined;
     const message = needsNothing(request) ? undefined : request;
     try {

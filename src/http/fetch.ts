@@ -45,13 +45,16 @@ const redirects = new Set([301, 302, 303, 307, 308]);
  * Where there is no page, redirects are followed here, so that the token of a response that redirects is kept, too. In
  * a page the browser follows them and shows scripts nothing of it: there `cookie()` belongs beside `header()`, and tokens
  * follow a redirect to another origin if its CORS allows their header. Throws a `TypeError` for an option that does not
- * exist, and for an origin that is none.
+ * exist or cannot work.
  */
 export function consistentFetch(options: ConsistentFetchOptions = {}): ConsistentFetch {
   checkOptionNames(options);
   const { header = "Consistency-Token", fetch: given } = options;
   const page = pageAddress();
   const origins = originsOf(options.origins ?? page);
+  checkHeader(header);
+  if (given !== undefined && typeof given !== "function")
+    throw new TypeError("fetch: give a function such as fetch itself.");
   const held = new Held();
   const gate = new Gate(held);
 
@@ -119,6 +122,7 @@ class Held {
   }
 
   add(brought: string): void {
+    if (typeof brought !== "string") return;
     for (const one of brought.split(",").map((text) => text.trim())) {
       if (!isToken(one) && one !== unsent) continue;
       this.#tokens.add(one);
@@ -289,10 +293,30 @@ function pageAddress(): string | undefined {
   return String(page.href);
 }
 
-function originsOf(given: string | readonly string[] | undefined): ReadonlySet<string> {
-  if (given === undefined)
-    throw new TypeError('origins: got nothing; give such as "https://api.example.com".');
-  return new Set((typeof given === "string" ? [given] : given).map((one) => new URL(one).origin));
+const originRemedy = 'give origins such as "https://api.example.com" or "http://localhost:3000"';
+
+function originsOf(given: unknown): ReadonlySet<string> {
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+  if (list.length === 0) throw new TypeError(`origins: got an empty list; ${originRemedy}.`);
+  return new Set(list.map(originOf));
+}
+
+/** `localhost:3000` is a URL too, whose scheme is `localhost:` and which has no origin. */
+function originOf(given: unknown): string {
+  try {
+    const { protocol, origin } = new URL(String(given));
+    if (protocol === "http:" || protocol === "https:") return origin;
+  } catch {
+    // Refused below like any other text.
+  }
+  throw new TypeError(
+    `origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}; ${originRemedy}.`,
+  );
+}
+
+function checkHeader(name: unknown): void {
+  if (typeof name === "string" && /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name)) return;
+  throw new TypeError('header: got no name of a header; give one such as "Consistency-Token".');
 }
 
 function isAmong(origins: ReadonlySet<string>, address: string, page: string | undefined): boolean {

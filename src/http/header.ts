@@ -10,6 +10,9 @@ export interface HeaderOptions {
 }
 
 const defaultName = "Consistency-Token";
+/** Headers that servers, browsers and proxies act on: a token in one of them would break messages or be lost. */
+const taken =
+  /^(accept|access-control|cache|cdn-cache|content|if|proxy|sec|surrogate)-|^(accept|age|allow|alt-svc|authorization|connection|cookie2?|date|etag|expect|expires|forwarded|from|host|keep-alive|last-modified|link|location|origin|pragma|priority|range|referer|retry-after|server|set-cookie2?|strict-transport-security|te|trailer|transfer-encoding|upgrade|user-agent|vary|via|warning|www-authenticate|x-forwarded-\w+)$/;
 const sealedPattern = /^[\w-]{1,1536}$/;
 /** A client has more only while more writes than this are in flight. */
 const maxKept = 8;
@@ -23,7 +26,7 @@ const maxKeptLength = 2_000;
  * because they may have been encrypted with a secret that this process does not have yet. Of more than 8 such texts `*` stands
  * for the rest. Any other response brings no token and stays cacheable, with two exceptions. A response to more than 8 tokens
  * merges them into one. A response to a token of an older secret encrypts it again. Where a token is brought, `Cache-Control` becomes `private`.
- * Throws an `InvalidOptionError` for a name that no header can have.
+ * Throws an `InvalidOptionError` for a name that no header can have, and for one with another meaning, such as `Cookie`.
  */
 export function header(options: HeaderOptions = {}): Carrier {
   refuseUnknown("header", options, ["name"]);
@@ -36,6 +39,13 @@ export function header(options: HeaderOptions = {}): Carrier {
     );
   }
   const key = name.toLowerCase();
+  if (taken.test(key))
+    throw new InvalidOptionError(
+      "header name",
+      name,
+      'give a name of its own, such as "Consistency-Token"',
+      "got the name of a header that has another meaning",
+    );
 
   return {
     read: (request) => carriedBy(request, key),

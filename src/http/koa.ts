@@ -1,5 +1,6 @@
 /** Read your writes on Koa. */
 import type { ExtendableContext, Next } from "koa";
+import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
@@ -42,7 +43,7 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
 ): Middleware<Context> {
   const exchanges = new Exchanges(tidemark, options, { routeOf });
 
-  return async function readYourWritesMiddleware(ctx, next) {
+  const pass: Middleware<Context> = async (ctx, next) => {
     const { req: message, res } = ctx;
     const isHeld = !isHttp2(res);
     const held = isHeld ? { response: res } : {};
@@ -52,6 +53,14 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
     const going = tidemark.run(exchange.session, next);
     if (exchange.store !== undefined) await going.finally(exchange.store);
     await (isHeld ? going : bringing(going, exchange, res));
+  };
+  // Not async: Express 4 answers only an error that is thrown at once.
+  return function readYourWritesMiddleware(ctx, next) {
+    if (typeof next !== "function" || ctx.req === undefined) {
+      const remedy = 'import it from "tidemark/express", or from the entry of your framework';
+      throw new InvalidOptionError("readYourWrites", ctx, remedy, "this one is Koa's");
+    }
+    return pass(ctx, next);
   };
 }
 

@@ -66,7 +66,7 @@ export function requestSessions<Request extends CarrierRequest>(
   source: SessionSource,
   options?: ReadYourWritesOptions<Request>,
 ): (request: Request) => RequestSession {
-  const terms = sessionTerms(source, options);
+  const terms = sessionTerms(source, options, [], "requestSessions");
   return (request) => {
     const luggage = new Luggage(request, terms);
     luggage.begin();
@@ -92,9 +92,13 @@ export interface SessionTerms<Request> {
 }
 
 /** Throws an `InvalidOptionError` for an option that does not exist. `further` names those that a framework adds. */
-export function refuseUnknownOptions(options: unknown, further: readonly string[]): void {
+export function refuseUnknownOptions(
+  options: unknown,
+  further: readonly string[],
+  where = "readYourWrites",
+): void {
   const names = ["secret", "audience", "carrier", "level", "monotonicReads", ...further];
-  refuseUnknown("readYourWrites", options, names, (name) =>
+  refuseUnknown(where, options, names, (name) =>
     cookieOptions.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined,
   );
 }
@@ -104,9 +108,10 @@ export function sessionTerms<Request>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
   further: readonly string[] = [],
+  where?: string,
 ): SessionTerms<Request> {
   checkSource(source);
-  refuseUnknownOptions(options, further);
+  refuseUnknownOptions(options, further, where);
   const carriers = checkCarriers(options.carrier ?? cookie());
   const keyring = keyringFor(carriers, options);
   const { level, monotonicReads } = options;

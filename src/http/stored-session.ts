@@ -31,6 +31,10 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
   if (typeof name !== "string" || !/^[\w$]{1,64}$/.test(name)) {
     throw new InvalidOptionError("session name", name, "give a name of letters, digits, _ or $");
   }
+  if (["cookie", "toJSON"].includes(name) || name in Object.prototype) {
+    const remedy = 'give a name of its own, such as "tidemark"';
+    throw new InvalidOptionError("session name", name, remedy, "got a name that sessions need themselves");
+  }
   if (typeof overlapMs !== "number" || !Number.isFinite(overlapMs) || overlapMs < 0) {
     throw new InvalidOptionError("session overlapMs", overlapMs, "give a number of milliseconds");
   }
@@ -39,7 +43,7 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
   /** What was there before it was written to, which may turn out to be needless. */
   const replaced = new WeakMap<Session, unknown>();
 
-  return {
+  const carrier: Carrier = {
     serverSide: true,
 
     begin(request) {
@@ -65,6 +69,15 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
       session[name] = stamped(token.text(), overlapMs);
     },
   };
+  made.add(carrier);
+  return carrier;
+}
+
+const made = new WeakSet<object>();
+
+/** Whether it is a carrier that {@link session} has made. */
+export function isSessionCarrier(carrier: unknown): boolean {
+  return typeof carrier === "object" && carrier !== null && made.has(carrier);
 }
 
 type Session = Record<string, unknown>;

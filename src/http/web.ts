@@ -10,6 +10,7 @@ import { checkChoice, type LevelChoice, setLevel } from "./level-choice.js";
 import { sessionOf as carriedSession } from "./mounted.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "./request-session.js";
 import { ResponseHead } from "./response-head.js";
+import { isSessionCarrier } from "./stored-session.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carrier.js";
 export { type CookieOptions, cookie } from "./cookie.js";
@@ -50,7 +51,11 @@ export function readYourWrites(
   options: ReadYourWritesOptions<Request>,
 ): WithConsistency {
   refuseUnknownOptions(options, []);
-  const { level } = options;
+  const { level, carrier } = options;
+  if ([carrier].flat().some(isSessionCarrier)) {
+    const remedy = "give cookie() or header(), because a Web Request has no session";
+    throw new InvalidOptionError("carrier", carrier, remedy, "got session()");
+  }
   const ofArrival = typeof level === "function" ? ({ request }: Arrival) => level(request) : level;
   const exchanges = new Exchanges<Arrival>(
     tidemark,
@@ -59,6 +64,8 @@ export function readYourWrites(
   );
 
   return (handler, handlerOptions = {}) => {
+    if (typeof handler !== "function")
+      throw new InvalidOptionError("withConsistency", handler, "give the handler, a function");
     refuseUnknown("withConsistency", handlerOptions, ["level"]);
     const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
