@@ -335,7 +335,9 @@ describe("consistentFetch, redirected where there is no page", () => {
     ["to no address", "/302/to=http://"],
   ])("goes %s as fetch does", async (_where, path) => {
     const address = `${await serving(redirect)}${path}/end`;
-    expect(await told(consistentFetch({ origins: "http://elsewhere.example" }), address)).toEqual(await told(fetch, address));
+    expect(await told(consistentFetch({ origins: "http://elsewhere.example" }), address)).toEqual(
+      await told(fetch, address),
+    );
   });
 
   it.each<[string, (address: string, signal: AbortSignal) => Parameters<typeof fetch>]>([
