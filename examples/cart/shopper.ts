@@ -65,7 +65,9 @@ export class Shopper {
   /** The body of a 2xx answer; anything else throws. */
   async #send(method: string, path: string): Promise<unknown> {
     const cookie = this.#cookies.header();
-    const headers = cookie === "" ? {} : { cookie };
+    // Users have addresses of their own. Here all have one address, so they have browsers of their own instead.
+    const browser = { "User-Agent": `browser of ${this.#cart}` };
+    const headers = cookie === "" ? browser : { ...browser, cookie };
     const outgoing = request(`${this.#origin}${path}`, { method, agent: this.#agent, headers }).end();
     const [response]: IncomingMessage[] = await once(outgoing, "response");
     if (response === undefined) throw new Error(`${method} ${path}: no response`);
