@@ -9,7 +9,7 @@ export interface Claims {
   readonly positions: readonly Position[];
   /** When a write was made whose position could not be learnt; 0 when there was none. */
   readonly pinnedAt: number;
-  /** A replica must have all that the primary had then, whoever wrote it; 0 when nothing asks for that. */
+  /** A replica must have all writes that the primary had then, of all users; 0 when nothing asks for that. */
   readonly freshAsOf: number;
 }
 
@@ -66,7 +66,7 @@ const standIn = encodeToken({
 
 /**
  * A token that says only that something was written: its session reads from the primary. It stands in for tokens that cannot
- * be read. It is the same for everybody, because whoever sends such tokens must not get a turn for each of them.
+ * be read. It is the same for everybody, because a client that sends such tokens must not get a turn for each of them.
  */
 export function unknownWrite(): string {
   return standIn;

@@ -36,7 +36,7 @@ interface Scheme {
   readonly tail: string;
   /** Of the cookies that are looked after, and expired when their time has come. */
   readonly own: readonly string[];
-  /** Of those that are read: a token raises what reads ask for, whoever has set it. */
+  /** The prefixes of those that are read. A token only raises what reads ask for, even if another host has set it. */
   readonly read: readonly string[];
 }
 

@@ -187,7 +187,7 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
     for (const carrier of carriers) {
       try {
         const texts = [...new Set(carrier.read(this.#request))];
-        // What is left unread may be the one that counts.
+        // An unread token may be the one that counts.
         if (texts.length > maxRead) lost.push(unknownWrite());
         for (const text of texts.slice(0, maxRead)) {
           if (text === unsent) {
