@@ -72,7 +72,7 @@ describe("SlotMap", () => {
 
   it("takes in that all slots move in a time that grows as their number does", () => {
     const timeOf = (slots: number): number => {
-      const times = Array.from({ length: 5 }, () => {
+      const times = Array.from({ length: 15 }, () => {
         map = new SlotMap();
         map.take(a, claim(1, [0, slots - 1]), 10);
         const since = performance.now();
@@ -84,8 +84,8 @@ describe("SlotMap", () => {
       return Math.min(...times);
     };
     timeOf(1_024);
-    // Copies of a list that grows would make it 16 times as long.
-    expect(timeOf(8_192) / timeOf(2_048)).toBeLessThan(10);
+    // Copies of a list that grows would make it 256 times as long.
+    expect(timeOf(8_192) / Math.max(timeOf(512), 0.02)).toBeLessThan(100);
   });
 
   it("forgets shards that serve nothing any more", () => {
