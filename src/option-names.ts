@@ -40,7 +40,7 @@ export function refuseUnknown(
 }
 
 /** The first option of `given` that is not among `names`; undefined when there is none. */
-export function unknownIn(
+function unknownIn(
   given: object,
   names: readonly string[],
   elsewhere: Elsewhere = () => undefined,

@@ -6,8 +6,8 @@ import { type Inquiry, type Marker, notThere } from "./marker.js";
 import { faultOf, parseReplication, type Replication } from "./replication.js";
 
 /**
- * What proves how far a server is: its own word, a key in the stream, no more than the time that has passed, or nothing. Of a
- * proxy that spreads commands nothing can be proven either.
+ * The proof of how far a server is: its own word, a key in the stream, no more than the time that has passed, or none. Nothing
+ * can be proven of a proxy that spreads commands.
  */
 export type ProofKind = "position" | "marker" | "window" | "none" | "proxy";
 

@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Position } from "./position.js";
 import type { Consistency, ReadOptions, Terms } from "./terms.js";
-import { unknownWrite, unsent } from "./token.js";
+import { maxTexts, unknownWrite, unsent } from "./token.js";
 import type { Wanted } from "./wanted.js";
 
 /**
@@ -59,14 +59,11 @@ export interface SessionParts<Session> {
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
 }
 
-/** More than fit into one header. */
-const maxSealed = 180;
-
 /** What `seal` opens of texts with commas between them. Where there are more than are opened, one may be the one that counts. */
 export function openedBy(seal: Seal, sealed: string | null | undefined): string[] {
-  const texts = typeof sealed === "string" ? sealed.split(",", maxSealed + 1) : [];
+  const texts = typeof sealed === "string" ? sealed.split(",", maxTexts + 1) : [];
   const opened = texts
-    .slice(0, maxSealed)
+    .slice(0, maxTexts)
     .flatMap((text) => (text.trim() === unsent ? unknownWrite() : (seal.open(text.trim())?.token ?? [])));
-  return texts.length > maxSealed ? [...opened, unknownWrite()] : opened;
+  return texts.length > maxTexts ? [...opened, unknownWrite()] : opened;
 }

@@ -53,6 +53,12 @@ export function encodeToken(claims: Claims): string {
   return bytes.toString("base64url", 0, at);
 }
 
+/**
+ * So many texts of one request are read: as many as a browser keeps cookies for one site, and more than fit into the headers
+ * that Node accepts.
+ */
+export const maxTexts = 180;
+
 /** Stands among the texts of a request for tokens that its client held but could not send. */
 export const unsent = "*";
 

@@ -68,7 +68,10 @@ interface Closing {
   once(event: "close", listener: () => void): unknown;
 }
 
-/** Whether a head is sent as soon as it is built. The version that a request names proves nothing: any client can write it. */
+/**
+ * Whether headers are sent as soon as they are written. The version in a request proves nothing, because clients can write
+ * another one.
+ */
 export function isHttp2(response: object): boolean {
   return "stream" in response && !(response instanceof ServerResponse);
 }

@@ -4,13 +4,10 @@ import { Keyring, type Opened } from "../keyring.js";
 import { refuseUnknown } from "../option-names.js";
 import type { Seal, Session } from "../session.js";
 import { type Consistency, checkConsistency } from "../terms.js";
-import { unknownWrite, unsent } from "../token.js";
+import { maxTexts, unknownWrite, unsent } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
 import { cookie, cookieOptions } from "./cookie.js";
 import { type Bearer, SessionToken } from "./outgoing-token.js";
-
-/** As many as a browser keeps cookies for one site, and more than fit into the head of a request that Node accepts. */
-const maxRead = 180;
 
 /** What a middleware needs of a `Tidemark`. */
 export interface SessionSource {
@@ -188,8 +185,8 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
       try {
         const texts = [...new Set(carrier.read(this.#request))];
         // An unread token may be the one that counts.
-        if (texts.length > maxRead) lost.push(unknownWrite());
-        for (const text of texts.slice(0, maxRead)) {
+        if (texts.length > maxTexts) lost.push(unknownWrite());
+        for (const text of texts.slice(0, maxTexts)) {
           if (text === unsent) {
             lost.push(unknownWrite());
             continue;
