@@ -1,6 +1,7 @@
 /** Positions for what was read, so that later requests of a session see nothing older. */
 import type { Node } from "./node.js";
 import type { Position } from "./position.js";
+import type { Progress } from "./progress.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 
@@ -23,8 +24,13 @@ export function anchor(session: Session, shards: readonly Shard[]): Promise<void
 
 /** Whether all that was read in `shard` has a position by now, or nothing was. */
 function anchorNow(session: Session, shard: Shard): boolean {
-  const progress = session.progresses.find(shard);
-  if (progress === undefined) return true;
+  let isOver = true;
+  for (const progress of session.progressesIn(shard))
+    if (!anchorOne(session, shard, progress)) isOver = false;
+  return isOver;
+}
+
+function anchorOne(session: Session, shard: Shard, progress: Progress): boolean {
   const { latest } = shard.history;
   // What was added since may be ahead of it.
   if (latest !== undefined && latest.at > session.addedAt)
@@ -55,8 +61,9 @@ function nodeOf(shard: Shard, reader: object): Node | undefined {
 async function ask(session: Session, shard: Shard): Promise<void> {
   const until = performance.now() + deadlineMs;
   while (performance.now() < until) {
-    const progress = session.progresses.find(shard);
-    const only = progress?.ahead ? undefined : progress?.only;
+    const open = session.progressesIn(shard).find((progress) => !anchorOne(session, shard, progress));
+    if (open === undefined) return;
+    const only = open.ahead ? undefined : open.only;
     const node = (only && nodeOf(shard, only.reader)) ?? shard.primary;
     const askedAt = performance.now();
     if (!node.connection.ready) break;

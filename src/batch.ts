@@ -48,7 +48,7 @@ class Delivery {
     this.#batch = batch;
     this.#doubtful = doubtful;
     this.#units = unitsOf(batch).map((unit) => new Unit(unit));
-    this.#writer = batch.kinds.includes("write") ? batch.session : undefined;
+    this.#writer = batch.session?.writerOf(batch.commands, batch.kinds);
   }
 
   begin(): void {
@@ -121,7 +121,9 @@ class Delivery {
 
   #end(): void {
     const { session, shard } = this.#batch;
-    if (this.#units.some((unit) => unit.shows)) session?.in(shard).readAhead(performance.now());
+    const shown = session && this.#units.flatMap((unit) => (unit.shows ? unit.commands : []));
+    if (session !== undefined && shown !== undefined && shown.length > 0)
+      session.in(shard, session.touchedBy(shown)).readAhead(performance.now());
     this.#writer?.writeEnded("not-sent");
     for (const unit of this.#units) unit.handOut();
   }
@@ -217,17 +219,19 @@ class Unit {
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
     const { shard, commands, kinds, session, terms } = this.#batch;
     const { connection } = primary;
+    // The position of what EXEC carries out counts for each of its commands.
+    const toSession = session?.writerOf(commands, kinds)?.writerTo(shard, commands);
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
         // For a session's write, the write turn has already checked this, by the INFO behind it.
-        if (session === undefined) this.#isBehindReplica = primary.saidReplica;
+        if (toSession === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;
         onReply();
       };
       command.reject = (error) => {
-        if (session === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
+        if (toSession === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
         this.#replies[index] = undefined;
         // A write of a session comes with what this means for it.
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
@@ -240,7 +244,7 @@ class Unit {
         onReply();
         return true;
       };
-      if (kinds[index] === "write" && session) primary.write(command, session.writerTo(shard), isVoid);
+      if (kinds[index] === "write" && toSession) primary.write(command, toSession, isVoid);
       else primary.read(command, writer !== undefined);
     }
   }

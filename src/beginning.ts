@@ -62,7 +62,7 @@ export class Beginning {
     session: Session | undefined,
     send: () => void,
   ): void {
-    const writer = kinds.includes("write") || kinds.includes("blocking") ? session : undefined;
+    const writer = session?.writerOf(commands, kinds);
     // Until it leaves it counts as on its way, so that what its session does next stays behind it.
     writer?.writeStarted();
     const goOn = (what: () => void): void => {

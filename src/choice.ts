@@ -19,6 +19,7 @@ import { Preference } from "./preference.js";
 import type { Progress } from "./progress.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
+import type { Touched } from "./touched.js";
 
 /** A read, as far as it decides who may answer. */
 export interface Question {
@@ -27,6 +28,8 @@ export interface Question {
   readonly session: Session;
   readonly level: Level;
   readonly requirement: Requirement;
+  /** What it reads. */
+  readonly touched: Touched;
   /** The iteration it is a step of: once begun, only its node may answer, which is in order with itself. */
   readonly iteration: Iteration | undefined;
 }
@@ -46,6 +49,7 @@ export type Choice =
 export function primaryOnly(
   shard: Shard,
   session: Session,
+  touched: Touched,
   level: Level,
   mayMove: boolean,
 ): Reason | undefined {
@@ -55,7 +59,7 @@ export function primaryOnly(
     return shard.mayFindReplicas ? "starting" : "no-replica";
   }
   if (level === "eventual") return undefined;
-  if (session.writing && mayMove) return "write-in-flight";
+  if (mayMove && session.isWriting(touched)) return "write-in-flight";
   if (session.pinned) return "position-unknown";
   return undefined;
 }
@@ -68,13 +72,14 @@ function hasPools({ pools, options }: Shard): boolean {
 export function requirementOf(
   shard: Shard,
   session: Session,
+  touched: Touched,
   level: Level,
   maxStalenessMs: number,
 ): Requirement {
   if (level === "eventual") return { ...nothing, maxStalenessMs };
-  const progress = session.in(shard);
-  if (progress.ahead) anchorTo(shard, session, progress);
-  const required = progress.requirement(session.positions);
+  const progress = session.in(shard, touched);
+  if (progress.ahead) anchorTo(shard, session, touched, progress);
+  const required = progress.requirement(session.demand.requiredIn(touched.scope), touched);
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
   const { freshAsOf } = session.demand;
@@ -90,10 +95,10 @@ export function requirementOf(
 }
 
 /** Has a position of the primary stand for what was read, once there is one that was asked for later. */
-function anchorTo(shard: Shard, session: Session, progress: Progress): void {
+function anchorTo(shard: Shard, session: Session, { scope }: Touched, progress: Progress): void {
   const { latest } = shard.history;
   if (latest === undefined || latest.at <= session.addedAt) return;
-  if (!progress.anchor(latest.at, latest.position, session.positions)) return;
+  if (!progress.anchor(latest.at, latest.position, session.demand.requiredIn(scope))) return;
   // Where there are several primaries, what this one has never heard of may be another's.
   if (shard.alone)
     session.demand.reanchor(latest.position, (position) => stands(shard, position, latest.position));
@@ -153,12 +158,12 @@ export function whyNone(question: Question, now: number): Hope {
 }
 
 /** Why `node` may not answer. */
-function whyNot({ shard, session, level, requirement }: Question, node: Node, now: number): Hope {
+function whyNot({ shard, session, touched, level, requirement }: Question, node: Node, now: number): Hope {
   const state = stateOf(shard, node, now);
   if (state === "excluded") return "no-replica";
   if (state === "starting") return "starting";
   if (state !== "serving" && state !== "behind") return "unusable";
-  if (level !== "eventual" && !session.in(shard).mayReadFrom(node.link)) return "read-ahead";
+  if (level !== "eventual" && !session.in(shard, touched).mayReadFrom(node.link)) return "read-ahead";
   return now - shard.history.latestAt > requirement.maxStalenessMs ? "starting" : "behind";
 }
 
@@ -222,17 +227,24 @@ function leastLagging(question: Question, mayAnswer: (node: Node) => boolean): N
 }
 
 /** Whether a read may go to `node` if that has what it requires: without taking the session back in time. */
-function mayGo({ shard, session, level, iteration }: Question, node: Node): boolean {
+function mayGo({ shard, session, touched, level, iteration }: Question, node: Node): boolean {
   const only = iteration?.node;
   if (only !== undefined ? node !== only : node.weight === 0) return false;
-  if (only === undefined && level !== "eventual" && !session.in(shard).mayReadFrom(node.link)) return false;
+  if (only === undefined && level !== "eventual" && !session.in(shard, touched).mayReadFrom(node.link))
+    return false;
   return !clockDiffers(shard, node);
 }
 
 /** Whether the one node that may answer a read will not do so however long it waits. */
-export function isStranded({ iteration, shard, session, level }: Omit<Question, "requirement">): boolean {
+export function isStranded({
+  iteration,
+  shard,
+  session,
+  touched,
+  level,
+}: Omit<Question, "requirement">): boolean {
   if (iteration?.node === undefined) return false;
-  return iteration.lost || primaryOnly(shard, session, level, false) !== undefined;
+  return iteration.lost || primaryOnly(shard, session, touched, level, false) !== undefined;
 }
 
 /** A token of a history that no primary is known to have is what a failover nobody has told us of looks like. */

@@ -13,6 +13,7 @@ import type { Session, SessionClient } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type ChannelSlots, type Subscribed, Subscriber } from "./subscriber.js";
 import { type Consistency, onto, type ReadOptions, type Terms, withOptions } from "./terms.js";
+import { leaveUntracked } from "./untracked.js";
 
 /** The connections a client stands for: begun and ended with their Tidemark. */
 export interface Lifecycle extends ChannelSlots {
@@ -49,6 +50,8 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   boundSession: Session | null | undefined = undefined;
   boundLevel: Consistency | undefined = undefined;
   boundTerms: Terms | undefined = undefined;
+  /** Whether its writes count for no session. */
+  protected readonly isUntracked: boolean = false;
   iteration: Iteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
   protected readonly dispatch: Dispatch;
@@ -97,9 +100,18 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     return client;
   }
 
+  /**
+   * This client for writes that count for no session: no later read has to see them, and the response gets no token for them.
+   * For counters and logs that this user does not read.
+   */
+  get untracked(): SessionClient {
+    return Object.create(this, { isUntracked: { value: true } });
+  }
+
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     limitTime(command, this.options);
+    if (this.isUntracked) leaveUntracked(command);
     const isShared = this.boundSession === undefined;
     if (isShared && this.subscriber.take(command)) return command.promise;
     if (this.autoPipelining && !this.options.autoPipeliningIgnoredCommands?.includes(command.name))

@@ -157,7 +157,9 @@ export class Conversation {
   #lineOf(command: Command, name: string, kind: CommandKind, level: Level): Line {
     const blocks = kind === "blocking" && !this.#queueing;
     // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
-    const writes = this.#queueing ? name === "exec" : kind === "write" || kind === "blocking";
+    const writes = this.#queueing
+      ? name === "exec"
+      : (kind === "write" || kind === "blocking") && this.#session?.tracks(command) !== false;
     const isProof = name === "exec" ? this.#queuesWrites : writes && provesPrimary(name);
     const [begun, isQueued] = [this.#begun, this.#queueing];
     this.#advance(name, kind);
@@ -311,7 +313,10 @@ export class Conversation {
     command.reject = (error) => this.#failed(line, node, error);
     const writer = writes ? this.#session : undefined;
     if (writer === undefined) node.read(command, true);
-    else node.write(command, writer.writerTo(this.#shard), (error) => this.#hasMoved(line, node, error));
+    else
+      node.write(command, writer.writerTo(this.#shard, command), (error) =>
+        this.#hasMoved(line, node, error),
+      );
     if (writes) this.#session?.writeEnded("not-sent");
   }
 
@@ -325,13 +330,14 @@ export class Conversation {
   }
 
   #answered(line: Line, node: Node, reply: unknown): unknown {
-    const { name, ends } = line;
+    const { command, name, ends } = line;
     const isDoubtful = !line.isProof && name !== "discard" && name !== "unwatch";
     if (isDoubtful && (this.#moving !== undefined || isReplica(node))) {
       if (!this.#mayMove(line)) return this.#failElsewhere(line, node);
       return this.#move(line, node, "refused");
     }
-    this.#session?.in(this.#shard).readAhead(performance.now());
+    const session = this.#session;
+    session?.in(this.#shard, session.touchedBy(command)).readAhead(performance.now());
     this.#over(line, node);
     return ends.resolve(reply);
   }

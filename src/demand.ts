@@ -1,12 +1,21 @@
 /** All that a session requires of whoever answers its reads; it grows, but for what a failover has made void. */
-import type { Position } from "./position.js";
+import { type Position, positionAt, withPosition } from "./position.js";
 import { type Claims, decodeToken, encodeToken, unknownWrite } from "./token.js";
+import { anything, type Touched } from "./touched.js";
+import { WrittenKeys } from "./written-keys.js";
 
 const nowhere: readonly Position[] = [];
 
 export class Demand {
   readonly #ttlMs: number;
+  readonly #maxKeys: number;
   #positions: readonly Position[] = nowhere;
+  /** The positions of the session's own writes whose keys are known, by their scopes. */
+  #own: Map<string, readonly Position[]> | undefined;
+  /** What reads in each scope require, until it changes. */
+  #required: Map<string | undefined, readonly Position[]> | undefined;
+  /** Whether all scopes count as one. */
+  #isWhole = false;
   #issuedAt = 0;
   #pinnedAt = 0;
   #freshAsOf = 0;
@@ -15,13 +24,34 @@ export class Demand {
   #bearer: string | undefined;
   #bearerIssuedAt = 0;
 
-  /** Pins, moments and tokens are in force for `ttlMs`. */
-  constructor(ttlMs: number) {
+  /** Pins, moments and tokens are in force for `ttlMs`. Of each history the keys of the latest `maxKeys` writes are remembered. */
+  constructor(ttlMs: number, maxKeys = 0) {
     this.#ttlMs = ttlMs;
+    this.#maxKeys = maxKeys;
   }
 
   get positions(): readonly Position[] {
     return this.#positions;
+  }
+
+  /**
+   * The positions that reads in `scope` require, in any where it is undefined: of what tokens brought each read requires only
+   * what its keys need, of the session's own writes in the scope all, so that one request sees things in their order.
+   */
+  requiredIn(scope: string | undefined): readonly Position[] {
+    const own = this.#own;
+    if (own === undefined) return this.#positions;
+    const of = this.#isWhole ? undefined : scope;
+    this.#required ??= new Map();
+    let required = this.#required.get(of);
+    if (required === undefined) {
+      required = this.#positions;
+      for (const [ofScope, positions] of own)
+        if (of === undefined || ofScope === of)
+          for (const position of positions) required = withPosition(required, position, this.#maxKeys);
+      this.#required.set(of, required);
+    }
+    return required;
   }
 
   /**
@@ -55,20 +85,33 @@ export class Demand {
     return this.#bearer;
   }
 
-  /** Requires a position that is known since `issuedAt`; whether that is more than before. */
-  require(position: Position, issuedAt: number): boolean {
+  /** Requires a position that is known since `issuedAt`, of a write to what was `touched`; whether that is more than before. */
+  require(position: Position, issuedAt: number, touched: Touched = anything): boolean {
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
-    const [only] = this.#positions;
-    if (
-      only === undefined ||
-      (this.#positions.length === 1 && includes(position, only) && !includes(only, position))
-    ) {
-      this.#positions = [position];
-      return true;
+    const { scope } = touched;
+    if (scope !== undefined) {
+      this.#own ??= new Map();
+      this.#own.set(scope, withPosition(this.#own.get(scope) ?? nowhere, position, 0));
     }
-    const isMore = !this.#positions.some((one) => includes(one, position));
-    if (isMore) this.#positions = [...this.#positions.filter((one) => !includes(position, one)), position];
-    return isMore;
+    const { hashes } = touched;
+    const { replid, offset, read } = position;
+    return this.#add(
+      hashes === undefined
+        ? position
+        : positionAt(replid, offset, read, WrittenKeys.at(offset, hashes, this.#maxKeys)),
+    );
+  }
+
+  #add(position: Position): boolean {
+    const before = this.#positions;
+    this.#positions = withPosition(before, position, this.#maxKeys);
+    this.#required = undefined;
+    return this.#positions !== before;
+  }
+
+  /** Has all scopes count as one from now on. */
+  joinScopes(): void {
+    this.#isWhole = true;
   }
 
   /** Requires what is not known. */
@@ -81,15 +124,35 @@ export class Demand {
     const standing = this.#positions.filter(stands);
     if (standing.length === this.#positions.length) return false;
     this.#positions = standing;
+    this.#required = undefined;
     return true;
+  }
+
+  /** Requires `survivor` instead of `lost`, of which only what came up to that still exists. */
+  lose(lost: Position, survivor: Position): void {
+    this.keep((position) => position !== lost);
+    for (const [scope, positions] of this.#own ?? [])
+      this.#own?.set(
+        scope,
+        positions.filter(({ replid }) => replid !== lost.replid),
+      );
+    this.#add({ replid: survivor.replid, offset: survivor.offset, read: true });
   }
 
   /**
    * Requires `position` instead of those that `stands` is not true of, because the one primary there is was read at it after
-   * all of them.
+   * all of them. What they require of each key, `position` does.
    */
-  reanchor(position: Position, stands: (position: Position) => boolean): void {
-    if (this.keep(stands)) this.require({ ...position, read: true }, Date.now());
+  reanchor({ replid, offset }: Position, stands: (position: Position) => boolean): void {
+    const fallen = this.#positions.filter((position) => !stands(position));
+    if (!this.keep(stands)) return;
+    this.#issuedAt = Math.max(this.#issuedAt, Date.now());
+    for (const { keys } of fallen) this.#add(positionAt(replid, offset, true, keys?.movedTo(offset)));
+    for (const [scope, positions] of this.#own ?? []) {
+      const standing = positions.filter(stands);
+      if (standing.length === positions.length) continue;
+      this.#own?.set(scope, withPosition(standing, { replid, offset, read: true }, 0));
+    }
   }
 
   /**
@@ -113,28 +176,29 @@ export class Demand {
   #require(claims: Claims, now: number): void {
     const issuedAt = Math.min(claims.issuedAt, now);
     this.#brought = this.#brought === nowhere ? claims.positions : [...this.#brought, ...claims.positions];
-    for (const position of claims.positions) this.require(position, issuedAt);
+    for (const position of claims.positions) this.#add(position);
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
     this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
   }
 
   /** Whether a token said `position`, and not this session's own write. */
-  isBrought(position: Position): boolean {
-    return this.#brought.includes(position);
+  isBrought({ replid, offset }: Position): boolean {
+    return this.#brought.some((one) => one.replid === replid && one.offset === offset);
   }
 
-  /** All of it as a token that pins if `pins`; empty when nothing is required. */
-  token(pins: boolean): string {
+  /**
+   * All of it as a token that pins if `pins`; empty when nothing is required. With `everything` each read of whoever takes the
+   * token requires all that was written, whatever its keys are.
+   */
+  token(pins: boolean, everything: boolean): string {
     const pinnedAt = pins ? Date.now() : this.pinned ? this.#pinnedAt : 0;
-    const { positions, freshAsOf } = this;
-    if (positions.length === 0 && pinnedAt === 0 && freshAsOf === 0) return "";
-    return encodeToken({ issuedAt: Math.max(this.#issuedAt, pinnedAt), positions, pinnedAt, freshAsOf });
+    const { freshAsOf } = this;
+    if (this.#positions.length === 0 && pinnedAt === 0 && freshAsOf === 0) return "";
+    const positions = everything
+      ? this.#positions.map(({ replid, offset, read }) => positionAt(replid, offset, read, undefined))
+      : this.#positions;
+    const issuedAt = Math.max(this.#issuedAt, pinnedAt);
+    return encodeToken({ issuedAt, positions, pinnedAt, freshAsOf }, this.#maxKeys);
   }
-}
-
-/** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
-function includes(position: Position, other: Position): boolean {
-  const tells = position.read === undefined || other.read === true;
-  return position.replid === other.replid && position.offset >= other.offset && tells;
 }

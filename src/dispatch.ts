@@ -91,9 +91,9 @@ export class Dispatch {
   /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
   #join(batch: OpenBatch, command: Command): void {
     batch.commands.push(command);
-    if (batch.announced || !writing.has(kindOf(command, true))) return;
+    if (batch.announced || !writing.has(kindOf(command, true)) || !batch.session?.tracks(command)) return;
     batch.announced = true;
-    batch.session?.writeStarted(command.name);
+    batch.session.writeStarted(command.name);
   }
 
   #close(): void {

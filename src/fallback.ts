@@ -154,7 +154,7 @@ export class Fallback {
 
   /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
   #attempt(read: Read): boolean {
-    const { shard, session, level } = read;
+    const { shard, session, touched, level } = read;
     const now = performance.now();
     const loss = this.#ways.lossOf(session, read.command);
     if (loss !== undefined) {
@@ -165,11 +165,11 @@ export class Fallback {
       this.#giveUp(read, "behind");
       return true;
     }
-    if (session.in(shard).ahead) shard.sampleBehind(now);
+    if (session.in(shard, touched).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node
       ? read.requirement
-      : requirementOf(shard, session, level, this.#ways.maxStalenessMs);
+      : requirementOf(shard, session, touched, level, this.#ways.maxStalenessMs);
     const node = knownReplica({ ...read, requirement }, now);
     if (node !== undefined) this.#ways.sendTo({ ...read, requirement }, { node, reason: "known" });
     return node !== undefined;

@@ -15,6 +15,7 @@ export const tidemarkOptions: readonly string[] = [
   ...["primary", "replicas", "sentinels", "name", "cluster", "redis"],
   ...["maxStalenessMs", "maxClockSkewMs", "tokenTtlMs", "probeIntervalMs", "primaryTimeoutMs"],
   ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
+  ...["scopes", "untracked", "scriptsDeclareKeys", "keysPerToken"],
   ...["verify", "onLostWrite", "unproven", "zone", "zones", "weights", "accept", "context"],
 ];
 

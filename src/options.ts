@@ -3,6 +3,7 @@ import type { RedisOptions } from "ioredis";
 import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
 import { isRecord, notOptions } from "./given-server.js";
+import { type CheckedKeyOptions, checkKeyOptions, type KeyOptions } from "./key-rules.js";
 import type { Accept, Limits, Unproven } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
 import { refuseUnknown, tidemarkOptions } from "./option-names.js";
@@ -21,7 +22,7 @@ import {
 export type TidemarkOptions = (PrimaryServers | WatchedServers | ClusterServers) & CommonOptions;
 
 /** The options that do not say which servers there are; times are in milliseconds. */
-export interface CommonOptions extends ReadDefaultOptions {
+export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
   /**
    * ioredis options for every connection (password, TLS, db, keyPrefix). With `natMap`, the addresses that servers
    * announce are replaced by those they can be reached at.
@@ -110,7 +111,7 @@ const ofServers: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The options with every default in its place and every server as ioredis options. */
-export interface CheckedOptions extends Limits, CheckedReadDefaults {
+export interface CheckedOptions extends Limits, CheckedReadDefaults, CheckedKeyOptions {
   readonly servers: Servers;
   /** What the client says of itself, and plain clients made from it start from. */
   readonly redis: RedisOptions;
@@ -144,9 +145,11 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     const remedy = `give more than maxStalenessMs (${maxStalenessMs}), or a token could run out before its write has arrived`;
     throw new InvalidOptionError("tokenTtlMs", tokenTtlMs, remedy);
   }
+  const shared = clientOptions(servers);
   return {
     servers,
-    redis: clientOptions(servers),
+    redis: shared,
+    ...checkKeyOptions(options, shared.keyPrefix ?? ""),
     maxStalenessMs,
     maxClockSkewMs: time("maxClockSkewMs", options.maxClockSkewMs, 1),
     tokenTtlMs,

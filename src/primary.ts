@@ -282,6 +282,7 @@ export function sendWrite(
   repeats = maxRepeats,
   doubt?: Doubt,
 ): void {
+  const writer = session.writerTo(shard, command);
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) command.reject(error);
@@ -289,7 +290,7 @@ export function sendWrite(
     else {
       const isOfScript = isScript(command.name);
       announce(command, primary, "primary", "not-a-read", level);
-      primary.write(command, session.writerTo(shard), (failure) => {
+      primary.write(command, writer, (failure) => {
         const isVoid = failure instanceof NotPrimaryError;
         if (!(isVoid ? isOfScript : repeats > 0 && mayGoOn(failure))) return false;
         if (repeats === 0) {
@@ -303,10 +304,10 @@ export function sendWrite(
         return true;
       });
     }
-    session.writeEnded("not-sent");
+    writer.writeEnded("not-sent");
   };
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
-  session.writeStarted(command.name);
+  writer.writeStarted(command.name);
   whenPrimary(shard, command.name, start, isReturned);
 }
 
@@ -324,7 +325,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       ask(primary);
       announce(command, primary, "primary", "asked", level);
       if (writer === undefined) primary.read(command, false);
-      else primary.write(command, writer.writerTo(shard));
+      else primary.write(command, writer.writerTo(shard, command));
     }
     writer?.writeEnded("not-sent");
   };

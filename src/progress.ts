@@ -1,5 +1,6 @@
 /** How far a session has read in one shard: who may answer next without taking it back in time. */
-import type { Position } from "./position.js";
+import { narrowed, type Position } from "./position.js";
+import type { Touched } from "./touched.js";
 
 /** One connection to a replica, as long as it cannot have gone back in time. */
 export interface Reader {
@@ -84,11 +85,12 @@ export class Progress {
     return true;
   }
 
-  /** What a node must cover, of `required` and of what was read. */
-  requirement(required: readonly Position[]): readonly Position[] {
-    if (this.#floor === undefined) return required;
+  /** What a node must cover for a read that touches `touched`, of `required` and of what was read. */
+  requirement(required: readonly Position[], touched: Touched): readonly Position[] {
+    if (this.#floor === undefined) return narrowed(required, touched);
     if (this.#settled === required) return [this.#floor];
-    return [this.#floor, ...required.filter((position) => !this.#settled.includes(position))];
+    const unsettled = required.filter((position) => !this.#settled.includes(position));
+    return [this.#floor, ...narrowed(unsettled, touched)];
   }
 }
 
@@ -113,5 +115,12 @@ export class Progresses {
   /** Undefined where nothing was read. */
   find(shard: object): Progress | undefined {
     return this.#shard === shard ? this.#progress : this.#others?.get(shard);
+  }
+
+  /** The shards that were read from. */
+  get shards(): readonly object[] {
+    const shards = new Set(this.#others?.keys());
+    if (this.#shard !== undefined) shards.add(this.#shard);
+    return [...shards];
   }
 }

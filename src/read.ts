@@ -10,6 +10,7 @@ import { nothing, type Requirement } from "./objection.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import type { Terms } from "./terms.js";
+import type { Touched } from "./touched.js";
 
 /**
  * One read, as it was given. Here and below a class and no literal: V8 may place what a literal makes among its old objects
@@ -34,6 +35,7 @@ export class Read implements Question {
   readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
+  readonly touched: Touched;
   readonly iteration: Iteration | undefined;
   readonly ends: Pick<Ends, "resolve" | "reject">;
   /** When it was given, on the monotonic clock; of a list of wishes all count from then. */
@@ -48,6 +50,7 @@ export class Read implements Question {
   constructor(
     { command, shard, iteration }: Pick<Read, "command" | "shard" | "iteration">,
     session: Session,
+    touched: Touched,
     ends: Read["ends"],
     terms: Terms,
     maxStalenessMs: number,
@@ -57,27 +60,34 @@ export class Read implements Question {
     this.command = command;
     this.shard = shard;
     this.session = session;
+    this.touched = touched;
     this.iteration = iteration;
     this.ends = ends;
     this.givenAt = givenAt;
     this.level = level;
     this.terms = terms;
     this.certain =
-      primaryOnly(shard, session, level, iteration?.node === undefined) ??
+      primaryOnly(shard, session, touched, level, iteration?.node === undefined) ??
       (confirmsMisses(shard, terms) && isUnjudgeable(command) ? "missing-key" : undefined);
-    this.requirement = this.certain ? nothing : requirementOf(shard, session, level, maxStalenessMs);
+    this.requirement = this.certain ? nothing : requirementOf(shard, session, touched, level, maxStalenessMs);
     this.waitUntil = givenAt + Math.min(terms.waitMs, terms.withinMs);
   }
 }
 
-/** A read of `session`, given at `now`. */
-export function openRead(given: GivenRead, session: Session, maxStalenessMs: number, now: number): Read {
-  return new Read(given, session, new Ends(given.command), given.terms, maxStalenessMs, now);
+/** A read of `session`, given at `now`; `touched` is what it reads with all that are sent with it. */
+export function openRead(
+  given: GivenRead,
+  session: Session,
+  touched: Touched,
+  maxStalenessMs: number,
+  now: number,
+): Read {
+  return new Read(given, session, touched, new Ends(given.command), given.terms, maxStalenessMs, now);
 }
 
 /** The same read on other terms. */
 export function onTerms(read: Read, terms: Terms, maxStalenessMs: number): Read {
-  return new Read(read, read.session, read.ends, terms, maxStalenessMs, read.givenAt);
+  return new Read(read, read.session, read.touched, read.ends, terms, maxStalenessMs, read.givenAt);
 }
 
 /** Whether the primary has to be asked for what a replica lacks. */

@@ -17,6 +17,7 @@ import type { Session } from "./session.js";
 import { answerStale, unlessGone } from "./stale.js";
 import type { ReadDefaults } from "./terms.js";
 import type { Topology } from "./topology/topology.js";
+import type { Touched } from "./touched.js";
 import { granted } from "./wishes.js";
 
 /** How replicas' answers are proven, and what happens to reads that none of them may answer. */
@@ -83,7 +84,8 @@ export class Reads {
       return;
     }
     const now = performance.now();
-    const reads = given.map((one) => this.#open(one, session, now));
+    const touched = session.touchedBy(given.map(({ command }) => command));
+    const reads = given.map((one) => this.#open(one, session, now, touched));
     const choice = reads[0] && this.#choose(reads[0], now);
     choice?.node?.connection.cork();
     for (const read of reads) this.#sendTo(read, choice);
@@ -142,9 +144,14 @@ export class Reads {
     return this.#losses.check(this.#topology.shards, session, name);
   }
 
-  #open(given: GivenRead, session: Session, now: number): Read {
+  #open(
+    given: GivenRead,
+    session: Session,
+    now: number,
+    touched: Touched = session.touchedBy(given.command),
+  ): Read {
     const { maxStalenessMs } = this.#options;
-    const read = openRead(given, session, maxStalenessMs, now);
+    const read = openRead(given, session, touched, maxStalenessMs, now);
     return read.terms.next === undefined ? read : granted(read, maxStalenessMs, now);
   }
 
@@ -163,7 +170,7 @@ export class Reads {
   /** Without a reason, it is why no replica may answer. */
   #readPrimary(read: Read, reason: Reason | undefined, repeats?: number, isReturned = false): void {
     if (answerStale(read)) return;
-    const { command, session, shard, level, iteration } = read;
+    const { command, session, shard, touched, level, iteration } = read;
     const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
     let sentAt = Number.POSITIVE_INFINITY;
     const toPrimary: PrimaryRead = {
@@ -174,12 +181,12 @@ export class Reads {
       doubtful,
       onSend: (at) => {
         sentAt = at;
-        if (shard.replicas.length > 0 && session.in(shard).ahead) shard.sampleBehind(at);
+        if (shard.replicas.length > 0 && session.in(shard, touched).ahead) shard.sampleBehind(at);
       },
-      behindWrites: session.writing,
+      behindWrites: session.isWriting(touched),
       onAnswer: (from) => {
         iteration?.answeredBy(from);
-        session.in(shard).readAhead(sentAt);
+        session.in(shard, touched).readAhead(sentAt);
         // Only the answer to an INFO in front of it may have told that there is another primary.
         return this.#lossOf(session, command);
       },

@@ -8,8 +8,6 @@ import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 import { confirmsMisses, type Read } from "./read.js";
 import { isReadOnly, isRedirection, isStateError } from "./refusal.js";
-import type { Session } from "./session.js";
-import type { Shard } from "./shard.js";
 
 /** What becomes of reads that replicas do not answer, and what their answers have to come with. */
 export interface Fallbacks {
@@ -29,10 +27,10 @@ export function readReplica(
   fallbacks: Fallbacks,
   inFull = false,
 ): void {
-  const { command, session, shard, level, iteration } = read;
+  const { command, session, shard, touched, level, iteration } = read;
   const { link, era } = node;
   const ordered = level !== "eventual";
-  if (ordered) session.in(shard).readFrom(link);
+  if (ordered) session.in(shard, touched).readFrom(link);
   let probe: Probe | undefined;
   command.resolve = (reply) => {
     if (!proves(probe, read, node)) {
@@ -42,7 +40,7 @@ export function readReplica(
     // Since the read was sent, the server has said that it has gone back, or may have.
     if (node.era !== era) return fallbacks.fallBack(read, "check-failed");
     if (mayHideKey(read, reason, reply)) return fallbacks.toPrimary(read, "missing-key");
-    if (ordered) session.in(shard).readBy(link);
+    if (ordered) session.in(shard, touched).readBy(link);
     if (reason === "unproven") session.answeredStale();
     iteration?.answeredBy(node);
     return read.ends.resolve(reply);
@@ -59,7 +57,7 @@ export function readReplica(
     if (reason === "checked") probe = node.probe();
     node.connection.send(command);
   }
-  if (ordered && session.monotonicReads) followUp(session, shard, node);
+  if (ordered && session.monotonicReads) followUp(read, node);
 }
 
 /** Whether what the replica has can be told at all. */
@@ -74,8 +72,8 @@ function proves(probe: Probe | undefined, { shard, requirement }: Read, node: No
 }
 
 /** Has the position asked for behind the read: what it has seen is nothing newer. */
-function followUp(session: Session, shard: Shard, node: Node): void {
-  session.in(shard).readLeft(performance.now());
+function followUp({ session, shard, touched }: Read, node: Node): void {
+  session.in(shard, touched).readLeft(performance.now());
   node.askBehind();
 }
 

@@ -8,7 +8,7 @@ import type { Wanted } from "./wanted.js";
 export interface Writer {
   writeStarted(command?: string): void;
   writeEnded(end: WriteEnd): void;
-  held?(position: Position | undefined): Promise<unknown>;
+  readonly held?: ((position: Position | undefined) => Promise<unknown>) | undefined;
 }
 
 export class Replicated {
@@ -19,15 +19,11 @@ export class Replicated {
     this.#replicate = replicate;
   }
 
-  /** `session` for writes to `shard`. */
-  writerTo(shard: object, session: Writer): Writer {
+  /** What the answers of writes to `shard` have to wait for. */
+  heldIn(shard: object): Writer["held"] {
     const [replicate, wanted] = [this.#replicate, this.#wanted];
-    if (replicate === undefined || wanted === undefined) return session;
-    return {
-      writeStarted: (command) => session.writeStarted(command),
-      writeEnded: (end) => session.writeEnded(end),
-      held: (position) => replicate(shard, position, wanted),
-    };
+    if (replicate === undefined || wanted === undefined) return undefined;
+    return (position) => replicate(shard, position, wanted);
   }
 
   /** Holds the answers of the writes to come back; resolves when all that was made `before` is held likewise. */

@@ -156,7 +156,7 @@ export class Router {
     if (!this.#redirects.holds(commands, session ?? this, go)) return false;
     const kinds = kindsOf(commands);
     // Until they leave they count as on their way, so that what their session does next stays behind them.
-    writer = kinds.includes("write") || kinds.includes("blocking") ? session : undefined;
+    writer = session?.writerOf(commands, kinds);
     writer?.writeStarted();
     return true;
   }
@@ -176,7 +176,7 @@ export class Router {
         this.#attend(command, kinds[index] ?? "write", session, terms);
       return;
     }
-    const writer = kinds.includes("write") ? session : undefined;
+    const writer = session?.writerOf(commands, kinds);
     // Replicas may still have its keys as they were when they left: MULTI, answered there, counts as a read.
     const send = (asked?: Shard): void => {
       const [[shard] = [unit.shard]] = this.#beginning.partsOf(commands) ?? [];
@@ -213,7 +213,7 @@ export class Router {
     // One that comes back was given before the transaction began.
     else if (!isReturned && session && this.#conversations.get(session)?.send(command, kind, terms.level))
       return;
-    else if (kind === "write" && session !== undefined)
+    else if (kind === "write" && session?.tracks(command))
       sendWrite(shard, command, session, terms.level, isReturned);
     else if (kind === "write") sendAlone(shard, command, terms.level, isReturned);
     else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
@@ -246,12 +246,13 @@ export class Router {
       redirects.takeIn(command);
       return;
     }
-    const writer = kind === "write" || kind === "blocking" ? session : undefined;
+    const writer = session?.writerOf([command], [kind]);
     const isRead = kind === "read" || kind === "lookup";
     const send = (asked?: Shard): void => {
       const shard = this.#beginning.shardOf(command);
       // Replicas may still have a key as it was when it left.
-      if (asked !== undefined && shard !== undefined) session?.in(shard).readAhead(performance.now());
+      if (asked !== undefined && shard !== undefined && session !== undefined)
+        session.in(shard, session.touchedBy(command)).readAhead(performance.now());
       if (asked !== undefined) sendAsking(asked, command, writer, terms.level);
       else if (shard !== undefined) this.#send(shard, command, kind, session, terms, undefined, true);
       else command.reject(new ClosedError());

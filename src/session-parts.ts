@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import type { Position } from "./position.js";
 import type { Consistency, ReadOptions, Terms } from "./terms.js";
 import { maxTexts, unknownWrite, unsent } from "./token.js";
+import type { Keys } from "./touched.js";
 import type { Wanted } from "./wanted.js";
 
 /**
@@ -19,6 +20,8 @@ export type Replicate = (
 export type SessionClient = Redis & {
   /** The same client at another level, for single calls: `redis.at("strong").get(key)`. */
   at(level: Consistency, options?: ReadOptions): SessionClient;
+  /** The same client for writes that count for no session: `redis.untracked.incr("views")`. */
+  readonly untracked: SessionClient;
 };
 
 /** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
@@ -55,6 +58,10 @@ export interface SessionParts<Session> {
    */
   readonly anchor?: ((session: Session) => Promise<void> | undefined) | undefined;
   readonly replicate?: Replicate;
+  /** Finds what commands touch; without it every command may touch any key. */
+  readonly keys?: Keys;
+  /** Of how many keys of the latest writes a token says which they were; default 0. */
+  readonly maxKeys?: number;
   /** Aborts what waits; a function is called when something begins to wait. */
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
 }

@@ -1,4 +1,6 @@
 /** What one user's session requires of the node that answers its reads; it never asks for less than before. */
+import type { Command } from "ioredis";
+import type { CommandKind } from "./command.js";
 import { Demand } from "./demand.js";
 import { InvalidOptionError } from "./errors.js";
 import type { Position } from "./position.js";
@@ -7,6 +9,7 @@ import { Replicated, type Writer } from "./replicated.js";
 import type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
 import { openedBy } from "./session-parts.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
+import { anything, type Touched } from "./touched.js";
 import { checkWanted, type ReplicatedOptions } from "./wanted.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
@@ -27,6 +30,9 @@ export class Session {
   #writes: WritesInFlight | undefined;
   #replicated: Replicated | undefined;
   #progresses: Progresses | undefined;
+  /** The same for the keys of scopes, until all scopes count as one. */
+  #scoped: Map<string, Progresses> | undefined;
+  #isWhole = false;
 
   /** Made by `tidemark.session()`. */
   constructor(parts: SessionParts<Session>) {
@@ -93,9 +99,32 @@ export class Session {
     return this.#wrote || this.#anchor() !== undefined || this.#moved;
   }
 
-  /** Whether a write is still on its way; reads then follow it on the primary's own connection. */
+  /** For the router: the session, if it has to be told of a write among `commands`, whose `kinds` are given. */
+  writerOf(commands: readonly Command[], kinds: readonly CommandKind[]): this | undefined {
+    const isFraming = ({ name }: Command): boolean => commands.length > 1 && name.toLowerCase() === "exec";
+    const isTracked = (command: Command, i: number): boolean =>
+      isWriting(kinds[i]) && !isFraming(command) && this.tracks(command);
+    return commands.some(isTracked) ? this : undefined;
+  }
+
+  /** For the router: whether a write counts for the session. */
+  tracks(write: Command): boolean {
+    return this.#parts.keys?.tracks(write) !== false;
+  }
+
+  /** Whether a write is still on its way. */
   get writing(): boolean {
     return this.#writes?.any === true;
+  }
+
+  /** Whether a write that a read of `touched` may see is on its way; the read then follows it on the primary's own connection. */
+  isWriting({ scope }: Touched): boolean {
+    return this.#writes?.anyIn(this.#isWhole ? undefined : scope) === true;
+  }
+
+  /** For the router: what `commands` touch. */
+  touchedBy(commands: Command | readonly Command[]): Touched {
+    return this.#parts.keys?.touchedBy(commands) ?? anything;
   }
 
   /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
@@ -120,11 +149,21 @@ export class Session {
 
   /**
    * All that the session requires now, as a base64url text that is neither encrypted nor signed; empty when it requires
-   * nothing. Hand it to `tidemark.session({ token })` in another process, and never to a user. While a write is in flight the token pins to the primary.
+   * nothing. Hand it to `tidemark.session({ token })` in another process, and never to a user. Each read there sees all that
+   * was written here, whatever its keys. While a write is in flight the token pins to the primary.
    */
   token(): string {
+    return this.#token(true);
+  }
+
+  /** For carriers: the same for the user's next requests, whose reads require only what was written to their own keys. */
+  keyedToken(): string {
+    return this.#token(false);
+  }
+
+  #token(everything: boolean): string {
     const isOpen = this.writing || this.#anchor() !== undefined;
-    return this.demand.token(isOpen);
+    return this.demand.token(isOpen, everything);
   }
 
   /** The same, encrypted with the secret of `readYourWrites`, to be handed to the user or to another service. */
@@ -174,9 +213,9 @@ export class Session {
     return held;
   }
 
-  /** For the router: whom to tell of a write to `shard`. */
-  writerTo(shard: object): Writer {
-    return this.#replicated?.writerTo(shard, this) ?? this;
+  /** For the router: whom to tell of a write to `shard` by one of `commands`. */
+  writerTo(shard: object, commands: Command | readonly Command[]): Writer {
+    return new SessionWriter(this, this.touchedBy(commands), this.#replicated?.heldIn(shard));
   }
 
   #written(): Promise<void> | undefined {
@@ -192,20 +231,26 @@ export class Session {
     this.#watcher = watcher;
   }
 
-  /** Called by the router when a write is sent; `command` is its name, where one command stands for all. */
-  writeStarted(command?: string): void {
+  /**
+   * Called by the router when a write is sent; `command` is its name, where one command stands for all. Reads in every scope
+   * stay behind a write that does not say what it touches.
+   */
+  writeStarted(command?: string, { scope }: Touched = anything): void {
     if (!this.writing) this.#watcher?.writeBegins(command);
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
-    this.#writes.started();
+    this.#writes.started(scope);
   }
 
-  /** Told by the router: the write is over, whatever came of it. */
-  writeEnded(end: WriteEnd): void {
+  /** Told by the router: the write is over, whatever came of it; `touched` as when it was started. */
+  writeEnded(end: WriteEnd, touched: Touched = anything): void {
     const demand = this.demand;
     if (end === "unknown") demand.pin();
-    else if (end !== "not-sent") demand.require(end, Date.now());
-    this.#writes?.ended();
+    else if (end !== "not-sent") {
+      if (touched.scope === undefined && touched.keys !== undefined) this.#joinScopes();
+      demand.require(end, Date.now(), touched);
+    }
+    this.#writes?.ended(touched.scope);
   }
 
   /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */
@@ -218,22 +263,43 @@ export class Session {
     this.#stale = true;
   }
 
-  /** How far the session has read, shard by shard. */
-  get progresses(): Progresses {
+  /** How far the session has read in `shard`, of what is in the scope of `touched`. */
+  in(shard: object, { scope }: Touched): Progress {
+    if (scope === undefined) this.#joinScopes();
+    if (scope === undefined || scope === "" || this.#isWhole) return this.#all.in(shard);
+    this.#scoped ??= new Map();
+    const known = this.#scoped.get(scope);
+    if (known !== undefined) return known.in(shard);
+    const progresses = new Progresses();
+    this.#scoped.set(scope, progresses);
+    return progresses.in(shard);
+  }
+
+  /** How far it has read in `shard`, in each scope. */
+  progressesIn(shard: object): readonly Progress[] {
+    const all = [this.#progresses, ...(this.#scoped?.values() ?? [])];
+    return all.flatMap((progresses) => progresses?.find(shard) ?? []);
+  }
+
+  get #all(): Progresses {
     this.#progresses ??= new Progresses();
     return this.#progresses;
   }
 
-  /** The same in `shard`. */
-  in(shard: object): Progress {
-    return this.progresses.in(shard);
+  /** Has all scopes count as one, because something was read or written that is in several. */
+  #joinScopes(): void {
+    if (this.#isWhole) return;
+    this.#isWhole = true;
+    this.#demand?.joinScopes();
+    const now = performance.now();
+    for (const progresses of this.#scoped?.values() ?? [])
+      for (const shard of progresses.shards) this.#all.in(shard).readAhead(now);
+    this.#scoped = undefined;
   }
 
   /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
   lose(lost: Position, survivor: Position): void {
-    const demand = this.demand;
-    demand.keep((position) => position !== lost);
-    demand.require({ ...survivor, read: true }, demand.issuedAt);
+    this.demand.lose(lost, survivor);
     this.#wrote = true;
   }
 
@@ -250,9 +316,35 @@ export class Session {
   /** All that it requires, with what its tokens brought. */
   get demand(): Demand {
     if (this.#demand === undefined) {
-      this.#demand = new Demand(this.#parts.ttlMs);
+      this.#demand = new Demand(this.#parts.ttlMs, this.#parts.maxKeys);
+      if (this.#isWhole) this.#demand.joinScopes();
       for (const token of this.#parts.tokens()) this.#demand.take(token);
     }
     return this.#demand;
+  }
+}
+
+function isWriting(kind: CommandKind | undefined): boolean {
+  return kind === "write" || kind === "blocking";
+}
+
+/** Writes of a session to one shard that touch the same. */
+class SessionWriter implements Writer {
+  readonly held: Writer["held"];
+  readonly #session: Session;
+  readonly #touched: Touched;
+
+  constructor(session: Session, touched: Touched, held: Writer["held"]) {
+    this.#session = session;
+    this.#touched = touched;
+    this.held = held;
+  }
+
+  writeStarted(command?: string): void {
+    this.#session.writeStarted(command, this.#touched);
+  }
+
+  writeEnded(end: WriteEnd): void {
+    this.#session.writeEnded(end, this.#touched);
   }
 }

@@ -29,6 +29,7 @@ import { SentinelTopology } from "./topology/sentinel.js";
 import { staticTopology } from "./topology/static.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
 import type { Ground, Topology } from "./topology/topology.js";
+import { RuledKeys } from "./touched.js";
 
 /** What a session starts with. */
 export interface SessionOptions {
@@ -92,7 +93,9 @@ export class Tidemark implements AsyncDisposable {
   /** Why the shards that had no primary at the latest ending had none. */
   readonly #absences = new Map<Shard, Error>();
   /** What all sessions have in common. */
-  readonly #ways: Required<Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client">>;
+  readonly #ways: Required<
+    Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client" | "keys" | "maxKeys">
+  >;
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
   constructor(options: TidemarkOptions) {
@@ -165,6 +168,8 @@ export class Tidemark implements AsyncDisposable {
       anchor: (session) => reads.anchor(session),
       replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
       client: (session) => this.#base.of(session),
+      keys: new RuledKeys(checked.keyRules),
+      maxKeys: checked.keysPerToken,
     };
     this.#health.open();
   }
@@ -195,7 +200,7 @@ export class Tidemark implements AsyncDisposable {
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
     if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
       throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
-    const { terms, anchor, replicate, client } = this.#ways;
+    const { terms, anchor, replicate, client, keys, maxKeys } = this.#ways;
     return new Session({
       level: level === undefined ? "session" : onto("session", checkConsistency(level)),
       terms,
@@ -206,6 +211,8 @@ export class Tidemark implements AsyncDisposable {
       ttlMs: this.tokenTtlMs,
       seal,
       client,
+      keys,
+      maxKeys,
     });
   }
 

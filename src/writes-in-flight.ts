@@ -4,18 +4,29 @@ const settleDeadlineMs = 1_000;
 
 export class WritesInFlight {
   #count = 0;
+  /** By scopes; those whose scope is not known count for every one. */
+  readonly #ofScope = new Map<string | undefined, number>();
   #waiting: (() => void)[] | undefined;
 
   get any(): boolean {
     return this.#count > 0;
   }
 
-  started(): void {
-    this.#count += 1;
+  /** Whether a read in `scope`, or in any where it is undefined, may see one of them. */
+  anyIn(scope: string | undefined): boolean {
+    if (scope === undefined || this.#count === 0) return this.any;
+    return (this.#ofScope.get(scope) ?? 0) + (this.#ofScope.get(undefined) ?? 0) > 0;
   }
 
-  ended(): void {
+  started(scope: string | undefined): void {
+    this.#count += 1;
+    this.#ofScope.set(scope, (this.#ofScope.get(scope) ?? 0) + 1);
+  }
+
+  /** Called once for each that was started, with the same scope. */
+  ended(scope: string | undefined): void {
     this.#count -= 1;
+    this.#ofScope.set(scope, (this.#ofScope.get(scope) ?? 0) - 1);
     // Not at once: ioredis answers NOSCRIPT by sending the script, and a write that follows a write is part of it.
     if (!this.any && this.#waiting !== undefined) setImmediate(() => this.#release());
   }

@@ -1,6 +1,8 @@
 /** What a session's own reads in one shard require of the reads after them. */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Progress } from "../src/progress.js";
+import { anything } from "../src/touched.js";
 import { at, X, Y } from "./support/still-sessions.js";
 
 const one = { name: "a connection to one replica", overAt: undefined };
@@ -74,7 +76,7 @@ describe("Progress.anchor", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(X, 90), written);
-    expect(progress.requirement(written)).toEqual([at(X, 90)]);
+    expect(progress.requirement(written, anything)).toEqual([at(X, 90)]);
     expect([progress.ahead, progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([
       false,
       true,
@@ -86,14 +88,14 @@ describe("Progress.anchor", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(Y, 5), written);
-    expect(progress.requirement(written)).toEqual([at(Y, 5)]);
+    expect(progress.requirement(written, anything)).toEqual([at(Y, 5)]);
   });
 
   it("does not stand for a read that was made after it was asked for, or at the same time", () => {
     const progress = answeredByPrimary();
     const readAt = performance.now();
     for (const asked of [readAt - 1, readAt]) progress.anchor(asked, at(X, 90), written);
-    expect(progress.requirement(written)).toEqual([at(X, 77)]);
+    expect(progress.requirement(written, anything)).toEqual([at(X, 77)]);
     expect(progress.ahead).toBe(true);
   });
 
@@ -111,11 +113,11 @@ describe("Progress.anchor", () => {
   it("asks nothing of a session that one replica or nobody has answered so far", () => {
     const progress = new Progress();
     progress.anchor(performance.now() + 1, at(X, 90), written);
-    expect(progress.requirement([])).toEqual([]);
+    expect(progress.requirement([], anything)).toEqual([]);
     progress.readFrom(one);
     progress.readBy(one);
     progress.anchor(performance.now() + 1, at(X, 90), written);
-    expect(progress.requirement([])).toEqual([]);
+    expect(progress.requirement([], anything)).toEqual([]);
     expect(progress.mayReadFrom(other)).toBe(false);
   });
 
@@ -123,7 +125,7 @@ describe("Progress.anchor", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(X, 60), written);
-    expect(progress.requirement(written)).toEqual([at(X, 60)]);
+    expect(progress.requirement(written, anything)).toEqual([at(X, 60)]);
   });
 
   it("holds a replica's late answer from before it against all replicas", () => {
@@ -139,7 +141,7 @@ describe("Progress.anchor", () => {
 describe("Progress.requirement", () => {
   it("is what the session requires, while nothing stands for it", () => {
     const progress = answeredByPrimary();
-    expect(progress.requirement(written)).toBe(written);
+    expect(progress.requirement(written, anything)).toBe(written);
   });
 
   it("adds what the session has come to require since", () => {
@@ -147,6 +149,6 @@ describe("Progress.requirement", () => {
     vi.advanceTimersByTime(1);
     expect(progress.anchor(performance.now(), at(Y, 90), written)).toBe(true);
     const later = [...written, at(Y, 95)];
-    expect(progress.requirement(later)).toEqual([at(Y, 90), at(Y, 95)]);
+    expect(progress.requirement(later, anything)).toEqual([at(Y, 90), at(Y, 95)]);
   });
 });

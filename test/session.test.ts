@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Session } from "../src/session.js";
 import { decodeToken, unknownWrite } from "../src/token.js";
+import { anything } from "../src/touched.js";
 import {
   at,
   noClient,
@@ -103,7 +104,7 @@ describe("Session with tokens", () => {
     session.level = "strong";
     session.writeStarted();
     expect([session.wrote, session.writing]).toEqual([true, true]);
-    expect(session.in({}).mayReadFrom({ overAt: undefined })).toBe(true);
+    expect(session.in({}, anything).mayReadFrom({ overAt: undefined })).toBe(true);
     expect(tokens).not.toHaveBeenCalled();
     session.writeEnded(at(X, 70));
     expect(session.positions).toEqual([at(X, 77)]);
@@ -188,11 +189,11 @@ describe("Session.in", () => {
     const session = sessionOf();
     const [first, second] = [{}, {}];
     const reader = { overAt: undefined };
-    session.in(first).readAhead(0);
-    session.in(second).readFrom(reader);
-    expect([session.in(first).ahead, session.in(second).ahead]).toEqual([true, false]);
-    expect(session.in(first)).toBe(session.in(first));
-    expect(session.in(second).mayReadFrom({ overAt: undefined })).toBe(false);
+    session.in(first, anything).readAhead(0);
+    session.in(second, anything).readFrom(reader);
+    expect([session.in(first, anything).ahead, session.in(second, anything).ahead]).toEqual([true, false]);
+    expect(session.in(first, anything)).toBe(session.in(first, anything));
+    expect(session.in(second, anything).mayReadFrom({ overAt: undefined })).toBe(false);
   });
 });
 

@@ -46,15 +46,15 @@ export class SessionToken implements OutgoingToken {
   }
 
   text(): string {
-    return this.#sealed(this.#bearer.session.token());
+    return this.#sealed(this.#bearer.session.keyedToken());
   }
 
   rounded(level: number): string {
-    return this.#sealed(roundedToken(this.#bearer.session.token(), level, this.ttlMs));
+    return this.#sealed(roundedToken(this.#bearer.session.keyedToken(), level, this.ttlMs));
   }
 
   histories(): string {
-    const positions = decodeToken(this.#bearer.session.token())?.positions ?? [];
+    const positions = decodeToken(this.#bearer.session.keyedToken())?.positions ?? [];
     return [...new Set(positions.map(({ replid }) => replid))].sort().join();
   }
 
@@ -63,7 +63,7 @@ export class SessionToken implements OutgoingToken {
   }
 
   merged(): ReadonlySet<string> {
-    const whole = decodeToken(this.#bearer.session.token());
+    const whole = decodeToken(this.#bearer.session.keyedToken());
     return this.#textsOf(
       (claims) => this.#isVoid(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole),
     );
@@ -83,7 +83,7 @@ export class SessionToken implements OutgoingToken {
   get #brought(): ReadonlyMap<string, Claims> {
     if (this.#claims !== undefined) return this.#claims;
     // The session opens the texts when it first needs them.
-    this.#bearer.session.token();
+    this.#bearer.session.keyedToken();
     const all = new Map<string, Claims>();
     for (const [text, { token }] of this.#bearer.opened ?? []) {
       const claims = decodeToken(token);

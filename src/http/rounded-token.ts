@@ -36,7 +36,7 @@ export function isContained(claims: Claims, whole: Claims | undefined): boolean 
   if (whole === undefined || claims.issuedAt >= Date.now()) return false;
   if (claims.pinnedAt > whole.pinnedAt || claims.freshAsOf > whole.freshAsOf) return false;
   return claims.positions.every(({ replid, offset }) =>
-    whole.positions.some((one) => one.replid === replid && one.offset >= offset),
+    whole.positions.some((one) => one.replid === replid && (one.keys?.floor ?? one.offset) >= offset),
   );
 }
 

@@ -6,6 +6,8 @@ import type { RouteMessage } from "../../src/index.js";
 export interface Routes extends Disposable {
   /** `role:reason` of each command of that name, in order. */
   of(command: string): string[];
+  /** The same of all commands. */
+  all(): string[];
   /** Forgets what was heard so far. */
   clear(): void;
 }
@@ -20,6 +22,7 @@ export function listenToRoutes(): Routes {
   return {
     of: (name) =>
       heard.filter(({ command }) => command === name).map(({ role, reason }) => `${role}:${reason}`),
+    all: () => heard.map(({ role, reason }) => `${role}:${reason}`),
     clear: () => {
       heard.length = 0;
     },

@@ -1,0 +1,133 @@
+/** What commands touch: which keys, and in which scope. */
+import type { Command } from "ioredis";
+import { isScript } from "./command.js";
+import { hashOf } from "./key-hash.js";
+import { declaredKeysOf, keysTouchedBy } from "./keys.js";
+import { isLeftUntracked } from "./untracked.js";
+
+type Key = string | Buffer;
+
+/** Keys, by their hashes, that are all in one scope; or anything. */
+export class Touched {
+  /** The prefix of the keys, "" for those of no scope; undefined when the keys are not known, or not all in one scope. */
+  readonly scope: string | undefined;
+  /** As they are sent; undefined when any key may be touched. */
+  readonly keys: readonly Key[] | undefined;
+  #hashes: readonly number[] | undefined;
+
+  constructor(scope: string | undefined, keys: readonly Key[] | undefined) {
+    this.scope = scope;
+    this.keys = keys;
+  }
+
+  /** Undefined when any key may be touched. */
+  get hashes(): readonly number[] | undefined {
+    if (this.#hashes === undefined && this.keys !== undefined) this.#hashes = this.keys.map(hashOf);
+    return this.#hashes;
+  }
+}
+
+/** What may be any key. */
+export const anything = new Touched(undefined, undefined);
+
+/** Finds what commands touch, and which of their writes count. */
+export interface Keys {
+  touchedBy(commands: Command | readonly Command[]): Touched;
+  /** Whether a write counts for its session. */
+  tracks(write: Command): boolean;
+}
+
+/** A write, as far as it decides whether it counts for its session. */
+export interface WriteToTrack {
+  /** The command's name in small letters, for example `"set"` or `"evalsha"`. */
+  readonly command: string;
+  /** The keys as they are sent; of a script those that it declares. */
+  readonly keys: readonly (string | Buffer)[];
+}
+
+/** Which keys are in an order only among themselves, and which writes count for no session. */
+export interface KeyRules {
+  /** Prefixes of keys, as they are sent. */
+  readonly scopes: readonly string[];
+  /** Whether scripts touch no keys but those that they declare. */
+  readonly scriptsDeclareKeys: boolean;
+  /** Whether a write of known keys counts for no session; undefined when all count. */
+  readonly isUntracked: ((write: WriteToTrack) => boolean) | undefined;
+}
+
+/** Finds what commands touch by the rules of a Tidemark. */
+export class RuledKeys implements Keys {
+  readonly #prefixes: readonly string[];
+  readonly #rules: KeyRules;
+
+  constructor(rules: KeyRules) {
+    // The longest that fits counts.
+    this.#prefixes = rules.scopes.toSorted((one, other) => other.length - one.length);
+    this.#rules = rules;
+  }
+
+  touchedBy(commands: Command | readonly Command[]): Touched {
+    if (isOne(commands)) return this.#touchedByOne(commands);
+    const [first, second] = commands;
+    return first !== undefined && second === undefined
+      ? this.#touchedByOne(first)
+      : this.#touchedByAll(commands);
+  }
+
+  tracks(write: Command): boolean {
+    if (isLeftUntracked(write)) return false;
+    const { isUntracked } = this.#rules;
+    const keys = isUntracked && (keysTouchedBy(write) ?? (isScript(write.name) ? declaredKeysOf(write) : []));
+    if (isUntracked === undefined || keys === undefined || keys.length === 0) return true;
+    return !isUntracked({ command: write.name.toLowerCase(), keys });
+  }
+
+  #touchedByOne(command: Command): Touched {
+    const keys = keysTouchedBy(command);
+    if (keys !== undefined) return new Touched(this.#scopeOf(keys), keys);
+    const declared = isScript(command.name) ? declaredKeysOf(command) : undefined;
+    if (declared === undefined || declared.length === 0) return anything;
+    const scope = this.#scopeOf(declared);
+    // Scripts of a library are taken at their word where the library keeps to its own keys.
+    const isKnown = scope === "" ? this.#rules.scriptsDeclareKeys : scope !== undefined;
+    return isKnown ? new Touched(scope, declared) : anything;
+  }
+
+  #touchedByAll(commands: readonly Command[]): Touched {
+    let keys: readonly Key[] = [];
+    let scope: string | undefined = "";
+    for (const command of commands) {
+      if (framing.has(command.name.toLowerCase())) continue;
+      const one = this.#touchedByOne(command);
+      if (one.keys === undefined) return anything;
+      if (one.keys.length === 0) continue;
+      scope = keys.length === 0 || scope === one.scope ? one.scope : undefined;
+      keys = keys.length === 0 ? one.keys : [...keys, ...one.keys];
+    }
+    return new Touched(scope, keys);
+  }
+
+  /** The scope of all `keys`; undefined when they are in several. */
+  #scopeOf(keys: readonly Key[]): string | undefined {
+    let scope: string | undefined;
+    for (const [index, key] of keys.entries()) {
+      const of = this.#prefixes.find((prefix) => startsWith(key, prefix)) ?? "";
+      if (index > 0 && of !== scope) return undefined;
+      scope = of;
+    }
+    return scope ?? "";
+  }
+}
+
+/** What frames a transaction touches no keys beside those of the commands inside, and WATCH changes none. */
+const framing: ReadonlySet<string> = new Set(["multi", "exec", "discard", "unwatch"]);
+
+function isOne(commands: Command | readonly Command[]): commands is Command {
+  return !Array.isArray(commands);
+}
+
+function startsWith(key: Key, prefix: string): boolean {
+  if (typeof key === "string") return key.startsWith(prefix);
+  const bytes = Buffer.from(prefix);
+  return key.subarray(0, bytes.length).equals(bytes);
+}
