@@ -5,7 +5,7 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
-import { listenToRoutes } from "./support/routes.js";
+import { listenToRoutes, type Routes } from "./support/routes.js";
 
 type Client = Tidemark["redis"];
 
@@ -31,7 +31,7 @@ async function afterWriting(
   read: (redis: Client) => Promise<unknown>,
   by: Tidemark = tidemark,
 ): Promise<string[]> {
-  await group.caughtUp();
+  await releaseReplicas(group);
   await replicasAreEligible(by);
   holdReplicas(group);
   const writer = by.session();
@@ -40,7 +40,13 @@ async function afterWriting(
   using routes = listenToRoutes();
   const reader = by.session({ token: writer.keyedToken() });
   await read(reader.redis);
-  return routes.all();
+  return answered(routes);
+}
+
+/** Where reads were answered: a replica that was tried in vain is left out. */
+function answered(routes: Routes): string[] {
+  const all = routes.all();
+  return all.filter((_route, index) => all[index + 1] !== "primary:check-failed");
 }
 
 async function withTidemark<T>(
@@ -56,6 +62,7 @@ async function withTidemark<T>(
 }
 
 const onReplica = "replica:known";
+const primary: unknown = expect.stringMatching(/^primary:/);
 const onPrimary = "primary:behind";
 
 describe("a later request", () => {
@@ -127,5 +134,190 @@ describe("a later request", () => {
     );
     expect(routes.every((route) => route.startsWith("primary:"))).toBe(true);
     expect(routes).toHaveLength(2);
+  });
+});
+
+describe("within one request", () => {
+  it("reads other keys on the primary behind a write of its own", async () => {
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("a", 1);
+    using routes = listenToRoutes();
+    await redis.get("b");
+    expect(answered(routes)).toEqual([primary]);
+  });
+
+  it("reads other keys on the primary once it has read newer data there", async () => {
+    const routes = await afterWriting(
+      (r) => r.set("a", 1),
+      (r) => r.get("a").then(() => r.get("b")),
+    );
+    expect(routes).toEqual([primary, primary]);
+  });
+
+  it("keeps the order of one scope apart from that of all others", async () => {
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    using routes = listenToRoutes();
+    const writing = redis.set("sess:1", "{}");
+    await redis.get("b");
+    await writing;
+    await redis.get("sess:1");
+    await redis.get("b");
+    await redis.get("sess:2");
+    expect(answered(routes)).toEqual(["primary:not-a-read", onReplica, primary, onReplica, primary]);
+  });
+
+  it("has all scopes count as one after a command on keys of several", async () => {
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("sess:1", "{}");
+    await redis.mget("sess:1", "b");
+    using routes = listenToRoutes();
+    await redis.get("c");
+    expect(answered(routes)).toEqual([primary]);
+  });
+
+  it("keeps reads of every scope behind a write of unknown keys", async () => {
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.eval("redis.call('set', 'sess:1', 1)", 0);
+    using routes = listenToRoutes();
+    await redis.get("sess:1");
+    await redis.get("b");
+    expect(answered(routes)).toEqual([primary, primary]);
+  });
+});
+
+describe("a script", () => {
+  const script = "redis.call('incr', KEYS[1])";
+
+  it("counts for its keys where they are in a scope", async () => {
+    const write = (r: Client) => r.eval(script, 1, "rlflx:n");
+    expect(await afterWriting(write, (r) => r.get("b"))).toEqual([onReplica]);
+    expect(await afterWriting(write, (r) => r.get("rlflx:n"))).toEqual([primary]);
+  });
+
+  it("counts for its keys where scripts declare them", async () => {
+    await withTidemark({ scriptsDeclareKeys: true }, async (other) => {
+      const write = (r: Client) => r.eval(script, 1, "n");
+      expect(await afterWriting(write, (r) => r.get("b"), other)).toEqual([onReplica]);
+      expect(await afterWriting(write, (r) => r.get("n"), other)).toEqual([primary]);
+      expect(
+        await afterWriting(
+          (r) => r.set("n", 1),
+          (r) => r.eval_ro("return 1", 1, "b"),
+          other,
+        ),
+      ).toEqual([onReplica]);
+    });
+  });
+});
+
+describe("untracked writes", () => {
+  const tokenAfter = async (write: (redis: Client) => Promise<unknown>, by = tidemark): Promise<string> => {
+    const session = by.session();
+    await write(session.redis);
+    await session.settled();
+    return session.keyedToken();
+  };
+
+  it("give the session no token by the untracked client, alone, in pipelines and in transactions", async () => {
+    expect(await tokenAfter((r) => r.untracked.incr("n"))).toBe("");
+    expect(await tokenAfter((r) => r.untracked.pipeline().incr("n").incr("m").exec())).toBe("");
+    expect(await tokenAfter((r) => r.untracked.multi().incr("n").exec())).toBe("");
+    expect(await tokenAfter((r) => r.untracked.eval("redis.call('incr', KEYS[1])", 1, "n"))).toBe("");
+    expect(await tokenAfter((r) => r.untracked.at("session").incr("n"))).toBe("");
+    expect(await tokenAfter((r) => r.incr("n"))).not.toBe("");
+    expect(await tokenAfter((r) => r.multi().incr("n").exec())).not.toBe("");
+  });
+
+  it("are the scripts of limiters from the start, and no other command on their keys", async () => {
+    const script = "return redis.call('incr', KEYS[1])";
+    expect(await tokenAfter((r) => r.eval(script, 1, "rl:1"))).toBe("");
+    expect(await tokenAfter((r) => r.pipeline().eval(script, 1, "rl:1").exec())).toBe("");
+    expect(await tokenAfter((r) => r.eval(script, 2, "rl:1", "other"))).not.toBe("");
+    expect(await tokenAfter((r) => r.incr("rl:1"))).not.toBe("");
+    await withTidemark({ untracked: [] }, async (other) => {
+      expect(await tokenAfter((r) => r.eval(script, 1, "rl:1"), other)).not.toBe("");
+    });
+  });
+
+  it("are those that the option names by prefixes, behind keyPrefix", async () => {
+    await withTidemark({ untracked: ["views:"], redis: { keyPrefix: "app:" } }, async (other) => {
+      expect(await tokenAfter((r) => r.incr("views:1"), other)).toBe("");
+      expect(await tokenAfter((r) => r.incr("app:views:1"), other)).not.toBe("");
+      expect(await tokenAfter((r) => r.mset("views:1", 1, "b", 2), other)).not.toBe("");
+    });
+  });
+
+  it("are those that the option's function returns true for", async () => {
+    const seen: unknown[] = [];
+    const untracked: CommonOptions["untracked"] = (write) => {
+      seen.push(write);
+      return write.command === "incr";
+    };
+    await withTidemark({ untracked }, async (other) => {
+      expect(await tokenAfter((r) => r.incr("n"), other)).toBe("");
+      expect(await tokenAfter((r) => r.call("INCR", "n"), other)).toBe("");
+      expect(await tokenAfter((r) => r.incrby("n", 1), other)).not.toBe("");
+    });
+    expect(seen).toContainEqual({ command: "incr", keys: ["n"] });
+  });
+});
+
+describe("a token", () => {
+  it("of a request with more keys than it names requires of all others what came before these", async () => {
+    const write = async (r: Client) => {
+      for (let n = 0; n < 9; n += 1) await r.set(`key-${n}`, n);
+    };
+    expect(await afterWriting(write, (r) => r.get("other"))).toEqual([primary]);
+    await withTidemark({ keysPerToken: 9 }, async (other) => {
+      expect(await afterWriting(write, (r) => r.get("other"), other)).toEqual([onReplica]);
+    });
+    await withTidemark({ keysPerToken: 0 }, async (other) => {
+      const one = (r: Client) => r.set("a", 1);
+      expect(await afterWriting(one, (r) => r.get("other"), other)).toEqual([primary]);
+    });
+  });
+
+  it("that is handed to a job requires all that was written, whatever the keys", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    await session.redis.set("a", 1);
+    using routes = listenToRoutes();
+    await tidemark.session({ token: session.token() }).redis.get("b");
+    expect(answered(routes)).toEqual([primary]);
+  });
+
+  it("of several responses requires the writes of each", async () => {
+    holdReplicas(group);
+    const tokens = await Promise.all(
+      ["a", "b"].map(async (key) => {
+        const session = tidemark.session();
+        await session.redis.set(key, 1);
+        return session.keyedToken();
+      }),
+    );
+    for (const key of ["a", "b"]) {
+      using routes = listenToRoutes();
+      await tidemark.session({ token: tokens }).redis.get(key);
+      expect(answered(routes)).toEqual([primary]);
+    }
+    using routes = listenToRoutes();
+    await tidemark.session({ token: tokens }).redis.get("c");
+    expect(answered(routes)).toEqual([onReplica]);
+  });
+
+  it("of monotonic reads requires for every key what was read", async () => {
+    holdReplicas(group);
+    const writer = tidemark.session();
+    await writer.redis.set("a", 1);
+    const reader = tidemark.session({ token: writer.keyedToken(), monotonicReads: true });
+    await reader.redis.get("a");
+    await reader.settled();
+    using routes = listenToRoutes();
+    await tidemark.session({ token: reader.keyedToken() }).redis.get("b");
+    expect(answered(routes)).toEqual([primary]);
   });
 });
