@@ -25,6 +25,7 @@ export const rows: readonly (readonly string[])[] = [
     "turns",
     "fallback-limit",
     "command",
+    "keys",
     "key-hash",
     "script-text",
     "miss",
