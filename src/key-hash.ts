@@ -47,7 +47,7 @@ function hashed(start: number, bytes: Buffer): number {
   return hash;
 }
 
-/** FNV-1a spreads the last bytes badly, so the final steps of MurmurHash3 follow before 16 of the bits are taken. */
+/** FNV-1a alone carries the last bytes to few of the high bits. The final steps of MurmurHash3 spread them over all. */
 function folded(hash: number, length: number): number {
   let mixed = hash ^ length;
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);

@@ -1,4 +1,4 @@
-/** Which keys a command reads or writes. Routing relies on it that no key is missing, so any doubt counts as every key. */
+/** Which keys a command reads or writes. A missing key would mean stale reads, so any doubt counts as every key. */
 import type { Command } from "ioredis";
 import { isScript } from "./command.js";
 
@@ -75,8 +75,7 @@ const rules: ReadonlyMap<string, Rule> = new Map([
 
 /**
  * The keys that `command` reads or writes, as they are sent to the server: with the key prefix, as strings or Buffers.
- * May name a key more than once, and one that an earlier error of the server leaves untouched. Undefined when not all
- * of them are known: then it may touch any key.
+ * A key may be named more than once. Undefined when not all keys are known: then the command may touch any key.
  */
 export function keysTouchedBy(command: Pick<Command, "name" | "args">): readonly Key[] | undefined {
   const { name, args } = command;
@@ -85,8 +84,8 @@ export function keysTouchedBy(command: Pick<Command, "name" | "args">): readonly
 }
 
 /**
- * The keys that a call of a script or a function declares, as they are sent to the server; it may touch others.
- * Undefined when it declares none, when their count is not a number or not right, and for all other commands.
+ * The keys that a call of a script or a function declares, as they are sent to the server. The script may touch others.
+ * Undefined when it declares none, when their count is wrong or no number, and for all other commands.
  */
 export function declaredKeysOf(command: Pick<Command, "name" | "args">): readonly Key[] | undefined {
   return isScript(command.name) ? countedKeys(command.args, 1) : undefined;

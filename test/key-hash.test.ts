@@ -35,7 +35,7 @@ describe("hashOf", () => {
     expect(counts.reduce((sum, count) => sum + count)).toBe(KEYS);
     const pairs = (count: number) => (count * (count - 1)) / 2;
     const collisions = counts.reduce((sum, count) => sum + pairs(count), 0);
-    // Chance alone would be within a hundredth of this.
+    // Random numbers would come within a hundredth of this.
     expect(collisions / (pairs(KEYS) / NUMBERS)).toBeCloseTo(1, 1);
     expect(Math.max(...counts)).toBeLessThan(20);
   });
