@@ -31,6 +31,7 @@ const dependOnIoredis = [
   ...["redis-options", "database", "given-server", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
+  "keys",
 ].map((noun) => `test/${noun}.test.ts`);
 
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
@@ -57,6 +58,7 @@ const dependOnServer = [
   ],
   ...["sentinel*", "cluster*", "slot-migration", "topology/*"],
   ...["borrowed-connection", "scan-stream", "redis-server", "replication-group"],
+  "keys",
 ].map((noun) => `test/${noun}.test.ts`);
 
 /** Paths of servers, like those of a PATH. */

@@ -25,6 +25,8 @@ export const rows: readonly (readonly string[])[] = [
     "turns",
     "fallback-limit",
     "command",
+    "keys",
+    "key-hash",
     "script-text",
     "key-hash",
     "keys",

@@ -1,0 +1,56 @@
+/** Keys as numbers of 16 bits, for tokens that must not grow with the names of keys. */
+
+const OFFSET_BASIS = 0x811c9dc5 | 0;
+const PRIME = 0x01000193;
+/** Of a key longer than two of these, only so many bytes from each end count, so that a long key costs no more. */
+const END_BYTES = 512;
+
+/**
+ * A number from 0 to 65535: always the same for the same key, and the same for a string as for a Buffer of its UTF-8
+ * bytes. Two different keys have the same number about once in 65,536 times, or always if they are longer than 1,024
+ * bytes and differ only in the middle. Takes one or two nanoseconds a byte, and never more than some microseconds; a
+ * long string is measured besides. Tokens carry these numbers, so they must never change.
+ */
+export function hashOf(key: string | Buffer): number {
+  if (typeof key !== "string") return hashOfBytes(key);
+  if (key.length > 2 * END_BYTES) return hashOfLongText(key);
+  let hash = OFFSET_BASIS;
+  for (let i = 0; i < key.length; i += 1) {
+    const code = key.charCodeAt(i);
+    if (code > 0x7f) return hashOfBytes(Buffer.from(key));
+    hash = Math.imul(hash ^ code, PRIME);
+  }
+  return folded(hash, key.length);
+}
+
+function hashOfBytes(bytes: Buffer): number {
+  const { length } = bytes;
+  if (length <= 2 * END_BYTES) return folded(hashed(OFFSET_BASIS, bytes), length);
+  return hashOfEnds(bytes.subarray(0, END_BYTES), bytes.subarray(-END_BYTES), length);
+}
+
+/** One character more is converted at each end, because the cut may go through a surrogate pair. */
+function hashOfLongText(text: string): number {
+  const head = Buffer.from(text.slice(0, END_BYTES + 1)).subarray(0, END_BYTES);
+  const tail = Buffer.from(text.slice(-END_BYTES - 1)).subarray(-END_BYTES);
+  return hashOfEnds(head, tail, Buffer.byteLength(text));
+}
+
+function hashOfEnds(head: Buffer, tail: Buffer, length: number): number {
+  return folded(hashed(hashed(OFFSET_BASIS, head), tail), length);
+}
+
+/** FNV-1a. */
+function hashed(start: number, bytes: Buffer): number {
+  let hash = start;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, PRIME);
+  return hash;
+}
+
+/** FNV-1a alone carries the last bytes to few of the high bits. The final steps of MurmurHash3 spread them over all. */
+function folded(hash: number, length: number): number {
+  let mixed = hash ^ length;
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 16;
+}
