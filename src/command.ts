@@ -172,8 +172,18 @@ export function namesOfKeys(commands: readonly Command[]): readonly string[] {
   ];
 }
 
+/** Where commands that say how many keys follow have that number. */
+const countAt: ReadonlyMap<string, number> = new Map([
+  ...entries("lmpop msetex sdiffcard sintercard sunioncard zdiff zinter zintercard zmpop zunion", 0),
+  ...entries("blmpop bzmpop eval eval_ro evalsha evalsha_ro fcall fcall_ro", 1),
+  ...entries("zdiffstore zinterstore zunionstore", 1),
+]);
+
 /** How many keys a command names; none when its arguments are not what it needs, which the server will say. */
 export function keysOf(command: Command): number {
+  const at = countAt.get(command.name.toLowerCase());
+  // ioredis would make a list of that length, however long it is.
+  if (at !== undefined && Number(command.args[at]) > command.args.length) return 0;
   try {
     return command.getKeys().length;
   } catch {

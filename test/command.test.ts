@@ -1,6 +1,7 @@
 /** Which commands a replica may answer, which write, and which must not share a connection. */
+import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { type CommandKind, kindOf, provesPrimary, remedyFor } from "../src/command.js";
+import { type CommandKind, keysOf, kindOf, provesPrimary, remedyFor } from "../src/command.js";
 
 function kind(line: string, inBatch = false): CommandKind {
   const [name = "", ...args] = line.split(" ");
@@ -221,5 +222,22 @@ describe("provesPrimary", () => {
     "ft.search",
   ])("is false for what a replica may carry out: %s", (name) => {
     expect(provesPrimary(name)).toBe(false);
+  });
+});
+
+describe("keysOf", () => {
+  it.each([
+    ["sintercard", ["99999999999999999999", "a"]],
+    ["SINTERCARD", ["99999999999999999999", "a"]],
+    ["zunionstore", ["to", "99999999999999999999", "a"]],
+    ["eval", ["return 1", "Infinity", "a"]],
+    ["msetex", ["4294967295", "a", "b"]],
+  ])("takes no more keys from %s than it has arguments", (name, args) => {
+    expect(keysOf(new Command(name, args))).toBe(0);
+  });
+
+  it("counts the keys of commands that say how many follow", () => {
+    expect(keysOf(new Command("sintercard", ["2", "a", "b", "limit", "1"]))).toBe(2);
+    expect(keysOf(new Command("eval", ["return 1", "1", "a", "b"]))).toBe(1);
   });
 });

@@ -28,8 +28,6 @@ export const rows: readonly (readonly string[])[] = [
     "keys",
     "key-hash",
     "script-text",
-    "key-hash",
-    "keys",
     "untracked",
     "touched",
     "miss",
