@@ -46,6 +46,7 @@ export function withPosition(
   position: Position,
   maxKeys: number,
 ): readonly Position[] {
+  if (positions.length === 0) return [position];
   if (positions.some((one) => includes(one, position))) return positions;
   const others: Position[] = [];
   let together = position;

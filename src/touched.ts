@@ -109,13 +109,17 @@ export class RuledKeys implements Keys {
 
   /** The scope of all `keys`; undefined when they are in several. */
   #scopeOf(keys: readonly Key[]): string | undefined {
-    let scope: string | undefined;
-    for (const [index, key] of keys.entries()) {
-      const of = this.#prefixes.find((prefix) => startsWith(key, prefix)) ?? "";
-      if (index > 0 && of !== scope) return undefined;
-      scope = of;
-    }
-    return scope ?? "";
+    const [first] = keys;
+    if (first === undefined) return "";
+    const scope = this.#prefixOf(first);
+    // A closure for each command would cost more than the rest.
+    for (let i = 1; i < keys.length; i += 1) if (this.#prefixOf(keys[i] ?? first) !== scope) return undefined;
+    return scope;
+  }
+
+  #prefixOf(key: Key): string {
+    for (const prefix of this.#prefixes) if (startsWith(key, prefix)) return prefix;
+    return "";
   }
 }
 

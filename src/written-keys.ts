@@ -20,7 +20,13 @@ export class WrittenKeys {
 
   /** Those of one write. */
   static at(offset: number, hashes: readonly number[], max: number): WrittenKeys {
-    return new WrittenKeys(0, [], []).with(hashes, offset, max);
+    const once = hashes.length > 1 ? [...new Set(hashes)] : hashes;
+    if (once.length > max) return new WrittenKeys(offset, [], []);
+    return new WrittenKeys(
+      0,
+      once,
+      once.map(() => offset),
+    );
   }
 
   /** The offset that a reader of these keys has to have; 0 for any. */
