@@ -15,10 +15,15 @@ export class KeepAlive implements Disposable {
     return new KeepAlive(socket);
   }
 
-  /** Resolves with the head and the body of the answer, which has to tell its length. */
-  async ask(path: string, cookie: string): Promise<{ readonly head: string; readonly body: string }> {
-    const cookies = cookie === "" ? "" : `Cookie: ${cookie}\r\n`;
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n${cookies}\r\n`);
+  /** Resolves with the head and the body of the answer, which must have a Content-Length. `lines` are further headers. */
+  async ask(
+    path: string,
+    cookie: string,
+    ...lines: readonly string[]
+  ): Promise<{ readonly head: string; readonly body: string }> {
+    const cookies = cookie === "" ? [] : [`Cookie: ${cookie}`];
+    const head = [`GET ${path} HTTP/1.1`, "Host: localhost", "Accept: */*", ...cookies, ...lines];
+    this.#socket.write(`${head.join("\r\n")}\r\n\r\n`);
     for (let text = ""; ; ) {
       const [part]: string[] = await once(this.#socket, "data");
       text += part;
