@@ -12,6 +12,8 @@ export class KeepAlive implements Disposable {
   static async open(port: number): Promise<KeepAlive> {
     const socket = connect(port, "127.0.0.1").setEncoding("latin1").setNoDelay();
     await once(socket, "connect");
+    // An answer that can no longer come would be waited for without end.
+    socket.once("end", () => socket.destroy(new Error("the app has closed a connection of the bench")));
     return new KeepAlive(socket);
   }
 
