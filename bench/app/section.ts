@@ -134,7 +134,7 @@ const how =
   `${replicas} replicas; an Express app for each policy, which take turns; ${users} users each, with 20 to 200 ms between a response and ` +
   "the next request. Each request counts in rate-limit-redis, reads and touches a rolling session of connect-redis, which every " +
   `fifth request changes, and reads five times from a catalogue. Others change the catalogue ${2_000 / writeCatalogueEveryMs} times a second. ` +
-  "The servers themselves say which of them answered. The oracle takes the primary only for a key that the user has written and that " +
+  "The servers themselves report which of them answered; answers that Tidemark discarded count too. The oracle takes the primary only for a key that the user has written and that " +
   "no replica has applied at that moment; it asks all replicas before each such read, and that counts as INFO too. Held is the time from " +
   `the app's last word to a response until it is sent. Median of ${rounds} rounds with the least and the most; stale reads of all.`;
 
