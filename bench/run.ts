@@ -11,8 +11,11 @@ import type { Results } from "./results.js";
 import type { Section, SectionQuestion } from "./section.js";
 import { Worker } from "./worker.js";
 
-const all = ["client", "server", "http", "routing", "scale"];
-const packages = ["ioredis", "redis", "@valkey/valkey-glide", "express"];
+const all = ["client", "server", "http", "routing", "app", "scale"];
+const packages = [
+  ...["ioredis", "redis", "@valkey/valkey-glide"],
+  ...["express", "express-session", "connect-redis", "express-rate-limit", "rate-limit-redis"],
+];
 const scale = Number(process.env.BENCH_SCALE ?? 1);
 
 const asked = process.argv.slice(2);

@@ -12,13 +12,20 @@ export class KeepAlive implements Disposable {
   static async open(port: number): Promise<KeepAlive> {
     const socket = connect(port, "127.0.0.1").setEncoding("latin1").setNoDelay();
     await once(socket, "connect");
+    // An answer that can no longer come would be waited for without end.
+    socket.once("end", () => socket.destroy(new Error("the app has closed a connection of the bench")));
     return new KeepAlive(socket);
   }
 
-  /** Resolves with the head and the body of the answer, which has to tell its length. */
-  async ask(path: string, cookie: string): Promise<{ readonly head: string; readonly body: string }> {
-    const cookies = cookie === "" ? "" : `Cookie: ${cookie}\r\n`;
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n${cookies}\r\n`);
+  /** Resolves with the head and the body of the answer, which must have a Content-Length. `lines` are further headers. */
+  async ask(
+    path: string,
+    cookie: string,
+    ...lines: readonly string[]
+  ): Promise<{ readonly head: string; readonly body: string }> {
+    const cookies = cookie === "" ? [] : [`Cookie: ${cookie}`];
+    const head = [`GET ${path} HTTP/1.1`, "Host: localhost", "Accept: */*", ...cookies, ...lines];
+    this.#socket.write(`${head.join("\r\n")}\r\n\r\n`);
     for (let text = ""; ; ) {
       const [part]: string[] = await once(this.#socket, "data");
       text += part;
