@@ -37,7 +37,7 @@ export interface CheckedKeyOptions {
 }
 
 /** The prefixes that well-known libraries give to keys which never refer to an app's own data. */
-export const usualScopes: readonly string[] = ["sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
+export const usualScopes: readonly string[] = ["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
 
 /** The prefixes of rate-limit-redis and @fastify/rate-limit, whose keys only their own scripts read, on the primary. */
 export const usualUntracked: readonly string[] = ["rl:", "fastify-rate-limit-"];
