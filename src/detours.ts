@@ -6,9 +6,11 @@ export interface Detour {
   /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
   readonly isReturned: boolean;
   /** Sends it; undefined while it is sent again and again by itself. */
-  readonly go: (() => void) | undefined;
+  go: (() => void) | undefined;
   /** What it waits for at the head of its lines; undefined when it may go. */
   readonly settled: Settled | undefined;
+  /** Whether it keeps its place when it has gone, until it is ended. */
+  readonly isKept: boolean;
 }
 
 /** Resolves when the wait is over; undefined when there is nothing to wait for. */
@@ -37,14 +39,19 @@ export class Detours {
     return lines !== undefined && keys.some((key) => lines.get(key)?.[0]?.isReturned === true);
   }
 
-  /** Adds one that others wait for from now on, until `end` is called. */
-  begin(owner: object, keys: readonly string[]): Detour {
-    return this.#add(owner, { keys, isReturned: true, go: undefined, settled: undefined });
+  /**
+   * Adds one that others wait for from now on, until `end` is called. `go` is called once, when nothing is ahead of it and
+   * `settled` has nothing left to wait for.
+   */
+  begin(owner: object, keys: readonly string[], go?: () => void, settled?: Settled): Detour {
+    const detour = this.#add(owner, { keys, isReturned: true, go, settled, isKept: true });
+    this.#advance(owner, [detour]);
+    return detour;
   }
 
   /** Calls `go` when nothing is ahead any more on any of `keys`, and `settled` has nothing left to wait for. */
   wait(owner: object, keys: readonly string[], isReturned: boolean, go: () => void, settled?: Settled): void {
-    this.#advance(owner, [this.#add(owner, { keys, isReturned, go, settled })]);
+    this.#advance(owner, [this.#add(owner, { keys, isReturned, go, settled, isKept: false })]);
   }
 
   /** Ends one that was begun, and releases those that waited for it alone. */
@@ -66,11 +73,14 @@ export class Detours {
         settled.then(() => this.#advance(owner, [one]));
         continue;
       }
-      for (const follower of this.#remove(owner, lines, one)) {
-        next.delete(follower);
-        next.add(follower);
-      }
-      one.go();
+      const { go } = one;
+      if (one.isKept) one.go = undefined;
+      else
+        for (const follower of this.#remove(owner, lines, one)) {
+          next.delete(follower);
+          next.add(follower);
+        }
+      go();
     }
   }
 

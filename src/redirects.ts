@@ -1,6 +1,8 @@
 /** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
-import type { Command } from "ioredis";
-import { isScript, keysOf, namesOfKeys } from "./command.js";
+import type { Command, RedisOptions } from "ioredis";
+import { isScript, namesOfKeys } from "./command.js";
+import { mayBeRedirected } from "./confirmation.js";
+import { destinationOf, trackDestination } from "./destination.js";
 import { type Detour, Detours } from "./detours.js";
 import { Ends } from "./ends.js";
 import { isRedirection } from "./refusal.js";
@@ -9,6 +11,13 @@ import type { Shard } from "./shard.js";
 
 /** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
+
+/** Asks a server whether it redirects a script; see `Topology.confirm`. */
+export type Confirm = (
+  script: Command,
+  server: RedisOptions | undefined,
+  isAsked: boolean,
+) => Promise<Error | undefined>;
 
 /** A command on its way, or a transaction. */
 export interface Traveller {
@@ -30,12 +39,18 @@ const pauseMs = 100;
 /** Commands that redirections are followed for, and those that wait behind them. */
 export class Redirects {
   readonly #redirect: Redirect;
+  readonly #confirm: Confirm;
   /** See `Topology.settled`. */
   readonly #settled: (command: Command) => Promise<void> | undefined;
   readonly #detours = new Detours();
 
-  constructor(redirect: Redirect, settled: (command: Command) => Promise<void> | undefined) {
+  constructor(
+    redirect: Redirect,
+    confirm: Confirm,
+    settled: (command: Command) => Promise<void> | undefined,
+  ) {
     this.#redirect = redirect;
+    this.#confirm = confirm;
     this.#settled = settled;
   }
 
@@ -82,15 +97,26 @@ export class Redirects {
       journey.end();
       return ends.resolve(reply);
     };
+    const isOfScript = isScript(command.name);
+    if (isOfScript) trackDestination(command);
     command.reject = (error) => {
-      if (mayBeRedirected(command, error) && journey.goOn(error)) return;
-      journey.end();
-      ends.reject(error);
+      const refuse = (): void => {
+        journey.end();
+        ends.reject(error);
+      };
+      if (!mayBeRedirected(command, error)) refuse();
+      else if (isOfScript)
+        journey.goOnIf(this.#confirm(command, destinationOf(command), journey.isAsked), refuse);
+      else if (!journey.goOn(error)) refuse();
     };
   }
 
-  /** Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. */
+  /**
+   * Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. A script's error
+   * may be its own.
+   */
   takeIn(command: Command): void {
+    if (isScript(command.name)) return;
     const ends = new Ends(command);
     command.resolve = (reply) => ends.resolve(reply);
     command.reject = (error) => {
@@ -128,6 +154,8 @@ class Journey {
   readonly #redirect: Redirect;
   readonly #detours: Detours;
   #left = maxRedirections;
+  /** Whether it was sent behind ASKING last. */
+  isAsked = false;
   /** What others wait for while this is not sent at once. */
   #detour: Detour | undefined;
 
@@ -145,12 +173,29 @@ class Journey {
 
   /** Sends it again when those are carried out. */
   fallBehind(): void {
-    const { commands, owner, writer, send } = this.#traveller;
+    const { commands, owner, writer } = this.#traveller;
     writer?.writeStarted();
     this.#detours.wait(owner, namesOfKeys(commands), true, () => {
-      send();
+      this.#send();
       writer?.writeEnded("not-sent");
     });
+  }
+
+  /** Goes on when `confirmed` resolves with a redirection, else calls `refuse`. Others on the same keys wait behind it. */
+  goOnIf(confirmed: Promise<Error | undefined>, refuse: () => void): void {
+    const { commands, owner, writer } = this.#traveller;
+    writer?.writeStarted();
+    let redirection: Error | undefined;
+    let pending: Promise<void> | undefined = confirmed.then((error) => {
+      redirection = error;
+      pending = undefined;
+    });
+    const go = (): void => {
+      if (redirection === undefined || !this.goOn(redirection)) refuse();
+      writer?.writeEnded("not-sent");
+    };
+    if (this.#detour !== undefined) pending.then(go);
+    else this.#detour = this.#detours.begin(owner, namesOfKeys(commands), go, () => pending);
   }
 
   /** Sends it where `error` says, unless it was sent too often or that is no redirection. */
@@ -161,12 +206,12 @@ class Journey {
       this.fallBehind();
       return true;
     }
-    const { commands, owner, writer, send } = this.#traveller;
+    const { commands, owner, writer } = this.#traveller;
     writer?.writeStarted();
     let isSent = false;
     const again = (asked?: Shard): void => {
       isSent = true;
-      send(asked);
+      this.#send(asked);
       writer?.writeEnded("not-sent");
     };
     const isUrgent = this.#left >= maxRedirections - maxAtOnce;
@@ -177,6 +222,11 @@ class Journey {
     if (!isFollowed) writer?.writeEnded("not-sent");
     else if (!isSent) this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
     return isFollowed;
+  }
+
+  #send(asked?: Shard): void {
+    this.isAsked = asked !== undefined;
+    this.#traveller.send(asked);
   }
 
   /** Ends it, whatever came of it. */
@@ -204,10 +254,11 @@ class Outcomes {
       };
       command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
       command.reject = (error) => {
+        // A script as well: while it is only queued, it returns nothing of its own.
         if (isRedirection(error)) this.elsewhere ??= error;
-        // EXEC itself is refused where each command was given its own key, but not all keys are there.
-        const isRefused = command.name.toLowerCase() === "exec" && isRedirection(error);
-        if (isRefused || error.message.startsWith("EXECABORT")) this.aborted = true;
+        // EXEC itself is redirected where each command was given its own key, but not all keys are there.
+        const isExec = command.name.toLowerCase() === "exec";
+        if (isExec && (isRedirection(error) || error.message.startsWith("EXECABORT"))) this.aborted = true;
         settle(() => this.#ends[index]?.reject(error));
       };
     }
@@ -217,17 +268,4 @@ class Outcomes {
   readonly hand = (): void => {
     for (const index of this.#ends.keys()) this.#settled.get(index)?.();
   };
-}
-
-/**
- * Whether a node sends `command` elsewhere with `error`. A script may return an error of any text: one that does not fit
- * the command's keys is the script's own.
- */
-function mayBeRedirected(command: Command, error: Error): boolean {
-  if (!isRedirection(error)) return false;
-  if (!isScript(command.name)) return true;
-  const keys = keysOf(command);
-  const [kind, slot] = error.message.split(" ");
-  if (kind === "MOVED" || kind === "ASK") return keys > 0 && Number(slot) === command.getSlot();
-  return keys > (kind === "TRYAGAIN" ? 1 : 0);
 }
