@@ -11,6 +11,8 @@ export interface Detour {
   readonly settled: Settled | undefined;
   /** Whether it keeps its place when it has gone, until it is ended. */
   readonly isKept: boolean;
+  /** Whether it goes where a redirection of its own says; others are first sent to where its keys were. */
+  isFollower: boolean;
 }
 
 /** Resolves when the wait is over; undefined when there is nothing to wait for. */
@@ -40,18 +42,36 @@ export class Detours {
   }
 
   /**
-   * Adds one that others wait for from now on, until `end` is called. `go` is called once, when nothing is ahead of it and
-   * `settled` has nothing left to wait for.
+   * Whether a command of `owner` on `keys` that came back may go where its own redirection says. It would overtake those ahead of
+   * it that are sent to where the keys were.
    */
-  begin(owner: object, keys: readonly string[], go?: () => void, settled?: Settled): Detour {
-    const detour = this.#add(owner, { keys, isReturned: true, go, settled, isKept: true });
+  mayFollow(owner: object, keys: readonly string[]): boolean {
+    const lines = this.#linesOf.get(owner);
+    const ahead = keys.flatMap((key) => lines?.get(key) ?? []);
+    return ahead.every(({ isReturned, isFollower }) => isFollower || !isReturned);
+  }
+
+  /** Adds one that others wait for from now on, until `end` is called. */
+  begin(owner: object, keys: readonly string[]): Detour {
+    const [go, settled] = [undefined, undefined];
+    return this.#add(owner, { keys, isReturned: true, go, settled, isKept: true, isFollower: false });
+  }
+
+  /**
+   * The same for one that follows a redirection. `go` is called once, when nothing is ahead of it and `settled` has nothing left to
+   * wait for.
+   */
+  follow(owner: object, keys: readonly string[], go: () => void, settled: Settled): Detour {
+    const follower = { keys, isReturned: true, go, settled, isKept: true, isFollower: true };
+    const detour = this.#add(owner, follower);
     this.#advance(owner, [detour]);
     return detour;
   }
 
   /** Calls `go` when nothing is ahead any more on any of `keys`, and `settled` has nothing left to wait for. */
   wait(owner: object, keys: readonly string[], isReturned: boolean, go: () => void, settled?: Settled): void {
-    this.#advance(owner, [this.#add(owner, { keys, isReturned, go, settled, isKept: false })]);
+    const detour = { keys, isReturned, go, settled, isKept: false, isFollower: false };
+    this.#advance(owner, [this.#add(owner, detour)]);
   }
 
   /** Ends one that was begun, and releases those that waited for it alone. */

@@ -36,6 +36,8 @@ const maxRedirections = 16;
 const maxAtOnce = 4;
 const pauseMs = 100;
 
+const nothingToWaitFor = (): undefined => undefined;
+
 /** Commands that redirections are followed for, and those that wait behind them. */
 export class Redirects {
   readonly #redirect: Redirect;
@@ -107,7 +109,7 @@ export class Redirects {
       if (!mayBeRedirected(command, error)) refuse();
       else if (isOfScript)
         journey.goOnIf(this.#confirm(command, destinationOf(command), journey.isAsked), refuse);
-      else if (!journey.goOn(error)) refuse();
+      else journey.goOn(error, refuse);
     };
   }
 
@@ -134,9 +136,12 @@ export class Redirects {
     const ends = commands.map((command) => new Ends(command));
     const attempt = (): void => {
       new Outcomes(commands, ends, ({ elsewhere, aborted, hand }) => {
-        if (aborted && elsewhere !== undefined && journey.goOn(elsewhere)) return;
-        journey.end();
-        hand();
+        const refuse = (): void => {
+          journey.end();
+          hand();
+        };
+        if (aborted && elsewhere !== undefined) journey.goOn(elsewhere, refuse);
+        else refuse();
       });
     };
     const send = (asked?: Shard): void => {
@@ -181,30 +186,54 @@ class Journey {
     });
   }
 
-  /** Goes on when `confirmed` resolves with a redirection, else calls `refuse`. Others on the same keys wait behind it. */
+  /** Sends it where `error` says. `refuse` is called when it was sent too often, or when that is no redirection. */
+  goOn(error: Error, refuse: () => void): void {
+    if (this.isOvertaking) this.#goOnLater(() => error, nothingToWaitFor, refuse);
+    else this.#follow(error, refuse);
+  }
+
+  /** The same with the error that `confirmed` resolves with. If that is undefined, `refuse` is called. */
   goOnIf(confirmed: Promise<Error | undefined>, refuse: () => void): void {
-    const { commands, owner, writer } = this.#traveller;
-    writer?.writeStarted();
     let redirection: Error | undefined;
     let pending: Promise<void> | undefined = confirmed.then((error) => {
       redirection = error;
       pending = undefined;
     });
-    const go = (): void => {
-      if (redirection === undefined || !this.goOn(redirection)) refuse();
-      writer?.writeEnded("not-sent");
-    };
-    if (this.#detour !== undefined) pending.then(go);
-    else this.#detour = this.#detours.begin(owner, namesOfKeys(commands), go, () => pending);
+    this.#goOnLater(
+      () => redirection,
+      () => pending,
+      refuse,
+    );
   }
 
-  /** Sends it where `error` says, unless it was sent too often or that is no redirection. */
-  goOn(error: Error): boolean {
+  /** Goes on when nothing is ahead of it and `settled` has nothing left to wait for. Others on its keys wait behind it. */
+  #goOnLater(
+    redirection: () => Error | undefined,
+    settled: () => Promise<void> | undefined,
+    refuse: () => void,
+  ): void {
+    const { commands, owner, writer } = this.#traveller;
+    const keys = namesOfKeys(commands);
+    writer?.writeStarted();
+    const leave = (how: (error: Error) => void): void => {
+      const error = redirection();
+      if (error === undefined) refuse();
+      else how(error);
+      writer?.writeEnded("not-sent");
+    };
+    const follow = (): void => leave((error) => this.#follow(error, refuse));
+    const resend = (): void => leave(() => this.#resend(refuse));
+    if (this.#detour !== undefined) Promise.resolve(settled()).then(follow);
+    else if (this.#detours.mayFollow(owner, keys))
+      this.#detour = this.#detours.follow(owner, keys, follow, settled);
+    else this.#detours.wait(owner, keys, true, resend, settled);
+  }
+
+  #follow(error: Error, refuse: () => void): void {
     this.#left -= 1;
-    if (this.#left < 0) return false;
-    if (this.isOvertaking) {
-      this.fallBehind();
-      return true;
+    if (this.#left < 0) {
+      refuse();
+      return;
     }
     const { commands, owner, writer } = this.#traveller;
     writer?.writeStarted();
@@ -219,9 +248,22 @@ class Journey {
       if (isUrgent) again(asked);
       else setTimeout(again, pauseMs, asked);
     });
-    if (!isFollowed) writer?.writeEnded("not-sent");
-    else if (!isSent) this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
-    return isFollowed;
+    if (!isFollowed) {
+      writer?.writeEnded("not-sent");
+      refuse();
+    } else if (isSent) {
+      // Those behind it go the same way, in their order.
+      if (this.#detour?.isFollower) this.end();
+    } else {
+      this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
+      this.#detour.isFollower = false;
+    }
+  }
+
+  #resend(refuse: () => void): void {
+    this.#left -= 1;
+    if (this.#left < 0) refuse();
+    else this.#send();
   }
 
   #send(asked?: Shard): void {
