@@ -26,7 +26,7 @@ const dependOnIoredis = [
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
   ...["lifecycle", "closing"],
   "monitor",
-  ...["script", "script-errors", "script-order"],
+  ...["script", "script-errors", "script-order", "script-redirects"],
   "settling",
   ...["redis-options", "database", "given-server", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],

@@ -2,6 +2,7 @@
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { isScript, provesPrimary } from "./command.js";
+import type { Connection } from "./connection.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -321,7 +322,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       command.reject = (failure) => {
         ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
-      ask(primary);
+      ask(primary.connection);
       announce(command, primary, "primary", "asked", level);
       if (writer === undefined) primary.read(command, false);
       else primary.write(command, writer.writerTo(shard));
@@ -333,7 +334,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
 }
 
 /** Has the next command on the connection, or the next transaction, carried out though its slot is only on its way there. */
-export function ask({ connection }: Node): void {
+export function ask(connection: Connection): void {
   const asking = new Command("asking");
   asking.reject = () => {};
   connection.cork();

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
 import { keysOf } from "../command.js";
+import { redirectionBy } from "../confirmation.js";
 import type { Refusal } from "../connection.js";
 import { Node } from "../node.js";
 import { isRedirection, type Target, targetIn } from "../refusal.js";
@@ -77,6 +78,15 @@ export class ClusterTopology implements Topology {
     this.#askOfChange();
     setTimeout(again, pauseMs);
     return true;
+  }
+
+  async confirm(
+    script: Command,
+    server: RedisOptions | undefined,
+    isAsked: boolean,
+  ): Promise<Error | undefined> {
+    const node = server && this.#map.shardAt(server)?.find(server);
+    return node && redirectionBy(node, script, isAsked);
   }
 
   settled(command: Command): Promise<void> | undefined {

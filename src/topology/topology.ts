@@ -1,5 +1,5 @@
 /** Which servers there are: what every kind of topology answers to the router. */
-import type { Command } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import type { Refusal } from "../connection.js";
 import type { Limits } from "../limits.js";
 import type { Lineage } from "../lineage.js";
@@ -26,6 +26,12 @@ export interface Topology {
    * again; with a shard, when that shard is to be asked for this once. False for any other error.
    */
   redirect?(error: Error, again: (asked?: Shard) => void): boolean;
+  /**
+   * Where shards exchange data: asks `server` whether it redirects `script`, because the script may have returned such an error
+   * itself. Resolves with the server's own redirection; with undefined when there is none, or when the server does not say.
+   * `isAsked` is for a script that was sent behind ASKING.
+   */
+  confirm?(script: Command, server: RedisOptions | undefined, isAsked: boolean): Promise<Error | undefined>;
   /**
    * Resolves when the shard that `command`'s slot has just left has answered all commands that it was sent: it may send some of
    * them after the slot, and they must not be overtaken. Undefined when there is nothing to wait for.
