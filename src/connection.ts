@@ -4,6 +4,7 @@ import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
+import { disconnect, forgetClosed } from "./disconnect.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
 import {
   Examiner,
@@ -346,8 +347,7 @@ export class Connection {
     clearTimeout(this.#handshake);
     this.#examiner.stop();
     this.endTurn();
-    // Once it has ended, ioredis would start a timer that nothing stops.
-    if (this.redis.status !== "end") this.redis.disconnect();
+    disconnect(this.redis);
     if (this.inFlight === 0) this.reset();
     else setTimeout(() => this.reset(), lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());
@@ -424,6 +424,7 @@ export class Connection {
 
   #listen(): void {
     const { redis } = this;
+    forgetClosed(redis);
     redis.on("error", (error: Error) => {
       this.#error = withoutSecrets(error, this.server);
       if (redis.status === "connect" && error.name === "ReplyError" && !isNotForwarded(error))

@@ -3,6 +3,7 @@ import { connect as connectTcp, Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
+import { forgetClosed } from "./disconnect.js";
 import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError } from "./errors.js";
 import { plainHandshake, whyProxiesClose } from "./examination.js";
@@ -157,6 +158,7 @@ export class PrimaryClient extends Redis implements Follower {
     this.#aim = () => aim(this.options);
     this.#aim();
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
+    forgetClosed(this);
     this.on("close", () => {
       this.#queueing = false;
       if (source.shard()?.primary.isProxy) this.#giveUp();

@@ -218,6 +218,19 @@ describe("tidemark.redis.connect()", () => {
     await replicasAreEligible(tidemark);
   });
 
+  it("connects again what disconnect() has ended between two attempts to connect", async () => {
+    await tidemark.ready();
+    const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
+    const isBetween = new Promise((resolve) => tidemark.redis.once("reconnecting", resolve));
+    proxy.cut();
+    await isBetween;
+    tidemark.redis.disconnect();
+    await ended;
+    proxy.mend();
+    await tidemark.redis.connect();
+    expect(await tidemark.redis.set("k", "1")).toBe("OK");
+  });
+
   it("has the subscriptions that were there", async () => {
     await tidemark.ready();
     await tidemark.redis.subscribe("news");

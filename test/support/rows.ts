@@ -38,6 +38,7 @@ export const rows: readonly (readonly string[])[] = [
     "hang-watch",
     "retries-error",
     "offline-queue",
+    "disconnect",
     "open-requests",
     "primary-outages",
   ],
