@@ -1,5 +1,6 @@
 /** Proxies that spread commands: a real Twemproxy in front of real servers. */
-import type { RedisOptions } from "ioredis";
+import { connect, type Socket, type TcpNetConnectOpts } from "node:net";
+import { AbstractConnector, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Tidemark, type TidemarkOptions } from "../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
@@ -13,6 +14,26 @@ if (program === undefined) process.stderr.write("no Twemproxy here: tests of it 
 
 const keys = Array.from({ length: 20 }, (_, i) => `key:${i}`);
 const hint = /a proxy does so when it is sent a command that it does not forward/;
+
+/** Makes connectors that share one thing: the first connection closes on this side before ioredis sees it. */
+function closingFirst(): NonNullable<RedisOptions["Connector"]> {
+  let isFirst = true;
+  return class extends AbstractConnector {
+    readonly #options: TcpNetConnectOpts;
+
+    constructor(options: unknown) {
+      super(0);
+      this.#options = options as TcpNetConnectOpts;
+    }
+
+    override async connect(): Promise<Socket> {
+      const socket = connect(this.#options);
+      if (isFirst) socket.once("connect", () => socket.destroy());
+      isFirst = false;
+      return socket;
+    }
+  };
+}
 
 describe.skipIf(program === undefined)(
   "A Twemproxy in front of two primaries, and one in front of their replicas",
@@ -216,6 +237,19 @@ describe.skipIf(program === undefined)(
         duplicate.disconnect();
       }
       await tidemark.redis.quit();
+    });
+
+    it("serve duplicate() after its first connection has closed before anything was sent", async () => {
+      const tidemark = open();
+      const duplicate = tidemark.redis.duplicate({ connectionName: "own", Connector: closingFirst() });
+      duplicate.on("error", () => {});
+      const closed = new Promise((resolve) => duplicate.once("close", resolve));
+      try {
+        await Promise.all([tidemark.ready(), closed]);
+        expect(await Promise.all(keys.map((key) => duplicate.set(key, key)))).toEqual(keys.map(() => "OK"));
+      } finally {
+        duplicate.disconnect();
+      }
     });
 
     it("pass on that one of the servers is a replica by now, and the keys of the other stay in use", async () => {
