@@ -46,6 +46,13 @@ export interface ConnectionOptions {
   readonly onJudged: () => void;
 }
 
+/** Called with how attempts to connect end. */
+export interface AttemptWatcher {
+  succeeded(): void;
+  /** Not called for a server that turns out to be a proxy that spreads commands, which is connected to in another way then. */
+  failed(): void;
+}
+
 /** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
 export interface Refusal {
   readonly error: Error;
@@ -116,6 +123,8 @@ export class Connection {
   proxySign: string | undefined;
   /** The options of the handshake with a server that is no such proxy. */
   readonly #handshakeOptions: Partial<RedisOptions>;
+  /** Whether the latest attempt to connect was made as to such a proxy. */
+  #isPlain = false;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
   readonly #examiner: Examiner;
@@ -135,6 +144,7 @@ export class Connection {
   readonly #queue: OfflineQueue;
   readonly #watch: HangWatch;
   #handshake: NodeJS.Timeout | undefined;
+  #watcher: AttemptWatcher | undefined;
   readonly #options: ConnectionOptions;
 
   constructor(options: ConnectionOptions) {
@@ -277,6 +287,11 @@ export class Connection {
     if (this.redis.status !== "wait" || this.closed) return;
     this.downSince = performance.now();
     this.redis.connect().catch(() => {});
+  }
+
+  /** One at a time. */
+  watchAttempts(watcher: AttemptWatcher): void {
+    this.#watcher = watcher;
   }
 
   /** Calls `start` once there is a connection, or with the reason why there is none by the time it has waited enough. */
@@ -430,6 +445,9 @@ export class Connection {
       if (redis.status === "connect" && error.name === "ReplyError" && !isNotForwarded(error))
         this.#refused = error;
     });
+    redis.on("connecting", () => {
+      this.#isPlain = this.proxySign !== undefined;
+    });
     redis.on("connect", () => {
       this.#isBeginning = true;
       this.#connectedAt = performance.now();
@@ -447,7 +465,8 @@ export class Connection {
     redis.on("close", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
-      if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
+      const wasReady = this.#ready;
+      if (wasReady) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
       const complaint = withoutSecrets(complaintIn(this.#firstWords), this.server);
@@ -455,7 +474,7 @@ export class Connection {
       const isCut =
         this.#isBeginning && !this.closed && (complaint === undefined || isNotForwarded(complaint));
       if (complaint !== undefined) this.#complaint = complaint;
-      else if (isCut && this.proxySign !== undefined) this.#complaint = new Error(this.#handshakeFault);
+      else if (isCut && this.#isPlain) this.#complaint = new Error(this.#handshakeFault);
       this.#isBeginning = false;
       this.#examiner.forgoNext();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
@@ -463,13 +482,26 @@ export class Connection {
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
-      else if (!isCut || this.proxySign !== undefined || !this.#examiner.start())
-        this.#queue.countFailure(this.#error);
+      else if (isCut && this.#mayBeProxy()) return;
+      else this.#queue.countFailure(this.#error);
+      // A connection that breaks is no outage before the next attempt fails.
+      if (!wasReady) this.#failed();
     });
     redis.on("end", () => {
       this.#ended = true;
+      // A connector that finds no server ends the client without a connection that could close.
+      this.#failed();
       if (this.over !== undefined) this.#queue.failAll(this.over);
     });
+  }
+
+  /** Whether a server that has closed the connection during the handshake does so as a proxy, which is known or is found out. */
+  #mayBeProxy(): boolean {
+    return this.proxySign === undefined ? this.#examiner.start() : !this.#isPlain;
+  }
+
+  #failed(): void {
+    if (!this.closed && this.#cause !== undefined) this.#watcher?.failed();
   }
 
   /**
@@ -501,6 +533,7 @@ export class Connection {
     this.refusal = undefined;
     this.#isBeginning = false;
     this.#ready = true;
+    this.#watcher?.succeeded();
     if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.startSoon();
     // In front of what has waited: the server may be another than before, or in another role.
     this.#options.onReady();
@@ -563,8 +596,10 @@ export class Connection {
     // It says more than that the connection was closed, for example that the password is wrong.
     else if (found.name === "ReplyError") this.#complaint = found;
     if (this.#ready) return;
-    if (this.proxySign === undefined) this.#queue.countFailure(this.#error);
-    else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
+    if (this.proxySign === undefined) {
+      this.#queue.countFailure(this.#error);
+      this.#failed();
+    } else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
   }
 
   /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */

@@ -129,6 +129,19 @@ describe.skipIf(program === undefined)(
       );
     });
 
+    it("are not said to be unreachable when they close the first connections", async () => {
+      using warnings = listenToWarnings();
+      for (let i = 0; i < 5; i++) {
+        await using tidemark = new Tidemark({ primary: writers(), replicas: [readers()] });
+        expect(await tidemark.session().redis.set("k", "v")).toBe("OK");
+        await isConnectedTo(tidemark, "replica");
+      }
+      await waitUntil(() => warnings.of("TIDEMARK_PROXY").length === 10, { what: "all are recognized" });
+      expect(warnings.heard.map((warning) => Reflect.get(warning, "code"))).toEqual(
+        Array(10).fill("TIDEMARK_PROXY"),
+      );
+    });
+
     it("are read at the primaries by sessions, however far the replicas are behind", async () => {
       const tidemark = open({}, { monotonicReads: true });
       await isConnectedTo(tidemark, "replica");
