@@ -367,7 +367,7 @@ describe("what cannot work with HTTP", () => {
 
   it("a middleware of another framework is refused at the first request", () => {
     const next = (): void => {};
-    expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {}, next)).toThrow(
+    expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {})).toThrow(
       'import it from "tidemark/express"',
     );
     expect(() => call(express.readYourWrites(source, { secret }), { req: {} }, next)).toThrow(

@@ -115,6 +115,7 @@ export const rows: readonly (readonly string[])[] = [
     "client",
     "cluster-duplicate",
     "node-redis",
+    "http/entries",
     "http/carrier",
     "http/bursts",
     "http/carried-cookies",
