@@ -4,6 +4,7 @@ import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
+import { disconnect, forgetClosed } from "./disconnect.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
 import {
   Examiner,
@@ -43,6 +44,13 @@ export interface ConnectionOptions {
   readonly proxySign?: string | undefined;
   /** Called when {@link Connection.proxySign} has changed. */
   readonly onJudged: () => void;
+}
+
+/** Called with how attempts to connect end. */
+export interface AttemptWatcher {
+  succeeded(): void;
+  /** Not called for a server that turns out to be a proxy that spreads commands, which is connected to in another way then. */
+  failed(): void;
 }
 
 /** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
@@ -115,6 +123,8 @@ export class Connection {
   proxySign: string | undefined;
   /** The options of the handshake with a server that is no such proxy. */
   readonly #handshakeOptions: Partial<RedisOptions>;
+  /** Whether the latest attempt to connect was made as to such a proxy. */
+  #isPlain = false;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
   readonly #examiner: Examiner;
@@ -134,6 +144,7 @@ export class Connection {
   readonly #queue: OfflineQueue;
   readonly #watch: HangWatch;
   #handshake: NodeJS.Timeout | undefined;
+  #watcher: AttemptWatcher | undefined;
   readonly #options: ConnectionOptions;
 
   constructor(options: ConnectionOptions) {
@@ -278,6 +289,11 @@ export class Connection {
     this.redis.connect().catch(() => {});
   }
 
+  /** One at a time. */
+  watchAttempts(watcher: AttemptWatcher): void {
+    this.#watcher = watcher;
+  }
+
   /** Calls `start` once there is a connection, or with the reason why there is none by the time it has waited enough. */
   whenReady(start: Start, { command, since, waits = this.patient && !this.refuses }: Wait): void {
     this.begin();
@@ -346,8 +362,7 @@ export class Connection {
     clearTimeout(this.#handshake);
     this.#examiner.stop();
     this.endTurn();
-    // Once it has ended, ioredis would start a timer that nothing stops.
-    if (this.redis.status !== "end") this.redis.disconnect();
+    disconnect(this.redis);
     if (this.inFlight === 0) this.reset();
     else setTimeout(() => this.reset(), lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());
@@ -424,10 +439,14 @@ export class Connection {
 
   #listen(): void {
     const { redis } = this;
+    forgetClosed(redis);
     redis.on("error", (error: Error) => {
       this.#error = withoutSecrets(error, this.server);
       if (redis.status === "connect" && error.name === "ReplyError" && !isNotForwarded(error))
         this.#refused = error;
+    });
+    redis.on("connecting", () => {
+      this.#isPlain = this.proxySign !== undefined;
     });
     redis.on("connect", () => {
       this.#isBeginning = true;
@@ -446,7 +465,8 @@ export class Connection {
     redis.on("close", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
-      if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
+      const wasReady = this.#ready;
+      if (wasReady) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
       const complaint = withoutSecrets(complaintIn(this.#firstWords), this.server);
@@ -454,7 +474,7 @@ export class Connection {
       const isCut =
         this.#isBeginning && !this.closed && (complaint === undefined || isNotForwarded(complaint));
       if (complaint !== undefined) this.#complaint = complaint;
-      else if (isCut && this.proxySign !== undefined) this.#complaint = new Error(this.#handshakeFault);
+      else if (isCut && this.#isPlain) this.#complaint = new Error(this.#handshakeFault);
       this.#isBeginning = false;
       this.#examiner.forgoNext();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
@@ -462,13 +482,26 @@ export class Connection {
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
-      else if (!isCut || this.proxySign !== undefined || !this.#examiner.start())
-        this.#queue.countFailure(this.#error);
+      else if (isCut && this.#mayBeProxy()) return;
+      else this.#queue.countFailure(this.#error);
+      // A connection that breaks is no outage before the next attempt fails.
+      if (!wasReady) this.#failed();
     });
     redis.on("end", () => {
       this.#ended = true;
+      // A connector that finds no server ends the client without a connection that could close.
+      this.#failed();
       if (this.over !== undefined) this.#queue.failAll(this.over);
     });
+  }
+
+  /** Whether a server that has closed the connection during the handshake does so as a proxy, which is known or is found out. */
+  #mayBeProxy(): boolean {
+    return this.proxySign === undefined ? this.#examiner.start() : !this.#isPlain;
+  }
+
+  #failed(): void {
+    if (!this.closed && this.#cause !== undefined) this.#watcher?.failed();
   }
 
   /**
@@ -500,6 +533,7 @@ export class Connection {
     this.refusal = undefined;
     this.#isBeginning = false;
     this.#ready = true;
+    this.#watcher?.succeeded();
     if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.startSoon();
     // In front of what has waited: the server may be another than before, or in another role.
     this.#options.onReady();
@@ -562,8 +596,10 @@ export class Connection {
     // It says more than that the connection was closed, for example that the password is wrong.
     else if (found.name === "ReplyError") this.#complaint = found;
     if (this.#ready) return;
-    if (this.proxySign === undefined) this.#queue.countFailure(this.#error);
-    else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
+    if (this.proxySign === undefined) {
+      this.#queue.countFailure(this.#error);
+      this.#failed();
+    } else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
   }
 
   /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */

@@ -108,11 +108,12 @@ export class Tidemark implements AsyncDisposable {
     const joined = (node: Node): void => {
       const { connection } = node;
       const { redis } = connection;
-      redis.on("ready", () => outages.reached(connection));
-      redis.on("error", () => {
-        const isHeard = connection.closed || base === undefined || base.listenerCount("error") > 0;
-        // A connection that breaks is no outage before the next attempt fails.
-        if (!isHeard && redis.status !== "ready" && isPrimary(node)) outages.failed(connection);
+      connection.watchAttempts({
+        succeeded: () => outages.reached(connection),
+        failed: () => {
+          const isHeard = base === undefined || base.listenerCount("error") > 0;
+          if (!isHeard && isPrimary(node)) outages.failed(connection);
+        },
       });
       for (const event of lifecycleEvents)
         redis.on(event, (...args) => {

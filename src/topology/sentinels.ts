@@ -1,6 +1,7 @@
 /** The Sentinels that watch over one primary: whom they name, and that they have something new to tell. */
 import { Redis, type RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../address.js";
+import { disconnect, forgetClosed } from "../disconnect.js";
 import { withoutSecrets } from "../secrets.js";
 import { type Announced, maxFollowed } from "./announced.js";
 
@@ -41,6 +42,7 @@ class Sentinel {
     // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
     this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
     for (const redis of [this.#redis, this.#events]) {
+      forgetClosed(redis);
       redis.on("error", (error: Error) => {
         this.fault = `${addressOf(options)}: ${withoutSecrets(error, options).message}`;
       });
@@ -90,8 +92,11 @@ class Sentinel {
   }
 
   close(): void {
-    this.#redis.disconnect();
-    this.#events.disconnect();
+    for (const redis of [this.#redis, this.#events]) {
+      disconnect(redis);
+      // A Sentinel that hangs does not close the connection, and nothing that is unanswered is waited for.
+      redis.stream?.destroy();
+    }
   }
 }
 
