@@ -20,7 +20,7 @@ const dependOnIoredis = [
     "proxy",
     "refused-info",
   ],
-  ...["loading-replica", "unusable-replica"],
+  ...["loading-replica", "unusable-replica", "denied-reads"],
   "link",
   "batch",
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
@@ -49,6 +49,7 @@ const dependOnServer = [
   ...[
     "replica-state",
     "unusable-replica",
+    "denied-reads",
     "emptied-replica",
     "repointed-replica",
     "one-endpoint",

@@ -4,7 +4,7 @@ import { type Node, notAsked } from "./node.js";
 import { clockDiffers, nothing, objectionTo, unprovenObjectionTo } from "./objection.js";
 import { upstreamIn } from "./replication.js";
 import type { Shard } from "./shard.js";
-import { primaryUnknown } from "./warning.js";
+import { deniesReads, primaryUnknown } from "./warning.js";
 
 /** A server that was never connected to is starting for so long. */
 const startMs = 5_000;
@@ -22,6 +22,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (node.weight === 0) return "excluded";
   const disconnected = disconnectedState(node, now);
   if (disconnected !== undefined) return disconnected;
+  if (node.denials.fault !== undefined) return "refusing";
   if (shard.primary.isProxy) return "unproven";
   if (clockDiffers(shard, node)) return "skewed";
   if (node.proof.kind === "window")
@@ -36,7 +37,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
 
 /** Why a server in `state` may not answer, for people to read; undefined when it may. */
 export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
-  const { fault, seen, proof, connection } = node;
+  const { fault, seen, proof, connection, denials } = node;
   const { primary, history } = shard;
   switch (state) {
     case "serving":
@@ -57,6 +58,7 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       return "clock differs";
     case "refusing":
       if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
+      if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
       return proof.kind === "window" ? "refused a read just now" : fault;
     case "other-primary":
       return "it is a primary itself: its replication id is not the primary's";

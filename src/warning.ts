@@ -24,6 +24,9 @@ const toDiscover = ' Allow INFO, or name the replicas: replicas: ["redis://host:
 /** The cause where a replica has a position and its primary has none. */
 export const primaryUnknown = "the position of the primary is unknown";
 
+/** The cause where an ACL forbids the reads. */
+export const deniesReads = "it refuses reads";
+
 /** Faults that end by themselves. */
 const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
 
@@ -114,6 +117,8 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
       return "Raise `databases` in the server's configuration, or give another db.";
     if (reason.startsWith("says that it is at offset"))
       return `Check that it replicates from ${primary}, and give its own address if a proxy is in front of it.`;
+    if (reason.startsWith(deniesReads))
+      return "Give the user of this replica the ACL rules that it has on the primary, for example +@read ~*.";
     return "Check the server's log and its SLOWLOG.";
   },
   "unknown-position": ({ reason }) => {

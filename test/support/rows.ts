@@ -33,6 +33,7 @@ export const rows: readonly (readonly string[])[] = [
     "ends",
     "detours",
     "deadline",
+    "denials",
     "company",
     "outgoing",
     "hang-watch",
