@@ -28,7 +28,7 @@ const dependOnIoredis = [
   "monitor",
   ...["script", "script-errors", "script-order"],
   "settling",
-  ...["redis-options", "database", "given-server", "secrets"],
+  ...["redis-options", "database", "given-server", "wrong-servers", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);
@@ -50,6 +50,7 @@ const dependOnServer = [
     "replica-state",
     "unusable-replica",
     "denied-reads",
+    "wrong-servers",
     "emptied-replica",
     "repointed-replica",
     "one-endpoint",

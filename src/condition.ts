@@ -4,7 +4,7 @@ import { type Node, notAsked } from "./node.js";
 import { clockDiffers, nothing, objectionTo, unprovenObjectionTo } from "./objection.js";
 import { upstreamIn } from "./replication.js";
 import type { Shard } from "./shard.js";
-import { deniesReads, primaryUnknown } from "./warning.js";
+import { deniesReads, isPrimaryItself, primaryUnknown } from "./warning.js";
 
 /** A server that was never connected to is starting for so long. */
 const startMs = 5_000;
@@ -43,7 +43,7 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "serving":
       return undefined;
     case "demoted":
-      return "says that it is a replica";
+      return demotionOf(shard);
     case "unproven":
       return 'the primary is a proxy, so it answers only reads at level "eventual"';
     case "excluded":
@@ -61,7 +61,9 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
       return proof.kind === "window" ? "refused a read just now" : fault;
     case "other-primary":
-      return "it is a primary itself: its replication id is not the primary's";
+      return seen?.replication.replid === history.replid
+        ? isPrimaryItself
+        : "it is a primary itself: its replication id is not the primary's";
     case "unknown-history":
       return `it replicates from ${upstreamOf(seen?.text)}: its replication id is not the primary's`;
     case "syncing":
@@ -118,8 +120,7 @@ function unusableState(shard: Shard, node: Node, at: number): NodeState {
   const replication = node.seen?.replication;
   if (history.replid === undefined) return primary.isUnprovable ? "unknown-position" : "starting";
   if (replication === undefined) return "starting";
-  if (replication.role === "primary")
-    return replication.replid === history.replid ? "behind" : "other-primary";
+  if (replication.role === "primary") return "other-primary";
   if (replication.syncing) return "syncing";
   if (!replication.linkUp || node.suspect) return "link-down";
   if (lineage.outcome(replication, history.replid) !== "valid") return "unknown-history";
@@ -145,6 +146,19 @@ function stalenessOf(shard: Shard): string {
   if (succession.undisputedUntil(replicas) < Number.POSITIVE_INFINITY)
     return "staleness not proven: another server says that it is the primary too";
   return `it is more than ${options.maxStalenessMs} ms behind`;
+}
+
+/** The server to give as the primary: the one that was given has only ever been its replica, as far as this process knows. */
+export function rightfulPrimary({ primary, demoted, history, options }: Shard): string | undefined {
+  if (!demoted || history.replid !== undefined || options.governed) return undefined;
+  const text = primary.seen?.text ?? "";
+  return upstreamIn(text) && upstreamOf(text);
+}
+
+function demotionOf(shard: Shard): string {
+  const upstream = rightfulPrimary(shard);
+  if (upstream !== undefined) return `it replicates from ${upstream}: give that server as \`primary\``;
+  return "says that it is a replica";
 }
 
 function upstreamOf(text = ""): string {

@@ -4,7 +4,7 @@ import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
 import { Company } from "./company.js";
-import { ClosedError, NoPrimaryError } from "./errors.js";
+import { ClosedError, InvalidOptionError, NoPrimaryError } from "./errors.js";
 import {
   Examiner,
   type Finding,
@@ -14,6 +14,7 @@ import {
   whyProxiesClose,
 } from "./examination.js";
 import { HangWatch } from "./hang-watch.js";
+import { Introduction, isOfSentinel } from "./introduction.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
 import { Resends } from "./resends.js";
@@ -126,6 +127,7 @@ export class Connection {
   /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
   #complaint: Error | undefined;
   #firstWords = "";
+  #introduction: Introduction | undefined;
   /** The bytes of this turn, if any wait for its end. */
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
@@ -436,10 +438,14 @@ export class Connection {
       redis.stream.once("data", (bytes: unknown) => {
         this.#firstWords = String(bytes);
       });
+      this.#introduction?.end();
+      this.#introduction = new Introduction(redis.stream);
     });
     redis.on("ready", () => {
+      const isSentinel = this.#introduction?.end();
       // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
       if (!redis.stream.writable) redis.status = "reconnecting";
+      else if (isSentinel) this.#refuseSentinel();
       else if (this.server.db) this.#select(this.server.db);
       else this.#probe();
     });
@@ -514,7 +520,11 @@ export class Connection {
     this.#check(
       new Command("select", [db]),
       () => this.#probe(),
-      (error) => this.#refuse(error),
+      (error) => {
+        const refuse = (): void => this.#refuse(error);
+        if (isNotForwarded(error)) this.#unlessSentinel(refuse);
+        else refuse();
+      },
     );
   }
 
@@ -526,7 +536,8 @@ export class Connection {
     }
     this.#check(
       new Command("info", ["replication"]),
-      () => this.#begin(),
+      // A Sentinel has no words about replication.
+      (reply) => (String(reply) === "" ? this.#unlessSentinel(() => this.#begin()) : this.#begin()),
       (error) => {
         if (isNotForwarded(error)) this.judge(signOf(withoutSecrets(error, this.server)));
         this.#begin();
@@ -534,12 +545,23 @@ export class Connection {
     );
   }
 
+  /** Refuses a Sentinel, else goes on; where ioredis has not asked for INFO, nothing else has told. */
+  #unlessSentinel(goOn: () => void): void {
+    const take = (reply: unknown): void => (isOfSentinel(reply) ? this.#refuseSentinel() : goOn());
+    this.#check(new Command("info", ["server"]), take, goOn);
+  }
+
+  #refuseSentinel(): void {
+    const remedy = "give it as `sentinels`, with the `name` that it has for the primary";
+    this.#refuse(new InvalidOptionError(this.address, undefined, remedy, "is a Sentinel, which has no data"));
+  }
+
   /** Has the server answer a question before it is sent commands. */
-  #check(question: Command, onAnswer: () => void, onRefusal: (error: Error) => void): void {
+  #check(question: Command, onAnswer: (reply: unknown) => void, onRefusal: (error: Error) => void): void {
     const { stream } = this.redis;
     const isCurrent = (): boolean => this.#isBeginning && this.redis.stream === stream;
-    question.resolve = () => {
-      if (isCurrent()) onAnswer();
+    question.resolve = (reply) => {
+      if (isCurrent()) onAnswer(reply);
     };
     question.reject = (error) => {
       if (error.name === "ReplyError" && isCurrent()) onRefusal(error);
@@ -550,8 +572,13 @@ export class Connection {
   /** Gives up a connection whose handshake the server has refused; ioredis then reconnects. */
   #refuse(error: Error): void {
     this.#error = withoutSecrets(error, this.server);
+    // What the server has said before matters less.
+    this.#complaint = error;
+    this.#firstWords = "";
     this.#refused = error;
     this.#isBeginning = false;
+    // ioredis finds nothing wrong with the handshake, so it tells nobody.
+    this.redis.once("close", () => this.redis.emit("error", error));
     this.redis.disconnect(true);
   }
 

@@ -1,5 +1,6 @@
 /** Which servers a Tidemark is given, or where to ask for them, checked once. */
 import type { Redis, RedisOptions } from "ioredis";
+import { addressOf } from "./address.js";
 import { InvalidOptionError } from "./errors.js";
 import { commonIn, namedIn } from "./given-server.js";
 import type { SentinelServers } from "./topology/sentinel.js";
@@ -81,9 +82,26 @@ export function checkServers(options: GivenServers, redis: RedisOptions): Server
   const followers = serverList("replicas", replicas).map((replica, index) => {
     for (const option of sharedNames)
       agree(`replicas[${index}]`, replica, option, server[option] ?? shared[option], "the primary");
-    return followerOf(server, replica, common);
+    const follower = followerOf(server, replica, common);
+    if (isSamePlace(follower, server))
+      throw new InvalidOptionError(
+        `replicas[${index}]`,
+        replica,
+        replicaRemedy,
+        "has the address of primary",
+      );
+    return follower;
   });
   return { kind: "static", primary: server, replicas: followers };
+}
+
+const replicaRemedy =
+  "give the address of a replica, or leave it out, because Tidemark reads from the primary anyway";
+
+/** Whether two servers have one address; not known of those that a Connector finds. */
+function isSamePlace(one: RedisOptions, other: RedisOptions): boolean {
+  if (one.Connector !== undefined || other.Connector !== undefined) return false;
+  return addressOf(one).toLowerCase() === addressOf(other).toLowerCase();
 }
 
 const sharedNames = ["db", "keyPrefix", "stringNumbers", "replyMapping"] as const;

@@ -77,7 +77,8 @@ export class Tidemark implements AsyncDisposable {
   readonly #followers = new Followers(() => this.#topology.shards);
   /** The clients that were made of this one's in a cluster, and are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
-  readonly #health = new Health(() => this.#topology.shards);
+  readonly #outages = new PrimaryOutages();
+  readonly #health = new Health(() => this.#topology.shards, this.#outages);
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -104,16 +105,21 @@ export class Tidemark implements AsyncDisposable {
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
     const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
-    const outages = new PrimaryOutages();
+    const outages = this.#outages;
     const joined = (node: Node): void => {
       const { connection } = node;
       const { redis } = connection;
-      redis.on("ready", () => outages.reached(connection));
-      redis.on("error", () => {
+      const failed = (): void => {
         const isHeard = connection.closed || base === undefined || base.listenerCount("error") > 0;
+        if (!isHeard && isPrimary(node)) outages.failed(connection);
+      };
+      redis.on("error", (error: Error) => {
+        // ioredis goes on after some errors of the handshake; others close the connection.
+        const goesOn = redis.status === "connect" && error.name === "ReplyError";
         // A connection that breaks is no outage before the next attempt fails.
-        if (!isHeard && redis.status !== "ready" && isPrimary(node)) outages.failed(connection);
+        if (!goesOn && redis.status !== "ready") failed();
       });
+      redis.on("close", () => connection.refusal && failed());
       for (const event of lifecycleEvents)
         redis.on(event, (...args) => {
           for (const client of clients()) client.heard(redis, event, args);

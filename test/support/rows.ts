@@ -51,6 +51,7 @@ export const rows: readonly (readonly string[])[] = [
     "link",
     "resends",
     "examination",
+    "introduction",
     "connection",
     "marker",
   ],
