@@ -28,7 +28,7 @@ const dependOnIoredis = [
   "monitor",
   ...["script", "script-errors", "script-order"],
   "settling",
-  ...["redis-options", "database", "given-server", "wrong-servers", "secrets"],
+  ...["redis-options", "database", "given-server", "wrong-servers", "unnamed-primary", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);
@@ -51,6 +51,7 @@ const dependOnServer = [
     "unusable-replica",
     "denied-reads",
     "wrong-servers",
+    "unnamed-primary",
     "emptied-replica",
     "repointed-replica",
     "one-endpoint",

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
+import { titleOf } from "./command.js";
 import { Company } from "./company.js";
 import { ClosedError, InvalidOptionError, NoPrimaryError } from "./errors.js";
 import {
@@ -302,9 +303,7 @@ export class Connection {
   /** The error of a command that has waited in vain. */
   absence(command: string): Error {
     const error = this.over ?? this.refusal?.error;
-    return (
-      error ?? new NoPrimaryError(command.toUpperCase(), this.address, this.fault, { cause: this.#cause })
-    );
+    return error ?? new NoPrimaryError(titleOf(command), this.address, this.fault, { cause: this.#cause });
   }
 
   /** A server that closes the connection says why, and writing to it then fails for another reason. */

@@ -217,10 +217,13 @@ export class NotPrimaryError extends UnavailableError {
 export class NoPrimaryError extends UnavailableError {
   override name = "NoPrimaryError";
 
-  constructor(command: string, address: string, fault: string, options?: ErrorOptions) {
+  /** Without an `address` no primary was named so far. */
+  constructor(command: string, address: string | undefined, fault: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_NO_PRIMARY",
-      `${command}: there is no primary now (${address}: ${fault}), so nothing was sent; try again in some seconds.`,
+      address === undefined
+        ? `${command}: no primary is known (${fault}), so nothing was sent; check these servers, or try again when they run.`
+        : `${command}: there is no primary now (${address}: ${fault}), so nothing was sent; try again in some seconds.`,
       options,
     );
   }

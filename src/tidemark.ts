@@ -130,6 +130,7 @@ export class Tidemark implements AsyncDisposable {
       options: checked,
       lineage: new Lineage(),
       joined,
+      naming: outages,
       left: (node) => {
         if (!isPrimary(node)) outages.replaced(node.connection);
         for (const client of clients()) client.moved();

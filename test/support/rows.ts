@@ -97,6 +97,7 @@ export const rows: readonly (readonly string[])[] = [
     "topology/announced",
     "topology/static",
     "topology/discovered",
+    "topology/faults",
     "topology/sentinels",
     "topology/sentinel",
     "topology/slots",
