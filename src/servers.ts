@@ -18,8 +18,9 @@ export interface PrimaryServers {
   /**
    * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
    * everything works on the primary. A replica takes from the primary what it does not name, except for its address: the
-   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`, and so is the primary's address. If the primary is a
-   * proxy that spreads commands, none is learnt, and those given answer only reads at level `"eventual"`.
+   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`, and so is the address of the
+   * primary. If the primary is a proxy that spreads commands, none is learnt, and those given answer only reads at level
+   * `"eventual"`.
    */
   readonly replicas?: readonly Server[];
   readonly sentinels?: never;
