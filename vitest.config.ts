@@ -20,7 +20,7 @@ const dependOnIoredis = [
     "proxy",
     "refused-info",
   ],
-  ...["loading-replica", "unusable-replica"],
+  ...["loading-replica", "unusable-replica", "denied-reads"],
   "link",
   "batch",
   ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
@@ -28,7 +28,7 @@ const dependOnIoredis = [
   "monitor",
   ...["script", "script-errors", "script-order", "script-redirects"],
   "settling",
-  ...["redis-options", "database", "given-server", "secrets"],
+  ...["redis-options", "database", "given-server", "wrong-servers", "unnamed-primary", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
 ].map((noun) => `test/${noun}.test.ts`);
@@ -49,6 +49,9 @@ const dependOnServer = [
   ...[
     "replica-state",
     "unusable-replica",
+    "denied-reads",
+    "wrong-servers",
+    "unnamed-primary",
     "emptied-replica",
     "repointed-replica",
     "one-endpoint",

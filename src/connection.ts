@@ -3,9 +3,10 @@ import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
+import { titleOf } from "./command.js";
 import { Company } from "./company.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
-import { ClosedError, NoPrimaryError } from "./errors.js";
+import { ClosedError, InvalidOptionError, NoPrimaryError } from "./errors.js";
 import {
   Examiner,
   type Finding,
@@ -15,6 +16,7 @@ import {
   whyProxiesClose,
 } from "./examination.js";
 import { HangWatch } from "./hang-watch.js";
+import { Introduction, isOfSentinel } from "./introduction.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
 import { Resends } from "./resends.js";
@@ -136,6 +138,7 @@ export class Connection {
   /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
   #complaint: Error | undefined;
   #firstWords = "";
+  #introduction: Introduction | undefined;
   /** The bytes of this turn, if any wait for its end. */
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
@@ -316,9 +319,7 @@ export class Connection {
   /** The error of a command that has waited in vain. */
   absence(command: string): Error {
     const error = this.over ?? this.refusal?.error;
-    return (
-      error ?? new NoPrimaryError(command.toUpperCase(), this.address, this.fault, { cause: this.#cause })
-    );
+    return error ?? new NoPrimaryError(titleOf(command), this.address, this.fault, { cause: this.#cause });
   }
 
   /** A server that closes the connection says why, and writing to it then fails for another reason. */
@@ -455,10 +456,14 @@ export class Connection {
       redis.stream.once("data", (bytes: unknown) => {
         this.#firstWords = String(bytes);
       });
+      this.#introduction?.end();
+      this.#introduction = new Introduction(redis.stream);
     });
     redis.on("ready", () => {
+      const isSentinel = this.#introduction?.end();
       // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
       if (!redis.stream.writable) redis.status = "reconnecting";
+      else if (isSentinel) this.#refuseSentinel();
       else if (this.server.db) this.#select(this.server.db);
       else this.#probe();
     });
@@ -548,7 +553,11 @@ export class Connection {
     this.#check(
       new Command("select", [db]),
       () => this.#probe(),
-      (error) => this.#refuse(error),
+      (error) => {
+        const refuse = (): void => this.#refuse(error);
+        if (isNotForwarded(error)) this.#unlessSentinel(refuse);
+        else refuse();
+      },
     );
   }
 
@@ -560,7 +569,8 @@ export class Connection {
     }
     this.#check(
       new Command("info", ["replication"]),
-      () => this.#begin(),
+      // A Sentinel has no words about replication.
+      (reply) => (String(reply) === "" ? this.#unlessSentinel(() => this.#begin()) : this.#begin()),
       (error) => {
         if (isNotForwarded(error)) this.judge(signOf(withoutSecrets(error, this.server)));
         this.#begin();
@@ -568,12 +578,23 @@ export class Connection {
     );
   }
 
+  /** Refuses a Sentinel, else goes on; where ioredis has not asked for INFO, nothing else has told. */
+  #unlessSentinel(goOn: () => void): void {
+    const take = (reply: unknown): void => (isOfSentinel(reply) ? this.#refuseSentinel() : goOn());
+    this.#check(new Command("info", ["server"]), take, goOn);
+  }
+
+  #refuseSentinel(): void {
+    const remedy = "give it as `sentinels`, with the `name` that it has for the primary";
+    this.#refuse(new InvalidOptionError(this.address, undefined, remedy, "is a Sentinel, which has no data"));
+  }
+
   /** Has the server answer a question before it is sent commands. */
-  #check(question: Command, onAnswer: () => void, onRefusal: (error: Error) => void): void {
+  #check(question: Command, onAnswer: (reply: unknown) => void, onRefusal: (error: Error) => void): void {
     const { stream } = this.redis;
     const isCurrent = (): boolean => this.#isBeginning && this.redis.stream === stream;
-    question.resolve = () => {
-      if (isCurrent()) onAnswer();
+    question.resolve = (reply) => {
+      if (isCurrent()) onAnswer(reply);
     };
     question.reject = (error) => {
       if (error.name === "ReplyError" && isCurrent()) onRefusal(error);
@@ -584,8 +605,13 @@ export class Connection {
   /** Gives up a connection whose handshake the server has refused; ioredis then reconnects. */
   #refuse(error: Error): void {
     this.#error = withoutSecrets(error, this.server);
+    // What the server has said before matters less.
+    this.#complaint = error;
+    this.#firstWords = "";
     this.#refused = error;
     this.#isBeginning = false;
+    // ioredis finds nothing wrong with the handshake, so it tells nobody.
+    this.redis.once("close", () => this.redis.emit("error", error));
     this.redis.disconnect(true);
   }
 

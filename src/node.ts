@@ -2,6 +2,7 @@
 import type { Command, RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection, type ConnectionOptions } from "./connection.js";
+import { Denials } from "./denials.js";
 import { sentTo } from "./destination.js";
 import { ConnectionLostError } from "./errors.js";
 import { isNotForwarded, signOf } from "./examination.js";
@@ -51,6 +52,7 @@ export class Node {
   readonly lag = new LagEstimate();
   readonly latency = new Latency();
   readonly clock = new Clock();
+  readonly denials = new Denials();
   readonly proof: Proof;
   /** How much it gets of the reads, as against others. */
   weight = 1;

@@ -2,6 +2,7 @@
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { isScript, provesPrimary } from "./command.js";
+import { rightfulPrimary } from "./condition.js";
 import type { Connection } from "./connection.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
@@ -175,8 +176,10 @@ function refusalSince({ primary: { connection } }: Shard, since: number): Error 
   return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;
 }
 
-function absence({ primary: { connection }, demoted }: Shard, command: string): Error {
-  if (demoted && !connection.closed) return new NotPrimaryError(command.toUpperCase(), connection.address);
+function absence(shard: Shard, command: string): Error {
+  const { connection } = shard.primary;
+  if (shard.demoted && !connection.closed)
+    return new NotPrimaryError(command.toUpperCase(), connection.address, rightfulPrimary(shard));
   return connection.absence(command);
 }
 

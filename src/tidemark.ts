@@ -77,7 +77,8 @@ export class Tidemark implements AsyncDisposable {
   readonly #followers = new Followers(() => this.#topology.shards);
   /** The clients that were made of this one's in a cluster, and are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
-  readonly #health = new Health(() => this.#topology.shards);
+  readonly #outages = new PrimaryOutages();
+  readonly #health = new Health(() => this.#topology.shards, this.#outages);
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -104,7 +105,7 @@ export class Tidemark implements AsyncDisposable {
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
     const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
-    const outages = new PrimaryOutages();
+    const outages = this.#outages;
     const joined = (node: Node): void => {
       const { connection } = node;
       const { redis } = connection;
@@ -125,6 +126,7 @@ export class Tidemark implements AsyncDisposable {
       options: checked,
       lineage: new Lineage(),
       joined,
+      naming: outages,
       left: (node) => {
         if (!isPrimary(node)) outages.replaced(node.connection);
         for (const client of clients()) client.moved();
