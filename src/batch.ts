@@ -76,7 +76,7 @@ class Delivery {
       // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
       this.#sentAt = performance.now();
       shard.askPrimary(this.#sentAt, this.#doubtful);
-      if (isAsked) ask(primary);
+      if (isAsked) ask(primary.connection);
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
       // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
       const known = {};

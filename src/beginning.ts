@@ -113,6 +113,6 @@ export class Beginning {
   #error(what: string): Error {
     if (this.#closed) return new ClosedError();
     const { refusal, fault } = this.#topology;
-    return refusal?.error ?? new NoPrimaryError(what, "none is known", fault);
+    return refusal?.error ?? new NoPrimaryError(what, undefined, fault);
   }
 }

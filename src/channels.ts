@@ -76,10 +76,10 @@ export const routeChannel = channel("tidemark:route");
  * - `silent`: it cannot be reached, or does not answer.
  * - `unauthorized`: it refuses the user or the password, or an ACL forbids SELECT there.
  * - `loading`: it loads its data from disk.
- * - `refusing`: it answers with errors, such as BUSY or MASTERDOWN, does not have the database `db`, or claims an offset that
- *   its primary has not reached.
+ * - `refusing`: it is a Sentinel, it answers with errors, such as BUSY or MASTERDOWN, an ACL forbids reads there, it does not have the database
+ *   `db`, or it claims an offset that its primary has not reached.
  * - `unknown-position`: its position in the replication stream cannot be known, for example because an ACL forbids INFO.
- * - `other-primary`: it was given as a replica and says that it is a primary.
+ * - `other-primary`: it was given as a replica and says that it is a primary. It may be the primary by another name.
  * - `unknown-history`: it replicates from another primary.
  * - `syncing`: it copies all data of its primary.
  * - `link-down`: it has lost the connection to its primary.

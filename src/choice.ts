@@ -121,7 +121,7 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
   const known = knownReplica(question, now);
   if (known !== undefined) return { node: known, reason: "known" };
   const { shard, requirement, session } = question;
-  const likely = leastLagging(question, (node) =>
+  const likely = leastLagging(question, now, (node) =>
     isWorthATry(shard, node, requirement, session.demand.issuedAt, now),
   );
   if (likely !== undefined) return { node: likely, reason: "checked" };
@@ -208,7 +208,7 @@ function preferred(
   let only: Node | undefined;
   let preference: Preference | undefined;
   for (const node of nodes) {
-    if (!mayGo(question, node) || !mayAnswer(question, node, now)) continue;
+    if (!mayGo(question, node, now) || !mayAnswer(question, node, now)) continue;
     if (only === undefined) only = node;
     else {
       preference ??= new Preference(zone, nodes, now, only);
@@ -218,18 +218,18 @@ function preferred(
   return preference === undefined ? only : preference.chosen;
 }
 
-function leastLagging(question: Question, mayAnswer: (node: Node) => boolean): Node | undefined {
+function leastLagging(question: Question, now: number, mayAnswer: (node: Node) => boolean): Node | undefined {
   let least: Node | undefined;
   for (const node of question.shard.replicas)
-    if ((least === undefined || node.lag.ms < least.lag.ms) && mayGo(question, node) && mayAnswer(node))
+    if ((least === undefined || node.lag.ms < least.lag.ms) && mayGo(question, node, now) && mayAnswer(node))
       least = node;
   return least;
 }
 
 /** Whether a read may go to `node` if that has what it requires: without taking the session back in time. */
-function mayGo({ shard, session, touched, level, iteration }: Question, node: Node): boolean {
+function mayGo({ shard, session, touched, level, iteration }: Question, node: Node, now: number): boolean {
   const only = iteration?.node;
-  if (only !== undefined ? node !== only : node.weight === 0) return false;
+  if (only !== undefined ? node !== only : node.weight === 0 || !node.denials.mayTry(now)) return false;
   if (only === undefined && level !== "eventual" && !session.in(shard, touched).mayReadFrom(node.link))
     return false;
   return !clockDiffers(shard, node);

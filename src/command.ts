@@ -190,3 +190,8 @@ export function keysOf(command: Command): number {
     return 0;
   }
 }
+
+/** What errors call a command: those of Redis in capitals, and a method such as `ready()` as it is written. */
+export function titleOf(command: string): string {
+  return command.endsWith("()") ? command : command.toUpperCase();
+}

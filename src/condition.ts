@@ -4,7 +4,7 @@ import { type Node, notAsked } from "./node.js";
 import { clockDiffers, nothing, objectionTo, unprovenObjectionTo } from "./objection.js";
 import { upstreamIn } from "./replication.js";
 import type { Shard } from "./shard.js";
-import { primaryUnknown } from "./warning.js";
+import { deniesReads, isPrimaryItself, primaryUnknown } from "./warning.js";
 
 /** A server that was never connected to is starting for so long. */
 const startMs = 5_000;
@@ -22,6 +22,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (node.weight === 0) return "excluded";
   const disconnected = disconnectedState(node, now);
   if (disconnected !== undefined) return disconnected;
+  if (node.denials.fault !== undefined) return "refusing";
   if (shard.primary.isProxy) return "unproven";
   if (clockDiffers(shard, node)) return "skewed";
   if (node.proof.kind === "window")
@@ -36,13 +37,13 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
 
 /** Why a server in `state` may not answer, for people to read; undefined when it may. */
 export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
-  const { fault, seen, proof, connection } = node;
+  const { fault, seen, proof, connection, denials } = node;
   const { primary, history } = shard;
   switch (state) {
     case "serving":
       return undefined;
     case "demoted":
-      return "says that it is a replica";
+      return demotionOf(shard);
     case "unproven":
       return 'the primary is a proxy, so it answers only reads at level "eventual"';
     case "excluded":
@@ -57,9 +58,12 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       return "clock differs";
     case "refusing":
       if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
+      if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
       return proof.kind === "window" ? "refused a read just now" : fault;
     case "other-primary":
-      return "it is a primary itself: its replication id is not the primary's";
+      return seen?.replication.replid === history.replid
+        ? isPrimaryItself
+        : "it is a primary itself: its replication id is not the primary's";
     case "unknown-history":
       return `it replicates from ${upstreamOf(seen?.text)}: its replication id is not the primary's`;
     case "syncing":
@@ -116,8 +120,7 @@ function unusableState(shard: Shard, node: Node, at: number): NodeState {
   const replication = node.seen?.replication;
   if (history.replid === undefined) return primary.isUnprovable ? "unknown-position" : "starting";
   if (replication === undefined) return "starting";
-  if (replication.role === "primary")
-    return replication.replid === history.replid ? "behind" : "other-primary";
+  if (replication.role === "primary") return "other-primary";
   if (replication.syncing) return "syncing";
   if (!replication.linkUp || node.suspect) return "link-down";
   if (lineage.outcome(replication, history.replid) !== "valid") return "unknown-history";
@@ -143,6 +146,19 @@ function stalenessOf(shard: Shard): string {
   if (succession.undisputedUntil(replicas) < Number.POSITIVE_INFINITY)
     return "staleness not proven: another server says that it is the primary too";
   return `it is more than ${options.maxStalenessMs} ms behind`;
+}
+
+/** The server to give as the primary: the one that was given has only ever been its replica, as far as this process knows. */
+export function rightfulPrimary({ primary, demoted, history, options }: Shard): string | undefined {
+  if (!demoted || history.replid !== undefined || options.governed) return undefined;
+  const text = primary.seen?.text ?? "";
+  return upstreamIn(text) && upstreamOf(text);
+}
+
+function demotionOf(shard: Shard): string {
+  const upstream = rightfulPrimary(shard);
+  if (upstream !== undefined) return `it replicates from ${upstream}: give that server as \`primary\``;
+  return "says that it is a replica";
 }
 
 function upstreamOf(text = ""): string {

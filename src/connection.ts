@@ -3,8 +3,10 @@ import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import { blocksForMs } from "./blocking.js";
+import { titleOf } from "./command.js";
 import { Company } from "./company.js";
-import { ClosedError, NoPrimaryError } from "./errors.js";
+import { disconnect, forgetClosed } from "./disconnect.js";
+import { ClosedError, InvalidOptionError, NoPrimaryError } from "./errors.js";
 import {
   Examiner,
   type Finding,
@@ -14,6 +16,7 @@ import {
   whyProxiesClose,
 } from "./examination.js";
 import { HangWatch } from "./hang-watch.js";
+import { Introduction, isOfSentinel } from "./introduction.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
 import { Resends } from "./resends.js";
@@ -43,6 +46,13 @@ export interface ConnectionOptions {
   readonly proxySign?: string | undefined;
   /** Called when {@link Connection.proxySign} has changed. */
   readonly onJudged: () => void;
+}
+
+/** Called with how attempts to connect end. */
+export interface AttemptWatcher {
+  succeeded(): void;
+  /** Not called for a server that turns out to be a proxy that spreads commands, which is connected to in another way then. */
+  failed(): void;
 }
 
 /** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
@@ -115,6 +125,8 @@ export class Connection {
   proxySign: string | undefined;
   /** The options of the handshake with a server that is no such proxy. */
   readonly #handshakeOptions: Partial<RedisOptions>;
+  /** Whether the latest attempt to connect was made as to such a proxy. */
+  #isPlain = false;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
   readonly #examiner: Examiner;
@@ -126,6 +138,7 @@ export class Connection {
   /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
   #complaint: Error | undefined;
   #firstWords = "";
+  #introduction: Introduction | undefined;
   /** The bytes of this turn, if any wait for its end. */
   #outgoing: Outgoing | undefined;
   #lastWords: (() => void)[] = [];
@@ -134,6 +147,7 @@ export class Connection {
   readonly #queue: OfflineQueue;
   readonly #watch: HangWatch;
   #handshake: NodeJS.Timeout | undefined;
+  #watcher: AttemptWatcher | undefined;
   readonly #options: ConnectionOptions;
 
   constructor(options: ConnectionOptions) {
@@ -278,6 +292,11 @@ export class Connection {
     this.redis.connect().catch(() => {});
   }
 
+  /** One at a time. */
+  watchAttempts(watcher: AttemptWatcher): void {
+    this.#watcher = watcher;
+  }
+
   /** Calls `start` once there is a connection, or with the reason why there is none by the time it has waited enough. */
   whenReady(start: Start, { command, since, waits = this.patient && !this.refuses }: Wait): void {
     this.begin();
@@ -300,9 +319,7 @@ export class Connection {
   /** The error of a command that has waited in vain. */
   absence(command: string): Error {
     const error = this.over ?? this.refusal?.error;
-    return (
-      error ?? new NoPrimaryError(command.toUpperCase(), this.address, this.fault, { cause: this.#cause })
-    );
+    return error ?? new NoPrimaryError(titleOf(command), this.address, this.fault, { cause: this.#cause });
   }
 
   /** A server that closes the connection says why, and writing to it then fails for another reason. */
@@ -346,8 +363,7 @@ export class Connection {
     clearTimeout(this.#handshake);
     this.#examiner.stop();
     this.endTurn();
-    // Once it has ended, ioredis would start a timer that nothing stops.
-    if (this.redis.status !== "end") this.redis.disconnect();
+    disconnect(this.redis);
     if (this.inFlight === 0) this.reset();
     else setTimeout(() => this.reset(), lastAnswersMs).unref();
     this.#queue.failAll(new ClosedError());
@@ -424,10 +440,14 @@ export class Connection {
 
   #listen(): void {
     const { redis } = this;
+    forgetClosed(redis);
     redis.on("error", (error: Error) => {
       this.#error = withoutSecrets(error, this.server);
       if (redis.status === "connect" && error.name === "ReplyError" && !isNotForwarded(error))
         this.#refused = error;
+    });
+    redis.on("connecting", () => {
+      this.#isPlain = this.proxySign !== undefined;
     });
     redis.on("connect", () => {
       this.#isBeginning = true;
@@ -436,17 +456,22 @@ export class Connection {
       redis.stream.once("data", (bytes: unknown) => {
         this.#firstWords = String(bytes);
       });
+      this.#introduction?.end();
+      this.#introduction = new Introduction(redis.stream);
     });
     redis.on("ready", () => {
+      const isSentinel = this.#introduction?.end();
       // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
       if (!redis.stream.writable) redis.status = "reconnecting";
+      else if (isSentinel) this.#refuseSentinel();
       else if (this.server.db) this.#select(this.server.db);
       else this.#probe();
     });
     redis.on("close", () => {
       clearTimeout(this.#handshake);
       this.epoch += 1;
-      if (this.#ready) this.downSince = performance.now() - this.#silenceMs;
+      const wasReady = this.#ready;
+      if (wasReady) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
       const complaint = withoutSecrets(complaintIn(this.#firstWords), this.server);
@@ -454,7 +479,7 @@ export class Connection {
       const isCut =
         this.#isBeginning && !this.closed && (complaint === undefined || isNotForwarded(complaint));
       if (complaint !== undefined) this.#complaint = complaint;
-      else if (isCut && this.proxySign !== undefined) this.#complaint = new Error(this.#handshakeFault);
+      else if (isCut && this.#isPlain) this.#complaint = new Error(this.#handshakeFault);
       this.#isBeginning = false;
       this.#examiner.forgoNext();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
@@ -462,13 +487,26 @@ export class Connection {
       this.#options.onClose(this.#cause);
       // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
-      else if (!isCut || this.proxySign !== undefined || !this.#examiner.start())
-        this.#queue.countFailure(this.#error);
+      else if (isCut && this.#mayBeProxy()) return;
+      else this.#queue.countFailure(this.#error);
+      // A connection that breaks is no outage before the next attempt fails.
+      if (!wasReady) this.#failed();
     });
     redis.on("end", () => {
       this.#ended = true;
+      // A connector that finds no server ends the client without a connection that could close.
+      this.#failed();
       if (this.over !== undefined) this.#queue.failAll(this.over);
     });
+  }
+
+  /** Whether a server that has closed the connection during the handshake does so as a proxy, which is known or is found out. */
+  #mayBeProxy(): boolean {
+    return this.proxySign === undefined ? this.#examiner.start() : !this.#isPlain;
+  }
+
+  #failed(): void {
+    if (!this.closed && this.#cause !== undefined) this.#watcher?.failed();
   }
 
   /**
@@ -500,6 +538,7 @@ export class Connection {
     this.refusal = undefined;
     this.#isBeginning = false;
     this.#ready = true;
+    this.#watcher?.succeeded();
     if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.startSoon();
     // In front of what has waited: the server may be another than before, or in another role.
     this.#options.onReady();
@@ -514,7 +553,11 @@ export class Connection {
     this.#check(
       new Command("select", [db]),
       () => this.#probe(),
-      (error) => this.#refuse(error),
+      (error) => {
+        const refuse = (): void => this.#refuse(error);
+        if (isNotForwarded(error)) this.#unlessSentinel(refuse);
+        else refuse();
+      },
     );
   }
 
@@ -526,7 +569,8 @@ export class Connection {
     }
     this.#check(
       new Command("info", ["replication"]),
-      () => this.#begin(),
+      // A Sentinel has no words about replication.
+      (reply) => (String(reply) === "" ? this.#unlessSentinel(() => this.#begin()) : this.#begin()),
       (error) => {
         if (isNotForwarded(error)) this.judge(signOf(withoutSecrets(error, this.server)));
         this.#begin();
@@ -534,12 +578,23 @@ export class Connection {
     );
   }
 
+  /** Refuses a Sentinel, else goes on; where ioredis has not asked for INFO, nothing else has told. */
+  #unlessSentinel(goOn: () => void): void {
+    const take = (reply: unknown): void => (isOfSentinel(reply) ? this.#refuseSentinel() : goOn());
+    this.#check(new Command("info", ["server"]), take, goOn);
+  }
+
+  #refuseSentinel(): void {
+    const remedy = "give it as `sentinels`, with the `name` that it has for the primary";
+    this.#refuse(new InvalidOptionError(this.address, undefined, remedy, "is a Sentinel, which has no data"));
+  }
+
   /** Has the server answer a question before it is sent commands. */
-  #check(question: Command, onAnswer: () => void, onRefusal: (error: Error) => void): void {
+  #check(question: Command, onAnswer: (reply: unknown) => void, onRefusal: (error: Error) => void): void {
     const { stream } = this.redis;
     const isCurrent = (): boolean => this.#isBeginning && this.redis.stream === stream;
-    question.resolve = () => {
-      if (isCurrent()) onAnswer();
+    question.resolve = (reply) => {
+      if (isCurrent()) onAnswer(reply);
     };
     question.reject = (error) => {
       if (error.name === "ReplyError" && isCurrent()) onRefusal(error);
@@ -550,8 +605,13 @@ export class Connection {
   /** Gives up a connection whose handshake the server has refused; ioredis then reconnects. */
   #refuse(error: Error): void {
     this.#error = withoutSecrets(error, this.server);
+    // What the server has said before matters less.
+    this.#complaint = error;
+    this.#firstWords = "";
     this.#refused = error;
     this.#isBeginning = false;
+    // ioredis finds nothing wrong with the handshake, so it tells nobody.
+    this.redis.once("close", () => this.redis.emit("error", error));
     this.redis.disconnect(true);
   }
 
@@ -562,8 +622,10 @@ export class Connection {
     // It says more than that the connection was closed, for example that the password is wrong.
     else if (found.name === "ReplyError") this.#complaint = found;
     if (this.#ready) return;
-    if (this.proxySign === undefined) this.#queue.countFailure(this.#error);
-    else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
+    if (this.proxySign === undefined) {
+      this.#queue.countFailure(this.#error);
+      this.#failed();
+    } else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
   }
 
   /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */

@@ -1,7 +1,8 @@
 /** Runs commands on a dedicated connection: commands that block, and everything from WATCH or MULTI to the end. */
-import type { Command } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import { blockFor, blocksForMs } from "./blocking.js";
-import { type CommandKind, provesPrimary } from "./command.js";
+import { type CommandKind, isScript, provesPrimary } from "./command.js";
+import { mayBeRedirected } from "./confirmation.js";
 import type { Wait } from "./connection.js";
 import { deadlineOf } from "./deadline.js";
 import { Ends } from "./ends.js";
@@ -42,6 +43,8 @@ interface Speaker {
    * that is known. False for an error that is no redirection.
    */
   readonly follow: ((error: Error, command: Command, again: (shard?: Shard) => void) => boolean) | undefined;
+  /** In a cluster: resolves with the error that the server redirects a script with, if it does. */
+  readonly confirm: ((script: Command, server: RedisOptions) => Promise<Error | undefined>) | undefined;
 }
 
 /** Why commands move to another server. A redirection comes with the command that received it. */
@@ -68,6 +71,8 @@ interface Line {
   waitsSince: number;
   /** For how long it blocks at most, from when it was given. */
   readonly blocksMs: number;
+  /** The redirection of a script that the server has confirmed. */
+  redirection: Error | undefined;
 }
 
 /**
@@ -83,6 +88,7 @@ export class Conversation {
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
   readonly #follow: Speaker["follow"];
+  readonly #confirm: Speaker["confirm"];
   readonly #holds: Speaker["holds"];
   readonly #isKept: boolean;
   #isBehindWrites: boolean;
@@ -116,7 +122,7 @@ export class Conversation {
   constructor(
     pool: Pool,
     shard: Shard,
-    { session, isKept, isBehindWrites, holds, follow }: Speaker,
+    { session, isKept, isBehindWrites, holds, follow, confirm }: Speaker,
     onOver: () => void,
   ) {
     this.#pool = pool;
@@ -125,6 +131,7 @@ export class Conversation {
     this.#onOver = onOver;
     this.#isBehindWrites = isBehindWrites;
     this.#follow = follow;
+    this.#confirm = confirm;
     this.#isKept = isKept;
     this.#holds = holds;
   }
@@ -180,6 +187,7 @@ export class Conversation {
       givenAt: performance.now(),
       waitsSince: performance.now(),
       blocksMs: blocks ? blocksForMs(command) : Number.POSITIVE_INFINITY,
+      redirection: undefined,
     };
   }
 
@@ -309,13 +317,16 @@ export class Conversation {
     announce(command, node, "primary", "not-a-read", level);
     if (line.isQueued) sendTexts([command]);
     this.#inFlight.add(line);
+    line.redirection = undefined;
     command.resolve = (reply) => this.#answered(line, node, reply);
     command.reject = (error) => this.#failed(line, node, error);
     const writer = writes ? this.#session : undefined;
     if (writer === undefined) node.read(command, true);
     else
-      node.write(command, writer.writerTo(this.#shard, command), (error) =>
-        this.#hasMoved(line, node, error),
+      node.write(
+        command,
+        writer.writerTo(this.#shard, command),
+        (error) => this.#asks(line, node, error) || this.#hasMoved(line, node, error),
       );
     if (writes) this.#session?.writeEnded("not-sent");
   }
@@ -343,13 +354,44 @@ export class Conversation {
   }
 
   #failed(line: Line, node: Node, error: Error): void {
-    if (this.#hasMoved(line, node, error)) return;
+    if (this.#asks(line, node, error) || this.#hasMoved(line, node, error)) return;
+    const isElsewhere = isOfReplica(error) || (line.inTransaction && this.#isMoved(line, error));
     if (ConnectionLostError.isMeantBy(error)) this.#cut(line, node, error);
-    else if (isElsewhere(error) && (line.inTransaction || isOfReplica(error)))
-      this.#failElsewhere(line, node, error);
+    else if (isElsewhere) this.#failElsewhere(line, node, error);
     else if (this.#lost !== undefined && error.message.startsWith("EXECABORT"))
       this.#failElsewhere(line, node, error);
     else this.#refused(line, node, error);
+  }
+
+  /**
+   * Whether `line` is a script whose error may be a redirection or its own: then the server is asked, over another connection,
+   * because on this one the question could be queued by a MULTI.
+   */
+  #asks(line: Line, node: Node, error: Error): boolean {
+    const { command, inTransaction, writes } = line;
+    const isMoved = error.message.startsWith("MOVED ") && mayBeRedirected(command, error);
+    const isDoubtful = this.#mayBeOwn(line) && line.redirection === undefined;
+    if (!isMoved || !isDoubtful || !(inTransaction || this.#isKept)) return false;
+    const confirmed = this.#confirm?.(command, node.connection.server);
+    if (confirmed === undefined) return false;
+    if (writes) this.#session?.writeStarted();
+    confirmed.then((redirection) => {
+      line.redirection = redirection;
+      if (redirection === undefined) this.#refused(line, node, error);
+      else this.#failed(line, node, redirection);
+      if (writes) this.#session?.writeEnded("not-sent");
+    });
+    return true;
+  }
+
+  /** Whether a script may have returned what `line` has failed with. It returns nothing while a MULTI only queues it. */
+  #mayBeOwn({ name, isQueued }: Line): boolean {
+    return isScript(name) && !(isQueued && this.#lost === undefined);
+  }
+
+  /** Whether the server says with `error` that the keys of `line` have moved. */
+  #isMoved(line: Line, error: Error): boolean {
+    return error.message.startsWith("MOVED ") && (!this.#mayBeOwn(line) || line.redirection === error);
   }
 
   #refused(line: Line, node: Node, error: Error): void {
@@ -392,7 +434,7 @@ export class Conversation {
     const isAnswered = !ConnectionLostError.isMeantBy(error);
     const isRefused =
       isDemotion(error) || (this.#moving !== undefined && error.message.startsWith("EXECABORT"));
-    const isMoved = (inTransaction || this.#isKept) && error.message.startsWith("MOVED ");
+    const isMoved = (inTransaction || this.#isKept) && this.#isMoved(line, error);
     // Nothing of a transaction was carried out before its EXEC, but for writes in front of its MULTI.
     const isRead = inTransaction ? !this.#hasWrites(line) : !line.writes || line.name === "xread";
     const isCut = !isAnswered && isRead;
@@ -425,7 +467,7 @@ export class Conversation {
   /** Rejects a command that cannot move: its transaction is lost, or it has moved too often. */
   #failElsewhere(line: Line, node: Node, error?: Error): void {
     const { address } = node.connection;
-    const isMoved = error?.message.startsWith("MOVED ") === true;
+    const isMoved = error !== undefined && this.#isMoved(line, error);
     if (isMoved) this.#follow?.(error, line.command, () => {});
     const why = isMoved ? `its keys have moved (${error.message})` : `${address} is not the primary any more`;
     this.#moving ??= "refused";
@@ -546,9 +588,4 @@ export class Conversation {
 /** Whether the server is no primary any more: it has refused the command, or carried it out as a replica. */
 function isOfReplica(error: Error): boolean {
   return isDemotion(error) || error instanceof NotPrimaryError;
-}
-
-/** Whether another server is the primary of what the command is about. */
-function isElsewhere(error: Error): boolean {
-  return isOfReplica(error) || error.message.startsWith("MOVED ");
 }

@@ -6,9 +6,13 @@ export interface Detour {
   /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
   readonly isReturned: boolean;
   /** Sends it; undefined while it is sent again and again by itself. */
-  readonly go: (() => void) | undefined;
+  go: (() => void) | undefined;
   /** What it waits for at the head of its lines; undefined when it may go. */
   readonly settled: Settled | undefined;
+  /** Whether it keeps its place when it has gone, until it is ended. */
+  readonly isKept: boolean;
+  /** Whether it goes where a redirection of its own says; others are first sent to where its keys were. */
+  isFollower: boolean;
 }
 
 /** Resolves when the wait is over; undefined when there is nothing to wait for. */
@@ -37,14 +41,37 @@ export class Detours {
     return lines !== undefined && keys.some((key) => lines.get(key)?.[0]?.isReturned === true);
   }
 
+  /**
+   * Whether a command of `owner` on `keys` that came back may go where its own redirection says. It would overtake those ahead of
+   * it that are sent to where the keys were.
+   */
+  mayFollow(owner: object, keys: readonly string[]): boolean {
+    const lines = this.#linesOf.get(owner);
+    const ahead = keys.flatMap((key) => lines?.get(key) ?? []);
+    return ahead.every(({ isReturned, isFollower }) => isFollower || !isReturned);
+  }
+
   /** Adds one that others wait for from now on, until `end` is called. */
   begin(owner: object, keys: readonly string[]): Detour {
-    return this.#add(owner, { keys, isReturned: true, go: undefined, settled: undefined });
+    const [go, settled] = [undefined, undefined];
+    return this.#add(owner, { keys, isReturned: true, go, settled, isKept: true, isFollower: false });
+  }
+
+  /**
+   * The same for one that follows a redirection. `go` is called once, when nothing is ahead of it and `settled` has nothing left to
+   * wait for.
+   */
+  follow(owner: object, keys: readonly string[], go: () => void, settled: Settled): Detour {
+    const follower = { keys, isReturned: true, go, settled, isKept: true, isFollower: true };
+    const detour = this.#add(owner, follower);
+    this.#advance(owner, [detour]);
+    return detour;
   }
 
   /** Calls `go` when nothing is ahead any more on any of `keys`, and `settled` has nothing left to wait for. */
   wait(owner: object, keys: readonly string[], isReturned: boolean, go: () => void, settled?: Settled): void {
-    this.#advance(owner, [this.#add(owner, { keys, isReturned, go, settled })]);
+    const detour = { keys, isReturned, go, settled, isKept: false, isFollower: false };
+    this.#advance(owner, [this.#add(owner, detour)]);
   }
 
   /** Ends one that was begun, and releases those that waited for it alone. */
@@ -66,11 +93,14 @@ export class Detours {
         settled.then(() => this.#advance(owner, [one]));
         continue;
       }
-      for (const follower of this.#remove(owner, lines, one)) {
-        next.delete(follower);
-        next.add(follower);
-      }
-      one.go();
+      const { go } = one;
+      if (one.isKept) one.go = undefined;
+      else
+        for (const follower of this.#remove(owner, lines, one)) {
+          next.delete(follower);
+          next.add(follower);
+        }
+      go();
     }
   }
 

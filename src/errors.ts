@@ -50,7 +50,8 @@ export abstract class UnavailableError extends TidemarkError {
 }
 
 /**
- * An option, argument or secret that cannot be used; thrown where it is given, before anything runs. The message shows numbers,
+ * An option, argument or secret that cannot be used; thrown where it is given, before anything runs. If only the server can show
+ * that its address is wrong, as that of a Sentinel is, commands are rejected with this error. The message shows numbers,
  * booleans and the words that options can have. Of any other value it names the kind only, because the value may be secret.
  */
 export class InvalidOptionError extends TidemarkError {
@@ -192,17 +193,20 @@ export class AbortedError extends TidemarkError {
 }
 
 /**
- * The primary was made a replica, and for a second no other server said that it is the primary. Nothing of the command was
- * carried out.
+ * The primary is a replica, and no other server said in time that it is the primary. Nothing of the command was carried out.
+ * The message names the primary if a replica was given in its place.
  */
 export class NotPrimaryError extends UnavailableError {
   override name = "NotPrimaryError";
 
-  constructor(command: string, address: string) {
+  /** `upstream` is the server that the one at `address` has replicated from since it was first connected to. */
+  constructor(command: string, address: string, upstream?: string) {
+    const isNow = `${address} is a replica now, and no other server has said yet that it is the primary`;
     super(
       "TIDEMARK_NOT_PRIMARY",
-      `${command}: ${address} is a replica now, and no other server has said yet that it is the primary; ` +
-        "try again in some seconds.",
+      upstream === undefined
+        ? `${command}: ${isNow}; try again in some seconds.`
+        : `${command}: ${address} is no primary: it replicates from ${upstream}; give that server as \`primary\`.`,
     );
   }
 }
@@ -213,10 +217,13 @@ export class NotPrimaryError extends UnavailableError {
 export class NoPrimaryError extends UnavailableError {
   override name = "NoPrimaryError";
 
-  constructor(command: string, address: string, fault: string, options?: ErrorOptions) {
+  /** Without an `address` no primary was named so far. */
+  constructor(command: string, address: string | undefined, fault: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_NO_PRIMARY",
-      `${command}: there is no primary now (${address}: ${fault}), so nothing was sent; try again in some seconds.`,
+      address === undefined
+        ? `${command}: no primary is known (${fault}), so nothing was sent; check these servers, or try again when they run.`
+        : `${command}: there is no primary now (${address}: ${fault}), so nothing was sent; try again in some seconds.`,
       options,
     );
   }

@@ -1,5 +1,6 @@
 /** Recognizes proxies that spread commands over several servers: they cannot say what only one server knows of itself. */
 import { Redis, type RedisOptions } from "ioredis";
+import { forgetClosed } from "./disconnect.js";
 import { withoutSecrets } from "./secrets.js";
 
 /**
@@ -117,10 +118,11 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
     enableAutoPipelining: false,
     commandTimeout: undefined,
     socketTimeout: undefined,
-    // The timer of ioredis would keep the process for two seconds, because nothing stops it once the connection has closed.
+    // A server that was examined is not waited for until it has closed the connection, too.
     disconnectTimeout: 0,
   };
   const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });
+  forgetClosed(redis);
   let said: Error | undefined;
   redis.on("error", (error: Error) => {
     if (error.name === "ReplyError") said = error;

@@ -156,13 +156,14 @@ function urlFields(option: string, url: string): RedisOptions {
     );
   refusePlaces(option, url);
   if (!isReadable(url)) throw new InvalidOptionError(option, url, encoded, "got a URL that cannot be read");
+  refuseContradictions(option, url);
   const { options } = new Redis(url.replace(/^unix:\/\//, ""), { ...unnamed, lazyConnect: true });
   const defaults: Fields = { ...ioredisDefaults(), ...unnamed, lazyConnect: options.lazyConnect };
   const named = Object.entries(options).filter(([name, value]) => value !== "" && value !== defaults[name]);
   return given(Object.fromEntries(named));
 }
 
-/** Throws for several servers in one URL, for a port that is none, and for a part that the query names otherwise. */
+/** Throws for several servers in one URL, and for a port that is none. */
 function refusePlaces(option: string, url: string): void {
   const [, place = "", rest = ""] = /^(?:rediss?:)?\/\/(?:[^/?#]*@)?([^/?#@]*)([^@]*)$/.exec(url) ?? [];
   if (/,/.test(place) || /,rediss?:\/\//.test(rest))
@@ -179,10 +180,40 @@ function refusePlaces(option: string, url: string): void {
       "give a port from 0 to 65535",
       "got a URL whose port is too large",
     );
-  const database = /^\/(\d+)\/?\?/.exec(rest)?.[1];
-  const other = new URLSearchParams(rest.replace(/^[^?]*/, "")).get("db");
-  if (database !== undefined && other !== null && Number(database) !== Number(other))
-    throw new InvalidOptionError(option, url, "give one of them", "got a URL with two databases");
+}
+
+/** Throws for a query that names another place than the URL itself, or a second user or password. */
+function refuseContradictions(option: string, url: string): void {
+  const { protocol, hostname, port, pathname, username, password, searchParams } = parse(url);
+  const refuse = (problem: string): never => {
+    throw new InvalidOptionError(option, url, "give one of them", `got a URL with ${problem}`);
+  };
+  const differs = (name: string, own: string): boolean =>
+    own !== "" && searchParams.has(name) && searchParams.get(name) !== own;
+  const isSocket = protocol === "unix:";
+  const database = isSocket ? "" : pathname.replaceAll("/", "");
+  if (searchParams.get("sentinels"))
+    throw new InvalidOptionError(
+      option,
+      url,
+      "give { sentinels, name } instead of it",
+      "got a URL with Sentinels",
+    );
+  if (differs("host", hostname.replace(/^\[|\]$/g, ""))) refuse("two hosts");
+  if (differs("port", port)) refuse("two ports");
+  if (database !== "" && searchParams.has("db") && Number(database) !== Number(searchParams.get("db")))
+    refuse("two databases");
+  if (isSocket ? differs("path", pathname) : hostname !== "" && searchParams.get("path"))
+    refuse(isSocket ? "two paths" : "a host and a path");
+  if (isSocket && (searchParams.get("host") || searchParams.get("port"))) refuse("a host and a path");
+  if (username !== "" && searchParams.has("username")) refuse("two user names");
+  if (password !== "" && searchParams.has("password")) refuse("two passwords");
+}
+
+/** Throws for what is no URL. */
+function parse(url: string): URL {
+  if (url.startsWith("//")) return new URL(`redis:${url}`);
+  return new URL(url.startsWith("/") ? `unix://${url}` : url);
 }
 
 /** Whether no part of a password can be taken for a host, a database or an option. */
@@ -190,7 +221,7 @@ function isReadable(url: string): boolean {
   if (url.startsWith("unix:")) return /^unix:\/\/\/[^/]/.test(url);
   if (/^\/[^/]/.test(url)) return true;
   try {
-    const parsed = new URL(url.startsWith("//") ? `redis:${url}` : url);
+    const parsed = parse(url);
     const { hash, pathname, search, searchParams } = parsed;
     decodeURIComponent(parsed.username + parsed.password);
     const isSpilled = search.includes("@") && ![...searchParams.keys()].every(isRedisOption);

@@ -15,10 +15,21 @@ export class Greeting {
   }
 
   say(connection: Connection): void {
-    if (this.#role === undefined) return;
-    const command = new Command(this.#role);
-    // Who forbids it answers no reads, and says so to each.
-    command.reject = () => {};
-    connection.send(command);
+    if (this.#role !== undefined) sendRole(this.#role, connection);
   }
+
+  /** Calls `send` so that the server takes what it sends for that of a client that is not READONLY. */
+  asWriter(connection: Connection, send: () => void): void {
+    const isReader = this.#role === "readonly";
+    if (isReader) sendRole("readwrite", connection);
+    send();
+    if (isReader) sendRole("readonly", connection);
+  }
+}
+
+function sendRole(role: Role, connection: Connection): void {
+  const command = new Command(role);
+  // A server that refuses READONLY refuses each read by itself.
+  command.reject = () => {};
+  connection.send(command);
 }

@@ -34,8 +34,9 @@ export function lookoutOver(scene: Scene): Lookout {
 
     leastLagMs() {
       let least = Number.POSITIVE_INFINITY;
-      for (const { connection, lag, seen } of scene.replicas)
-        if (connection.ready && seen?.replication.role === "replica") least = Math.min(least, lag.ms);
+      for (const { connection, lag, seen, denials } of scene.replicas)
+        if (connection.ready && denials.fault === undefined && seen?.replication.role === "replica")
+          least = Math.min(least, lag.ms);
       return least;
     },
   };

@@ -2,6 +2,8 @@
 import type { Command, RedisOptions } from "ioredis";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection, type ConnectionOptions } from "./connection.js";
+import { Denials } from "./denials.js";
+import { sentTo } from "./destination.js";
 import { ConnectionLostError } from "./errors.js";
 import { isNotForwarded, signOf } from "./examination.js";
 import { Greeting } from "./greeting.js";
@@ -50,6 +52,7 @@ export class Node {
   readonly lag = new LagEstimate();
   readonly latency = new Latency();
   readonly clock = new Clock();
+  readonly denials = new Denials();
   readonly proof: Proof;
   /** How much it gets of the reads, as against others. */
   weight = 1;
@@ -135,13 +138,13 @@ export class Node {
   write(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
     this.#writes ??= this.#openWrites();
     this.#writes.add(command, writer, onRefusal);
-    this.connection.send(command);
+    this.#send(command);
   }
 
   /** Sends what changes nothing; `behindWrites` has it answered after the writes sent before it in this turn. */
   read(command: Command, behindWrites: boolean): void {
     if (behindWrites) this.#writes?.follow(command);
-    this.connection.send(command);
+    this.#send(command);
   }
 
   /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */
@@ -262,6 +265,11 @@ export class Node {
   /** Whether the server has said on this TCP connection, not later than its latest answer, that it is a replica. */
   get saidReplica(): boolean {
     return this.seen?.replication.role === "replica" || this.#refusedIn === this.connection.epoch;
+  }
+
+  #send(command: Command): void {
+    sentTo(command, this.connection.server);
+    this.connection.send(command);
   }
 
   #openWrites(): WriteTurn {

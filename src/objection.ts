@@ -23,6 +23,7 @@ export const nothing: Requirement = {
 export type Objection =
   | "not connected"
   | "position unknown"
+  | "is the primary itself"
   | "link to the primary is down"
   | "staleness not proven"
   | "behind"
@@ -50,6 +51,9 @@ export function objectionTo(
   if (sighting === undefined) return "position unknown";
   const { replication } = sighting;
   if (!isPlaced(replication)) return "position unknown";
+  // No other server is a primary with its history: it is the primary by another name.
+  if (replication.role === "primary" && replication.replid === shard.history.replid)
+    return "is the primary itself";
   if (suspect) return "link to the primary is down";
   const asOf = provenAsOf(shard, replication);
   if (asOf === undefined || now - asOf > requirement.maxStalenessMs) return "staleness not proven";

@@ -3,6 +3,7 @@ import { connect as connectTcp, Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
+import { forgetClosed } from "./disconnect.js";
 import { Ends } from "./ends.js";
 import { ClosedError, ConnectionLostError } from "./errors.js";
 import { plainHandshake, whyProxiesClose } from "./examination.js";
@@ -116,6 +117,10 @@ export class PrimaryClient extends Redis implements Follower {
   readonly #source: PrimarySource;
   readonly #override: Partial<RedisOptions>;
   readonly #aim: () => void;
+  /** Whether the connection has begun as one to a proxy that spreads commands. */
+  readonly #isPlain: () => boolean;
+  /** Whether all of a handshake is sent that ioredis sends as soon as it has connected. */
+  #isGreeted = false;
   /** Whether a MULTI was sent by hand, so that a refused command is not to be sent again outside of it. */
   #queueing = false;
   /** The SELECT of a handshake that is not answered yet. ioredis 5 sends commands behind it without knowing the answer. */
@@ -128,12 +133,14 @@ export class PrimaryClient extends Redis implements Follower {
   /** `override` takes precedence over `options` and over the options of the primary. */
   constructor(options: RedisOptions, override: Partial<RedisOptions>, source: PrimarySource) {
     let handshake: Partial<RedisOptions> = {};
+    let isPlain = false;
     const aim = (aimed: RedisOptions): void => {
       const connection = source.shard()?.primary.connection;
       if (connection === undefined) return;
       const { server, proxySign } = connection;
       for (const name of ofServer) if (!(name in override)) Object.assign(aimed, { [name]: server[name] });
-      Object.assign(aimed, proxySign === undefined ? handshake : plainHandshake);
+      isPlain = proxySign !== undefined;
+      Object.assign(aimed, isPlain ? plainHandshake : handshake);
     };
     const { Connector: Own } = { ...options, ...override };
     const own: RedisOptions = {
@@ -155,12 +162,18 @@ export class PrimaryClient extends Redis implements Follower {
     this.#source = source;
     this.#override = { ...override, Connector: Own };
     this.#aim = () => aim(this.options);
+    this.#isPlain = () => isPlain;
     this.#aim();
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
+    forgetClosed(this);
     this.on("close", () => {
       this.#queueing = false;
-      if (source.shard()?.primary.isProxy) this.#giveUp();
+      this.#isGreeted = false;
+      if (isPlain) this.#giveUp();
       this.#depart();
+    });
+    this.on("connect", () => {
+      this.#isGreeted = true;
     });
     this.on("end", () => source.followers.remove(this));
     if (!this.options.lazyConnect) this.connect().catch(() => {});
@@ -202,6 +215,12 @@ export class PrimaryClient extends Redis implements Follower {
       this.#selecting.then(() => this.sendCommand(command, stream));
       return command.promise;
     }
+    // ioredis would keep these for the next connection, which may begin in another way.
+    if (this.#isOfHandshake && !this.stream.writable) return command.promise;
+    if (this.status === "ready" && this.#isPlain() && isClientInfo(command)) {
+      command.reject(new Error(whyProxiesClose));
+      return command.promise;
+    }
     if (this.status === "connect" && command.name === "select") this.#awaitSelect(command);
     this.#attend(command, this.#isBound(command), maxRepeats);
     return super.sendCommand(command, stream);
@@ -220,6 +239,11 @@ export class PrimaryClient extends Redis implements Follower {
 
   override duplicate(override: Partial<RedisOptions> = {}): Redis {
     return duplicateOf(this.options, { ...this.#override, ...override }, this.#source);
+  }
+
+  /** Whether ioredis sends its handshake now. It waits for no answer from a connection that has closed. */
+  get #isOfHandshake(): boolean {
+    return this.status === "connect" && !this.#isGreeted;
   }
 
   #awaitSelect({ promise }: Command): void {
@@ -335,6 +359,11 @@ export function namesServer(options: Partial<RedisOptions>): boolean {
 /** ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here. */
 function typed(own: RedisOptions): RedisOptions & { replyMapping?: "legacy" } {
   return own as RedisOptions & { replyMapping?: "legacy" };
+}
+
+/** Whether it is the part of a handshake that ioredis 5 sends later than the rest, so that it may come too late for its connection. */
+function isClientInfo({ name, args }: Command): boolean {
+  return name === "client" && /^setinfo$/i.test(String(args[0]));
 }
 
 /** Whether a server has refused the SELECT of a handshake. */

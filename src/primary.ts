@@ -2,6 +2,8 @@
 import { Command } from "ioredis";
 import { type Reason, routeChannel } from "./channels.js";
 import { isScript, provesPrimary } from "./command.js";
+import { rightfulPrimary } from "./condition.js";
+import type { Connection } from "./connection.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
@@ -174,8 +176,10 @@ function refusalSince({ primary: { connection } }: Shard, since: number): Error 
   return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;
 }
 
-function absence({ primary: { connection }, demoted }: Shard, command: string): Error {
-  if (demoted && !connection.closed) return new NotPrimaryError(command.toUpperCase(), connection.address);
+function absence(shard: Shard, command: string): Error {
+  const { connection } = shard.primary;
+  if (shard.demoted && !connection.closed)
+    return new NotPrimaryError(command.toUpperCase(), connection.address, rightfulPrimary(shard));
   return connection.absence(command);
 }
 
@@ -322,7 +326,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       command.reject = (failure) => {
         ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
-      ask(primary);
+      ask(primary.connection);
       announce(command, primary, "primary", "asked", level);
       if (writer === undefined) primary.read(command, false);
       else primary.write(command, writer.writerTo(shard, command));
@@ -334,7 +338,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
 }
 
 /** Has the next command on the connection, or the next transaction, carried out though its slot is only on its way there. */
-export function ask({ connection }: Node): void {
+export function ask(connection: Connection): void {
   const asking = new Command("asking");
   asking.reject = () => {};
   connection.cork();

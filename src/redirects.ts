@@ -1,6 +1,8 @@
 /** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
-import type { Command } from "ioredis";
-import { isScript, keysOf, namesOfKeys } from "./command.js";
+import type { Command, RedisOptions } from "ioredis";
+import { isScript, namesOfKeys } from "./command.js";
+import { mayBeRedirected } from "./confirmation.js";
+import { destinationOf, trackDestination } from "./destination.js";
 import { type Detour, Detours } from "./detours.js";
 import { Ends } from "./ends.js";
 import { isRedirection } from "./refusal.js";
@@ -9,6 +11,13 @@ import type { Shard } from "./shard.js";
 
 /** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
+
+/** Asks a server whether it redirects a script; see `Topology.confirm`. */
+export type Confirm = (
+  script: Command,
+  server: RedisOptions | undefined,
+  isAsked: boolean,
+) => Promise<Error | undefined>;
 
 /** A command on its way, or a transaction. */
 export interface Traveller {
@@ -27,15 +36,23 @@ const maxRedirections = 16;
 const maxAtOnce = 4;
 const pauseMs = 100;
 
+const nothingToWaitFor = (): undefined => undefined;
+
 /** Commands that redirections are followed for, and those that wait behind them. */
 export class Redirects {
   readonly #redirect: Redirect;
+  readonly #confirm: Confirm;
   /** See `Topology.settled`. */
   readonly #settled: (command: Command) => Promise<void> | undefined;
   readonly #detours = new Detours();
 
-  constructor(redirect: Redirect, settled: (command: Command) => Promise<void> | undefined) {
+  constructor(
+    redirect: Redirect,
+    confirm: Confirm,
+    settled: (command: Command) => Promise<void> | undefined,
+  ) {
     this.#redirect = redirect;
+    this.#confirm = confirm;
     this.#settled = settled;
   }
 
@@ -82,15 +99,26 @@ export class Redirects {
       journey.end();
       return ends.resolve(reply);
     };
+    const isOfScript = isScript(command.name);
+    if (isOfScript) trackDestination(command);
     command.reject = (error) => {
-      if (mayBeRedirected(command, error) && journey.goOn(error)) return;
-      journey.end();
-      ends.reject(error);
+      const refuse = (): void => {
+        journey.end();
+        ends.reject(error);
+      };
+      if (!mayBeRedirected(command, error)) refuse();
+      else if (isOfScript)
+        journey.goOnIf(this.#confirm(command, destinationOf(command), journey.isAsked), refuse);
+      else journey.goOn(error, refuse);
     };
   }
 
-  /** Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. */
+  /**
+   * Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. A script's error
+   * may be its own.
+   */
   takeIn(command: Command): void {
+    if (isScript(command.name)) return;
     const ends = new Ends(command);
     command.resolve = (reply) => ends.resolve(reply);
     command.reject = (error) => {
@@ -108,9 +136,12 @@ export class Redirects {
     const ends = commands.map((command) => new Ends(command));
     const attempt = (): void => {
       new Outcomes(commands, ends, ({ elsewhere, aborted, hand }) => {
-        if (aborted && elsewhere !== undefined && journey.goOn(elsewhere)) return;
-        journey.end();
-        hand();
+        const refuse = (): void => {
+          journey.end();
+          hand();
+        };
+        if (aborted && elsewhere !== undefined) journey.goOn(elsewhere, refuse);
+        else refuse();
       });
     };
     const send = (asked?: Shard): void => {
@@ -128,6 +159,8 @@ class Journey {
   readonly #redirect: Redirect;
   readonly #detours: Detours;
   #left = maxRedirections;
+  /** Whether it was sent behind ASKING last. */
+  isAsked = false;
   /** What others wait for while this is not sent at once. */
   #detour: Detour | undefined;
 
@@ -145,28 +178,69 @@ class Journey {
 
   /** Sends it again when those are carried out. */
   fallBehind(): void {
-    const { commands, owner, writer, send } = this.#traveller;
+    const { commands, owner, writer } = this.#traveller;
     writer?.writeStarted();
     this.#detours.wait(owner, namesOfKeys(commands), true, () => {
-      send();
+      this.#send();
       writer?.writeEnded("not-sent");
     });
   }
 
-  /** Sends it where `error` says, unless it was sent too often or that is no redirection. */
-  goOn(error: Error): boolean {
+  /** Sends it where `error` says. `refuse` is called when it was sent too often, or when that is no redirection. */
+  goOn(error: Error, refuse: () => void): void {
+    if (this.isOvertaking) this.#goOnLater(() => error, nothingToWaitFor, refuse);
+    else this.#follow(error, refuse);
+  }
+
+  /** The same with the error that `confirmed` resolves with. If that is undefined, `refuse` is called. */
+  goOnIf(confirmed: Promise<Error | undefined>, refuse: () => void): void {
+    let redirection: Error | undefined;
+    let pending: Promise<void> | undefined = confirmed.then((error) => {
+      redirection = error;
+      pending = undefined;
+    });
+    this.#goOnLater(
+      () => redirection,
+      () => pending,
+      refuse,
+    );
+  }
+
+  /** Goes on when nothing is ahead of it and `settled` has nothing left to wait for. Others on its keys wait behind it. */
+  #goOnLater(
+    redirection: () => Error | undefined,
+    settled: () => Promise<void> | undefined,
+    refuse: () => void,
+  ): void {
+    const { commands, owner, writer } = this.#traveller;
+    const keys = namesOfKeys(commands);
+    writer?.writeStarted();
+    const leave = (how: (error: Error) => void): void => {
+      const error = redirection();
+      if (error === undefined) refuse();
+      else how(error);
+      writer?.writeEnded("not-sent");
+    };
+    const follow = (): void => leave((error) => this.#follow(error, refuse));
+    const resend = (): void => leave(() => this.#resend(refuse));
+    if (this.#detour !== undefined) Promise.resolve(settled()).then(follow);
+    else if (this.#detours.mayFollow(owner, keys))
+      this.#detour = this.#detours.follow(owner, keys, follow, settled);
+    else this.#detours.wait(owner, keys, true, resend, settled);
+  }
+
+  #follow(error: Error, refuse: () => void): void {
     this.#left -= 1;
-    if (this.#left < 0) return false;
-    if (this.isOvertaking) {
-      this.fallBehind();
-      return true;
+    if (this.#left < 0) {
+      refuse();
+      return;
     }
-    const { commands, owner, writer, send } = this.#traveller;
+    const { commands, owner, writer } = this.#traveller;
     writer?.writeStarted();
     let isSent = false;
     const again = (asked?: Shard): void => {
       isSent = true;
-      send(asked);
+      this.#send(asked);
       writer?.writeEnded("not-sent");
     };
     const isUrgent = this.#left >= maxRedirections - maxAtOnce;
@@ -174,9 +248,27 @@ class Journey {
       if (isUrgent) again(asked);
       else setTimeout(again, pauseMs, asked);
     });
-    if (!isFollowed) writer?.writeEnded("not-sent");
-    else if (!isSent) this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
-    return isFollowed;
+    if (!isFollowed) {
+      writer?.writeEnded("not-sent");
+      refuse();
+    } else if (isSent) {
+      // Those behind it go the same way, in their order.
+      if (this.#detour?.isFollower) this.end();
+    } else {
+      this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
+      this.#detour.isFollower = false;
+    }
+  }
+
+  #resend(refuse: () => void): void {
+    this.#left -= 1;
+    if (this.#left < 0) refuse();
+    else this.#send();
+  }
+
+  #send(asked?: Shard): void {
+    this.isAsked = asked !== undefined;
+    this.#traveller.send(asked);
   }
 
   /** Ends it, whatever came of it. */
@@ -204,10 +296,11 @@ class Outcomes {
       };
       command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
       command.reject = (error) => {
+        // A script as well: while it is only queued, it returns nothing of its own.
         if (isRedirection(error)) this.elsewhere ??= error;
-        // EXEC itself is refused where each command was given its own key, but not all keys are there.
-        const isRefused = command.name.toLowerCase() === "exec" && isRedirection(error);
-        if (isRefused || error.message.startsWith("EXECABORT")) this.aborted = true;
+        // EXEC itself is redirected where each command was given its own key, but not all keys are there.
+        const isExec = command.name.toLowerCase() === "exec";
+        if (isExec && (isRedirection(error) || error.message.startsWith("EXECABORT"))) this.aborted = true;
         settle(() => this.#ends[index]?.reject(error));
       };
     }
@@ -217,17 +310,4 @@ class Outcomes {
   readonly hand = (): void => {
     for (const index of this.#ends.keys()) this.#settled.get(index)?.();
   };
-}
-
-/**
- * Whether a node sends `command` elsewhere with `error`. A script may return an error of any text: one that does not fit
- * the command's keys is the script's own.
- */
-function mayBeRedirected(command: Command, error: Error): boolean {
-  if (!isRedirection(error)) return false;
-  if (!isScript(command.name)) return true;
-  const keys = keysOf(command);
-  const [kind, slot] = error.message.split(" ");
-  if (kind === "MOVED" || kind === "ASK") return keys > 0 && Number(slot) === command.getSlot();
-  return keys > (kind === "TRYAGAIN" ? 1 : 0);
 }

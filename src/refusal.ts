@@ -19,11 +19,16 @@ const demotion =
 const inScript =
   /^(ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -READONLY You can't write against a /;
 
-const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|NOPERM|WRONGPASS|EXECABORT)\b/;
+const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|WRONGPASS|EXECABORT)\b/;
 
 /** Whether a server says so when its state, not the command, is the matter. */
 export function isStateError({ message }: Error): boolean {
   return stateErrors.test(message);
+}
+
+/** Whether a server says so when its ACL forbids the user a command or a key. */
+export function isDenial({ message }: Error): boolean {
+  return message.startsWith("NOPERM");
 }
 
 /** Whether a server says so when a command has changed nothing. */

@@ -7,7 +7,8 @@ import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
 import { announce } from "./primary.js";
 import { confirmsMisses, type Read } from "./read.js";
-import { isReadOnly, isRedirection, isStateError } from "./refusal.js";
+import { isDenial, isReadOnly, isRedirection, isStateError } from "./refusal.js";
+import { withoutSecrets } from "./secrets.js";
 
 /** What becomes of reads that replicas do not answer, and what their answers have to come with. */
 export interface Fallbacks {
@@ -33,6 +34,7 @@ export function readReplica(
   if (ordered) session.in(shard, touched).readFrom(link);
   let probe: Probe | undefined;
   command.resolve = (reply) => {
+    node.denials.answered();
     if (!proves(probe, read, node)) {
       node.triedInVain(performance.now());
       return fallbacks.fallBack(read, "check-failed");
@@ -51,6 +53,7 @@ export function readReplica(
     if (again && node.era === era) readReplica(read, node, reason, fallbacks, true);
     else failed(read, node, error, isProvable(reason) && proves(probe, read, node), fallbacks);
   };
+  node.denials.tries();
   announce(command, node, "replica", reason, level);
   if (fallbacks.always && isProvable(reason)) probe = node.readVerified(command);
   else {
@@ -86,8 +89,11 @@ function mayHideKey({ command, shard, terms }: Read, reason: ReplicaReason, repl
 
 /** Takes in an error that a replica, or its connection, has answered a read with. */
 function failed(read: Read, node: Node, error: Error, proven: boolean, fallbacks: Fallbacks): void {
-  const isAnswer = error.name === "ReplyError" && !isStateError(error);
-  if (error.name === "ReplyError" && !isAnswer) {
+  const isOfServer = error.name === "ReplyError";
+  const isDenied = isOfServer && isDenial(error);
+  const isAnswer = isOfServer && !isDenied && !isStateError(error);
+  if (isAnswer) node.denials.answered();
+  else if (isOfServer && !isDenied) {
     node.distrust();
     node.restsUntil = performance.now() + read.shard.options.probeIntervalMs;
   }
@@ -99,5 +105,15 @@ function failed(read: Read, node: Node, error: Error, proven: boolean, fallbacks
     fallbacks.toPrimary(read, "replica-failed");
   else if (isAnswer && read.shard.alone && (isFinal || fallbacks.isFinal(read, proven)))
     read.ends.reject(error);
-  else fallbacks.fallBack(read, "replica-failed");
+  else fallbacks.fallBack(isDenied ? denied(read, node, error) : read, "replica-failed");
+}
+
+/** The same read, whose end shows whether only `node` forbids it: an app may ask for what its user may read nowhere. */
+function denied(read: Read, node: Node, error: Error): Read {
+  const { ends } = read;
+  const resolve = (reply: unknown): unknown => {
+    node.denials.refused(withoutSecrets(error, node.connection.server));
+    return ends.resolve(reply);
+  };
+  return { ...read, ends: { resolve, reject: (failure) => ends.reject(failure) } };
 }

@@ -13,7 +13,7 @@ import { Pool } from "./pool.js";
 import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
 import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
-import { type Redirect, Redirects } from "./redirects.js";
+import { type Confirm, type Redirect, Redirects } from "./redirects.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type Terms, TermsTable } from "./terms.js";
@@ -34,6 +34,7 @@ export class Router {
   readonly #beginning: Beginning;
   /** Where data is spread over shards. */
   readonly #redirect: Redirect | undefined;
+  readonly #confirm: Confirm;
   readonly #redirects: Redirects | undefined;
   readonly reads: Reads;
   readonly acks: Acks;
@@ -51,8 +52,10 @@ export class Router {
     const isEndless = options.redis.maxRetriesPerRequest === null;
     this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     this.#redirect = topology.redirect?.bind(topology);
+    this.#confirm = async (...script) => topology.confirm?.(...script);
     this.#redirects =
-      this.#redirect && new Redirects(this.#redirect, (command) => topology.settled?.(command));
+      this.#redirect &&
+      new Redirects(this.#redirect, this.#confirm, (command) => topology.settled?.(command));
     this.#always = options.verify === "always";
     this.reads = new Reads(options, topology, losses);
     this.acks = new Acks(this.pool, topology);
@@ -330,7 +333,9 @@ export class Router {
         isReleased
           ? redirects.holdsBack(commands, session ?? this, go)
           : redirects.holds(commands, session ?? this, go));
-    const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow };
+    const confirm =
+      redirect && ((script: Command, server: RedisOptions) => this.#confirm(script, server, false));
+    const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow, confirm };
     const conversation = new Conversation(this.pool, shard, speaker, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
         this.#conversations.delete(keeper);

@@ -1,5 +1,6 @@
 /** Which servers a Tidemark is given, or where to ask for them, checked once. */
 import type { Redis, RedisOptions } from "ioredis";
+import { addressOf } from "./address.js";
 import { InvalidOptionError } from "./errors.js";
 import { commonIn, namedIn } from "./given-server.js";
 import type { SentinelServers } from "./topology/sentinel.js";
@@ -17,8 +18,9 @@ export interface PrimaryServers {
   /**
    * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
    * everything works on the primary. A replica takes from the primary what it does not name, except for its address: the
-   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`. If the primary is a
-   * proxy that spreads commands, none is learnt, and those given answer only reads at level `"eventual"`.
+   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`, and so is the address of the
+   * primary. If the primary is a proxy that spreads commands, none is learnt, and those given answer only reads at level
+   * `"eventual"`.
    */
   readonly replicas?: readonly Server[];
   readonly sentinels?: never;
@@ -81,9 +83,26 @@ export function checkServers(options: GivenServers, redis: RedisOptions): Server
   const followers = serverList("replicas", replicas).map((replica, index) => {
     for (const option of sharedNames)
       agree(`replicas[${index}]`, replica, option, server[option] ?? shared[option], "the primary");
-    return followerOf(server, replica, common);
+    const follower = followerOf(server, replica, common);
+    if (isSamePlace(follower, server))
+      throw new InvalidOptionError(
+        `replicas[${index}]`,
+        replica,
+        replicaRemedy,
+        "has the address of primary",
+      );
+    return follower;
   });
   return { kind: "static", primary: server, replicas: followers };
+}
+
+const replicaRemedy =
+  "give the address of a replica, or leave it out, because Tidemark reads from the primary anyway";
+
+/** Whether two servers have one address; not known of those that a Connector finds. */
+function isSamePlace(one: RedisOptions, other: RedisOptions): boolean {
+  if (one.Connector !== undefined || other.Connector !== undefined) return false;
+  return addressOf(one).toLowerCase() === addressOf(other).toLowerCase();
 }
 
 const sharedNames = ["db", "keyPrefix", "stringNumbers", "replyMapping"] as const;

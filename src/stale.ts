@@ -6,7 +6,7 @@ import type { Node } from "./node.js";
 import { isPlaced } from "./position.js";
 import { announce } from "./primary.js";
 import type { Read } from "./read.js";
-import { isStateError } from "./refusal.js";
+import { isDenial, isStateError } from "./refusal.js";
 import type { Shard } from "./shard.js";
 
 /** Has the freshest replica answer `read`, if it may now and there is one; whether it will. */
@@ -65,6 +65,7 @@ function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
   // The primary may still have the command itself, and answer it.
   const again = new Command(command.name, [...command.args]);
   again.resolve = (reply) => {
+    node.denials.answered();
     session.answeredStale();
     if (staleReadChannel.hasSubscribers) {
       const { address } = node.connection;
@@ -73,9 +74,10 @@ function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
     return ends.resolve(reply);
   };
   again.reject = (error) => {
-    const isAnswer = error.name === "ReplyError" && !isStateError(error);
+    const isAnswer = error.name === "ReplyError" && !isStateError(error) && !isDenial(error);
     if (isAnswer || !sendToFreshest(read, [...tried, node])) ends.reject(error);
   };
+  node.denials.tries();
   const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
   announce(command, node, "replica", reason, level);
   node.connection.send(again);
@@ -85,6 +87,7 @@ function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
 /** Of the replicas that have data the one that has come farthest; of several the one with the least to do. */
 function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
   const { replid } = shard.history;
+  const now = performance.now();
   let freshest: Node | undefined;
   let farthest = -1;
   for (const node of shard.replicas) {
@@ -92,6 +95,7 @@ function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
     if (
       !node.connection.ready ||
       tried.includes(node) ||
+      !node.denials.mayTry(now) ||
       known?.role !== "replica" ||
       known.syncing ||
       !isPlaced(known)

@@ -78,7 +78,8 @@ export class Tidemark implements AsyncDisposable {
   readonly #followers = new Followers(() => this.#topology.shards);
   /** The clients that were made of this one's in a cluster, and are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
-  readonly #health = new Health(() => this.#topology.shards);
+  readonly #outages = new PrimaryOutages();
+  readonly #health = new Health(() => this.#topology.shards, this.#outages);
   readonly #losses: Losses;
   readonly #router: Router;
   readonly #context: Context;
@@ -107,15 +108,16 @@ export class Tidemark implements AsyncDisposable {
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
     const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
-    const outages = new PrimaryOutages();
+    const outages = this.#outages;
     const joined = (node: Node): void => {
       const { connection } = node;
       const { redis } = connection;
-      redis.on("ready", () => outages.reached(connection));
-      redis.on("error", () => {
-        const isHeard = connection.closed || base === undefined || base.listenerCount("error") > 0;
-        // A connection that breaks is no outage before the next attempt fails.
-        if (!isHeard && redis.status !== "ready" && isPrimary(node)) outages.failed(connection);
+      connection.watchAttempts({
+        succeeded: () => outages.reached(connection),
+        failed: () => {
+          const isHeard = base === undefined || base.listenerCount("error") > 0;
+          if (!isHeard && isPrimary(node)) outages.failed(connection);
+        },
       });
       for (const event of lifecycleEvents)
         redis.on(event, (...args) => {
@@ -127,6 +129,7 @@ export class Tidemark implements AsyncDisposable {
       options: checked,
       lineage: new Lineage(),
       joined,
+      naming: outages,
       left: (node) => {
         if (!isPrimary(node)) outages.replaced(node.connection);
         for (const client of clients()) client.moved();

@@ -24,6 +24,13 @@ const toDiscover = ' Allow INFO, or name the replicas: replicas: ["redis://host:
 /** The cause where a replica has a position and its primary has none. */
 export const primaryUnknown = "the position of the primary is unknown";
 
+/** The cause where an ACL forbids the reads. */
+export const deniesReads = "it refuses reads";
+
+/** The cause where a replica is a primary with the history of the primary. */
+export const isPrimaryItself =
+  "it is a primary itself with the primary's replication id, so it may be the primary by another name";
+
 /** Faults that end by themselves. */
 const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
 
@@ -114,6 +121,10 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
       return "Raise `databases` in the server's configuration, or give another db.";
     if (reason.startsWith("says that it is at offset"))
       return `Check that it replicates from ${primary}, and give its own address if a proxy is in front of it.`;
+    if (reason.includes("is a Sentinel"))
+      return "Sentinels name the primary and the replicas, so leave out `primary` and `replicas` then.";
+    if (reason.startsWith(deniesReads))
+      return "Give the user of this replica the ACL rules that it has on the primary, for example +@read ~*.";
     return "Check the server's log and its SLOWLOG.";
   },
   "unknown-position": ({ reason }) => {
@@ -122,7 +133,10 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
       return 'Allow INFO on this replica with the ACL rule +info. The option unproven: "window" uses it without a proof.';
     return "It is used when its INFO shows a position.";
   },
-  "other-primary": follow,
+  "other-primary": (unusable) =>
+    unusable.reason === isPrimaryItself
+      ? `If it is the same server as ${unusable.primary}, remove it from the configuration, or give the address of a replica.`
+      : follow(unusable),
   "unknown-history": follow,
   syncing: () =>
     "It is used when it has copied the primary's data. If it begins again and again, raise repl-backlog-size and the " +

@@ -76,7 +76,11 @@ describe("accept()", () => {
     await waitUntil(() => warned().length >= 3, { what: "all are warned of" });
     for (let i = 0; i < 20; i += 1) await tidemark.session().redis.set("k", "1");
     expect(warned().sort()).toEqual(
-      [1, 2, stranger.port].map((port) => `127.0.0.1:${port} is not connected to: accept() refuses it.`),
+      [1, 2, stranger.port].map(
+        (port) =>
+          `Tidemark does not connect to 127.0.0.1:${port}, which another server names: accept() returned false. ` +
+          "If the server is yours, return true for it.",
+      ),
     );
     expect(asked).toHaveLength(new Set(asked.map(String)).size);
   });
@@ -140,7 +144,9 @@ describe("accept()", () => {
     const tidemark = open({ sentinels: [at(sentinel)], name: "one", accept: () => false });
     const error = await tidemark.redis.get("k").catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(NoPrimaryError);
-    expect(String(error)).toContain(`accept() refuses 127.0.0.1:${stranger.port}, which the Sentinels name`);
+    expect(String(error)).toContain(
+      `the Sentinels name 127.0.0.1:${stranger.port}, which accept() refuses; have it return true for your primary`,
+    );
     expect(stranger.connections).toBe(0);
   });
 

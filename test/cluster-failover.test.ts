@@ -63,6 +63,25 @@ describe("a failover between healthy nodes", () => {
   });
 });
 
+describe("scripts", () => {
+  it("run once on the new primary, in their order", async () => {
+    const tidemark = await stage.open();
+    const { replica } = await firstShard();
+    const { redis } = tidemark.session();
+    const push = "return redis.call('rpush', KEYS[1], ARGV[1])";
+    await stage.group.failover(replica);
+    // All leave for the old primary, unless Tidemark has heard of the new one.
+    const replies = [
+      redis.rpush(key, "a"),
+      redis.eval(push, 1, key, "b"),
+      redis.eval(push, 1, key, "c"),
+      redis.rpush(key, "d"),
+    ];
+    expect(await Promise.all(replies)).toEqual([1, 2, 3, 4]);
+    expect(await redis.lrange(key, 0, -1)).toEqual(["a", "b", "c", "d"]);
+  });
+});
+
 describe("a primary that is killed", () => {
   it("leaves reads that replicas can prove, has writes fail soon, and is replaced", async () => {
     const tidemark = await stage.open();

@@ -18,7 +18,13 @@ it("is told of a primary that is silent for too long, and of one that another ta
   const left = ({ connection }: { connection: { address: string } }): void => {
     heard.push(connection.address);
   };
-  const ground = { options, lineage: new Lineage(), joined: () => {}, left };
+  const ground = {
+    options,
+    lineage: new Lineage(),
+    joined: () => {},
+    naming: { unnamed: () => {}, named: () => {} },
+    left,
+  };
   const topology = staticTopology(options.servers, ground);
   const [shard] = topology.shards;
   if (shard === undefined) throw new Error("there is no shard");

@@ -116,6 +116,17 @@ describe("The events of tidemark.redis", () => {
     expect(warnings.messages.join()).not.toContain("a wrong secret");
   });
 
+  it("say once that a database cannot be selected", async () => {
+    using warnings = listenToWarnings();
+    await using own = openTidemark(group, { replicas: [], redis: { db: 99 } });
+    const failures = vi.fn();
+    own.redis.on("close", failures);
+    await expect(own.redis.get("k")).rejects.toThrow("DB index is out of range");
+    await waitUntil(() => failures.mock.calls.length > 3, { what: "it was tried again and again" });
+    expect(warnings.messages).toHaveLength(1);
+    expect(warnings.messages[0]).toMatch(/cannot be reached: ERR DB index is out of range\./);
+  });
+
   it("can be listened to through a session, and through one are not lost", async () => {
     const heard: string[] = [];
     const { redis } = tidemark.session();
@@ -216,6 +227,19 @@ describe("tidemark.redis.connect()", () => {
     expect(await tidemark.session().redis.rpush("queue", "job")).toBe(1);
     expect(await tidemark.session().redis.blpop("queue", 1)).toEqual(["queue", "job"]);
     await replicasAreEligible(tidemark);
+  });
+
+  it("connects again what disconnect() has ended between two attempts to connect", async () => {
+    await tidemark.ready();
+    const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
+    const isBetween = new Promise((resolve) => tidemark.redis.once("reconnecting", resolve));
+    proxy.cut();
+    await isBetween;
+    tidemark.redis.disconnect();
+    await ended;
+    proxy.mend();
+    await tidemark.redis.connect();
+    expect(await tidemark.redis.set("k", "1")).toBe("OK");
   });
 
   it("has the subscriptions that were there", async () => {

@@ -1,6 +1,7 @@
 /** Options that do not exist: refused wherever options are given, with the name that was probably meant. */
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
+import { namedIn } from "../src/given-server.js";
 import * as express from "../src/http/express.js";
 import * as fastify from "../src/http/fastify.js";
 import { consistentFetch } from "../src/http/fetch.js";
@@ -297,8 +298,31 @@ describe("a URL", () => {
     ["redis://a:99999", "got a URL whose port is too large; give a port from 0 to 65535."],
     ["redis://:x@a:99999/1", "got a URL whose port is too large"],
     ["redis://a/3?db=4", "got a URL with two databases; give one of them."],
+    ["redis://a?host=b", "got a URL with two hosts; give one of them."],
+    ["redis://a?password=x@y&host=b", "got a URL with two hosts"],
+    ["redis://[::1]?host=::2", "got a URL with two hosts"],
+    ["//a?host=b", "got a URL with two hosts"],
+    ["redis://a:1?port=2", "got a URL with two ports; give one of them."],
+    ["redis://a?path=/run/redis.sock", "got a URL with a host and a path; give one of them."],
+    ["/run/redis.sock?path=/run/other.sock", "got a URL with two paths"],
+    ["unix:///run/redis.sock?host=a", "got a URL with a host and a path"],
+    ["/run/redis.sock?port=1", "got a URL with a host and a path"],
+    ["redis://a?sentinels=b:26379", "got a URL with Sentinels; give { sentinels, name } instead of it."],
+    ["redis://x@a?username=y", "got a URL with two user names"],
+    ["redis://:x@a?password=y", "got a URL with two passwords; give one of them."],
   ])("is refused with what is wrong with it: %s", (url, message) => {
     expect(() => make({ primary: url })).toThrow(`primary: ${message}`);
+    expect(() => make({ primary, replicas: [url] })).toThrow(`replicas[0]: ${message}`);
+  });
+
+  it.each([
+    ["redis://10.0.0.1?port=7", { host: "10.0.0.1", port: 7 }],
+    ["redis://10.0.0.1:7?host=10.0.0.1&port=7", { host: "10.0.0.1", port: 7 }],
+    ["redis://[::1]:7?host=::1", { host: "::1", port: 7 }],
+    ["redis://10.0.0.1:7?username=x&password=y@z", { username: "x", password: "y@z" }],
+    ["/run/redis.sock?db=3", { path: "/run/redis.sock", db: 3 }],
+  ])("may have in its query what it does not name before: %s", (url, options) => {
+    expect(namedIn("primary", url)).toMatchObject(options);
   });
 
   it("may name its database twice alike", async () => {
@@ -343,7 +367,7 @@ describe("what cannot work with HTTP", () => {
 
   it("a middleware of another framework is refused at the first request", () => {
     const next = (): void => {};
-    expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {}, next)).toThrow(
+    expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {})).toThrow(
       'import it from "tidemark/express"',
     );
     expect(() => call(express.readYourWrites(source, { secret }), { req: {} }, next)).toThrow(

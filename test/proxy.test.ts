@@ -1,5 +1,6 @@
 /** Proxies that spread commands: a real Twemproxy in front of real servers. */
-import type { RedisOptions } from "ioredis";
+import { connect, type Socket, type TcpNetConnectOpts } from "node:net";
+import { AbstractConnector, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Tidemark, type TidemarkOptions } from "../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
@@ -13,6 +14,26 @@ if (program === undefined) process.stderr.write("no Twemproxy here: tests of it 
 
 const keys = Array.from({ length: 20 }, (_, i) => `key:${i}`);
 const hint = /a proxy does so when it is sent a command that it does not forward/;
+
+/** Makes connectors that share one thing: the first connection closes on this side before ioredis sees it. */
+function closingFirst(): NonNullable<RedisOptions["Connector"]> {
+  let isFirst = true;
+  return class extends AbstractConnector {
+    readonly #options: TcpNetConnectOpts;
+
+    constructor(options: unknown) {
+      super(0);
+      this.#options = options as TcpNetConnectOpts;
+    }
+
+    override async connect(): Promise<Socket> {
+      const socket = connect(this.#options);
+      if (isFirst) socket.once("connect", () => socket.destroy());
+      isFirst = false;
+      return socket;
+    }
+  };
+}
 
 describe.skipIf(program === undefined)(
   "A Twemproxy in front of two primaries, and one in front of their replicas",
@@ -105,6 +126,19 @@ describe.skipIf(program === undefined)(
       expect(said).toHaveLength(1);
       expect(said[0]).toMatch(
         /closes the connection when it is asked for INFO.*as the primary.*eventual.*docs\/topologies/,
+      );
+    });
+
+    it("are not said to be unreachable when they close the first connections", async () => {
+      using warnings = listenToWarnings();
+      for (let i = 0; i < 5; i++) {
+        await using tidemark = new Tidemark({ primary: writers(), replicas: [readers()] });
+        expect(await tidemark.session().redis.set("k", "v")).toBe("OK");
+        await isConnectedTo(tidemark, "replica");
+      }
+      await waitUntil(() => warnings.of("TIDEMARK_PROXY").length === 10, { what: "all are recognized" });
+      expect(warnings.heard.map((warning) => Reflect.get(warning, "code"))).toEqual(
+        Array(10).fill("TIDEMARK_PROXY"),
       );
     });
 
@@ -216,6 +250,19 @@ describe.skipIf(program === undefined)(
         duplicate.disconnect();
       }
       await tidemark.redis.quit();
+    });
+
+    it("serve duplicate() after its first connection has closed before anything was sent", async () => {
+      const tidemark = open();
+      const duplicate = tidemark.redis.duplicate({ connectionName: "own", Connector: closingFirst() });
+      duplicate.on("error", () => {});
+      const closed = new Promise((resolve) => duplicate.once("close", resolve));
+      try {
+        await Promise.all([tidemark.ready(), closed]);
+        expect(await Promise.all(keys.map((key) => duplicate.set(key, key)))).toEqual(keys.map(() => "OK"));
+      } finally {
+        duplicate.disconnect();
+      }
     });
 
     it("pass on that one of the servers is a replica by now, and the keys of the other stay in use", async () => {

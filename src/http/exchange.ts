@@ -45,6 +45,39 @@ export interface Framework<Request> {
   readonly signalOf?: (request: Request) => AbortSignal;
 }
 
+/** Warns once that handlers cannot reach the Tidemark of `before`, because the names of another one hide it. */
+class NameClash {
+  readonly #names: Names;
+  #isSaid = false;
+
+  constructor(names: Names) {
+    this.#names = names;
+  }
+
+  check(before: Mounted): void {
+    const own = Object.values(this.#names);
+    for (let one: Mounted | undefined = before; one !== undefined && !this.#isSaid; one = one.before) {
+      const hidden = Object.values(one.names).filter((name) => own.includes(name));
+      if (hidden.length > 0) this.#say(hidden);
+    }
+  }
+
+  #say(hidden: readonly string[]): void {
+    this.#isSaid = true;
+    const names = hidden.map((name) => `"${name}"`).join(" and ");
+    process.emitWarning(
+      `Two Tidemarks give requests the same ${names}: the one that is mounted last hides the other.`,
+      {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_SAME_PROPERTIES",
+        detail:
+          "Give the second one names and cookies of its own: readYourWrites(tidemark, { secret, properties: " +
+          '{ redis: "otherRedis", consistency: "otherSession" }, carrier: cookie({ prefix: "other_" }) }).',
+      },
+    );
+  }
+}
+
 /** What an exchange may need of a server. */
 export interface Sides {
   /** Its listeners are called with the session. */
@@ -94,6 +127,8 @@ interface Ways<Request> {
   readonly names: Names;
   readonly late: LateWrites;
   readonly requests: OpenRequests;
+  /** Undefined where handlers find nothing by a name. */
+  readonly clash: NameClash | undefined;
 }
 
 /** A request that has a session now. */
@@ -256,9 +291,11 @@ export class Exchanges<Request extends CarrierRequest> {
 
   /** Throws an `InvalidOptionError` for options that cannot work. */
   constructor(source: SessionSource, options: MiddlewareOptions<Request>, framework: Framework<Request>) {
-    const terms = sessionTerms(source, options, framework.options ?? ["properties"]);
+    const further = framework.options ?? ["properties"];
+    const terms = sessionTerms(source, options, further);
     const names = checkNames(options.properties);
-    this.#ways = { terms, framework, names, late: new LateWrites(), requests: requestsOf(source) };
+    const clash = further.includes("properties") ? new NameClash(names) : undefined;
+    this.#ways = { terms, framework, names, late: new LateWrites(), requests: requestsOf(source), clash };
     const { redis, consistency } = names;
     this.properties = { [redis]: accessorOf(redis), [consistency]: accessorOf(consistency) };
   }
@@ -273,6 +310,7 @@ export class Exchanges<Request extends CarrierRequest> {
     const { source } = this.#ways.terms;
     const before = mountedOn(owner);
     if (sessionAmong(before, source) !== undefined) return undefined;
+    if (before !== undefined) this.#ways.clash?.check(before);
     const { hold = holdHead, incomplete } = this.#ways.framework;
     const exchange = new Exchange(owner, this.#ways, before, closing);
     // The response to a request that becomes a WebSocket is never sent.

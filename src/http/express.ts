@@ -4,6 +4,7 @@ import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
+import { refuseEntry, wrongEntry } from "./entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "./exchange.js";
 import type { Route } from "./late-writes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
@@ -54,10 +55,8 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
   const needsNothing = requestsWith(exchanges.names);
 
   return function readYourWritesMiddleware(request, response, next) {
-    if (typeof next !== "function") {
-      const remedy = 'import it from "tidemark/koa", or from the entry of your framework, or give it next';
-      throw new InvalidOptionError("readYourWrites", request, remedy, "this one is Express's");
-    }
+    if (typeof next !== "function" || typeof response?.setHeader !== "function")
+      return refuseEntry("readYourWrites", "express", [request, response, next]);
     let exchange: Exchange<Request> | undefined;
     const message = needsNothing(request) ? undefined : request;
     try {
@@ -112,7 +111,8 @@ export function replicated(
   options?: ReplicatedOptions,
 ): Middleware<IncomingMessage> {
   checkWanted(replicas, options);
-  return function replicatedMarker(request, _response, next) {
+  return function replicatedMarker(request, response, next) {
+    if (typeof next !== "function") throw wrongEntry("replicated(n)", "express", request, response);
     try {
       setReplicated(request, replicas, options);
     } catch (error) {
@@ -126,7 +126,8 @@ function marker<Request extends IncomingMessage>(
   level: LevelChoice<Request>,
   name: string,
 ): Middleware<Request> {
-  return function consistencyMarker(request, _response, next) {
+  return function consistencyMarker(request, response, next) {
+    if (typeof next !== "function") throw wrongEntry(name, "express", request, response);
     try {
       setLevel(request, level, name);
     } catch (error) {

@@ -6,6 +6,7 @@ import type { SessionClient, Session as UserSession } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
+import { refuseEntry, wrongEntry } from "./entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "./exchange.js";
 import type { Route } from "./late-writes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
@@ -67,7 +68,14 @@ export const readYourWrites = Object.assign(plugin, {
   [Symbol.for("plugin-meta")]: { name: "tidemark", fastify: "5.x" },
 });
 
-async function plugin(app: FastifyInstance, options: PluginOptions): Promise<void> {
+/** Not async: Express 4 hears of no error in a promise. */
+function plugin(app: FastifyInstance, options: PluginOptions, ...rest: unknown[]): Promise<void> {
+  if (typeof app?.addHook !== "function")
+    return Promise.resolve(refuseEntry("readYourWrites", "fastify", [app, options, ...rest]));
+  return register(app, options);
+}
+
+async function register(app: FastifyInstance, options: PluginOptions): Promise<void> {
   const { tidemark } = options;
   if (tidemark === undefined) {
     throw new InvalidOptionError(
@@ -217,7 +225,8 @@ export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Mar
  */
 export function replicated(replicas: number | "all", options?: ReplicatedOptions): Hook<Marked> {
   checkWanted(replicas, options);
-  return function replicatedMarker(request, _reply, done) {
+  return function replicatedMarker(request, reply, done) {
+    if (typeof done !== "function") throw wrongEntry("replicated(n)", "fastify", request, reply);
     try {
       setReplicated(request, replicas, options);
     } catch (error) {
@@ -228,7 +237,8 @@ export function replicated(replicas: number | "all", options?: ReplicatedOptions
 }
 
 function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {
-  return function consistencyMarker(request, _reply, done) {
+  return function consistencyMarker(request, reply, done) {
+    if (typeof done !== "function") throw wrongEntry(name, "fastify", request, reply);
     try {
       setLevel(request, level, name);
       configured.get(request)?.();

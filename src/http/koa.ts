@@ -1,10 +1,10 @@
 /** Read your writes on Koa. */
 import type { ExtendableContext, Next } from "koa";
-import { InvalidOptionError } from "../errors.js";
 import type { Session, SessionClient } from "../session.js";
 import type { ReadOptions } from "../terms.js";
 import { checkWanted, type ReplicatedOptions } from "../wanted.js";
 import type { CarrierResponse } from "./carrier.js";
+import { refuseEntry } from "./entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "./exchange.js";
 import type { Route } from "./late-writes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./level-choice.js";
@@ -54,12 +54,10 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
     if (exchange.store !== undefined) await going.finally(exchange.store);
     await (isHeld ? going : bringing(going, exchange, res));
   };
-  // Not async: Express 4 answers only an error that is thrown at once.
-  return function readYourWritesMiddleware(ctx, next) {
-    if (typeof next !== "function" || ctx.req === undefined) {
-      const remedy = 'import it from "tidemark/express", or from the entry of your framework';
-      throw new InvalidOptionError("readYourWrites", ctx, remedy, "this one is Koa's");
-    }
+  // Not async: Express 4 hears of no error in a promise.
+  return function readYourWritesMiddleware(ctx, next, ...rest: unknown[]) {
+    if (typeof next !== "function" || ctx.req?.headers === undefined)
+      return Promise.resolve(refuseEntry("readYourWrites", "koa", [ctx, next, ...rest]));
     return pass(ctx, next);
   };
 }
@@ -101,19 +99,25 @@ export function replicated(
   options?: ReplicatedOptions,
 ): Middleware<ExtendableContext> {
   checkWanted(replicas, options);
-  return async function replicatedMarker(ctx, next) {
-    setReplicated(ctx, replicas, options);
-    await next();
-  };
+  return passing("replicated(n)", (ctx) => setReplicated(ctx, replicas, options));
 }
 
 function marker<Context extends ExtendableContext>(
   level: LevelChoice<Context>,
   name: string,
 ): Middleware<Context> {
-  return async function consistencyMarker(ctx, next) {
-    setLevel(ctx, level, name);
+  return passing(name, (ctx) => setLevel(ctx, level, name));
+}
+
+/** Calls `set` before all that follows. */
+function passing<Context>(name: string, set: (ctx: Context) => void): Middleware<Context> {
+  const pass: Middleware<Context> = async (ctx, next) => {
+    set(ctx);
     await next();
+  };
+  return function consistencyMarker(ctx, next, ...rest: unknown[]) {
+    if (typeof next !== "function") return Promise.resolve(refuseEntry(name, "koa", [ctx, next, ...rest]));
+    return pass(ctx, next);
   };
 }
 

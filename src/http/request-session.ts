@@ -7,6 +7,7 @@ import { type Consistency, checkConsistency } from "../terms.js";
 import { maxTexts, unknownWrite, unsent } from "../token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
 import { cookie, cookieOptions } from "./cookie.js";
+import { entryFor } from "./entries.js";
 import { type Bearer, SessionToken } from "./outgoing-token.js";
 
 /** What a middleware needs of a `Tidemark`. */
@@ -95,9 +96,11 @@ export function refuseUnknownOptions(
   where = "readYourWrites",
 ): void {
   const names = ["secret", "audience", "carrier", "level", "monotonicReads", ...further];
-  refuseUnknown(where, options, names, (name) =>
-    cookieOptions.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined,
-  );
+  refuseUnknown(where, options, names, (name) => {
+    if (name === "tidemark")
+      return `give it in front of the options, or import ${where} from "tidemark/fastify" for Fastify`;
+    return cookieOptions.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined;
+  });
 }
 
 /** Throws an `InvalidOptionError` for options that cannot work. `further` names those that a framework adds. */
@@ -224,6 +227,13 @@ function checkSource(source: unknown): void {
   if (typeof source === "object" && source !== null && "session" in source && "run" in source) {
     if (typeof source.session === "function" && typeof source.run === "function") return;
   }
+  if (entryFor(source, undefined) === "fastify")
+    throw new InvalidOptionError(
+      "readYourWrites",
+      source,
+      'import it from "tidemark/fastify"',
+      "it was registered in Fastify, but belongs to another entry",
+    );
   throw new InvalidOptionError("tidemark", source, "call readYourWrites(new Tidemark({ … }), { secret })");
 }
 

@@ -4,6 +4,7 @@ import { InvalidOptionError, TidemarkError, UnavailableError } from "../errors.j
 import { refuseUnknown } from "../option-names.js";
 import type { Session, SessionClient } from "../session.js";
 import type { CarrierRequest, CarrierResponse } from "./carrier.js";
+import { entryFor, wrongEntry } from "./entries.js";
 import { Exchanges } from "./exchange.js";
 import type { Route } from "./late-writes.js";
 import { checkChoice, type LevelChoice, setLevel } from "./level-choice.js";
@@ -64,12 +65,18 @@ export function readYourWrites(
   );
 
   return (handler, handlerOptions = {}) => {
+    if (entryFor(handler, handlerOptions) !== undefined)
+      throw wrongEntry("readYourWrites", "web", handler, handlerOptions);
     if (typeof handler !== "function")
       throw new InvalidOptionError("withConsistency", handler, "give the handler, a function");
     refuseUnknown("withConsistency", handlerOptions, ["level"]);
     const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
+      // Requests of other implementations than Node's have this too.
+      const isRequest = typeof request?.headers?.get === "function";
+      if (!isRequest && entryFor(request, rest[0]) !== undefined)
+        throw wrongEntry("withConsistency", "web", request, rest[0]);
       const arrival = arrivalOf(request);
       const exchange = exchanges.open(arrival, {});
       if (choice !== undefined) {

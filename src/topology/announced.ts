@@ -39,8 +39,8 @@ export class Announced {
         const { path: _socket, ...rest } = this.#common;
         return { ...rest, ...at, ...(isIPv6(at.host) ? { family: 6 } : {}) };
       }
-      const why = isAccepted === false ? "accept() refuses it" : "accept() must return true or false";
-      this.#warnOfRefusal(announced, why);
+      const why = isAccepted === false ? "accept() returned false" : "accept() must return true or false";
+      this.#warnOfRefusal(announced, `${why}. If the server is yours, return true for it`);
     } catch (error) {
       const why = error instanceof Error ? error.message : "unknown";
       this.#warnOfRefusal(announced, `accept or natMap threw (${why})`);
@@ -68,7 +68,10 @@ export class Announced {
   #warnOfRefusal(announced: string, why: string): void {
     if (this.#refused.has(announced) || this.#refused.size >= maxRefusals) return;
     this.#refused.add(announced);
-    this.#warn("TIDEMARK_SERVER_REFUSED", `${announced} is not connected to: ${why}.`);
+    this.#warn(
+      "TIDEMARK_SERVER_REFUSED",
+      `Tidemark does not connect to ${announced}, which another server names: ${why}.`,
+    );
   }
 
   #warn(code: string, message: string): void {

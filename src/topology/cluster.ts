@@ -2,14 +2,16 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
 import { keysOf } from "../command.js";
+import { redirectionBy } from "../confirmation.js";
 import type { Refusal } from "../connection.js";
 import { Node } from "../node.js";
 import { isRedirection, type Target, targetIn } from "../refusal.js";
 import { Shard } from "../shard.js";
 import { Announced, maxShards } from "./announced.js";
+import { inShort } from "./faults.js";
 import { type Left, SlotMap } from "./slot-map.js";
 import { type SlotOwner, slotCount, slotOwnersIn } from "./slots.js";
-import { type Ground, mindPrimary, type Topology } from "./topology.js";
+import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
 
 /** The nodes to begin with. */
 export interface ClusterSeeds {
@@ -17,6 +19,13 @@ export interface ClusterSeeds {
   /** Options for all nodes. */
   readonly common: RedisOptions;
 }
+
+const nonsense =
+  "its reply to CLUSTER SLOTS makes no sense; check that this is the address of a node of the cluster, not of a proxy";
+const noSlots = "no node of its cluster serves slots; assign them, as `redis-cli --cluster create` does";
+const noneAccepted =
+  "accept() refuses every primary that it names; have it return true for those of your cluster";
+const notOne = "give this server as `primary`";
 
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
@@ -41,11 +50,14 @@ export class ClusterTopology implements Topology {
   #askedAt = Number.NEGATIVE_INFINITY;
   #changedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  #fault = "not connected";
+  /** Why nodes have not told, by their addresses, since one last has. */
+  readonly #faults = new Map<string, string>();
+  readonly #patience: Patience;
   refusal: Refusal | undefined;
 
   constructor({ seeds, common }: ClusterSeeds, ground: Ground) {
     this.#ground = ground;
+    this.#patience = new Patience("cluster nodes", ground.naming);
     this.#seeds = seeds;
     this.#announced = new Announced(common, common.natMap, ground.options.accept);
     if (!common.lazyConnect) this.open();
@@ -56,7 +68,7 @@ export class ClusterTopology implements Topology {
   }
 
   get fault(): string {
-    return this.#fault;
+    return this.#faults.size === 0 ? "not connected" : inShort(this.#faults);
   }
 
   /** Of the key's slot; any for a command without keys. */
@@ -79,6 +91,15 @@ export class ClusterTopology implements Topology {
     return true;
   }
 
+  async confirm(
+    script: Command,
+    server: RedisOptions | undefined,
+    isAsked: boolean,
+  ): Promise<Error | undefined> {
+    const node = server && this.#map.shardAt(server)?.find(server);
+    return node && redirectionBy(node, script, isAsked);
+  }
+
   settled(command: Command): Promise<void> | undefined {
     if (this.#leaving.size === 0 || keysOf(command) === 0) return undefined;
     return this.#leaving.get(command.getSlot());
@@ -87,6 +108,7 @@ export class ClusterTopology implements Topology {
   open(): void {
     if (this.#timer !== undefined) return;
     for (const shard of this.shards) shard.open();
+    this.#patience.begin();
     this.#timer = setInterval(() => this.#poll(), pollWithoutPrimaryMs).unref();
     this.#ask();
   }
@@ -127,6 +149,7 @@ export class ClusterTopology implements Topology {
   }
 
   #poll(): void {
+    this.#patience.look(this);
     const now = performance.now();
     const isDue = now - this.#askedAt > pollMs || now - this.#changedAt < unrestMs;
     if (isDue || this.shards.length === 0 || this.shards.some(({ hasPrimary }) => !hasPrimary)) this.#ask();
@@ -184,19 +207,20 @@ export class ClusterTopology implements Topology {
       const command = new Command("cluster", [about], { replyEncoding: "utf8" });
       const start = (error?: Error): void => (error ? command.reject(error) : connection.send(command));
       connection.whenReady(start, { command: "cluster", waits: true });
-      return Promise.race([command.promise, late(command)]);
+      return Promise.race([command.promise, late(command, connection)]);
     };
     try {
       const [slots, nodes] = await Promise.all([ask("SLOTS"), ask("NODES").catch(() => undefined)]);
       const { host = "localhost", port = 6379 } = connection.server;
       const owners = slotOwnersIn(slots, nodes, { host, port });
-      if (owners === undefined) throw new Error("its CLUSTER SLOTS is not that of a cluster");
-      if (owners.length === 0) throw new Error("it serves no slots");
+      if (owners === undefined) throw new Error(nonsense);
+      if (owners.length === 0) throw new Error(noSlots);
       this.#adopt(owners);
-      if (this.shards.length === 0) throw new Error("accept() refuses every primary that it names");
+      if (this.shards.length === 0) throw new Error(noneAccepted);
+      this.#faults.clear();
       return true;
     } catch (error) {
-      this.#fault = `${connection.address}: ${error instanceof Error ? error.message : String(error)}`;
+      this.#faults.set(connection.address, faultOf(error));
       return false;
     }
   }
@@ -243,6 +267,14 @@ export class ClusterTopology implements Topology {
   }
 }
 
+/** Why a node has not told of the cluster, and what to do. */
+function faultOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.startsWith("ERR This instance has cluster support disabled")
+    ? `${message}; ${notOne}`
+    : message;
+}
+
 function serverOf({ connection }: Node): RedisOptions {
   return connection.server;
 }
@@ -265,9 +297,10 @@ function answered(node: Node): Promise<void> {
   });
 }
 
-function late(command: Command): Promise<never> {
+function late(command: Command, connection: Node["connection"]): Promise<never> {
   return new Promise((_, reject) => {
-    const timer = setTimeout(() => reject(new Error("it does not answer")), answerMs).unref();
+    const giveUp = (): void => reject(new Error(connection.ready ? "it does not answer" : connection.fault));
+    const timer = setTimeout(giveUp, answerMs).unref();
     command.promise.then(
       () => clearTimeout(timer),
       () => clearTimeout(timer),

@@ -2,12 +2,15 @@
 import { type TopologyMessage, topologyChannel } from "../channels.js";
 import type { Node } from "../node.js";
 import { Outages } from "../outages.js";
+import type { PrimaryOutages } from "../primary-outages.js";
 import type { Shard } from "../shard.js";
 import { type NodeStatus, statusOf } from "./status.js";
 
 const lookEveryMs = 500;
 /** A look that comes later than this was held up by the process itself, which learnt nothing meanwhile. */
 const longestGapMs = 1_000;
+/** A primary that is none for so long is warned of, unless others say which server is the primary. */
+const demotedMs = 5_000;
 /** How often a server is asked that may not answer reads, although nobody reads. */
 const askEveryMs = 1_000;
 
@@ -16,6 +19,9 @@ type Seen = Pick<NodeStatus, "address" | "role" | "state" | "eligible" | "reason
 export class Health {
   readonly #shards: () => readonly Shard[];
   readonly #outages = new Outages();
+  readonly #primaries: PrimaryOutages;
+  /** Since when each primary is none, by {@link Health.#watchedMs}. */
+  readonly #demotedSince = new WeakMap<Node, number>();
   #seen = new Map<Node, Seen>();
   #lookedAt = performance.now();
   /** For how long this process has watched, in milliseconds: the time in which it was blocked is left out. */
@@ -23,8 +29,9 @@ export class Health {
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
 
-  constructor(shards: () => readonly Shard[]) {
+  constructor(shards: () => readonly Shard[], primaries: PrimaryOutages) {
     this.#shards = shards;
+    this.#primaries = primaries;
   }
 
   /** Looks twice a second, and whenever it is told that something has changed. */
@@ -72,10 +79,26 @@ export class Health {
       this.#seen.set(node, status);
       const change = changeOf(before.get(node), status);
       if (change !== undefined) publish(change, status);
-      if (status.role === "primary") continue;
+      if (status.role === "primary") {
+        this.#lookAtPrimary(shard, status, now);
+        continue;
+      }
       this.#outages.look(shard, { ...status, isCovered }, this.#watchedMs);
       if (!status.eligible) ask(shard, node, now);
     }
+  }
+
+  #lookAtPrimary(shard: Shard, { state, address, reason = state }: NodeStatus, now: number): void {
+    const { primary, options } = shard;
+    if (state === "serving") this.#primaries.serves({ address });
+    if (state !== "demoted" || options.governed) {
+      this.#demotedSince.delete(primary);
+      return;
+    }
+    shard.askPrimary(now, now - primary.askedAt >= askEveryMs);
+    const since = this.#demotedSince.get(primary) ?? this.#watchedMs;
+    this.#demotedSince.set(primary, since);
+    if (this.#watchedMs - since >= demotedMs) this.#primaries.demoted({ address, fault: reason });
   }
 }
 

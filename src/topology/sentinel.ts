@@ -4,7 +4,7 @@ import { addressOf } from "../address.js";
 import { Shard } from "../shard.js";
 import { Announced } from "./announced.js";
 import { type Naming, Sentinels } from "./sentinels.js";
-import { type Ground, mindPrimary, type Topology } from "./topology.js";
+import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
 
 /** The Sentinels, and what they call the primary. */
 export interface SentinelServers {
@@ -29,6 +29,7 @@ export class SentinelTopology implements Topology {
   readonly #ground: Ground;
   readonly #announced: Announced;
   readonly #sentinels: Sentinels;
+  readonly #patience: Patience;
   #shards: readonly Shard[] = [];
   /** Why the primary that the Sentinels name is not connected to. */
   #refused: string | undefined;
@@ -43,6 +44,7 @@ export class SentinelTopology implements Topology {
 
   constructor({ sentinels, name, common }: SentinelServers, ground: Ground) {
     this.#ground = ground;
+    this.#patience = new Patience("Sentinels", ground.naming);
     const { accept, maxStalenessMs } = ground.options;
     this.#announced = new Announced(common, common.natMap, accept);
     const others = common.updateSentinels === false ? undefined : new Announced({}, common.natMap, accept);
@@ -72,6 +74,7 @@ export class SentinelTopology implements Topology {
     if (this.#timer !== undefined) return;
     this.#shard?.open();
     this.#sentinels.open();
+    this.#patience.begin();
     this.#timer = setInterval(() => this.#poll(), pollWithoutPrimaryMs).unref();
     this.#ask();
   }
@@ -84,6 +87,7 @@ export class SentinelTopology implements Topology {
   }
 
   #poll(): void {
+    this.#patience.look(this);
     const isDue = performance.now() - this.#askedAt > pollMs;
     if (isDue || !this.#shard?.hasPrimary) this.#ask();
   }
@@ -157,7 +161,8 @@ export class SentinelTopology implements Topology {
     if (this.#timer === undefined) return;
     const primary = this.#announced.reach(naming.primary);
     if (primary === undefined) {
-      this.#refused = `accept() refuses ${naming.primary.host}:${naming.primary.port}, which the Sentinels name`;
+      const { host, port } = naming.primary;
+      this.#refused = `the Sentinels name ${host}:${port}, which accept() refuses; have it return true for your primary`;
       return;
     }
     this.#refused = undefined;

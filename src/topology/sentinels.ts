@@ -1,8 +1,10 @@
 /** The Sentinels that watch over one primary: whom they name, and that they have something new to tell. */
 import { Redis, type RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../address.js";
+import { disconnect, forgetClosed } from "../disconnect.js";
 import { withoutSecrets } from "../secrets.js";
 import { type Announced, maxFollowed } from "./announced.js";
+import { inShort } from "./faults.js";
 
 /** What one Sentinel says. */
 export interface Naming {
@@ -15,6 +17,11 @@ export interface Naming {
 const retryMaxMs = 1_000;
 /** Unless `sentinelCommandTimeout` says otherwise. Less than commands wait for a primary, so that their error can say why. */
 const answerMs = 750;
+
+const nonsense =
+  "its replies to SENTINEL make no sense; check that this is the address of a Sentinel, with nothing but TCP in between";
+const notOne = "it is not a Sentinel; give the addresses of Sentinels, or give this server as `primary`";
+const unknownName = "give as `name` what stands behind `sentinel monitor` in its configuration";
 
 const epochs = /^\d{1,15}$/;
 /** A reply with more fields, or of more servers, is none of a Sentinel's. */
@@ -41,8 +48,9 @@ class Sentinel {
     // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
     this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
     for (const redis of [this.#redis, this.#events]) {
+      forgetClosed(redis);
       redis.on("error", (error: Error) => {
-        this.fault = `${addressOf(options)}: ${withoutSecrets(error, options).message}`;
+        this.fault = withoutSecrets(error, options).message;
       });
     }
     this.#events.on("pmessage", (_pattern, _channel, message: string) => onNews(message));
@@ -68,7 +76,7 @@ class Sentinel {
     const [host, port] = listOf(address);
     const primary = endpointOf(host, port);
     const epoch = epochIn(after);
-    if (primary === undefined || epoch === undefined) throw new Error("its answer is not that of a Sentinel");
+    if (primary === undefined || epoch === undefined) throw new Error(nonsense);
     // The address belongs to this epoch only if the epoch was the same on both sides of it.
     if (epochIn(before) !== epoch) throw new Error("it is changing its mind");
     const replicasOf = listOf(replicas).flatMap((one) => {
@@ -90,8 +98,11 @@ class Sentinel {
   }
 
   close(): void {
-    this.#redis.disconnect();
-    this.#events.disconnect();
+    for (const redis of [this.#redis, this.#events]) {
+      disconnect(redis);
+      // A Sentinel that hangs does not close the connection, and nothing that is unanswered is waited for.
+      redis.stream?.destroy();
+    }
   }
 }
 
@@ -124,10 +135,10 @@ export class Sentinels {
     this.#onNews = onNews;
   }
 
-  /** Why nothing is known, by the word of one of them. */
+  /** Why nothing is known, by the word of each. */
   get fault(): string {
-    const faults = [...this.#sentinels.values()].map(({ fault }) => fault);
-    return faults.find((fault) => fault.includes("No such master")) ?? faults[0] ?? "closed";
+    if (this.#sentinels.size === 0) return "closed";
+    return inShort(new Map([...this.#sentinels].map(([address, { fault }]) => [address, fault])));
   }
 
   get count(): number {
@@ -137,7 +148,7 @@ export class Sentinels {
   /** Asks all of them; `answer` is called with each answer as it comes, and the promise resolves after the last. */
   async ask(answer: (naming: Naming) => void): Promise<void> {
     let isAnswered = false;
-    const asked = [...this.#sentinels].map(async ([address, sentinel]) => {
+    const asked = [...this.#sentinels.values()].map(async (sentinel) => {
       try {
         const naming = await sentinel.ask(this.#name);
         sentinel.heardOfAt = performance.now();
@@ -147,7 +158,7 @@ export class Sentinels {
       } catch (error) {
         // Its connection's own error says why.
         if (error instanceof Error && error.name === "MaxRetriesPerRequestError") return;
-        sentinel.fault = `${address}: ${error instanceof Error ? error.message : String(error)}`;
+        sentinel.fault = faultOf(error);
       }
     });
     await Promise.all(asked);
@@ -192,6 +203,14 @@ export class Sentinels {
     const mine = (message: string): boolean => message === "" || message.split(" ").includes(this.#name);
     this.#sentinels.set(address, new Sentinel(server, (about) => mine(about) && this.#onNews()));
   }
+}
+
+/** Why a Sentinel cannot be asked, and what to do. */
+function faultOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (/^ERR unknown command/i.test(message)) return notOne;
+  if (message.startsWith("ERR No such master")) return `${message}; ${unknownName}`;
+  return message;
 }
 
 function listOf(reply: unknown): readonly unknown[] {

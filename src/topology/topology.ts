@@ -1,5 +1,5 @@
 /** Which servers there are: what every kind of topology answers to the router. */
-import type { Command } from "ioredis";
+import type { Command, RedisOptions } from "ioredis";
 import type { Refusal } from "../connection.js";
 import type { Limits } from "../limits.js";
 import type { Lineage } from "../lineage.js";
@@ -14,6 +14,15 @@ export interface Ground {
   readonly joined: (node: Node) => void;
   /** Called with a primary that was replaced, or whose connection was dropped because it was silent for too long. */
   readonly left: (node: Node) => void;
+  readonly naming: Naming;
+}
+
+/** Told whether servers that could name the primary have done so. */
+interface Naming {
+  /** Called again and again while none of them has named one, with the cause of each. */
+  unnamed(servers: "Sentinels" | "cluster nodes", fault: string): void;
+  /** Called again and again while a primary is named. */
+  named(): void;
 }
 
 export interface Topology {
@@ -27,6 +36,12 @@ export interface Topology {
    */
   redirect?(error: Error, again: (asked?: Shard) => void): boolean;
   /**
+   * Where shards exchange data: asks `server` whether it redirects `script`, because the script may have returned such an error
+   * itself. Resolves with the server's own redirection; with undefined when there is none, or when the server does not say.
+   * `isAsked` is for a script that was sent behind ASKING.
+   */
+  confirm?(script: Command, server: RedisOptions | undefined, isAsked: boolean): Promise<Error | undefined>;
+  /**
    * Resolves when the shard that `command`'s slot has just left has answered all commands that it was sent: it may send some of
    * them after the slot, and they must not be overtaken. Undefined when there is nothing to wait for.
    */
@@ -39,6 +54,33 @@ export interface Topology {
   open(): void;
   /** Ends all connections. */
   close(): void;
+}
+
+/** They were asked so often, twice a second, before it is said that they name no primary: a process may be slow to start. */
+const patientLooks = 3;
+
+/** Has it said that nobody names a primary, once everybody had time to. */
+export class Patience {
+  #looks = 0;
+  readonly #servers: Parameters<Naming["unnamed"]>[0];
+  readonly #naming: Naming;
+
+  constructor(servers: Parameters<Naming["unnamed"]>[0], naming: Naming) {
+    this.#servers = servers;
+    this.#naming = naming;
+  }
+
+  /** Begins anew, because they are asked for the first time. */
+  begin(): void {
+    this.#looks = 0;
+  }
+
+  /** Takes in whether a primary is named; to be called twice a second. */
+  look(topology: Pick<Topology, "shards" | "fault">): void {
+    this.#looks += 1;
+    if (topology.shards.length > 0) this.#naming.named();
+    else if (this.#looks >= patientLooks) this.#naming.unnamed(this.#servers, topology.fault);
+  }
 }
 
 /** A topology whose one shard is there from the beginning. */

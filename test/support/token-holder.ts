@@ -2,8 +2,11 @@
 import type { Answered, Asked, Door } from "./door.js";
 
 const header = "consistency-token";
+let holders = 0;
 
 export class TokenHolder {
+  /** Without it the new users of one address would count as one browser, whose tokens are rounded. */
+  readonly #userAgent = `holder-${holders++}`;
   readonly #door: Door;
   readonly #cookies = new Map<string, string>();
   readonly #tokens = new Set<string>();
@@ -19,6 +22,7 @@ export class TokenHolder {
     const answered = await this.#door.ask({
       ...asked,
       headers: {
+        "User-Agent": this.#userAgent,
         ...asked.headers,
         ...(cookies === "" ? {} : { Cookie: cookies }),
         ...(sent.length === 0 ? {} : { [header]: sent.join(", ") }),

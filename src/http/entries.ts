@@ -1,0 +1,61 @@
+/** Names the entry of this package to import, where a framework calls what belongs to another one. */
+import { InvalidOptionError } from "../errors.js";
+
+export type Entry = "express" | "koa" | "fastify" | "web";
+
+const callers: Readonly<Record<Entry, string>> = {
+  express: "Express, Connect or node:http",
+  koa: "Koa",
+  fastify: "Fastify",
+  web: "a framework of Web requests, such as Hono",
+};
+
+/** How each is used, for those who have the right entry. */
+const uses: Readonly<Record<Entry, string>> = {
+  express: "call it with a request, its response and next",
+  koa: "call app.use(readYourWrites(tidemark, { secret })), behind no adapter",
+  fastify: "call app.register(readYourWrites, { tidemark, secret })",
+  web: "wrap each handler: withConsistency(handler)",
+};
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null;
+}
+
+/** The entry for a framework that calls with these arguments; undefined for an unknown one. */
+export function entryFor(first: unknown, second: unknown): Entry | undefined {
+  if (!isFields(first)) return undefined;
+  if (typeof first.addHook === "function" && typeof first.register === "function") return "fastify";
+  if (isFields(first.raw) && isFields(second) && isFields(second.raw)) return "fastify";
+  if (first instanceof Request || (isFields(first.req) && first.req.raw instanceof Request)) return "web";
+  if (isFields(first.req) && typeof second === "function") return "koa";
+  return isFields(first.headers) ? "express" : undefined;
+}
+
+/** The error of `where`, of the entry `own`, that was called with these arguments. */
+export function wrongEntry(where: string, own: Entry, first: unknown, second: unknown): InvalidOptionError {
+  const meant = entryFor(first, second);
+  if (meant === undefined || meant === own) {
+    const remedy = `${uses[own]}, or import it from the entry of your framework`;
+    return new InvalidOptionError(
+      where,
+      first,
+      remedy,
+      `that of "tidemark/${own}" was called in another way`,
+    );
+  }
+  const problem = `that of "tidemark/${own}" was called by ${callers[meant]}`;
+  return new InvalidOptionError(where, first, `import it from "tidemark/${meant}"`, problem);
+}
+
+/**
+ * Passes that error to the callback of a framework that has given one, as Express does behind a response and Fastify behind the
+ * options of a plugin, which may not throw. Throws it where there is none.
+ */
+export function refuseEntry(where: string, own: Entry, [first, second, done]: readonly unknown[]): void {
+  const error = wrongEntry(where, own, first, second);
+  if (typeof done !== "function") throw error;
+  done(error);
+}
