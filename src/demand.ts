@@ -93,6 +93,8 @@ export class Demand {
       this.#own ??= new Map();
       this.#own.set(scope, withPosition(this.#own.get(scope) ?? nowhere, position, 0));
     }
+    // No read can see it.
+    if (hashes?.length === 0) return false;
     const { replid, offset, read } = position;
     return this.#add(
       hashes === undefined

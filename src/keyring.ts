@@ -8,6 +8,8 @@ const keyBytes = 32;
 const minSecretLength = 16;
 const maxAudienceLength = 100;
 const maxSealedLength = 1536;
+/** No token that says something takes less. */
+const minSealedBytes = ivBytes + 5;
 const cipher = "aes-256-ctr";
 /** Keys for this purpose are of no use for another one, and the keys of another purpose are of no use here. */
 const purpose = "tidemark consistency token, version 1";
@@ -58,6 +60,12 @@ export class Keyring {
     return Buffer.concat([iv, createCipheriv(cipher, keys.encryption, iv).update(bytes)]).toString(
       "base64url",
     );
+  }
+
+  /** Whether a text that this keyring did not encrypt may have been encrypted by another one. */
+  static isLikely(sealed: string): boolean {
+    const bytes = Buffer.from(sealed, "base64url");
+    return bytes.length >= minSealedBytes && bytes.toString("base64url") === sealed;
   }
 
   /** The token inside. Undefined for any text that this keyring did not encrypt, because outside input is never an error. */

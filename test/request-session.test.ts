@@ -7,6 +7,7 @@ import { cookie, header, readYourWrites } from "../src/http/express.js";
 import { requestSessions, type SessionSource } from "../src/http/request-session.js";
 import { Keyring } from "../src/keyring.js";
 import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
+import { listenToWarnings } from "./support/warnings.js";
 
 const secret = "a secret of this test";
 const sealed = new Keyring(secret).seal(tokenAt(7));
@@ -129,5 +130,40 @@ describe("the session of a request", () => {
     carry(head);
     expect(kept.write).toHaveBeenCalledTimes(3);
     expect(brought.write).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe("a token of another secret", () => {
+  const other = new Keyring("the secret of another process").seal(tokenAt(7));
+  const app = () =>
+    appOf(new HandMadeSessions()).get("/", ({ consistency }, response) => {
+      response.json(consistency.positions);
+    });
+
+  it("counts as absent, and is warned of once", async () => {
+    using warnings = listenToWarnings();
+    const asked = app();
+    for (let n = 0; n < 2; n += 1)
+      expect(
+        (
+          await supertest(asked)
+            .get("/")
+            .set("Cookie", `tm_${other.slice(-12)}=${other}`)
+        ).body,
+      ).toEqual([]);
+    await new Promise(setImmediate);
+    expect(warnings.of("TIDEMARK_UNKNOWN_TOKEN")).toHaveLength(1);
+    expect(warnings.inFull("TIDEMARK_UNKNOWN_TOKEN").join()).not.toContain(other.slice(0, 10));
+  });
+
+  it.each([
+    ["one of the secrets", carried],
+    ["nothing that looks like a token", `tm_${"x".repeat(12)}=${"x".repeat(25)}`],
+    ["another cookie", `theirs=${other}`],
+  ])("is not warned of for %s", async (_title, header) => {
+    using warnings = listenToWarnings();
+    await supertest(app()).get("/").set("Cookie", header);
+    await new Promise(setImmediate);
+    expect(warnings.of("TIDEMARK_UNKNOWN_TOKEN")).toEqual([]);
   });
 });

@@ -87,6 +87,8 @@ export interface SessionTerms<Request> {
   readonly monotonicReads: boolean | undefined;
   /** Told of what a carrier threw. */
   readonly failed: (error: unknown) => void;
+  /** Told of a text that looks like a token and was encrypted with none of the secrets. */
+  readonly unverified: () => void;
 }
 
 /** Throws an `InvalidOptionError` for an option that does not exist. `further` names those that a framework adds. */
@@ -119,7 +121,16 @@ export function sessionTerms<Request>(
     throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
   if (level !== undefined && typeof level !== "function") checkConsistency(level);
   const keepsOnServer = carriers.some(({ serverSide }) => serverSide === true);
-  return { source, carriers, keepsOnServer, keyring, level, monotonicReads, failed: warning() };
+  return {
+    source,
+    carriers,
+    keepsOnServer,
+    keyring,
+    level,
+    monotonicReads,
+    failed: warning(),
+    unverified: unverifiedWarning(),
+  };
 }
 
 /** A request's session, with what the request has brought and what its response is to bring. */
@@ -182,7 +193,7 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
   #open(): string[] {
     const opened = new Map<string, Opened>();
     this.opened = opened;
-    const { carriers, keyring, failed } = this.#terms;
+    const { carriers, keyring, failed, unverified } = this.#terms;
     const lost: string[] = [];
     for (const carrier of carriers) {
       try {
@@ -196,6 +207,7 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
           }
           const one = carrier.serverSide ? { token: text, isOld: false } : keyring?.open(text);
           if (one !== undefined) opened.set(text, one);
+          else if (Keyring.isLikely(text)) unverified();
         }
       } catch (error) {
         failed(error);
@@ -220,6 +232,25 @@ function warning(): (error: unknown) => void {
       code: "TIDEMARK_CARRIER_FAILED",
       detail: error instanceof Error ? error.stack : String(error),
     });
+  };
+}
+
+/** Only the first time, because anybody can send such a text. */
+function unverifiedWarning(): () => void {
+  let warned = false;
+  return () => {
+    if (warned) return;
+    warned = true;
+    process.emitWarning(
+      "A request brought a consistency token that none of this app's secrets can decrypt.",
+      {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_UNKNOWN_TOKEN",
+        detail:
+          "Its user may miss their own writes. Give the same `secret` and `audience` to every process, and keep an old secret " +
+          "in the list until its tokens have run out. Anybody can send such a token, so one alone may mean nothing.",
+      },
+    );
   };
 }
 
