@@ -31,6 +31,7 @@ function given(way: string, address: Address, db?: number): Server {
 }
 
 const nowhere = { host: "127.0.0.1", port: 1 };
+const elsewhere = { host: "127.0.0.1", port: 2 };
 
 function refusal(options: TidemarkOptions): string {
   try {
@@ -44,20 +45,20 @@ function refusal(options: TidemarkOptions): string {
 
 describe("servers that name two databases are refused", () => {
   it.each(pairs)("a primary as %s and a replica as %s", (first, second) => {
-    expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, nowhere, 5)] })).toBe(
+    expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, elsewhere, 5)] })).toBe(
       "replicas[0].db: got 5, and the primary has 3; all servers have the same db, so give it once, in redis.",
     );
     // ioredis's clients do not tell whether they were given a 0.
-    expect(refusal({ primary: given(first, nowhere), replicas: [given(second, nowhere, 5)] })).toMatch(
+    expect(refusal({ primary: given(first, nowhere), replicas: [given(second, elsewhere, 5)] })).toMatch(
       /^replicas\[0\]\.db: got 5, and the primary has 0/,
     );
-    expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, nowhere, 0)] })).toMatch(
+    expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, elsewhere, 0)] })).toMatch(
       second === "a client" ? /^taken$/ : /^replicas\[0\]\.db: got 0, and the primary has 3/,
     );
     expect(
       refusal({
         primary: given(first, nowhere),
-        replicas: [given(second, nowhere), given(second, nowhere, 5)],
+        replicas: [given(second, elsewhere), given(second, elsewhere, 5)],
         redis: { db: 3 },
       }),
     ).toMatch(/^replicas\[1\]\.db: got 5, and the primary has 3/);
@@ -90,13 +91,13 @@ describe("servers that differ otherwise are refused", () => {
 
   it.each(differing)("%s", (name, first, second) => {
     const message = new RegExp(`\\.${name}: differs from that of .*; all servers have the same ${name}`);
-    expect(refusal({ primary: { ...nowhere, ...first }, replicas: [{ ...nowhere, ...second }] })).toMatch(
+    expect(refusal({ primary: { ...nowhere, ...first }, replicas: [{ ...elsewhere, ...second }] })).toMatch(
       message,
     );
-    expect(refusal({ primary: nowhere, replicas: [{ ...nowhere, ...first }] })).toMatch(message);
+    expect(refusal({ primary: nowhere, replicas: [{ ...elsewhere, ...first }] })).toMatch(message);
     expect(refusal({ primary: { ...nowhere, ...first }, redis: second })).toMatch(message);
     expect(refusal({ cluster: [{ ...nowhere, ...first }], redis: second })).toMatch(message);
-    expect(refusal({ primary: { ...nowhere, ...first }, replicas: [nowhere] })).toBe("taken");
+    expect(refusal({ primary: { ...nowhere, ...first }, replicas: [elsewhere] })).toBe("taken");
   });
 
   it("passwords of a cluster's nodes, of which the further ones have one", () => {

@@ -193,7 +193,7 @@ describe("errors of servers", () => {
     const port = typeof address === "object" ? (address?.port ?? 0) : 0;
     const tidemark = new Tidemark({
       primary: { port, password },
-      replicas: [{ port, username: "app", password }],
+      replicas: [{ host: "127.0.0.1", port, username: "app", password }],
       redis: { maxRetriesPerRequest: 1, protocol: 2 },
     });
     const shown: unknown[] = [];
