@@ -31,6 +31,7 @@ export {
   TransactionLostError,
 } from "./errors.js";
 export type { FallbackLimits } from "./fallback-limit.js";
+export type { KeyOptions } from "./key-rules.js";
 export type { Level } from "./level.js";
 export type { OnLostWrite } from "./losses.js";
 export type { CommonOptions, TidemarkOptions } from "./options.js";
@@ -40,4 +41,5 @@ export type { Seal, Session, SessionClient } from "./session.js";
 export type { Consistency, ReadOptions, Wish } from "./terms.js";
 export { type CloseOptions, type ReadyOptions, type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";
+export type { WriteToTrack } from "./touched.js";
 export type { ReplicatedOptions } from "./wanted.js";
