@@ -10,8 +10,8 @@ export class Demand {
   readonly #ttlMs: number;
   readonly #maxKeys: number;
   #positions: readonly Position[] = nowhere;
-  /** The positions of the session's own writes whose keys are known, by their scopes. */
-  #own: Map<string, readonly Position[]> | undefined;
+  /** The positions of the session's own writes whose keys are known, by their scopes; undefined for keys of several. */
+  #own: Map<string | undefined, readonly Position[]> | undefined;
   /** What reads in each scope require, until it changes. */
   #required: Map<string | undefined, readonly Position[]> | undefined;
   /** Whether all scopes count as one. */
@@ -88,12 +88,11 @@ export class Demand {
   /** Requires a position that is known since `issuedAt`, of a write to what was `touched`; whether that is more than before. */
   require(position: Position, issuedAt: number, touched: Touched = anything): boolean {
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
-    const { scope } = touched;
-    if (scope !== undefined) {
+    const { scope, hashes } = touched;
+    if (hashes !== undefined) {
       this.#own ??= new Map();
       this.#own.set(scope, withPosition(this.#own.get(scope) ?? nowhere, position, 0));
     }
-    const { hashes } = touched;
     const { replid, offset, read } = position;
     return this.#add(
       hashes === undefined

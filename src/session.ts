@@ -247,7 +247,7 @@ export class Session {
     const demand = this.demand;
     if (end === "unknown") demand.pin();
     else if (end !== "not-sent") {
-      if (touched.scope === undefined && touched.keys !== undefined) this.#joinScopes();
+      if (touched.scope === undefined) this.#joinScopes();
       demand.require(end, Date.now(), touched);
     }
     this.#writes?.ended(touched.scope);
