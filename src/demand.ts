@@ -127,9 +127,9 @@ export class Demand {
     return true;
   }
 
-  /** Requires `survivor` instead of `lost`, of which only what came up to that still exists. */
+  /** Requires `survivor` instead of `lost` and all others behind it: only what came up to that still exists. */
   lose(lost: Position, survivor: Position): void {
-    this.keep((position) => position !== lost);
+    this.keep(({ replid, offset }) => replid !== lost.replid || offset <= survivor.offset);
     for (const [scope, positions] of this.#own ?? [])
       this.#own?.set(
         scope,
