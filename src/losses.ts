@@ -40,7 +40,8 @@ export class Losses {
       if (this.#isNews(session, position)) {
         this.count += 1;
         const primary = shard.primary.connection.address;
-        lostWriteChannel.publish({ session, position, survivor, gap, primary });
+        const { replid, offset } = position;
+        lostWriteChannel.publish({ session, position: { replid, offset }, survivor, gap, primary });
       }
       if (this.#onLostWrite === "error") error = new LostWriteError(command.toUpperCase(), gap);
     }
