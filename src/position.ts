@@ -59,10 +59,13 @@ export function withPosition(
 
 /** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
 export function includes(position: Position, other: Position): boolean {
+  return (position.read === undefined || other.read === true) && requiresAsMuch(position, other);
+}
+
+/** Whether every read that `other` requires something of is required as much by `position`. */
+export function requiresAsMuch(position: Position, other: Position): boolean {
   if (position.replid !== other.replid || position.offset < other.offset) return false;
-  if (position.read !== undefined && other.read !== true) return false;
-  if (position.keys === undefined) return true;
-  return position.keys.includes(keysOf(other));
+  return position.keys === undefined || position.keys.includes(keysOf(other));
 }
 
 /** Whether one position can stand for two, so that a loss of writes is still seen. */

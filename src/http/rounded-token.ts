@@ -1,4 +1,5 @@
 /** Tokens that ask for somewhat more than they have to, so that many responses have the same one. */
+import { requiresAsMuch } from "../position.js";
 import { type Claims, decodeToken, encodeToken } from "../token.js";
 
 const leastStep = 1024;
@@ -35,9 +36,7 @@ export function isRounded({ issuedAt }: Claims, ttlMs: number): boolean {
 export function isContained(claims: Claims, whole: Claims | undefined): boolean {
   if (whole === undefined || claims.issuedAt >= Date.now()) return false;
   if (claims.pinnedAt > whole.pinnedAt || claims.freshAsOf > whole.freshAsOf) return false;
-  return claims.positions.every(({ replid, offset }) =>
-    whole.positions.some((one) => one.replid === replid && (one.keys?.floor ?? one.offset) >= offset),
-  );
+  return claims.positions.every((position) => whole.positions.some((one) => requiresAsMuch(one, position)));
 }
 
 /** One of each history, in an order that does not depend on which shard was written to first. */
