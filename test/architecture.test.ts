@@ -10,7 +10,7 @@ const oneIdea = new Set(["position", "lineage", "replication"]);
 
 /** All that the HTTP side knows of the Redis side. */
 const knownToHttp = new Set([
-  ...["errors", "option-names", "terms", "wanted", "channels", "keyring", "token", "session"],
+  ...["errors", "option-names", "terms", "wanted", "channels", "keyring", "token", "position", "session"],
   "open-requests",
 ]);
 

@@ -92,7 +92,8 @@ export class Witness {
   wrote(place: object, write: Write): void {
     const scope = scopeOfAll(write.keys, this.#prefixes);
     if (scope === "several") this.#isWhole = true;
-    this.chain.set(write, false);
+    // No read can see a message.
+    if (write.keys?.length !== 0) this.chain.set(write, false);
     this.#writes.push({ place, scope, write });
   }
 
