@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { OutgoingToken } from "../src/http/carrier.js";
 import { requestSessions } from "../src/http/request-session.js";
-import { roundedToken } from "../src/http/rounded-token.js";
+import { isContained, roundedToken } from "../src/http/rounded-token.js";
 import { type Claims, decodeToken, encodeToken } from "../src/token.js";
+import { WrittenKeys } from "../src/written-keys.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const ttlMs = 60_000;
@@ -134,5 +135,27 @@ describe("of the texts that a request has brought", () => {
     expect(pinnedBy(texts.slice(1))).toBe(false);
     expect(pinnedBy([...texts.slice(1), ...texts.slice(1)])).toBe(false);
     expect(pinnedBy(texts)).toBe(true);
+  });
+});
+
+describe("a rounded token that names keys", () => {
+  const issued = (keys: WrittenKeys | undefined, offset = 300): Claims => ({
+    issuedAt: start,
+    positions: [{ replid: one, offset, ...(keys === undefined ? {} : { keys }) }],
+    pinnedAt: 0,
+    freshAsOf: 0,
+  });
+  const brought = issued(new WrittenKeys(50, [1], [300]));
+
+  it.each<[string, Claims, boolean]>([
+    ["one that names the same", brought, true],
+    ["one with a later write", issued(new WrittenKeys(50, [1, 2], [300, 400]), 400), true],
+    ["one that requires all", issued(undefined), true],
+    ["one with a lower floor", issued(new WrittenKeys(40, [1], [300])), false],
+    ["one that names another key", issued(new WrittenKeys(50, [2], [300])), false],
+    ["one of a lower offset", issued(undefined, 299), false],
+  ])("may be discarded or not where there is %s", (_title, whole, may) => {
+    vi.setSystemTime(start + 20_000);
+    expect(isContained(brought, whole)).toBe(may);
   });
 });
