@@ -12,6 +12,7 @@ import type { CommandStream } from "./outgoing.js";
 import { maxRepeats } from "./primary.js";
 import { isDemotion } from "./refusal.js";
 import { isReplicaIn } from "./replication.js";
+import { guardReplies } from "./reply-guard.js";
 import { withoutSecrets } from "./secrets.js";
 import type { Shard } from "./shard.js";
 
@@ -150,6 +151,7 @@ export class PrimaryClient extends Redis implements Follower {
       },
     };
     super(typed(own));
+    guardReplies(this);
     const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.options;
     handshake = { protocol, enableReadyCheck, disableClientInfo, connectionName };
     this.#source = source;
@@ -324,7 +326,9 @@ export function duplicateOf(
 ): Redis {
   if (!namesServer(override)) return new PrimaryClient(options, override, source);
   const own: RedisOptions = { ...options, ...override };
-  return new Redis(typed(own));
+  const redis = new Redis(typed(own));
+  guardReplies(redis);
+  return redis;
 }
 
 /** Whether options ask for a server of their own. */

@@ -1,6 +1,7 @@
 /** The Sentinels that watch over one primary: whom they name, and that they have something new to tell. */
 import { Redis, type RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../address.js";
+import { guardReplies } from "../reply-guard.js";
 import { withoutSecrets } from "../secrets.js";
 import { type Announced, maxFollowed } from "./announced.js";
 
@@ -41,6 +42,7 @@ class Sentinel {
     // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
     this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
     for (const redis of [this.#redis, this.#events]) {
+      guardReplies(redis);
       redis.on("error", (error: Error) => {
         this.fault = `${addressOf(options)}: ${withoutSecrets(error, options).message}`;
       });

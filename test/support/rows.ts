@@ -49,6 +49,8 @@ export const rows: readonly (readonly string[])[] = [
     "token",
     "link",
     "resends",
+    "reply-scanner",
+    "reply-guard",
     "examination",
     "connection",
     "marker",
