@@ -30,6 +30,9 @@ const ofServer = ["host", "port", "path", "family", "username", "password", "tls
 /** Options that ask for a certain server instead of the primary. */
 const otherServer = ["host", "port", "path", "sentinels"] as const;
 
+/** What ioredis sends by itself when a connection is ready again. */
+const renewals: ReadonlySet<string> = new Set(["subscribe", "psubscribe", "ssubscribe", "select"]);
+
 /** How long a client that leaves a server waits for a command that blocks. */
 const lastAnswersMs = 1_000;
 
@@ -123,6 +126,10 @@ export class PrimaryClient extends Redis implements Follower {
   #selecting: Promise<unknown> | undefined;
   /** The error that the server has refused the SELECT of the latest handshake with. */
   #refused: Error | undefined;
+  /** Whether listeners know that the connection is ready. What is sent between the two, ioredis sends by itself. */
+  #isAnnounced = false;
+  /** Commands that were given to the client before it was ready. */
+  readonly #early = new WeakSet<Command>();
   /** Set while the client waits for the last answers of a server that it leaves. */
   #departure: Departure | undefined;
 
@@ -159,7 +166,11 @@ export class PrimaryClient extends Redis implements Follower {
     this.#aim = () => aim(this.options);
     this.#aim();
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
+    this.on("ready", () => {
+      this.#isAnnounced = true;
+    });
     this.on("close", () => {
+      this.#isAnnounced = false;
       this.#queueing = false;
       if (source.shard()?.primary.isProxy) this.#giveUp();
       this.#depart();
@@ -196,6 +207,7 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override sendCommand(command: Command, stream?: CommandStream): unknown {
+    this.#mindRenewal(command);
     if (this.#departure !== undefined && this.status === "ready") {
       this.#departure.given.push(command);
       return command.promise;
@@ -222,6 +234,13 @@ export class PrimaryClient extends Redis implements Follower {
 
   override duplicate(override: Partial<RedisOptions> = {}): Redis {
     return duplicateOf(this.options, { ...this.#override, ...override }, this.#source);
+  }
+
+  /** ioredis leaves the promises of the subscriptions unhandled that it renews by itself; a rejection would end the process. */
+  #mindRenewal(command: Command): void {
+    if (this.status !== "ready") this.#early.add(command);
+    else if (!this.#isAnnounced && !this.#early.has(command) && renewals.has(command.name))
+      command.promise.catch(() => {});
   }
 
   #awaitSelect({ promise }: Command): void {

@@ -67,6 +67,8 @@ class ReplyGuard {
   readonly #scanner: ReplyScanner;
   /** What the reply that is being read answers. */
   #answered: unknown;
+  /** How much ioredis has been given of the chunk. */
+  #given = 0;
   /** How many commands are answered by replies that ioredis has not been given yet. */
   #ahead = 0;
   /** Whether ioredis might not expect the reply that is being read. */
@@ -91,35 +93,40 @@ class ReplyGuard {
    */
   take(chunk: Buffer): void {
     const scanner = this.#scanner;
-    let [at, given] = [0, 0];
-    const give = (to: number): void => {
-      const from = given;
-      given = to;
-      this.#ahead = 0;
-      if (from < to) this.#parse(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
-    };
+    this.#given = 0;
+    let at = 0;
     try {
       while (at < chunk.length && !this.#isOver) {
         const begun = at;
         if (scanner.isBetween) {
           this.#isDelicate = this.#begin(chunk[at]);
-          if (this.#isDelicate) give(at);
+          if (this.#isDelicate) this.#give(chunk, at);
         }
         at = scanner.read(chunk, at);
         if (scanner.fault !== undefined) {
-          give(this.#isDelicate ? given : begun);
+          if (!this.#isDelicate) this.#give(chunk, begun);
           this.#fail(scanner.fault);
-        } else if (scanner.isBetween && this.#isDelicate) this.#judge(() => give(at));
-        else if (scanner.isBetween) this.#pass();
+        } else if (scanner.isBetween) {
+          if (this.#isDelicate) this.#judge(chunk, at);
+          else this.#pass();
+        }
       }
       if (this.#isOver) return;
-      if (!this.#isDelicate || scanner.isBetween) give(chunk.length);
-      else this.#held.push(chunk.subarray(given));
+      if (!this.#isDelicate || scanner.isBetween) this.#give(chunk, chunk.length);
+      else this.#held.push(chunk.subarray(this.#given));
     } catch (error) {
       // A listener of the user's has thrown. If the process survives that, the rest is still to be read.
       if (at < chunk.length) process.nextTick(() => this.take(chunk.subarray(at)));
       throw error;
     }
+  }
+
+  /** Gives ioredis what it does not have yet of `chunk` in front of `to`. */
+  #give(chunk: Buffer, to: number): void {
+    const from = this.#given;
+    this.#given = to;
+    this.#ahead = 0;
+    if (from < to) this.#parse(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
   }
 
   /** Whether the reply that begins with `byte` is delicate. */
@@ -139,8 +146,8 @@ class ReplyGuard {
     if (!isActedOn) this.#ahead += 1;
   }
 
-  /** Gives ioredis a delicate reply, or closes the connection. */
-  #judge(give: () => void): void {
+  /** Gives ioredis a delicate reply that ends at `to`, or closes the connection. */
+  #judge(chunk: Buffer, to: number): void {
     const redis = this.#redis;
     const { type, text } = this.#scanner;
     const waiting = redis.commandQueue.peekFront()?.command;
@@ -159,7 +166,7 @@ class ReplyGuard {
     const held = this.#held;
     this.#held = [];
     for (const bytes of held) this.#parse(bytes);
-    give();
+    this.#give(chunk, to);
     // As ioredis 6 does: the slot of the channels has moved.
     if (isUnasked && text === "sunsubscribe") redis.emit("moved");
     // The next lines may be here already, and ioredis expects them only after this turn.

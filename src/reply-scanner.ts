@@ -16,8 +16,14 @@ const maxKept = 4;
 const carriageReturn = 13;
 const lineFeed = 10;
 const zero = 48;
+const one = 49;
 const nine = 57;
 const minus = 45;
+const plus = 43;
+const colon = 58;
+const dollar = 36;
+const shortLineBytes = 64;
+const shortSizeDigits = 8;
 
 /** What comes next. */
 type Phase = "type" | "size" | "after-size" | "line" | "string" | "after-string" | "after-line";
@@ -83,8 +89,11 @@ export class ReplyScanner {
   #line = "";
   /** Bytes of a string that are still to come. */
   #left = 0;
-  /** How many elements the array, and each one around it, still lacks; and how many each has. */
-  readonly #lacking: number[] = [];
+  /** How many elements the innermost array still lacks. Outside of arrays it is the reply itself that is lacking. */
+  #lacks = 1;
+  /** The same of the arrays around it. */
+  readonly #outer: number[] = [];
+  /** How many elements each of these arrays has, and all together. */
   readonly #sizes: number[] = [];
   #elements = 0;
 
@@ -99,9 +108,13 @@ export class ReplyScanner {
     let at = from;
     while (at < chunk.length) {
       switch (this.#phase) {
-        case "type":
-          this.#begin(chunk[at++] ?? 0);
+        case "type": {
+          const to = this.#keeps ? at : this.#skip(chunk, at);
+          if (to === at) this.#begin(chunk[at++] ?? 0);
+          else if (this.isBetween) return to;
+          else at = to;
           break;
+        }
         case "size":
           at = this.#readSize(chunk, at);
           break;
@@ -220,7 +233,7 @@ export class ReplyScanner {
       this.fault = "sent a negative length";
       return;
     }
-    if (isNull && this.#lacking.length === 0) this.isNull = true;
+    if (isNull && this.#outer.length === 0) this.isNull = true;
     if (this.#keeps) this.#note(isNull ? "n" : kind);
     if (isNull) this.#end();
     else if (shape === "string") this.#openString(this.#size, sign);
@@ -242,11 +255,11 @@ export class ReplyScanner {
       return;
     }
     this.#elements += size;
-    this.#lacking.push(size);
+    this.#outer.push(this.#lacks);
     this.#sizes.push(size);
+    this.#lacks = size;
     if (this.#elements > maxElements) this.fault = `sent a reply of more than ${maxElements} elements`;
-    if (this.#lacking.length > maxDepth)
-      this.fault = `sent a reply that is nested more than ${maxDepth} times`;
+    if (this.#outer.length > maxDepth) this.fault = `sent a reply that is nested more than ${maxDepth} times`;
     this.#phase = "type";
   }
 
@@ -254,21 +267,43 @@ export class ReplyScanner {
   #end(): void {
     this.#phase = "type";
     this.#keepsText = false;
-    while (this.#lacking.length > 0) {
-      const lacking = (this.#lacking.pop() ?? 0) - 1;
-      if (lacking > 0) {
-        this.#lacking.push(lacking);
-        return;
-      }
+    this.#lacks -= 1;
+    this.#close();
+  }
+
+  /** Leaves the arrays that are complete. */
+  #close(): void {
+    while (this.#lacks === 0) {
+      const outer = this.#outer.pop();
+      this.isBetween = outer === undefined;
+      this.#lacks = outer === undefined ? 1 : outer - 1;
       this.#elements -= this.#sizes.pop() ?? 0;
     }
-    this.isBetween = true;
-    this.#keeps = false;
+    if (this.isBetween) this.#keeps = false;
+  }
+
+  /**
+   * Passes over the whole strings and short lines that are next, up to the end of the reply, and returns where it has come.
+   * This is for speed alone.
+   */
+  #skip(chunk: Buffer, from: number): number {
+    let [at, lacks] = [from, this.#lacks];
+    while (lacks > 0) {
+      const to = endOfSimple(chunk, at);
+      if (to === at) break;
+      at = to;
+      lacks -= 1;
+    }
+    if (at === from) return at;
+    this.#lacks = lacks;
+    this.isBetween = false;
+    this.#close();
+    return at;
   }
 
   /** Notes the kind of the element that begins, if it is one of those to be kept. */
   #note(kind: string): void {
-    const depth = this.#lacking.length;
+    const depth = this.#outer.length;
     if (depth === 1 && this.head.length < maxKept) this.head += kind;
     this.#keepsText = depth === 0 || (depth === 1 && this.head.length === 1);
   }
@@ -277,4 +312,29 @@ export class ReplyScanner {
     const room = maxKeptBytes - this.text.length;
     this.text += chunk.toString("latin1", from, Math.min(to, from + room));
   }
+}
+
+/** Where the string or short line ends that begins at `from`; `from` where it is something else, or not all of it is there. */
+function endOfSimple(chunk: Buffer, from: number): number {
+  const type = chunk[from];
+  let at = from + 1;
+  if (type === plus || type === colon) {
+    const limit = Math.min(chunk.length - 1, at + shortLineBytes);
+    while (at < limit && chunk[at] !== carriageReturn) at += 1;
+  } else if (type === dollar && chunk[at] === minus) {
+    if (chunk[at + 1] !== one) return from;
+    at += 2;
+  } else if (type === dollar) {
+    const limit = Math.min(chunk.length - 1, at + shortSizeDigits);
+    let size = 0;
+    for (; at < limit; at += 1) {
+      const digit = (chunk[at] ?? 0) - zero;
+      if (digit < 0 || digit > 9) break;
+      size = size * 10 + digit;
+    }
+    if (at === from + 1 || chunk[at] !== carriageReturn || chunk[at + 1] !== lineFeed) return from;
+    at += 2 + size;
+  } else return from;
+  const isWhole = at + 1 < chunk.length && chunk[at] === carriageReturn && chunk[at + 1] === lineFeed;
+  return isWhole ? at + 2 : from;
 }

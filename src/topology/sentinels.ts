@@ -39,8 +39,14 @@ class Sentinel {
       maxRetriesPerRequest: 0,
     };
     this.#redis = new Redis({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
-    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
-    this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
+    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short. One that it sends again by
+    // itself would come on top of the one that each connection begins with.
+    this.#events = new Redis({
+      ...plain,
+      maxRetriesPerRequest: null,
+      autoResubscribe: false,
+      autoResendUnfulfilledCommands: false,
+    });
     for (const redis of [this.#redis, this.#events]) {
       guardReplies(redis);
       redis.on("error", (error: Error) => {
