@@ -2,7 +2,6 @@
  * An app whose servers send what no Redis server sends. Its argument names a scene; it prints a line for each step, and ends
  * by itself. An error that nobody catches ends it with another code.
  */
-import { setTimeout as after } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { Tidemark, type TidemarkOptions } from "../../src/index.js";
 import { FakeServer, Raw } from "./fake-server.js";
@@ -156,7 +155,6 @@ async function handshakes(): Promise<void> {
         const duplicate = tidemark.redis.duplicate();
         const used = Promise.allSettled([tidemark.redis.get("k"), duplicate.ping()]);
         await waitUntil(() => server.received.length > 3, { what: `a handshake before ${what}` });
-        await after(20);
         isOdd = false;
         await used;
         const redis = tidemark.redis;
