@@ -10,7 +10,7 @@ const dependOnIoredis = [
   ...["context", "context-express"],
   "tidemark",
   "role",
-  ...["failover", "refused-commands", "lost-write", "restart", "acl", "announced-servers", "nonsense"],
+  ...["failover", "refused-commands", "lost-write", "restart", "acl", "announced-servers", "nonsense", "reply-guard"],
   "deadline",
   ...[
     "frozen-primary",

@@ -160,7 +160,7 @@ class ReplyGuard {
       redis.condition?.protocol === undefined &&
       type === "*" &&
       isUnsubscription(text) &&
-      waiting?.name.toLowerCase() !== text;
+      !isUnsubscription(waiting?.name.toLowerCase() ?? "");
     // ioredis 5 would take it for the answer to another command, or emit an error that ends the process.
     if (isUnasked) this.#expect(text);
     const held = this.#held;

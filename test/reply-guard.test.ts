@@ -75,7 +75,7 @@ describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (byt
       await Promise.all(sent.map((message) => other.publish("a", message)));
       await waitUntil(() => heard.length === 40, { what: "all messages are there" });
       expect(heard).toEqual(sent.flatMap((message) => [message, `p${message}`]));
-      await Promise.all([redis.unsubscribe(), redis.punsubscribe("a*")]);
+      await Promise.all([redis.unsubscribe("a", "b"), redis.punsubscribe("a*")]);
       expect(await redis.get("nothing")).toBeNull();
       expect(errors).toEqual([]);
     });
