@@ -3,6 +3,7 @@ import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { guardReplies } from "../src/reply-guard.js";
 import { ReplyScanner } from "../src/reply-scanner.js";
+import { FakeServer, silence } from "./support/fake-server.js";
 import { RedisServer } from "./support/redis-server.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -21,8 +22,11 @@ afterEach(() => {
 afterAll(() => server.stop());
 
 /** A client whose connection brings so many bytes at a time. */
-function client(bytes: number, options: RedisOptions = {}): { redis: Redis; errors: Error[] } {
-  const { host, port } = server;
+function client(
+  bytes: number,
+  options: RedisOptions = {},
+  { host, port }: Pick<RedisServer, "host" | "port"> = server,
+): { redis: Redis; errors: Error[] } {
   const redis = new Redis({ ...options, host, port, replyMapping: undefined });
   clients.push(redis);
   guardReplies(redis);
@@ -79,6 +83,26 @@ describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (byt
       expect(await redis.get("nothing")).toBeNull();
       expect(errors).toEqual([]);
     });
+  });
+});
+
+describe("a reply that ioredis 6 acts on before its last byte", () => {
+  it("does not hide what the next one answers", async () => {
+    const fake = await FakeServer.start(() => silence);
+    try {
+      const plain = { protocol: 2, enableReadyCheck: false, disableClientInfo: true } as const;
+      const { redis, errors } = client(6, { ...plain, maxRetriesPerRequest: 0 }, fake);
+      const given = Promise.allSettled([redis.get("k"), redis.subscribe("c"), redis.get("l")]);
+      await waitUntil(() => fake.received.length === 3, { what: "all is asked" });
+      fake.send("$1\r\nv\r\n$-1\r\n");
+      await waitUntil(() => errors.length > 0, { what: "the connection is closed" });
+      expect(errors[0]?.message).toContain(
+        "answered SUBSCRIBE with null, so Tidemark closed this connection",
+      );
+      expect((await given)[0]).toEqual({ status: "fulfilled", value: "v" });
+    } finally {
+      await fake.stop();
+    }
   });
 });
 
