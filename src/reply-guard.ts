@@ -42,8 +42,9 @@ const inRowMs = 10_000;
 export function guardReplies(redis: Redis): void {
   let [faults, latestAt] = [0, Number.NEGATIVE_INFINITY];
   const onFault = (): void => {
-    faults = performance.now() - latestAt > inRowMs ? 1 : faults + 1;
-    latestAt = performance.now();
+    const now = performance.now();
+    faults = now - latestAt > inRowMs ? 1 : faults + 1;
+    latestAt = now;
     // ioredis counts from 0 when a connection is ready, so one that always fails after that would be tried again at once.
     Reflect.set(redis, "retryAttempts", faults);
   };
@@ -54,7 +55,7 @@ export function guardReplies(redis: Redis): void {
     if (parse === undefined) return;
     const guard = new ReplyGuard(redis, (chunk) => parse.call(stream, chunk), onFault);
     stream.prependListener("data", (chunk: Buffer) => guard.take(chunk));
-    stream.off("data", parse as () => void);
+    Reflect.apply(stream.off, stream, ["data", parse]);
   });
 }
 
