@@ -10,7 +10,16 @@ const dependOnIoredis = [
   ...["context", "context-express"],
   "tidemark",
   "role",
-  ...["failover", "refused-commands", "lost-write", "restart", "acl", "announced-servers", "nonsense"],
+  ...[
+    "failover",
+    "refused-commands",
+    "lost-write",
+    "restart",
+    "acl",
+    "announced-servers",
+    "nonsense",
+    "reply-guard",
+  ],
   "deadline",
   ...[
     "frozen-primary",

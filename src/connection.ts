@@ -19,6 +19,7 @@ import { HangWatch } from "./hang-watch.js";
 import { Introduction, isOfSentinel } from "./introduction.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import { Outgoing } from "./outgoing.js";
+import { guardReplies } from "./reply-guard.js";
 import { Resends } from "./resends.js";
 import { withoutSecrets } from "./secrets.js";
 
@@ -175,6 +176,7 @@ export class Connection {
     };
     // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
+    guardReplies(this.redis);
     const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.redis.options;
     this.#handshakeOptions = { protocol, enableReadyCheck, disableClientInfo, connectionName };
     this.proxySign = options.proxySign;

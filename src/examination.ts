@@ -1,6 +1,7 @@
 /** Recognizes proxies that spread commands over several servers: they cannot say what only one server knows of itself. */
 import { Redis, type RedisOptions } from "ioredis";
 import { forgetClosed } from "./disconnect.js";
+import { guardReplies, NonsenseError } from "./reply-guard.js";
 import { withoutSecrets } from "./secrets.js";
 
 /**
@@ -123,9 +124,10 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
   };
   const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });
   forgetClosed(redis);
+  guardReplies(redis);
   let said: Error | undefined;
   redis.on("error", (error: Error) => {
-    if (error.name === "ReplyError") said = error;
+    if (error.name === "ReplyError" || error instanceof NonsenseError) said = error;
   });
   let isLate = false;
   const end = (): void => {
@@ -143,7 +145,7 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
       (error: Error) => error,
     );
     if (refusal === undefined) return { sign: undefined };
-    if (isLate) throw refusal;
+    if (isLate || said instanceof NonsenseError) throw refusal;
     if (refusal.name !== "ReplyError") return { sign: closes };
     return { sign: isNotForwarded(refusal) ? signOf(withoutSecrets(refusal, server)) : undefined };
   } catch (error) {

@@ -1,4 +1,4 @@
-/** A connection in MONITOR mode: ioredis's own, kept from ending the process by lines and errors that nobody expects. */
+/** A connection in MONITOR mode: ioredis's own, kept from ending the process by errors that nobody expects. */
 import type { Redis } from "ioredis";
 
 const defaultConnectTimeoutMs = 10_000;
@@ -29,22 +29,7 @@ export function monitored(redis: Redis): Promise<Redis> {
       resolve(redis);
     };
     redis.on("error", giveUp).on("close", closed).on("monitoring", succeed);
-    redis.on("ready", () => expectLines(redis));
   });
-}
-
-/**
- * Lines may come in one chunk with the OK in front of them. ioredis takes them for replies to no command, and emits an
- * error, until its status says that it monitors, which it sets only after the chunk.
- */
-function expectLines(redis: Redis): void {
-  const sent = redis.commandQueue.toArray().find(({ command }) => command.name === "monitor")?.command;
-  if (sent === undefined) return;
-  const { resolve } = sent;
-  sent.resolve = (reply) => {
-    Reflect.set(redis, "status", "monitoring");
-    resolve.call(sent, reply);
-  };
 }
 
 /** ioredis throws what it emits when MONITOR is refused after a reconnect, unless somebody listens. */

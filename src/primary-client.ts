@@ -13,6 +13,7 @@ import type { CommandStream } from "./outgoing.js";
 import { maxRepeats } from "./primary.js";
 import { isDemotion } from "./refusal.js";
 import { isReplicaIn } from "./replication.js";
+import { guardReplies } from "./reply-guard.js";
 import { withoutSecrets } from "./secrets.js";
 import type { Shard } from "./shard.js";
 
@@ -29,6 +30,9 @@ export interface PrimarySource {
 const ofServer = ["host", "port", "path", "family", "username", "password", "tls"] as const;
 /** Options that ask for a certain server instead of the primary. */
 const otherServer = ["host", "port", "path", "sentinels"] as const;
+
+/** What ioredis sends by itself when a connection is ready again. */
+const renewals: ReadonlySet<string> = new Set(["subscribe", "psubscribe", "ssubscribe", "select"]);
 
 /** How long a client that leaves a server waits for a command that blocks. */
 const lastAnswersMs = 1_000;
@@ -127,6 +131,10 @@ export class PrimaryClient extends Redis implements Follower {
   #selecting: Promise<unknown> | undefined;
   /** The error that the server has refused the SELECT of the latest handshake with. */
   #refused: Error | undefined;
+  /** Whether listeners know that the connection is ready. What is sent between the two, ioredis sends by itself. */
+  #isAnnounced = false;
+  /** Commands that were given to the client before it was ready. */
+  readonly #early = new WeakSet<Command>();
   /** Set while the client waits for the last answers of a server that it leaves. */
   #departure: Departure | undefined;
 
@@ -157,6 +165,7 @@ export class PrimaryClient extends Redis implements Follower {
       },
     };
     super(typed(own));
+    guardReplies(this);
     const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.options;
     handshake = { protocol, enableReadyCheck, disableClientInfo, connectionName };
     this.#source = source;
@@ -166,7 +175,11 @@ export class PrimaryClient extends Redis implements Follower {
     this.#aim();
     this.options.lazyConnect = override.lazyConnect ?? options.lazyConnect ?? false;
     forgetClosed(this);
+    this.on("ready", () => {
+      this.#isAnnounced = true;
+    });
     this.on("close", () => {
+      this.#isAnnounced = false;
       this.#queueing = false;
       this.#isGreeted = false;
       if (isPlain) this.#giveUp();
@@ -207,6 +220,7 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override sendCommand(command: Command, stream?: CommandStream): unknown {
+    this.#mindRenewal(command);
     if (this.#departure !== undefined && this.status === "ready") {
       this.#departure.given.push(command);
       return command.promise;
@@ -244,6 +258,13 @@ export class PrimaryClient extends Redis implements Follower {
   /** Whether ioredis sends its handshake now. It waits for no answer from a connection that has closed. */
   get #isOfHandshake(): boolean {
     return this.status === "connect" && !this.#isGreeted;
+  }
+
+  /** ioredis leaves the promises of the subscriptions unhandled that it renews by itself; a rejection would end the process. */
+  #mindRenewal(command: Command): void {
+    if (this.status !== "ready") this.#early.add(command);
+    else if (!this.#isAnnounced && !this.#early.has(command) && renewals.has(command.name))
+      command.promise.catch(() => {});
   }
 
   #awaitSelect({ promise }: Command): void {
@@ -348,7 +369,9 @@ export function duplicateOf(
 ): Redis {
   if (!namesServer(override)) return new PrimaryClient(options, override, source);
   const own: RedisOptions = { ...options, ...override };
-  return new Redis(typed(own));
+  const redis = new Redis(typed(own));
+  guardReplies(redis);
+  return redis;
 }
 
 /** Whether options ask for a server of their own. */

@@ -57,6 +57,8 @@ const kinds = ["subscribe", "psubscribe", "ssubscribe"] as const;
 interface Connected {
   readonly redis: Redis;
   readonly subscriptions: Subscriptions;
+  /** The subscriptions that are being renewed, by command and channel. */
+  readonly renewed: Set<string>;
 }
 
 /**
@@ -210,8 +212,9 @@ export class Subscriber {
 
   #connect(shard: Shard | undefined): Connected {
     const redis = this.#client.subscriberOf(shard);
-    const connected = {
+    const connected: Connected = {
       redis,
+      renewed: new Set(),
       subscriptions: { subscribe: new Map(), psubscribe: new Map(), ssubscribe: new Map() },
     };
     redis.on("error", (error: Error) => {
@@ -227,12 +230,18 @@ export class Subscriber {
     return connected;
   }
 
-  #subscribeAgain({ subscriptions }: Connected): void {
+  #subscribeAgain({ redis, subscriptions, renewed }: Connected): void {
     if (!this.#client.resubscribes) return;
+    const isResent = redis.options.autoResendUnfulfilledCommands !== false;
     for (const kind of kinds) {
       for (const channel of [...subscriptions[kind].values()]) {
+        const key = `${kind} ${channel}`;
+        // Against a server that closes the connection each time, they would become more and more.
+        if (isResent && renewed.has(key)) continue;
+        renewed.add(key);
         const command = new Command(kind, [channel]);
-        command.promise.catch(() => {});
+        const settle = (): void => void renewed.delete(key);
+        command.promise.then(settle, settle);
         this.#subscribe(command, kind, maxRedirections);
       }
     }

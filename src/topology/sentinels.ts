@@ -2,6 +2,7 @@
 import { Redis, type RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../address.js";
 import { disconnect, forgetClosed } from "../disconnect.js";
+import { guardReplies } from "../reply-guard.js";
 import { withoutSecrets } from "../secrets.js";
 import { type Announced, maxFollowed } from "./announced.js";
 import { inShort } from "./faults.js";
@@ -45,10 +46,17 @@ class Sentinel {
       maxRetriesPerRequest: 0,
     };
     this.#redis = new Redis({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
-    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short.
-    this.#events = new Redis({ ...plain, maxRetriesPerRequest: null, autoResubscribe: false });
+    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short. One that it sends again by
+    // itself would come on top of the one that each connection begins with.
+    this.#events = new Redis({
+      ...plain,
+      maxRetriesPerRequest: null,
+      autoResubscribe: false,
+      autoResendUnfulfilledCommands: false,
+    });
     for (const redis of [this.#redis, this.#events]) {
       forgetClosed(redis);
+      guardReplies(redis);
       redis.on("error", (error: Error) => {
         this.fault = withoutSecrets(error, options).message;
       });

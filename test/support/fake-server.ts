@@ -4,7 +4,16 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 
 /** What a command is answered with: an Error is one on the wire. */
-export type FakeReply = string | number | null | Error | readonly FakeReply[];
+export type FakeReply = string | number | null | Error | Raw | readonly FakeReply[];
+
+/** Bytes as they are to be sent. */
+export class Raw {
+  readonly bytes: string;
+
+  constructor(bytes: string) {
+    this.bytes = bytes;
+  }
+}
 
 /** Leaves a command unanswered. */
 export const silence: unique symbol = Symbol("silence");
@@ -56,6 +65,11 @@ export class FakeServer {
     return this.#sockets.size;
   }
 
+  /** Sends every client something that it has not asked for. */
+  send(bytes: string): void {
+    for (const socket of this.#sockets) socket.write(bytes, "latin1");
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
@@ -64,6 +78,7 @@ export class FakeServer {
 }
 
 function encoded(reply: FakeReply): string {
+  if (reply instanceof Raw) return reply.bytes;
   if (reply === null) return "$-1\r\n";
   if (reply === "+OK\r\n") return reply;
   if (typeof reply === "string") return `$${reply.length}\r\n${reply}\r\n`;

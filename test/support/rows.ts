@@ -56,6 +56,8 @@ export const rows: readonly (readonly string[])[] = [
     "token",
     "link",
     "resends",
+    "reply-scanner",
+    "reply-guard",
     "examination",
     "introduction",
     "connection",
