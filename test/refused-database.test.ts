@@ -103,7 +103,7 @@ describe.each(handshakes)("with %s", (_what, redis) => {
     ];
     for (const call of [...calls, ...calls]) {
       await expect(call()).rejects.toThrow(refusal);
-      // A channel belongs to no database. ioredis 5 may have subscribed before the refusal closes the connection.
+      // A channel belongs to no database, and ioredis does not wait for a handshake's answers before it subscribes.
       const [subscribed] = await Promise.allSettled([subscriber.subscribe("h")]);
       if (subscribed?.status === "rejected") expect(String(subscribed.reason)).toMatch(refusal);
     }

@@ -136,7 +136,11 @@ describe("a write whose connection is lost", () => {
 
   it("pins the session when the INFO's reply does not come, and resolves with the write's own", async () => {
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
-    const behindProxy = new Tidemark({ primary: { host: "127.0.0.1", port: proxy.port } });
+    // A loaded machine must not take the silence for that of a dead server.
+    const behindProxy = new Tidemark({
+      primary: { host: "127.0.0.1", port: proxy.port },
+      primaryTimeoutMs: 60_000,
+    });
     try {
       await behindProxy.ready();
       const session = behindProxy.session();
