@@ -235,12 +235,13 @@ describe("reads of pinned sessions that wait for room at the primary", () => {
     other.session({ token: unknownWrite(), ...(signal && { signal }) }).redis.get("k");
 
   it("ask no replica, and are answered in turn or refused after a second", async () => {
-    await withOther({ fallbackLimit }, async (other) => {
+    // Ten go at once, and then one every 100 ms: on a loaded machine some of these are late.
+    await withOther({ fallbackLimit: { concurrency: 1, perSecond: 10 } }, async (other) => {
       const before = await questions(group);
       const ends = await Promise.allSettled(Array.from({ length: 50 }, () => read(other)));
       const refused = ends.flatMap((end) => (end.status === "rejected" ? [end.reason] : []));
-      expect(refused.length).toBeGreaterThan(40);
-      expect(ends.length - refused.length).toBeGreaterThan(2);
+      expect(refused.length).toBeGreaterThan(25);
+      expect(ends.length - refused.length).toBeGreaterThan(10);
       for (const error of refused) expect(error).toBeInstanceOf(ReplicasBehindError);
       expect((await questions(group)) - before).toBeLessThan(20);
     });
