@@ -189,8 +189,8 @@ export class Demand {
   }
 
   /**
-   * All of it as a token that pins if `pins`; empty when nothing is required. With `everything` each read of whoever takes the
-   * token requires all that was written, whatever its keys are.
+   * All of it as a token that pins if `pins`; empty when nothing is required. With `everything` each read of a session that takes
+   * the token requires all that was written, whatever the keys of the read are.
    */
   token(pins: boolean, everything: boolean): string {
     const pinnedAt = pins ? Date.now() : this.pinned ? this.#pinnedAt : 0;

@@ -20,7 +20,7 @@ export class Denials {
     return this.#inRow < most || now - this.#triedAt >= tryEveryMs;
   }
 
-  /** Told of every read that leaves for the server. */
+  /** Called for every read that is sent to the server. */
   tries(): void {
     if (this.#inRow >= most) this.#triedAt = performance.now();
   }

@@ -99,7 +99,7 @@ export class Session {
     return this.#wrote || this.#anchor() !== undefined || this.#moved;
   }
 
-  /** For the router: the session, if it has to be told of a write among `commands`, whose `kinds` are given. */
+  /** For the router: the session, if one of `commands` is a write that counts for it. `kinds` are those of the commands. */
   writerOf(commands: readonly Command[], kinds: readonly CommandKind[]): this | undefined {
     const isFraming = ({ name }: Command): boolean => commands.length > 1 && name.toLowerCase() === "exec";
     const isTracked = (command: Command, i: number): boolean =>
@@ -213,7 +213,7 @@ export class Session {
     return held;
   }
 
-  /** For the router: whom to tell of a write to `shard` by one of `commands`. */
+  /** For the router: where to report a write to `shard` by one of `commands`. */
   writerTo(shard: object, commands: Command | readonly Command[]): Writer {
     return new SessionWriter(this, this.touchedBy(commands), this.#replicated?.heldIn(shard));
   }

@@ -88,7 +88,7 @@ export class WrittenKeys {
         );
   }
 
-  /** Whether whoever requires these requires all of `others`. */
+  /** Whether a read that requires these requires all of `others`. */
   includes(others: WrittenKeys): boolean {
     if (this.floor < others.floor) return false;
     return others.hashes.every((hash, i) => this.requiredBy([hash]) >= (others.offsets[i] ?? 0));

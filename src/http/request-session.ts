@@ -87,7 +87,7 @@ export interface SessionTerms<Request> {
   readonly monotonicReads: boolean | undefined;
   /** Told of what a carrier threw. */
   readonly failed: (error: unknown) => void;
-  /** Told of a text that looks like a token and was encrypted with none of the secrets. */
+  /** Called when a text that looks like a token can be decrypted with none of the secrets. */
   readonly unverified: () => void;
 }
 

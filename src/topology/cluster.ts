@@ -267,7 +267,7 @@ export class ClusterTopology implements Topology {
   }
 }
 
-/** Why a node has not told of the cluster, and what to do. */
+/** Why a node has not described the cluster, and what to do. */
 function faultOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.startsWith("ERR This instance has cluster support disabled")

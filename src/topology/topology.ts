@@ -70,7 +70,7 @@ export class Patience {
     this.#naming = naming;
   }
 
-  /** Begins anew, because they are asked for the first time. */
+  /** Starts over, because they are asked for the first time. */
   begin(): void {
     this.#looks = 0;
   }
