@@ -46,8 +46,8 @@ export function redirectionBy(
 }
 
 /**
- * The same call on the same keys, but of a script that does nothing or does not exist. A node looks at the keys first, and a user
- * who may call the script may make this call as well.
+ * The same call on the same keys, but of a script that does nothing or does not exist. A node looks at the keys first. The
+ * ACL rules that allow the script allow this call too.
  */
 function emptyCall(script: Command): Command {
   const isByHash = script.name.toLowerCase().startsWith("evalsha");

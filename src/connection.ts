@@ -607,7 +607,7 @@ export class Connection {
   /** Gives up a connection whose handshake the server has refused; ioredis then reconnects. */
   #refuse(error: Error): void {
     this.#error = withoutSecrets(error, this.server);
-    // What the server has said before matters less.
+    // It says more than any earlier words of the server.
     this.#complaint = error;
     this.#firstWords = "";
     this.#refused = error;

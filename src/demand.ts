@@ -121,7 +121,7 @@ export class Demand {
   }
 
   /** Requires no more those positions for which `stands` is not true; whether there were any. */
-  keep(stands: (position: Position) => boolean): boolean {
+  #keep(stands: (position: Position) => boolean): boolean {
     const standing = this.#positions.filter(stands);
     if (standing.length === this.#positions.length) return false;
     this.#positions = standing;
@@ -131,7 +131,7 @@ export class Demand {
 
   /** Requires `survivor` instead of `lost` and all others behind it: only what came up to that still exists. */
   lose(lost: Position, survivor: Position): void {
-    this.keep(({ replid, offset }) => replid !== lost.replid || offset <= survivor.offset);
+    this.#keep(({ replid, offset }) => replid !== lost.replid || offset <= survivor.offset);
     for (const [scope, positions] of this.#own ?? [])
       this.#own?.set(
         scope,
@@ -146,7 +146,7 @@ export class Demand {
    */
   reanchor({ replid, offset }: Position, stands: (position: Position) => boolean): void {
     const fallen = this.#positions.filter((position) => !stands(position));
-    if (!this.keep(stands)) return;
+    if (!this.#keep(stands)) return;
     this.#issuedAt = Math.max(this.#issuedAt, Date.now());
     for (const { keys } of fallen) this.#add(positionAt(replid, offset, true, keys?.movedTo(offset)));
     for (const [scope, positions] of this.#own ?? []) {

@@ -8,13 +8,15 @@ export interface KeyOptions {
   /**
    * Prefixes of keys that are in an order only among themselves: after a write or read of such keys, a read of other keys
    * in the same request need not be as new, and the other way round. Give the prefixes of stores that never refer to the
-   * app's own data, without `keyPrefix`. The list takes the place of the default, {@link usualScopes}.
+   * app's own data, without `keyPrefix`. The list replaces the default: `"sess:"`, `"koa:sess:"`, `"rl:"`,
+   * `"rlflx:"` and `"fastify-rate-limit-"`.
    */
   readonly scopes?: readonly string[];
   /**
    * Writes that count for no session, so that they send no read to the primary and set no cookie: prefixes of keys, without
    * `keyPrefix`, or a function that returns true for such a write. A write counts if one of its keys has none of the prefixes.
-   * Default: the scripts of limiters that alone read their keys, {@link usualUntracked}. An empty list has all writes count.
+   * Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, as those of limiters do. With an empty list all
+   * writes count.
    */
   readonly untracked?: readonly string[] | ((write: WriteToTrack) => boolean);
   /**
@@ -37,10 +39,10 @@ export interface CheckedKeyOptions {
 }
 
 /** The prefixes that well-known libraries give to keys which never refer to an app's own data. */
-export const usualScopes: readonly string[] = ["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
+const usualScopes: readonly string[] = ["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
 
 /** The prefixes of rate-limit-redis and @fastify/rate-limit, whose keys only their own scripts read, on the primary. */
-export const usualUntracked: readonly string[] = ["rl:", "fastify-rate-limit-"];
+const usualUntracked: readonly string[] = ["rl:", "fastify-rate-limit-"];
 
 const scripts: ReadonlySet<string> = new Set(["eval", "evalsha"]);
 

@@ -58,7 +58,7 @@ export function withPosition(
 }
 
 /** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
-export function includes(position: Position, other: Position): boolean {
+function includes(position: Position, other: Position): boolean {
   return (position.read === undefined || other.read === true) && requiresAsMuch(position, other);
 }
 
