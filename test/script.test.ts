@@ -8,6 +8,9 @@ import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 
+// On a loaded machine the word of the replica may be too old to be believed without asking.
+const onReplica: unknown = expect.stringMatching(/^replica:(known|checked)$/);
+
 let group: ReplicationGroup;
 let opened: Tidemark[];
 
@@ -73,8 +76,8 @@ describe("A script of defineCommand", () => {
     const pipeline = redis.pipeline().get("k");
     Reflect.get(pipeline, "look").call(pipeline, "k");
     await pipeline.exec();
-    expect(routes.of("get")).toEqual(["replica:known"]);
-    expect([...routes.of("evalsha"), ...routes.of("eval")]).toEqual(["replica:known", "replica:known"]);
+    expect(routes.of("get")).toEqual([onReplica]);
+    expect([...routes.of("evalsha"), ...routes.of("eval")]).toEqual([onReplica, onReplica]);
   });
 
   it("sees the session's own writes behind any lag", async () => {
@@ -133,7 +136,7 @@ describe("A script of defineCommand", () => {
     await expect(own(redis, "lie", "n")).rejects.toThrow(/READONLY/);
     using routes = listenToRoutes();
     await redis.get("k");
-    expect(routes.of("get")).toEqual(["replica:known"]);
+    expect(routes.of("get")).toEqual([onReplica]);
   });
 
   it("that a session defines is defined once for all, as on any connection", async () => {
@@ -154,7 +157,7 @@ describe.runIf(hasReadOnlyScripts)("A script by its text or hash", () => {
     using routes = listenToRoutes();
     await redis.call("EVAL_RO", "return 1", "0");
     expect(await redis.eval("return redis.call('set', KEYS[1], 1)", 1, "k")).toBe("OK");
-    expect([routes.of("eval_ro"), routes.of("eval")]).toEqual([["replica:known"], ["primary:not-a-read"]]);
+    expect([routes.of("eval_ro"), routes.of("eval")]).toEqual([[onReplica], ["primary:not-a-read"]]);
   });
 
   it.each(["primary", "error"] as const)(
