@@ -1,5 +1,6 @@
 /** All that a session requires of whoever answers its reads; it grows, but for what a failover has made void. */
 import { type Position, positionAt, withPosition } from "./position.js";
+import { SmallMap } from "./small-map.js";
 import { type Claims, decodeToken, encodeToken, unknownWrite } from "./token.js";
 import { anything, type Touched } from "./touched.js";
 import { WrittenKeys } from "./written-keys.js";
@@ -11,9 +12,9 @@ export class Demand {
   readonly #maxKeys: number;
   #positions: readonly Position[] = nowhere;
   /** The positions of the session's own writes whose keys are known, by their scopes; undefined for keys of several. */
-  #own: Map<string | undefined, readonly Position[]> | undefined;
+  #own: SmallMap<string | undefined, readonly Position[]> | undefined;
   /** What reads in each scope require, until it changes. */
-  #required: Map<string | undefined, readonly Position[]> | undefined;
+  #required: SmallMap<string | undefined, readonly Position[]> | undefined;
   /** Whether all scopes count as one. */
   #isWhole = false;
   #issuedAt = 0;
@@ -42,11 +43,11 @@ export class Demand {
     const own = this.#own;
     if (own === undefined) return this.#positions;
     const of = this.#isWhole ? undefined : scope;
-    this.#required ??= new Map();
+    this.#required ??= new SmallMap();
     let required = this.#required.get(of);
     if (required === undefined) {
       required = this.#positions;
-      for (const [ofScope, positions] of own)
+      for (const [ofScope, positions] of own.entries)
         if (of === undefined || ofScope === of)
           for (const position of positions) required = withPosition(required, position, this.#maxKeys);
       this.#required.set(of, required);
@@ -90,7 +91,7 @@ export class Demand {
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     const { scope, hashes } = touched;
     if (hashes !== undefined) {
-      this.#own ??= new Map();
+      this.#own ??= new SmallMap();
       this.#own.set(scope, withPosition(this.#own.get(scope) ?? nowhere, position, 0));
     }
     // No read can see it.
@@ -132,7 +133,7 @@ export class Demand {
   /** Requires `survivor` instead of `lost` and all others behind it: only what came up to that still exists. */
   lose(lost: Position, survivor: Position): void {
     this.#keep(({ replid, offset }) => replid !== lost.replid || offset <= survivor.offset);
-    for (const [scope, positions] of this.#own ?? [])
+    for (const [scope, positions] of this.#own?.entries ?? [])
       this.#own?.set(
         scope,
         positions.filter(({ replid }) => replid !== lost.replid),
@@ -149,7 +150,7 @@ export class Demand {
     if (!this.#keep(stands)) return;
     this.#issuedAt = Math.max(this.#issuedAt, Date.now());
     for (const { keys } of fallen) this.#add(positionAt(replid, offset, true, keys?.movedTo(offset)));
-    for (const [scope, positions] of this.#own ?? []) {
+    for (const [scope, positions] of this.#own?.entries ?? []) {
       const standing = positions.filter(stands);
       if (standing.length === positions.length) continue;
       this.#own?.set(scope, withPosition(standing, { replid, offset, read: true }, 0));

@@ -61,7 +61,12 @@ export function checkKeyOptions(options: KeyOptions, keyPrefix: string): Checked
     );
   const scopes = prefixesIn("scopes", options.scopes ?? usualScopes, keyPrefix);
   return {
-    keyRules: { scopes, scriptsDeclareKeys, isUntracked: untrackedBy(untracked, keyPrefix) },
+    keyRules: {
+      scopes,
+      scriptsDeclareKeys,
+      isUntracked: untrackedBy(untracked, keyPrefix),
+      untrackedCommands: untracked === undefined ? scripts : undefined,
+    },
     keysPerToken,
   };
 }
@@ -70,9 +75,7 @@ function untrackedBy(given: KeyOptions["untracked"], keyPrefix: string): KeyRule
   if (typeof given === "function") return (write) => given(write) === true;
   const prefixes = prefixesIn("untracked", given ?? usualUntracked, keyPrefix);
   if (prefixes.length === 0) return undefined;
-  const isCovered = ({ keys }: WriteToTrack): boolean =>
-    keys.every((key) => prefixes.some((prefix) => String(key).startsWith(prefix)));
-  return given === undefined ? (write) => scripts.has(write.command) && isCovered(write) : isCovered;
+  return ({ keys }) => keys.every((key) => prefixes.some((prefix) => String(key).startsWith(prefix)));
 }
 
 function prefixesIn(option: string, given: unknown, keyPrefix: string): readonly string[] {

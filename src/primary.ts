@@ -287,6 +287,7 @@ export function sendWrite(
   doubt?: Doubt,
 ): void {
   const writer = session.writerTo(shard, command);
+  const isThere = shard.vacancy.isEmpty && shard.hasPrimary;
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) command.reject(error);
@@ -308,8 +309,12 @@ export function sendWrite(
         return true;
       });
     }
-    writer.writeEnded("not-sent");
+    if (!isThere) writer.writeEnded("not-sent");
   };
+  if (isThere) {
+    start();
+    return;
+  }
   // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
   writer.writeStarted(command.name);
   whenPrimary(shard, command.name, start, isReturned);

@@ -1,5 +1,6 @@
 /** How far a session has read in one shard: who may answer next without taking it back in time. */
 import { narrowed, type Position } from "./position.js";
+import { SmallMap } from "./small-map.js";
 import type { Touched } from "./touched.js";
 
 /** One connection to a replica, as long as it cannot have gone back in time. */
@@ -96,31 +97,23 @@ export class Progress {
 
 /** How far a session has read in each shard, whatever a shard is to the caller. */
 export class Progresses {
-  /** The shard that was read last, and how far: mostly there is only one. */
-  #shard: object | undefined;
-  #progress: Progress | undefined;
-  #others: Map<object, Progress> | undefined;
+  readonly #byShard = new SmallMap<object, Progress>();
 
   in(shard: object): Progress {
-    if (this.#shard === shard && this.#progress !== undefined) return this.#progress;
-    if (this.#shard !== undefined && this.#progress !== undefined) {
-      this.#others ??= new Map();
-      this.#others.set(this.#shard, this.#progress);
-    }
-    this.#shard = shard;
-    this.#progress = this.#others?.get(shard) ?? new Progress();
-    return this.#progress;
+    const known = this.#byShard.get(shard);
+    if (known !== undefined) return known;
+    const progress = new Progress();
+    this.#byShard.set(shard, progress);
+    return progress;
   }
 
   /** Undefined where nothing was read. */
   find(shard: object): Progress | undefined {
-    return this.#shard === shard ? this.#progress : this.#others?.get(shard);
+    return this.#byShard.get(shard);
   }
 
   /** The shards that were read from. */
   get shards(): readonly object[] {
-    const shards = new Set(this.#others?.keys());
-    if (this.#shard !== undefined) shards.add(this.#shard);
-    return [...shards];
+    return this.#byShard.entries.map(([shard]) => shard);
   }
 }

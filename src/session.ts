@@ -8,6 +8,7 @@ import { type Progress, Progresses } from "./progress.js";
 import { Replicated, type Writer } from "./replicated.js";
 import type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
 import { openedBy } from "./session-parts.js";
+import { SmallMap } from "./small-map.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
 import { anything, type Touched } from "./touched.js";
 import { checkWanted, type ReplicatedOptions } from "./wanted.js";
@@ -31,7 +32,7 @@ export class Session {
   #replicated: Replicated | undefined;
   #progresses: Progresses | undefined;
   /** The same for the keys of scopes, until all scopes count as one. */
-  #scoped: Map<string, Progresses> | undefined;
+  #scoped: SmallMap<string, Progresses> | undefined;
   #isWhole = false;
 
   /** Made by `tidemark.session()`. */
@@ -267,7 +268,7 @@ export class Session {
   in(shard: object, { scope }: Touched): Progress {
     if (scope === undefined) this.#joinScopes();
     if (scope === undefined || scope === "" || this.#isWhole) return this.#all.in(shard);
-    this.#scoped ??= new Map();
+    this.#scoped ??= new SmallMap();
     const known = this.#scoped.get(scope);
     if (known !== undefined) return known.in(shard);
     const progresses = new Progresses();
@@ -277,7 +278,8 @@ export class Session {
 
   /** How far it has read in `shard`, in each scope. */
   progressesIn(shard: object): readonly Progress[] {
-    const all = [this.#progresses, ...(this.#scoped?.values() ?? [])];
+    const ofScopes = this.#scoped?.entries.map(([, progresses]) => progresses) ?? [];
+    const all = [this.#progresses, ...ofScopes];
     return all.flatMap((progresses) => progresses?.find(shard) ?? []);
   }
 
@@ -292,7 +294,7 @@ export class Session {
     this.#isWhole = true;
     this.#demand?.joinScopes();
     const now = performance.now();
-    for (const progresses of this.#scoped?.values() ?? [])
+    for (const [, progresses] of this.#scoped?.entries ?? [])
       for (const shard of progresses.shards) this.#all.in(shard).readAhead(now);
     this.#scoped = undefined;
   }

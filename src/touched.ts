@@ -53,6 +53,8 @@ export interface KeyRules {
   readonly scriptsDeclareKeys: boolean;
   /** Whether a write of known keys counts for no session; undefined when all count. */
   readonly isUntracked: ((write: WriteToTrack) => boolean) | undefined;
+  /** The commands, in small letters, whose writes it can be true of; undefined for any. */
+  readonly untrackedCommands: ReadonlySet<string> | undefined;
 }
 
 /** Finds what commands touch by the rules of a Tidemark. */
@@ -76,7 +78,8 @@ export class RuledKeys implements Keys {
 
   tracks(write: Command): boolean {
     if (isLeftUntracked(write)) return false;
-    const { isUntracked } = this.#rules;
+    const { isUntracked, untrackedCommands } = this.#rules;
+    if (untrackedCommands?.has(write.name.toLowerCase()) === false) return true;
     const keys = isUntracked && (keysTouchedBy(write) ?? (isScript(write.name) ? declaredKeysOf(write) : []));
     if (isUntracked === undefined || keys === undefined || keys.length === 0) return true;
     return !isUntracked({ command: write.name.toLowerCase(), keys });

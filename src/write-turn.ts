@@ -143,7 +143,7 @@ export class WriteTurn {
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
   add(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
-    writer.writeStarted();
+    writer.writeStarted(command.name);
     const write = new PendingWrite(command, writer, this, onRefusal);
     command.resolve = (reply) => write.acknowledge(reply);
     command.reject = (error) => write.fail(error);

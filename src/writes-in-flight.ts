@@ -1,11 +1,12 @@
 /** The writes of a session that are on their way, and who waits for the last of them. */
+import { SmallMap } from "./small-map.js";
 
 const settleDeadlineMs = 1_000;
 
 export class WritesInFlight {
   #count = 0;
   /** By scopes; those whose scope is not known count for every one. */
-  readonly #ofScope = new Map<string | undefined, number>();
+  readonly #ofScope = new SmallMap<string | undefined, number>();
   #waiting: (() => void)[] | undefined;
 
   get any(): boolean {

@@ -7,6 +7,7 @@
 export const rows: readonly (readonly string[])[] = [
   [
     "kind",
+    "small-map",
     "errors",
     "option-names",
     "secrets",
