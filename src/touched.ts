@@ -22,7 +22,11 @@ export class Touched {
 
   /** Undefined when any key may be touched. */
   get hashes(): readonly number[] | undefined {
-    if (this.#hashes === undefined && this.keys !== undefined) this.#hashes = this.keys.map(hashOf);
+    const { keys } = this;
+    if (this.#hashes === undefined && keys !== undefined) {
+      const [first] = keys;
+      this.#hashes = keys.length === 1 && first !== undefined ? [hashOf(first)] : keys.map(hashOf);
+    }
     return this.#hashes;
   }
 }
@@ -60,11 +64,14 @@ export interface KeyRules {
 /** Finds what commands touch by the rules of a Tidemark. */
 export class RuledKeys implements Keys {
   readonly #prefixes: readonly string[];
+  /** The bytes that prefixes begin with: most keys of an app begin with none of them. */
+  readonly #initials: ReadonlySet<number>;
   readonly #rules: KeyRules;
 
   constructor(rules: KeyRules) {
     // The longest that fits counts.
     this.#prefixes = rules.scopes.toSorted((one, other) => other.length - one.length);
+    this.#initials = new Set(this.#prefixes.map(initialOf));
     this.#rules = rules;
   }
 
@@ -121,6 +128,7 @@ export class RuledKeys implements Keys {
   }
 
   #prefixOf(key: Key): string {
+    if (!this.#initials.has(initialOf(key))) return "";
     for (const prefix of this.#prefixes) if (startsWith(key, prefix)) return prefix;
     return "";
   }
@@ -131,6 +139,12 @@ const framing: ReadonlySet<string> = new Set(["multi", "exec", "discard", "unwat
 
 function isOne(commands: Command | readonly Command[]): commands is Command {
   return !Array.isArray(commands);
+}
+
+/** The first byte; one number for all bytes that are no ASCII, and 0 of an empty key. */
+function initialOf(key: Key): number {
+  const code = (typeof key === "string" ? key.charCodeAt(0) : key[0]) || 0;
+  return Math.min(code, 0x80);
 }
 
 function startsWith(key: Key, prefix: string): boolean {

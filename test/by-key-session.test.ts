@@ -62,3 +62,19 @@ it("a write that is lost with a later read is required no more once both are rep
   for (const lost of session.positions) session.lose(lost, at(X, 1_000));
   expect(session.positions).toEqual([{ ...at(X, 1_000), read: true }]);
 });
+
+describe("the scope of a key", () => {
+  const keys = new RuledKeys(checkKeyOptions({ scopes: ["é:", "sess:", "sess:vip:"] }, "").keyRules);
+
+  it.each([
+    ["é:1", "é:"],
+    ["ë:1", ""],
+    ["sess:vip:1", "sess:vip:"],
+    ["sess:1", "sess:"],
+    ["session", ""],
+    ["", ""],
+  ])("of %j is %j, as a string and as bytes", (key, scope) => {
+    for (const given of [key, Buffer.from(key)])
+      expect(keys.touchedBy(new Command("get", [given])).scope).toBe(scope);
+  });
+});
