@@ -318,7 +318,9 @@ export class Shard {
     } else {
       this.succession.saw(node, sighting);
       if (replication.role === "replica") this.#excess.saw(node, replication);
-      node.lag.observe(...this.history.lagOf(replication, at));
+      const [atLeastMs, atMostMs] = this.history.lagOf(replication, at);
+      node.lag.observe(atLeastMs, atMostMs);
+      node.applyRate.observe({ at, offset: replication.offset, lagMs: atLeastMs }, node.lag.ms);
     }
   }
 }
