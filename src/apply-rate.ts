@@ -5,8 +5,8 @@ interface Progress {
   /** When it was asked, on the monotonic clock. */
   readonly at: number;
   readonly offset: number;
-  /** For how long it has lacked what comes next, at least; 0 where it is not known to lack anything. */
-  readonly lagMs: number;
+  /** For how long it has lacked what comes next; 0 where it is not known to lack anything, undefined where only a least is known. */
+  readonly lagMs: number | undefined;
 }
 
 /** What was seen of a replica that was behind and moved. */
@@ -16,43 +16,47 @@ export interface Pace {
   readonly lagGrowth: number;
 }
 
-/** Between once and twice this long is looked back. */
+/** Between once and twice this long is looked back; half of it without a move is a standstill. */
 const windowMs = 250;
 
-/** Three of a replica's last words: the rate between the first and the last is that of now, and a pause ends it. */
+/** The rate is that between two words, of which the latter is the last that showed a move: it says nothing of a pause since. */
 export class ApplyRate {
   #first: Progress | undefined;
   #middle: Progress | undefined;
-  #last: Progress | undefined;
-  /** When it was first seen at its present offset, on the monotonic clock; minus infinity before it was seen. */
-  standsSince = Number.NEGATIVE_INFINITY;
+  #moved: Progress | undefined;
+  #lastAt = Number.NEGATIVE_INFINITY;
   /** Its usual lag in milliseconds, by the estimate of when it last moved: what it lacks since says nothing of that. */
   usualLagMs = 0;
 
   /** Takes in a replica's word; `usualLagMs` is the present estimate of its lag. */
   observe(said: Progress, usualLagMs: number): void {
-    const last = this.#last;
-    const hasMoved = last === undefined || said.offset !== last.offset;
-    if (hasMoved) this.standsSince = said.at;
+    const before = this.#moved;
+    const hasMoved = before === undefined || said.offset !== before.offset;
+    this.#lastAt = said.at;
+    if (hasMoved) this.#moved = said;
     if (hasMoved || said.lagMs === 0) this.usualLagMs = usualLagMs;
-    const hasGoneBack = last !== undefined && said.offset < last.offset;
     // Of a replica that lacks nothing only the primary's rate could be measured.
-    if (hasGoneBack || said.lagMs === 0 || this.#first === undefined || said.offset === this.#first.offset) {
-      this.#first = said;
-      this.#middle = said;
-    } else if (this.#middle !== undefined && said.at - this.#middle.at > windowMs) {
+    const isNew = this.#first === undefined || said.offset <= this.#first.offset || !said.lagMs;
+    if (isNew) this.#first = said;
+    if (isNew || this.#middle === undefined) this.#middle = said;
+    else if (said.at - this.#middle.at > windowMs) {
       this.#first = this.#middle;
       this.#middle = said;
     }
-    this.#last = said;
   }
 
-  /** Undefined unless it was seen to move while it was behind. */
+  /** When it was first seen at its present offset, on the monotonic clock; minus infinity before it was seen. */
+  get standsSince(): number {
+    return this.#moved?.at ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Undefined unless it was seen to move lately while it was behind. */
   get pace(): Pace | undefined {
-    const [first, last] = [this.#first, this.#last];
-    if (first === undefined || last === undefined) return undefined;
-    const [bytes, ms] = [last.offset - first.offset, last.at - first.at];
+    const [first, moved] = [this.#first, this.#moved];
+    if (first === undefined || moved === undefined || this.#lastAt - moved.at > windowMs / 2)
+      return undefined;
+    const [bytes, ms] = [moved.offset - first.offset, moved.at - first.at];
     if (bytes <= 0 || ms <= 0) return undefined;
-    return { bytesPerMs: bytes / ms, lagGrowth: (last.lagMs - first.lagMs) / ms };
+    return { bytesPerMs: bytes / ms, lagGrowth: ((moved.lagMs ?? 0) - (first.lagMs ?? 0)) / ms };
   }
 }

@@ -30,6 +30,10 @@ const maxStandstillMs = 30_000;
 /** A lag that grows or shrinks by less in each millisecond counts as steady: samples of the primary are no more exact. */
 const steady = 0.25;
 
+/** Added to what the lag or the rate say, of which every other wait takes longer: a retry that is too early is refused again. */
+const reserve = 1.05;
+const reserveMs = 2;
+
 const none: CatchUpEstimate = { node: undefined, behindBytes: undefined, retryAfterMs: undefined };
 
 /** The replica that may probably answer `read` first, and when. */
@@ -110,7 +114,8 @@ function waitOf(read: Read, node: Node, seen: Sighting, target: Target, now: num
     node.latency.at(now),
     target.offset === undefined ? read.shard.primary.latency.at(now) : 0,
   );
-  return Math.max(reachesAt - now, freshAt - now, node.restsUntil - now, roundTripMs);
+  const waitMs = Math.max(reachesAt - now, freshAt - now, node.restsUntil - now, roundTripMs);
+  return waitMs * reserve + reserveMs;
 }
 
 /** The moment at which `node` has probably reached `target`. */

@@ -320,7 +320,9 @@ export class Shard {
       if (replication.role === "replica") this.#excess.saw(node, replication);
       const [atLeastMs, atMostMs] = this.history.lagOf(replication, at);
       node.lag.observe(atLeastMs, atMostMs);
-      node.applyRate.observe({ at, offset: replication.offset, lagMs: atLeastMs }, node.lag.ms);
+      // Where the samples do not reach back to what it has, its lag may be any.
+      const lagMs = atMostMs === Number.POSITIVE_INFINITY ? undefined : atLeastMs;
+      node.applyRate.observe({ at, offset: replication.offset, lagMs }, node.lag.ms);
     }
   }
 }
