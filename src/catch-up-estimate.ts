@@ -1,4 +1,5 @@
 /** When a replica will probably be able to answer a read that none may answer now, by what was seen of its lag and its rate. */
+import type { NodeState } from "./channels.js";
 import { stateOf } from "./condition.js";
 import type { CatchUpEstimate } from "./errors.js";
 import type { Sighting } from "./link.js";
@@ -25,6 +26,8 @@ interface Target {
   readonly madeAt: number;
 }
 
+/** The states that pass by themselves, or in which a replica answers what it has. */
+const hopeful: readonly NodeState[] = ["serving", "behind", "starting", "link-down", "syncing"];
 /** A replica that has stood still may do so for as long again, but nobody is asked to wait longer than this. */
 const maxStandstillMs = 30_000;
 /** A lag that grows or shrinks by less in each millisecond counts as steady: samples of the primary are no more exact. */
@@ -68,18 +71,18 @@ function isSooner(one: Prospect, other: Prospect): boolean {
 function prospectOf(read: Read, node: Node, now: number): Prospect | undefined {
   const { shard, session, touched, level } = read;
   const { seen } = node;
-  const state = stateOf(shard, node, now);
-  const isFed = state === "serving" || state === "behind" || state === "starting";
-  if (seen === undefined || !(isFed || state === "link-down" || state === "syncing")) return undefined;
+  if (seen === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
+  const { replication } = seen;
+  if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
   const progress = level === "eventual" ? undefined : session.in(shard, touched);
   const isAhead = progress?.ahead === true;
   if (progress !== undefined && !isAhead && !progress.mayReadFrom(node.link)) return undefined;
   const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, seen, now);
   if (target === undefined) return undefined;
-  const { offset } = seen.replication;
   // While it copies all data, its offset says nothing of what it has.
-  const behindBytes =
-    target.offset === undefined || state === "syncing" ? undefined : Math.max(0, target.offset - offset);
+  const isKnown = target.offset !== undefined && !replication.syncing;
+  const behindBytes = isKnown ? Math.max(0, target.offset - replication.offset) : undefined;
+  const isFed = replication.linkUp && !replication.syncing;
   const waitMs = isFed ? waitOf(read, node, seen, target, now) : standstillOf(read, node, seen, now);
   return { node, behindBytes, waitMs, isFed };
 }
@@ -89,10 +92,9 @@ function asOfRequired({ requirement }: Read, now: number): number {
   return Math.max(requirement.since, now - requirement.maxStalenessMs);
 }
 
-/** Undefined for what is in another history than that of the replica. */
+/** Undefined for what is not in the history of the replica. */
 function targetOf(read: Read, { replication }: Sighting, now: number): Target | undefined {
   const { shard, requirement, session } = read;
-  if (replication.replid !== shard.history.replid) return undefined;
   const asOf = asOfRequired(read, now);
   const sampled = asOf === Number.NEGATIVE_INFINITY ? 0 : shard.history.offsetAsOf(asOf);
   let offset = sampled;
