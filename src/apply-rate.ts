@@ -18,6 +18,8 @@ export interface Pace {
 
 /** Between once and twice this long is looked back; half of it without a move is a standstill. */
 const windowMs = 250;
+/** In less time than this a single command, which is applied all at once, may be all that was seen. */
+const shortestMs = 50;
 
 /** The rate is that between two words, of which the latter is the last that showed a move: it says nothing of a pause since. */
 export class ApplyRate {
@@ -56,7 +58,7 @@ export class ApplyRate {
     if (first === undefined || moved === undefined || this.#lastAt - moved.at > windowMs / 2)
       return undefined;
     const [bytes, ms] = [moved.offset - first.offset, moved.at - first.at];
-    if (bytes <= 0 || ms <= 0) return undefined;
+    if (bytes <= 0 || ms < shortestMs) return undefined;
     return { bytesPerMs: bytes / ms, lagGrowth: ((moved.lagMs ?? 0) - (first.lagMs ?? 0)) / ms };
   }
 }

@@ -33,11 +33,12 @@ it("does not count the time before it moved, nor that since", () => {
   expect(seen([0, 0, 0, 0, 100, 200, 200], 50, () => 20).pace?.bytesPerMs).toBe(2);
 });
 
-it("is unknown of a replica that stands still, that lacks nothing, or whose lag may be any", () => {
+it("is unknown of a replica that stands still, lacks nothing, was seen too briefly, or whose lag may be any", () => {
   expect(new ApplyRate().pace).toBeUndefined();
   expect(seen([7], 50, () => 20).pace).toBeUndefined();
   expect(seen([0, 100, 100, 100, 100], 50, () => 20).pace).toBeUndefined();
   expect(seen([0, 100, 200], 50, () => 0).pace).toBeUndefined();
+  expect(seen([0, 100, 200], 20, () => 20).pace).toBeUndefined();
   expect(seen([0, 100, 200], 50, () => undefined).pace).toBeUndefined();
 });
 
