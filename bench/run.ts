@@ -11,7 +11,7 @@ import type { Results } from "./results.js";
 import type { Section, SectionQuestion } from "./section.js";
 import { Worker } from "./worker.js";
 
-const all = ["client", "server", "http", "routing", "app", "scale"];
+const all = ["client", "server", "http", "routing", "wait", "app", "scale"];
 const packages = [
   ...["ioredis", "redis", "@valkey/valkey-glide"],
   ...["express", "express-session", "connect-redis", "express-rate-limit", "rate-limit-redis"],
