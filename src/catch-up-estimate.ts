@@ -1,7 +1,7 @@
 /** When a replica will probably be able to answer a read that none may answer now, by what was seen of its lag and its rate. */
 import type { NodeState } from "./channels.js";
 import { stateOf } from "./condition.js";
-import type { CatchUpEstimate } from "./errors.js";
+import { type CatchUpEstimate, noEstimate } from "./errors.js";
 import type { Sighting } from "./link.js";
 import type { Node } from "./node.js";
 import { madeAt } from "./objection.js";
@@ -37,20 +37,18 @@ const steady = 0.25;
 const reserve = 1.05;
 const reserveMs = 2;
 
-const none: CatchUpEstimate = { node: undefined, behindBytes: undefined, retryAfterMs: undefined };
-
 /** The replica that may probably answer `read` first, and when. */
 export function estimateCatchUp(read: Read, now: number): CatchUpEstimate {
   const { shard, certain } = read;
-  if (certain !== undefined || !shard.hasPrimary) return none;
+  if (certain !== undefined || !shard.hasPrimary) return noEstimate;
   // Nothing newer is proven of any replica while two servers say that they are the primary.
-  if (shard.succession.undisputedUntil(shard.replicas) < asOfRequired(read, now)) return none;
+  if (shard.succession.undisputedUntil(shard.replicas) < asOfRequired(read, now)) return noEstimate;
   let first: Prospect | undefined;
   for (const node of shard.replicas) {
     const prospect = prospectOf(read, node, now);
     if (prospect !== undefined && (first === undefined || isSooner(prospect, first))) first = prospect;
   }
-  if (first === undefined) return none;
+  if (first === undefined) return noEstimate;
   const { node, behindBytes, waitMs } = first;
   return {
     node: node.connection.address,
@@ -74,9 +72,8 @@ function prospectOf(read: Read, node: Node, now: number): Prospect | undefined {
   if (seen === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
   const { replication } = seen;
   if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
-  const progress = level === "eventual" ? undefined : session.in(shard, touched);
-  const isAhead = progress?.ahead === true;
-  if (progress !== undefined && !isAhead && !progress.mayReadFrom(node.link)) return undefined;
+  // The session may be bound to one replica that it has tried. The next request, which brings its token, is not.
+  const isAhead = level !== "eventual" && session.in(shard, touched).ahead;
   const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, seen, now);
   if (target === undefined) return undefined;
   // While it copies all data, its offset says nothing of what it has.

@@ -165,7 +165,11 @@ export interface CatchUpEstimate {
   readonly retryAfterMs: number | undefined;
 }
 
-const noEstimate: CatchUpEstimate = { node: undefined, behindBytes: undefined, retryAfterMs: undefined };
+export const noEstimate: CatchUpEstimate = {
+  node: undefined,
+  behindBytes: undefined,
+  retryAfterMs: undefined,
+};
 
 /**
  * No replica has what the read requires, and the primary may not be asked: `fallback` is `"error"`, or it answers as many
