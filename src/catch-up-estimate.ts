@@ -33,7 +33,7 @@ const maxStandstillMs = 30_000;
 /** A lag that grows or shrinks by less in each millisecond counts as steady: samples of the primary are no more exact. */
 const steady = 0.25;
 
-/** Added to what the lag or the rate say, of which every other wait takes longer: a retry that is too early is refused again. */
+/** Added to each wait, because half of all would be a moment too short, and a retry that comes too early is refused again. */
 const reserve = 1.05;
 const reserveMs = 2;
 
@@ -57,12 +57,13 @@ export function estimateCatchUp(read: Read, now: number): CatchUpEstimate {
   };
 }
 
+/** One that is estimated comes before one that is not, and of those one that gets its bytes before one that does not. */
 function isSooner(one: Prospect, other: Prospect): boolean {
-  const [oneMs, otherMs] = [one.waitMs ?? Number.POSITIVE_INFINITY, other.waitMs ?? Number.POSITIVE_INFINITY];
-  if (one.isFed !== other.isFed && oneMs < Number.POSITIVE_INFINITY && otherMs < Number.POSITIVE_INFINITY)
-    return one.isFed;
-  if (oneMs !== otherMs) return oneMs < otherMs;
-  return (one.behindBytes ?? Number.POSITIVE_INFINITY) < (other.behindBytes ?? Number.POSITIVE_INFINITY);
+  if (one.waitMs === undefined || other.waitMs === undefined) {
+    if (one.waitMs !== other.waitMs) return one.waitMs !== undefined;
+    return (one.behindBytes ?? Number.POSITIVE_INFINITY) < (other.behindBytes ?? Number.POSITIVE_INFINITY);
+  }
+  return one.isFed === other.isFed ? one.waitMs < other.waitMs : one.isFed;
 }
 
 /** Undefined for a replica that will not answer it, however far it comes. */
@@ -105,6 +106,10 @@ function targetOf(read: Read, { replication }: Sighting, now: number): Target | 
 
 /** How long until `node`, which gets what its primary writes, has reached `target` and can prove that it is fresh enough. */
 function waitOf(read: Read, node: Node, seen: Sighting, target: Target, now: number): number | undefined {
+  const { latestAt, latestOffset } = read.shard.history;
+  // The primary has yet to get there itself, which no rate of a replica foretells.
+  if (target.offset !== undefined && target.offset > latestOffset && latestAt > target.madeAt)
+    return undefined;
   const freshAt = freshAtOf(read, node, seen, now);
   if (freshAt === undefined) return undefined;
   const reachesAt = reachesAtOf(read, node, seen, target, now);

@@ -1,6 +1,7 @@
 /** What refused reads say of when a replica will have caught up, beside what the test itself sees of the replicas. */
 import { describe, expect, it } from "vitest";
 import { ReplicasBehindError, type Tidemark } from "../src/index.js";
+import { encodeToken } from "../src/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";
@@ -216,6 +217,25 @@ describe("a read that is refused", () => {
       return (refusal.retryAfterMs ?? 0) >= 50;
     };
     await waitUntil(isRefused, { what: "the replica is known to be too stale" });
+  });
+
+  it("says nothing of when a replica has what the primary itself has yet to write", async () => {
+    const replica = replicaAt(0);
+    await using tidemark = await openStrict([replica]);
+    const { master_replid, master_repl_offset } = await group.primary.info("replication");
+    const replid = master_replid?.slice(0, 16) ?? "";
+    const position = { replid, offset: Number(master_repl_offset) + 1_000_000 };
+    const token = encodeToken({ issuedAt: Date.now(), positions: [position], pinnedAt: 0, freshAsOf: 0 }, 0);
+    const isUnknown = async (): Promise<boolean> => {
+      const { key } = await write(tidemark);
+      const refusal = await refusalOf(tidemark, { key, token });
+      return refusal?.node === addressOf(replica) && refusal.retryAfterMs === undefined;
+    };
+    await waitUntil(isUnknown, { what: "the primary is known not to have it" });
+    const { key } = await write(tidemark);
+    const refusal = await refusalOf(tidemark, { key, token });
+    expect(refusal?.behindBytes).toBeGreaterThan(900_000);
+    expect(refusal?.headers).toEqual({ "Retry-After": "1" });
   });
 
   it("says that nothing is known where no replica may be read", async () => {
