@@ -5,6 +5,7 @@ const dependOnIoredis = [
   "write",
   "read",
   "fallback",
+  "catch-up-estimate",
   "fault",
   "client",
   ...["context", "context-express"],

@@ -3,28 +3,32 @@ import type { Results } from "./results.js";
 import type { Figure, Goal, Section, Table } from "./section.js";
 
 /** All of it, with where and when it was measured. */
-export function pageOf({ date, machine, versions, sections }: Results): string {
-  const parts = Object.values(sections);
-  const with_ = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  const where = `Measured on ${date}: ${machine}; ${with_.join(", ")}.`;
+export function pageOf(results: Results): string {
+  const parts = Object.values(results.sections);
   const how =
     "Made from `bench/results.json` by `npm run bench:report`; `npm run bench` measures it again. All processes share " +
     "the machine, so ratios of one run tell more than the numbers of several.";
   const goals = ["## Goals", goalsOf(parts.flatMap((part) => part.goals))];
   const bodies = parts.map((part) => markdownOf({ ...part, goals: [] }).trimEnd());
   const chart = "![Operations a second](benchmarks.svg)";
-  return `${["# Benchmarks", where, how, chart, ...goals, ...bodies].join("\n\n")}\n`;
+  return `${["# Benchmarks", whereOf(results), how, chart, ...goals, ...bodies].join("\n\n")}\n`;
+}
+
+/** Where and when something was measured. */
+export function whereOf({ date, machine, versions }: Omit<Results, "sections">): string {
+  const with_ = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `Measured on ${date}: ${machine}; ${with_.join(", ")}.`;
 }
 
 /** One part: its tables, and how it stands to its goals. */
-export function markdownOf({ title, tables, goals }: Section): string {
+export function markdownOf({ title, where, tables, goals }: Section): string {
   const parts = tables.map(({ title, how, columns, rows }: Table) => [
     `### ${title}`,
     how,
     tableOf([columns, ...rows.map((cells) => cells.map(cellOf))]),
   ]);
   const ends = goals.length > 0 ? ["### Goals", goalsOf(goals)] : [];
-  return `${[`## ${title}`, ...parts.flat(), ...ends].join("\n\n")}\n`;
+  return `${[`## ${title}`, ...(where === undefined ? [] : [where]), ...parts.flat(), ...ends].join("\n\n")}\n`;
 }
 
 export function goalsOf(goals: readonly Goal[]): string {

@@ -1,17 +1,17 @@
 /**
  * `npm run bench [-- part …]`: everything that is measured, one part after another, each in a process of its own. What was
- * measured at full scale takes the place of what `results.json` says of it.
+ * measured at full scale takes the place of what `results.json` says of it; a part that is measured alone says where and when.
  */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release } from "node:os";
 import { findRedisServer } from "../test/support/redis-binary.js";
-import { markdownOf } from "./markdown.js";
+import { markdownOf, whereOf } from "./markdown.js";
 import type { Results } from "./results.js";
 import type { Section, SectionQuestion } from "./section.js";
 import { Worker } from "./worker.js";
 
-const all = ["client", "server", "http", "routing", "app", "scale"];
+const all = ["client", "server", "http", "routing", "wait", "app", "scale"];
 const packages = [
   ...["ioredis", "redis", "@valkey/valkey-glide"],
   ...["express", "express-session", "connect-redis", "express-rate-limit", "rate-limit-redis"],
@@ -33,9 +33,13 @@ for (const name of asked.length > 0 ? asked : all) {
 if (scale === 1) {
   const file = new URL("results.json", import.meta.url);
   const before: Partial<Results> = JSON.parse(await readFile(file, "utf8").catch(() => "{}"));
+  const now = await circumstances();
+  const isWhole = all.every((name) => name in sections);
+  for (const [name, section] of Object.entries(sections))
+    if (!isWhole) sections[name] = { ...section, where: whereOf(now) };
   const known = { ...before.sections, ...sections };
   const inOrder = Object.entries(known).toSorted(([one], [other]) => all.indexOf(one) - all.indexOf(other));
-  const results: Results = { ...(await circumstances()), sections: Object.fromEntries(inOrder) };
+  const results: Results = { ...now, ...(isWhole ? {} : before), sections: Object.fromEntries(inOrder) };
   await writeFile(file, `${JSON.stringify(results, undefined, 2)}\n`);
 }
 

@@ -26,6 +26,8 @@ export interface Goal {
 
 export interface Section {
   readonly title: string;
+  /** Where and when it was measured; undefined for the day and place of the last whole run. */
+  readonly where?: string;
   readonly tables: readonly Table[];
   readonly goals: readonly Goal[];
 }

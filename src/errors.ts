@@ -35,13 +35,28 @@ export class TidemarkError extends Error {
   }
 }
 
+/** The longest that `Retry-After` asks anybody to wait, in seconds: a longer wait may end early. */
+const maxRetryAfter = 30;
+
+/** Whole seconds for `Retry-After`, at least 1 and at most {@link maxRetryAfter}; 1 where nothing is estimated. */
+function retryAfter(ms = 0): string {
+  return String(Math.min(Math.max(Math.ceil(ms / 1_000), 1), maxRetryAfter));
+}
+
 /** An error that passes by itself. Web frameworks answer it with 503 and `Retry-After`, by the fields they look for. */
 export abstract class UnavailableError extends TidemarkError {
   readonly status = 503;
   readonly statusCode = 503;
-  readonly headers: Readonly<Record<string, string>> = { "Retry-After": "1" };
+  /** `Retry-After` has whole seconds, from 1 to 30; 1 where it is not known when the error will have passed. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Whether Koa may show the message to the user. */
   readonly expose = false;
+
+  /** `retryAfterMs` is when the error will probably have passed, if something supports an estimate. */
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions, retryAfterMs?: number) {
+    super(code, message, options);
+    this.headers = { "Retry-After": retryAfter(retryAfterMs) };
+  }
 
   /** The answer as Hono and its like ask for it. */
   getResponse(): Response {
@@ -140,22 +155,79 @@ export class TransactionLostError extends TidemarkError {
   }
 }
 
+/** Which replica will probably be the first to have what a read requires, and when. */
+export interface CatchUpEstimate {
+  /** `host:port` of that replica; undefined if there is none that may ever have it. */
+  readonly node: string | undefined;
+  /** How many bytes of replication it lacked when it last reported its position; undefined when that is not known. */
+  readonly behindBytes: number | undefined;
+  /** In how many milliseconds it will probably have them, at least 1; undefined when nothing supports an estimate. */
+  readonly retryAfterMs: number | undefined;
+}
+
+export const noEstimate: CatchUpEstimate = {
+  node: undefined,
+  behindBytes: undefined,
+  retryAfterMs: undefined,
+};
+
 /**
  * No replica has what the read requires, and the primary may not be asked: `fallback` is `"error"`, or it answers as many
- * such reads as `fallbackLimit` allows. Web frameworks answer it with 503 and `Retry-After`.
+ * such reads as `fallbackLimit` allows. Web frameworks answer it with 503 and `Retry-After`, which is `retryAfterMs` in
+ * whole seconds, from 1 to 30. The message names no server, because some frameworks show it to users; `node` does.
  */
-export class ReplicasBehindError extends UnavailableError {
+export class ReplicasBehindError extends UnavailableError implements CatchUpEstimate {
   override name = "ReplicasBehindError";
   /** Why no replica may answer, as on `tidemark:route`: for example `"behind"`, `"starting"` or `"unusable"`. */
   readonly reason: string;
+  /** `host:port` of the replica that will probably be the first to answer; undefined if there is none that may. */
+  readonly node: string | undefined;
+  /** How many bytes of replication that replica lacked when it last reported its position; undefined when not known. */
+  readonly behindBytes: number | undefined;
+  /**
+   * In how many milliseconds that replica will probably answer, at least 1, estimated from its lag and its rate. A replica
+   * that stands still is given as long as it has already stood still, up to 30 seconds. Undefined when nothing supports an estimate.
+   */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(command: string, reason: string, why = 'fallback is "error"') {
+  constructor(command: string, reason: string, why = 'fallback is "error"', estimate = noEstimate) {
     super(
       "TIDEMARK_REPLICAS_BEHIND",
-      `${command}: no replica may answer now (${reason}), and ${why}; try again in a second.`,
+      `${command}: no replica may answer now (${reason}): ${outlookOf(reason, estimate)}, and ${why}; ${remedyFor(reason, estimate)}.`,
+      undefined,
+      estimate.retryAfterMs,
     );
     this.reason = reason;
+    this.node = estimate.node;
+    this.behindBytes = estimate.behindBytes;
+    this.retryAfterMs = estimate.retryAfterMs;
   }
+}
+
+function outlookOf(reason: string, { node, behindBytes, retryAfterMs }: CatchUpEstimate): string {
+  if (node === undefined) {
+    if (reason === "no-replica") return "there is none that may be read";
+    if (reason === "unusable") return "none can be used";
+    return "when one may answer is not known";
+  }
+  const lacks = behindBytes ? `is ${grouped(behindBytes)} bytes behind and ` : "";
+  if (retryAfterMs === undefined)
+    return lacks === ""
+      ? "when the nearest may answer is not known"
+      : `the nearest ${lacks}not known to catch up soon`;
+  const recovers = lacks === "" ? "be able to answer" : "have caught up";
+  return `the nearest ${lacks}will probably ${recovers} in ${grouped(retryAfterMs)} ms`;
+}
+
+function remedyFor(reason: string, { retryAfterMs }: CatchUpEstimate): string {
+  if (retryAfterMs !== undefined) return "try again then";
+  if (reason === "no-replica") return 'add a replica, or use fallback "primary"';
+  if (reason === "unusable") return "topology() says why for each replica";
+  return "try again in a second";
+}
+
+function grouped(value: number): string {
+  return value.toLocaleString("en-US");
 }
 
 /** Fewer replicas than wanted are known to hold a write in time. It stands on the primary, and replicas may yet get it. */

@@ -1,6 +1,7 @@
 /** What becomes of reads that no replica may answer now: they wait for one, or go elsewhere as their terms say. */
 import { onAbort } from "./abort.js";
 import type { Latecomer } from "./catch-up.js";
+import { estimateCatchUp } from "./catch-up-estimate.js";
 import type { Reason } from "./channels.js";
 import { type Choice, isStranded, knownReplica, requirementOf, whyNone } from "./choice.js";
 import { AbortedError, ReplicasBehindError } from "./errors.js";
@@ -114,8 +115,10 @@ export class Fallback {
   #refuse(read: Read, reason: Reason | undefined, why?: string): void {
     const { ends, command } = read;
     if (answerStale(read)) return;
-    const because = reason ?? whyNone(read, performance.now());
-    ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why));
+    const now = performance.now();
+    const because = reason ?? whyNone(read, now);
+    const estimate = estimateCatchUp(read, now);
+    ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why, estimate));
   }
 
   /** Sends a read to the primary that replicas cannot answer, unless too many such reads are there: then it waits in line. */

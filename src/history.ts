@@ -77,6 +77,18 @@ export class History {
     return this.#samples[this.#firstAbove(position.offset) - 1]?.at;
   }
 
+  /** The offset that includes every write finished by `moment`; undefined when no sample is as young as that. */
+  offsetAsOf(moment: number): number | undefined {
+    let low = 0;
+    let high = this.#samples.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#samples[middle]?.at ?? 0) < moment) low = middle + 1;
+      else high = middle;
+    }
+    return this.#samples[low]?.offset;
+  }
+
   /** The moment by which the primary was seen past `position`; undefined when it was not, or not in this history. */
   passedAt(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;

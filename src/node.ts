@@ -1,5 +1,6 @@
 /** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
 import type { Command, RedisOptions } from "ioredis";
+import { ApplyRate } from "./apply-rate.js";
 import { Clock, clockIntervalMs } from "./clock.js";
 import { Connection, type ConnectionOptions } from "./connection.js";
 import { Denials } from "./denials.js";
@@ -50,6 +51,8 @@ export const notAsked = "not asked yet";
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
+  /** Of the link of now. */
+  applyRate = new ApplyRate();
   readonly latency = new Latency();
   readonly clock = new Clock();
   readonly denials = new Denials();
@@ -342,6 +345,7 @@ export class Node {
     this.era += 1;
     this.link.overAt = performance.now();
     this.link = new Link();
+    this.applyRate = new ApplyRate();
   }
 
   /** Remembers why the position cannot be told, and says so once. */

@@ -109,10 +109,14 @@ function keysOf({ keys, offset }: Position): WrittenKeys {
  * 4. A primary of the required history has all of it by definition.
  */
 export function covers(seen: Replication, required: Position, lineage: Lineage): boolean {
-  const sameHistory = seen.replid === required.replid || lineage.outcome(required, seen.replid) === "valid";
-  if (!sameHistory) return false;
+  if (!isOfHistory(seen, required, lineage)) return false;
   if (seen.role === "primary") return true;
   return isPlaced(seen) && seen.offset >= required.offset;
+}
+
+/** Whether what was written at `required` is in the history of a node that answered `seen`, whether or not it has it yet. */
+export function isOfHistory(seen: Replication, required: Position, lineage: Lineage): boolean {
+  return seen.replid === required.replid || lineage.outcome(required, seen.replid) === "valid";
 }
 
 /** Whether the offset a node reports is one: a replica without its link reports 1 when it has no position at all. */

@@ -318,7 +318,11 @@ export class Shard {
     } else {
       this.succession.saw(node, sighting);
       if (replication.role === "replica") this.#excess.saw(node, replication);
-      node.lag.observe(...this.history.lagOf(replication, at));
+      const [atLeastMs, atMostMs] = this.history.lagOf(replication, at);
+      node.lag.observe(atLeastMs, atMostMs);
+      // Where the samples do not reach back to what it has, its lag may be any.
+      const lagMs = atMostMs === Number.POSITIVE_INFINITY ? undefined : atLeastMs;
+      node.applyRate.observe({ at, offset: replication.offset, lagMs }, node.lag.ms);
     }
   }
 }

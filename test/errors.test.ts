@@ -177,3 +177,60 @@ describe("Errors of commands", () => {
     expect(new ClosedError().message).toBe("Connection is closed.");
   });
 });
+
+describe("ReplicasBehindError", () => {
+  const near = { node: "10.0.0.2:6379", behindBytes: 12_345, retryAfterMs: 240 };
+
+  it("says how far the nearest replica is behind and when it will have caught up, and names it in `node` alone", () => {
+    const error = new ReplicasBehindError("GET", "behind", undefined, near);
+    expect(error).toMatchObject(near);
+    expect(error.message).toBe(
+      "GET: no replica may answer now (behind): the nearest is 12,345 bytes behind and will probably have caught up in " +
+        '240 ms, and fallback is "error"; try again then.',
+    );
+  });
+
+  it.each([
+    ["no-replica", {}, "there is none that may be read", 'add a replica, or use fallback "primary"'],
+    ["unusable", {}, "none can be used", "topology() says why for each replica"],
+    ["position-unknown", {}, "when one may answer is not known", "try again in a second"],
+    [
+      "behind",
+      { ...near, retryAfterMs: undefined },
+      "the nearest is 12,345 bytes behind",
+      "try again in a second",
+    ],
+    [
+      "starting",
+      { ...near, behindBytes: 0 },
+      "the nearest will probably be able to answer in 240 ms",
+      "try again then",
+    ],
+    [
+      "behind",
+      { ...near, behindBytes: undefined },
+      "the nearest will probably be able to answer in 240 ms",
+      "try again then",
+    ],
+  ])("says of %s with %o what is known, and what to do", (reason, known, outlook, remedy) => {
+    const estimate = { node: undefined, behindBytes: undefined, retryAfterMs: undefined, ...known };
+    const { message } = new ReplicasBehindError("GET", reason, undefined, estimate);
+    expect(message).toContain(`(${reason}): ${outlook}`);
+    expect(message).toMatch(/, and fallback is "error"; /);
+    expect(message.endsWith(`; ${remedy}.`)).toBe(true);
+  });
+
+  it.each<[ms: number | undefined, seconds: string]>([
+    [undefined, "1"],
+    [1, "1"],
+    [1_000, "1"],
+    [1_001, "2"],
+    [29_001, "30"],
+    [30_001, "30"],
+    [86_400_000, "30"],
+  ])("asks by Retry-After for whole seconds, from 1 to 30: %s ms are %s", (retryAfterMs, seconds) => {
+    const error = new ReplicasBehindError("GET", "behind", undefined, { ...near, retryAfterMs });
+    expect(error.headers).toEqual({ "Retry-After": seconds });
+    expect(error.getResponse().headers.get("retry-after")).toBe(seconds);
+  });
+});

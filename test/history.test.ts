@@ -67,6 +67,17 @@ describe("History.asOf", () => {
   });
 });
 
+describe("History.offsetAsOf", () => {
+  it("is the offset of the first sample that is not older than the moment", () => {
+    const history = sampled([100, 10], [200, 20], [300, 30]);
+    expect([0, 100, 101, 200, 300, 301].map((at) => history.offsetAsOf(at))).toEqual([
+      ...[10, 10, 20, 20, 30],
+      undefined,
+    ]);
+    expect(new History(10_000).offsetAsOf(0)).toBeUndefined();
+  });
+});
+
 describe("History.record", () => {
   it("begins anew with another history, of which alone it then speaks", () => {
     const history = sampled([100, 10], [200, 20]);

@@ -64,7 +64,7 @@ describe.each(answering)("a read that no replica may answer, on %s", (name, open
     holdReplicas(group);
     expect((await user.ask({ method: "POST", query: `key=${key}&set=new` })).status).toBe(200);
     const { status, headers, body } = await user.ask({ query: `key=${key}` });
-    expect([status, headers["retry-after"]]).toEqual([503, "1"]);
+    expect([status, headers["retry-after"]]).toEqual([503, expect.stringMatching(/^[1-9]\d?$/)]);
     // Express shows the stack itself, but in production.
     if (!name.startsWith("Express")) expect(body).not.toMatch(/at .*\.[jt]s:\d/);
     await releaseReplicas(group);

@@ -67,6 +67,18 @@ describe("LagProxy", () => {
     expect(await replica.admin().get("n")).toBe("1");
   });
 
+  test("throttle() lets so many bytes pass in a millisecond", async () => {
+    link.throttle(100);
+    const startedAt = performance.now();
+    await primary.admin().set("large", "v".repeat(50_000));
+    await group.caughtUp();
+    expect(performance.now() - startedAt).toBeGreaterThan(450);
+    link.throttle(Number.POSITIVE_INFINITY);
+    await write(1);
+    await group.caughtUp();
+    expect(await replica.admin().get("n")).toBe("1");
+  });
+
   test("delay() with jitter never changes the order", async () => {
     link.delay(5, 5);
     await writeOrderSensitive(primary, 5_000);

@@ -127,7 +127,10 @@ describe("while all replicas stall under many reads", () => {
     expect(refusals.length).toBeGreaterThan(10);
     for (const refusal of refusals) {
       expect(refusal).toBeInstanceOf(ReplicasBehindError);
-      expect(refusal).toMatchObject({ status: 503, headers: { "Retry-After": "1" } });
+      expect(refusal).toMatchObject({
+        status: 503,
+        headers: { "Retry-After": expect.stringMatching(/^[1-9]\d?$/) },
+      });
     }
     expect(ends.flatMap((end) => (end.status === "fulfilled" ? [end.value] : []))).toContain("1");
     await releaseReplicas(stage.group);

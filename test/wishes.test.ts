@@ -103,7 +103,10 @@ describe("fallbackLimit", () => {
     expect(failures.length).toBeGreaterThan(10);
     for (const failure of failures) {
       expect(failure).toBeInstanceOf(ReplicasBehindError);
-      expect(failure).toMatchObject({ status: 503, headers: { "Retry-After": "1" } });
+      expect(failure).toMatchObject({
+        status: 503,
+        headers: { "Retry-After": expect.stringMatching(/^[1-9]\d?$/) },
+      });
     }
     const waiting = Array.from({ length: 20 }, read);
     await releaseReplicas(group);

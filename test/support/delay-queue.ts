@@ -8,7 +8,12 @@ export interface Lag {
   isHeld: boolean;
   ms: number;
   jitterMs: number;
+  /** How much passes in a millisecond; infinity for all that comes. */
+  bytesPerMs: number;
 }
+
+/** A chunk that takes longer than this to pass is cut into pieces, in milliseconds. */
+const pieceMs = 5;
 
 interface Entry {
   /** Undefined is the end of the connection: it must not overtake the bytes before it. */
@@ -24,6 +29,8 @@ export class DelayQueue implements Outlet {
   readonly #client: Socket;
   readonly #lag: Readonly<Lag>;
   #entries: Entry[] = [];
+  /** When the line will have passed all that it was given. */
+  #freeAt = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(client: Socket, lag: Readonly<Lag>) {
@@ -47,13 +54,17 @@ export class DelayQueue implements Outlet {
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#freeAt = 0;
     await Promise.all(this.#entries.splice(0).map((entry) => this.#send(entry)));
   }
 
   #push(chunk: Buffer | undefined): void {
-    const { ms, jitterMs } = this.#lag;
+    const { ms, jitterMs, bytesPerMs } = this.#lag;
     const arrivesAt = performance.now() + ms + jitterMs * (2 * Math.random() - 1);
-    this.#entries.push({ chunk, dueAt: Math.max(arrivesAt, this.#entries.at(-1)?.dueAt ?? 0) });
+    for (const piece of piecesOf(chunk, bytesPerMs * pieceMs)) {
+      this.#freeAt = Math.max(arrivesAt, this.#freeAt) + (piece?.length ?? 0) / bytesPerMs;
+      this.#entries.push({ chunk: piece, dueAt: this.#freeAt });
+    }
     if (this.#timer === undefined) this.#drain();
   }
 
@@ -74,4 +85,12 @@ export class DelayQueue implements Outlet {
     client.destroySoon();
     return Promise.resolve();
   }
+}
+
+function piecesOf(chunk: Buffer | undefined, bytes: number): readonly (Buffer | undefined)[] {
+  if (chunk === undefined || chunk.length <= bytes) return [chunk];
+  const size = Math.max(1, Math.floor(bytes));
+  return Array.from({ length: Math.ceil(chunk.length / size) }, (_, i) =>
+    chunk.subarray(i * size, (i + 1) * size),
+  );
 }

@@ -8,7 +8,7 @@ import { DelayQueue, type Lag } from "./delay-queue.js";
 import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
 export class LagProxy extends TcpProxy {
-  readonly #lag: Lag = { isHeld: false, ms: 0, jitterMs: 0 };
+  readonly #lag: Lag = { isHeld: false, ms: 0, jitterMs: 0, bytesPerMs: Number.POSITIVE_INFINITY };
   readonly #queues = new Set<DelayQueue>();
 
   protected override openOutlet(client: Socket): Outlet {
@@ -33,5 +33,10 @@ export class LagProxy extends TcpProxy {
   delay(ms: number, jitterMs = 0): void {
     this.#lag.ms = ms;
     this.#lag.jitterMs = jitterMs;
+  }
+
+  /** What arrives from now on passes at so many bytes in a millisecond; infinity for as it comes. */
+  throttle(bytesPerMs: number): void {
+    this.#lag.bytesPerMs = bytesPerMs;
   }
 }

@@ -20,6 +20,7 @@ export const rows: readonly (readonly string[])[] = [
     "channels",
     "keyring",
     "lag",
+    "apply-rate",
     "latency",
     "waiting",
     "catch-up",
@@ -119,7 +120,7 @@ export const rows: readonly (readonly string[])[] = [
   ],
   [
     ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
-    ...["fallback", "reads", "fence", "acks", "router"],
+    ...["catch-up-estimate", "fallback", "reads", "fence", "acks", "router"],
   ],
   [
     "dispatch",

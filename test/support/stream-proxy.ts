@@ -27,7 +27,7 @@ export class StreamProxy extends TcpProxy {
   readonly #peers = new Map<Socket, Peer>();
   /** Of each replica seen or named so far, by its port: it keeps its lag when it reconnects. */
   readonly #lags = new Map<number, Lag>();
-  readonly #lagOfOthers: Lag = { isHeld: false, ms: 0, jitterMs: 0 };
+  readonly #lagOfOthers: Lag = { isHeld: false, ms: 0, jitterMs: 0, bytesPerMs: Number.POSITIVE_INFINITY };
   readonly #cut = new Set<Party>();
   readonly #stalled = new Set<Party>();
 

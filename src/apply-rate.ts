@@ -1,0 +1,64 @@
+/** How fast a replica applies what it lacks, by its last words: it supports estimates, never proofs. */
+
+/** What a replica has said of itself. */
+interface Progress {
+  /** When it was asked, on the monotonic clock. */
+  readonly at: number;
+  readonly offset: number;
+  /** For how long it has lacked what comes next; 0 where it is not known to lack anything, undefined where only a least is known. */
+  readonly lagMs: number | undefined;
+}
+
+/** What was seen of a replica that was behind and moved. */
+export interface Pace {
+  readonly bytesPerMs: number;
+  /** By how many milliseconds its lag grows in one: 1 for a replica that stands still, below 0 for one that catches up. */
+  readonly lagGrowth: number;
+}
+
+/** Between once and twice this long is looked back; half of it without a move is a standstill. */
+const windowMs = 250;
+/** In less time than this a single command, which is applied all at once, may be all that was seen. */
+const shortestMs = 50;
+
+/** The rate is that between two words, of which the latter is the last that showed a move: it says nothing of a pause since. */
+export class ApplyRate {
+  #first: Progress | undefined;
+  #middle: Progress | undefined;
+  #moved: Progress | undefined;
+  #lastAt = Number.NEGATIVE_INFINITY;
+  /** Its usual lag in milliseconds, by the estimate of when it last moved: what it lacks since says nothing of that. */
+  usualLagMs = 0;
+
+  /** Takes in a replica's word; `usualLagMs` is the present estimate of its lag. */
+  observe(said: Progress, usualLagMs: number): void {
+    const before = this.#moved;
+    const hasMoved = before === undefined || said.offset !== before.offset;
+    this.#lastAt = said.at;
+    if (hasMoved) this.#moved = said;
+    if (hasMoved || said.lagMs === 0) this.usualLagMs = usualLagMs;
+    // Of a replica that lacks nothing only the primary's rate could be measured.
+    const isNew = this.#first === undefined || said.offset <= this.#first.offset || !said.lagMs;
+    if (isNew) this.#first = said;
+    if (isNew || this.#middle === undefined) this.#middle = said;
+    else if (said.at - this.#middle.at > windowMs) {
+      this.#first = this.#middle;
+      this.#middle = said;
+    }
+  }
+
+  /** When it was first seen at its present offset, on the monotonic clock; minus infinity before it was seen. */
+  get standsSince(): number {
+    return this.#moved?.at ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Undefined unless it was seen to move lately while it was behind. */
+  get pace(): Pace | undefined {
+    const [first, moved] = [this.#first, this.#moved];
+    if (first === undefined || moved === undefined || this.#lastAt - moved.at > windowMs / 2)
+      return undefined;
+    const [bytes, ms] = [moved.offset - first.offset, moved.at - first.at];
+    if (bytes <= 0 || ms < shortestMs) return undefined;
+    return { bytesPerMs: bytes / ms, lagGrowth: ((moved.lagMs ?? 0) - (first.lagMs ?? 0)) / ms };
+  }
+}
