@@ -10,6 +10,7 @@ import {
   ClosedError,
   type Consistency,
   InvalidOptionError,
+  NoPrimaryError,
   type ReadRecord,
   ReplicasBehindError,
   type Session,
@@ -227,7 +228,6 @@ describe("tidemark:read", () => {
   it("gives the reasons of a Tidemark that has just started, and of one without replicas", async () => {
     await open({}).session().redis.get("k");
     expect(reads.last).toMatchObject({ role: "primary", reason: "starting" });
-    expect(reads.last.waitedMs).toBeGreaterThan(0);
     await open({ replicas: [] }).session().redis.get("k");
     expect(reads.last).toMatchObject({ role: "primary", reason: "no-replica" });
   });
@@ -338,17 +338,25 @@ describe("a read that waits", () => {
   });
 
   it("says how long it waited in line for the primary", async () => {
-    const limited = await openEligible({ fallbackLimit: { concurrency: 1 } });
+    const toPrimary = await TcpProxy.start({ targetPort: group.primary.port });
+    onTestFinished(() => toPrimary.stop());
+    const { host, port } = toPrimary;
+    const limited = await openEligible({ primary: { host, port }, fallbackLimit: { concurrency: 1 } });
     const session = limited.session({ token: unknownWrite() });
     reads.heard.length = 0;
-    await Promise.all(Array.from({ length: 5 }, () => session.redis.get("k")));
-    expect(reads.heard).toHaveLength(5);
-    expect(new Set(reads.heard.map(({ role, reason }) => `${role}:${reason}`))).toEqual(
-      new Set(["primary:position-unknown"]),
-    );
-    const waits = reads.heard.map(({ waitedMs }) => waitedMs);
-    expect(waits).toEqual([...waits].sort((a, b) => a - b));
-    expect(waits.at(-1)).toBeGreaterThan(0);
+    toPrimary.stall();
+    const reading = Promise.all(Array.from({ length: 3 }, () => session.redis.get("k")));
+    const givenAt = performance.now();
+    await waitUntil(() => performance.now() - givenAt > 2, { what: "the line has waited for a moment" });
+    const waitedMs = performance.now() - givenAt;
+    toPrimary.unstall();
+    await reading;
+    expect(reads.heard).toHaveLength(3);
+    for (const { role, reason } of reads.heard)
+      expect([role, reason]).toEqual(["primary", "position-unknown"]);
+    const waits = reads.heard.map((read) => read.waitedMs).sort((a, b) => a - b);
+    expect(waits[1]).toBeGreaterThanOrEqual(waitedMs);
+    expect(waits[2]).toBeGreaterThanOrEqual(waitedMs);
   });
 
   it("has no node when it is rejected without an answer", async () => {
@@ -386,6 +394,45 @@ describe("a read that waits", () => {
     const error = await failure(session.redis.get("k"));
     expect(error).toBeInstanceOf(ClosedError);
     expect(reads.last).toMatchObject({ session, command: "get", node: undefined, error });
+  });
+});
+
+describe("a read whose connection closes before the answer", () => {
+  it.each<[what: string, read: (session: Session) => Promise<unknown>]>([
+    ["alone", (session) => session.redis.get("k")],
+    [
+      "in a pipeline that writes",
+      async (session) => (await session.redis.pipeline().get("k").set("k", "v").exec())?.[0]?.[0],
+    ],
+    [
+      "in a transaction by hand",
+      async ({ redis }) => {
+        const watching = redis.watch("k").catch(() => {});
+        await redis.get("k").catch((error: unknown) => error);
+        await watching;
+      },
+    ],
+  ])("has no node when no other primary is found [%s]", async (_, read) => {
+    const toPrimary = await TcpProxy.start({ targetPort: group.primary.port });
+    onTestFinished(() => toPrimary.stop());
+    const { host, port } = toPrimary;
+    const lonely = open({ primary: { host, port }, replicas: [], primaryTimeoutMs: 1_000 });
+    await lonely.ready();
+    const session = lonely.session({ level: "strong" });
+    // Has the connection for transactions opened.
+    await session.redis.watch("k");
+    await session.redis.unwatch();
+    routes.clear();
+    toPrimary.stall();
+    const reading = Promise.allSettled([read(session)]);
+    await waitUntil(() => routes.of("get").length > 0, { what: "the read is sent" });
+    toPrimary.cut();
+    await reading;
+    expect(reads.heard).toMatchObject([
+      { command: "get", node: undefined, role: undefined, reason: undefined, level: "strong" },
+    ]);
+    expect(reads.last.error).toBeInstanceOf(NoPrimaryError);
+    expect(reads.last.waitedMs).toBeGreaterThan(0);
   });
 });
 
