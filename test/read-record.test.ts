@@ -488,29 +488,41 @@ describe("a read while the primary is gone", () => {
     }
   });
 
-  it("names the server that answered first, where two were asked", async () => {
-    const [toPrimary, toReplica] = await Promise.all(
-      [group.primary, replicaOf(group)].map(({ port }) => TcpProxy.start({ targetPort: port })),
-    );
-    onTestFinished(async () => {
-      await Promise.all([toPrimary?.stop(), toReplica?.stop()]);
-    });
-    const at = (proxy: TcpProxy | undefined) => ({ host: "127.0.0.1", port: proxy?.port ?? 0 });
-    const behind = await openEligible({ primary: at(toPrimary), replicas: [at(toReplica)] });
-    routes.clear();
-    toPrimary?.stall();
-    toReplica?.stall();
-    const session = behind.session({ level: { level: "strong", staleIfPrimaryGone: true } });
-    reads.heard.length = 0;
-    const reading = session.redis.get("k");
-    await waitUntil(() => routes.of("get").at(-1) === "replica:primary-gone", { what: "a replica is asked" });
-    toPrimary?.unstall();
-    await reading;
-    expect(session.stale).toBe(false);
-    expect(reads.heard).toMatchObject([
-      { node: `127.0.0.1:${toPrimary?.port}`, role: "primary", reason: "strong" },
-    ]);
-  });
+  it.each([
+    ["primary", "strong", false],
+    ["replica", "primary-gone", true],
+  ] as const)(
+    "names the server that answered, where two were asked [the %s]",
+    async (role, reason, stale) => {
+      const [toPrimary, toReplica] = await Promise.all(
+        [group.primary, replicaOf(group)].map(({ port }) => TcpProxy.start({ targetPort: port })),
+      );
+      onTestFinished(async () => {
+        await Promise.all([toPrimary?.stop(), toReplica?.stop()]);
+      });
+      const at = (proxy: TcpProxy | undefined) => ({ host: "127.0.0.1", port: proxy?.port ?? 0 });
+      const behind = await openEligible({ primary: at(toPrimary), replicas: [at(toReplica)] });
+      routes.clear();
+      toPrimary?.stall();
+      toReplica?.stall();
+      const session = behind.session({ level: { level: "strong", staleIfPrimaryGone: true } });
+      reads.heard.length = 0;
+      const reading = session.redis.get("k");
+      await waitUntil(() => routes.of("get").at(-1) === "replica:primary-gone", {
+        what: "a replica is asked",
+      });
+      if (role === "replica") {
+        // The read is to be sent to the primary again, which is not there.
+        toPrimary?.cut();
+        await waitUntil(() => toPrimary?.connections === 0, { what: "the primary is gone" });
+        toReplica?.unstall();
+      } else toPrimary?.unstall();
+      await reading;
+      expect(session.stale).toBe(stale);
+      const { port } = (role === "replica" ? toReplica : toPrimary) ?? {};
+      expect(reads.heard).toMatchObject([{ node: `127.0.0.1:${port}`, role, reason }]);
+    },
+  );
 });
 
 describe("session.reads", () => {
@@ -527,7 +539,7 @@ describe("session.reads", () => {
   });
 
   it("has the latest reads of the session, the newest last, without listeners", async () => {
-    reads[Symbol.dispose]();
+    for (const listener of [reads, routes]) listener[Symbol.dispose]();
     const session = open({ recordReads: 3 }).session();
     expect(session.reads).toEqual([]);
     const commands = (): string[] => session.reads.map(({ command }) => command);
@@ -538,6 +550,7 @@ describe("session.reads", () => {
     await session.redis.at("strong").hget("h", "f");
     await session.redis.exists("k");
     expect(commands()).toEqual(["get", "hget", "exists"]);
+    expect(session.reads[0]).toMatchObject({ role: "primary", reason: "starting" });
     expect(session.reads[1]).toMatchObject({ node: primaryAddress(), role: "primary", reason: "strong" });
     expect(session.reads[1]).not.toHaveProperty("session");
     await session.redis.strlen("k");
