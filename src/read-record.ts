@@ -11,8 +11,13 @@ const reading: ReadonlySet<CommandKind> = new Set(["read", "scan", "lookup"]);
 /** A read that is first sent within this time was sent at once. */
 const atOnceMs = 1;
 
-/** The reads that are recorded and not over yet. */
-const open = new Map<Command, OpenRecord>();
+/**
+ * The reads that are recorded and not over yet. Not a Map: each time that grows or shrinks, V8 leaves behind an old table, which
+ * keeps the commands in it alive for long, and all that hangs on them.
+ */
+const open = new WeakMap<Command, OpenRecord>();
+/** How many they are, so that nothing is looked up when there are none. */
+let count = 0;
 
 /** Where a read was sent once. */
 export class Send {
@@ -59,6 +64,7 @@ class OpenRecord {
     this.#session = session;
     this.#level = level;
     open.set(command, this);
+    count += 1;
     const { resolve, reject } = command;
     command.resolve = (reply) => {
       const result: unknown = resolve(reply);
@@ -84,6 +90,7 @@ class OpenRecord {
     // A command that has timed out may be answered all the same.
     if (open.get(this.#command) !== this) return;
     open.delete(this.#command);
+    count -= 1;
     const { send } = this;
     const record: ReadRecord = {
       command: this.#name,
@@ -108,7 +115,7 @@ export function recordRead(command: Command, session: Session, level: Level): vo
 
 /** Whether `command` is recorded. */
 export function isRecorded(command: Command): boolean {
-  return open.size > 0 && open.has(command);
+  return openOf(command) !== undefined;
 }
 
 /** Notes that `command` is sent to `node`, if it is recorded. */
@@ -119,17 +126,21 @@ export function noteSend(
   reason: Reason,
   level: Level,
 ): Send | undefined {
-  return open.size > 0 ? open.get(command)?.sent(node, role, reason, level) : undefined;
+  return openOf(command)?.sent(node, role, reason, level);
 }
 
 /** Has the answer to `send` count, although `command` may have been sent elsewhere since. */
 export function noteAnswer(command: Command, send: Send | undefined): void {
-  const record = send && open.get(command);
+  const record = send && openOf(command);
   if (record !== undefined) record.send = send;
 }
 
 /** Notes that no answer to what was sent so far counts. */
 export function discardSend(command: Command): void {
-  const record = open.size > 0 ? open.get(command) : undefined;
+  const record = openOf(command);
   if (record !== undefined) record.send = undefined;
+}
+
+function openOf(command: Command): OpenRecord | undefined {
+  return count > 0 ? open.get(command) : undefined;
 }
