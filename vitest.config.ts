@@ -41,6 +41,7 @@ const dependOnIoredis = [
   ...["redis-options", "database", "given-server", "wrong-servers", "unnamed-primary", "secrets"],
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
+  ...["read-record", "read-sums"],
   ...["keys", "by-key", "by-key-model", "by-key-replicas"],
 ].map((noun) => `test/${noun}.test.ts`);
 

@@ -5,6 +5,7 @@ import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
 import { announce, ask, isStill, isWordOfReplica, maxRepeats, whenPrimary } from "./primary.js";
+import { discardSend } from "./read-record.js";
 import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
 import { sendTexts } from "./script-text.js";
 import type { Session } from "./session.js";
@@ -67,7 +68,7 @@ class Delivery {
     const { shard, isAsked } = this.#batch;
     const start = (error?: Error): void => {
       const { primary } = shard;
-      if (error !== undefined) for (const unit of given) unit.fail(error);
+      if (error !== undefined) for (const unit of given) unit.giveUp(error);
       const units = error === undefined ? given.filter((unit) => isDue(unit, primary)) : [];
       if (units.length === 0) {
         this.#end();
@@ -247,6 +248,12 @@ class Unit {
       if (kinds[index] === "write" && toSession) primary.write(command, toSession, isVoid);
       else primary.read(command, writer !== undefined);
     }
+  }
+
+  /** The same without sending it, or sending it again. */
+  giveUp(error: Error): void {
+    for (const command of this.commands) discardSend(command);
+    this.fail(error);
   }
 
   /** Has every command rejected with `error`. */

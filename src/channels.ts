@@ -69,6 +69,56 @@ export interface RouteMessage {
 export const routeChannel = channel("tidemark:route");
 
 /**
+ * One read of a session that was answered or rejected. It has no keys and no arguments. Users of Cloudflare D1 know
+ * `role === "primary"` as `served_by_primary`, and `zone` as `served_by_region`.
+ */
+export interface ReadRecord {
+  /** Its name in lower case. */
+  readonly command: string;
+  /**
+   * `host:port` of the server whose answer the caller got, or that the caller was waiting for when the read failed. Undefined when the
+   * read was rejected without that: it was never sent, or the answers of replicas were discarded.
+   */
+  readonly node: string | undefined;
+  /** The role of `node`; undefined without it. */
+  readonly role: "primary" | "replica" | undefined;
+  /** Why the read was sent to `node`; undefined without it. A `ReplicasBehindError` has a reason of its own. */
+  readonly reason: Reason | undefined;
+  /** The level it was sent at: of a list of wishes, that of the wish which was granted. */
+  readonly level: Level;
+  /**
+   * How long the read was kept before it was sent to `node`, or rejected, in milliseconds. This includes the time that
+   * discarded attempts took. 0 when it was sent at once.
+   */
+  readonly waitedMs: number;
+  /**
+   * How far behind the replica was, as estimated when the read was sent, in milliseconds. Undefined for the primary, and for a
+   * replica of which nothing was proven.
+   */
+  readonly lagMs: number | undefined;
+  /** The zone of `node`, if it is known. */
+  readonly zone: string | undefined;
+  /**
+   * The error that the read was rejected with, if it was. If a server sent it, ioredis adds the arguments of the command as
+   * `error.command.args`: log `error.message` if keys must not be logged.
+   */
+  readonly error: Error | undefined;
+}
+
+/** Published on `tidemark:read` once for each read of a session, when it is answered or rejected. */
+export interface ReadMessage extends ReadRecord {
+  /** The `Session`; on Express it is `req.consistency` of the request. */
+  readonly session: object;
+}
+
+/**
+ * `tidemark:read`: which server answered each read of a session, why, and how long the read waited. Reads are all commands
+ * that change nothing. Not reported are reads outside of sessions, `XREAD` with `BLOCK`, and scripts that are not read-only.
+ * Subscribers run synchronously and must not throw.
+ */
+export const readChannel = channel("tidemark:read");
+
+/**
  * The state of a server, as this process sees it.
  *
  * - `serving`: it may answer reads; a primary takes commands.

@@ -110,6 +110,8 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   /** ioredis calls this for every command; `stream` is the batch it is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
+    // First, so that the record sees the time run out.
+    this.dispatch.record(command, this);
     limitTime(command, this.options);
     if (this.isUntracked) leaveUntracked(command);
     const isShared = this.boundSession === undefined;
@@ -266,6 +268,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   protected refuseCommand(command: Command, stream?: CommandStream): unknown {
     const isQuit = this.boundSession === undefined && stream === undefined && command.name === "quit";
+    this.dispatch.record(command, this);
     if (isQuit) this.quitWith(command);
     else command.reject(new ClosedError());
     return command.promise;

@@ -11,6 +11,7 @@ import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
 import { announce, isReplica, isStill, maxRepeats, whenPrimary } from "./primary.js";
+import { discardSend } from "./read-record.js";
 import { isDemotion } from "./refusal.js";
 import { sendTexts } from "./script-text.js";
 import type { Session } from "./session.js";
@@ -456,6 +457,7 @@ export class Conversation {
   /** Keeps `line` for the next primary, and moves there once everything in flight is answered. */
   #move(line: Line, node: Node, why: Moving): void {
     line.ends.giveBack();
+    discardSend(line.command);
     this.#inFlight.delete(line);
     this.#moving ??= why;
     this.#wait(line);

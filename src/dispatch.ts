@@ -1,14 +1,17 @@
 /** Commands as ioredis hands them over, one by one: a batch is put together again before it is routed. */
 import type { Command } from "ioredis";
+import { readChannel } from "./channels.js";
 import { type CommandKind, kindOf } from "./command.js";
 import type { Iteration } from "./iteration.js";
 import type { CommandStream } from "./outgoing.js";
+import { recordRead } from "./read-record.js";
 import type { Session } from "./session.js";
 import type { Consistency, Terms, TermsTable } from "./terms.js";
 
 /** Where a client's commands go. */
 export interface Routing {
   readonly terms: TermsTable;
+  readonly keepsReads: boolean;
   /** Sends one command; `iteration` when it is a step of a scan stream. */
   route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void;
   /** Sends a pipeline or transaction as a whole. */
@@ -45,6 +48,13 @@ export class Dispatch {
   constructor(routing: Routing, findSession: () => Session | undefined) {
     this.#routing = routing;
     this.#findSession = findSession;
+  }
+
+  /** Records what becomes of a read of a session from now on, if somebody wants to know. */
+  record(command: Command, sender: Sender): void {
+    if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
+    const session = this.sessionOf(sender);
+    if (session !== undefined) recordRead(command, session, (sender.boundTerms ?? session.terms).level);
   }
 
   /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */

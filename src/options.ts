@@ -81,6 +81,11 @@ export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
    * that you give yourself are not checked. Default: every server is accepted.
    */
   readonly accept?: Accept;
+  /**
+   * Of how many reads each session keeps a record in `session.reads`, the latest ones: 0 to 1000. A record says which server
+   * answered, why, and how long the read waited. Default 0. The channel `tidemark:read` works without it.
+   */
+  readonly recordReads?: number;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
 }
@@ -92,6 +97,8 @@ const defaults = {
   probeIntervalMs: 250,
   primaryTimeoutMs: 5_000,
 };
+
+const maxRecordedReads = 1_000;
 
 /** Options of the middleware, which are easily given to the Tidemark instead. */
 const ofMiddleware = ["secret", "carrier", "level", "properties"];
@@ -117,6 +124,7 @@ export interface CheckedOptions extends Limits, CheckedReadDefaults, CheckedKeyO
   readonly redis: RedisOptions;
   readonly verify: "when-needed" | "always";
   readonly onLostWrite: OnLostWrite;
+  readonly recordReads: number;
   readonly context: Context | undefined;
 }
 
@@ -163,6 +171,7 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     zones: byAddress("zones", options.zones, zoneIn),
     weights: byAddress("weights", options.weights, weightIn),
     accept: checkAccept(options.accept),
+    recordReads: countOf(options.recordReads),
     context: checkContext(context),
   };
 }
@@ -171,6 +180,15 @@ function time(option: keyof typeof defaults, value: unknown, least: number): num
   const given = value ?? defaults[option];
   if (typeof given === "number" && Number.isFinite(given) && given >= least) return given;
   throw new InvalidOptionError(option, value, `give a number of milliseconds, at least ${least}`);
+}
+
+function countOf(reads: number | undefined = 0): number {
+  if (Number.isInteger(reads) && reads >= 0 && reads <= maxRecordedReads) return reads;
+  throw new InvalidOptionError(
+    "recordReads",
+    reads,
+    `give how many reads each session keeps, a whole number from 0 to ${maxRecordedReads}`,
+  );
 }
 
 function oneOf<T extends string>(option: string, value: unknown, choices: readonly [T, T]): T {

@@ -9,6 +9,7 @@ import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Start } from "./offline-queue.js";
+import { discardSend, noteAnswer, noteSend, type Send } from "./read-record.js";
 import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -56,14 +57,20 @@ export function readPrimary(
     const { era, link } = primary;
     const startedAt = performance.now();
     // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
-    const again = (): void => readPrimary(read, repeats - 1, true, since ?? startedAt);
+    const again = (): void => {
+      discardSend(command);
+      readPrimary(read, repeats - 1, true, since ?? startedAt);
+    };
     const settle = (reply: unknown): unknown => {
       if (!isStill(shard, primary) || primary.link !== link) {
         if (repeats > 0) return again();
         return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
       }
       const failure = read.onAnswer(primary);
-      return failure === undefined ? ends.resolve(reply) : ends.reject(failure);
+      if (failure !== undefined) return ends.reject(failure);
+      // A replica may have been asked meanwhile, because the primary seemed to be gone.
+      noteAnswer(command, sent);
+      return ends.resolve(reply);
     };
     command.resolve = (reply) => {
       // Known to be a replica, it has to be left at once, or what was given later is sent elsewhere first.
@@ -84,7 +91,7 @@ export function readPrimary(
     shard.askPrimary(startedAt, read.doubtful);
     // After the INFO in front of it, which must not stand for what the read sees.
     read.onSend(performance.now());
-    announce(command, primary, "primary", read.reason, read.level);
+    const sent = announce(command, primary, "primary", read.reason, read.level);
     primary.read(command, read.behindWrites);
   };
   whenPrimary(shard, command.name, start, isReturned, since);
@@ -360,20 +367,21 @@ function mayGoOn(error: Error): boolean {
   return error.name === "ReplyError" && isOfReplica(error);
 }
 
-/** Publishes where `command` goes, if anybody listens. */
+/** Publishes where `command` goes, if anybody listens, and notes it if `command` is a read that is recorded. */
 export function announce(
   command: Command,
   node: Node,
   role: "primary" | "replica",
   reason: Reason,
   level: Level,
-): void {
-  if (!routeChannel.hasSubscribers) return;
-  routeChannel.publish({
-    command: command.name.toLowerCase(),
-    node: node.connection.address,
-    role,
-    reason,
-    level,
-  });
+): Send | undefined {
+  if (routeChannel.hasSubscribers)
+    routeChannel.publish({
+      command: command.name.toLowerCase(),
+      node: node.connection.address,
+      role,
+      reason,
+      level,
+    });
+  return noteSend(command, node, role, reason, level);
 }

@@ -12,6 +12,7 @@ import type { Losses } from "./losses.js";
 import type { Node } from "./node.js";
 import { type PrimaryRead, readPrimary } from "./primary.js";
 import { type GivenRead, openRead, type Read } from "./read.js";
+import { discardSend, isRecorded } from "./read-record.js";
 import { type Fallbacks, readReplica } from "./replica.js";
 import type { Session } from "./session.js";
 import { answerStale, unlessGone } from "./stale.js";
@@ -51,8 +52,14 @@ export class Reads {
     this.#fallbacks = {
       always: this.#always,
       isFinal: ({ terms }, proven) => terms.fallback === "error" && proven,
-      fallBack: (read, reason) => this.#fallback.take(read, reason),
-      toPrimary: (read, reason) => this.#readPrimary(read, reason),
+      fallBack: (read, reason) => {
+        discardSend(read.command);
+        this.#fallback.take(read, reason);
+      },
+      toPrimary: (read, reason) => {
+        discardSend(read.command);
+        this.#readPrimary(read, reason);
+      },
     };
   }
 
@@ -196,7 +203,8 @@ export class Reads {
   }
 }
 
-/** Why no replica may answer `read`. It takes a look at every replica, so it is found out only for subscribers. */
+/** Why no replica may answer `read`. It takes a look at every replica, so it is found out only where somebody will see it. */
 function routeReasonOf(read: Read): Reason {
-  return routeChannel.hasSubscribers ? whyNone(read, performance.now()) : "behind";
+  const isSeen = routeChannel.hasSubscribers || isRecorded(read.command);
+  return isSeen ? whyNone(read, performance.now()) : "behind";
 }

@@ -5,6 +5,7 @@ import { mayBeRedirected } from "./confirmation.js";
 import { destinationOf, trackDestination } from "./destination.js";
 import { type Detour, Detours } from "./detours.js";
 import { Ends } from "./ends.js";
+import { discardSend } from "./read-record.js";
 import { isRedirection } from "./refusal.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -268,6 +269,7 @@ class Journey {
 
   #send(asked?: Shard): void {
     this.isAsked = asked !== undefined;
+    for (const command of this.#traveller.commands) discardSend(command);
     this.#traveller.send(asked);
   }
 

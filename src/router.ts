@@ -22,6 +22,7 @@ import type { Topology } from "./topology/topology.js";
 /** What the way of commands depends on. */
 export interface RouterOptions extends ReadOptions {
   readonly redis: RedisOptions;
+  readonly recordReads: number;
 }
 
 /** How long commands wait for the first word of which servers there are, in milliseconds. */
@@ -29,6 +30,8 @@ const beginningMs = 1_000;
 
 export class Router {
   readonly terms: TermsTable;
+  /** Whether sessions keep records of their reads. */
+  readonly keepsReads: boolean;
   readonly #topology: Pick<Topology, "shards">;
   /** What is given before it is known which servers there are. */
   readonly #beginning: Beginning;
@@ -49,6 +52,7 @@ export class Router {
     this.#topology = topology;
     this.pool = new Pool(followers);
     this.terms = new TermsTable(options);
+    this.keepsReads = options.recordReads > 0;
     const isEndless = options.redis.maxRetriesPerRequest === null;
     this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     this.#redirect = topology.redirect?.bind(topology);

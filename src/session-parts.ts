@@ -62,6 +62,8 @@ export interface SessionParts<Session> {
   readonly keys?: Keys;
   /** Of how many keys of the latest writes a token says which they were; default 0. */
   readonly maxKeys?: number;
+  /** How many of its latest reads it keeps a record of; default 0. */
+  readonly recordReads?: number;
   /** Aborts what waits; a function is called when something begins to wait. */
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
 }

@@ -1,5 +1,6 @@
 /** What one user's session requires of the node that answers its reads; it never asks for less than before. */
 import type { Command } from "ioredis";
+import type { ReadRecord } from "./channels.js";
 import type { CommandKind } from "./command.js";
 import { Demand } from "./demand.js";
 import { InvalidOptionError } from "./errors.js";
@@ -16,6 +17,8 @@ import { WritesInFlight } from "./writes-in-flight.js";
 
 export type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
 
+const noReads: readonly ReadRecord[] = Object.freeze([]);
+
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
   readonly #parts: SessionParts<Session>;
@@ -30,6 +33,7 @@ export class Session {
   #watcher: WriteWatcher | undefined;
   #writes: WritesInFlight | undefined;
   #replicated: Replicated | undefined;
+  #reads: ReadRecord[] | undefined;
   #progresses: Progresses | undefined;
   /** The same for the keys of scopes, until all scopes count as one. */
   #scoped: SmallMap<string, Progresses> | undefined;
@@ -82,6 +86,23 @@ export class Session {
    */
   get stale(): boolean {
     return this.#stale;
+  }
+
+  /**
+   * The session's latest reads that were answered or rejected, the newest last: which server answered each, why, and how
+   * long it waited. At most as many as the option `recordReads` of the `Tidemark` says, so by default none. Each call gives
+   * a frozen list, which later reads do not change.
+   */
+  get reads(): readonly ReadRecord[] {
+    return this.#reads === undefined ? noReads : Object.freeze([...this.#reads]);
+  }
+
+  /** Called by the router for each read that is over, while reads are recorded. */
+  keepRead(record: ReadRecord): void {
+    const { recordReads = 0 } = this.#parts;
+    if (recordReads === 0) return;
+    this.#reads ??= [];
+    if (this.#reads.push(record) > recordReads) this.#reads.shift();
   }
 
   /** Aborted when nobody waits for the session's answers any more; undefined when that is not told. */

@@ -6,6 +6,7 @@ import type { Node } from "./node.js";
 import { isPlaced } from "./position.js";
 import { announce } from "./primary.js";
 import type { Read } from "./read.js";
+import { noteAnswer } from "./read-record.js";
 import { isDenial, isStateError } from "./refusal.js";
 import type { Shard } from "./shard.js";
 
@@ -71,15 +72,18 @@ function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
       const { address } = node.connection;
       staleReadChannel.publish({ session, command: command.name.toLowerCase(), node: address });
     }
+    noteAnswer(command, sent);
     return ends.resolve(reply);
   };
   again.reject = (error) => {
     const isAnswer = error.name === "ReplyError" && !isStateError(error) && !isDenial(error);
-    if (isAnswer || !sendToFreshest(read, [...tried, node])) ends.reject(error);
+    if (!isAnswer && sendToFreshest(read, [...tried, node])) return;
+    noteAnswer(command, sent);
+    ends.reject(error);
   };
   node.denials.tries();
   const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
-  announce(command, node, "replica", reason, level);
+  const sent = announce(command, node, "replica", reason, level);
   node.connection.send(again);
   return true;
 }

@@ -95,7 +95,10 @@ export class Tidemark implements AsyncDisposable {
   readonly #absences = new Map<Shard, Error>();
   /** What all sessions have in common. */
   readonly #ways: Required<
-    Pick<SessionParts<Session>, "terms" | "anchor" | "replicate" | "client" | "keys" | "maxKeys">
+    Pick<
+      SessionParts<Session>,
+      "terms" | "anchor" | "replicate" | "client" | "keys" | "maxKeys" | "recordReads"
+    >
   >;
 
   /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
@@ -173,6 +176,7 @@ export class Tidemark implements AsyncDisposable {
       client: (session) => this.#base.of(session),
       keys: new RuledKeys(checked.keyRules),
       maxKeys: checked.keysPerToken,
+      recordReads: checked.recordReads,
     };
     this.#health.open();
   }
@@ -203,7 +207,7 @@ export class Tidemark implements AsyncDisposable {
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
     if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
       throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
-    const { terms, anchor, replicate, client, keys, maxKeys } = this.#ways;
+    const { terms, anchor, replicate, client, keys, maxKeys, recordReads } = this.#ways;
     return new Session({
       level: level === undefined ? "session" : onto("session", checkConsistency(level)),
       terms,
@@ -216,6 +220,7 @@ export class Tidemark implements AsyncDisposable {
       client,
       keys,
       maxKeys,
+      recordReads,
     });
   }
 

@@ -6,6 +6,7 @@ import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, replicaOf } from "./support/failover.js";
 import { holdReplicas } from "./support/held-replicas.js";
 import { promotionIsNoticed } from "./support/promotion.js";
+import { listenToReads } from "./support/read-messages.js";
 import type { RedisServer } from "./support/redis-server.js";
 import type { ReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
@@ -62,7 +63,9 @@ describe("a session that a failover has lost a write of", () => {
     const tidemark = await open({ onLostWrite: "error" });
     const session = await sessionToLose(tidemark);
     await promote(tidemark);
+    using reads = listenToReads();
     await expect(session.redis.get("k")).rejects.toBeInstanceOf(LostWriteError);
+    expect(reads.heard).toMatchObject([{ session, command: "get", error: expect.any(LostWriteError) }]);
     expect(await session.redis.get("k")).toBe("kept");
     await replicasAreEligible(tidemark);
     using routes = listenToRoutes();

@@ -95,6 +95,7 @@ export const rows: readonly (readonly string[])[] = [
     "condition",
     "outages",
     "losses",
+    "read-record",
     "primary",
     "confirmation",
     "batch",

@@ -19,6 +19,7 @@ import {
 import { bounded, consistency, readYourWrites } from "../../src/http/express.js";
 import {
   type Consistency,
+  type ReadRecord,
   type RouteMessage,
   routeChannel,
   type Session,
@@ -158,6 +159,7 @@ export async function sessions(): Promise<void> {
   is<Promise<string | null>>()(made.run(made.session({ token: () => [] }), () => made.redis.get("k")));
   is<number>()(made.run(made.session(), () => 5));
   is<string>()(session.token());
+  is<readonly ReadRecord[]>()(session.reads);
   is<Promise<void> | undefined>()(session.settled());
   is<SessionClient>()(req.redis);
   is<Session>()(req.consistency);
