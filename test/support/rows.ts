@@ -27,6 +27,9 @@ export const rows: readonly (readonly string[])[] = [
     "command",
     "keys",
     "key-hash",
+    "key-prefix",
+    "scope-proposal",
+    "statistics",
     "script-text",
     "untracked",
     "touched",
@@ -117,8 +120,8 @@ export const rows: readonly (readonly string[])[] = [
     "topology/health",
   ],
   [
-    ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
-    ...["fallback", "reads", "fence", "acks", "router"],
+    ...["beginning", "preference", "choice", "kept", "redirects", "read", "replica", "wishes"],
+    ...["stale", "anchor", "fallback", "reads", "fence", "acks", "router"],
   ],
   [
     "dispatch",
@@ -137,6 +140,7 @@ export const rows: readonly (readonly string[])[] = [
     "http/head-arguments",
     "http/held-head",
     "http/late-writes",
+    "http/reading-routes",
     "http/rounded-token",
     "http/outgoing-token",
     "http/request-session",
