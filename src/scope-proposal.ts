@@ -27,8 +27,9 @@ export class ScopeProposal {
         code: "TIDEMARK_PROPOSED_SCOPE",
         detail:
           "If values of these keys never refer to other data, as those of a session store or a rate limiter, give them a " +
-          `scope of their own: scopes: [${scopes}]. Replicas can then answer the other reads. If the values do refer to other ` +
-          'data, change nothing. See "Scopes" in docs/guarantees.md.',
+          `scope of their own: scopes: [${scopes}]. Replicas can then answer the other reads. If no later read has to see ` +
+          "these writes, as those of counters and logs, leave them untracked instead. Otherwise change nothing. See " +
+          '"Scopes" and "Untracked writes" in docs/guarantees.md.',
       },
     );
   }
