@@ -86,8 +86,8 @@ function onExpress(tidemark: Tidemark, prefix: string): express.Express {
   });
 }
 
-/** Sessions whose keys are their bare ids. */
-function onKoaSession(tidemark: Tidemark): ReturnType<Koa["callback"]> {
+/** Sessions whose keys are their bare ids, or ids behind `prefix`. */
+function onKoaSession(tidemark: Tidemark, prefix?: string): ReturnType<Koa["callback"]> {
   const { redis } = tidemark;
   const store = {
     get: async (id: string) => JSON.parse((await redis.get(id)) ?? "null"),
@@ -96,7 +96,7 @@ function onKoaSession(tidemark: Tidemark): ReturnType<Koa["callback"]> {
   };
   const app = new Koa();
   app.keys = [secret];
-  app.use(onKoa(tidemark, { secret })).use(koaSession({ store, rolling: true }, app));
+  app.use(onKoa(tidemark, { secret })).use(koaSession({ store, rolling: true, prefix }, app));
   app.use(async (ctx) => {
     const visits = Number(ctx.session?.visits ?? 0) + 1;
     ctx.session = { ...ctx.session?.toJSON(), visits };
@@ -194,6 +194,14 @@ it("sessions without a prefix bring no warning, but are counted", async () => {
   expect(tidemark.stats().keptOnPrimary).toEqual([
     { prefix: undefined, reads: times * (pageKeys.length + 1), others: times * pageKeys.length },
   ]);
+});
+
+it("sessions of koa-session keep no page on the primary once they have a prefix that is a scope", async () => {
+  await using tidemark = await open();
+  await using listening = await serve(onKoaSession(tidemark, "koa:sess:"));
+  holdReplicas(group);
+  await visit(tidemark, listening, 10);
+  expect(tidemark.stats().keptOnPrimary).toEqual([{ prefix: "koa:sess:", reads: 9, others: 0 }]);
 });
 
 describe("without HTTP", () => {
