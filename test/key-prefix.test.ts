@@ -41,7 +41,7 @@ describe("the prefix of a key", () => {
 
 it("leaves keyPrefix out of a prefix, and shows none of keys without it", () => {
   const prefixes = new KeyPrefixes("app:", named);
-  expect(["app:cart:1", "app:sess:1", "cart:1", "app:1"].map((key) => prefixes.of(key))).toEqual([
+  expect(["app:cart:1", "app:sess:1", "old:cart:1", "app:1"].map((key) => prefixes.of(key))).toEqual([
     "cart:",
     "sess:",
     undefined,

@@ -7,6 +7,7 @@ import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 import { seeded } from "./support/seeded.js";
+import { waitUntil } from "./support/wait-until.js";
 
 type Client = Tidemark["redis"];
 
@@ -157,6 +158,27 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [["sess:", 3, 1]],
   ],
+  "in a scope that an earlier request wrote in, and in all scopes once they count as one": [
+    async () => {
+      const token = await request((r) => r.set("sess:1", 1));
+      await request(async (r) => {
+        await r.get("sess:1");
+        await r.get("page:1");
+        await r.mget("sess:2", "page:1");
+        await r.get("page:1");
+      }, token);
+    },
+    [["sess:", 3, 1]],
+  ],
+  "but not strong reads among them": [
+    () =>
+      request(async (r) => {
+        await r.set("hits:1", 1);
+        await r.get("page:1");
+        await r.at("strong").get("page:1");
+      }),
+    [["hits:", 1, 1]],
+  ],
   "behind a write whose keys are not known": [
     () => request((r) => r.eval("redis.call('set', 'x:1', 1)", 0).then(() => r.get("page:1"))),
     [[undefined, 1, 1]],
@@ -257,6 +279,38 @@ describe("reads that writes keep on the primary", () => {
   it("are not those that a bound on staleness keeps there", async () => {
     holdReplicas(group);
     await request((r) => r.at({ maxStalenessMs: 0.001 }).get("page:1"));
+    expect(kept()).toEqual([]);
+  });
+
+  it("are not those that a bound keeps there behind a write that replicas have", async () => {
+    const { redis } = tidemark.session();
+    await redis.set("hits:1", 1);
+    using routes = listenToRoutes();
+    const isOnReplica = async (): Promise<boolean> => {
+      await redis.get("page:1");
+      return routes.of("get").at(-1)?.startsWith("replica:") === true;
+    };
+    await waitUntil(isOnReplica, { what: "a replica has the write" });
+    const before = kept();
+    await redis.at({ maxStalenessMs: 0.001 }).get("page:1");
+    expect(routes.of("get").at(-1)).toMatch(/^primary:/);
+    expect(kept()).toEqual(before);
+  });
+
+  it("are not eventual reads for which all replicas are too far behind", async () => {
+    await open({ maxStalenessMs: 200, tokenTtlMs: 60_000 });
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    using routes = listenToRoutes();
+    await waitUntil(
+      async () => {
+        await tidemark.redis.set("elsewhere", 1);
+        await redis.set("hits:1", 1);
+        await redis.at("eventual").get("page:1");
+        return routes.of("get").at(-1) === "primary:behind";
+      },
+      { what: "replicas are too far behind" },
+    );
     expect(kept()).toEqual([]);
   });
 
