@@ -1,9 +1,9 @@
 /** Which prefix a key has, for people to read: never a whole key, and nothing that may be a secret. */
 
 const maxLength = 32;
-const maxDigits = 2;
 /** Names that apps give. An address, or what comes from a user, does not look like this. */
 const name = /^\{?[a-z][\w.{}/-]*:$/i;
+const threeDigits = /\d\D*\d\D*\d/;
 
 /** Finds the prefixes of keys as options take them, without `keyPrefix`. */
 export class KeyPrefixes {
@@ -18,9 +18,9 @@ export class KeyPrefixes {
 
   /** The prefix that all of `keys`, as they are sent, have in common; undefined for none. */
   ofAll(keys: readonly (string | Buffer)[]): string | undefined {
-    const [first] = keys;
+    const [first, ...others] = keys;
     const prefix = first === undefined ? undefined : this.of(first);
-    return keys.every((key) => this.of(key) === prefix) ? prefix : undefined;
+    return others.every((key) => this.of(key) === prefix) ? prefix : undefined;
   }
 
   /**
@@ -35,7 +35,6 @@ export class KeyPrefixes {
     if (named !== undefined) return named;
     const prefix = given.slice(0, given.indexOf(":") + 1);
     if (prefix.length > maxLength || prefix.length === given.length) return undefined;
-    const digits = prefix.replaceAll(/\D/g, "").length;
-    return name.test(prefix) && digits <= maxDigits ? prefix : undefined;
+    return name.test(prefix) && !threeDigits.test(prefix) ? prefix : undefined;
   }
 }
