@@ -42,7 +42,7 @@ const dependOnIoredis = [
   ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
   ...["node-redis", "node-redis-replies", "node-redis-libraries"],
   ...["read-record", "read-sums"],
-  ...["keys", "by-key", "by-key-model", "by-key-replicas"],
+  ...["keys", "by-key", "by-key-model", "by-key-replicas", "statistics"],
 ].map((noun) => `test/${noun}.test.ts`);
 
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */

@@ -50,6 +50,8 @@ class Delivery {
     this.#doubtful = doubtful;
     this.#units = unitsOf(batch).map((unit) => new Unit(unit));
     this.#writer = batch.session?.writerOf(batch.commands, batch.kinds);
+    if (batch.isReturned !== true)
+      batch.session?.statistics?.countUntracked(this.#units.reduce((sum, unit) => sum + unit.untracked, 0));
   }
 
   begin(): void {
@@ -136,12 +138,15 @@ class Unit {
   readonly #ends: readonly Ends[];
   readonly #replies: unknown[] = [];
   readonly #errors: (Error | undefined)[] = [];
+  /** Its session, if one of its writes counts for that. */
+  readonly #session: Session | undefined;
   /** Whether the server had said before its answer that it is a replica. */
   #isBehindReplica = false;
 
   constructor(batch: Batch) {
     this.#batch = batch;
     this.#ends = batch.commands.map((command) => new Ends(command));
+    this.#session = batch.session?.writerOf(batch.commands, batch.kinds);
   }
 
   get size(): number {
@@ -158,6 +163,13 @@ class Unit {
 
   get #isRead(): boolean {
     return !this.#batch.kinds.includes("write");
+  }
+
+  /** How many of its writes count for no session. */
+  get untracked(): number {
+    const { commands, kinds } = this.#batch;
+    if (this.#session !== undefined) return 0;
+    return commands.filter(({ name }, i) => kinds[i] === "write" && !framing.has(name.toLowerCase())).length;
   }
 
   /** Whether it only reads, and was not sent elsewhere. */
@@ -218,10 +230,10 @@ class Unit {
 
   /** Sends it to `primary`, and calls `onReply` for each of its commands. */
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
-    const { shard, commands, kinds, session, terms } = this.#batch;
+    const { shard, commands, kinds, terms } = this.#batch;
     const { connection } = primary;
     // The position of what EXEC carries out counts for each of its commands.
-    const toSession = session?.writerOf(commands, kinds)?.writerTo(shard, commands);
+    const toSession = this.#session?.writerTo(shard, commands);
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {

@@ -164,10 +164,11 @@ export class Conversation {
 
   #lineOf(command: Command, name: string, kind: CommandKind, level: Level): Line {
     const blocks = kind === "blocking" && !this.#queueing;
+    const isWrite = kind === "write" || kind === "blocking";
+    const isTracked = isWrite && this.#session?.tracks(command) !== false;
     // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
-    const writes = this.#queueing
-      ? name === "exec"
-      : (kind === "write" || kind === "blocking") && this.#session?.tracks(command) !== false;
+    const writes = this.#queueing ? name === "exec" : isTracked;
+    if (isWrite && !isTracked && !this.#queueing) this.#session?.statistics?.countUntracked(1);
     const isProof = name === "exec" ? this.#queuesWrites : writes && provesPrimary(name);
     const [begun, isQueued] = [this.#begun, this.#queueing];
     this.#advance(name, kind);

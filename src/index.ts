@@ -41,6 +41,7 @@ export type { CommonOptions, TidemarkOptions } from "./options.js";
 export type { ReadDefaultOptions } from "./read-defaults.js";
 export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./servers.js";
 export type { Seal, Session, SessionClient } from "./session.js";
+export type { KeptOnPrimary, TidemarkStats } from "./statistics.js";
 export type { Consistency, ReadOptions, Wish } from "./terms.js";
 export { type CloseOptions, type ReadyOptions, type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";

@@ -1,5 +1,6 @@
 /** Which writes concern which reads, as options checked once. */
 import { InvalidOptionError } from "./errors.js";
+import { KeyPrefixes } from "./key-prefix.js";
 import { maxTokenKeys } from "./token.js";
 import type { KeyRules, WriteToTrack } from "./touched.js";
 
@@ -36,6 +37,10 @@ export interface KeyOptions {
 export interface CheckedKeyOptions {
   readonly keyRules: KeyRules;
   readonly keysPerToken: number;
+  /** Finds the prefixes that are shown of keys. */
+  readonly keyPrefixes: KeyPrefixes;
+  /** The scopes as the option takes them. */
+  readonly scopes: readonly string[];
 }
 
 /** The prefixes that well-known libraries give to keys which never refer to an app's own data. */
@@ -59,15 +64,19 @@ export function checkKeyOptions(options: KeyOptions, keyPrefix: string): Checked
       keysPerToken,
       `give a whole number from 0 to ${maxTokenKeys}`,
     );
-  const scopes = prefixesIn("scopes", options.scopes ?? usualScopes, keyPrefix);
+  const { scopes = usualScopes } = options;
+  const keyRules = {
+    scopes: prefixesIn("scopes", scopes, keyPrefix),
+    scriptsDeclareKeys,
+    isUntracked: untrackedBy(untracked, keyPrefix),
+    untrackedCommands: untracked === undefined ? scripts : undefined,
+  };
+  const named = typeof untracked === "function" ? [] : (untracked ?? usualUntracked);
   return {
-    keyRules: {
-      scopes,
-      scriptsDeclareKeys,
-      isUntracked: untrackedBy(untracked, keyPrefix),
-      untrackedCommands: untracked === undefined ? scripts : undefined,
-    },
+    keyRules,
     keysPerToken,
+    keyPrefixes: new KeyPrefixes(keyPrefix, [...scopes, ...named]),
+    scopes: [...scopes],
   };
 }
 

@@ -1,6 +1,7 @@
 /** How far a session has read in one shard: who may answer next without taking it back in time. */
 import { narrowed, type Position } from "./position.js";
 import { SmallMap } from "./small-map.js";
+import type { KeptReads } from "./statistics.js";
 import type { Touched } from "./touched.js";
 
 /** One connection to a replica, as long as it cannot have gone back in time. */
@@ -21,6 +22,8 @@ export class Progress {
   #floor: Position | undefined;
   /** The required positions that the floor stands for. */
   #settled: readonly Position[] = [];
+  /** What the latest read that writes sent to the primary was counted for; undefined while there was none. */
+  kept: KeptReads | undefined;
 
   /** Whether `reader` may answer without going back in time: it alone has answered so far, or nobody has. */
   mayReadFrom(reader: Reader): boolean {

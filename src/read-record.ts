@@ -113,11 +113,6 @@ export function recordRead(command: Command, session: Session, level: Level): vo
   if (reading.has(kindOf(command, false))) new OpenRecord(command, session, level);
 }
 
-/** Whether `command` is recorded. */
-export function isRecorded(command: Command): boolean {
-  return openOf(command) !== undefined;
-}
-
 /** Notes that `command` is sent to `node`, if it is recorded. */
 export function noteSend(
   command: Command,

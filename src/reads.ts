@@ -1,18 +1,19 @@
 /** Reads on their way: each is sent where it may be answered, and elsewhere when that fails. */
 import type { Command } from "ioredis";
 import { anchor } from "./anchor.js";
-import { type Reason, routeChannel } from "./channels.js";
+import type { Reason } from "./channels.js";
 import { type Choice, chooseReplica, isDoubtful, whyNone } from "./choice.js";
 import { Ends } from "./ends.js";
 import { ConnectionLostError } from "./errors.js";
 import { Fallback } from "./fallback.js";
 import type { FallbackLimits } from "./fallback-limit.js";
 import { type Iteration, lost } from "./iteration.js";
+import { countKept } from "./kept.js";
 import type { Losses } from "./losses.js";
 import type { Node } from "./node.js";
 import { type PrimaryRead, readPrimary } from "./primary.js";
 import { type GivenRead, openRead, type Read } from "./read.js";
-import { discardSend, isRecorded } from "./read-record.js";
+import { discardSend } from "./read-record.js";
 import { type Fallbacks, readReplica } from "./replica.js";
 import type { Session } from "./session.js";
 import { answerStale, unlessGone } from "./stale.js";
@@ -179,12 +180,16 @@ export class Reads {
     if (answerStale(read)) return;
     const { command, session, shard, touched, level, iteration } = read;
     const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
+    const now = performance.now();
+    const because = reason ?? whyNone(read, now);
+    // One that comes back was counted when it was sent first.
+    const kept = isReturned ? undefined : countKept(read, because, now);
     let sentAt = Number.POSITIVE_INFINITY;
     const toPrimary: PrimaryRead = {
       shard,
       command,
       level,
-      reason: reason ?? routeReasonOf(read),
+      reason: because,
       doubtful,
       onSend: (at) => {
         sentAt = at;
@@ -193,7 +198,9 @@ export class Reads {
       behindWrites: session.isWriting(touched),
       onAnswer: (from) => {
         iteration?.answeredBy(from);
-        session.in(shard, touched).readAhead(sentAt);
+        const progress = session.in(shard, touched);
+        progress.readAhead(sentAt);
+        progress.kept = kept ?? progress.kept;
         // Only the answer to an INFO in front of it may have told that there is another primary.
         return this.#lossOf(session, command);
       },
@@ -201,10 +208,4 @@ export class Reads {
     };
     readPrimary(toPrimary, repeats, isReturned);
   }
-}
-
-/** Why no replica may answer `read`. It takes a look at every replica, so it is found out only where somebody will see it. */
-function routeReasonOf(read: Read): Reason {
-  const isSeen = routeChannel.hasSubscribers || isRecorded(read.command);
-  return isSeen ? whyNone(read, performance.now()) : "behind";
 }

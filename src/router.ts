@@ -222,8 +222,10 @@ export class Router {
       return;
     else if (kind === "write" && session?.tracks(command))
       sendWrite(shard, command, session, terms.level, isReturned);
-    else if (kind === "write") sendAlone(shard, command, terms.level, isReturned);
-    else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
+    else if (kind === "write") {
+      if (!isReturned) session?.statistics?.countUntracked(1);
+      sendAlone(shard, command, terms.level, isReturned);
+    } else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
       const reason = session === undefined ? "no-session" : "write-in-flight";
       this.reads.sendToPrimary(new GivenRead(shard, command, terms), session, reason, undefined, true);
     } else if (kind === "read") this.reads.send(new GivenRead(shard, command, terms), session);

@@ -1,6 +1,7 @@
 /** What a session is made of, and what it deals in. */
 import type { Redis } from "ioredis";
 import type { Position } from "./position.js";
+import type { Statistics } from "./statistics.js";
 import type { Consistency, ReadOptions, Terms } from "./terms.js";
 import { maxTexts, unknownWrite, unsent } from "./token.js";
 import type { Keys } from "./touched.js";
@@ -64,6 +65,8 @@ export interface SessionParts<Session> {
   readonly maxKeys?: number;
   /** How many of its latest reads it keeps a record of; default 0. */
   readonly recordReads?: number;
+  /** Counts what becomes of its reads and writes. */
+  readonly statistics?: Statistics;
   /** Aborts what waits; a function is called when something begins to wait. */
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
 }

@@ -10,6 +10,7 @@ import { Replicated, type Writer } from "./replicated.js";
 import type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
 import { openedBy } from "./session-parts.js";
 import { SmallMap } from "./small-map.js";
+import type { Statistics } from "./statistics.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
 import { anything, type Touched } from "./touched.js";
 import { checkWanted, type ReplicatedOptions } from "./wanted.js";
@@ -139,6 +140,26 @@ export class Session {
     return this.#writes?.any === true;
   }
 
+  /** For the router: what the latest write that a read of `touched` has to see touches; undefined when there was none. */
+  latestWrite({ scope }: Touched): Touched | undefined {
+    return this.#writes?.latestIn(this.#isWhole ? undefined : scope);
+  }
+
+  /** For the middleware: whether it has made a write that counts and is in no scope. */
+  get wroteUnscoped(): boolean {
+    return this.#writes?.latestIn("") !== undefined;
+  }
+
+  /** For the middleware: the prefix of the keys of the latest of these; undefined where there is none. */
+  get unscopedPrefix(): string | undefined {
+    return this.statistics?.prefixOf(this.#writes?.latestIn("")?.keys);
+  }
+
+  /** For the router: where its reads and writes are counted; undefined where they are not. */
+  get statistics(): Statistics | undefined {
+    return this.#parts.statistics;
+  }
+
   /** Whether a write that a read of `touched` may see is on its way; the read then follows it on the primary's own connection. */
   isWriting({ scope }: Touched): boolean {
     return this.#writes?.anyIn(this.#isWhole ? undefined : scope) === true;
@@ -257,11 +278,11 @@ export class Session {
    * Called by the router when a write is sent; `command` is its name, where one command stands for all. Reads in every scope
    * stay behind a write that does not say what it touches.
    */
-  writeStarted(command?: string, { scope }: Touched = anything): void {
+  writeStarted(command?: string, touched?: Touched): void {
     if (!this.writing) this.#watcher?.writeBegins(command);
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
-    this.#writes.started(scope);
+    this.#writes.started(touched);
   }
 
   /** Told by the router: the write is over, whatever came of it; `touched` as when it was started. */
@@ -316,7 +337,11 @@ export class Session {
     this.#demand?.joinScopes();
     const now = performance.now();
     for (const [, progresses] of this.#scoped?.entries ?? [])
-      for (const shard of progresses.shards) this.#all.in(shard).readAhead(now);
+      for (const shard of progresses.shards) {
+        const all = this.#all.in(shard);
+        all.readAhead(now);
+        all.kept ??= progresses.find(shard)?.kept;
+      }
     this.#scoped = undefined;
   }
 

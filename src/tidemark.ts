@@ -18,9 +18,11 @@ import { connected } from "./primary.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
 import { PrimaryOutages } from "./primary-outages.js";
 import { Router } from "./router.js";
+import { ScopeProposal } from "./scope-proposal.js";
 import type { Servers } from "./servers.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session.js";
 import type { Shard } from "./shard.js";
+import { Statistics, type TidemarkStats } from "./statistics.js";
 import { type Consistency, checkConsistency, onto } from "./terms.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
@@ -97,7 +99,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #ways: Required<
     Pick<
       SessionParts<Session>,
-      "terms" | "anchor" | "replicate" | "client" | "keys" | "maxKeys" | "recordReads"
+      "terms" | "anchor" | "replicate" | "client" | "keys" | "maxKeys" | "recordReads" | "statistics"
     >
   >;
 
@@ -177,6 +179,7 @@ export class Tidemark implements AsyncDisposable {
       keys: new RuledKeys(checked.keyRules),
       maxKeys: checked.keysPerToken,
       recordReads: checked.recordReads,
+      statistics: new Statistics(checked.keyPrefixes, new ScopeProposal(checked.scopes)),
     };
     this.#health.open();
   }
@@ -207,7 +210,7 @@ export class Tidemark implements AsyncDisposable {
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
     if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
       throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
-    const { terms, anchor, replicate, client, keys, maxKeys, recordReads } = this.#ways;
+    const { terms, anchor, replicate, client, keys, maxKeys, recordReads, statistics } = this.#ways;
     return new Session({
       level: level === undefined ? "session" : onto("session", checkConsistency(level)),
       terms,
@@ -221,6 +224,7 @@ export class Tidemark implements AsyncDisposable {
       keys,
       maxKeys,
       recordReads,
+      statistics,
     });
   }
 
@@ -235,6 +239,11 @@ export class Tidemark implements AsyncDisposable {
   /** Each server: its role, position and state, how far behind it is, and whether it may answer reads or why not. */
   topology(): readonly NodeStatus[] {
     return this.#topology.shards.flatMap(statusOf);
+  }
+
+  /** What was counted since this `Tidemark` was made: which writes count for no session, and which keep reads on the primary. */
+  stats(): TidemarkStats {
+    return this.#ways.statistics.now;
   }
 
   /**

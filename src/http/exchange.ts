@@ -8,6 +8,7 @@ import type { CarrierRequest, CarrierResponse } from "./carrier.js";
 import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
 import { LateWrites, type Moment, type Route } from "./late-writes.js";
 import { accessorOf, type Mounted, mount, mountedOn, type Names, sessionAmong } from "./mounted.js";
+import { ReadingRoutes } from "./reading-routes.js";
 import {
   Luggage,
   nowhere,
@@ -126,6 +127,7 @@ interface Ways<Request> {
   readonly framework: Framework<Request>;
   readonly names: Names;
   readonly late: LateWrites;
+  readonly reading: ReadingRoutes;
   readonly requests: OpenRequests;
   /** Undefined where handlers find nothing by a name. */
   readonly clash: NameClash | undefined;
@@ -198,6 +200,8 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
 
   left(): void {
     this.session.onWrite(this);
+    const { reading, framework } = this.#ways;
+    if (reading.concerns(this.session)) reading.count(framework.routeOf(this.#owner), this.session);
     if (this.#closing?.writableEnded) this.over();
   }
 
@@ -295,7 +299,15 @@ export class Exchanges<Request extends CarrierRequest> {
     const terms = sessionTerms(source, options, further);
     const names = checkNames(options.properties);
     const clash = further.includes("properties") ? new NameClash(names) : undefined;
-    this.#ways = { terms, framework, names, late: new LateWrites(), requests: requestsOf(source), clash };
+    this.#ways = {
+      terms,
+      framework,
+      names,
+      late: new LateWrites(),
+      reading: new ReadingRoutes(),
+      requests: requestsOf(source),
+      clash,
+    };
     const { redis, consistency } = names;
     this.properties = { [redis]: accessorOf(redis), [consistency]: accessorOf(consistency) };
   }

@@ -150,5 +150,11 @@ function arrivalOf(request: Request): Arrival {
 }
 
 function routeOf({ method, url }: Request): Route {
-  return { method, pattern: undefined, path: new URL(url).pathname };
+  return {
+    method,
+    pattern: undefined,
+    get path() {
+      return new URL(url).pathname;
+    },
+  };
 }

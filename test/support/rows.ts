@@ -29,6 +29,9 @@ export const rows: readonly (readonly string[])[] = [
     "command",
     "keys",
     "key-hash",
+    "key-prefix",
+    "scope-proposal",
+    "statistics",
     "script-text",
     "untracked",
     "touched",
@@ -120,8 +123,8 @@ export const rows: readonly (readonly string[])[] = [
     "topology/health",
   ],
   [
-    ...["beginning", "preference", "choice", "redirects", "read", "replica", "wishes", "stale", "anchor"],
-    ...["catch-up-estimate", "fallback", "reads", "fence", "acks", "router"],
+    ...["beginning", "preference", "choice", "kept", "redirects", "read", "replica", "wishes"],
+    ...["stale", "anchor", "catch-up-estimate", "fallback", "reads", "fence", "acks", "router"],
   ],
   [
     "dispatch",
@@ -140,6 +143,7 @@ export const rows: readonly (readonly string[])[] = [
     "http/head-arguments",
     "http/held-head",
     "http/late-writes",
+    "http/reading-routes",
     "http/rounded-token",
     "http/outgoing-token",
     "http/request-session",

@@ -1,0 +1,103 @@
+/** What a Tidemark has counted since it was made. */
+import type { KeyPrefixes } from "./key-prefix.js";
+import type { ScopeProposal } from "./scope-proposal.js";
+
+type Keys = readonly (string | Buffer)[];
+
+/** What `tidemark.stats()` returns: counts of this `Tidemark` in this process, from when it was made. */
+export interface TidemarkStats {
+  /**
+   * Writes of sessions that counted for none, because of the option `untracked`, of its default or of `redis.untracked`.
+   */
+  readonly untrackedWrites: number;
+  /** The reads of sessions that writes sent to the primary, by the prefixes of the written keys, the most reads first. */
+  readonly keptOnPrimary: readonly KeptOnPrimary[];
+}
+
+/** Reads that the primary answered because no replica had the writes to keys of one prefix. */
+export interface KeptOnPrimary {
+  /**
+   * The beginning of the written keys: a prefix of `scopes` or `untracked`, else all up to the first colon. Undefined for keys
+   * without a prefix, for writes whose keys are not known, and for all prefixes after the first 100.
+   */
+  readonly prefix: string | undefined;
+  /** How many reads. */
+  readonly reads: number;
+  /** How many of these read no key of this prefix. If the prefix were in `scopes`, replicas could answer most of them. */
+  readonly others: number;
+}
+
+/** The reads that were kept on the primary by writes to keys of one prefix. */
+export class KeptReads implements KeptOnPrimary {
+  readonly prefix: string | undefined;
+  reads = 0;
+  others = 0;
+
+  constructor(prefix: string | undefined) {
+    this.prefix = prefix;
+  }
+}
+
+/** A key may begin with anything, so the list must not grow with what users send. */
+const maxPrefixes = 100;
+
+export class Statistics {
+  readonly #prefixes: KeyPrefixes;
+  readonly #proposal: ScopeProposal;
+  readonly #kept = new Map<string, KeptReads>();
+  readonly #unnamed = new KeptReads(undefined);
+  #total = 0;
+  #untrackedWrites = 0;
+
+  constructor(prefixes: KeyPrefixes, proposal: ScopeProposal) {
+    this.#prefixes = prefixes;
+    this.#proposal = proposal;
+  }
+
+  /** Counts writes of a session that count for none. */
+  countUntracked(writes: number): void {
+    this.#untrackedWrites += writes;
+  }
+
+  /** The prefix that all of `keys` have in common; undefined for none. */
+  prefixOf(keys: Keys | undefined): string | undefined {
+    return keys && this.#prefixes.ofAll(keys);
+  }
+
+  /** The reads that writes to `keys` keep on the primary; undefined keys are not known. */
+  keptBy(keys: Keys | undefined): KeptReads {
+    return this.#of(this.prefixOf(keys));
+  }
+
+  /** Counts a read of `keys` among those that were `kept` on the primary. */
+  countKept(kept: KeptReads, keys: Keys | undefined): void {
+    this.#total += 1;
+    kept.reads += 1;
+    // A read of unknown keys may read keys of this prefix, too.
+    if (keys === undefined || keys.some((key) => this.#prefixes.of(key) === kept.prefix)) return;
+    kept.others += 1;
+    this.#proposal.consider(kept.prefix, kept.others, this.#total);
+  }
+
+  /** The counts of now. */
+  get now(): TidemarkStats {
+    const kept = [...this.#kept.values(), this.#unnamed].filter(({ reads }) => reads > 0);
+    return {
+      untrackedWrites: this.#untrackedWrites,
+      keptOnPrimary: kept
+        .toSorted((one, other) => other.reads - one.reads)
+        .map(({ prefix, reads, others }) => ({ prefix, reads, others })),
+    };
+  }
+
+  #of(prefix: string | undefined): KeptReads {
+    if (prefix === undefined) return this.#unnamed;
+    let kept = this.#kept.get(prefix);
+    if (kept === undefined) {
+      if (this.#kept.size >= maxPrefixes) return this.#unnamed;
+      kept = new KeptReads(prefix);
+      this.#kept.set(prefix, kept);
+    }
+    return kept;
+  }
+}
