@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Request, RequestHandler } from "express";
 import { type Command, Redis } from "ioredis";
-import { Tidemark } from "tidemark";
+import { type KeyOptions, Tidemark } from "tidemark";
 import { readYourWrites } from "tidemark/express";
 
 export interface Servers {
@@ -26,12 +26,14 @@ export const policies: Readonly<Record<string, (servers: Servers) => Promise<Pol
   "replicas at random": async (servers) => spread(servers, sticky(servers, 0)),
   "primary for 2 s after a write": async (servers) => spread(servers, sticky(servers, 2_000)),
   "primary for 5 s after a write": async (servers) => spread(servers, sticky(servers, 5_000)),
+  "Tidemark, all writes count for all reads": async (servers) =>
+    withTidemark({ ...servers, keysPerToken: 0, scopes: [], untracked: [] }),
   Tidemark: withTidemark,
   [oracle]: async (servers) => spread(servers, new Oracle(servers)),
 };
 
-async function withTidemark(servers: Servers): Promise<Policy> {
-  const tidemark = new Tidemark(servers);
+async function withTidemark(options: Servers & KeyOptions): Promise<Policy> {
+  const tidemark = new Tidemark(options);
   await tidemark.ready();
   return {
     first: readYourWrites(tidemark, { secret: "a secret of at least 32 characters, for a bench" }),
