@@ -57,7 +57,7 @@ function nodeOf(shard: Shard, reader: object): Node | undefined {
   return shard.replicas.find(({ link }) => link === reader);
 }
 
-/** Asks whoever was read from, in the end the primary, which is ahead of all. */
+/** Asks the node that was read from, in the end the primary, which is ahead of all. */
 async function ask(session: Session, shard: Shard): Promise<void> {
   const until = performance.now() + deadlineMs;
   while (performance.now() < until) {

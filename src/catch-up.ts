@@ -10,7 +10,7 @@ export interface Latecomer {
   /** Goes on when it can by now; says whether it did. */
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
-  /** Whether it can not go on however long it waits; asked at every look. */
+  /** Whether it cannot go on however long it waits; asked at every look. */
   readonly isStranded?: (() => boolean) | undefined;
 }
 

@@ -104,7 +104,7 @@ function anchorTo(shard: Shard, session: Session, { scope }: Touched, progress: 
     session.demand.reanchor(latest.position, (position) => stands(shard, position, latest.position));
 }
 
-/** Whether `position` is judged by the primary's history, so that it need not be given up for `latest`: a lost one is told of. */
+/** Whether `position` is judged by the primary's history, so that it need not be given up for `latest`: a lost one is reported. */
 function stands(shard: Shard, position: Position, latest: Position): boolean {
   if (position.replid === latest.replid) return position.offset <= latest.offset;
   return shard.outcome(position) !== "unknown";

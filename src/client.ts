@@ -135,7 +135,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
 
   /**
    * Closes the Tidemark, as it would close the connection of a plain client, or with `reconnect` begins the primary's
-   * connection anew. A session has none of its own: there it does nothing.
+   * connection again. A session has none of its own: there it does nothing.
    */
   override disconnect(reconnect = false): void {
     if (this.boundSession !== undefined) return;
@@ -293,7 +293,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     return this.base ?? this;
   }
 
-  /** The client of one scan stream, which belongs to the session it was made in, whoever reads it. */
+  /** The client of one scan stream, which belongs to the session it was made in, no matter where it is read. */
   protected iterating(): RoutedRedis {
     const client: RoutedRedis = Object.create(this);
     client.boundSession ??= this.dispatch.sessionOf(this) ?? null;

@@ -3,7 +3,7 @@
 /** How long a measurement stands, in milliseconds. */
 export const clockIntervalMs = 10_000;
 
-/** What `TIME` has told of one server. All times are in milliseconds, `at` on this process's monotonic clock. */
+/** What `TIME` has shown of one server. All times are in milliseconds, `at` on this process's monotonic clock. */
 export class Clock {
   /** When the server was last asked. */
   askedAt = Number.NEGATIVE_INFINITY;

@@ -122,7 +122,7 @@ export function refusalError({ name }: Pick<Command, "name">): RefusedCommandErr
 }
 
 /**
- * Why a transaction by hand can not begin or go on with a command, if so: outside of any session there is nobody to keep
+ * Why a transaction by hand cannot begin or go on with a command, if so: outside of any session there is nobody to keep
  * it, and where data is spread over shards a MULTI does not say which it is for.
  */
 export function transactionError(

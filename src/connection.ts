@@ -91,7 +91,7 @@ const handshakeMs = 250;
 
 /**
  * Nothing is ever sent again by ioredis itself: what was unanswered when a connection closed is rejected, and
- * whoever gave the command decides. So a reply always comes over the connection that carried its command.
+ * the one who gave the command decides. So a reply always comes over the connection that carried its command.
  */
 export class Connection {
   readonly redis: Redis;
@@ -391,7 +391,7 @@ export class Connection {
     }, lookMs).unref();
   }
 
-  /** Ends the TCP connection when what was sent is answered; ioredis then connects anew. */
+  /** Ends the TCP connection when what was sent is answered; ioredis then connects again. */
   reconnect(): void {
     this.endTurn();
     this.redis.disconnect(true);
@@ -407,7 +407,7 @@ export class Connection {
     this.#watch.shorten();
   }
 
-  /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects anew. */
+  /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects again. */
   reset(): void {
     this.#isBeginning = false;
     this.redis.stream?.destroy();

@@ -1,4 +1,4 @@
-/** All that a session requires of whoever answers its reads; it grows, but for what a failover has made void. */
+/** All that a session requires of the nodes that answer its reads; it grows, but for what a failover has made void. */
 import { type Position, positionAt, withPosition } from "./position.js";
 import { SmallMap } from "./small-map.js";
 import { type Claims, decodeToken, encodeToken, unknownWrite } from "./token.js";

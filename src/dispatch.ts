@@ -30,7 +30,7 @@ interface OpenBatch {
 
 /** The client a command is given to. */
 export interface Sender {
-  /** Undefined for the session of whoever calls, null for none. */
+  /** Undefined for the session of the current request, null for none. */
   readonly boundSession: Session | null | undefined;
   readonly boundTerms: Terms | undefined;
   readonly iteration: Iteration | undefined;
@@ -89,7 +89,7 @@ export class Dispatch {
     this.#given += 1;
   }
 
-  /** The session of a client, or of whoever calls now. */
+  /** The session of a client, or of the current request. */
   sessionOf({ boundSession }: Pick<Sender, "boundSession">): Session | undefined {
     return boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
   }

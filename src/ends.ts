@@ -1,4 +1,4 @@
-/** The two ends of a command: whoever sends it puts their own in their place, and calls these in the end. */
+/** The two ends of a command: the sender puts its own in their place, and calls these in the end. */
 import type { Command } from "ioredis";
 
 /** Both ends as they were when it was made. */

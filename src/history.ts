@@ -15,7 +15,7 @@ const maxSamples = 12_288;
  * Samples of one primary's offset. All times are `performance.now()` of this process: no server's clock is used.
  *
  * Invariant: samples are in order of time, and their offsets never fall, because they belong to one history;
- * another history begins the list anew.
+ * another history begins the list again.
  */
 export class History {
   #replid: string | undefined;
@@ -95,7 +95,7 @@ export class History {
     return this.#samples[this.#firstAbove(position.offset)]?.seenAt;
   }
 
-  /** The moment by which the primary was seen to have reached `position`; undefined likewise. */
+  /** The moment by which the primary was seen to have reached `position`; undefined in the same cases. */
   reachedAt(position: Position): number | undefined {
     return this.passedAt({ replid: position.replid, offset: position.offset - 1 });
   }

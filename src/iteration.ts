@@ -49,7 +49,7 @@ const maxOpen = 1_000;
 export class Cursors {
   readonly #iterations = new Map<string, Iteration>();
 
-  /** The iteration that `command` goes on with, by its cursor; one that is lost is told of once. */
+  /** The iteration that `command` goes on with, by its cursor; one that is lost is reported once. */
   find(command: Command): Iteration | undefined {
     const key = keyOf(command, cursorOf(command));
     const iteration = this.#iterations.get(key);

@@ -9,7 +9,7 @@ const perKey = new Set(["mget", "exists"]);
 
 /**
  * Whether `reply`, as it came from the server, may be that of a missing key, or misses one of several. Replies of scripts,
- * and of most commands over several keys, can not be told from those.
+ * and of most commands over several keys, cannot be told from those.
  */
 export function mayMiss(command: Command, reply: unknown): boolean {
   if (isUnjudgeable(command)) return true;

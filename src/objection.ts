@@ -30,7 +30,7 @@ export type Objection =
   | "refused a read just now"
   | undefined;
 
-/** The moment whose every finished write is included at `position`, whoever took it; undefined when none is proven. */
+/** The moment whose every finished write is included at `position`, no matter which node is there; undefined when none is proven. */
 export function provenAsOf(shard: Shard, position: Position): number | undefined {
   const sampledAt = shard.history.asOf(position);
   const asOf = Math.min(

@@ -9,7 +9,7 @@ import type { ReadDefaults } from "./terms.js";
 export interface ReadDefaultOptions {
   /**
    * How long a read may wait for a replica to catch up before `fallback` applies, in milliseconds: for all levels, or for
-   * each. It waits only while the lag seen of late lets it hope. Default 0.
+   * each. It waits only while the recent lag leaves hope. Default 0.
    */
   readonly waitMs?: number | Partial<Readonly<Record<LevelName, number>>>;
   /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. Default `"primary"`. */

@@ -4,7 +4,7 @@ import type { Position } from "./position.js";
 import type { Replicate, WriteEnd } from "./session-parts.js";
 import type { Wanted } from "./wanted.js";
 
-/** Whoever is told of a write, and asked for what its answer has to wait for, if it succeeds. */
+/** Learns of a write, and says what its answer has to wait for, if it succeeds. */
 export interface Writer {
   writeStarted(command?: string): void;
   writeEnded(end: WriteEnd): void;
@@ -26,7 +26,7 @@ export class Replicated {
     return (position) => replicate(shard, position, wanted);
   }
 
-  /** Holds the answers of the writes to come back; resolves when all that was made `before` is held likewise. */
+  /** Holds the answers of the writes to come back; resolves when all that was made `before` is held in that way. */
   async want(wanted: Wanted, before: () => Promise<readonly (Position | undefined)[]>): Promise<number> {
     const replicate = this.#replicate;
     if (replicate === undefined)

@@ -269,7 +269,7 @@ export class Router {
     redirects.attend({ command, commands: [command], isRead, owner: session ?? this, writer, send });
   }
 
-  /** Why a batch can not be sent; undefined when it can. */
+  /** Why a batch cannot be sent; undefined when it can. */
   #objection(batches: readonly Batch[]): Error | undefined {
     for (const { shard, commands, kinds, session } of batches) {
       for (const [index, command] of commands.entries()) {

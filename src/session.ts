@@ -243,7 +243,7 @@ export class Session {
   /**
    * From now on a write of this session is answered only when `replicas` of them, or all that are connected, have applied
    * it; else it rejects with a `NotReplicatedError`, and stands. Resolves, when awaited, with how many hold what was written
-   * so far, or rejects likewise. Throws an `InvalidOptionError` for what can not be wanted.
+   * so far, or rejects with that error. Throws an `InvalidOptionError` for what cannot be wanted.
    */
   replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
     const before = async (): Promise<(Position | undefined)[]> => {
@@ -269,7 +269,7 @@ export class Session {
     return this.#parts.anchor?.(this)?.catch(() => this.demand.pin());
   }
 
-  /** For whoever carries the token: has `watcher` told when a write begins, or is told of, and none is in flight; one at a time. */
+  /** For carriers: calls `watcher` when a write begins, or a token of one is added, and none is in flight; one at a time. */
   onWrite(watcher: WriteWatcher): void {
     this.#watcher = watcher;
   }
@@ -301,7 +301,7 @@ export class Session {
     if (this.demand.require({ ...position, read: true }, Date.now())) this.#moved = true;
   }
 
-  /** Told by the router: a read was answered by whoever could be reached, without any proof. */
+  /** Told by the router: a read was answered by a server that could be reached, without any proof. */
   answeredStale(): void {
     this.#stale = true;
   }

@@ -7,7 +7,7 @@ import { refuseUnknown } from "./option-names.js";
 export interface ReadOptions {
   /**
    * How long a read may wait for a replica to catch up before `fallback` applies, in milliseconds. It waits only while
-   * the lag seen of late lets it hope. Default that of the `Tidemark`.
+   * the recent lag leaves hope. Default that of the `Tidemark`.
    */
   readonly waitMs?: number;
   /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. */
@@ -30,7 +30,7 @@ export interface Wish extends ReadOptions {
   readonly level?: Level;
   /** Instead of `level`: that of a bounded staleness, in milliseconds. */
   readonly maxStalenessMs?: number;
-  /** In a list: the time the answer has to come in, in milliseconds, by what was seen of late; default any. */
+  /** In a list: the time the answer has to come in, in milliseconds, by recent lag and latency; default any. */
   readonly withinMs?: number;
 }
 

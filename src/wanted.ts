@@ -22,7 +22,7 @@ export interface Wanted {
 const usualTimeoutMs = 1_000;
 const names = ["timeoutMs", "fsync"];
 
-/** Throws an {@link InvalidOptionError} for what can not be wanted. */
+/** Throws an {@link InvalidOptionError} for what cannot be wanted. */
 export function checkWanted(replicas: unknown, options: ReplicatedOptions = {}): Wanted {
   if (replicas !== "all" && !(typeof replicas === "number" && Number.isInteger(replicas) && replicas >= 1))
     throw new InvalidOptionError(

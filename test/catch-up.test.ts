@@ -59,7 +59,7 @@ describe("CatchUp", () => {
     expect(ends(log)).toEqual(["a sent", "b sent", "c sent"]);
   });
 
-  it("keeps those that can not go although their offset is reached", () => {
+  it("keeps those that cannot go although their offset is reached", () => {
     const { log, catchUp, add } = arrange();
     add("stays", 5, { goes: false, waitMs: 50 });
     catchUp.reached(5);

@@ -50,7 +50,7 @@ describe.each(copies)("A request of %s that writes nothing", (_name, express) =>
     expect((await exchange(app)).body).toBe("true");
   });
 
-  it("can not lose its session to an assignment", async () => {
+  it("cannot lose its session to an assignment", async () => {
     const app = appOf(express, new HandMadeSessions(), (request, response) => {
       expect(() => Object.assign(request, { consistency: 1 })).toThrow(TypeError);
       response.send(typeof request.consistency);

@@ -219,7 +219,7 @@ describe("replicated(n)", () => {
     ["Express", onExpressEntry.replicated],
     ["Koa", onKoaEntry.replicated],
     ["Fastify", onFastifyEntry.replicated],
-  ])("throws at once on %s for what can not be wanted", (_, replicated) => {
+  ])("throws at once on %s for what cannot be wanted", (_, replicated) => {
     expect(() => replicated(0)).toThrow(/replicated: got 0; give a whole number of replicas/);
     expect(() => replicated("all", { timeoutMs: -1 })).toThrow(/replicated timeoutMs: got -1/);
   });

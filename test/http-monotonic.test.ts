@@ -72,7 +72,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
   });
 });
 
-describe("where a response can not learn where its reads have been", () => {
+describe("where a response cannot learn where its reads have been", () => {
   const staged = stageGroup({ replicas: 2 });
 
   it("it comes within seconds, and its user reads from the primary", async () => {

@@ -33,7 +33,7 @@ answer(async (question: ContestantQuestion): Promise<Cost | undefined> => {
   }
   const { what, inFlight, count } = question;
   const { [what]: operation, unsettle = async () => {} } = operations ?? {};
-  if (operation === undefined) throw new Error(`${what} can not be done`);
+  if (operation === undefined) throw new Error(`${what} cannot be done`);
   const expected = what === "write" ? "OK" : value;
   global.gc?.();
   if (what !== "readChecked") return costOf(count, [await loop(operation, expected, inFlight, count)]);

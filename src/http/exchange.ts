@@ -117,7 +117,7 @@ export interface ResponseKeeper extends HeadKeeper, Mounted {
    * none. Never rejects.
    */
   readonly store: (() => Promise<void>) | undefined;
-  /** What holds it without the response knowing; whoever does that keeps itself here. */
+  /** What holds it without the response knowing; it is kept here. */
   head: object | undefined;
 }
 

@@ -59,7 +59,7 @@ type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions"
  * `request.redis`, and its user the token of what they wrote: `app.register(readYourWrites, { tidemark, secret })`.
  * Register it first, and await that where routes follow in the same scope, so that a `config.consistency` that is none
  * is refused when the route is registered. The head of a response waits for the writes of its request. Once a head
- * has left, with the first bytes of a streamed body, later writes of its request can not be carried any more;
+ * has left, with the first bytes of a streamed body, later writes of its request cannot be carried any more;
  * `tidemark:late-write` tells of them. Rejects with an `InvalidOptionError` for options that cannot work.
  */
 export const readYourWrites = Object.assign(plugin, {
@@ -221,7 +221,7 @@ export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Mar
 
 /**
  * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
- * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what can not be wanted.
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
  */
 export function replicated(replicas: number | "all", options?: ReplicatedOptions): Hook<Marked> {
   checkWanted(replicas, options);

@@ -34,7 +34,7 @@ export type Middleware<Context> = (ctx: Context, next: Next) => Promise<void>;
  * Gives every request a session as `ctx.consistency` and its client as `ctx.redis`, and its user the token of what
  * they wrote, also with the errors that Koa answers. Mount it first: the head of a response waits for the writes of
  * its request, those of middleware mounted before excepted over HTTP/2. Once a head has left, with the first bytes of
- * a streamed body, later writes of its request can not be carried any more; `tidemark:late-write` tells of them. Mounted
+ * a streamed body, later writes of its request cannot be carried any more; `tidemark:late-write` tells of them. Mounted
  * again for the same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
  */
 export function readYourWrites<Context extends ExtendableContext = ExtendableContext>(
@@ -92,7 +92,7 @@ export function bounded(maxStalenessMs: number, options?: ReadOptions): Middlewa
 
 /**
  * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
- * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what can not be wanted.
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
  */
 export function replicated(
   replicas: number | "all",
@@ -121,7 +121,7 @@ function passing<Context>(name: string, set: (ctx: Context) => void): Middleware
   };
 }
 
-/** A head of HTTP/2 can not be held, but Koa sends it only when all middleware is through. */
+/** A head of HTTP/2 cannot be held, but Koa sends it only when all middleware is through. */
 async function bringing(
   going: Promise<unknown>,
   exchange: Pick<Exchange<ExtendableContext>, "bring">,

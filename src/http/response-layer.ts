@@ -63,7 +63,7 @@ const layer = new Layer(ServerResponse.prototype, Object.getOwnPropertyDescripto
 
 /**
  * Does what {@link holdHead} does, where it can without adding anything to `response`. Once a write has begun the methods are
- * the response's own, so that its head is held whoever answers: an app that another copy of Express has made finds
+ * the response's own, so that its head is held no matter which app answers: an app that another copy of Express has made finds
  * nothing beneath the prototype it gives.
  */
 export function holdBeneath(response: HeadedResponse, keeper: ResponseKeeper): void {

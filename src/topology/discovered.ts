@@ -8,7 +8,7 @@ import { Shard } from "../shard.js";
 import { Announced, maxFollowed } from "./announced.js";
 import { type Ground, type Topology, topologyOf } from "./topology.js";
 
-/** Connects to the primary given, to the replicas of whoever is the primary, and to theirs. */
+/** Connects to the primary given, to the replicas of the present primary, and to theirs. */
 export function discoveredTopology(
   primary: RedisOptions,
   { options, lineage, joined, left }: Ground,

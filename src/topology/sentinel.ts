@@ -14,7 +14,7 @@ export interface SentinelServers {
   readonly common: RedisOptions;
 }
 
-/** How often Sentinels are asked although they have told of nothing. */
+/** How often Sentinels are asked although they have reported nothing. */
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
 /** For how long the newest word counts although nobody repeats it: by then Sentinels have told each other, every two seconds. */
@@ -150,7 +150,7 @@ export class SentinelTopology implements Topology {
     });
   }
 
-  /** An older word than the last one does when all have begun to count anew, or there is no primary to be left for it. */
+  /** An older word than the last one does when all have begun to count again, or there is no primary to be left for it. */
   #hasToDo({ epoch }: Naming, answers: number, isMost: boolean): boolean {
     if (epoch >= this.#epoch || answers === this.#sentinels.count) return true;
     const isForgotten = performance.now() - this.#heardAt > newestCountsMs;

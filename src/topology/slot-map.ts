@@ -15,7 +15,7 @@ export class SlotMap {
     return this.#shards;
   }
 
-  /** Any when there is no slot, or nobody is known to serve it: whoever is asked knows better. */
+  /** Any when there is no slot, or nobody is known to serve it: the node that is asked knows better. */
   shardOf(slot: number | undefined): Shard | undefined {
     const owner = slot === undefined ? undefined : this.#owners[slot];
     return owner ?? this.#shards[Math.floor(Math.random() * this.#shards.length)];
