@@ -8,7 +8,6 @@ import type { Level } from "./level.js";
  * To a replica:
  * - `known`: its remembered position covers the session.
  * - `checked`: its answer came with the proof.
- * - `window`: nothing can be proven of it, and the session has written nothing for longer than the replica is trusted to lag.
  * - `primary-gone`: nothing is proven. The primary cannot be reached, and `staleIfPrimaryGone` allows it.
  * - `unproven`: the same at level `"eventual"`, or the primary is a proxy that spreads commands. The replica may be further
  *   behind than `maxStalenessMs`.
@@ -18,8 +17,7 @@ import type { Level } from "./level.js";
  * - `no-session`: the read belongs to no session.
  * - `write-in-flight`: a write of the session is on its way.
  * - `position-unknown`: the position of one of its writes is not known.
- * - `missing-key`: a replica lacks the key. The key may be on its way to the replica or to another shard of a cluster, or
- *   nothing proves that the replica has any keys.
+ * - `missing-key`: a replica lacks the key. The key may be on its way to the replica, or to another shard of a cluster.
  * - `asked`: the key is on its way to this shard of a cluster.
  * - `not-a-read`: it is a write, or a command that only the primary answers correctly.
  *
@@ -36,7 +34,6 @@ import type { Level } from "./level.js";
 export type Reason =
   | "known"
   | "checked"
-  | "window"
   | "primary-gone"
   | "unproven"
   | "strong"

@@ -4,16 +4,8 @@ import type { Reason } from "./channels.js";
 import { stateOf } from "./condition.js";
 import type { Iteration } from "./iteration.js";
 import type { Level } from "./level.js";
-import { isUnjudgeable } from "./miss.js";
 import type { Node } from "./node.js";
-import {
-  clockDiffers,
-  isWorthATry,
-  knownObjectionTo,
-  nothing,
-  type Requirement,
-  unprovenObjectionTo,
-} from "./objection.js";
+import { clockDiffers, isWorthATry, knownObjectionTo, nothing, type Requirement } from "./objection.js";
 import type { Position } from "./position.js";
 import { Preference } from "./preference.js";
 import type { Progress } from "./progress.js";
@@ -35,7 +27,7 @@ export interface Question {
 }
 
 /** Why a replica may answer. */
-export type ReplicaReason = "known" | "checked" | "window" | "unproven";
+export type ReplicaReason = "known" | "checked" | "unproven";
 
 /** The node a read goes to, undefined for the primary, and the reason. */
 export type Choice =
@@ -114,7 +106,7 @@ function monotonic(epochMs: number): number {
   return performance.now() - (Date.now() - epochMs);
 }
 
-/** The replica a read goes to: one known to cover it, else one that will probably prove it, else one that cannot be asked. */
+/** The replica a read goes to: one known to cover it, else one that will probably prove it. */
 export function chooseReplica(question: Question, now: number): Choice | undefined {
   if (question.shard.replicas.length === 0) return choosePool(question, now);
   question.shard.refresh(question.requirement.maxStalenessMs, now);
@@ -124,22 +116,7 @@ export function chooseReplica(question: Question, now: number): Choice | undefin
   const likely = leastLagging(question, now, (node) =>
     isWorthATry(shard, node, requirement, session.demand.issuedAt, now),
   );
-  if (likely !== undefined) return { node: likely, reason: "checked" };
-  const trusted = isWithinWindow(question, now) && preferred(question, shard.replicas, now, isTrusted);
-  return trusted ? { node: trusted, reason: "window" } : undefined;
-}
-
-/**
- * Whether a replica that nothing can be proven of may answer, if it lags by less than `tokenTtlMs`: all that the session has
- * written is older. It may have no data at all, so that its answer must show whether the key was there.
- */
-function isWithinWindow(question: Question, now: number): boolean {
-  const { shard, session, level, requirement, iteration, command } = question;
-  const { unproven, tokenTtlMs } = shard.options;
-  if (unproven !== "window" || typeof level === "object" || iteration !== undefined) return false;
-  const hasWritten = session.pinned || session.writing || session.positions.length > 0;
-  if (hasWritten || requirement.positions.length > 0 || isUnjudgeable(command)) return false;
-  return requirement.since <= now - tokenTtlMs;
+  return likely && { node: likely, reason: "checked" };
 }
 
 /** Why no replica may answer, the most hopeful one first: a replica that is behind has only to catch up. */
@@ -192,10 +169,6 @@ type MayAnswer = (question: Question, node: Node, now: number) => boolean;
 
 function isKnown({ shard, requirement }: Question, node: Node, now: number): boolean {
   return knownObjectionTo(shard, node, requirement, now) === undefined;
-}
-
-function isTrusted(_question: Question, node: Node, now: number): boolean {
-  return unprovenObjectionTo(node, now) === undefined;
 }
 
 function preferred(

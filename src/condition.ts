@@ -1,7 +1,7 @@
 /** The state a server is in, whatever a session requires of it, and why. */
 import type { NodeState } from "./channels.js";
 import { type Node, notAsked } from "./node.js";
-import { clockDiffers, nothing, objectionTo, unprovenObjectionTo } from "./objection.js";
+import { clockDiffers, nothing, objectionTo } from "./objection.js";
 import { upstreamIn } from "./replication.js";
 import type { Shard } from "./shard.js";
 import { deniesReads, isPrimaryItself, primaryUnknown } from "./warning.js";
@@ -25,8 +25,6 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (node.denials.fault !== undefined) return "refusing";
   if (shard.primary.isProxy) return "unproven";
   if (clockDiffers(shard, node)) return "skewed";
-  if (node.proof.kind === "window")
-    return unprovenObjectionTo(node, now) === undefined ? "serving" : "refusing";
   if (node.seen === undefined) return unheardState(node);
   if (node.fault !== undefined) return "refusing";
   const at = judgedAt(shard, node, now);
@@ -59,7 +57,7 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "refusing":
       if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
       if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
-      return proof.kind === "window" ? "refused a read just now" : fault;
+      return fault;
     case "other-primary":
       return seen?.replication.replid === history.replid
         ? isPrimaryItself

@@ -2,7 +2,7 @@
 
 /** The words that options have, and those that are often given in their place. */
 const words = new Set([
-  ...["eventual", "session", "bounded", "strong", "primary", "replica", "error", "report", "window"],
+  ...["eventual", "session", "bounded", "strong", "primary", "replica", "error", "report"],
   ...["when-needed", "always", "never", "all", "lax", "strict", "none", "low", "medium", "high"],
   ...["true", "false", "yes", "no", "on", "off", "auto", "null", "undefined", ""],
 ]);

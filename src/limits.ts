@@ -1,12 +1,6 @@
 /** What bounds what may be believed of servers; times in milliseconds. */
 
 /**
- * Who answers where nothing proves what a replica has because its ACL forbids to ask: the primary alone, or within a window
- * of time a replica too.
- */
-export type Unproven = "primary" | "window";
-
-/**
  * Whether a server at this address may be connected to. Tidemark sends it the user name and password of the Redis user, and
  * believes what it says.
  */
@@ -23,7 +17,6 @@ export interface Limits {
   readonly primaryTimeoutMs: number;
   /** How long what a session has written is looked for. */
   readonly tokenTtlMs: number;
-  readonly unproven: Unproven;
   /** Whether every read of a replica is proven, by an INFO of its own. */
   readonly verify: "when-needed" | "always";
   /** Where this process is; replicas there are preferred. */

@@ -5,7 +5,6 @@ import { askZone } from "./inquiry.js";
 import type { Limits } from "./limits.js";
 import { Marker } from "./marker.js";
 import { Node, type Observer } from "./node.js";
-import type { Substitutes } from "./proof.js";
 
 /** Who is told what becomes of the servers of a shard. */
 export interface MembersObserver extends Omit<Observer, "judged"> {
@@ -31,7 +30,7 @@ export class Members {
   readonly #observer: MembersObserver;
   /** The same, for nodes: told first when the primary is recognized as a proxy. */
   readonly #nodeObserver: Observer;
-  readonly #substitutes: Substitutes;
+  readonly #marker: Marker | undefined;
 
   constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
     this.#observer = observer;
@@ -44,11 +43,9 @@ export class Members {
     };
     const { inCluster, limits } = observer;
     // In a cluster a key belongs to a slot, which may move away from its shard.
-    this.#substitutes = { marker: inCluster ? undefined : new Marker(), unproven: limits.unproven };
+    this.#marker = inCluster ? undefined : new Marker();
     const { primaryTimeoutMs } = limits;
-    this.#primary = this.#join(
-      Node.primary(primary, primaryTimeoutMs, this.#nodeObserver, this.#substitutes),
-    );
+    this.#primary = this.#join(Node.primary(primary, primaryTimeoutMs, this.#nodeObserver, this.#marker));
     this.#others = replicas.map((replica) => this.#replica(replica));
     this.#sort();
   }
@@ -142,7 +139,7 @@ export class Members {
 
   #replica(server: RedisOptions): Node {
     const { primaryTimeoutMs } = this.#observer.limits;
-    return this.#join(Node.replica(server, primaryTimeoutMs, this.#nodeObserver, this.#substitutes));
+    return this.#join(Node.replica(server, primaryTimeoutMs, this.#nodeObserver, this.#marker));
   }
 
   #join(node: Node): Node {

@@ -12,8 +12,8 @@ import { askTime } from "./inquiry.js";
 import { LagEstimate } from "./lag.js";
 import { Latency } from "./latency.js";
 import { Link, type Probe, type Sighting } from "./link.js";
-import { notThere } from "./marker.js";
-import { Proof, type Said, type Substitutes } from "./proof.js";
+import { type Marker, notThere } from "./marker.js";
+import { Proof, type Said } from "./proof.js";
 import type { Writer } from "./replicated.js";
 import { Tracking } from "./tracking.js";
 import { sendVerified } from "./verified-read.js";
@@ -88,7 +88,7 @@ export class Node {
   readonly greeting = new Greeting();
   readonly #observer: Observer;
 
-  private constructor(server: RedisOptions, use: Use, observer: Observer, substitutes: Substitutes) {
+  private constructor(server: RedisOptions, use: Use, observer: Observer, marker: Marker | undefined) {
     this.#observer = observer;
     this.connection = new Connection({
       redis: server,
@@ -102,7 +102,7 @@ export class Node {
       onDrop: () => observer.dropped(this),
       onJudged: () => this.#judged(),
     });
-    this.proof = new Proof(this.connection, substitutes);
+    this.proof = new Proof(this.connection, marker);
   }
 
   /** A node that takes writes: commands wait for its connection, for `timeoutMs`. */
@@ -110,15 +110,15 @@ export class Node {
     server: RedisOptions,
     timeoutMs: number,
     observer: Observer,
-    substitutes: Substitutes,
+    marker: Marker | undefined,
   ): Node {
-    return new Node(server, { patient: true, timeoutMs, mayBlock: false }, observer, substitutes);
+    return new Node(server, { patient: true, timeoutMs, mayBlock: false }, observer, marker);
   }
 
   /** A further connection to a primary, which is watched over by the first; that has seen `proxySign`. */
   static lent(server: RedisOptions, timeoutMs: number, proxySign?: string): Node {
     const use = { patient: true, timeoutMs, mayBlock: true, proxySign };
-    const node = new Node(server, use, nobody, { marker: undefined, unproven: "primary" });
+    const node = new Node(server, use, nobody, undefined);
     node.#warning.isSaid = true;
     node.#isLent = true;
     return node;
@@ -129,9 +129,9 @@ export class Node {
     server: RedisOptions,
     timeoutMs: number,
     observer: Observer,
-    substitutes: Substitutes,
+    marker: Marker | undefined,
   ): Node {
-    return new Node(server, { patient: false, timeoutMs, mayBlock: false }, observer, substitutes);
+    return new Node(server, { patient: false, timeoutMs, mayBlock: false }, observer, marker);
   }
 
   /**

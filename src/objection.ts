@@ -27,7 +27,6 @@ export type Objection =
   | "link to the primary is down"
   | "staleness not proven"
   | "behind"
-  | "refused a read just now"
   | undefined;
 
 /** The moment whose every finished write is included at `position`, no matter which node is there; undefined when none is proven. */
@@ -70,13 +69,6 @@ export function knownObjectionTo(shard: Shard, node: Node, requirement: Requirem
   const trustMs = node.trustMs(shard.options.probeIntervalMs);
   if (node.seen === undefined || now - node.seen.at > trustMs) return "position unknown";
   return objectionTo(shard, node.seen, node.suspect, requirement, now);
-}
-
-/** The same of a `node` that nothing can be proven of, as long as it is trusted to lag by less than `tokenTtlMs`. */
-export function unprovenObjectionTo(node: Node, now: number): Objection {
-  if (!node.connection.ready) return "not connected";
-  if (node.proof.kind !== "window") return "position unknown";
-  return now < node.restsUntil ? "refused a read just now" : undefined;
 }
 
 /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */

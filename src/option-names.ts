@@ -16,7 +16,7 @@ export const tidemarkOptions: readonly string[] = [
   ...["maxStalenessMs", "maxClockSkewMs", "tokenTtlMs", "probeIntervalMs", "primaryTimeoutMs"],
   ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
   ...["scopes", "untracked", "scriptsDeclareKeys", "keysPerToken"],
-  ...["verify", "onLostWrite", "unproven", "zone", "zones", "weights", "accept", "recordReads", "context"],
+  ...["verify", "onLostWrite", "zone", "zones", "weights", "accept", "recordReads", "context"],
 ];
 
 /** No list of names in a message is longer. */

@@ -4,7 +4,7 @@ import type { Context } from "./context/context.js";
 import { InvalidOptionError } from "./errors.js";
 import { isRecord, notOptions } from "./given-server.js";
 import { type CheckedKeyOptions, checkKeyOptions, type KeyOptions } from "./key-rules.js";
-import type { Accept, Limits, Unproven } from "./limits.js";
+import type { Accept, Limits } from "./limits.js";
 import type { OnLostWrite } from "./losses.js";
 import { refuseUnknown, tidemarkOptions } from "./option-names.js";
 import { type CheckedReadDefaults, checkReadDefaults, type ReadDefaultOptions } from "./read-defaults.js";
@@ -59,12 +59,6 @@ export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
    * `tidemark:lost-write`: `"error"` rejects the first one with a `LostWriteError`. Default `"report"`, nothing else.
    */
   readonly onLostWrite?: OnLostWrite;
-  /**
-   * Who answers reads where an ACL forbids both `INFO` and the marker key, so that nothing proves what a replica has:
-   * `"window"` lets it answer sessions that have written nothing for `tokenTtlMs`, and so misses a write whenever it lags
-   * by more; the ACL rule `+info` makes that needless. Default `"primary"`: the primary alone.
-   */
-  readonly unproven?: Unproven;
   /**
    * The availability zone of this process: replicas in it answer when one of them may, unless they are far slower than
    * others. Valkey tells its own since 8.0 (`availability-zone`); default none.
@@ -166,7 +160,6 @@ export function checkOptions(options: TidemarkOptions): CheckedOptions {
     ...checkReadDefaults(options),
     verify: oneOf("verify", options.verify, ["when-needed", "always"]),
     onLostWrite: oneOf("onLostWrite", options.onLostWrite, ["report", "error"]),
-    unproven: oneOf("unproven", options.unproven, ["primary", "window"]),
     zone: options.zone === undefined ? undefined : zoneIn("zone", options.zone),
     zones: byAddress("zones", options.zones, zoneIn),
     weights: byAddress("weights", options.weights, weightIn),

@@ -1,24 +1,17 @@
 /** How a server is asked how far it is in the stream: by INFO, or where that is forbidden by a marker. */
 import type { Connection } from "./connection.js";
 import { infoCommand } from "./inquiry.js";
-import type { Unproven } from "./limits.js";
 import { type Inquiry, type Marker, notThere } from "./marker.js";
 import { faultOf, parseReplication, type Replication } from "./replication.js";
 
 /**
- * The proof of how far a server is: its own word, a key in the stream, no more than the time that has passed, or none. Nothing
- * can be proven of a proxy that spreads commands.
+ * The proof of how far a server is: its own word, a key in the stream, or none. Nothing can be proven of a proxy
+ * that spreads commands.
  */
-export type ProofKind = "position" | "marker" | "window" | "none" | "proxy";
+export type ProofKind = "position" | "marker" | "none" | "proxy";
 
 /** What a server has said; a text says why it means nothing. */
 export type Said = { readonly replication: Replication; readonly text: string } | string;
-
-/** What stands for the word of a server whose ACL forbids to ask for it. */
-export interface Substitutes {
-  readonly marker: Marker | undefined;
-  readonly unproven: Unproven;
-}
 
 type Answer = (said: Said | undefined, error?: Error) => void;
 
@@ -31,12 +24,11 @@ export class Proof {
   #asksAgain = false;
   readonly #connection: Connection;
   readonly #marker: Marker | undefined;
-  readonly #unproven: Unproven;
 
-  constructor(connection: Connection, { marker, unproven }: Substitutes) {
+  /** `marker` stands for the word of a server whose ACL forbids to ask for it. */
+  constructor(connection: Connection, marker: Marker | undefined) {
     this.#connection = connection;
     this.#marker = marker;
-    this.#unproven = unproven;
   }
 
   /** Begins with INFO again: behind a new connection there may be another server, or another rule. */
@@ -53,7 +45,7 @@ export class Proof {
   /** Asks, unless all that could be asked was forbidden on this connection. */
   ask(answer: Answer): void {
     const refusal = this.#asksAgain ? undefined : this.refusal;
-    if (refusal !== undefined && (this.kind === "window" || this.kind === "none")) {
+    if (refusal !== undefined && this.kind === "none") {
       answer(undefined, refusal);
       return;
     }
@@ -96,7 +88,7 @@ export class Proof {
   #forbidden(refusal: Error | undefined, error: Error, answer: Answer): void {
     this.refusal = refusal ?? error;
     const goesOn = refusal === undefined && this.#marker !== undefined;
-    if (!goesOn) this.kind = this.#unproven === "window" ? "window" : "none";
+    if (!goesOn) this.kind = "none";
     this.ask(answer);
   }
 

@@ -41,7 +41,7 @@ export function readReplica(
     }
     // Since the read was sent, the server has said that it has gone back, or may have.
     if (node.era !== era) return fallbacks.fallBack(read, "check-failed");
-    if (mayHideKey(read, reason, reply)) return fallbacks.toPrimary(read, "missing-key");
+    if (mayHideKey(read, reply)) return fallbacks.toPrimary(read, "missing-key");
     if (ordered) session.in(shard, touched).readBy(link);
     if (reason === "unproven") session.answeredStale();
     iteration?.answeredBy(node);
@@ -81,10 +81,8 @@ function followUp({ session, shard, touched }: Read, node: Node): void {
 }
 
 /** Whether `reply` may be that of a server which does not have the key although it exists. */
-function mayHideKey({ command, shard, terms }: Read, reason: ReplicaReason, reply: unknown): boolean {
-  // One that has not finished its first synchronisation looks ready.
-  const mayBeEmpty = reason === "window";
-  return (mayBeEmpty || confirmsMisses(shard, terms)) && mayMiss(command, reply);
+function mayHideKey({ command, shard, terms }: Read, reply: unknown): boolean {
+  return confirmsMisses(shard, terms) && mayMiss(command, reply);
 }
 
 /** Takes in an error that a replica, or its connection, has answered a read with. */

@@ -12,10 +12,7 @@ const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
   marker:
     "Tidemark uses a marker key behind each write instead. Sessions still see their own writes, but lost writes are not " +
     "reported, and promotions are followed only with Sentinels.",
-  window:
-    "Nothing proves the position of this server. As a replica it answers only sessions that have written nothing for " +
-    "tokenTtlMs, and own writes are found only while it lags by less than that.",
-  none: `${asPrimaryOnly} The option unproven: "window" would let a replica answer sessions that have written nothing for tokenTtlMs.`,
+  none: asPrimaryOnly,
 };
 
 const noDiscovery = " Without a position, Tidemark discovers no replicas, so the primary answers every read.";
@@ -67,7 +64,7 @@ export class Warning {
   say({ address, patient }: Reached, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
     if (this.isSaid || passing.test(fault)) return;
     // A replica that forbids INFO is either used like its primary, which is warned of, or warned of as unusable.
-    if (!patient && fault.startsWith("NOPERM") && kind !== "window") return;
+    if (!patient && fault.startsWith("NOPERM")) return;
     this.isSaid = true;
     if (kind === "proxy") {
       process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
@@ -130,7 +127,7 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
   "unknown-position": ({ reason }) => {
     if (reason.startsWith(primaryUnknown)) return "See the warning TIDEMARK_POSITION_UNKNOWN of the primary.";
     if (reason.startsWith("NOPERM") || passing.test(reason))
-      return 'Allow INFO on this replica with the ACL rule +info. The option unproven: "window" uses it without a proof.';
+      return "Allow INFO on this replica with the ACL rule +info.";
     return "It is used when its INFO shows a position.";
   },
   "other-primary": (unusable) =>

@@ -97,7 +97,7 @@ describe("errors of options", () => {
       (name) => (value: unknown) =>
         Reflect.construct(Tidemark, [{ primary: lazy, redis: { lazyConnect: true }, [name]: value }]),
     ),
-    ...["zone", "zones", "weights", "context", "tokenTtlMs", "unproven", "confirmMisses"].map(
+    ...["zone", "zones", "weights", "context", "tokenTtlMs", "confirmMisses"].map(
       (name) => (value: unknown) =>
         Reflect.construct(Tidemark, [{ primary: lazy, replicas: [], [name]: value, maxStalenessMs: value }]),
     ),
