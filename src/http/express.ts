@@ -42,7 +42,7 @@ export type Middleware<Request> = (
  * Gives every request a session as `req.consistency` and its client as `req.redis`, and its user the token of what
  * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight, and
  * what is mounted before it may send the head without asking. Once a head has left, with the first bytes of a
- * streamed body, later writes of its request cannot be carried any more; `tidemark:late-write` tells of them. Mounted
+ * streamed body, later writes of its request cannot be carried any more, and `tidemark:late-write` reports them. Mounted
  * again for the same Tidemark, it does nothing, with one exception: an app that another copy of Express has made, and that
  * is called by hand and not mounted with `app.use(app)`, needs it again. Without it requests have no `redis` there, and a write
  * that begins while the response ends is not waited for. Throws an `InvalidOptionError` at once for options that cannot work.

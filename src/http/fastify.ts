@@ -60,7 +60,7 @@ type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions"
  * Register it first, and await that where routes follow in the same scope, so that a `config.consistency` that is none
  * is refused when the route is registered. The head of a response waits for the writes of its request. Once a head
  * has left, with the first bytes of a streamed body, later writes of its request cannot be carried any more;
- * `tidemark:late-write` tells of them. Rejects with an `InvalidOptionError` for options that cannot work.
+ * `tidemark:late-write` reports them. Rejects with an `InvalidOptionError` for options that cannot work.
  */
 export const readYourWrites = Object.assign(plugin, {
   [Symbol.for("skip-override")]: true,

@@ -34,7 +34,7 @@ export type Middleware<Context> = (ctx: Context, next: Next) => Promise<void>;
  * Gives every request a session as `ctx.consistency` and its client as `ctx.redis`, and its user the token of what
  * they wrote, also with the errors that Koa answers. Mount it first: the head of a response waits for the writes of
  * its request, those of middleware mounted before excepted over HTTP/2. Once a head has left, with the first bytes of
- * a streamed body, later writes of its request cannot be carried any more; `tidemark:late-write` tells of them. Mounted
+ * a streamed body, later writes of its request cannot be carried any more, and `tidemark:late-write` reports them. Mounted
  * again for the same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
  */
 export function readYourWrites<Context extends ExtendableContext = ExtendableContext>(
