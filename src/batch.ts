@@ -4,9 +4,9 @@ import { type CommandKind, isScript, kindOf, provesPrimary } from "./command.js"
 import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Node } from "./node.js";
-import { announce, ask, isStill, isWordOfReplica, maxRepeats, whenPrimary } from "./primary.js";
-import { discardSend } from "./read-record.js";
-import { isOfReplica, isReadOnly, isRedirection } from "./refusal.js";
+import { isStill, maxRepeats, whenPrimary } from "./primary-availability.js";
+import { discardSend, publishRoute } from "./read-record.js";
+import { isOfReplica, isReadOnly, isRedirection, isWordOfReplica } from "./refusal.js";
 import { sendTexts } from "./script-text.js";
 import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
@@ -79,7 +79,7 @@ class Delivery {
       // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
       this.#sentAt = performance.now();
       shard.askPrimary(this.#sentAt, this.#doubtful);
-      if (isAsked) ask(primary.connection);
+      if (isAsked) primary.connection.allowMovingSlot();
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
       // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
       const known = {};
@@ -250,7 +250,7 @@ class Unit {
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
         onReply();
       };
-      announce(command, primary, "primary", "not-a-read", terms.level);
+      publishRoute(command, primary, "primary", "not-a-read", terms.level);
       const isVoid = (error: Error): boolean => {
         if (!(error instanceof NotPrimaryError) || !this.#isOfScripts) return false;
         this.#errors[index] = error;

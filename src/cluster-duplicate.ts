@@ -2,9 +2,18 @@
 import type { Command, RedisOptions } from "ioredis";
 import { type Lifecycle, RoutedRedis } from "./client.js";
 import type { Context } from "./context/context.js";
+import type { Routing } from "./dispatch.js";
 import { ClosedError } from "./errors.js";
 import type { CommandStream } from "./outgoing.js";
-import type { Router } from "./router.js";
+
+/** Routes the commands of one client over connections that are closed with it. */
+interface OwnRouting extends Routing {
+  readonly pool: { connectionName: string | undefined };
+  open(): void;
+  close(): void;
+  /** Resolves when the commands on dedicated connections are answered. */
+  drained(): Promise<void>;
+}
 
 /** The client belongs to no request, also when a request handler calls it. */
 const nobody: Context = { get: () => undefined, run: (_session, fn) => fn() };
@@ -15,12 +24,12 @@ const nobody: Context = { get: () => undefined, run: (_session, fn) => fn() };
  */
 export class ClusterDuplicate extends RoutedRedis {
   protected readonly life: { isOver: boolean };
-  protected readonly router: Router;
+  protected readonly router: OwnRouting;
 
   /** `router` is its own; `onEnd` is called when it is closed. */
   constructor(
     options: RedisOptions,
-    router: Router,
+    router: OwnRouting,
     original: Lifecycle,
     onEnd: (client: ClusterDuplicate) => void,
   ) {

@@ -5,7 +5,6 @@
 import { Command } from "ioredis";
 import { isScript, keysOf } from "./command.js";
 import type { Node } from "./node.js";
-import { ask } from "./primary.js";
 import { isRedirection } from "./refusal.js";
 
 /** A hash that no script has, or as good as none. */
@@ -36,7 +35,7 @@ export function redirectionBy(
   if (!connection.ready) return Promise.resolve(undefined);
   const question = emptyCall(script);
   greeting.asWriter(connection, () => {
-    if (isAsked) ask(connection);
+    if (isAsked) connection.allowMovingSlot();
     connection.send(question);
   });
   return question.promise.then(

@@ -279,6 +279,14 @@ export class Connection {
     process.nextTick(() => this.endTurn());
   }
 
+  /** Sends ASKING: the server carries out the next command, or the next transaction, though its slot is only on its way there. */
+  allowMovingSlot(): void {
+    const asking = new Command("asking");
+    asking.reject = () => {};
+    this.cork();
+    this.send(asking);
+  }
+
   /** Connects again after it was closed, or for the first time; rejects as ioredis does when there is nothing to do. */
   async open(): Promise<void> {
     if (this.closed && this.redis.status !== "end") await once(this.redis, "end");

@@ -10,8 +10,8 @@ import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
 import type { Pool } from "./pool.js";
-import { announce, isReplica, isStill, maxRepeats, whenPrimary } from "./primary.js";
-import { discardSend } from "./read-record.js";
+import { isStill, maxRepeats, whenPrimary } from "./primary-availability.js";
+import { discardSend, publishRoute } from "./read-record.js";
 import { isDemotion } from "./refusal.js";
 import { sendTexts } from "./script-text.js";
 import type { Session } from "./session.js";
@@ -316,7 +316,7 @@ export class Conversation {
     this.#epoch = node.connection.epoch;
     // An INFO that came behind MULTI would be queued with the rest.
     if (name === "multi") node.closeWrites();
-    announce(command, node, "primary", "not-a-read", level);
+    publishRoute(command, node, "primary", "not-a-read", level);
     if (line.isQueued) sendTexts([command]);
     this.#inFlight.add(line);
     line.redirection = undefined;
@@ -345,7 +345,7 @@ export class Conversation {
   #answered(line: Line, node: Node, reply: unknown): unknown {
     const { command, name, ends } = line;
     const isDoubtful = !line.isProof && name !== "discard" && name !== "unwatch";
-    if (isDoubtful && (this.#moving !== undefined || isReplica(node))) {
+    if (isDoubtful && (this.#moving !== undefined || node.isReplica)) {
       if (!this.#mayMove(line)) return this.#failElsewhere(line, node);
       return this.#move(line, node, "refused");
     }

@@ -14,10 +14,10 @@ import { Latency } from "./latency.js";
 import { Link, type Probe, type Sighting } from "./link.js";
 import { type Marker, notThere } from "./marker.js";
 import { Proof, type Said } from "./proof.js";
-import type { Writer } from "./replicated.js";
 import { Tracking } from "./tracking.js";
 import { sendVerified } from "./verified-read.js";
 import { Warning } from "./warning.js";
+import type { WriteTracker } from "./write-outcome.js";
 import { type OnRefusal, WriteTurn } from "./write-turn.js";
 
 /** Told what becomes of a server. */
@@ -138,7 +138,7 @@ export class Node {
    * Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position.
    * `onRefusal` is given what the server refused it with, and says whether the write goes on elsewhere.
    */
-  write(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
+  write(command: Command, writer: WriteTracker, onRefusal?: OnRefusal): void {
     this.#writes ??= this.#openWrites();
     this.#writes.add(command, writer, onRefusal);
     this.#send(command);
@@ -265,9 +265,14 @@ export class Node {
     return this.proof.kind !== undefined && this.proof.kind !== "position";
   }
 
+  /** Whether the server said last that it is a replica. */
+  get isReplica(): boolean {
+    return this.seen?.replication.role === "replica";
+  }
+
   /** Whether the server has said on this TCP connection, not later than its latest answer, that it is a replica. */
   get saidReplica(): boolean {
-    return this.seen?.replication.role === "replica" || this.#refusedIn === this.connection.epoch;
+    return this.isReplica || this.#refusedIn === this.connection.epoch;
   }
 
   #send(command: Command): void {

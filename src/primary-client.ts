@@ -10,7 +10,7 @@ import { plainHandshake, whyProxiesClose } from "./examination.js";
 import type { Follower, Followers } from "./followers.js";
 import type { Node } from "./node.js";
 import type { CommandStream } from "./outgoing.js";
-import { maxRepeats } from "./primary.js";
+import { maxRepeats } from "./primary-availability.js";
 import { isDemotion } from "./refusal.js";
 import { isReplicaIn } from "./replication.js";
 import { guardReplies } from "./reply-guard.js";

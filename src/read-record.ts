@@ -1,6 +1,6 @@
 /** What became of each read of a session. It is recorded only while somebody wants to know. */
 import type { Command } from "ioredis";
-import { type ReadRecord, type Reason, readChannel } from "./channels.js";
+import { type ReadRecord, type Reason, readChannel, routeChannel } from "./channels.js";
 import { type CommandKind, kindOf } from "./command.js";
 import type { Level } from "./level.js";
 import type { Node } from "./node.js";
@@ -113,14 +113,22 @@ export function recordRead(command: Command, session: Session, level: Level): vo
   if (reading.has(kindOf(command, false))) new OpenRecord(command, session, level);
 }
 
-/** Notes that `command` is sent to `node`, if it is recorded. */
-export function noteSend(
+/** Publishes where `command` goes, if anybody listens, and notes it if `command` is a read that is recorded. */
+export function publishRoute(
   command: Command,
   node: Node,
   role: "primary" | "replica",
   reason: Reason,
   level: Level,
 ): Send | undefined {
+  if (routeChannel.hasSubscribers)
+    routeChannel.publish({
+      command: command.name.toLowerCase(),
+      node: node.connection.address,
+      role,
+      reason,
+      level,
+    });
   return openOf(command)?.sent(node, role, reason, level);
 }
 

@@ -11,7 +11,7 @@ import { type Iteration, lost } from "./iteration.js";
 import { countKept } from "./kept.js";
 import type { Losses } from "./losses.js";
 import type { Node } from "./node.js";
-import { type PrimaryRead, readPrimary } from "./primary.js";
+import { type PrimaryRead, readPrimary } from "./primary-read.js";
 import { type GivenRead, openRead, type Read } from "./read.js";
 import { discardSend } from "./read-record.js";
 import { type Fallbacks, readReplica } from "./replica.js";

@@ -2,7 +2,9 @@
  * What a server says instead of carrying a command out, in the words of Redis and Valkey. A script may return an error of any
  * text, so the first word alone means little, and of a script even the whole text is only a hint.
  */
+import type { Command } from "ioredis";
 import { type Endpoint, endpointOf } from "./address.js";
+import { provesPrimary } from "./command.js";
 
 const refusals =
   /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY|UNBLOCKED)\b/;
@@ -75,4 +77,14 @@ export function isReadOnly({ message }: Error): boolean {
 export function isDemotion(error: Error): boolean {
   // Redis ends the wait of those who block when it is made a replica, and aborts a transaction that was queued before.
   return isReadOnly(error) || demotion.test(error.message);
+}
+
+/** Whether a server, not a script, says with `error` that it is a replica. */
+export function isWordOfReplica({ name }: Command, error: Error): boolean {
+  return provesPrimary(name) && isReadOnly(error);
+}
+
+/** Whether a server refused to carry a command out because it is no primary, so that another one may be asked. */
+export function mayRetryElsewhere(error: Error): boolean {
+  return error.name === "ReplyError" && isOfReplica(error);
 }

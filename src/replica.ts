@@ -5,8 +5,8 @@ import type { Probe } from "./link.js";
 import { mayMiss } from "./miss.js";
 import type { Node } from "./node.js";
 import { objectionTo } from "./objection.js";
-import { announce } from "./primary.js";
 import { confirmsMisses, type Read } from "./read.js";
+import { publishRoute } from "./read-record.js";
 import { isDenial, isReadOnly, isRedirection, isStateError } from "./refusal.js";
 import { withoutSecrets } from "./secrets.js";
 
@@ -54,7 +54,7 @@ export function readReplica(
     else failed(read, node, error, isProvable(reason) && proves(probe, read, node), fallbacks);
   };
   node.denials.tries();
-  announce(command, node, "replica", reason, level);
+  publishRoute(command, node, "replica", reason, level);
   if (fallbacks.always && isProvable(reason)) probe = node.readVerified(command);
   else {
     if (reason === "checked") probe = node.probe();

@@ -1,15 +1,9 @@
 /** What a session wants of replicas before its writes are answered. */
 import { InvalidOptionError } from "./errors.js";
 import type { Position } from "./position.js";
-import type { Replicate, WriteEnd } from "./session-parts.js";
+import type { Replicate } from "./session-parts.js";
 import type { Wanted } from "./wanted.js";
-
-/** Learns of a write, and says what its answer has to wait for, if it succeeds. */
-export interface Writer {
-  writeStarted(command?: string): void;
-  writeEnded(end: WriteEnd): void;
-  readonly held?: ((position: Position | undefined) => Promise<unknown>) | undefined;
-}
+import type { WriteTracker } from "./write-outcome.js";
 
 export class Replicated {
   readonly #replicate: Replicate | undefined;
@@ -20,7 +14,7 @@ export class Replicated {
   }
 
   /** What the answers of writes to `shard` have to wait for. */
-  heldIn(shard: object): Writer["held"] {
+  heldIn(shard: object): WriteTracker["held"] {
     const [replicate, wanted] = [this.#replicate, this.#wanted];
     if (replicate === undefined || wanted === undefined) return undefined;
     return (position) => replicate(shard, position, wanted);

@@ -10,7 +10,7 @@ import type { Followers } from "./followers.js";
 import { Cursors, cursorOf, Iteration, lost } from "./iteration.js";
 import type { Losses } from "./losses.js";
 import { Pool } from "./pool.js";
-import { sendAlone, sendAsking, sendWrite, whenPrimary } from "./primary.js";
+import { whenPrimary } from "./primary-availability.js";
 import { GivenRead } from "./read.js";
 import { type ReadOptions, Reads } from "./reads.js";
 import { type Confirm, type Redirect, Redirects } from "./redirects.js";
@@ -18,6 +18,7 @@ import type { Session } from "./session.js";
 import type { Shard } from "./shard.js";
 import { type Terms, TermsTable } from "./terms.js";
 import type { Topology } from "./topology/topology.js";
+import { sendAlone, sendAsking, sendWrite } from "./write.js";
 
 /** What the way of commands depends on. */
 export interface RouterOptions extends ReadOptions {

@@ -25,9 +25,6 @@ export type SessionClient = Redis & {
   readonly untracked: SessionClient;
 };
 
-/** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
-export type WriteEnd = Position | "unknown" | "not-sent";
-
 /** Whoever is told that a write begins. */
 export interface WriteWatcher {
   /** `command` is its name, where that is known. */

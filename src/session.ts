@@ -6,17 +6,18 @@ import { Demand } from "./demand.js";
 import { InvalidOptionError } from "./errors.js";
 import type { Position } from "./position.js";
 import { type Progress, Progresses } from "./progress.js";
-import { Replicated, type Writer } from "./replicated.js";
-import type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
+import { Replicated } from "./replicated.js";
+import type { Seal, SessionClient, SessionParts, WriteWatcher } from "./session-parts.js";
 import { openedBy } from "./session-parts.js";
 import { SmallMap } from "./small-map.js";
 import type { Statistics } from "./statistics.js";
 import { type Consistency, checkConsistency, onto, type ReadOptions, type Terms } from "./terms.js";
 import { anything, type Touched } from "./touched.js";
 import { checkWanted, type ReplicatedOptions } from "./wanted.js";
+import type { WriteOutcome, WriteTracker } from "./write-outcome.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
-export type { Seal, SessionClient, SessionParts, WriteEnd, WriteWatcher } from "./session-parts.js";
+export type { Seal, SessionClient, SessionParts, WriteWatcher } from "./session-parts.js";
 
 const noReads: readonly ReadRecord[] = Object.freeze([]);
 
@@ -257,7 +258,7 @@ export class Session {
   }
 
   /** For the router: where to report a write to `shard` by one of `commands`. */
-  writerTo(shard: object, commands: Command | readonly Command[]): Writer {
+  writerTo(shard: object, commands: Command | readonly Command[]): WriteTracker {
     return new SessionWriter(this, this.touchedBy(commands), this.#replicated?.heldIn(shard));
   }
 
@@ -286,7 +287,7 @@ export class Session {
   }
 
   /** Told by the router: the write is over, whatever came of it; `touched` as when it was started. */
-  writeEnded(end: WriteEnd, touched: Touched = anything): void {
+  writeEnded(end: WriteOutcome, touched: Touched = anything): void {
     const demand = this.demand;
     if (end === "unknown") demand.pin();
     else if (end !== "not-sent") {
@@ -377,12 +378,12 @@ function isWriting(kind: CommandKind | undefined): boolean {
 }
 
 /** Writes of a session to one shard that touch the same. */
-class SessionWriter implements Writer {
-  readonly held: Writer["held"];
+class SessionWriter implements WriteTracker {
+  readonly held: WriteTracker["held"];
   readonly #session: Session;
   readonly #touched: Touched;
 
-  constructor(session: Session, touched: Touched, held: Writer["held"]) {
+  constructor(session: Session, touched: Touched, held: WriteTracker["held"]) {
     this.#session = session;
     this.#touched = touched;
     this.held = held;
@@ -392,7 +393,7 @@ class SessionWriter implements Writer {
     this.#session.writeStarted(command, this.#touched);
   }
 
-  writeEnded(end: WriteEnd): void {
+  writeEnded(end: WriteOutcome): void {
     this.#session.writeEnded(end, this.#touched);
   }
 }

@@ -4,9 +4,8 @@ import { type Reason, staleReadChannel } from "./channels.js";
 import { absenceMs } from "./connection.js";
 import type { Node } from "./node.js";
 import { isPlaced } from "./position.js";
-import { announce } from "./primary.js";
 import type { Read } from "./read.js";
-import { noteAnswer } from "./read-record.js";
+import { noteAnswer, publishRoute } from "./read-record.js";
 import { isDenial, isStateError } from "./refusal.js";
 import type { Shard } from "./shard.js";
 
@@ -83,7 +82,7 @@ function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
   };
   node.denials.tries();
   const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
-  const sent = announce(command, node, "replica", reason, level);
+  const sent = publishRoute(command, node, "replica", reason, level);
   node.connection.send(again);
   return true;
 }

@@ -2,7 +2,6 @@
 import { Command, type Redis } from "ioredis";
 import { Ends } from "./ends.js";
 import { ClosedError, NoPrimaryError } from "./errors.js";
-import type { Redirect } from "./redirects.js";
 import type { Shard } from "./shard.js";
 
 const subscribing = new Set([
@@ -30,7 +29,8 @@ export interface ChannelSlots {
   /** How long a subscription may take, in milliseconds; Infinity for as long as it takes. */
   readonly timeoutMs: number;
   shardOf(command: Command): Shard | undefined;
-  readonly redirect: Redirect | undefined;
+  /** Follows a redirection: whether `again` will be called when the command can be sent again. */
+  readonly redirect: ((error: Error, again: () => void) => boolean) | undefined;
 }
 
 const silence = "the connection for subscriptions does not answer";

@@ -14,7 +14,7 @@ import { longestTimerMs } from "./offline-queue.js";
 import { requestsOf } from "./open-requests.js";
 import { refuseUnknown } from "./option-names.js";
 import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options.js";
-import { connected } from "./primary.js";
+import { connected } from "./primary-availability.js";
 import { duplicateOf, namesServer } from "./primary-client.js";
 import { PrimaryOutages } from "./primary-outages.js";
 import { Router } from "./router.js";

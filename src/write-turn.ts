@@ -6,7 +6,7 @@ import { Ends } from "./ends.js";
 import { ConnectionLostError, NotPrimaryError } from "./errors.js";
 import type { Position } from "./position.js";
 import { isOfReplica, isReadOnly, isRefusal } from "./refusal.js";
-import type { Writer } from "./replicated.js";
+import type { WriteTracker } from "./write-outcome.js";
 
 /** The server that writes are given to. */
 interface Server {
@@ -22,14 +22,14 @@ interface Held {
   settle(position: Position | undefined, byReplica: boolean): void;
   /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
   abandon(): void;
-  readonly writer: Writer | undefined;
+  readonly writer: WriteTracker | undefined;
   /** What the writer is told when the position is not known. */
   otherwise(byReplica: boolean): "unknown" | "not-sent";
 }
 
 /** A write whose turn is not over. */
 class PendingWrite implements Held {
-  readonly writer: Writer;
+  readonly writer: WriteTracker;
   readonly #ends: Ends;
   readonly #name: string;
   readonly #turn: WriteTurn;
@@ -39,7 +39,7 @@ class PendingWrite implements Held {
   /** Whether the server had said before its answer that it is a replica. */
   #isBehindReplica = false;
 
-  constructor(command: Command, writer: Writer, turn: WriteTurn, onRefusal: OnRefusal | undefined) {
+  constructor(command: Command, writer: WriteTracker, turn: WriteTurn, onRefusal: OnRefusal | undefined) {
     this.writer = writer;
     this.#ends = new Ends(command);
     this.#name = command.name;
@@ -142,7 +142,7 @@ export class WriteTurn {
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
-  add(command: Command, writer: Writer, onRefusal?: OnRefusal): void {
+  add(command: Command, writer: WriteTracker, onRefusal?: OnRefusal): void {
     writer.writeStarted(command.name);
     const write = new PendingWrite(command, writer, this, onRefusal);
     command.resolve = (reply) => write.acknowledge(reply);
