@@ -1,4 +1,9 @@
 /** The public names of the package, one by one. */
+
+export type { WriteToTrack } from "./commands/touched-keys.js";
+export type { Level } from "./consistency/level.js";
+export type { Consistency, ReadOptions, Wish } from "./consistency/read-policy.js";
+export type { ReplicatedOptions } from "./consistency/write-concern.js";
 export {
   type LateWriteMessage,
   type LostWriteMessage,
@@ -15,8 +20,8 @@ export {
   staleReadChannel,
   type TopologyMessage,
   topologyChannel,
-} from "./channels.js";
-export type { Context } from "./context/context.js";
+} from "./diagnostics/channels.js";
+export type { KeptOnPrimary, TidemarkStats } from "./diagnostics/statistics.js";
 export {
   AbortedError,
   ClosedError,
@@ -32,18 +37,14 @@ export {
   ReplicasBehindError,
   TidemarkError,
   TransactionLostError,
-} from "./errors.js";
-export type { FallbackLimits } from "./fallback-limit.js";
-export type { KeyOptions } from "./key-rules.js";
-export type { Level } from "./level.js";
-export type { OnLostWrite } from "./losses.js";
-export type { CommonOptions, TidemarkOptions } from "./options.js";
-export type { ReadDefaultOptions } from "./read-defaults.js";
-export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./servers.js";
-export type { Seal, Session, SessionClient } from "./session.js";
-export type { KeptOnPrimary, TidemarkStats } from "./statistics.js";
-export type { Consistency, ReadOptions, Wish } from "./terms.js";
+} from "./errors/errors.js";
+export type { KeyOptions } from "./options/key-options.js";
+export type { CommonOptions, TidemarkOptions } from "./options/options.js";
+export type { ReadDefaultOptions } from "./options/read-options.js";
+export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./options/server-options.js";
+export type { FallbackLimits } from "./reads/fallback-limit.js";
+export type { OnLostWrite } from "./reads/lost-writes.js";
+export type { Context } from "./session/context.js";
+export type { Seal, Session, SessionClient } from "./session/session.js";
 export { type CloseOptions, type ReadyOptions, type SessionOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";
-export type { WriteToTrack } from "./touched.js";
-export type { ReplicatedOptions } from "./wanted.js";

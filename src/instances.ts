@@ -1,7 +1,7 @@
 /** Counts the Tidemarks of a process that have the same servers, because a module that is loaded again leaks one each time. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
-import type { Servers } from "./servers.js";
+import type { Servers } from "./options/server-options.js";
 
 /** So many at a time are taken to be a mistake. */
 const suspicious = 4;

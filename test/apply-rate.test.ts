@@ -1,6 +1,6 @@
 /** The rate at which a replica was seen to catch up. */
 import { expect, it } from "vitest";
-import { ApplyRate } from "../src/apply-rate.js";
+import { ApplyRate } from "../src/node/apply-rate.js";
 
 /** One word for each offset, so many milliseconds apart; the lags are those of a replica that lacks something. */
 function seen(

@@ -2,26 +2,18 @@
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { rows } from "./support/rows.js";
+import { forAll, layers } from "./support/layers.js";
 import { type Import, lineOf, nodesOf, readSources, type Source } from "./support/source-tree.js";
-
-/** Three sides of one idea, which know each other's types and nothing else of each other. */
-const oneIdea = new Set(["position", "lineage", "replication"]);
-
-/** All that the HTTP side knows of the Redis side. */
-const knownToHttp = new Set([
-  ...["errors", "option-names", "terms", "wanted", "channels", "keyring", "token", "position", "session"],
-  "open-requests",
-]);
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {
-  'client: own as RedisOptions & { replyMapping?: "legacy" }': "ioredis 6 types a client by its replyMapping",
-  'primary-client: own as RedisOptions & { replyMapping?: "legacy" }':
+  'client/redis-client: own as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
-  'examination: options as RedisOptions & { replyMapping?: "legacy" }':
+  'client/primary-client: own as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
-  'connection: redis as RedisOptions & { replyMapping?: "legacy" }':
+  'connection/proxy-detection: options as RedisOptions & { replyMapping?: "legacy" }':
+    "ioredis 6 types a client by its replyMapping",
+  'connection/connection: redis as RedisOptions & { replyMapping?: "legacy" }':
     "ioredis 6 types a client by its replyMapping",
 };
 
@@ -50,57 +42,85 @@ function matches(pattern: RegExp, text: (source: Source) => string = (source) =>
   );
 }
 
-function placeOf(name: string): number {
-  return rows.flat().indexOf(name);
+/** The folder of a file; the name of the file for one that lies in `src` itself. */
+function folderOf(name: string): string {
+  return name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : name;
 }
 
-/** What an entry for one framework may take types of. */
+/** The names that a file exports types, classes and interfaces by. */
+function typesOf({ tree }: Source): string[] {
+  return tree.statements
+    .filter(
+      (node) =>
+        ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) || ts.isClassDeclaration(node),
+    )
+    .filter((node) => node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword))
+    .flatMap(({ name }) => name?.text ?? []);
+}
+
+/** What an entry for one framework may import the types of. */
 function frameworkOf(name: string): string {
-  return name.replace(/^http\//, "package:");
+  return name.replace(/^http\/frameworks\//, "package:");
 }
 
 function localImports(source: Source): Import[] {
   return source.imports.filter(({ of }) => !/^(node|package):/.test(of));
 }
 
-describe("The rows of src", () => {
-  it("hold every file once, and nothing that is no file", () => {
-    expect(rows.flat().sort()).toEqual(sources.map(({ name }) => name).sort());
+describe("The folders of src", () => {
+  it("are those of the table", () => {
+    const folders = new Set(sources.map(({ name }) => folderOf(name)).filter((one) => one !== ""));
+    const files = sources.map(({ name }) => name).filter((name) => !name.includes("/"));
+    expect([...folders].filter((folder) => !files.includes(folder)).sort()).toEqual(
+      layers.map(({ folder }) => folder).sort(),
+    );
+    expect(files.sort()).toEqual(["address", "index", "instances", "tidemark"]);
   });
 
-  it("are imported from only by rows below, and in a row only by files to the right", () => {
+  it("import only the folders above them that the table names, types included", () => {
+    const above = new Set<string>();
+    const allowed = new Map<string, ReadonlySet<string>>();
+    for (const { folder, imports } of layers) {
+      expect(imports.filter((one) => !above.has(one))).toEqual([]);
+      allowed.set(folder, new Set([folder, ...imports, ...(folder === "errors" ? [] : forAll)]));
+      above.add(folder);
+    }
     const wrong = sources.flatMap((source) =>
       localImports(source)
-        .filter(({ of, typeOnly }) => !(typeOnly && oneIdea.has(of) && oneIdea.has(source.name)))
-        .filter(({ of }) => placeOf(of) >= placeOf(source.name) || placeOf(of) < 0)
+        .filter(
+          ({ of }) => !(allowed.get(folderOf(source.name))?.has(folderOf(of)) ?? source.name !== "address"),
+        )
         .map(({ of }) => `${source.name} imports ${of}`),
     );
     expect(wrong).toEqual([]);
   });
 
-  it("keep HTTP and Redis apart, but for the session and what it is made of", () => {
-    const wrong = sources.flatMap(({ name, imports }) =>
-      imports
-        .filter(({ of }) =>
-          name.startsWith("http/")
-            ? !(/^(http\/|node:)/.test(of) || of === frameworkOf(name) || knownToHttp.has(of))
-            : of.startsWith("http/") || (of === "keyring" && name !== "index"),
-        )
-        .map(({ of }) => `${name} imports ${of}`),
-    );
+  it("keep HTTP free of everything but Node, its own frameworks and the folders of the table", () => {
+    const wrong = sources
+      .filter(({ name }) => name.startsWith("http/"))
+      .flatMap(({ name, imports }) =>
+        imports
+          .filter(({ of }) => of.startsWith("package:") && of !== frameworkOf(name))
+          .map(({ of }) => `${name} imports ${of}`),
+      );
     expect(wrong).toEqual([]);
   });
 
-  it("are free of cycles at run time", () => {
+  it("have no two exported types of one name", () => {
+    const homes = new Map<string, string[]>();
+    for (const source of sources)
+      for (const type of typesOf(source)) homes.set(type, [...(homes.get(type) ?? []), source.name]);
+    expect([...homes].filter(([, files]) => files.length > 1)).toEqual([]);
+  });
+
+  it("are free of import cycles, types included", () => {
     const cycles: string[] = [];
     const done = new Set<string>();
     const visit = (name: string, path: readonly string[]) => {
       if (path.includes(name)) cycles.push([...path.slice(path.indexOf(name)), name].join(" > "));
       if (path.includes(name) || done.has(name)) return;
       const source = sources.find((one) => one.name === name);
-      for (const { of, typeOnly } of source ? localImports(source) : []) {
-        if (!typeOnly) visit(of, [...path, name]);
-      }
+      for (const { of } of source ? localImports(source) : []) visit(of, [...path, name]);
       done.add(name);
     };
     for (const { name } of sources) visit(name, []);
@@ -113,8 +133,8 @@ describe("The rows of src", () => {
       const needed = imports.filter(({ typeOnly }) => !typeOnly).map(({ of }) => of);
       return new Set(needed.filter((of) => of.startsWith("package:")));
     };
-    expect(packagesOf((name) => name !== "node-redis")).toEqual(new Set(["package:ioredis"]));
-    expect(packagesOf((name) => name === "node-redis")).toEqual(
+    expect(packagesOf((name) => name !== "client/node-redis")).toEqual(new Set(["package:ioredis"]));
+    expect(packagesOf((name) => name === "client/node-redis")).toEqual(
       new Set(["package:ioredis", "package:redis"]),
     );
   });
@@ -129,12 +149,14 @@ describe("The files of src", () => {
     const vague = /\b(utils?|helpers?|manager|types|common|misc|shared|interfaces|index)\b/;
     const names = sources.map(({ name }) => name);
     expect(names.filter((name) => vague.test(name) && name !== "index")).toEqual([]);
-    expect(names.filter((name) => !/^([a-z0-9-]+\/)?[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
+    expect(names.filter((name) => !/^([a-z0-9-]+\/){0,2}[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
   });
 
   it("say primary and replica, but where the words of Redis are read", () => {
     const where = (source: Source) =>
-      source.name === "replication" || source.name.startsWith("topology/") ? "" : source.text;
+      source.name === "replication/replication-info" || source.name.startsWith("topology/")
+        ? ""
+        : source.text;
     const blanked = (source: Source) =>
       where(source).replaceAll(namesOfRedis, (name) => "-".repeat(name.length));
     expect(matches(/\w*(master|slave)\w*/gi, blanked)).toEqual([]);

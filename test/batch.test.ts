@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import type { SessionClient, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { ask, serve } from "./support/exchange.js";

@@ -1,22 +1,22 @@
 /** Requests of users at random, without servers: each decision about a replica is compared with brute force. */
 import { Command } from "ioredis";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { anchor } from "../src/anchor.js";
-import { primaryOnly, requirementOf } from "../src/choice.js";
-import { History } from "../src/history.js";
+import { hashOf } from "../src/commands/key-hash.js";
+import { RuledKeys } from "../src/commands/touched-keys.js";
+import { leaveUntracked } from "../src/commands/untracked.js";
 import { roundedToken } from "../src/http/rounded-token.js";
-import { hashOf } from "../src/key-hash.js";
-import { checkKeyOptions } from "../src/key-rules.js";
-import { Lineage } from "../src/lineage.js";
-import { Losses } from "../src/losses.js";
-import { covers, type Position } from "../src/position.js";
-import type { Reader } from "../src/progress.js";
-import type { Replication } from "../src/replication.js";
-import { Session } from "../src/session.js";
-import type { Shard } from "../src/shard.js";
-import { decodeToken, encodeToken } from "../src/token.js";
-import { RuledKeys } from "../src/touched.js";
-import { leaveUntracked } from "../src/untracked.js";
+import { checkKeyOptions } from "../src/options/key-options.js";
+import { Losses } from "../src/reads/lost-writes.js";
+import { anchor } from "../src/reads/monotonic-reads.js";
+import { primaryOnly, requirementOf } from "../src/reads/server-selection.js";
+import { covers, Lineage } from "../src/replication/lineage.js";
+import { History } from "../src/replication/offset-timeline.js";
+import type { Position } from "../src/replication/position.js";
+import type { Replication } from "../src/replication/replication-info.js";
+import type { Reader } from "../src/session/read-progress.js";
+import { Session } from "../src/session/session.js";
+import { decodeToken, encodeToken } from "../src/session/token.js";
+import type { Shard } from "../src/shard/shard.js";
 import { type Chance, type Draft, oneOf, readsOf, scriptOf, writeOf } from "./support/keyed-commands.js";
 import {
   type Chain,

@@ -1,10 +1,10 @@
 /** What a session with scopes requires of its reads after its own writes, without servers. */
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { checkKeyOptions } from "../src/key-rules.js";
-import type { Position } from "../src/position.js";
-import { Session } from "../src/session.js";
-import { RuledKeys } from "../src/touched.js";
+import { RuledKeys } from "../src/commands/touched-keys.js";
+import { checkKeyOptions } from "../src/options/key-options.js";
+import type { Position } from "../src/replication/position.js";
+import { Session } from "../src/session/session.js";
 import { at, noClient, tokenOf, ttlMs, X } from "./support/still-sessions.js";
 import { terms } from "./support/usual-terms.js";
 

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import express from "express";
 import supertest from "supertest";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Carrier, readYourWrites } from "../src/http/express.js";
+import { type Carrier, readYourWrites } from "../src/http/frameworks/express.js";
 import type { Tidemark } from "../src/index.js";
 import { root } from "./support/built-package.js";
 import { holdReplicas } from "./support/held-replicas.js";

@@ -5,12 +5,12 @@ import supertest from "supertest";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { cartApp } from "../examples/cart/app.js";
 import { Shopper } from "../examples/cart/shopper.js";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { Tidemark } from "../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 
 // The app imports the package by its name; here that name means the sources, not what was last built.
-vi.mock("tidemark/express", () => import("../src/http/express.js"));
+vi.mock("tidemark/express", () => import("../src/http/frameworks/express.js"));
 
 describe("the cart app with readYourWrites()", () => {
   let group: ReplicationGroup;

@@ -1,7 +1,7 @@
 /** What refused reads say of when a replica will have caught up, beside what the test itself sees of the replicas. */
 import { describe, expect, it } from "vitest";
 import { ReplicasBehindError, type Tidemark } from "../src/index.js";
-import { encodeToken } from "../src/token.js";
+import { encodeToken } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";

@@ -1,6 +1,6 @@
 /** Reads that wait for a replica: who is woken when, and that all together ask no more than one would. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { CatchUp, type Latecomer } from "../src/catch-up.js";
+import { CatchUp, type Latecomer } from "../src/shard/catch-up-queue.js";
 
 beforeEach(() => {
   vi.useFakeTimers();

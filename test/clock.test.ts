@@ -1,7 +1,7 @@
 /** Clocks of servers that differ, as TIME tells. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Clock } from "../src/clock.js";
 import { Tidemark } from "../src/index.js";
+import { Clock } from "../src/node/clock-skew.js";
 import { ClockProxy } from "./support/clock-proxy.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";

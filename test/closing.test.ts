@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { Agent, get, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { ClosedError, InvalidOptionError, type Tidemark } from "../src/index.js";
 import { blockedClients } from "./support/blocked-clients.js";
 import { type Door, listening } from "./support/door.js";

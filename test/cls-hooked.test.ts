@@ -2,8 +2,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createNamespace } from "cls-hooked";
 import { describe, expect, it } from "vitest";
-import { clsHooked } from "../src/context/cls-hooked.js";
 import { InvalidOptionError } from "../src/index.js";
+import { clsHooked } from "../src/session/cls-hooked.js";
 import { sessionOf } from "./support/still-sessions.js";
 
 describe("clsHooked", () => {

@@ -1,7 +1,7 @@
 /** What we take a command for, beside the flags that Redis publishes of it. */
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
-import { type CommandKind, kindOf } from "../src/command.js";
+import { type CommandKind, kindOf } from "../src/commands/command-kind.js";
 
 interface CommandList {
   readonly list: readonly string[];

@@ -1,7 +1,7 @@
 /** Which commands a replica may answer, which write, and which must not share a connection. */
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { type CommandKind, keysOf, kindOf, provesPrimary, remedyFor } from "../src/command.js";
+import { type CommandKind, keysOf, kindOf, provesPrimary, remedyFor } from "../src/commands/command-kind.js";
 
 function kind(line: string, inBatch = false): CommandKind {
   const [name = "", ...args] = line.split(" ");

@@ -6,7 +6,7 @@ import express from "express";
 import type { Callback } from "ioredis";
 import supertest from "supertest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { type Session, Tidemark } from "../src/index.js";
 import { contextKinds } from "./support/contexts.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";

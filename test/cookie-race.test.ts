@@ -1,6 +1,6 @@
 /** The cookies of one browser whose requests overlap and whose responses arrive in any order. */
 import { describe, expect, it } from "vitest";
-import type { CarrierRequest } from "../src/http/carrier.js";
+import type { CarrierRequest } from "../src/http/carriers/carrier.js";
 import { type RequestSession, requestSessions } from "../src/http/request-session.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { Headers } from "./support/headers.js";

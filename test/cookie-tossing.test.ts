@@ -1,10 +1,10 @@
 /** Cookies that another host of the same site has set for all of them. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { Carrier, CarrierRequest } from "../src/http/carrier.js";
-import { cookie } from "../src/http/cookie.js";
+import type { Carrier, CarrierRequest } from "../src/http/carriers/carrier.js";
+import { cookie } from "../src/http/carriers/cookie.js";
+import { Keyring } from "../src/http/keyring.js";
 import type { Tidemark } from "../src/index.js";
-import { Keyring } from "../src/keyring.js";
-import { decodeToken, encodeToken } from "../src/token.js";
+import { decodeToken, encodeToken } from "../src/session/token.js";
 import { Browser } from "./support/browser.js";
 import { type Door, listening } from "./support/door.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";

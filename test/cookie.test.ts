@@ -1,7 +1,7 @@
 /** Tokens in the cookies of one request and its response. */
 import { describe, expect, it } from "vitest";
-import type { Carrier, CarrierRequest, OutgoingToken } from "../src/http/carrier.js";
-import { type CookieOptions, cookie } from "../src/http/cookie.js";
+import type { Carrier, CarrierRequest, OutgoingToken } from "../src/http/carriers/carrier.js";
+import { type CookieOptions, cookie } from "../src/http/carriers/cookie.js";
 import { Headers } from "./support/headers.js";
 
 const tail = (n: number) => String(n).padStart(12, "0");

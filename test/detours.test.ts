@@ -1,7 +1,7 @@
 /** The lines in which commands on the same keys wait while a cluster sends one of them elsewhere. */
 import { EventEmitter, once } from "node:events";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Detours } from "../src/detours.js";
+import { Detours } from "../src/routing/redirect-queue.js";
 
 const owner = {};
 let detours: Detours;

@@ -1,6 +1,6 @@
 /** Errors: stable codes, messages that say what to do. */
 import { describe, expect, it, vi } from "vitest";
-import * as errors from "../src/errors.js";
+import * as errors from "../src/errors/errors.js";
 
 const {
   AbortedError,
@@ -75,7 +75,7 @@ describe("TidemarkError", () => {
 describe("instanceof TidemarkError", () => {
   it("holds across two installed copies of the package", async () => {
     vi.resetModules();
-    const copy = await import("../src/errors.js");
+    const copy = await import("../src/errors/errors.js");
     expect(copy.TidemarkError).not.toBe(TidemarkError);
     for (const [, , error] of published) expect(error).toBeInstanceOf(copy.TidemarkError);
     expect(new copy.ClosedError()).toBeInstanceOf(TidemarkError);

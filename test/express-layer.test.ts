@@ -2,7 +2,7 @@
 import { createServer, IncomingMessage, ServerResponse } from "node:http";
 import express5, { type Express, type Request, type RequestHandler, type Response } from "express";
 import { describe, expect, it, vi } from "vitest";
-import { cookie, readYourWrites } from "../src/http/express.js";
+import { cookie, readYourWrites } from "../src/http/frameworks/express.js";
 import { ask, exchange, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { expresses } from "./support/replies.js";

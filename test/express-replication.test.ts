@@ -7,7 +7,7 @@ import session from "express-session";
 import supertest from "supertest";
 import type TestAgent from "supertest/lib/agent.js";
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
-import { bounded, eventual, readYourWrites, strong } from "../src/http/express.js";
+import { bounded, eventual, readYourWrites, strong } from "../src/http/frameworks/express.js";
 import { Tidemark } from "../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { expresses } from "./support/replies.js";

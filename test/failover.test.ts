@@ -1,7 +1,7 @@
 /** Failovers that lose nothing: what was written before is read from replicas, and nobody's write is refused. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Tidemark } from "../src/index.js";
-import { decodeToken } from "../src/token.js";
+import { decodeToken } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, follows, replicaOf } from "./support/failover.js";
 import { isPrimaryOf, promotionIsNoticed } from "./support/promotion.js";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { header, requestSessions } from "../src/http/http.js";
 import { ReplicasBehindError, type Session, type Tidemark } from "../src/index.js";
-import { encodeToken } from "../src/token.js";
+import { encodeToken } from "../src/session/token.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { stageGroup } from "./support/staged-group.js";
 import { waitUntil } from "./support/wait-until.js";

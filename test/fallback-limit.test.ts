@@ -1,6 +1,6 @@
 /** How many reads may go to the primary in the place of replicas: how many at a time, in a second, and when it is slow. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { FallbackLimit } from "../src/fallback-limit.js";
+import { FallbackLimit } from "../src/reads/fallback-limit.js";
 
 beforeEach(() => {
   vi.useFakeTimers();

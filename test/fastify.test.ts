@@ -7,8 +7,8 @@ import fastifyCookie from "@fastify/cookie";
 import fastifySession from "@fastify/session";
 import fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, it } from "vitest";
-import { cookie, eventual, readYourWrites, strong } from "../src/http/fastify.js";
-import type { Session } from "../src/session.js";
+import { cookie, eventual, readYourWrites, strong } from "../src/http/frameworks/fastify.js";
+import type { Session } from "../src/session/session.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const secret = "a secret of this test";

@@ -1,8 +1,8 @@
 /** Clients that hold their tokens, of an Express app on real servers: what they wrote they see, however far replicas lag. */
 import express, { type Express } from "express";
 import { describe, expect, it } from "vitest";
-import { header, readYourWrites } from "../src/http/express.js";
-import { type ConsistentFetch, consistentFetch } from "../src/http/fetch.js";
+import { type ConsistentFetch, consistentFetch } from "../src/http/consistent-fetch.js";
+import { header, readYourWrites } from "../src/http/frameworks/express.js";
 import type { Tidemark } from "../src/index.js";
 import { type Listening, serve } from "./support/exchange.js";
 import { holdReplicas } from "./support/held-replicas.js";

@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { text } from "node:stream/consumers";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
-import { consistentFetch } from "../src/http/fetch.js";
-import { unsent } from "../src/token.js";
+import { consistentFetch } from "../src/http/consistent-fetch.js";
+import { unsent } from "../src/session/token.js";
 import { waitUntil } from "./support/wait-until.js";
 
 const closers: (() => unknown)[] = [];
@@ -132,7 +132,7 @@ describe("consistentFetch", () => {
   });
 
   it("imports nothing, so that browsers can load its file as it is", async () => {
-    const source = await readFile(new URL("../src/http/fetch.ts", import.meta.url), "utf8");
+    const source = await readFile(new URL("../src/http/consistent-fetch.ts", import.meta.url), "utf8");
     expect(source).not.toMatch(/\bimport\b|\bfrom "/);
   });
 

@@ -3,8 +3,8 @@ import { EventEmitter } from "node:events";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { createClient } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { namedIn } from "../src/given-server.js";
 import { InvalidOptionError, Tidemark } from "../src/index.js";
+import { namedIn } from "../src/options/given-server.js";
 import { RedisServer } from "./support/redis-server.js";
 
 /** Made like the client of ioredis-mock: an emitter with options and a method for each command, and no connection. */

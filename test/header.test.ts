@@ -1,7 +1,7 @@
 /** Tokens in the header of one request and its response. */
 import { describe, expect, it } from "vitest";
-import type { OutgoingToken } from "../src/http/carrier.js";
-import { header } from "../src/http/header.js";
+import type { OutgoingToken } from "../src/http/carriers/carrier.js";
+import { header } from "../src/http/carriers/header.js";
 import { Headers } from "./support/headers.js";
 
 const carrying = (token?: string | string[]) => ({ headers: { "consistency-token": token } });

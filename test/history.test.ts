@@ -1,6 +1,6 @@
 /** What the samples of the primary's offset prove about the age of a replica's data. */
 import { describe, expect, it } from "vitest";
-import { History } from "../src/history.js";
+import { History } from "../src/replication/offset-timeline.js";
 import { seeded } from "./support/seeded.js";
 
 const X = "8371b4fb1155b71f";

@@ -1,12 +1,12 @@
 /** What holds on every framework alike, with sessions that need no Redis. */
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { LateWriteMessage } from "../src/channels.js";
-import { lateWriteChannel } from "../src/channels.js";
-import { Keyring } from "../src/keyring.js";
-import type { Session } from "../src/session.js";
-import type { Consistency } from "../src/terms.js";
-import { decodeToken } from "../src/token.js";
+import type { Consistency } from "../src/consistency/read-policy.js";
+import type { LateWriteMessage } from "../src/diagnostics/channels.js";
+import { lateWriteChannel } from "../src/diagnostics/channels.js";
+import { Keyring } from "../src/http/keyring.js";
+import type { Session } from "../src/session/session.js";
+import { decodeToken } from "../src/session/token.js";
 import { type Answered, doors } from "./support/door.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { type Choice, chunks, type Reply, refuse, secret } from "./support/scene.js";

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
-import type { Session } from "../src/session.js";
+import type { Session } from "../src/session/session.js";
 import { listening } from "./support/door.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { chunks, type Reply, refuse } from "./support/scene.js";

@@ -3,11 +3,11 @@ import fastify from "fastify";
 import Koa from "koa";
 import supertest from "supertest";
 import { describe, expect, it } from "vitest";
-import * as onExpress from "../src/http/express.js";
-import * as onFastify from "../src/http/fastify.js";
-import * as onKoa from "../src/http/koa.js";
-import { readYourWrites as onWeb } from "../src/http/web.js";
-import type { Consistency, ReadOptions } from "../src/terms.js";
+import type { Consistency, ReadOptions } from "../src/consistency/read-policy.js";
+import * as onExpress from "../src/http/frameworks/express.js";
+import * as onFastify from "../src/http/frameworks/fastify.js";
+import * as onKoa from "../src/http/frameworks/koa.js";
+import { readYourWrites as onWeb } from "../src/http/frameworks/web.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const secret = "a secret of this test";

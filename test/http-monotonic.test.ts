@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { cookie } from "../src/http/cookie.js";
-import { header } from "../src/http/header.js";
+import { cookie } from "../src/http/carriers/cookie.js";
+import { header } from "../src/http/carriers/header.js";
 import { doors } from "./support/door.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import type { Scene } from "./support/scene.js";

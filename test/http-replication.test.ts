@@ -1,7 +1,7 @@
 /** Users of every framework on real servers, whose writes no replica has got; each token carried every way there is. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { cookie } from "../src/http/cookie.js";
-import { header } from "../src/http/header.js";
+import { cookie } from "../src/http/carriers/cookie.js";
+import { header } from "../src/http/carriers/header.js";
 import type { Tidemark } from "../src/index.js";
 import { type Door, doors } from "./support/door.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";

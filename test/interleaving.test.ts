@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Session, Tidemark } from "../src/index.js";
-import { decodeToken } from "../src/token.js";
+import { decodeToken } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";

@@ -1,6 +1,6 @@
 /** The numbers that stand for keys in tokens: spread well, alike for strings and Buffers, and never changing. */
 import { describe, expect, it } from "vitest";
-import { hashOf } from "../src/key-hash.js";
+import { hashOf } from "../src/commands/key-hash.js";
 import { seeded } from "./support/seeded.js";
 
 const KEYS = 200_000;

@@ -1,10 +1,10 @@
 /** Options about keys, and how long the tokens are that name keys. */
 import { describe, expect, it } from "vitest";
+import { Keyring } from "../src/http/keyring.js";
 import { Tidemark, type TidemarkOptions } from "../src/index.js";
-import { Keyring } from "../src/keyring.js";
-import type { Position } from "../src/position.js";
-import { decodeToken, encodeToken } from "../src/token.js";
-import { WrittenKeys } from "../src/written-keys.js";
+import type { Position } from "../src/replication/position.js";
+import { WrittenKeys } from "../src/replication/written-keys.js";
+import { decodeToken, encodeToken } from "../src/session/token.js";
 import { seeded } from "./support/seeded.js";
 
 function refusal(options: Partial<TidemarkOptions>): string {

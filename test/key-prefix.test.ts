@@ -1,6 +1,6 @@
 /** Which prefix is shown of a key. */
 import { describe, expect, it } from "vitest";
-import { KeyPrefixes } from "../src/key-prefix.js";
+import { KeyPrefixes } from "../src/diagnostics/key-prefix.js";
 
 const named = ["fastify-rate-limit-", "sess:", "sess:admin:", "{app:1234}:"];
 

@@ -1,9 +1,9 @@
 /** Encrypted tokens: only those who know a secret can read or make one. */
 import { createCipheriv, createHmac, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { InvalidOptionError } from "../src/errors.js";
-import { Keyring } from "../src/keyring.js";
-import { encodeToken } from "../src/token.js";
+import { InvalidOptionError } from "../src/errors/errors.js";
+import { Keyring } from "../src/http/keyring.js";
+import { encodeToken } from "../src/session/token.js";
 
 const token = encodeToken({
   issuedAt: 1_763_845_200_123,

@@ -1,7 +1,7 @@
 /** Which keys a command touches, compared with what the server itself says for every command that it has. */
 import { Command } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { declaredKeysOf, keysTouchedBy } from "../src/keys.js";
+import { declaredKeysOf, keysTouchedBy } from "../src/commands/command-keys.js";
 import { RedisServer } from "./support/redis-server.js";
 import { seeded } from "./support/seeded.js";
 

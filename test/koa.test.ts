@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import Koa from "koa";
 import supertest from "supertest";
 import { describe, expect, it } from "vitest";
-import { cookie, eventual, readYourWrites, strong } from "../src/http/koa.js";
+import { cookie, eventual, readYourWrites, strong } from "../src/http/frameworks/koa.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const secret = "a secret of this test";

@@ -1,6 +1,6 @@
 /** The guess of how long a replica takes to apply a write. */
 import { describe, expect, it } from "vitest";
-import { LagEstimate } from "../src/lag.js";
+import { LagEstimate } from "../src/node/lag-estimate.js";
 
 const never = Number.POSITIVE_INFINITY;
 

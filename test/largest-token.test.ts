@@ -1,10 +1,10 @@
 /** The largest token there is, on each of its ways. */
 import { expect, it } from "vitest";
-import { cookie } from "../src/http/cookie.js";
-import { consistentFetch } from "../src/http/fetch.js";
-import { header } from "../src/http/header.js";
-import { Keyring } from "../src/keyring.js";
-import { encodeToken } from "../src/token.js";
+import { cookie } from "../src/http/carriers/cookie.js";
+import { header } from "../src/http/carriers/header.js";
+import { consistentFetch } from "../src/http/consistent-fetch.js";
+import { Keyring } from "../src/http/keyring.js";
+import { encodeToken } from "../src/session/token.js";
 import { Headers } from "./support/headers.js";
 
 const keyring = new Keyring("a secret of this test");

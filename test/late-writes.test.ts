@@ -4,8 +4,8 @@ import express, { type Express, type RequestHandler } from "express";
 import session, { MemoryStore } from "express-session";
 import supertest from "supertest";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type LateWriteMessage, lateWriteChannel } from "../src/channels.js";
-import { readYourWrites } from "../src/http/express.js";
+import { type LateWriteMessage, lateWriteChannel } from "../src/diagnostics/channels.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { waitUntil } from "./support/wait-until.js";
 

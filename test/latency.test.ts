@@ -1,6 +1,6 @@
 /** How long servers take to answer, as it is guessed. */
 import { describe, expect, it } from "vitest";
-import { Latency } from "../src/latency.js";
+import { Latency } from "../src/node/latency-estimate.js";
 
 function latencyAfter(...times: readonly number[]): Latency {
   const latency = new Latency();

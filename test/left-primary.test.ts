@@ -1,7 +1,7 @@
 /** Who is told that a primary was left, so that further connections to it can be dropped. */
 import { expect, it } from "vitest";
-import { Lineage } from "../src/lineage.js";
-import { checkOptions } from "../src/options.js";
+import { checkOptions } from "../src/options/options.js";
+import { Lineage } from "../src/replication/lineage.js";
 import { staticTopology } from "../src/topology/static.js";
 import { replicaOf } from "./support/failover.js";
 import { stageGroup } from "./support/staged-group.js";

@@ -1,7 +1,7 @@
 /** What became of a write after failovers, as far as INFO replies prove it. */
 import { describe, expect, it } from "vitest";
-import { Lineage } from "../src/lineage.js";
-import type { Replication } from "../src/replication.js";
+import { Lineage } from "../src/replication/lineage.js";
+import type { Replication } from "../src/replication/replication-info.js";
 
 /** What the promoted primary of `replid` reports: its history left that of `parent` at `second`. */
 function promoted(replid: string, parent: string, second: number, backlogActive = true): Replication {

@@ -1,7 +1,7 @@
 /** Acknowledged writes that a failover has lost: who is told, how often, and who is not. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { LostWriteError, type Session, type Tidemark } from "../src/index.js";
-import { decodeToken } from "../src/token.js";
+import { decodeToken } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { failOver, replicaOf } from "./support/failover.js";
 import { holdReplicas } from "./support/held-replicas.js";

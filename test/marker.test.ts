@@ -2,7 +2,7 @@
 import express from "express";
 import supertest from "supertest";
 import { describe, expect, it } from "vitest";
-import { bounded, consistency, eventual, readYourWrites, strong } from "../src/http/express.js";
+import { bounded, consistency, eventual, readYourWrites, strong } from "../src/http/frameworks/express.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const secret = "a secret of this test";

@@ -1,6 +1,6 @@
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { isUnjudgeable, mayMiss } from "../src/miss.js";
+import { isUnjudgeable, mayMiss } from "../src/commands/missing-key.js";
 
 type Call = [name: string, args: string[], reply: unknown];
 

@@ -7,10 +7,10 @@ import Fastify from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
 import { describe, expect, it } from "vitest";
-import * as express from "../src/http/express.js";
-import * as fastify from "../src/http/fastify.js";
-import * as koa from "../src/http/koa.js";
-import * as web from "../src/http/web.js";
+import * as express from "../src/http/frameworks/express.js";
+import * as fastify from "../src/http/frameworks/fastify.js";
+import * as koa from "../src/http/frameworks/koa.js";
+import * as web from "../src/http/frameworks/web.js";
 import { serve } from "./support/exchange.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 

@@ -1,8 +1,8 @@
 /** A node-redis client on top of ours gives the replies and errors of a real one. */
 import { createClient, defineScript, RESP_TYPES } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type NodeRedis, nodeRedis } from "../src/client/node-redis.js";
 import type { Tidemark } from "../src/index.js";
-import { type NodeRedis, nodeRedis } from "../src/node-redis.js";
 import { calls } from "./support/node-redis-calls.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import type { ReplicationGroup } from "./support/replication-group.js";

@@ -2,8 +2,8 @@
 import { Redis } from "ioredis";
 import { createClient, ErrorReply, WatchError } from "redis";
 import { describe, expect, it } from "vitest";
+import { type NodeRedis, nodeRedis } from "../src/client/node-redis.js";
 import { InvalidOptionError, RefusedCommandError, type Tidemark } from "../src/index.js";
-import { type NodeRedis, nodeRedis } from "../src/node-redis.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";

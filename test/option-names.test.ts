@@ -1,16 +1,16 @@
 /** Options that do not exist: refused wherever options are given, with the name that was probably meant. */
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { namedIn } from "../src/given-server.js";
-import * as express from "../src/http/express.js";
-import * as fastify from "../src/http/fastify.js";
-import { consistentFetch } from "../src/http/fetch.js";
+import { nodeRedis } from "../src/client/node-redis.js";
+import { nearestName, tidemarkOptions } from "../src/errors/option-names.js";
+import { consistentFetch } from "../src/http/consistent-fetch.js";
+import * as express from "../src/http/frameworks/express.js";
+import * as fastify from "../src/http/frameworks/fastify.js";
+import * as koa from "../src/http/frameworks/koa.js";
+import * as web from "../src/http/frameworks/web.js";
 import { requestSessions } from "../src/http/http.js";
-import * as koa from "../src/http/koa.js";
-import * as web from "../src/http/web.js";
 import { InvalidOptionError, Tidemark } from "../src/index.js";
-import { nodeRedis } from "../src/node-redis.js";
-import { nearestName, tidemarkOptions } from "../src/option-names.js";
+import { namedIn } from "../src/options/given-server.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const secret = "a secret for tests only";

@@ -5,7 +5,7 @@ import { rateLimit } from "express-rate-limit";
 import session from "express-session";
 import { RedisStore as LimitStore, type RedisReply } from "rate-limit-redis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import type { Tidemark } from "../src/index.js";
 import { countServed } from "./consumers/support/served.js";
 import { CookieJar } from "./support/cookie-jar.js";

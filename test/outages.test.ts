@@ -1,7 +1,7 @@
 /** When a replica is warned of that cannot be used, and how often. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { NodeState } from "../src/index.js";
-import { Outages } from "../src/outages.js";
+import { Outages } from "../src/topology/replica-outages.js";
 
 let outages: Outages;
 let said: string[];

@@ -21,12 +21,12 @@ describe("The tarball", () => {
     expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
     expect(installed.packed).toContain("dist/index.js");
     expect(installed.packed).toContain("dist/index.d.ts");
-    expect(installed.packed).toContain("dist/http/express.js");
-    expect(installed.packed).toContain("dist/http/express.d.ts");
+    expect(installed.packed).toContain("dist/http/frameworks/express.js");
+    expect(installed.packed).toContain("dist/http/frameworks/express.d.ts");
     // Warnings name this file.
     expect(installed.packed).toContain("docs/late-writes.md");
-    expect(installed.packed).toContain("dist/node-redis.js");
-    expect(installed.packed).toContain("dist/node-redis.d.ts");
+    expect(installed.packed).toContain("dist/client/node-redis.js");
+    expect(installed.packed).toContain("dist/client/node-redis.d.ts");
   });
 
   it("satisfies publint, warnings included", async () => {
@@ -72,7 +72,7 @@ describe("The installed package", () => {
 
   it("keeps its inner files to itself", async () => {
     const text = `
-      import("tidemark/dist/router.js").then(
+      import("tidemark/dist/routing/router.js").then(
         () => console.log('"imported"'),
         ({ code }) => console.log(JSON.stringify(code)),
       );`;

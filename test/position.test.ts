@@ -1,8 +1,7 @@
 /** When a node that reports one position includes another. */
 import { describe, expect, it } from "vitest";
-import { Lineage } from "../src/lineage.js";
-import { covers } from "../src/position.js";
-import { parseReplication, type Replication } from "../src/replication.js";
+import { covers, Lineage } from "../src/replication/lineage.js";
+import { parseReplication, type Replication } from "../src/replication/replication-info.js";
 
 const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
 const Y = "c1d5f0aa17e24cf09b3cbb1fd4a1b1a4f5a9e6d2";

@@ -1,8 +1,8 @@
 /** What a session's own reads in one shard require of the reads after them. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Progress } from "../src/progress.js";
-import { anything } from "../src/touched.js";
+import { anything } from "../src/commands/touched-keys.js";
+import { Progress } from "../src/session/read-progress.js";
 import { at, X, Y } from "./support/still-sessions.js";
 
 const one = { name: "a connection to one replica", overAt: undefined };

@@ -4,7 +4,7 @@ import express from "express";
 import { Command } from "ioredis";
 import supertest from "supertest";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import {
   AbortedError,
   ClosedError,
@@ -16,7 +16,7 @@ import {
   type Session,
   Tidemark,
 } from "../src/index.js";
-import { unknownWrite } from "../src/token.js";
+import { unknownWrite } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { replicaOf } from "./support/failover.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";

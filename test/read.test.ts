@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../src/index.js";
-import { encodeToken } from "../src/token.js";
+import { encodeToken } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { openTidemark } from "./support/open-tidemark.js";

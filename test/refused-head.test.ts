@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { secret } from "./support/scene.js";

@@ -1,6 +1,11 @@
 /** What is read from the text of `INFO replication`, and from which texts nothing is. */
 import { describe, expect, it } from "vitest";
-import { acknowledgedIn, faultOf, parseReplication, replicasIn } from "../src/replication.js";
+import {
+  acknowledgedIn,
+  faultOf,
+  parseReplication,
+  replicasIn,
+} from "../src/replication/replication-info.js";
 
 const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
 const Y = "c1d5f0aa17e24cf09b3cbb1fd4a1b1a4f5a9e6d2";

@@ -1,8 +1,8 @@
 /** Replies of real servers pass, however they are cut into chunks. */
 import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { guardReplies } from "../src/reply-guard.js";
-import { ReplyScanner } from "../src/reply-scanner.js";
+import { guardReplies } from "../src/connection/reply-guard.js";
+import { ReplyScanner } from "../src/connection/reply-scanner.js";
 import { FakeServer, silence } from "./support/fake-server.js";
 import { RedisServer } from "./support/redis-server.js";
 import { waitUntil } from "./support/wait-until.js";

@@ -1,7 +1,7 @@
 /** Every way to answer, with and without the middleware. */
 import type { RequestListener, ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { type Answer, ask, exchange, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { expressHosts, expressReplies, type Handler, hosts, replies } from "./support/replies.js";

@@ -2,10 +2,10 @@
 import express, { type Express } from "express";
 import supertest from "supertest";
 import { describe, expect, it, vi } from "vitest";
-import type { Carrier } from "../src/http/carrier.js";
-import { cookie, header, readYourWrites } from "../src/http/express.js";
+import type { Carrier } from "../src/http/carriers/carrier.js";
+import { cookie, header, readYourWrites } from "../src/http/frameworks/express.js";
+import { Keyring } from "../src/http/keyring.js";
 import { requestSessions, type SessionSource } from "../src/http/request-session.js";
-import { Keyring } from "../src/keyring.js";
 import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
 import { listenToWarnings } from "./support/warnings.js";
 

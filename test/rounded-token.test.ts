@@ -1,10 +1,10 @@
 /** Tokens that many responses share, and when they may be discarded. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { OutgoingToken } from "../src/http/carrier.js";
+import type { OutgoingToken } from "../src/http/carriers/carrier.js";
 import { requestSessions } from "../src/http/request-session.js";
 import { isContained, roundedToken } from "../src/http/rounded-token.js";
-import { type Claims, decodeToken, encodeToken } from "../src/token.js";
-import { WrittenKeys } from "../src/written-keys.js";
+import { WrittenKeys } from "../src/replication/written-keys.js";
+import { type Claims, decodeToken, encodeToken } from "../src/session/token.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const ttlMs = 60_000;

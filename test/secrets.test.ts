@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { header, readYourWrites, session } from "../src/http/express.js";
+import { header, readYourWrites, session } from "../src/http/frameworks/express.js";
 import { Tidemark } from "../src/index.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 import { seeded } from "./support/seeded.js";

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import express from "express";
 import supertest from "supertest";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { readYourWrites } from "../src/http/express.js";
+import { readYourWrites } from "../src/http/frameworks/express.js";
 import { LostWriteError, type Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { isPrimaryOf } from "./support/promotion.js";

@@ -1,9 +1,9 @@
 /** The level a session's reads are made at, and the client that makes them. */
 
 import { describe, expect, it } from "vitest";
-import { InvalidOptionError } from "../src/errors.js";
-import type { Level } from "../src/level.js";
-import { Session, type SessionClient } from "../src/session.js";
+import type { Level } from "../src/consistency/level.js";
+import { InvalidOptionError } from "../src/errors/errors.js";
+import { Session, type SessionClient } from "../src/session/session.js";
 import { terms } from "./support/usual-terms.js";
 
 function open(): Session {

@@ -1,7 +1,7 @@
 /** Tokens that a session takes in and gives out while it is in use. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Keyring } from "../src/keyring.js";
-import { Session } from "../src/session.js";
+import { Keyring } from "../src/http/keyring.js";
+import { Session } from "../src/session/session.js";
 import { at, noClient, sessionOf, start, stopClock, tokenOf, ttlMs, X, Y } from "./support/still-sessions.js";
 import { terms } from "./support/usual-terms.js";
 

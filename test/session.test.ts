@@ -1,9 +1,9 @@
 /** What a session requires of the node that answers its reads. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Session } from "../src/session.js";
-import { decodeToken, unknownWrite } from "../src/token.js";
-import { anything } from "../src/touched.js";
+import { anything } from "../src/commands/touched-keys.js";
+import { Session } from "../src/session/session.js";
+import { decodeToken, unknownWrite } from "../src/session/token.js";
 import {
   at,
   noClient,

@@ -2,8 +2,8 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
-import { cookie, header, readYourWrites } from "../src/http/express.js";
-import * as onWeb from "../src/http/web.js";
+import { cookie, header, readYourWrites } from "../src/http/frameworks/express.js";
+import * as onWeb from "../src/http/frameworks/web.js";
 import { type Answer, ask, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { secret } from "./support/scene.js";

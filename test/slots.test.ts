@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { slotOwnersIn } from "../src/topology/slots.js";
+import { slotOwnersIn } from "../src/topology/slot-owners.js";
 
 const asked = { host: "10.0.0.9", port: 7000 };
 const nodes = [

@@ -4,7 +4,7 @@ import session, { MemoryStore } from "express-session";
 import supertest from "supertest";
 import type TestAgent from "supertest/lib/agent.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { readYourWrites, session as stored } from "../src/http/express.js";
+import { readYourWrites, session as stored } from "../src/http/frameworks/express.js";
 import type { Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas } from "./support/held-replicas.js";

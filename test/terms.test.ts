@@ -1,8 +1,14 @@
 /** What a read may be asked for, as it is given and as it is understood. */
 import { describe, expect, it } from "vitest";
-import { InvalidOptionError } from "../src/errors.js";
-import { checkReadDefaults } from "../src/read-defaults.js";
-import { type Consistency, checkConsistency, onto, TermsTable, withOptions } from "../src/terms.js";
+import {
+  type Consistency,
+  checkConsistency,
+  onto,
+  TermsTable,
+  withOptions,
+} from "../src/consistency/read-policy.js";
+import { InvalidOptionError } from "../src/errors/errors.js";
+import { checkReadDefaults } from "../src/options/read-options.js";
 
 const table = new TermsTable(checkReadDefaults({ waitMs: { bounded: 30, session: 4 }, confirmMisses: true }));
 

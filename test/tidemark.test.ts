@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Context, InvalidOptionError, type Session, Tidemark } from "../src/index.js";
-import { encodeToken } from "../src/token.js";
+import { encodeToken } from "../src/session/token.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";

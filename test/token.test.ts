@@ -1,6 +1,6 @@
 /** Tokens: what goes in comes out, and what is not one is nothing. */
 import { describe, expect, it } from "vitest";
-import { type Claims, decodeToken, encodeToken } from "../src/token.js";
+import { type Claims, decodeToken, encodeToken } from "../src/session/token.js";
 import { seeded } from "./support/seeded.js";
 
 const latest = 2 ** 48 - 1;

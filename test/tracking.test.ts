@@ -3,7 +3,7 @@
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../src/index.js";
-import { FrameSearch } from "../src/tracking.js";
+import { FrameSearch } from "../src/node/data-set-tracking.js";
 import { follows, replicaOf } from "./support/failover.js";
 import { PushingProxy, RELOADED } from "./support/pushing-proxy.js";
 import { RedisServer } from "./support/redis-server.js";

@@ -2,7 +2,7 @@
 import express, { type Express, type Request } from "express";
 import supertest from "supertest";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cookie, readYourWrites, strong } from "../src/http/express.js";
+import { cookie, readYourWrites, strong } from "../src/http/frameworks/express.js";
 import type { SessionClient, Tidemark } from "../src/index.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";

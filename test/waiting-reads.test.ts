@@ -1,7 +1,7 @@
 /** Reads that wait for a replica: on whose word, in which order, and for how long. */
 import { describe, expect, it } from "vitest";
 import { AbortedError, ClosedError, ReplicasBehindError, type Tidemark } from "../src/index.js";
-import { unknownWrite } from "../src/token.js";
+import { unknownWrite } from "../src/session/token.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { holdReplicas, releaseReplicas } from "./support/held-replicas.js";
 import { type GroupOptions, openTidemark } from "./support/open-tidemark.js";

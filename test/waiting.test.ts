@@ -1,6 +1,6 @@
 /** Reads that wait for a replica: each gets its answer or its end, and one timer serves all. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Waiting } from "../src/waiting.js";
+import { Waiting } from "../src/shard/wait-queue.js";
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,6 +1,6 @@
 /** What handlers of Web requests alone do: responses that cannot be changed, or are thrown, or never made. */
 import { describe, expect, it, vi } from "vitest";
-import { cookie, type Handler, readYourWrites, redisOf, sessionOf } from "../src/http/web.js";
+import { cookie, type Handler, readYourWrites, redisOf, sessionOf } from "../src/http/frameworks/web.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const secret = "a secret of this test";

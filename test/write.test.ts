@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ConnectionLostError, type Session, Tidemark } from "../src/index.js";
-import { decodeToken } from "../src/token.js";
+import { decodeToken } from "../src/session/token.js";
 import { RedisServer } from "./support/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { TcpProxy } from "./support/tcp-proxy.js";

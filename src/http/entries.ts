@@ -1,5 +1,5 @@
 /** Names the entry of this package to import, where a framework calls what belongs to another one. */
-import { InvalidOptionError } from "../errors.js";
+import { InvalidOptionError } from "../errors/errors.js";
 
 export type Entry = "express" | "koa" | "fastify" | "web";
 

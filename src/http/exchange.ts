@@ -1,13 +1,13 @@
 /** One request and its response in the care of a session. */
 import { type IncomingMessage, ServerResponse } from "node:http";
-import { InvalidOptionError } from "../errors.js";
-import { type OpenRequests, requestsOf } from "../open-requests.js";
-import { refuseUnknown } from "../option-names.js";
-import type { Session, WriteWatcher } from "../session.js";
-import type { CarrierRequest, CarrierResponse } from "./carrier.js";
-import { type HeadedResponse, type HeadKeeper, holdHead } from "./held-head.js";
+import { InvalidOptionError } from "../errors/errors.js";
+import { refuseUnknown } from "../errors/option-names.js";
+import { type OpenRequests, requestsOf } from "../session/open-requests.js";
+import type { Session, WriteWatcher } from "../session/session.js";
+import { accessorOf, type Mounted, mount, mountedOn, type Names, sessionAmong } from "./attached-sessions.js";
+import type { CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
+import { type HeadedResponse, type HeadKeeper, holdHead } from "./deferred-head.js";
 import { LateWrites, type Moment, type Route } from "./late-writes.js";
-import { accessorOf, type Mounted, mount, mountedOn, type Names, sessionAmong } from "./mounted.js";
 import { ReadingRoutes } from "./reading-routes.js";
 import {
   Luggage,

@@ -1,5 +1,5 @@
 /** Writes whose position no response can bring to its user, because the headers were sent before. */
-import { lateWriteChannel } from "../channels.js";
+import { lateWriteChannel } from "../diagnostics/channels.js";
 
 /** A request by its route, or by its path if the framework knows no route. */
 export interface Route {

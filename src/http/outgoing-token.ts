@@ -1,8 +1,9 @@
 /** The token of a session whose response is about to leave, with what becomes of those that its request brought. */
-import type { Opened } from "../keyring.js";
-import type { Seal, Session } from "../session.js";
-import { type Claims, decodeToken } from "../token.js";
-import type { OutgoingToken } from "./carrier.js";
+
+import type { Seal, Session } from "../session/session.js";
+import { type Claims, decodeToken } from "../session/token.js";
+import type { OutgoingToken } from "./carriers/carrier.js";
+import type { Opened } from "./keyring.js";
 import { isContained, isRounded, roundedToken } from "./rounded-token.js";
 
 /** A session, and what its request brought. */

@@ -1,5 +1,5 @@
 /** Routes that only read by their method, and whose requests all write all the same. */
-import type { Session } from "../session.js";
+import type { Session } from "../session/session.js";
 import type { Route } from "./late-writes.js";
 
 /** How many requests of a route in a row have to write. */

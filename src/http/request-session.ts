@@ -1,13 +1,14 @@
 /** The session of one request: its tokens decrypted on the way in, its token encrypted on the way out. */
-import { InvalidOptionError } from "../errors.js";
-import { Keyring, type Opened } from "../keyring.js";
-import { refuseUnknown } from "../option-names.js";
-import type { Seal, Session } from "../session.js";
-import { type Consistency, checkConsistency } from "../terms.js";
-import { maxTexts, unknownWrite, unsent } from "../token.js";
-import type { Carrier, CarrierRequest, CarrierResponse } from "./carrier.js";
-import { cookie, cookieOptions } from "./cookie.js";
+
+import { type Consistency, checkConsistency } from "../consistency/read-policy.js";
+import { InvalidOptionError } from "../errors/errors.js";
+import { refuseUnknown } from "../errors/option-names.js";
+import type { Seal, Session } from "../session/session.js";
+import { maxTexts, unknownWrite, unsent } from "../session/token.js";
+import type { Carrier, CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
+import { cookie, cookieOptions } from "./carriers/cookie.js";
 import { entryFor } from "./entries.js";
+import { Keyring, type Opened } from "./keyring.js";
 import { type Bearer, SessionToken } from "./outgoing-token.js";
 
 /** What a middleware needs of a `Tidemark`. */

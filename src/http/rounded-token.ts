@@ -1,6 +1,6 @@
 /** Tokens that ask for somewhat more than they have to, so that many responses have the same one. */
-import { requiresAsMuch } from "../position.js";
-import { type Claims, decodeToken, encodeToken } from "../token.js";
+import { requiresAsMuch } from "../replication/position.js";
+import { type Claims, decodeToken, encodeToken } from "../session/token.js";
 
 const leastStep = 1024;
 const growth = 4;

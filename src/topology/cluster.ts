@@ -1,16 +1,16 @@
 /** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
-import { keysOf } from "../command.js";
-import { redirectionBy } from "../confirmation.js";
-import type { Refusal } from "../connection.js";
-import { Node } from "../node.js";
-import { isRedirection, type Target, targetIn } from "../refusal.js";
-import { Shard } from "../shard.js";
-import { Announced, maxShards } from "./announced.js";
-import { inShort } from "./faults.js";
+import { keysOf } from "../commands/command-kind.js";
+import { isRedirection, type Target, targetIn } from "../commands/server-error.js";
+import type { Refusal } from "../connection/connection.js";
+import { Node } from "../node/node.js";
+import { Shard } from "../shard/shard.js";
+import { Announced, maxShards } from "./announced-addresses.js";
+import { inShort } from "./fault-summary.js";
+import { redirectionBy } from "./script-redirect.js";
 import { type Left, SlotMap } from "./slot-map.js";
-import { type SlotOwner, slotCount, slotOwnersIn } from "./slots.js";
+import { type SlotOwner, slotCount, slotOwnersIn } from "./slot-owners.js";
 import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
 
 /** The nodes to begin with. */

@@ -1,11 +1,11 @@
 /** A primary, and the replicas that it and they themselves name: these come and go without anybody telling us. */
 import type { RedisOptions } from "ioredis";
 import { addressOf, type Endpoint } from "../address.js";
-import type { Sighting } from "../link.js";
-import type { Node } from "../node.js";
-import { replicasIn, upstreamIn } from "../replication.js";
-import { Shard } from "../shard.js";
-import { Announced, maxFollowed } from "./announced.js";
+import type { Sighting } from "../node/incarnation.js";
+import type { Node } from "../node/node.js";
+import { replicasIn, upstreamIn } from "../replication/replication-info.js";
+import { Shard } from "../shard/shard.js";
+import { Announced, maxFollowed } from "./announced-addresses.js";
 import { type Ground, type Topology, topologyOf } from "./topology.js";
 
 /** Connects to the primary given, to the replicas of the present primary, and to theirs. */

@@ -1,9 +1,9 @@
 /** Compares how the servers stand from one look to the next: publishes what has changed, and has outages warned of. */
-import { type TopologyMessage, topologyChannel } from "../channels.js";
-import type { Node } from "../node.js";
-import { Outages } from "../outages.js";
-import type { PrimaryOutages } from "../primary-outages.js";
-import type { Shard } from "../shard.js";
+import { type TopologyMessage, topologyChannel } from "../diagnostics/channels.js";
+import type { Node } from "../node/node.js";
+import type { Shard } from "../shard/shard.js";
+import type { PrimaryOutages } from "./primary-outages.js";
+import { Outages } from "./replica-outages.js";
 import { type NodeStatus, statusOf } from "./status.js";
 
 const lookEveryMs = 500;

@@ -1,9 +1,9 @@
 /** The primary and replicas that Sentinels name, followed from one failover to the next. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
-import { Shard } from "../shard.js";
-import { Announced } from "./announced.js";
-import { type Naming, Sentinels } from "./sentinels.js";
+import { Shard } from "../shard/shard.js";
+import { Announced } from "./announced-addresses.js";
+import { type Naming, Sentinels } from "./sentinel-client.js";
 import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
 
 /** The Sentinels, and what they call the primary. */

@@ -1,7 +1,7 @@
 /** Which shard serves which slot, by the greatest epoch that was heard of. */
 import type { RedisOptions } from "ioredis";
-import type { Shard } from "../shard.js";
-import { type SlotOwner, slotCount } from "./slots.js";
+import type { Shard } from "../shard/shard.js";
+import { type SlotOwner, slotCount } from "./slot-owners.js";
 
 /** Slots that have moved, by the shard that each has left. */
 export type Left = ReadonlyMap<Shard, readonly number[]>;

@@ -1,11 +1,11 @@
 /** What `tidemark.topology()` says of each server. */
-import type { NodeState } from "../channels.js";
-import { judgedAt, reasonOf, stateOf } from "../condition.js";
-import type { Node } from "../node.js";
-import { provenAsOf } from "../objection.js";
-import type { ProofKind } from "../proof.js";
-import type { Replication } from "../replication.js";
-import type { Shard } from "../shard.js";
+import type { NodeState } from "../diagnostics/channels.js";
+import type { Node } from "../node/node.js";
+import type { ProofKind } from "../node/position-probe.js";
+import type { Replication } from "../replication/replication-info.js";
+import { provenAsOf } from "../shard/eligibility.js";
+import { judgedAt, reasonOf, stateOf } from "../shard/node-state.js";
+import type { Shard } from "../shard/shard.js";
 
 /** One server as this process sees it now. */
 export interface NodeStatus {

@@ -1,10 +1,10 @@
 /** Which servers there are: what every kind of topology answers to the router. */
 import type { Command, RedisOptions } from "ioredis";
-import type { Refusal } from "../connection.js";
-import type { Limits } from "../limits.js";
-import type { Lineage } from "../lineage.js";
-import type { Node } from "../node.js";
-import type { Shard } from "../shard.js";
+import type { Refusal } from "../connection/connection.js";
+import type { Node } from "../node/node.js";
+import type { Lineage } from "../replication/lineage.js";
+import type { Shard } from "../shard/shard.js";
+import type { Limits } from "../shard/shard-options.js";
 
 /** What every kind of topology is built on. */
 export interface Ground {

@@ -5,7 +5,7 @@ import type { Redis } from "ioredis";
 import { type RedisReply, RedisStore } from "rate-limit-redis";
 import { RateLimiterRedis } from "rate-limiter-flexible";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { readYourWrites } from "../../src/http/express.js";
+import { readYourWrites } from "../../src/http/frameworks/express.js";
 import type { Tidemark } from "../../src/index.js";
 import { replicasAreEligible } from "../support/eligible-replicas.js";
 import { ask, serve } from "../support/exchange.js";

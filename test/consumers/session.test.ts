@@ -10,7 +10,7 @@ import koaSession, { type SessionOptions } from "koa-session";
 import supertest from "supertest";
 import type TestAgent from "supertest/lib/agent.js";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { readYourWrites } from "../../src/http/express.js";
+import { readYourWrites } from "../../src/http/frameworks/express.js";
 import type { Tidemark } from "../../src/index.js";
 import { replicasAreEligible } from "../support/eligible-replicas.js";
 import { type Listening, serve } from "../support/exchange.js";

@@ -9,8 +9,8 @@ import { holdReplicas } from "../support/held-replicas.js";
 import { type ExampleStage, stageExample } from "../support/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
-vi.mock("tidemark/koa", () => import("../../src/http/koa.js"));
-vi.mock("tidemark/fastify", () => import("../../src/http/fastify.js"));
+vi.mock("tidemark/koa", () => import("../../src/http/frameworks/koa.js"));
+vi.mock("tidemark/fastify", () => import("../../src/http/frameworks/fastify.js"));
 vi.mock("tidemark", () => import("../../src/index.js"));
 
 const secret = "a secret of this test";

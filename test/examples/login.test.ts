@@ -8,7 +8,7 @@ import { type ExampleStage, stageExample } from "../support/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));
-vi.mock("tidemark/express", () => import("../../src/http/express.js"));
+vi.mock("tidemark/express", () => import("../../src/http/frameworks/express.js"));
 
 const secret = "a secret of this test";
 const users = Array.from({ length: 200 }, (_, i) => `user-${i}`);

@@ -13,7 +13,7 @@ import { waitUntil } from "../support/wait-until.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));
-vi.mock("tidemark/express", () => import("../../src/http/express.js"));
+vi.mock("tidemark/express", () => import("../../src/http/frameworks/express.js"));
 
 let stage: ExampleStage;
 let worker: AsyncDisposable | undefined;

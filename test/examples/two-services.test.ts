@@ -12,8 +12,8 @@ import { type ExampleStage, stageExample } from "../support/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));
-vi.mock("tidemark/express", () => import("../../src/http/express.js"));
-vi.mock("tidemark/koa", () => import("../../src/http/koa.js"));
+vi.mock("tidemark/express", () => import("../../src/http/frameworks/express.js"));
+vi.mock("tidemark/koa", () => import("../../src/http/frameworks/koa.js"));
 
 const secret = "a secret of both services";
 

@@ -9,7 +9,7 @@ import { type ExampleStage, stageExample } from "../support/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));
-vi.mock("tidemark/express", () => import("../../src/http/express.js"));
+vi.mock("tidemark/express", () => import("../../src/http/frameworks/express.js"));
 vi.mock("tidemark/http", () => import("../../src/http/http.js"));
 
 let stage: ExampleStage;

@@ -1,10 +1,10 @@
 /** Every kind of store that can tell a Tidemark whose request is being served. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createNamespace } from "cls-hooked";
-import { asyncLocalStorage } from "../../src/context/async-local-storage.js";
-import { clsHooked } from "../../src/context/cls-hooked.js";
-import type { Context } from "../../src/context/context.js";
 import type { Session } from "../../src/index.js";
+import { asyncLocalStorage } from "../../src/session/async-local-storage.js";
+import { clsHooked } from "../../src/session/cls-hooked.js";
+import type { Context } from "../../src/session/context.js";
 
 export interface ContextKind {
   readonly kind: string;

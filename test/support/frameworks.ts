@@ -4,11 +4,11 @@ import Router from "@koa/router";
 import type express5 from "express";
 import fastify, { type FastifyInstance } from "fastify";
 import Koa from "koa";
-import * as onExpress from "../../src/http/express.js";
-import * as onFastify from "../../src/http/fastify.js";
-import * as onKoa from "../../src/http/koa.js";
+import * as onExpress from "../../src/http/frameworks/express.js";
+import * as onFastify from "../../src/http/frameworks/fastify.js";
+import * as onKoa from "../../src/http/frameworks/koa.js";
 import type { SessionSource } from "../../src/http/request-session.js";
-import type { Session } from "../../src/session.js";
+import type { Session } from "../../src/session/session.js";
 import { expresses } from "./replies.js";
 import {
   cachingOf,

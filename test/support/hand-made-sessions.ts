@@ -1,10 +1,10 @@
 /** Sessions without any Redis, whose writes a test starts and ends by hand. */
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { onto } from "../../src/consistency/read-policy.js";
 import type { SessionSource } from "../../src/http/request-session.js";
-import { Session } from "../../src/session.js";
-import { onto } from "../../src/terms.js";
-import { encodeToken } from "../../src/token.js";
+import { Session } from "../../src/session/session.js";
+import { encodeToken } from "../../src/session/token.js";
 import { terms } from "./usual-terms.js";
 
 const replid = "0123456789abcdef";

@@ -1,5 +1,5 @@
 /** The headers of a response that is never sent. */
-import type { CarrierResponse } from "../../src/http/carrier.js";
+import type { CarrierResponse } from "../../src/http/carriers/carrier.js";
 
 type Value = number | string | readonly string[];
 

@@ -1,6 +1,6 @@
 /** A server whose one handler answers while writes that a test starts and ends by hand are in flight. */
 import type { Server, ServerResponse } from "node:http";
-import { holdHead } from "../../src/http/held-head.js";
+import { holdHead } from "../../src/http/deferred-head.js";
 import { type Answer, ask, type Listening, serve } from "./exchange.js";
 import { waitUntil } from "./wait-until.js";
 

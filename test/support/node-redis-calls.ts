@@ -1,6 +1,6 @@
 /** Calls of a node-redis client, to be made in this order on an empty server; times and addresses are cut out. */
 import { RESP_TYPES } from "redis";
-import type { NodeRedis } from "../../src/node-redis.js";
+import type { NodeRedis } from "../../src/client/node-redis.js";
 
 type Call = (client: NodeRedis) => Promise<unknown>;
 

@@ -1,7 +1,7 @@
 /** Requests that are served at once, and what each finds the current session to be on its way. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import type { Context } from "../../src/context/context.js";
 import type { RouteMessage, Session, Tidemark } from "../../src/index.js";
+import type { Context } from "../../src/session/context.js";
 
 /** One request. */
 export interface Passenger {

@@ -2,10 +2,10 @@
 import type { RequestListener } from "node:http";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Carrier } from "../../src/http/carrier.js";
+import type { Consistency } from "../../src/consistency/read-policy.js";
+import type { Carrier } from "../../src/http/carriers/carrier.js";
 import type { SessionSource } from "../../src/http/request-session.js";
-import type { Session } from "../../src/session.js";
-import type { Consistency } from "../../src/terms.js";
+import type { Session } from "../../src/session/session.js";
 
 export const secret = "a secret of this test";
 

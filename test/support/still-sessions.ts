@@ -1,8 +1,8 @@
 /** Sessions and tokens made by hand, on a clock that stands still. */
 
 import { vi } from "vitest";
-import { Session, type SessionClient } from "../../src/session.js";
-import { type Claims, encodeToken } from "../../src/token.js";
+import { Session, type SessionClient } from "../../src/session/session.js";
+import { type Claims, encodeToken } from "../../src/session/token.js";
 import { terms } from "./usual-terms.js";
 
 export const X = "8371b4fb1155b71f";

@@ -1,6 +1,7 @@
 /** What levels mean where no option says otherwise. */
-import { checkReadDefaults } from "../../src/read-defaults.js";
-import { TermsTable } from "../../src/terms.js";
+
+import { TermsTable } from "../../src/consistency/read-policy.js";
+import { checkReadDefaults } from "../../src/options/read-options.js";
 
 const usual = new TermsTable(checkReadDefaults({}));
 

@@ -3,8 +3,8 @@ import { Readable } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { ReplicasBehindError } from "../../src/errors.js";
-import * as onWeb from "../../src/http/web.js";
+import { ReplicasBehindError } from "../../src/errors/errors.js";
+import * as onWeb from "../../src/http/frameworks/web.js";
 import {
   cachingOf,
   chunked,

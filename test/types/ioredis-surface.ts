@@ -16,7 +16,7 @@ import {
   type RedisValue,
   type Result,
 } from "ioredis";
-import { bounded, consistency, readYourWrites } from "../../src/http/express.js";
+import { bounded, consistency, readYourWrites } from "../../src/http/frameworks/express.js";
 import {
   type Consistency,
   type ReadRecord,

@@ -1,5 +1,7 @@
 /** Compiled, never run: each mistyped option is an error of the compiler, and each line says so itself. */
 import type { FastifyInstance } from "fastify";
+import { nodeRedis } from "../../src/client/node-redis.js";
+import { consistentFetch } from "../../src/http/consistent-fetch.js";
 import {
   bounded,
   consistency,
@@ -9,14 +11,12 @@ import {
   replicated,
   session,
   strong,
-} from "../../src/http/express.js";
-import { readYourWrites as fastifyPlugin } from "../../src/http/fastify.js";
-import { consistentFetch } from "../../src/http/fetch.js";
+} from "../../src/http/frameworks/express.js";
+import { readYourWrites as fastifyPlugin } from "../../src/http/frameworks/fastify.js";
+import { readYourWrites as koaMiddleware } from "../../src/http/frameworks/koa.js";
+import { readYourWrites as webWrapper } from "../../src/http/frameworks/web.js";
 import { requestSessions } from "../../src/http/http.js";
-import { readYourWrites as koaMiddleware } from "../../src/http/koa.js";
-import { readYourWrites as webWrapper } from "../../src/http/web.js";
 import { Tidemark } from "../../src/index.js";
-import { nodeRedis } from "../../src/node-redis.js";
 
 declare const tidemark: Tidemark;
 declare const app: FastifyInstance;

@@ -1,0 +1,116 @@
+/** Commands as ioredis hands them over, one by one: a batch is put together again before it is routed. */
+import type { Command } from "ioredis";
+import { type CommandKind, kindOf } from "../commands/command-kind.js";
+import type { CommandStream } from "../connection/auto-pipeline.js";
+import type { Consistency, Terms, TermsTable } from "../consistency/read-policy.js";
+import { readChannel } from "../diagnostics/channels.js";
+import { recordRead } from "../reads/route-record.js";
+import type { Iteration } from "../reads/scan.js";
+import type { Session } from "../session/session.js";
+
+/** Where a client's commands go. */
+export interface Routing {
+  readonly terms: TermsTable;
+  readonly keepsReads: boolean;
+  /** Sends one command; `iteration` when it is a step of a scan stream. */
+  route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void;
+  /** Sends a pipeline or transaction as a whole. */
+  routeBatch(commands: readonly Command[], session: Session | undefined, terms: Terms): void;
+}
+
+/** The batch that ioredis is handing over, command by command, in this very turn. */
+interface OpenBatch {
+  readonly stream: CommandStream;
+  readonly commands: Command[];
+  readonly session: Session | undefined;
+  readonly terms: Terms;
+  /** Whether the session has been told that a write is on its way. */
+  announced: boolean;
+}
+
+/** The client a command is given to. */
+export interface Sender {
+  /** Undefined for the session of the current request, null for none. */
+  readonly boundSession: Session | null | undefined;
+  readonly boundTerms: Terms | undefined;
+  readonly iteration: Iteration | undefined;
+}
+
+const writing: ReadonlySet<CommandKind> = new Set(["write", "blocking"]);
+
+/** One for all clients of a Tidemark; it gives batches on as a whole. */
+export class Dispatch {
+  readonly #routing: Routing;
+  readonly #findSession: () => Session | undefined;
+  #open: OpenBatch | undefined;
+  #given = 0;
+
+  constructor(routing: Routing, findSession: () => Session | undefined) {
+    this.#routing = routing;
+    this.#findSession = findSession;
+  }
+
+  /** Records what becomes of a read of a session from now on, if somebody wants to know. */
+  record(command: Command, sender: Sender): void {
+    if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
+    const session = this.sessionOf(sender);
+    if (session !== undefined) recordRead(command, session, (sender.boundTerms ?? session.terms).level);
+  }
+
+  /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
+  send(command: Command, stream: CommandStream | undefined, sender: Sender): void {
+    if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
+    if (this.#open !== undefined) {
+      this.#join(this.#open, command);
+      return;
+    }
+    const session = this.sessionOf(sender);
+    const terms = sender.boundTerms ?? session?.terms ?? this.#routing.terms.usual;
+    if (stream === undefined) {
+      this.#routing.route(command, session, terms, sender.iteration);
+      return;
+    }
+    this.#open = { stream, commands: [], session, terms, announced: false };
+    this.#join(this.#open, command);
+    queueMicrotask(() => this.#close());
+  }
+
+  /** How many commands were counted in this turn of the event loop. */
+  get given(): number {
+    return this.#given;
+  }
+
+  count(): void {
+    if (this.#given === 0) {
+      setImmediate(() => {
+        this.#given = 0;
+      });
+    }
+    this.#given += 1;
+  }
+
+  /** The session of a client, or of the current request. */
+  sessionOf({ boundSession }: Pick<Sender, "boundSession">): Session | undefined {
+    return boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
+  }
+
+  termsOf(consistency: Consistency): Terms {
+    return this.#routing.terms.of(consistency);
+  }
+
+  /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
+  #join(batch: OpenBatch, command: Command): void {
+    batch.commands.push(command);
+    if (batch.announced || !writing.has(kindOf(command, true)) || !batch.session?.tracks(command)) return;
+    batch.announced = true;
+    batch.session.writeStarted(command.name);
+  }
+
+  #close(): void {
+    const batch = this.#open;
+    this.#open = undefined;
+    if (batch === undefined) return;
+    this.#routing.routeBatch(batch.commands, batch.session, batch.terms);
+    if (batch.announced) batch.session?.writeEnded("not-sent");
+  }
+}

@@ -1,0 +1,254 @@
+/** Ends a connection whose server answers nonsense, which ioredis would end the process for. */
+import { Command, type Redis } from "ioredis";
+import { addressOf } from "../address.js";
+import { withoutSecrets } from "../errors/secrets.js";
+import { ReplyScanner } from "./reply-scanner.js";
+
+/** Why a connection was closed: its server has sent what ioredis cannot read, or what answers nothing. */
+export class NonsenseError extends Error {
+  override name = "NonsenseError";
+
+  constructor(address: string, what: string) {
+    super(
+      `${address} ${what}, so Tidemark closed this connection and connects again; ` +
+        "check which program listens there.",
+    );
+  }
+}
+
+/** The forms of messages and confirmations of pub/sub, by {@link ReplyScanner.head}. */
+const forms: ReadonlyMap<string, RegExp> = new Map([
+  ["message", /^tt[tn]/],
+  ["smessage", /^tt[tn]/],
+  ["pmessage", /^tttt/],
+  ["subscribe", /^tti/],
+  ["psubscribe", /^tti/],
+  ["ssubscribe", /^tti/],
+  ["unsubscribe", /^t[tn]i/],
+  ["punsubscribe", /^t[tn]i/],
+  ["sunsubscribe", /^t[tn]i/],
+]);
+
+const push = ">".charCodeAt(0);
+const shortestName = "subscribe".length;
+
+/** Connections that fail in this time count as failing in a row; in milliseconds. */
+const inRowMs = 10_000;
+
+/**
+ * Has each connection of `redis` checked before ioredis reads what the server sends. ioredis does not expect some
+ * replies, and throws where nobody can catch it.
+ */
+export function guardReplies(redis: Redis): void {
+  let [faults, latestAt] = [0, Number.NEGATIVE_INFINITY];
+  const onFault = (): void => {
+    const now = performance.now();
+    faults = now - latestAt > inRowMs ? 1 : faults + 1;
+    latestAt = now;
+    // ioredis counts from 0 when a connection is ready, so one that always fails after that would be tried again at once.
+    Reflect.set(redis, "retryAttempts", faults);
+  };
+  redis.on("connect", () => {
+    const { stream } = redis;
+    // ioredis has just put its own in front of all others.
+    const [parse] = stream.listeners("data");
+    if (parse === undefined) return;
+    const guard = new ReplyGuard(redis, (chunk) => parse.call(stream, chunk), onFault);
+    stream.prependListener("data", (chunk: Buffer) => guard.take(chunk));
+    Reflect.apply(stream.off, stream, ["data", parse]);
+  });
+}
+
+/** One connection. */
+class ReplyGuard {
+  readonly #redis: Redis;
+  readonly #stream: Redis["stream"];
+  readonly #parse: (chunk: Buffer) => void;
+  readonly #onFault: () => void;
+  readonly #scanner: ReplyScanner;
+  /** What the reply that is being read answers. */
+  #answered: unknown;
+  /** How much ioredis has been given of the chunk. */
+  #given = 0;
+  /** How many commands are answered by replies that ioredis has not been given yet. */
+  #ahead = 0;
+  /** Whether ioredis might not expect the reply that is being read. */
+  #isDelicate = false;
+  /** The beginning of a delicate reply. ioredis 6 acts on some replies before their last bytes have come. */
+  #held: Buffer[] = [];
+  #isOver = false;
+
+  constructor(redis: Redis, parse: (chunk: Buffer) => void, onFault: () => void) {
+    this.#redis = redis;
+    this.#stream = redis.stream;
+    this.#parse = parse;
+    this.#onFault = onFault;
+    // ioredis 5 has no protocol to choose.
+    const knowsResp3 = redis.condition?.protocol !== undefined;
+    this.#scanner = new ReplyScanner(knowsResp3, redis.options.monitor === true);
+  }
+
+  /**
+   * Gives ioredis what is sound of `chunk`. What it makes of a delicate reply depends on what it has read before, so such a
+   * reply comes alone.
+   */
+  take(chunk: Buffer): void {
+    const scanner = this.#scanner;
+    this.#given = 0;
+    let at = 0;
+    try {
+      while (at < chunk.length && !this.#isOver) {
+        const begun = at;
+        if (scanner.isBetween) {
+          this.#isDelicate = this.#begin(chunk[at]);
+          if (this.#isDelicate) this.#give(chunk, at);
+        }
+        at = scanner.read(chunk, at);
+        if (scanner.fault !== undefined) {
+          if (!this.#isDelicate) this.#give(chunk, begun);
+          this.#fail(scanner.fault);
+        } else if (scanner.isBetween) {
+          if (this.#isDelicate) this.#judge(chunk, at);
+          else this.#pass();
+        }
+      }
+      if (this.#isOver) return;
+      if (!this.#isDelicate || scanner.isBetween) this.#give(chunk, chunk.length);
+      else this.#held.push(chunk.subarray(this.#given));
+    } catch (error) {
+      // A listener of the user's has thrown. If the process survives that, the rest is still to be read.
+      if (at < chunk.length) process.nextTick(() => this.take(chunk.subarray(at)));
+      throw error;
+    }
+  }
+
+  /** Gives ioredis what it does not have yet of `chunk` in front of `to`. */
+  #give(chunk: Buffer, to: number): void {
+    const from = this.#given;
+    this.#given = to;
+    this.#ahead = 0;
+    if (from < to) this.#parse(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
+  }
+
+  /** Whether the reply that begins with `byte` is delicate. */
+  #begin(byte: number | undefined): boolean {
+    const { commandQueue, condition, options } = this.#redis;
+    const item = commandQueue.peekAt(this.#ahead);
+    this.#answered = item;
+    const isUsual = item !== undefined && byte !== push && !condition?.subscriber && options.monitor !== true;
+    if (isUsual && !isOfPubSub(item.command.name)) return false;
+    this.#scanner.keep();
+    return true;
+  }
+
+  /** Counts a reply, unless its beginning came earlier and was enough for ioredis to act on it. */
+  #pass(): void {
+    const isActedOn = this.#ahead === 0 && this.#redis.commandQueue.peekFront() !== this.#answered;
+    if (!isActedOn) this.#ahead += 1;
+  }
+
+  /** Gives ioredis a delicate reply that ends at `to`, or closes the connection. */
+  #judge(chunk: Buffer, to: number): void {
+    const redis = this.#redis;
+    const { type, text } = this.#scanner;
+    const waiting = redis.commandQueue.peekFront()?.command;
+    const fault = this.#faultOf(waiting);
+    if (fault !== undefined) {
+      this.#fail(fault);
+      return;
+    }
+    const isUnasked =
+      redis.condition?.protocol === undefined &&
+      type === "*" &&
+      isUnsubscription(text) &&
+      !isUnsubscription(waiting?.name.toLowerCase() ?? "");
+    // ioredis 5 would take it for the answer to another command, or emit an error that ends the process.
+    if (isUnasked) this.#expect(text);
+    const held = this.#held;
+    this.#held = [];
+    for (const bytes of held) this.#parse(bytes);
+    this.#give(chunk, to);
+    // As ioredis 6 does: the slot of the channels has moved.
+    if (isUnasked && text === "sunsubscribe") redis.emit("moved");
+    // The next lines may be here already, and ioredis expects them only after this turn.
+    if (redis.options.monitor && waiting?.name === "monitor" && text === "OK")
+      Reflect.set(redis, "status", "monitoring");
+  }
+
+  /** Has ioredis take the reply that it is given next for the answer to a command of this name. */
+  #expect(name: string): void {
+    const { commandQueue, condition } = this.#redis;
+    commandQueue.unshift({
+      command: new Command(name, [""]),
+      stream: this.#stream,
+      select: condition?.select ?? 0,
+    });
+  }
+
+  /** Why the delicate reply that was read is nonsense, as the end of a sentence about the server. */
+  #faultOf(waiting: { readonly name: string } | undefined): string | undefined {
+    const { condition, status, options } = this.#redis;
+    const { type, isNull, head, text } = this.#scanner;
+    const isText = "+$=".includes(type) && !isNull;
+    if (type === "-" || type === "!")
+      return waiting === undefined ? `sent an error that answers no command (${printable(text)})` : undefined;
+    if (options.monitor && String(status) === "monitoring") {
+      const isLine = isText && (text !== "OK" || waiting !== undefined);
+      return isLine ? undefined : `sent ${this.#described} instead of a line of MONITOR`;
+    }
+    const name = waiting?.name.toLowerCase() ?? "";
+    const isPush = type === ">";
+    if (isPush && !head.startsWith("t")) return "sent a push without a name";
+    // Over RESP2 messages come as usual replies, so ioredis looks at all of them.
+    const hasMessages = Boolean(condition?.subscriber) && condition?.protocol !== 3;
+    const isList = "*~%".includes(type) && (hasMessages || forms.has(name));
+    if ((isPush || isList) && head.startsWith("t") && forms.has(text))
+      return this.#faultInMessage(name, hasMessages);
+    if (isPush) return undefined;
+    if (forms.has(name) && !(isText && text === "QUEUED"))
+      return `answered ${name.toUpperCase()} with ${this.#described}`;
+    if (hasMessages && isList && !/^[tix]/.test(head))
+      return `sent ${this.#described} on a connection for messages`;
+    return waiting === undefined ? `sent ${this.#described} that answers no command` : undefined;
+  }
+
+  /** The same of a message or confirmation of pub/sub; `name` is that of the command that waits for an answer. */
+  #faultInMessage(name: string, hasMessages: boolean): string | undefined {
+    const { type, head, text } = this.#scanner;
+    if (forms.get(text)?.test(head) === false) return `sent a malformed "${text}"`;
+    if (text.endsWith("message"))
+      return type === ">" || hasMessages ? undefined : `answered ${name.toUpperCase()} with a message`;
+    return isUnsubscription(text) || name === text
+      ? undefined
+      : "confirmed a subscription that it was not asked for";
+  }
+
+  get #described(): string {
+    const { type, isNull, head } = this.#scanner;
+    if (isNull) return "null";
+    if (type === "*") return head === "" ? "an empty array" : "an array of another form";
+    if (type === ":") return "an integer";
+    return "+$=".includes(type) ? "a text" : `a reply of type "${type}"`;
+  }
+
+  #fail(what: string): void {
+    const { options } = this.#redis;
+    this.#isOver = true;
+    this.#held = [];
+    this.#onFault();
+    this.#stream.destroy(withoutSecrets(new NonsenseError(addressOf(options), what), options));
+  }
+}
+
+/** Whether a command, in whatever case its name is, subscribes or unsubscribes. */
+function isOfPubSub(name: string): boolean {
+  return name.length >= shortestName && forms.has(name.toLowerCase());
+}
+
+function isUnsubscription(kind: string): boolean {
+  return forms.has(kind) && kind.includes("unsubscribe");
+}
+
+function printable(text: string): string {
+  return text.replaceAll(/[^ -~]/g, "?");
+}

@@ -1,0 +1,179 @@
+/** Tokens in cookies that no other response can take away. */
+import { InvalidOptionError } from "../../errors/errors.js";
+import { refuseUnknown } from "../../errors/option-names.js";
+import { Bursts } from "./bursts.js";
+import { CarriedCookies, cookiesOf, isNamedBy, maxKept, nameFor } from "./carried-cookies.js";
+import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromSharedCaches } from "./carrier.js";
+
+export interface CookieOptions {
+  /**
+   * Begins every cookie's name; default `"tm_"`. Tidemarks of different Redis on one host need different ones. On HTTPS
+   * `__Host-` is put in front, by which browsers keep other hosts from setting it, unless a `domain` or another `path` is given.
+   */
+  readonly prefix?: string;
+  /** Default `"/"`. */
+  readonly path?: string;
+  /** Default: only the host that answered. */
+  readonly domain?: string;
+  /** Default `"lax"`; `"none"` needs `secure: true`. */
+  readonly sameSite?: "lax" | "strict" | "none";
+  /** Default: whether the request came over HTTPS, as the framework's own setting for proxies tells. */
+  readonly secure?: boolean;
+  /** Whether scripts of the page are kept from it; default true. */
+  readonly httpOnly?: boolean;
+  /** Default: the `tokenTtlMs` of the Tidemark, which it is never less than. */
+  readonly maxAgeMs?: number;
+  /** Whether it is kept apart for each site that embeds this one; default false, and true needs `secure: true`. */
+  readonly partitioned?: boolean;
+  /** Which cookies a browser drops last when there are too many; default: none is said. */
+  readonly priority?: "low" | "medium" | "high";
+}
+
+/** How cookies are set and read over HTTP, or over HTTPS. */
+interface Scheme {
+  readonly prefix: string;
+  /** The attributes of what is set. */
+  readonly tail: string;
+  /** Of the cookies that are looked after, and expired when their time has come. */
+  readonly own: readonly string[];
+  /** The prefixes of those that are read. A token only raises what reads ask for, even if another host has set it. */
+  readonly read: readonly string[];
+}
+
+const defaultPrefix = "tm_";
+/** The names of the options of {@link cookie}. */
+export const cookieOptions: readonly string[] = [
+  ...["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs", "partitioned", "priority"],
+];
+
+/**
+ * Each response that wrote, or has read what is newer where reads are monotonic, sets a cookie that is named after its
+ * token and expires those that its own request carried, all of which the new token contains. So whatever the order in which
+ * responses arrive, none undoes another: two tokens never share a name. Requests with the same cookies get 8 exact tokens
+ * in 15 seconds. Those that follow get rounded ones, which many responses share, so that a browser has few cookies
+ * however many writes it has in flight. Any other response sets no cookie and stays cacheable, with two exceptions. A response to
+ * more than 8 cookies merges them into one. A response to a token of an older secret encrypts it again. Cookies that are not
+ * valid are left alone, because they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for an option that no browser would accept.
+ */
+export function cookie(options: CookieOptions = {}): Carrier {
+  checkOptions(options);
+  const { prefix = defaultPrefix, path = "/", domain, maxAgeMs = 0 } = options;
+  const ofHost = path === "/" && domain === undefined && !prefix.startsWith("__");
+  const hostPrefix = ofHost ? `__Host-${prefix}` : prefix;
+  const prefixes = ofHost ? [prefix, hostPrefix] : [prefix];
+  const overHttp: Scheme = { prefix, tail: attributes(options, false), own: prefixes, read: prefixes };
+  const overHttps: Scheme = {
+    prefix: hostPrefix,
+    tail: attributes(options, true),
+    own: [hostPrefix],
+    // A user may have written over HTTP a moment ago, unless nothing is set there.
+    read: options.secure === true ? [hostPrefix] : prefixes,
+  };
+  const schemeOf = (request: CarrierRequest): Scheme =>
+    (options.secure ?? isHttps(request)) ? overHttps : overHttp;
+  const bursts = new Bursts();
+
+  return {
+    read(request) {
+      const carried = cookiesOf(request, prefixes);
+      if (carried.length === 0) return [];
+      const { own, read } = schemeOf(request);
+      const ours = carried.filter((one) => isNamedBy(own, one));
+      const others = carried.filter(({ name }) => read.some((one) => name.startsWith(one)));
+      return [...ours, ...others].map(({ value }) => value);
+    },
+
+    write(request, response, token) {
+      const carried = cookiesOf(request, prefixes);
+      if (!token.moved && !token.aged && carried.length <= maxKept) return;
+      const { own, prefix: begin, tail } = schemeOf(request);
+      const cookies = new CarriedCookies(
+        carried.filter((one) => isNamedBy(own, one)),
+        token,
+      );
+      if (!token.moved && !cookies.areToBeMerged(token.aged)) return;
+      const text = token.moved ? bursts.textFor(request, token, cookies.exactTokens) : token.rounded(0);
+      const name = nameFor(begin, text);
+      const lines = cookies.expiredBy(name).map((one) => {
+        const setOver = one.startsWith(hostPrefix) ? overHttps : overHttp;
+        return `${one}=; Max-Age=0${ofHost ? setOver.tail : tail}`;
+      });
+      const maxAge = seconds(Math.max(token.ttlMs, maxAgeMs));
+      if (text !== "") lines.push(`${name}=${text}; Max-Age=${maxAge}${tail}`);
+      if (lines.length > 0) append(response, lines);
+    },
+  };
+}
+
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1000);
+}
+
+function append(response: CarrierResponse, lines: readonly string[]): void {
+  const others = response.getHeader("Set-Cookie") ?? [];
+  response.setHeader("Set-Cookie", [...(typeof others === "object" ? others : [String(others)]), ...lines]);
+  keepFromSharedCaches(response);
+}
+
+function isHttps({ protocol, socket }: CarrierRequest): boolean {
+  if (protocol !== undefined) return protocol === "https";
+  return typeof socket === "object" && socket !== null && "encrypted" in socket && socket.encrypted === true;
+}
+
+function attributes(options: CookieOptions, secure: boolean): string {
+  const { path = "/", domain, sameSite = "lax", httpOnly = true, partitioned = false, priority } = options;
+  return [
+    `; Path=${path}`,
+    domain === undefined ? "" : `; Domain=${domain}`,
+    httpOnly ? "; HttpOnly" : "",
+    `; SameSite=${titled(sameSite)}`,
+    secure ? "; Secure" : "",
+    partitioned ? "; Partitioned" : "",
+    priority === undefined ? "" : `; Priority=${titled(priority)}`,
+  ].join("");
+}
+
+function titled(word: string): string {
+  return word.slice(0, 1).toUpperCase() + word.slice(1);
+}
+
+function checkOptions(options: CookieOptions): void {
+  refuseUnknown("cookie", options, cookieOptions);
+  const { prefix = defaultPrefix, path = "/", domain, sameSite = "lax", secure, partitioned } = options;
+  check("prefix", prefix, /^[\w-]{1,40}$/, "give 1 to 40 letters, digits, _ or -");
+  check("path", path, /^\/[\x21-\x3a\x3c-\x7e]*$/, 'give a path that begins with "/"');
+  if (domain !== undefined) check("domain", domain, /^[a-z0-9.-]{1,253}$/i, "give a host name");
+  if (!["lax", "strict", "none"].includes(sameSite)) {
+    throw new InvalidOptionError("cookie sameSite", sameSite, 'give "lax", "strict" or "none"');
+  }
+  checkRarer(options);
+  if (secure !== true && (sameSite === "none" || partitioned || /^__(host|secure)-/i.test(prefix))) {
+    throw new InvalidOptionError("cookie secure", secure, "give true, or browsers refuse the cookie");
+  }
+  if (/^__host-/i.test(prefix) && (path !== "/" || domain !== undefined)) {
+    throw new InvalidOptionError(
+      "cookie prefix",
+      prefix,
+      'give no domain and the path "/", or browsers refuse it',
+    );
+  }
+}
+
+function checkRarer({ secure, httpOnly, partitioned, maxAgeMs = 0, priority = "low" }: CookieOptions): void {
+  for (const [option, value] of Object.entries({ secure, httpOnly, partitioned })) {
+    if (value === undefined || typeof value === "boolean") continue;
+    throw new InvalidOptionError(`cookie ${option}`, value, "give true or false");
+  }
+  if (typeof maxAgeMs !== "number" || !Number.isFinite(maxAgeMs) || maxAgeMs < 0) {
+    throw new InvalidOptionError("cookie maxAgeMs", maxAgeMs, "give a number of milliseconds");
+  }
+  if (!["low", "medium", "high"].includes(priority)) {
+    throw new InvalidOptionError("cookie priority", priority, 'give "low", "medium" or "high"');
+  }
+}
+
+function check(option: string, value: unknown, pattern: RegExp, remedy: string): void {
+  if (typeof value !== "string" || !pattern.test(value)) {
+    throw new InvalidOptionError(`cookie ${option}`, value, remedy);
+  }
+}

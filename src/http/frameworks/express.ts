@@ -1,0 +1,157 @@
+/** Read your writes on Express 4 and 5, Connect and plain `node:http`. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ReadOptions } from "../../consistency/read-policy.js";
+import { checkWanted, type ReplicatedOptions } from "../../consistency/write-concern.js";
+import { InvalidOptionError } from "../../errors/errors.js";
+import type { Session, SessionClient } from "../../session/session.js";
+import { refuseEntry, wrongEntry } from "../entries.js";
+import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import type { Route } from "../late-writes.js";
+import type { SessionSource } from "../request-session.js";
+import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
+import { requestsWith } from "./request-layer.js";
+import { holdAgain, holdBeneath } from "./response-layer.js";
+
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
+export { type CookieOptions, cookie } from "../carriers/cookie.js";
+export { type HeaderOptions, header } from "../carriers/header.js";
+export { type SessionCarrierOptions, session } from "../carriers/session.js";
+export type { MiddlewareOptions, PropertyNames } from "../exchange.js";
+export type { ReadYourWritesOptions, SessionSource } from "../request-session.js";
+export type { LevelChoice } from "./markers.js";
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** An ioredis client whose reads see what the user has written. */
+      readonly redis: SessionClient;
+      /** The user's session, which knows what their reads require. */
+      readonly consistency: Session;
+    }
+  }
+}
+
+/** A middleware as Express, Connect and plain `node:http` can call it. */
+export type ExpressMiddleware<Request> = (
+  request: Request,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void;
+
+/**
+ * Gives every request a session as `req.consistency` and its client as `req.redis`, and its user the token of what
+ * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight, and
+ * what is mounted before it may send the head without asking. Once a head has left, with the first bytes of a
+ * streamed body, later writes of its request cannot be carried any more, and `tidemark:late-write` reports them. Mounted
+ * again for the same Tidemark, it does nothing, with one exception: an app that another copy of Express has made, and that
+ * is called by hand and not mounted with `app.use(app)`, needs it again. Without it requests have no `redis` there, and a write
+ * that begins while the response ends is not waited for. Throws an `InvalidOptionError` at once for options that cannot work.
+ */
+export function readYourWrites<Request extends IncomingMessage = IncomingMessage>(
+  tidemark: SessionSource,
+  options: MiddlewareOptions<Request>,
+): ExpressMiddleware<Request> {
+  const exchanges = new Exchanges(tidemark, options, { routeOf, hold: holdBeneath });
+  const needsNothing = requestsWith(exchanges.names);
+
+  return function readYourWritesMiddleware(request, response, next) {
+    if (typeof next !== "function" || typeof response?.setHeader !== "function")
+      return refuseEntry("readYourWrites", "express", [request, response, next]);
+    let exchange: Exchange<Request> | undefined;
+    const message = needsNothing(request) ? undefined : request;
+    try {
+      if (message !== undefined) checkProtocol(response);
+      exchange = exchanges.open(request, { message, response });
+    } catch (error) {
+      return next(error);
+    }
+    if (message !== undefined) Object.defineProperties(message, exchanges.properties);
+    if (exchange === undefined) {
+      holdAgain(response);
+      return next();
+    }
+    tidemark.run(exchange.session, () => next());
+  };
+}
+
+/**
+ * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
+ * counts more than its router's, and that more than the app's. Throws an `InvalidOptionError` for what is no level.
+ */
+export function consistency<Request extends IncomingMessage = IncomingMessage>(
+  level: LevelChoice<Request>,
+  options?: ReadOptions,
+): ExpressMiddleware<Request> {
+  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
+}
+
+/** Reads of the requests that pass go to the primary. */
+export function strong(options?: ReadOptions, ...rest: []): ExpressMiddleware<IncomingMessage> {
+  checkCalled("strong", rest);
+  return marker(checkChoice("strong", "strong()", options), "strong()");
+}
+
+/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
+export function eventual(options?: ReadOptions, ...rest: []): ExpressMiddleware<IncomingMessage> {
+  checkCalled("eventual", rest);
+  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
+}
+
+/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+export function bounded(maxStalenessMs: number, options?: ReadOptions): ExpressMiddleware<IncomingMessage> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
+}
+
+/**
+ * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
+ */
+export function replicated(
+  replicas: number | "all",
+  options?: ReplicatedOptions,
+): ExpressMiddleware<IncomingMessage> {
+  checkWanted(replicas, options);
+  return function replicatedMarker(request, response, next) {
+    if (typeof next !== "function") throw wrongEntry("replicated(n)", "express", request, response);
+    try {
+      setReplicated(request, replicas, options);
+    } catch (error) {
+      return next(error);
+    }
+    next();
+  };
+}
+
+function marker<Request extends IncomingMessage>(
+  level: LevelChoice<Request>,
+  name: string,
+): ExpressMiddleware<Request> {
+  return function consistencyMarker(request, response, next) {
+    if (typeof next !== "function") throw wrongEntry(name, "express", request, response);
+    try {
+      setLevel(request, level, name);
+    } catch (error) {
+      return next(error);
+    }
+    next();
+  };
+}
+
+/** Over HTTP/2 the headers are sent as soon as they are written, so they cannot be held. */
+function checkProtocol(response: ServerResponse): void {
+  if (!isHttp2(response)) return;
+  const remedy = "serve HTTP/1.1, with a proxy in front for HTTP/2";
+  throw new InvalidOptionError("request", response, remedy, "got HTTP/2");
+}
+
+/** What Express adds to a request once it has found its route. */
+interface Routed extends IncomingMessage {
+  readonly baseUrl?: string;
+  readonly originalUrl?: string;
+  readonly route?: { readonly path?: unknown };
+}
+
+function routeOf({ method, url = "", originalUrl = url, baseUrl = "", route }: Routed): Route {
+  const pattern = typeof route?.path === "string" ? `${baseUrl}${route.path}` : undefined;
+  return { method, pattern, path: originalUrl.split("?", 1)[0] ?? "" };
+}

@@ -1,0 +1,254 @@
+/** Read your writes on Fastify. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
+import type { ReadOptions } from "../../consistency/read-policy.js";
+import { checkWanted, type ReplicatedOptions } from "../../consistency/write-concern.js";
+import { InvalidOptionError } from "../../errors/errors.js";
+// Plugins give the module "fastify" a Session of their own.
+import type { SessionClient, Session as UserSession } from "../../session/session.js";
+import type { CarrierResponse } from "../carriers/carrier.js";
+import { refuseEntry, wrongEntry } from "../entries.js";
+import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import type { Route } from "../late-writes.js";
+import type { SessionSource } from "../request-session.js";
+import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
+
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
+export { type CookieOptions, cookie } from "../carriers/cookie.js";
+export { type HeaderOptions, header } from "../carriers/header.js";
+export { type SessionCarrierOptions, session } from "../carriers/session.js";
+export type { MiddlewareOptions, PropertyNames } from "../exchange.js";
+export type { ReadYourWritesOptions, SessionSource } from "../request-session.js";
+export type { LevelChoice } from "./markers.js";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** An ioredis client whose reads see what the user has written. */
+    readonly redis: SessionClient;
+    /** The user's session, which knows what their reads require. */
+    readonly consistency: UserSession;
+  }
+
+  interface FastifyContextConfig {
+    /**
+     * The level of the route, whatever hooks say, or options to be added to what they say; or a function that chooses it,
+     * before the body is there.
+     */
+    readonly consistency?: LevelChoice<FastifyRequest>;
+  }
+}
+
+/** The options of the plugin. */
+export interface PluginOptions extends MiddlewareOptions<FastifyRequest> {
+  /** Whose sessions the requests have. */
+  readonly tidemark: SessionSource;
+}
+
+/** A hook for `onRequest`, `preValidation` or `preHandler`, of an app, a scope or a route. */
+export type Hook<Request> = (request: Request, reply: unknown, done: (error?: Error) => void) => void;
+
+type Done = (error?: Error) => void;
+
+/** Those of the plugin, and those that Fastify itself takes with every plugin. */
+const optionNames = ["properties", "tidemark", "prefix", "logLevel", "logSerializers"];
+
+/** What a marker needs of a request, whichever server it came to. */
+type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions">;
+
+/**
+ * Gives every request of the scope it is registered in a session as `request.consistency` and its client as
+ * `request.redis`, and its user the token of what they wrote: `app.register(readYourWrites, { tidemark, secret })`.
+ * Register it first, and await that where routes follow in the same scope, so that a `config.consistency` that is none
+ * is refused when the route is registered. The head of a response waits for the writes of its request. Once a head
+ * has left, with the first bytes of a streamed body, later writes of its request cannot be carried any more;
+ * `tidemark:late-write` reports them. Rejects with an `InvalidOptionError` for options that cannot work.
+ */
+export const readYourWrites = Object.assign(plugin, {
+  [Symbol.for("skip-override")]: true,
+  [Symbol.for("fastify.display-name")]: "tidemark",
+  [Symbol.for("plugin-meta")]: { name: "tidemark", fastify: "5.x" },
+});
+
+/** Not async: Express 4 hears of no error in a promise. */
+function plugin(app: FastifyInstance, options: PluginOptions, ...rest: unknown[]): Promise<void> {
+  if (typeof app?.addHook !== "function")
+    return Promise.resolve(refuseEntry("readYourWrites", "fastify", [app, options, ...rest]));
+  return register(app, options);
+}
+
+async function register(app: FastifyInstance, options: PluginOptions): Promise<void> {
+  const { tidemark } = options;
+  if (tidemark === undefined) {
+    throw new InvalidOptionError(
+      "tidemark",
+      tidemark,
+      "call app.register(readYourWrites, { tidemark, secret })",
+    );
+  }
+  const exchanges = new Exchanges(tidemark, options, { routeOf, incomplete: true, options: optionNames });
+  decorate(app, exchanges.properties);
+  const opened = new WeakMap<FastifyRequest, Exchange<FastifyRequest>>();
+  const run = (request: FastifyRequest, done: Done): void => {
+    const session = opened.get(request)?.session;
+    if (session === undefined) done();
+    else tidemark.run(session, done);
+  };
+
+  app.addHook("onRequest", (request, reply, done) => {
+    try {
+      const exchange = open(exchanges, request, reply);
+      if (exchange !== undefined) opened.set(request, exchange);
+      setConfigured(request);
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    run(request, done);
+  });
+  // By now all other plugins have added to the request, a session for instance.
+  app.addHook("preParsing", (request, _reply, _payload, done) => {
+    opened.get(request)?.begin();
+    done();
+  });
+  // Another hook may have left the context behind; what parses bodies is kept in it by Fastify.
+  app.addHook("preValidation", (request, _reply, done) => run(request, done));
+  bringAfterOthers(app, run, opened);
+}
+
+/** Has the level of a route's config set once more, behind what a hook has set. */
+const configured = new WeakMap<Marked, () => void>();
+
+function setConfigured(request: FastifyRequest): void {
+  const { consistency } = request.routeOptions.config;
+  if (consistency === undefined) return;
+  const level = typeof consistency === "function" ? consistency(request) : consistency;
+  const set = (): void => setLevel(request, () => level, "config.consistency");
+  set();
+  configured.set(request, set);
+}
+
+/** What Fastify makes of a head is final when the last `onSend` is through; those of a route come after all others. */
+function bringAfterOthers(
+  app: FastifyInstance,
+  run: (request: FastifyRequest, done: Done) => void,
+  opened: WeakMap<FastifyRequest, Exchange<FastifyRequest>>,
+): void {
+  const ofRoute = Symbol("tidemark.ofRoute");
+  const bring = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
+    const exchange = isHttp2(reply.raw) ? opened.get(request) : undefined;
+    if (exchange === undefined) done();
+    else exchange.bring(headOf(reply)).then(() => done());
+  };
+  app.addHook("onRoute", (route: RouteOptions) => {
+    const { consistency } = route.config ?? {};
+    if (consistency !== undefined) checkChoice(consistency, "config.consistency");
+    route.config = Object.assign({}, route.config, { [ofRoute]: true });
+    route.onSend = [route.onSend ?? [], bring].flat();
+  });
+  app.addHook("onSend", (request, reply, payload, done) => {
+    // Whatever sent the reply may have left the context behind.
+    run(request, () => {
+      const next = (): void => {
+        if (ofRoute in request.routeOptions.config) done();
+        else bring(request, reply, payload, done);
+      };
+      const store = opened.get(request)?.store;
+      if (store === undefined) next();
+      else store().then(next);
+    });
+  });
+}
+
+function open(
+  exchanges: Exchanges<FastifyRequest>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Exchange<FastifyRequest> | undefined {
+  const held = isHttp2(reply.raw) ? {} : { response: reply.raw };
+  return exchanges.open(request, { message: request.raw, ...held, closing: reply.raw });
+}
+
+function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {
+  for (const [name, { get }] of Object.entries(properties)) {
+    if (app.hasRequestDecorator(name)) {
+      throw new InvalidOptionError(
+        "properties",
+        name,
+        "name others, or register it only once",
+        `got "${name}", which is taken`,
+      );
+    }
+    if (get !== undefined) app.decorateRequest(name, { getter: get });
+  }
+}
+
+function headOf(reply: FastifyReply): CarrierResponse {
+  return {
+    getHeader: (name) => reply.getHeader(name),
+    setHeader: (name, value) => {
+      reply.removeHeader(name);
+      return reply.header(name, value);
+    },
+  };
+}
+
+/**
+ * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
+ * counts more than its scope's, but for a route's own `config.consistency`, which counts more than all. Throws an
+ * `InvalidOptionError` for what is no level.
+ */
+export function consistency<Request extends Marked = FastifyRequest>(
+  level: LevelChoice<Request>,
+  options?: ReadOptions,
+): Hook<Request> {
+  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
+}
+
+/** Reads of the requests that pass go to the primary. */
+export function strong(options?: ReadOptions, ...rest: []): Hook<Marked> {
+  checkCalled("strong", rest);
+  return marker(checkChoice("strong", "strong()", options), "strong()");
+}
+
+/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
+export function eventual(options?: ReadOptions, ...rest: []): Hook<Marked> {
+  checkCalled("eventual", rest);
+  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
+}
+
+/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Marked> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
+}
+
+/**
+ * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
+ */
+export function replicated(replicas: number | "all", options?: ReplicatedOptions): Hook<Marked> {
+  checkWanted(replicas, options);
+  return function replicatedMarker(request, reply, done) {
+    if (typeof done !== "function") throw wrongEntry("replicated(n)", "fastify", request, reply);
+    try {
+      setReplicated(request, replicas, options);
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    done();
+  };
+}
+
+function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {
+  return function consistencyMarker(request, reply, done) {
+    if (typeof done !== "function") throw wrongEntry(name, "fastify", request, reply);
+    try {
+      setLevel(request, level, name);
+      configured.get(request)?.();
+    } catch (error) {
+      return done(error instanceof Error ? error : new Error(String(error)));
+    }
+    done();
+  };
+}
+
+function routeOf({ method, url, routeOptions }: FastifyRequest): Route {
+  return { method, pattern: routeOptions.url, path: url.split("?", 1)[0] ?? "" };
+}

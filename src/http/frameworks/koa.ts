@@ -1,0 +1,163 @@
+/** Read your writes on Koa. */
+import type { ExtendableContext, Next } from "koa";
+import type { ReadOptions } from "../../consistency/read-policy.js";
+import { checkWanted, type ReplicatedOptions } from "../../consistency/write-concern.js";
+import type { Session, SessionClient } from "../../session/session.js";
+import type { CarrierResponse } from "../carriers/carrier.js";
+import { refuseEntry } from "../entries.js";
+import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import type { Route } from "../late-writes.js";
+import type { SessionSource } from "../request-session.js";
+import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
+
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
+export { type CookieOptions, cookie } from "../carriers/cookie.js";
+export { type HeaderOptions, header } from "../carriers/header.js";
+export { type SessionCarrierOptions, session } from "../carriers/session.js";
+export type { MiddlewareOptions, PropertyNames } from "../exchange.js";
+export type { ReadYourWritesOptions, SessionSource } from "../request-session.js";
+export type { LevelChoice } from "./markers.js";
+
+declare module "koa" {
+  interface DefaultContext {
+    /** An ioredis client whose reads see what the user has written. */
+    readonly redis: SessionClient;
+    /** The user's session, which knows what their reads require. */
+    readonly consistency: Session;
+  }
+}
+
+/** A middleware for `app.use` and for routers. */
+export type KoaMiddleware<Context> = (ctx: Context, next: Next) => Promise<void>;
+
+/**
+ * Gives every request a session as `ctx.consistency` and its client as `ctx.redis`, and its user the token of what
+ * they wrote, also with the errors that Koa answers. Mount it first: the head of a response waits for the writes of
+ * its request, those of middleware mounted before excepted over HTTP/2. Once a head has left, with the first bytes of
+ * a streamed body, later writes of its request cannot be carried any more, and `tidemark:late-write` reports them. Mounted
+ * again for the same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
+ */
+export function readYourWrites<Context extends ExtendableContext = ExtendableContext>(
+  tidemark: SessionSource,
+  options: MiddlewareOptions<Context>,
+): KoaMiddleware<Context> {
+  const exchanges = new Exchanges(tidemark, options, { routeOf });
+
+  const pass: KoaMiddleware<Context> = async (ctx, next) => {
+    const { req: message, res } = ctx;
+    const isHeld = !isHttp2(res);
+    const held = isHeld ? { response: res } : {};
+    const exchange = exchanges.open(ctx, { message, ...held, closing: res });
+    if (exchange === undefined) return next();
+    Object.defineProperties(ctx, exchanges.properties);
+    const going = tidemark.run(exchange.session, next);
+    if (exchange.store !== undefined) await going.finally(exchange.store);
+    await (isHeld ? going : bringing(going, exchange, res));
+  };
+  // Not async: Express 4 hears of no error in a promise.
+  return function readYourWritesMiddleware(ctx, next, ...rest: unknown[]) {
+    if (typeof next !== "function" || ctx.req?.headers === undefined)
+      return Promise.resolve(refuseEntry("readYourWrites", "koa", [ctx, next, ...rest]));
+    return pass(ctx, next);
+  };
+}
+
+/**
+ * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
+ * counts more than its router's, and that more than the app's. Throws an `InvalidOptionError` for what is no level.
+ */
+export function consistency<Context extends ExtendableContext = ExtendableContext>(
+  level: LevelChoice<Context>,
+  options?: ReadOptions,
+): KoaMiddleware<Context> {
+  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
+}
+
+/** Reads of the requests that pass go to the primary. */
+export function strong(options?: ReadOptions, ...rest: []): KoaMiddleware<ExtendableContext> {
+  checkCalled("strong", rest);
+  return marker(checkChoice("strong", "strong()", options), "strong()");
+}
+
+/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
+export function eventual(options?: ReadOptions, ...rest: []): KoaMiddleware<ExtendableContext> {
+  checkCalled("eventual", rest);
+  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
+}
+
+/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+export function bounded(maxStalenessMs: number, options?: ReadOptions): KoaMiddleware<ExtendableContext> {
+  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
+}
+
+/**
+ * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
+ * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
+ */
+export function replicated(
+  replicas: number | "all",
+  options?: ReplicatedOptions,
+): KoaMiddleware<ExtendableContext> {
+  checkWanted(replicas, options);
+  return passing("replicated(n)", (ctx) => setReplicated(ctx, replicas, options));
+}
+
+function marker<Context extends ExtendableContext>(
+  level: LevelChoice<Context>,
+  name: string,
+): KoaMiddleware<Context> {
+  return passing(name, (ctx) => setLevel(ctx, level, name));
+}
+
+/** Calls `set` before all that follows. */
+function passing<Context>(name: string, set: (ctx: Context) => void): KoaMiddleware<Context> {
+  const pass: KoaMiddleware<Context> = async (ctx, next) => {
+    set(ctx);
+    await next();
+  };
+  return function consistencyMarker(ctx, next, ...rest: unknown[]) {
+    if (typeof next !== "function") return Promise.resolve(refuseEntry(name, "koa", [ctx, next, ...rest]));
+    return pass(ctx, next);
+  };
+}
+
+/** A head of HTTP/2 cannot be held, but Koa sends it only when all middleware is through. */
+async function bringing(
+  going: Promise<unknown>,
+  exchange: Pick<Exchange<ExtendableContext>, "bring">,
+  head: CarrierResponse,
+): Promise<void> {
+  try {
+    await going;
+  } catch (error) {
+    // For middleware mounted before, which may answer by itself.
+    await exchange.bring(head);
+    // Koa clears the head it answers an error with, but for what the error brings.
+    if (error instanceof Error) await exchange.bring(headOf(error));
+    throw error;
+  }
+  await exchange.bring(head);
+}
+
+/** The head of Koa's answer to an error. */
+function headOf(error: Error & { headers?: unknown }): CarrierResponse {
+  const { headers } = error;
+  const head = new Map<string, number | string | readonly string[]>();
+  for (const [name, value] of Object.entries(headers ?? {})) head.set(name.toLowerCase(), value);
+  return {
+    getHeader: (name) => head.get(name.toLowerCase()),
+    setHeader: (name, value) => {
+      head.set(name.toLowerCase(), value);
+      Reflect.set(error, "headers", Object.fromEntries(head));
+    },
+  };
+}
+
+/** What a router adds to a context once it has found the route. */
+interface Routed extends ExtendableContext {
+  readonly _matchedRoute?: unknown;
+}
+
+function routeOf({ method, path, _matchedRoute: route }: Routed): Route {
+  return { method, pattern: typeof route === "string" ? route : undefined, path };
+}

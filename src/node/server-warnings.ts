@@ -1,0 +1,164 @@
+/** The process warnings for operators: what is wrong with a server, and what to do. */
+import type { NodeState } from "../diagnostics/channels.js";
+import type { ProofKind } from "./position-probe.js";
+
+const type = "TidemarkWarning";
+
+const asPrimaryOnly = "Tidemark reads from this server only while it is the primary.";
+
+/** What stands in for a position that an ACL forbids to ask for, and what it promises. */
+const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
+  position: asPrimaryOnly,
+  marker:
+    "Tidemark uses a marker key behind each write instead. Sessions still see their own writes, but lost writes are not " +
+    "reported, and promotions are followed only with Sentinels.",
+  none: asPrimaryOnly,
+};
+
+const noDiscovery = " Without a position, Tidemark discovers no replicas, so the primary answers every read.";
+const toDiscover = ' Allow INFO, or name the replicas: replicas: ["redis://host:port"].';
+
+/** The cause where a replica has a position and its primary has none. */
+export const primaryUnknown = "the position of the primary is unknown";
+
+/** The cause where an ACL forbids the reads. */
+export const deniesReads = "it refuses reads";
+
+/** The cause where a replica is a primary with the history of the primary. */
+export const isPrimaryItself =
+  "it is a primary itself with the primary's replication id, so it may be the primary by another name";
+
+/** Faults that end by themselves. */
+const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
+
+const seeProxies = "See Proxies in docs/topologies.md.";
+
+/** What a proxy is used for. */
+const usesOfProxies = {
+  primary:
+    'Tidemark uses it as the primary: all writes go there, and all reads but those at level "eventual". No write has a ' +
+    "position, so replicas are not discovered, lost writes and promotions go unnoticed, and replicated() is always " +
+    'rejected. Servers that you name in `replicas` answer only reads at level "eventual", and nothing limits the age of ' +
+    `their data. To read from replicas at other levels, connect to the Redis servers themselves. ${seeProxies}`,
+  replica:
+    'It answers only reads at level "eventual", and only if the primary is such a proxy as well. Nothing limits the age ' +
+    `of its data. To read from replicas at other levels, connect to the Redis servers themselves. ${seeProxies}`,
+};
+
+/** A server, as far as warnings name it. */
+interface Reached {
+  readonly address: string;
+  /** Whether it is the primary. */
+  readonly patient: boolean;
+}
+
+/** Warns once that the position of a server is not known: reads are answered by fewer servers then. */
+export class Warning {
+  /** Whether the warning was given. */
+  isSaid = false;
+
+  /**
+   * Names the fault of the server of `connection`, and what proves its position instead. `discovers` is set if replicas are
+   * learnt from the primary.
+   */
+  say({ address, patient }: Reached, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
+    if (this.isSaid || passing.test(fault)) return;
+    // A replica that forbids INFO is either used like its primary, which is warned of, or warned of as unusable.
+    if (!patient && fault.startsWith("NOPERM")) return;
+    this.isSaid = true;
+    if (kind === "proxy") {
+      process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_PROXY",
+        detail: usesOfProxies[patient ? "primary" : "replica"],
+      });
+      return;
+    }
+    const isForbidden = fault.startsWith("NOPERM");
+    const what = isForbidden ? `${fault}; allow it with the ACL rule +info` : fault;
+    const remedy = isForbidden ? noDiscovery + toDiscover : noDiscovery;
+    process.emitWarning(`Redis at ${address}: ${what}.${patient && discovers ? remedy : ""}`, {
+      type,
+      code: "TIDEMARK_POSITION_UNKNOWN",
+      detail: isForbidden && kind !== undefined ? substitutes[kind] : asPrimaryOnly,
+    });
+  }
+}
+
+/** A replica that answers no reads, and what it should be. */
+export interface Unusable {
+  readonly address: string;
+  readonly state: NodeState;
+  readonly reason: string;
+  /** `host:port` of the primary that it should follow. */
+  readonly primary: string;
+  /** Whether its address is the one that servers announce, and not one that the user gave. */
+  readonly isAnnounced: boolean;
+  /** Whether the primary answers every read, because no other replica is usable. */
+  readonly isLast: boolean;
+}
+
+const follow = ({ primary }: Unusable): string =>
+  `Make it a replica of ${primary} with REPLICAOF, or remove it from the configuration.`;
+
+/** What to do about a replica in each state; what has no remedy is not warned of. */
+const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => string>>> = {
+  silent: ({ isAnnounced }) =>
+    isAnnounced
+      ? "Check that it runs. This address is the one that the servers announce: if it cannot be reached from here, map it " +
+        'with redis: { natMap: { "announced-host:port": { host, port } } }.'
+      : "Check that it runs, and its host, port and TLS options.",
+  unauthorized: ({ reason }) =>
+    /'select' command/i.test(reason)
+      ? "Allow SELECT with the ACL rule +select."
+      : "Give the user name and the password that this server accepts.",
+  loading: () => "It is used when its data is loaded.",
+  refusing: ({ reason, primary }) => {
+    if (reason.includes("DB index is out of range"))
+      return "Raise `databases` in the server's configuration, or give another db.";
+    if (reason.startsWith("says that it is at offset"))
+      return `Check that it replicates from ${primary}, and give its own address if a proxy is in front of it.`;
+    if (reason.includes("is a Sentinel"))
+      return "Sentinels name the primary and the replicas, so leave out `primary` and `replicas` then.";
+    if (reason.startsWith(deniesReads))
+      return "Give the user of this replica the ACL rules that it has on the primary, for example +@read ~*.";
+    return "Check the server's log and its SLOWLOG.";
+  },
+  "unknown-position": ({ reason }) => {
+    if (reason.startsWith(primaryUnknown)) return "See the warning TIDEMARK_POSITION_UNKNOWN of the primary.";
+    if (reason.startsWith("NOPERM") || passing.test(reason))
+      return "Allow INFO on this replica with the ACL rule +info.";
+    return "It is used when its INFO shows a position.";
+  },
+  "other-primary": (unusable) =>
+    unusable.reason === isPrimaryItself
+      ? `If it is the same server as ${unusable.primary}, remove it from the configuration, or give the address of a replica.`
+      : follow(unusable),
+  "unknown-history": follow,
+  syncing: () =>
+    "It is used when it has copied the primary's data. If it begins again and again, raise repl-backlog-size and the " +
+    "replica's client-output-buffer-limit.",
+  "link-down": () => "Check the replica's log, its network, and the password that it gives to the primary.",
+  behind: () => "Check its load and its network, or raise maxStalenessMs.",
+  skewed: () => "Synchronize the clocks of the servers, or raise maxClockSkewMs.",
+};
+
+/** Warns of a replica that stays unusable; whether there was anything to say. */
+export function warnOfUnusable(unusable: Unusable): boolean {
+  const { address, state, reason, isLast } = unusable;
+  const remedy = remedies[state]?.(unusable);
+  if (remedy === undefined) return false;
+  const consequence = isLast ? " No replica is usable, so the primary answers every read." : "";
+  const cause = reason.replace(/\.$/, "");
+  process.emitWarning(`Replica ${address} answers no reads: ${cause}.${consequence} ${remedy}`, {
+    type,
+    code: "TIDEMARK_REPLICA_UNUSABLE",
+    detail: 'See "When a replica is not used" in docs/topologies.md.',
+  });
+  return true;
+}
+
+/** Takes a warning of {@link warnOfUnusable} back. */
+export function warnOfRecovery(address: string): void {
+  process.emitWarning(`Replica ${address} answers reads again.`, { type, code: "TIDEMARK_REPLICA_USABLE" });
+}

@@ -1,0 +1,231 @@
+/** One server as the app gives it: which options it names by a URL, an object or a client. */
+import { isIPv6 } from "node:net";
+import { Redis, type RedisOptions } from "ioredis";
+import { InvalidOptionError } from "../errors/errors.js";
+import { kindOf } from "../errors/value-kind.js";
+import { ioredisDefaults, isRedisOption, refuseCommonOptions, refuseOptions } from "./redis-options.js";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What is wrong with something that is not a server, and what to give instead. */
+type Fault = readonly [problem: string, remedy: string];
+
+const likeThis = 'give a URL like "redis://10.0.0.1:6379", ioredis options, or a client';
+const encoded =
+  "percent-encode special characters in its user name and password (encodeURIComponent), and give the database as a number";
+const soleAddress = 'give the address of the server itself, like "redis://10.0.0.1:6379"';
+
+/** Whether it is an object with fields. */
+export function isRecord(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * The options that `server` names, without defaults of ioredis. Throws an {@link InvalidOptionError} for what is no server, or
+ * names an option that cannot be used.
+ */
+export function namedIn(option: string, server: unknown): RedisOptions {
+  const named = fieldsIn(option, server);
+  refuseOptions(option, named);
+  return checkPlace(option, named);
+}
+
+/** The same of options for all servers. */
+export function commonIn(redis: RedisOptions): RedisOptions {
+  refuseCommonOptions(redis);
+  const { tls, ...named } = given({ ...redis });
+  return checkPlace("redis", tls === undefined ? named : { ...named, tls });
+}
+
+/** Returns `options` with numbers as numbers, or throws for an address that is none. Addresses are shown to people. */
+function checkPlace(option: string, options: RedisOptions): RedisOptions {
+  const host: unknown = options.host;
+  const path: unknown = options.path;
+  const isHost =
+    typeof host === "string" && /^[^\s/@?#'"\\,]+$/.test(host) && (isIPv6(host) || !/:/.test(host));
+  if (host !== undefined && !isHost)
+    throw new InvalidOptionError(`${option}.host`, host, 'give a host like "10.0.0.1", and the port as port');
+  if (path !== undefined && !(typeof path === "string" && /^[^?#@]+$/.test(path)))
+    throw new InvalidOptionError(`${option}.path`, path, 'give the path of a socket like "/run/redis.sock"');
+  return {
+    ...options,
+    ...numberIn(option, "port", options, 65_535),
+    ...numberIn(option, "db", options, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+function numberIn(option: string, name: "port" | "db", options: RedisOptions, most: number): RedisOptions {
+  const given: unknown = options[name];
+  if (given === undefined) return {};
+  const number = typeof given === "string" && /^\d+$/.test(given) ? Number(given) : given;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= most)
+    return { [name]: number };
+  throw new InvalidOptionError(`${option}.${name}`, given, `give a whole number from 0 to ${most}`);
+}
+
+function fieldsIn(option: string, server: unknown): RedisOptions {
+  if (typeof server === "string") return urlFields(option, server);
+  if (!isRecord(server)) throw new InvalidOptionError(option, server, likeThis);
+  const fault = faultOf(server);
+  if (fault !== undefined) {
+    const [problem, remedy] = fault;
+    throw new InvalidOptionError(option, server, remedy, problem);
+  }
+  const fields = isClient(server) ? clientFields(server) : given(server);
+  if (fields.sentinels)
+    throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
+  return fields;
+}
+
+/** Which client or other thing was given in the place of options; undefined when it may be options. */
+export function notOptions(value: Fields): string | undefined {
+  if (isClient(value)) return "got a client";
+  return faultOf(value)?.[0];
+}
+
+/** An ioredis client that makes connections. It is not known by its class, because it may come from another copy of ioredis. */
+function isClient(server: Fields): boolean {
+  const { isCluster, sendCommand, connector, options } = server;
+  const connects = isRecord(connector) && typeof connector.connect === "function";
+  return isCluster === false && typeof sendCommand === "function" && connects && isRecord(options);
+}
+
+/** Methods of clients. Options of ioredis have none of these names. */
+const methods = ["sendCommand", "connect", "disconnect", "duplicate", "call", "get", "on"];
+
+/** Why `server` is neither ioredis options nor a client that can stand for a server; undefined when it is one of them. */
+function faultOf(server: Fields): Fault | undefined {
+  if ("boundSession" in server || "followsPrimary" in server)
+    return ["got a client of a Tidemark", soleAddress];
+  if (isClient(server)) return undefined;
+  if (server.isCluster === true)
+    return ["got a client of a cluster", "give { cluster: […] } with the URLs of some of its nodes"];
+  if ("session" in server && "run" in server) return ["got a Tidemark", soleAddress];
+  if ("isOpen" in server && "isReady" in server) return ["got a client of node-redis", soleAddress];
+  const kind = kindOf(server);
+  if (kind !== "an object") return [`got ${kind}`, likeThis];
+  if (methods.some((name) => typeof server[name] === "function"))
+    return [
+      "got a client that makes no connections, such as a mock",
+      "give the URL of a real Redis server, because Tidemark makes its own connections",
+    ];
+  return undefined;
+}
+
+/** A client's options also hold ioredis's defaults, which say nothing of what the app wants. */
+function clientFields(client: Fields): RedisOptions {
+  const options = isRecord(client.options) ? client.options : {};
+  const defaults = defaultsOf(client);
+  const { host, port } = options;
+  const named = Object.entries(options).filter(([name, value]) => value !== defaults[name]);
+  return given({ host, port, ...Object.fromEntries(named) });
+}
+
+/** Those of its own copy of ioredis. */
+function defaultsOf({ constructor: Client }: Fields): Fields {
+  const own: unknown = typeof Client === "function" ? Reflect.get(Client, "defaultOptions") : undefined;
+  return isRecord(own) ? own : ioredisDefaults();
+}
+
+/** Options to which null does not only mean that they are left out. */
+const nullable = [
+  "maxRetriesPerRequest",
+  "retryStrategy",
+  "sentinelRetryStrategy",
+  "sentinelReconnectStrategy",
+];
+
+/** An option without a value names nothing, but for `tls`: undefined means that this server is reached without TLS. */
+function given(fields: Fields): RedisOptions {
+  const isNamed = ([name, value]: [string, unknown]): boolean =>
+    value === undefined ? name === "tls" : value !== null || nullable.includes(name);
+  return Object.fromEntries(Object.entries(fields).filter(isNamed));
+}
+
+/** Stand for what a URL does not name. ioredis would put its default there, which a URL can name too. */
+const unnamed = { host: "", port: -1, db: -1 };
+
+/** ioredis alone knows how it reads a URL, so one of its clients, never connected, does it. */
+function urlFields(option: string, url: string): RedisOptions {
+  if (!/^(rediss?|unix):\/\/|^\//.test(url))
+    throw new InvalidOptionError(
+      option,
+      url,
+      'give a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
+    );
+  refusePlaces(option, url);
+  if (!isReadable(url)) throw new InvalidOptionError(option, url, encoded, "got a URL that cannot be read");
+  refuseContradictions(option, url);
+  const { options } = new Redis(url.replace(/^unix:\/\//, ""), { ...unnamed, lazyConnect: true });
+  const defaults: Fields = { ...ioredisDefaults(), ...unnamed, lazyConnect: options.lazyConnect };
+  const named = Object.entries(options).filter(([name, value]) => value !== "" && value !== defaults[name]);
+  return given(Object.fromEntries(named));
+}
+
+/** Throws for several servers in one URL, and for a port that is none. */
+function refusePlaces(option: string, url: string): void {
+  const [, place = "", rest = ""] = /^(?:rediss?:)?\/\/(?:[^/?#]*@)?([^/?#@]*)([^@]*)$/.exec(url) ?? [];
+  if (/,/.test(place) || /,rediss?:\/\//.test(rest))
+    throw new InvalidOptionError(
+      option,
+      url,
+      'give one URL for each server: { primary: "redis://a:6379", replicas: ["redis://b:6379"] }',
+      "got several servers in one URL",
+    );
+  if (Number(/:(\d+)$/.exec(place)?.[1] ?? 0) > 65_535)
+    throw new InvalidOptionError(
+      option,
+      url,
+      "give a port from 0 to 65535",
+      "got a URL whose port is too large",
+    );
+}
+
+/** Throws for a query that names another place than the URL itself, or a second user or password. */
+function refuseContradictions(option: string, url: string): void {
+  const { protocol, hostname, port, pathname, username, password, searchParams } = parse(url);
+  const refuse = (problem: string): never => {
+    throw new InvalidOptionError(option, url, "give one of them", `got a URL with ${problem}`);
+  };
+  const differs = (name: string, own: string): boolean =>
+    own !== "" && searchParams.has(name) && searchParams.get(name) !== own;
+  const isSocket = protocol === "unix:";
+  const database = isSocket ? "" : pathname.replaceAll("/", "");
+  if (searchParams.get("sentinels"))
+    throw new InvalidOptionError(
+      option,
+      url,
+      "give { sentinels, name } instead of it",
+      "got a URL with Sentinels",
+    );
+  if (differs("host", hostname.replace(/^\[|\]$/g, ""))) refuse("two hosts");
+  if (differs("port", port)) refuse("two ports");
+  if (database !== "" && searchParams.has("db") && Number(database) !== Number(searchParams.get("db")))
+    refuse("two databases");
+  if (isSocket ? differs("path", pathname) : hostname !== "" && searchParams.get("path"))
+    refuse(isSocket ? "two paths" : "a host and a path");
+  if (isSocket && (searchParams.get("host") || searchParams.get("port"))) refuse("a host and a path");
+  if (username !== "" && searchParams.has("username")) refuse("two user names");
+  if (password !== "" && searchParams.has("password")) refuse("two passwords");
+}
+
+/** Throws for what is no URL. */
+function parse(url: string): URL {
+  if (url.startsWith("//")) return new URL(`redis:${url}`);
+  return new URL(url.startsWith("/") ? `unix://${url}` : url);
+}
+
+/** Whether no part of a password can be taken for a host, a database or an option. */
+function isReadable(url: string): boolean {
+  if (url.startsWith("unix:")) return /^unix:\/\/\/[^/]/.test(url);
+  if (/^\/[^/]/.test(url)) return true;
+  try {
+    const parsed = parse(url);
+    const { hash, pathname, search, searchParams } = parsed;
+    decodeURIComponent(parsed.username + parsed.password);
+    const isSpilled = search.includes("@") && ![...searchParams.keys()].every(isRedisOption);
+    return hash === "" && /^\/?(\d+\/?)?$/.test(pathname) && !isSpilled;
+  } catch {
+    return false;
+  }
+}

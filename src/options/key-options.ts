@@ -1,0 +1,98 @@
+/** Which writes concern which reads, as options checked once. */
+
+import type { KeyRules, WriteToTrack } from "../commands/touched-keys.js";
+import { KeyPrefixes } from "../diagnostics/key-prefix.js";
+import { InvalidOptionError } from "../errors/errors.js";
+import { maxTokenKeys } from "../session/token.js";
+
+/** The options of a `Tidemark` that say which writes concern which reads. */
+export interface KeyOptions {
+  /**
+   * Prefixes of keys that are in an order only among themselves: after a write or read of such keys, a read of other keys
+   * in the same request need not be as new, and the other way round. Give the prefixes of stores that never refer to the
+   * app's own data, without `keyPrefix`. The list replaces the default: `"sess:"`, `"koa:sess:"`, `"rl:"`,
+   * `"rlflx:"` and `"fastify-rate-limit-"`.
+   */
+  readonly scopes?: readonly string[];
+  /**
+   * Writes that count for no session, so that they send no read to the primary and set no cookie: prefixes of keys, without
+   * `keyPrefix`, or a function that returns true for such a write. A write counts if one of its keys has none of the prefixes.
+   * Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, as those of limiters do. With an empty list all
+   * writes count.
+   */
+  readonly untracked?: readonly string[] | ((write: WriteToTrack) => boolean);
+  /**
+   * Whether all scripts touch no keys but those that they declare, as Redis asks of them. Otherwise a script counts for its
+   * keys only where they are in a scope, and for every key elsewhere. Default false.
+   */
+  readonly scriptsDeclareKeys?: boolean;
+  /**
+   * Of how many keys a token says that they were written: 0 to 32, the latest writes first. Reads of other keys require only
+   * the writes before those. Each makes the token about 6 characters longer. With 0 each read requires all writes.
+   * Default 8.
+   */
+  readonly keysPerToken?: number;
+}
+
+/** The same with every default in its place. */
+export interface CheckedKeyOptions {
+  readonly keyRules: KeyRules;
+  readonly keysPerToken: number;
+  /** Finds the prefixes that are shown of keys. */
+  readonly keyPrefixes: KeyPrefixes;
+  /** The scopes as the option takes them. */
+  readonly scopes: readonly string[];
+}
+
+/** The prefixes that well-known libraries give to keys which never refer to an app's own data. */
+const usualScopes: readonly string[] = ["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
+
+/** The prefixes of rate-limit-redis and @fastify/rate-limit, whose keys only their own scripts read, on the primary. */
+const usualUntracked: readonly string[] = ["rl:", "fastify-rate-limit-"];
+
+const scripts: ReadonlySet<string> = new Set(["eval", "evalsha"]);
+
+const usualKeys = 8;
+
+/** Throws an {@link InvalidOptionError} that names the first that cannot be used. */
+export function checkKeyOptions(options: KeyOptions, keyPrefix: string): CheckedKeyOptions {
+  const { untracked, scriptsDeclareKeys = false, keysPerToken = usualKeys } = options;
+  if (typeof scriptsDeclareKeys !== "boolean")
+    throw new InvalidOptionError("scriptsDeclareKeys", scriptsDeclareKeys, "give true or false");
+  if (!Number.isInteger(keysPerToken) || keysPerToken < 0 || keysPerToken > maxTokenKeys)
+    throw new InvalidOptionError(
+      "keysPerToken",
+      keysPerToken,
+      `give a whole number from 0 to ${maxTokenKeys}`,
+    );
+  const { scopes = usualScopes } = options;
+  const keyRules = {
+    scopes: prefixesIn("scopes", scopes, keyPrefix),
+    scriptsDeclareKeys,
+    isUntracked: untrackedBy(untracked, keyPrefix),
+    untrackedCommands: untracked === undefined ? scripts : undefined,
+  };
+  const named = typeof untracked === "function" ? [] : (untracked ?? usualUntracked);
+  return {
+    keyRules,
+    keysPerToken,
+    keyPrefixes: new KeyPrefixes(keyPrefix, [...scopes, ...named]),
+    scopes: [...scopes],
+  };
+}
+
+function untrackedBy(given: KeyOptions["untracked"], keyPrefix: string): KeyRules["isUntracked"] {
+  if (typeof given === "function") return (write) => given(write) === true;
+  const prefixes = prefixesIn("untracked", given ?? usualUntracked, keyPrefix);
+  if (prefixes.length === 0) return undefined;
+  return ({ keys }) => keys.every((key) => prefixes.some((prefix) => String(key).startsWith(prefix)));
+}
+
+function prefixesIn(option: string, given: unknown, keyPrefix: string): readonly string[] {
+  if (!Array.isArray(given))
+    throw new InvalidOptionError(option, given, 'give a list of prefixes, like ["sess:"]');
+  return given.map((prefix, index) => {
+    if (typeof prefix === "string" && prefix !== "") return keyPrefix + prefix;
+    throw new InvalidOptionError(`${option}[${index}]`, prefix, 'give the beginning of keys, like "sess:"');
+  });
+}

@@ -1,0 +1,170 @@
+/** Options of ioredis that a Tidemark cannot take, and what to give instead. */
+import { Redis, type RedisOptions } from "ioredis";
+import { InvalidOptionError } from "../errors/errors.js";
+import { changesBetween, noOption, tidemarkOptions } from "../errors/option-names.js";
+
+interface Refusal {
+  readonly isMeant: (value: unknown) => boolean;
+  readonly remedy: string;
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null && value !== false;
+
+/** Ignored, each of these would have commands go where the user does not mean them to. */
+const anywhere: Readonly<Record<string, Refusal>> = {
+  monitor: { isMeant: isGiven, remedy: "leave it out, and call tidemark.redis.monitor()" },
+  readOnly: {
+    isMeant: isGiven,
+    remedy: "leave it out: Tidemark sends READONLY on the connections that need it",
+  },
+  role: {
+    isMeant: (role) => isGiven(role) && role !== "master",
+    remedy: "leave it out: the level of a read decides which server answers",
+  },
+  preferredSlaves: { isMeant: isGiven, remedy: "give weights, or zone, to prefer some replicas" },
+  himportFieldsets: {
+    isMeant: (fieldsets) => Array.isArray(fieldsets) && fieldsets.length > 0,
+    remedy: "give it to a client of its own: tidemark.redis.duplicate({ himportFieldsets })",
+  },
+};
+
+/** These say where one server is, or how to find it, and `redis` is for all. */
+const common: Readonly<Record<string, Refusal>> = {
+  sentinels: { isMeant: isGiven, remedy: "give { sentinels, name } beside redis" },
+  name: { isMeant: isGiven, remedy: "give { sentinels, name } beside redis" },
+  path: { isMeant: isGiven, remedy: "give it for one server, like { primary: { path } }" },
+};
+
+/** What a value has to be, where ioredis would ignore a wrong one or fail at the first connection. */
+const values: ReadonlyMap<string, Expected> = new Map<string, Expected>([
+  ["username", [isString, "give a string"]],
+  ["password", [isString, "give a string"]],
+  ["keyPrefix", [isString, "give a string"]],
+  ["sentinelUsername", [isString, "give a string"]],
+  ["sentinelPassword", [isString, "give a string"]],
+  ["tls", [isTls, "give true, or an object like { ca }"]],
+  ["sentinelTLS", [isTls, "give true, or an object like { ca }"]],
+  ["protocol", [(value) => ["2", "3"].includes(String(value)), "give 2 or 3"]],
+  ["family", [(value) => ["0", "4", "6"].includes(String(value)), "give 4 or 6, or 0 for both"]],
+  ["connectionName", [isPrintable, "give a name without blanks and line breaks"]],
+  ["natMap", [isNatMap, 'give { "10.0.0.1:6379": { host: "203.0.113.1", port: 6379 } }, or a function']],
+]);
+
+type Expected = readonly [isFit: (value: unknown) => boolean, remedy: string];
+
+function isString(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+/** Redis refuses the name of a connection that has other characters. */
+function isPrintable(value: unknown): boolean {
+  return typeof value === "string" && /^[!-~]*$/.test(value);
+}
+
+/** False has no TLS, as undefined. */
+function isTls(value: unknown): boolean {
+  return typeof value === "boolean" || (typeof value === "object" && !Array.isArray(value));
+}
+
+function isNatMap(value: unknown): boolean {
+  if (typeof value === "function") return true;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every(isAddress);
+}
+
+function isAddress(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const host: unknown = Reflect.get(value, "host");
+  const port = Number(Reflect.get(value, "port"));
+  return typeof host === "string" && host !== "" && Number.isInteger(port) && port > 0 && port <= 65_535;
+}
+
+/** Options of ioredis that have no default. */
+const withoutDefault = [
+  ...["path", "tls", "Connector", "commandTimeout", "socketTimeout", "blockingTimeout", "scripts", "monitor"],
+  ...["sentinelUsername", "sentinelPassword", "sentinelTLS", "sentinelCommandTimeout", "preferredSlaves"],
+  ...["showFriendlyErrorStack", "offlineQueue", "commandQueue", "himportFieldsets"],
+];
+
+const tlsNames = ["ca", "cert", "key", "pfx", "passphrase", "servername", "rejectUnauthorized"];
+
+/** Names that other clients have for options of ioredis. Case and underscores do not count. */
+const synonyms: Readonly<Record<string, readonly string[]>> = {
+  host: ["hostname", "address", "ip", "server"],
+  path: ["unixSocket", "socketPath"],
+  db: ["database", "dbIndex"],
+  username: ["user", "usr"],
+  password: ["pass", "pw", "pwd", "auth", "authPass", "credentials"],
+  keyPrefix: ["prefix"],
+  tls: ["ssl", "secure", "useTls", "useSsl", "tlsOptions", "sslOptions"],
+};
+
+/** What to give instead of an option that other clients have. */
+const elsewhere: ReadonlyMap<string, string> = new Map([
+  ["url", "give the URL in the place of the object"],
+  ["socket", "give host and port"],
+  ...tlsNames.map((name): [string, string] => [plain(name), `did you mean tls: { ${name} }?`]),
+  ...Object.entries(synonyms).flatMap(([meant, names]) =>
+    names.map((name): [string, string] => [plain(name), `did you mean "${meant}"?`]),
+  ),
+]);
+
+function plain(name: string): string {
+  return name.toLowerCase().replaceAll("_", "");
+}
+
+/** The defaults of the installed ioredis. */
+export function ioredisDefaults(): Readonly<Record<string, unknown>> {
+  const defaults: unknown = Reflect.get(Redis, "defaultOptions");
+  return { ...(typeof defaults === "object" ? defaults : {}) };
+}
+
+/** Whether ioredis has an option of that name. */
+export function isRedisOption(name: string): boolean {
+  return Object.hasOwn(ioredisDefaults(), name) || withoutDefault.includes(name);
+}
+
+/** Checks the options of one server, which `option` names in the error. */
+export function refuseOptions(option: string, options: RedisOptions): void {
+  refuse(option, options, anywhere);
+}
+
+/** Checks the options that are for all servers. */
+export function refuseCommonOptions(options: RedisOptions): void {
+  refuse("redis", options, { ...anywhere, ...common });
+}
+
+function refuse(option: string, options: RedisOptions, refusals: Readonly<Record<string, Refusal>>): void {
+  for (const [name, { isMeant, remedy }] of Object.entries(refusals)) {
+    const value: unknown = Reflect.get(options, name);
+    if (isMeant(value)) throw new InvalidOptionError(`${option}.${name}`, value, remedy);
+  }
+  for (const [name, value] of Object.entries(options)) {
+    checkValue(option, name, value);
+    if (isRedisOption(name)) continue;
+    const meant = meantBy(name);
+    if (meant !== undefined) throw new InvalidOptionError(option, options, meant, noOption(name));
+  }
+}
+
+function checkValue(option: string, name: string, value: unknown): void {
+  const expected = values.get(name);
+  if (expected === undefined || value === undefined || value === null) return;
+  const [isFit, remedy] = expected;
+  if (!isFit(value)) throw new InvalidOptionError(`${option}.${name}`, value, remedy);
+}
+
+/**
+ * What to give instead of an option that ioredis does not have; undefined when it may be one of a version to come, or one of an
+ * app's own.
+ */
+function meantBy(name: string): string | undefined {
+  if (tidemarkOptions.includes(name)) return `give ${name} to new Tidemark, beside redis`;
+  if (name === "__proto__") return "leave it out, because it is no option";
+  const lower = name.toLowerCase();
+  const most = name.length < 5 ? 0 : name.length < 8 ? 1 : 2;
+  const nearest = [...Object.keys(ioredisDefaults()), ...withoutDefault].find(
+    (one) => changesBetween(one.toLowerCase(), lower) <= most,
+  );
+  return nearest === undefined ? elsewhere.get(plain(name)) : `did you mean "${nearest}"?`;
+}

@@ -1,0 +1,229 @@
+/** Which servers a Tidemark is given, or where to ask for them, checked once. */
+import type { Redis, RedisOptions } from "ioredis";
+import { addressOf } from "../address.js";
+import { InvalidOptionError } from "../errors/errors.js";
+import type { SentinelServers } from "../topology/sentinel.js";
+import { commonIn, namedIn } from "./given-server.js";
+
+/**
+ * A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. An
+ * `InvalidOptionError` is thrown for anything else, such as a mock or a client of a cluster.
+ */
+export type Server = string | RedisOptions | Redis;
+
+/** A primary, and its replicas or the word that they are to be discovered. */
+export interface PrimaryServers {
+  /** Takes the writes. */
+  readonly primary: Server;
+  /**
+   * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
+   * everything works on the primary. A replica takes from the primary what it does not name, except for its address: the
+   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`, and so is the address of the
+   * primary. If the primary is a proxy that spreads commands, none is learnt, and those given answer only reads at level
+   * `"eventual"`.
+   */
+  readonly replicas?: readonly Server[];
+  readonly sentinels?: never;
+  readonly name?: never;
+  readonly cluster?: never;
+}
+
+/** Sentinels, who name the primary and the replicas. */
+export interface WatchedServers {
+  /**
+   * Sentinels to begin with; the others are learnt from these. Their own passwords and TLS are `sentinelUsername`,
+   * `sentinelPassword` and `sentinelTLS` in `redis`.
+   */
+  readonly sentinels: readonly Server[];
+  /** What the Sentinels call the primary. */
+  readonly name: string;
+  readonly primary?: never;
+  readonly replicas?: never;
+  readonly cluster?: never;
+}
+
+/** A Redis Cluster. */
+export interface ClusterServers {
+  /** Nodes to begin with; the others are learnt from these. */
+  readonly cluster: readonly Server[];
+  readonly primary?: never;
+  readonly replicas?: never;
+  readonly sentinels?: never;
+  readonly name?: never;
+}
+
+type GivenServers = PrimaryServers | WatchedServers | ClusterServers;
+
+/** Which servers were given, and how further ones are to be found. */
+export type Servers =
+  | { readonly kind: "static"; readonly primary: RedisOptions; readonly replicas: readonly RedisOptions[] }
+  | { readonly kind: "discovered"; readonly primary: RedisOptions }
+  | ({ readonly kind: "sentinel" } & SentinelServers)
+  | { readonly kind: "cluster"; readonly seeds: readonly RedisOptions[]; readonly common: RedisOptions };
+
+const sentinelPort = 26379;
+
+/** Options that say where one server is. All others hold for the servers that follow it, too. */
+const ofPlace = ["host", "port", "path", "family", "Connector"] as const;
+
+/** Options that must not differ, with their defaults: with two values a read would miss what was written, or be shaped otherwise. */
+const shared = { db: 0, keyPrefix: "", stringNumbers: false, replyMapping: "legacy" } as const;
+
+/** Throws an `InvalidOptionError` that names the first that cannot be used. */
+export function checkServers(options: GivenServers, redis: RedisOptions): Servers {
+  const common = commonIn(redis);
+  const { primary, replicas, sentinels, name, cluster } = options;
+  if (cluster !== undefined) return checkCluster(options, cluster, common);
+  if (sentinels !== undefined) return checkSentinels(options, sentinels, common);
+  if (name !== undefined) throw new InvalidOptionError("name", name, "give it with sentinels");
+  const named = namedIn("primary", primary);
+  for (const option of sharedNames) agree("primary", named, option, common[option], "redis");
+  const server = over(common, named);
+  if (replicas === undefined) return { kind: "discovered", primary: server };
+  const followers = serverList("replicas", replicas).map((replica, index) => {
+    for (const option of sharedNames)
+      agree(`replicas[${index}]`, replica, option, server[option] ?? shared[option], "the primary");
+    const follower = followerOf(server, replica, common);
+    if (isSamePlace(follower, server))
+      throw new InvalidOptionError(
+        `replicas[${index}]`,
+        replica,
+        replicaRemedy,
+        "has the address of primary",
+      );
+    return follower;
+  });
+  return { kind: "static", primary: server, replicas: followers };
+}
+
+const replicaRemedy =
+  "give the address of a replica, or leave it out, because Tidemark reads from the primary anyway";
+
+/** Whether two servers have one address; not known of those that a Connector finds. */
+function isSamePlace(one: RedisOptions, other: RedisOptions): boolean {
+  if (one.Connector !== undefined || other.Connector !== undefined) return false;
+  return addressOf(one).toLowerCase() === addressOf(other).toLowerCase();
+}
+
+const sharedNames = ["db", "keyPrefix", "stringNumbers", "replyMapping"] as const;
+
+/** Throws if `server` names another value of an option than the one it has to have. */
+function agree(
+  option: string,
+  server: RedisOptions,
+  name: keyof RedisOptions,
+  wanted: unknown,
+  whose: string,
+): void {
+  const got = server[name];
+  if (got === undefined || wanted === undefined || got === wanted) return;
+  const problem = name === "db" ? `got ${got}, and ${whose} has ${wanted}` : `differs from that of ${whose}`;
+  const remedy = `all servers have the same ${name}, so give it once, in redis`;
+  throw new InvalidOptionError(`${option}.${name}`, got, remedy, problem);
+}
+
+/** All options of a server that follows `leader`: those it names itself, and else the leader's, but for its place. */
+function followerOf(leader: RedisOptions, named: RedisOptions, common: RedisOptions): RedisOptions {
+  const follower = { ...leader };
+  for (const name of ofPlace) Object.assign(follower, { [name]: common[name] });
+  // A user name and a password belong together.
+  if (named.username !== undefined || named.password !== undefined)
+    Object.assign(follower, { username: common.username, password: common.password });
+  return over(follower, named);
+}
+
+/** `options` with those in `named` in their places. */
+function over(options: RedisOptions, named: RedisOptions): RedisOptions {
+  // A URL with rediss:// asks for TLS, and says nothing of its options.
+  const isPlain = Object.is(named.tls, true) && options.tls !== undefined;
+  return { ...options, ...named, ...(isPlain ? { tls: options.tls } : {}) };
+}
+
+function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisOptions): Servers {
+  refuse(options, ["primary", "replicas", "cluster"], "the Sentinels name the servers");
+  const { name } = options;
+  if (typeof name !== "string" || name === "")
+    throw new InvalidOptionError("name", name, 'give what the Sentinels call the primary, like "orders"');
+  const { sentinelUsername, sentinelPassword, sentinelTLS, connectTimeout, family } = redis;
+  const { sentinelCommandTimeout } = redis;
+  const common: RedisOptions = {
+    ...(sentinelUsername ? { username: sentinelUsername } : {}),
+    ...(sentinelPassword ? { password: sentinelPassword } : {}),
+    ...(sentinelTLS ? { tls: sentinelTLS } : {}),
+    ...{ port: sentinelPort, connectTimeout, family, sentinelCommandTimeout },
+  };
+  const list = serverList("sentinels", sentinels);
+  if (list.length === 0) throw new InvalidOptionError("sentinels", sentinels, "give at least one");
+  for (const [index, sentinel] of list.entries()) {
+    for (const option of ["db", "keyPrefix"] as const) {
+      if (!sentinel[option]) continue;
+      const remedy = `give it in redis: { ${option} }, because a Sentinel has no data`;
+      throw new InvalidOptionError(`sentinels[${index}].${option}`, sentinel[option], remedy);
+    }
+  }
+  return { kind: "sentinel", sentinels: siblings(list, common), name, common: redis };
+}
+
+function checkCluster(options: GivenServers, cluster: unknown, redis: RedisOptions): Servers {
+  refuse(options, ["primary", "replicas", "sentinels", "name"], "the cluster names the servers");
+  const list = serverList("cluster", cluster);
+  if (list.length === 0) throw new InvalidOptionError("cluster", cluster, "give at least one node");
+  if (redis.db)
+    throw new InvalidOptionError("redis.db", redis.db, "leave it out: a cluster has one database");
+  const common = { ...firstNamed(list), ...redis };
+  for (const [index, node] of list.entries()) {
+    if (node.db)
+      throw new InvalidOptionError(
+        `cluster[${index}].db`,
+        node.db,
+        "leave it out: a cluster has one database",
+      );
+    // All further nodes are connected to with what these have in common.
+    for (const option of [...sharedNames, "username", "password"] as const)
+      agree(`cluster[${index}]`, node, option, common[option], "another node, or of redis");
+  }
+  return { kind: "cluster", seeds: list.map((node) => followerOf(common, node, common)), common };
+}
+
+/** Servers that are equal: each has what it names, and else what the first of them names. */
+function siblings(list: readonly RedisOptions[], common: RedisOptions): RedisOptions[] {
+  const leader = { ...firstNamed(list), ...common };
+  return list.map((server) => followerOf(leader, server, common));
+}
+
+/** What is named by any of them, without its place; the first one counts. */
+function firstNamed(list: readonly RedisOptions[]): RedisOptions {
+  const named: RedisOptions = Object.assign({}, ...list.toReversed());
+  for (const name of ofPlace) delete named[name];
+  return named;
+}
+
+function refuse(options: GivenServers, names: readonly (keyof GivenServers)[], why: string): void {
+  const given = names.find((name) => options[name] !== undefined);
+  if (given !== undefined) throw new InvalidOptionError(given, options[given], `leave it out: ${why}`);
+}
+
+/** What each of them names. */
+function serverList(option: string, servers: unknown): RedisOptions[] {
+  if (!Array.isArray(servers)) throw new InvalidOptionError(option, servers, "give a list of servers");
+  return servers.map((server, index) => namedIn(`${option}[${index}]`, server));
+}
+
+/** What plain clients made from the Tidemark's start from. */
+export function clientOptions(servers: Servers): RedisOptions {
+  if (servers.kind === "cluster") return servers.common;
+  if (servers.kind !== "sentinel") return servers.primary;
+  const { common, sentinels, name } = servers;
+  const addresses = sentinels.map(({ host, port }) => ({ host, port }));
+  const { username, password, tls } = sentinels[0] ?? {};
+  return {
+    ...common,
+    sentinels: addresses,
+    ...(username ? { sentinelUsername: username } : {}),
+    ...(password ? { sentinelPassword: password } : {}),
+    ...(tls ? { sentinelTLS: tls } : {}),
+    // ioredis alone takes `tls` to be the Sentinels' affair only.
+    ...(common.tls ? { enableTLSForSentinelMode: true } : {}),
+    ...{ name, role: "master", failoverDetector: true },
+  };
+}

@@ -1,0 +1,160 @@
+/** When a replica will probably be able to answer a read that none may answer now, by what was seen of its lag and its rate. */
+import type { NodeState } from "../diagnostics/channels.js";
+import { type CatchUpEstimate, noEstimate } from "../errors/errors.js";
+import type { Sighting } from "../node/incarnation.js";
+import type { Node } from "../node/node.js";
+import { isOfHistory } from "../replication/lineage.js";
+import { madeAt } from "../shard/eligibility.js";
+import { stateOf } from "../shard/node-state.js";
+import type { Read } from "./read.js";
+
+/** What one replica is expected to do. */
+interface Prospect {
+  readonly node: Node;
+  readonly behindBytes: number | undefined;
+  /** In milliseconds; undefined when nothing supports an estimate. */
+  readonly waitMs: number | undefined;
+  /** Whether it gets anything from its primary now. */
+  readonly isFed: boolean;
+}
+
+/** What a replica has yet to reach. All times are on the monotonic clock. */
+interface Target {
+  /** Undefined while the primary has not been sampled since it was required. */
+  readonly offset: number | undefined;
+  /** By when all of it had been written. */
+  readonly madeAt: number;
+}
+
+/** The states that pass by themselves, or in which a replica answers what it has. */
+const hopeful: readonly NodeState[] = ["serving", "behind", "starting", "link-down", "syncing"];
+/** A replica that has stood still may do so for as long again, but nobody is asked to wait longer than this. */
+const maxStandstillMs = 30_000;
+/** A lag that grows or shrinks by less in each millisecond counts as steady: samples of the primary are no more exact. */
+const steady = 0.25;
+
+/** Added to each wait, because half of all would be a moment too short, and a retry that comes too early is refused again. */
+const reserve = 1.05;
+const reserveMs = 2;
+
+/** The replica that may probably answer `read` first, and when. */
+export function estimateCatchUp(read: Read, now: number): CatchUpEstimate {
+  const { shard, certain } = read;
+  if (certain !== undefined || !shard.hasPrimary) return noEstimate;
+  // Nothing newer is proven of any replica while two servers say that they are the primary.
+  if (shard.succession.undisputedUntil(shard.replicas) < asOfRequired(read, now)) return noEstimate;
+  let first: Prospect | undefined;
+  for (const node of shard.replicas) {
+    const prospect = prospectOf(read, node, now);
+    if (prospect !== undefined && (first === undefined || isSooner(prospect, first))) first = prospect;
+  }
+  if (first === undefined) return noEstimate;
+  const { node, behindBytes, waitMs } = first;
+  return {
+    node: node.connection.address,
+    behindBytes,
+    retryAfterMs: waitMs === undefined ? undefined : Math.max(1, Math.ceil(waitMs)),
+  };
+}
+
+/** One that is estimated comes before one that is not, and of those one that gets its bytes before one that does not. */
+function isSooner(one: Prospect, other: Prospect): boolean {
+  if (one.waitMs === undefined || other.waitMs === undefined) {
+    if (one.waitMs !== other.waitMs) return one.waitMs !== undefined;
+    return (one.behindBytes ?? Number.POSITIVE_INFINITY) < (other.behindBytes ?? Number.POSITIVE_INFINITY);
+  }
+  return one.isFed === other.isFed ? one.waitMs < other.waitMs : one.isFed;
+}
+
+/** Undefined for a replica that will not answer it, however far it comes. */
+function prospectOf(read: Read, node: Node, now: number): Prospect | undefined {
+  const { shard, session, touched, level } = read;
+  const { seen } = node;
+  if (seen === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
+  const { replication } = seen;
+  if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
+  // The session may be bound to one replica that it has tried. The next request, which brings its token, is not.
+  const isAhead = level !== "eventual" && session.in(shard, touched).ahead;
+  const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, seen, now);
+  if (target === undefined) return undefined;
+  // While it copies all data, its offset says nothing of what it has.
+  const isKnown = target.offset !== undefined && !replication.syncing;
+  const behindBytes = isKnown ? Math.max(0, target.offset - replication.offset) : undefined;
+  const isFed = replication.linkUp && !replication.syncing;
+  const waitMs = isFed ? waitOf(read, node, seen, target, now) : standstillOf(read, node, seen, now);
+  return { node, behindBytes, waitMs, isFed };
+}
+
+/** The moment as of which a replica has to have everything, if it is to answer now; on the monotonic clock. */
+function asOfRequired({ requirement }: Read, now: number): number {
+  return Math.max(requirement.since, now - requirement.maxStalenessMs);
+}
+
+/** Undefined for what is not in the history of the replica. */
+function targetOf(read: Read, { replication }: Sighting, now: number): Target | undefined {
+  const { shard, requirement, session } = read;
+  const asOf = asOfRequired(read, now);
+  const sampled = asOf === Number.NEGATIVE_INFINITY ? 0 : shard.history.offsetAsOf(asOf);
+  let offset = sampled;
+  for (const position of requirement.positions) {
+    if (!isOfHistory(replication, position, shard.lineage)) return undefined;
+    if (offset !== undefined) offset = Math.max(offset, position.offset);
+  }
+  const written = madeAt(shard, requirement, session.demand.issuedAt, now);
+  return { offset, madeAt: sampled === undefined ? Math.max(written, asOf, now) : written };
+}
+
+/** How long until `node`, which gets what its primary writes, has reached `target` and can prove that it is fresh enough. */
+function waitOf(read: Read, node: Node, seen: Sighting, target: Target, now: number): number | undefined {
+  const { latestAt, latestOffset } = read.shard.history;
+  // The primary has yet to get there itself, which no rate of a replica foretells.
+  if (target.offset !== undefined && target.offset > latestOffset && latestAt > target.madeAt)
+    return undefined;
+  const freshAt = freshAtOf(read, node, seen, now);
+  if (freshAt === undefined) return undefined;
+  const reachesAt = reachesAtOf(read, node, seen, target, now);
+  // Whatever it has by then, it has to be asked.
+  const roundTripMs = Math.max(
+    node.latency.at(now),
+    target.offset === undefined ? read.shard.primary.latency.at(now) : 0,
+  );
+  const waitMs = Math.max(reachesAt - now, freshAt - now, node.restsUntil - now, roundTripMs);
+  return waitMs * reserve + reserveMs;
+}
+
+/** The moment at which `node` has probably reached `target`. */
+function reachesAtOf(read: Read, node: Node, seen: Sighting, target: Target, now: number): number {
+  const { pace, usualLagMs } = node.applyRate;
+  const byLag = target.madeAt + (pace === undefined ? usualLagMs : node.lag.ms);
+  if (target.offset === undefined) return byLag;
+  const missing = target.offset - seen.replication.offset;
+  if (missing <= 0) return now;
+  if (pace === undefined) {
+    const isOverdue = seen.at > standsSinceOf(read, node, seen) + usualLagMs;
+    return isOverdue ? now + standstillOf(read, node, seen, now) : byLag;
+  }
+  // While it keeps pace with the primary, its rate is only that at which the primary writes.
+  const keepsPace = Math.abs(pace.lagGrowth) < steady;
+  return keepsPace && seen.at < byLag ? byLag : seen.at + missing / pace.bytesPerMs;
+}
+
+/** The moment at which `node` is probably as fresh as the level asks; undefined when nothing shows that it will be. */
+function freshAtOf(read: Read, node: Node, seen: Sighting, now: number): number | undefined {
+  const { shard, requirement } = read;
+  const { pace } = node.applyRate;
+  const missingSince = shard.history.passedAt(seen.replication) ?? now;
+  const overMs = now - missingSince - requirement.maxStalenessMs;
+  if (overMs <= 0 || node.applyRate.usualLagMs <= requirement.maxStalenessMs) return now;
+  if (pace === undefined) return now + standstillOf(read, node, seen, now);
+  return pace.lagGrowth <= -steady ? now + overMs / -pace.lagGrowth : undefined;
+}
+
+/** Since when `node` has stood still while it lacked something, or could not say so. */
+function standsSinceOf({ shard }: Read, { applyRate }: Node, { replication }: Sighting): number {
+  return Math.max(applyRate.standsSince, shard.history.passedAt(replication) ?? Number.NEGATIVE_INFINITY);
+}
+
+/** For how long `node` will probably stand still yet: as long as it has already. */
+function standstillOf(read: Read, node: Node, seen: Sighting, now: number): number {
+  return Math.min(now - standsSinceOf(read, node, seen), maxStandstillMs);
+}

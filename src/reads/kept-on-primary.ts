@@ -1,0 +1,64 @@
+/** Which writes keep a read on the primary. It is found out when the read is sent there, so that other reads pay nothing. */
+import type { Reason } from "../diagnostics/channels.js";
+import type { KeptReads, Statistics } from "../diagnostics/statistics.js";
+import { narrowed, type Position } from "../replication/position.js";
+import { nothing, objectionTo, type Requirement } from "../shard/eligibility.js";
+import { judgedAt, stateOf } from "../shard/node-state.js";
+import type { Shard } from "../shard/shard.js";
+import type { Question } from "./server-selection.js";
+
+/** Why a read goes to the primary when the replicas may only have to catch up with what the session has written. */
+const ofWrites: ReadonlySet<Reason> = new Set([
+  ...(["write-in-flight", "position-unknown"] as const),
+  ...(["behind", "read-ahead", "check-failed"] as const),
+]);
+
+/** Counts a read that goes to the primary for `reason`, if writes keep it there; returns what it was counted for. */
+export function countKept(read: Question, reason: Reason, now: number): KeptReads | undefined {
+  const { statistics } = read.session;
+  if (statistics === undefined || read.level === "eventual" || !ofWrites.has(reason)) return undefined;
+  const kept = keptBy(read, reason, statistics, now);
+  if (kept !== undefined) statistics.countKept(kept, read.touched.keys);
+  return kept;
+}
+
+function keptBy(read: Question, reason: Reason, statistics: Statistics, now: number): KeptReads | undefined {
+  const { session, shard, touched, requirement } = read;
+  if (reason === "position-unknown") return statistics.keptBy(undefined);
+  const latest = session.latestWrite(touched);
+  if (reason === "write-in-flight") return statistics.keptBy(latest?.keys);
+  // What would be required of the read if nothing else had been done in its request.
+  const own = narrowed(session.demand.positions, touched).filter((position) => !shard.isElsewhere(position));
+  if (own.length > 0 && !isMet(shard, { ...nothing, positions: own }, now))
+    return keptByOwn(read, own, statistics);
+  const progress = session.in(shard, touched);
+  // The bound of the read's level keeps it there.
+  if (!progress.ahead && isMet(shard, { ...requirement, maxStalenessMs: nothing.maxStalenessMs }, now))
+    return undefined;
+  return latest === undefined ? progress.kept : statistics.keptBy(latest.keys);
+}
+
+/** What a read is kept by that requires the `positions` by itself: writes to its own keys, or to keys that are not known. */
+function keptByOwn(
+  { session, touched }: Question,
+  positions: readonly Position[],
+  statistics: Statistics,
+): KeptReads | undefined {
+  const written = touched.keys?.filter((_key, index) => {
+    const hash = touched.hashes?.[index];
+    return hash !== undefined && session.demand.positions.some(({ keys }) => keys?.hashes.includes(hash));
+  });
+  if (written !== undefined && written.length > 0) return statistics.keptBy(written);
+  // With monotonic reads nothing need be written.
+  return positions.every(({ read }) => read) ? undefined : statistics.keptBy(undefined);
+}
+
+/** Whether a replica is known to have what `requirement` asks for. */
+function isMet(shard: Shard, requirement: Requirement, now: number): boolean {
+  return shard.replicas.some((node) => {
+    const state = stateOf(shard, node, now);
+    if (state !== "serving" && state !== "behind") return false;
+    const at = judgedAt(shard, node, now);
+    return objectionTo(shard, node.seen, node.suspect, requirement, at) === undefined;
+  });
+}

@@ -1,0 +1,211 @@
+/** Reads on their way: each is sent where it may be answered, and elsewhere when that fails. */
+import type { Command } from "ioredis";
+import { Ends } from "../commands/ends.js";
+import type { Touched } from "../commands/touched-keys.js";
+import type { ReadDefaults } from "../consistency/read-policy.js";
+import type { Reason } from "../diagnostics/channels.js";
+import { ConnectionLostError } from "../errors/errors.js";
+import type { Node } from "../node/node.js";
+import type { Session } from "../session/session.js";
+import type { Topology } from "../topology/topology.js";
+import { granted } from "./attainable-policy.js";
+import type { FallbackLimits } from "./fallback-limit.js";
+import { countKept } from "./kept-on-primary.js";
+import type { Losses } from "./lost-writes.js";
+import { anchor } from "./monotonic-reads.js";
+import { type PrimaryRead, readPrimary } from "./primary-read.js";
+import { type GivenRead, openRead, type Read } from "./read.js";
+import { Fallback } from "./read-fallback.js";
+import { type Fallbacks, readReplica } from "./replica-read.js";
+import { discardSend } from "./route-record.js";
+import { type Iteration, lost } from "./scan.js";
+import { type Choice, chooseReplica, isDoubtful, whyNone } from "./server-selection.js";
+import { answerStale, unlessGone } from "./stale-read.js";
+
+/** How replicas' answers are proven, and what happens to reads that none of them may answer. */
+export interface ReadRouterOptions extends ReadDefaults {
+  readonly maxStalenessMs: number;
+  readonly verify: "when-needed" | "always";
+  readonly fallbackLimit: FallbackLimits | false;
+}
+
+export class Reads {
+  readonly #options: ReadRouterOptions;
+  /** Whether every read is proven, by an INFO of its own. */
+  readonly #always: boolean;
+  readonly #topology: Pick<Topology, "shards">;
+  readonly #losses: Losses;
+  readonly #fallbacks: Fallbacks;
+  readonly #fallback: Fallback;
+
+  constructor(options: ReadRouterOptions, topology: Pick<Topology, "shards">, losses: Losses) {
+    this.#options = options;
+    this.#always = options.verify === "always";
+    this.#topology = topology;
+    this.#losses = losses;
+    this.#fallback = new Fallback(options.fallbackLimit, {
+      maxStalenessMs: options.maxStalenessMs,
+      lossOf: (session, command) => this.#lossOf(session, command),
+      choose: (read, now) => this.#choose(read, now),
+      sendTo: (read, choice) => this.#sendTo(read, choice),
+      toPrimary: (read, reason) => this.#readPrimary(read, reason),
+    });
+    this.#fallbacks = {
+      always: this.#always,
+      isFinal: ({ terms }, proven) => terms.fallback === "error" && proven,
+      fallBack: (read, reason) => {
+        discardSend(read.command);
+        this.#fallback.take(read, reason);
+      },
+      toPrimary: (read, reason) => {
+        discardSend(read.command);
+        this.#readPrimary(read, reason);
+      },
+    };
+  }
+
+  /** Sends a read of `session`; of none, to the primary. */
+  send(given: GivenRead, session: Session | undefined): void {
+    if (session === undefined) {
+      this.sendToPrimary(given, session, "no-session");
+      return;
+    }
+    const loss = this.#lossOf(session, given.command);
+    if (loss !== undefined) {
+      given.command.reject(loss);
+      return;
+    }
+    const now = performance.now();
+    const read = this.#open(given, session, now);
+    this.#sendTo(read, this.#choose(read, now));
+  }
+
+  /** Sends reads that belong together where the first of them may go. */
+  sendAll(given: readonly GivenRead[], session: Session | undefined): void {
+    if (session === undefined) {
+      for (const one of given) this.send(one, session);
+      return;
+    }
+    const loss = given[0] && this.#lossOf(session, given[0].command);
+    if (loss !== undefined) {
+      for (const { command } of given) command.reject(loss);
+      return;
+    }
+    const now = performance.now();
+    const touched = session.touchedBy(given.map(({ command }) => command));
+    const reads = given.map((one) => this.#open(one, session, now, touched));
+    const choice = reads[0] && this.#choose(reads[0], now);
+    choice?.node?.connection.cork();
+    for (const read of reads) this.#sendTo(read, choice);
+  }
+
+  /** Sends what only the primary may answer: what is no read of data, and all that belongs to no session. */
+  sendToPrimary(
+    given: GivenRead,
+    session: Session | undefined,
+    reason: Reason,
+    repeats?: number,
+    isReturned = false,
+  ): void {
+    if (session !== undefined) {
+      this.#readPrimary(this.#open(given, session, performance.now()), reason, repeats, isReturned);
+      return;
+    }
+    const { shard, command, terms, iteration } = given;
+    const onAnswer = (from: Node): undefined => {
+      iteration?.answeredBy(from);
+    };
+    const { level } = terms;
+    const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
+    readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats, isReturned);
+  }
+
+  /** Has `session` require what it has read so far; see {@link anchor}. */
+  anchor(session: Session): Promise<void> | undefined {
+    return anchor(session, this.#topology.shards);
+  }
+
+  /** Sends a further step of an iteration, to the node and connection where it began or nowhere. */
+  resume(given: GivenRead & { readonly iteration: Iteration }, session: Session | undefined): void {
+    const { shard, command, iteration } = given;
+    const { node } = iteration;
+    const isPrimary = node === shard.primary;
+    if (iteration.lost || node === undefined || (isPrimary ? shard.demoted : session === undefined)) {
+      command.reject(lost(command, iteration));
+    } else if (isPrimary || session === undefined) {
+      const ends = new Ends(command);
+      command.resolve = (reply) => ends.resolve(reply);
+      command.reject = (error) => {
+        ends.reject(ConnectionLostError.isMeantBy(error) ? lost(command, iteration, error) : error);
+      };
+      this.sendToPrimary(given, session, "not-a-read", 0);
+    } else {
+      const now = performance.now();
+      const waitUntil = now + this.#options.maxStalenessMs;
+      const read: Read = { ...this.#open(given, session, now), waitUntil };
+      this.#sendTo(read, read.certain === undefined ? chooseReplica(read, now) : undefined);
+    }
+  }
+
+  /** What a read of `session` is rejected with because writes of it were found to be lost. */
+  #lossOf(session: Session, { name }: Command): Error | undefined {
+    return this.#losses.check(this.#topology.shards, session, name);
+  }
+
+  #open(
+    given: GivenRead,
+    session: Session,
+    now: number,
+    touched: Touched = session.touchedBy(given.command),
+  ): Read {
+    const { maxStalenessMs } = this.#options;
+    const read = openRead(given, session, touched, maxStalenessMs, now);
+    return read.terms.next === undefined ? read : granted(read, maxStalenessMs, now);
+  }
+
+  #choose(read: Read, now: number): Choice | undefined {
+    return read.certain ? { node: undefined, reason: read.certain } : chooseReplica(read, now);
+  }
+
+  #sendTo(read: Read, choice: Choice | undefined): void {
+    if (choice === undefined) this.#fallback.take(read, undefined);
+    // A token can say that a position is unknown, and a user can send a token as often as they like.
+    else if (choice.reason === "position-unknown") this.#fallback.relieve(read, choice.reason);
+    else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
+    else readReplica(read, choice.node, choice.reason, this.#fallbacks);
+  }
+
+  /** Without a reason, it is why no replica may answer. */
+  #readPrimary(read: Read, reason: Reason | undefined, repeats?: number, isReturned = false): void {
+    if (answerStale(read)) return;
+    const { command, session, shard, touched, level, iteration } = read;
+    const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
+    const now = performance.now();
+    const because = reason ?? whyNone(read, now);
+    // One that comes back was counted when it was sent first.
+    const kept = isReturned ? undefined : countKept(read, because, now);
+    let sentAt = Number.POSITIVE_INFINITY;
+    const toPrimary: PrimaryRead = {
+      shard,
+      command,
+      level,
+      reason: because,
+      doubtful,
+      onSend: (at) => {
+        sentAt = at;
+        if (shard.replicas.length > 0 && session.in(shard, touched).ahead) shard.sampleBehind(at);
+      },
+      behindWrites: session.isWriting(touched),
+      onAnswer: (from) => {
+        iteration?.answeredBy(from);
+        const progress = session.in(shard, touched);
+        progress.readAhead(sentAt);
+        progress.kept = kept ?? progress.kept;
+        // Only the answer to an INFO in front of it may have told that there is another primary.
+        return this.#lossOf(session, command);
+      },
+      ends: unlessGone(read).ends,
+    };
+    readPrimary(toPrimary, repeats, isReturned);
+  }
+}

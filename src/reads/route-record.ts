@@ -1,0 +1,149 @@
+/** What became of each read of a session. It is recorded only while somebody wants to know. */
+import type { Command } from "ioredis";
+import { type CommandKind, kindOf } from "../commands/command-kind.js";
+import type { Level } from "../consistency/level.js";
+import { type ReadRecord, type Reason, readChannel, routeChannel } from "../diagnostics/channels.js";
+import type { Node } from "../node/node.js";
+import type { Session } from "../session/session.js";
+
+const reading: ReadonlySet<CommandKind> = new Set(["read", "scan", "lookup"]);
+
+/** A read that is first sent within this time was sent at once. */
+const atOnceMs = 1;
+
+/**
+ * The reads that are recorded and not over yet. Not a Map: each time that grows or shrinks, V8 leaves behind an old table, which
+ * keeps the commands in it alive for long, and all that hangs on them.
+ */
+const open = new WeakMap<Command, OpenRecord>();
+/** How many they are, so that nothing is looked up when there are none. */
+let count = 0;
+
+/** Where a read was sent once. */
+export class Send {
+  readonly node: string;
+  readonly role: "primary" | "replica";
+  readonly reason: Reason;
+  readonly level: Level;
+  readonly waitedMs: number;
+  readonly lagMs: number | undefined;
+  readonly zone: string | undefined;
+
+  constructor(
+    { connection, lag, zone }: Node,
+    role: "primary" | "replica",
+    reason: Reason,
+    level: Level,
+    waitedMs: number,
+  ) {
+    this.node = connection.address;
+    this.role = role;
+    this.reason = reason;
+    this.level = level;
+    this.waitedMs = waitedMs;
+    this.lagMs = reason === "known" || reason === "checked" ? lag.ms : undefined;
+    this.zone = zone;
+  }
+}
+
+/** The record of a read that is on its way. */
+class OpenRecord {
+  readonly #command: Command;
+  /** A script changes its name while it is sent. */
+  readonly #name: string;
+  readonly #session: Session;
+  readonly #level: Level;
+  readonly #givenAt = performance.now();
+  #sends = 0;
+  /** The send whose answer counts; undefined while there is none. */
+  send: Send | undefined;
+
+  constructor(command: Command, session: Session, level: Level) {
+    this.#command = command;
+    this.#name = command.name.toLowerCase();
+    this.#session = session;
+    this.#level = level;
+    open.set(command, this);
+    count += 1;
+    const { resolve, reject } = command;
+    command.resolve = (reply) => {
+      const result: unknown = resolve(reply);
+      // Not if a transformer of the user's has thrown: then ioredis has called `reject`.
+      this.#end(undefined);
+      return result;
+    };
+    command.reject = (error) => {
+      this.#end(error);
+      reject(error);
+    };
+  }
+
+  sent(node: Node, role: "primary" | "replica", reason: Reason, level: Level): Send {
+    const waitedMs = performance.now() - this.#givenAt;
+    this.#sends += 1;
+    const isAtOnce = this.#sends === 1 && waitedMs < atOnceMs;
+    this.send = new Send(node, role, reason, level, isAtOnce ? 0 : waitedMs);
+    return this.send;
+  }
+
+  #end(error: Error | undefined): void {
+    // A command that has timed out may be answered all the same.
+    if (open.get(this.#command) !== this) return;
+    open.delete(this.#command);
+    count -= 1;
+    const { send } = this;
+    const record: ReadRecord = {
+      command: this.#name,
+      node: send?.node,
+      role: send?.role,
+      reason: send?.reason,
+      level: send?.level ?? this.#level,
+      waitedMs: send?.waitedMs ?? performance.now() - this.#givenAt,
+      lagMs: send?.lagMs,
+      zone: send?.zone,
+      error,
+    };
+    this.#session.keepRead(record);
+    if (readChannel.hasSubscribers) readChannel.publish({ session: this.#session, ...record });
+  }
+}
+
+/** Records what becomes of `command`, which `session` gave at `level`, if it is a read. */
+export function recordRead(command: Command, session: Session, level: Level): void {
+  if (reading.has(kindOf(command, false))) new OpenRecord(command, session, level);
+}
+
+/** Publishes where `command` goes, if anybody listens, and notes it if `command` is a read that is recorded. */
+export function publishRoute(
+  command: Command,
+  node: Node,
+  role: "primary" | "replica",
+  reason: Reason,
+  level: Level,
+): Send | undefined {
+  if (routeChannel.hasSubscribers)
+    routeChannel.publish({
+      command: command.name.toLowerCase(),
+      node: node.connection.address,
+      role,
+      reason,
+      level,
+    });
+  return openOf(command)?.sent(node, role, reason, level);
+}
+
+/** Has the answer to `send` count, although `command` may have been sent elsewhere since. */
+export function noteAnswer(command: Command, send: Send | undefined): void {
+  const record = send && openOf(command);
+  if (record !== undefined) record.send = send;
+}
+
+/** Notes that no answer to what was sent so far counts. */
+export function discardSend(command: Command): void {
+  const record = openOf(command);
+  if (record !== undefined) record.send = undefined;
+}
+
+function openOf(command: Command): OpenRecord | undefined {
+  return count > 0 ? open.get(command) : undefined;
+}

@@ -1,0 +1,114 @@
+/** Reads that a replica answers without any proof, because the primary is gone and their level or terms allow it. */
+import { Command } from "ioredis";
+import { isDenial, isStateError } from "../commands/server-error.js";
+import { absenceMs } from "../connection/connection.js";
+import { type Reason, staleReadChannel } from "../diagnostics/channels.js";
+import type { Node } from "../node/node.js";
+import { isPlaced } from "../replication/lineage.js";
+import type { Shard } from "../shard/shard.js";
+import type { Read } from "./read.js";
+import { noteAnswer, publishRoute } from "./route-record.js";
+
+/** Has the freshest replica answer `read`, if it may now and there is one; whether it will. */
+export function answerStale(read: Read): boolean {
+  return mayBeStale(read) && read.shard.vacantMs >= absenceMs && sendToFreshest(read);
+}
+
+/** A step of an iteration may not: the next one would meet another server. */
+function mayBeStale({ terms, level, iteration }: Read): boolean {
+  return iteration === undefined && (terms.staleIfPrimaryGone || level === "eventual");
+}
+
+/** The same read for the primary, with ends that do not wait for an answer that does not come. */
+export function unlessGone(read: Read): Read {
+  if (!mayBeStale(read)) return read;
+  let isOver = false;
+  let isTried = false;
+  let isDue = false;
+  /** What the primary has failed with before a replica could be asked. */
+  let failure: Error | undefined;
+  const once = <Given, Result>(end: (given: Given) => Result) => {
+    return (given: Given): Result | undefined => {
+      clearTimeout(deadline);
+      if (isOver) return undefined;
+      isOver = true;
+      return end(given);
+    };
+  };
+  const resolve = once((reply: unknown) => read.ends.resolve(reply));
+  const reject = once((error: Error) => read.ends.reject(error));
+  const goElsewhere = (): boolean => {
+    isTried = sendToFreshest({ ...read, ends: { resolve, reject } });
+    return isTried;
+  };
+  const failed = (error: Error): void => {
+    if (isOver || isTried) return;
+    const isRefusal = error === read.shard.primary.connection.refusal?.error;
+    if (error.name === "ReplyError" && !isRefusal) reject(error);
+    else if (goElsewhere()) return;
+    // Replicas may be about to connect.
+    else if (isDue) reject(error);
+    else failure = error;
+  };
+  const deadline = setTimeout(() => {
+    isDue = true;
+    if (!goElsewhere() && failure !== undefined) reject(failure);
+  }, absenceMs - read.shard.vacantMs);
+  return { ...read, ends: { resolve, reject: failed } };
+}
+
+/** Sends `read` to the freshest replica that is not among those `tried`; whether there is one. */
+function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
+  const { command, ends, session, shard, level, terms } = read;
+  const node = freshestOf(shard, tried);
+  if (node === undefined) return false;
+  // The primary may still have the command itself, and answer it.
+  const again = new Command(command.name, [...command.args]);
+  again.resolve = (reply) => {
+    node.denials.answered();
+    session.answeredStale();
+    if (staleReadChannel.hasSubscribers) {
+      const { address } = node.connection;
+      staleReadChannel.publish({ session, command: command.name.toLowerCase(), node: address });
+    }
+    noteAnswer(command, sent);
+    return ends.resolve(reply);
+  };
+  again.reject = (error) => {
+    const isAnswer = error.name === "ReplyError" && !isStateError(error) && !isDenial(error);
+    if (!isAnswer && sendToFreshest(read, [...tried, node])) return;
+    noteAnswer(command, sent);
+    ends.reject(error);
+  };
+  node.denials.tries();
+  const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
+  const sent = publishRoute(command, node, "replica", reason, level);
+  node.connection.send(again);
+  return true;
+}
+
+/** Of the replicas that have data the one that has come farthest; of several the one with the least to do. */
+function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
+  const { replid } = shard.history;
+  const now = performance.now();
+  let freshest: Node | undefined;
+  let farthest = -1;
+  for (const node of shard.replicas) {
+    const known = node.seen?.replication;
+    if (
+      !node.connection.ready ||
+      tried.includes(node) ||
+      !node.denials.mayTry(now) ||
+      known?.role !== "replica" ||
+      known.syncing ||
+      !isPlaced(known)
+    )
+      continue;
+    const offset = known.replid === replid ? known.offset : 0;
+    const isLessBusy = offset === farthest && node.connection.inFlight < (freshest?.connection.inFlight ?? 0);
+    if (offset <= farthest && !isLessBusy) continue;
+    freshest = node;
+    farthest = offset;
+  }
+  return freshest;
+}

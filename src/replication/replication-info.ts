@@ -1,0 +1,243 @@
+/** What a server says of its replication: the text of `INFO replication`, read. */
+import { type Endpoint, endpointOf } from "../address.js";
+
+/** The history a node's own history grew out of, and the first offset they do not share. */
+export interface Ancestor {
+  readonly replid: string;
+  readonly second: number;
+}
+
+interface Common {
+  readonly replid: string;
+  readonly ancestor: Ancestor | undefined;
+  readonly backlogActive: boolean;
+}
+
+/** A node as it described itself. `offset` is what a primary has written, or a replica has applied. */
+export type Replication =
+  | (Common & { readonly role: "primary"; readonly offset: number })
+  | (Common & {
+      readonly role: "replica";
+      readonly offset: number;
+      readonly linkUp: boolean;
+      readonly syncing: boolean;
+    });
+
+const replidDigits = 16;
+const fullReplid = /^[0-9a-f]{40}$/;
+const noReplid = "0".repeat(40);
+/** Tokens mark with such an id what is no position. Redis draws its ids at random, so it never uses one of these. */
+const reserved = /^0{15}/;
+const zero = 48;
+/**
+ * How long the two parts of sound texts were: up to `master_replid`, and from there. Only numbers change from one text to
+ * the next, so most need not be looked through. In a forged text of the same lengths the server's own fields are read all
+ * the same.
+ */
+const soundShapes = new Set<number>();
+const maxSoundShapes = 64;
+const maxRest = 4_096;
+/** In characters. A primary needs about 120 for each of its replicas. */
+const maxLength = 65_536;
+/**
+ * A replica as Redis prints it. The replica itself chooses the text behind `ip=`, and Redis checks only its length: a line
+ * break there would add fields to the INFO of its primary.
+ */
+const replicaLine =
+  /slave\d{1,5}:ip=([!-+\--~]{0,255}),port=(\d{1,5}),state=([a-z_]{1,32}),offset=(-?\d{1,19}),lag=-?\d{1,19}(?:,[a-z_]{1,32}=[^,\s]{0,64}){0,8}(?=\r\n|$)/y;
+const replicaLabel = "\nslave";
+/** The fields that a position depends on, each with the end of the line in front of it. */
+const counted = [
+  "\nrole:",
+  "\nconnected_slaves:",
+  "\nslave_repl_offset:",
+  "\nmaster_link_status:",
+  "\nmaster_sync_in_progress:",
+  "\nmaster_replid:",
+  "\nmaster_replid2:",
+  "\nmaster_repl_offset:",
+  "\nsecond_repl_offset:",
+  "\nrepl_backlog_active:",
+];
+const unfit =
+  "INFO replication lacks a role, a master_replid or an offset, as that of a proxy may; give the address of the Redis " +
+  "server itself";
+const tooLong =
+  `INFO replication is longer than ${maxLength} characters, which is more than Tidemark reads; let some of its replicas ` +
+  "follow another replica instead";
+const repeated =
+  "INFO replication has a field twice or a line break in a value, so a client that may send it REPLCONF and PSYNC may have " +
+  "written it; allow these two commands to replicas alone";
+const unreadable =
+  "INFO replication has a line of a replica that Tidemark cannot read, or a line break in a value; allow the commands REPLCONF " +
+  "and PSYNC to replicas alone";
+
+/** The one that was read last, so that it need not be read again, and that the same is one string wherever it is kept. */
+let known = { full: noReplid, short: "" };
+
+/**
+ * Reads the reply of `INFO replication`. Undefined when it lacks what a position needs (a role, a 40-digit
+ * `master_replid`, whole offsets below 2^53) or may have been forged: such a server, or a proxy before it, cannot be
+ * trusted with one. {@link faultOf} says why.
+ */
+export function parseReplication(info: unknown): Replication | undefined {
+  if (typeof info !== "string") return undefined;
+  // Redis prints it behind all that others may have written into the text, and what follows it is Redis's own.
+  const from = info.indexOf("\nmaster_replid:");
+  if (from < 0 || !isSound(info, from)) return undefined;
+  if (info.indexOf("\nmaster_replid:", from + 1) >= 0) return undefined;
+  const replid = replidIn(info, "\nmaster_replid:", from);
+  if (replid === undefined) return undefined;
+  const ancestor = ancestorIn(info, from);
+  const backlogActive = says(info, "\nrepl_backlog_active:", "1", from);
+  if (says(info, "\nrole:", "master")) {
+    const offset = numberIn(info, "\nmaster_repl_offset:", from);
+    return offset === undefined ? undefined : { role: "primary", offset, replid, ancestor, backlogActive };
+  }
+  if (!says(info, "\nrole:", "slave")) return undefined;
+  const offset = numberIn(info, "\nslave_repl_offset:");
+  if (offset === undefined) return undefined;
+  const linkUp = says(info, "\nmaster_link_status:", "up");
+  const syncing = !says(info, "\nmaster_sync_in_progress:", "0");
+  return { role: "replica", offset, linkUp, syncing, replid, ancestor, backlogActive };
+}
+
+/** Why {@link parseReplication} gives nothing for `info`, for people. */
+export function faultOf(info: unknown): string {
+  if (typeof info !== "string") return unfit;
+  if (info.length > maxLength) return tooLong;
+  if (hasFieldTwice(info)) return repeated;
+  return hasUnreadableLine(info) ? unreadable : unfit;
+}
+
+/** Whether the fields of an INFO, as ioredis reads them, are those of a replica. */
+export function isReplicaIn(info: unknown): boolean {
+  return typeof info === "object" && info !== null && "role" in info && info.role === "slave";
+}
+
+/** The servers that replicate from the one that said so, by the addresses they announce. */
+export function replicasIn(info: string): Endpoint[] {
+  return replicaLinesIn(info).flatMap(([, host, port]) => endpointOf(host, port) ?? []);
+}
+
+/** How many replicas are connected to the primary that said so. */
+export function connectedReplicasIn(info: string): number {
+  return numberIn(info, "\nconnected_slaves:") ?? 0;
+}
+
+/** What each replica that is in sync has acknowledged, by the primary that said so. */
+export function acknowledgedIn(info: string): number[] {
+  return replicaLinesIn(info).flatMap(([, , , state, offset]) => (state === "online" ? Number(offset) : []));
+}
+
+/** The server that a replica was told to replicate from; undefined for a primary. */
+export function upstreamIn(info: string): Endpoint | undefined {
+  return endpointOf(textIn(info, "\nmaster_host:"), numberIn(info, "\nmaster_port:"));
+}
+
+/** Whether `info` has a bounded length, and nobody but the server seems to have written in it. */
+function isSound(info: string, from: number): boolean {
+  const rest = info.length - from;
+  if (info.length > maxLength) return false;
+  // A longer rest would share the number of another shape.
+  if (rest >= maxRest) return !isAmbiguous(info);
+  const shape = from * maxRest + rest;
+  if (soundShapes.has(shape)) return true;
+  if (isAmbiguous(info)) return false;
+  if (soundShapes.size >= maxSoundShapes) soundShapes.clear();
+  soundShapes.add(shape);
+  return true;
+}
+
+function isAmbiguous(info: string): boolean {
+  return hasFieldTwice(info) || hasUnreadableLine(info);
+}
+
+/** Whether a field that counts occurs twice. */
+function hasFieldTwice(info: string): boolean {
+  for (const label of counted) {
+    const at = info.indexOf(label);
+    if (at >= 0 && info.indexOf(label, at + label.length) >= 0) return true;
+  }
+  return false;
+}
+
+/** Whether the line of a replica is none that Redis prints. */
+function hasUnreadableLine(info: string): boolean {
+  for (let at = info.indexOf(replicaLabel); at >= 0; at = info.indexOf(replicaLabel, at + 1)) {
+    replicaLine.lastIndex = at + 1;
+    if (isDigit(info.charCodeAt(at + replicaLabel.length)) && !replicaLine.test(info)) return true;
+  }
+  return false;
+}
+
+/** The lines of replicas, each with its parts; none of a text that is too long. */
+function replicaLinesIn(info: string): RegExpExecArray[] {
+  const lines: RegExpExecArray[] = [];
+  if (info.length > maxLength) return lines;
+  for (let at = info.indexOf(replicaLabel); at >= 0; at = info.indexOf(replicaLabel, at + 1)) {
+    replicaLine.lastIndex = at + 1;
+    const line = replicaLine.exec(info);
+    if (line !== null) lines.push(line);
+  }
+  return lines;
+}
+
+function ancestorIn(info: string, start: number): Ancestor | undefined {
+  const replid = replidIn(info, "\nmaster_replid2:", start);
+  if (replid === undefined) return undefined;
+  const second = numberIn(info, "\nsecond_repl_offset:", start);
+  return second === undefined ? undefined : { replid, second };
+}
+
+/** The beginning of a replication id; undefined where there is none, or all are zeros, which is none. */
+function replidIn(info: string, label: string, start: number): string | undefined {
+  const from = valueAfter(info, label, start);
+  if (from < 0 || info.startsWith(noReplid, from)) return undefined;
+  if (!info.startsWith(known.full, from)) {
+    const full = info.slice(from, from + known.full.length);
+    if (!fullReplid.test(full) || reserved.test(full)) return undefined;
+    known = { full, short: full.slice(0, replidDigits) };
+  }
+  return isLineEnd(info, from + known.full.length) ? known.short : undefined;
+}
+
+function numberIn(info: string, label: string, start = 0): number | undefined {
+  const from = valueAfter(info, label, start);
+  if (from < 0) return undefined;
+  let value = 0;
+  let at = from;
+  for (; isDigit(info.charCodeAt(at)); at++) value = value * 10 + (info.charCodeAt(at) - zero);
+  return at > from && isLineEnd(info, at) && Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** Whether the value is `text`. */
+function says(info: string, label: string, text: string, start = 0): boolean {
+  const from = valueAfter(info, label, start);
+  return from >= 0 && info.startsWith(text, from) && isLineEnd(info, from + text.length);
+}
+
+function textIn(info: string, label: string): string | undefined {
+  const from = valueAfter(info, label, 0);
+  if (from < 0) return undefined;
+  const end = info.indexOf("\r\n", from);
+  return info.slice(from, end < 0 ? info.length : end);
+}
+
+/**
+ * Where the value of a field begins, below 0 where there is none; `label` has the end of the line in front of it. It is
+ * looked for behind `start` first.
+ */
+function valueAfter(info: string, label: string, start: number): number {
+  let at = info.indexOf(label, start);
+  if (at < 0 && start > 0) at = info.indexOf(label);
+  return at < 0 ? at : at + label.length;
+}
+
+function isLineEnd(info: string, at: number): boolean {
+  return at === info.length || info.startsWith("\r\n", at);
+}
+
+function isDigit(code: number): boolean {
+  return code >= zero && code <= zero + 9;
+}

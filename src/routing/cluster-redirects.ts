@@ -1,0 +1,315 @@
+/** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
+import type { Command, RedisOptions } from "ioredis";
+import { isScript, namesOfKeys } from "../commands/command-kind.js";
+import { destinationOf, trackDestination } from "../commands/destination.js";
+import { Ends } from "../commands/ends.js";
+import { isRedirection } from "../commands/server-error.js";
+import { discardSend } from "../reads/route-record.js";
+import type { Session } from "../session/session.js";
+import type { Shard } from "../shard/shard.js";
+import { mayBeRedirected } from "../topology/script-redirect.js";
+import { type Detour, Detours } from "./redirect-queue.js";
+
+/** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
+export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
+
+/** Asks a server whether it redirects a script; see `Topology.confirm`. */
+export type Confirm = (
+  script: Command,
+  server: RedisOptions | undefined,
+  isAsked: boolean,
+) => Promise<Error | undefined>;
+
+/** A command on its way, or a transaction. */
+export interface Traveller {
+  readonly commands: readonly Command[];
+  /** The session, or what stands for all commands outside of sessions: its commands on a key keep their order. */
+  readonly owner: object;
+  /** The session, if it writes. */
+  readonly writer: Session | undefined;
+  /** Sends it, `asked` the shard that its keys are on their way to; it has its own ends again then. */
+  readonly send: (asked?: Shard) => void;
+}
+
+/** As in ioredis. */
+const maxRedirections = 16;
+/** So many of them are followed at once; nodes that go on sending a command to each other need time to agree. */
+const maxAtOnce = 4;
+const pauseMs = 100;
+
+const nothingToWaitFor = (): undefined => undefined;
+
+/** Commands that redirections are followed for, and those that wait behind them. */
+export class Redirects {
+  readonly #redirect: Redirect;
+  readonly #confirm: Confirm;
+  /** See `Topology.settled`. */
+  readonly #settled: (command: Command) => Promise<void> | undefined;
+  readonly #detours = new Detours();
+
+  constructor(
+    redirect: Redirect,
+    confirm: Confirm,
+    settled: (command: Command) => Promise<void> | undefined,
+  ) {
+    this.#redirect = redirect;
+    this.#confirm = confirm;
+    this.#settled = settled;
+  }
+
+  /** Whether no command is on a detour. */
+  get isEmpty(): boolean {
+    return this.#detours.isEmpty;
+  }
+
+  /** Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. */
+  holds(commands: readonly Command[], owner: object, go: () => void): boolean {
+    const isUnsettled = this.#unsettled(commands) !== undefined;
+    if (this.#detours.isEmpty && !isUnsettled) return false;
+    const keys = namesOfKeys(commands);
+    if (!isUnsettled && !this.#detours.isBehind(owner, keys)) return false;
+    this.#detours.wait(owner, keys, false, go, () => this.#unsettled(commands));
+    return true;
+  }
+
+  /** The same for commands that have waited before, so that new ones go behind them. */
+  holdsBack(commands: readonly Command[], owner: object, go: () => void): boolean {
+    if (this.#detours.isEmpty) return false;
+    const keys = namesOfKeys(commands);
+    if (!this.#detours.isBehindReturned(owner, keys)) return false;
+    this.#detours.wait(owner, keys, true, go);
+    return true;
+  }
+
+  #unsettled(commands: readonly Command[]): Promise<void> | undefined {
+    for (const command of commands) {
+      const settled = this.#settled(command);
+      if (settled !== undefined) return settled;
+    }
+    return undefined;
+  }
+
+  /** Has a command that is only read again where it was overtaken, and any that is redirected, sent again. */
+  attend(traveller: Traveller & { readonly command: Command; readonly isRead: boolean }): void {
+    const { command, isRead } = traveller;
+    const ends = new Ends(command);
+    const journey = new Journey(traveller, this.#redirect, this.#detours);
+    command.resolve = (reply) => {
+      // A write given before it was sent elsewhere meanwhile.
+      if (isRead && journey.isOvertaking) return journey.fallBehind();
+      journey.end();
+      return ends.resolve(reply);
+    };
+    const isOfScript = isScript(command.name);
+    if (isOfScript) trackDestination(command);
+    command.reject = (error) => {
+      const refuse = (): void => {
+        journey.end();
+        ends.reject(error);
+      };
+      if (!mayBeRedirected(command, error)) refuse();
+      else if (isOfScript)
+        journey.goOnIf(this.#confirm(command, destinationOf(command), journey.isAsked), refuse);
+      else journey.goOn(error, refuse);
+    };
+  }
+
+  /**
+   * Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. A script's error
+   * may be its own.
+   */
+  takeIn(command: Command): void {
+    if (isScript(command.name)) return;
+    const ends = new Ends(command);
+    command.resolve = (reply) => ends.resolve(reply);
+    command.reject = (error) => {
+      if (mayBeRedirected(command, error)) this.#redirect(error, () => {});
+      ends.reject(error);
+    };
+  }
+
+  /**
+   * The same for a transaction as a whole, from MULTI to EXEC: when one of its commands was sent elsewhere, EXEC carries
+   * nothing out. While its keys are on their way one by one, no one shard can: then it is tried again until they have arrived.
+   */
+  attendTransaction(traveller: Traveller): void {
+    const { commands } = traveller;
+    const ends = commands.map((command) => new Ends(command));
+    const attempt = (): void => {
+      new Outcomes(commands, ends, ({ elsewhere, aborted, hand }) => {
+        const refuse = (): void => {
+          journey.end();
+          hand();
+        };
+        if (aborted && elsewhere !== undefined) journey.goOn(elsewhere, refuse);
+        else refuse();
+      });
+    };
+    const send = (asked?: Shard): void => {
+      attempt();
+      traveller.send(asked);
+    };
+    const journey = new Journey({ ...traveller, send }, this.#redirect, this.#detours);
+    attempt();
+  }
+}
+
+/** How a traveller is sent from node to node. What is redirected was not carried out. */
+class Journey {
+  readonly #traveller: Traveller;
+  readonly #redirect: Redirect;
+  readonly #detours: Detours;
+  #left = maxRedirections;
+  /** Whether it was sent behind ASKING last. */
+  isAsked = false;
+  /** What others wait for while this is not sent at once. */
+  #detour: Detour | undefined;
+
+  constructor(traveller: Traveller, redirect: Redirect, detours: Detours) {
+    this.#traveller = traveller;
+    this.#redirect = redirect;
+    this.#detours = detours;
+  }
+
+  /** Whether another one on the same keys has to be carried out first. */
+  get isOvertaking(): boolean {
+    if (this.#detours.isEmpty || this.#detour !== undefined) return false;
+    return this.#detours.isBehindReturned(this.#traveller.owner, namesOfKeys(this.#traveller.commands));
+  }
+
+  /** Sends it again when those are carried out. */
+  fallBehind(): void {
+    const { commands, owner, writer } = this.#traveller;
+    writer?.writeStarted();
+    this.#detours.wait(owner, namesOfKeys(commands), true, () => {
+      this.#send();
+      writer?.writeEnded("not-sent");
+    });
+  }
+
+  /** Sends it where `error` says. `refuse` is called when it was sent too often, or when that is no redirection. */
+  goOn(error: Error, refuse: () => void): void {
+    if (this.isOvertaking) this.#goOnLater(() => error, nothingToWaitFor, refuse);
+    else this.#follow(error, refuse);
+  }
+
+  /** The same with the error that `confirmed` resolves with. If that is undefined, `refuse` is called. */
+  goOnIf(confirmed: Promise<Error | undefined>, refuse: () => void): void {
+    let redirection: Error | undefined;
+    let pending: Promise<void> | undefined = confirmed.then((error) => {
+      redirection = error;
+      pending = undefined;
+    });
+    this.#goOnLater(
+      () => redirection,
+      () => pending,
+      refuse,
+    );
+  }
+
+  /** Goes on when nothing is ahead of it and `settled` has nothing left to wait for. Others on its keys wait behind it. */
+  #goOnLater(
+    redirection: () => Error | undefined,
+    settled: () => Promise<void> | undefined,
+    refuse: () => void,
+  ): void {
+    const { commands, owner, writer } = this.#traveller;
+    const keys = namesOfKeys(commands);
+    writer?.writeStarted();
+    const leave = (how: (error: Error) => void): void => {
+      const error = redirection();
+      if (error === undefined) refuse();
+      else how(error);
+      writer?.writeEnded("not-sent");
+    };
+    const follow = (): void => leave((error) => this.#follow(error, refuse));
+    const resend = (): void => leave(() => this.#resend(refuse));
+    if (this.#detour !== undefined) Promise.resolve(settled()).then(follow);
+    else if (this.#detours.mayFollow(owner, keys))
+      this.#detour = this.#detours.follow(owner, keys, follow, settled);
+    else this.#detours.wait(owner, keys, true, resend, settled);
+  }
+
+  #follow(error: Error, refuse: () => void): void {
+    this.#left -= 1;
+    if (this.#left < 0) {
+      refuse();
+      return;
+    }
+    const { commands, owner, writer } = this.#traveller;
+    writer?.writeStarted();
+    let isSent = false;
+    const again = (asked?: Shard): void => {
+      isSent = true;
+      this.#send(asked);
+      writer?.writeEnded("not-sent");
+    };
+    const isUrgent = this.#left >= maxRedirections - maxAtOnce;
+    const isFollowed = this.#redirect(error, (asked) => {
+      if (isUrgent) again(asked);
+      else setTimeout(again, pauseMs, asked);
+    });
+    if (!isFollowed) {
+      writer?.writeEnded("not-sent");
+      refuse();
+    } else if (isSent) {
+      // Those behind it go the same way, in their order.
+      if (this.#detour?.isFollower) this.end();
+    } else {
+      this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
+      this.#detour.isFollower = false;
+    }
+  }
+
+  #resend(refuse: () => void): void {
+    this.#left -= 1;
+    if (this.#left < 0) refuse();
+    else this.#send();
+  }
+
+  #send(asked?: Shard): void {
+    this.isAsked = asked !== undefined;
+    for (const command of this.#traveller.commands) discardSend(command);
+    this.#traveller.send(asked);
+  }
+
+  /** Ends it, whatever came of it. */
+  end(): void {
+    if (this.#detour !== undefined) this.#detours.end(this.#traveller.owner, this.#detour);
+    this.#detour = undefined;
+  }
+}
+
+/** What became of the commands of a transaction that was sent once. */
+class Outcomes {
+  readonly #ends: readonly Ends[];
+  readonly #settled = new Map<number, () => void>();
+  /** What one of the commands was sent elsewhere with. */
+  elsewhere: Error | undefined;
+  /** Whether EXEC has carried nothing out. */
+  aborted = false;
+
+  constructor(commands: readonly Command[], ends: readonly Ends[], onEnd: (outcomes: Outcomes) => void) {
+    this.#ends = ends;
+    for (const [index, command] of commands.entries()) {
+      const settle = (end: () => void): void => {
+        this.#settled.set(index, end);
+        if (this.#settled.size === commands.length) onEnd(this);
+      };
+      command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
+      command.reject = (error) => {
+        // A script as well: while it is only queued, it returns nothing of its own.
+        if (isRedirection(error)) this.elsewhere ??= error;
+        // EXEC itself is redirected where each command was given its own key, but not all keys are there.
+        const isExec = command.name.toLowerCase() === "exec";
+        if (isExec && (isRedirection(error) || error.message.startsWith("EXECABORT"))) this.aborted = true;
+        settle(() => this.#ends[index]?.reject(error));
+      };
+    }
+  }
+
+  /** Gives each command its own. */
+  readonly hand = (): void => {
+    for (const index of this.#ends.keys()) this.#settled.get(index)?.();
+  };
+}

@@ -1,0 +1,594 @@
+/** Runs commands on a dedicated connection: commands that block, and everything from WATCH or MULTI to the end. */
+import type { Command, RedisOptions } from "ioredis";
+import { blockFor, blocksForMs } from "../commands/blocking-timeout.js";
+import { type CommandKind, isScript, provesPrimary } from "../commands/command-kind.js";
+import { deadlineOf } from "../commands/command-timeout.js";
+import { Ends } from "../commands/ends.js";
+import { sendTexts } from "../commands/script-text.js";
+import { isDemotion } from "../commands/server-error.js";
+import type { Wait } from "../connection/connection.js";
+import type { Level } from "../consistency/level.js";
+import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError } from "../errors/errors.js";
+import type { Node } from "../node/node.js";
+import { discardSend, publishRoute } from "../reads/route-record.js";
+import type { Session } from "../session/session.js";
+import { isStill, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import type { Shard } from "../shard/shard.js";
+import { mayBeRedirected } from "../topology/script-redirect.js";
+import type { Pool } from "./connection-pool.js";
+
+/** A transaction that the user has abandoned would otherwise keep its connection for ever. */
+const maxPauseMs = 5_000;
+/** Shorter waits are not subtracted from the timeout of a command that blocks. */
+const notableMs = 10;
+
+/** Commands that change the state of a connection. */
+const stateful: ReadonlySet<string> = new Set(["watch", "unwatch", "multi", "exec", "discard"]);
+
+/** The owner of the commands, and how they are routed. */
+interface Speaker {
+  readonly session: Session | undefined;
+  /** Whether all commands of the session go this way until the transaction ends. */
+  readonly isKept: boolean;
+  /** Whether writes of the session are in flight on the shared connection. They come first. */
+  readonly isBehindWrites: boolean;
+  /**
+   * In a cluster: whether `commands` must wait for redirected writes on the same keys. `go` is called when these have ended.
+   * Commands that were released once go ahead of new ones.
+   */
+  readonly holds:
+    | ((commands: readonly Command[], isReleased: boolean, go: () => void) => boolean)
+    | undefined;
+  /**
+   * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard when
+   * that is known. False for an error that is no redirection.
+   */
+  readonly follow: ((error: Error, command: Command, again: (shard?: Shard) => void) => boolean) | undefined;
+  /** In a cluster: resolves with the error that the server redirects a script with, if it does. */
+  readonly confirm: ((script: Command, server: RedisOptions) => Promise<Error | undefined>) | undefined;
+}
+
+/** Why commands move to another server. A redirection comes with the command that received it. */
+type Moving = "refused" | "closed" | { readonly error: Error; readonly command: Command };
+
+/** One command of a conversation, until it is answered. */
+interface Line {
+  readonly command: Command;
+  readonly name: string;
+  readonly level: Level;
+  readonly ends: Ends;
+  /** Its position among all commands of the conversation. */
+  readonly order: number;
+  /** Whether it needs a replication position. */
+  readonly writes: boolean;
+  /** Whether its success proves that the server was a primary. */
+  readonly isProof: boolean;
+  /** Whether it is part of a transaction, or begins one. */
+  readonly inTransaction: boolean;
+  /** Whether it stands between MULTI and EXEC, or is that EXEC. */
+  readonly isQueued: boolean;
+  readonly givenAt: number;
+  /** Since when it waits for a connection. */
+  waitsSince: number;
+  /** For how long it blocks at most, from when it was given. */
+  readonly blocksMs: number;
+  /** The redirection of a script that the server has confirmed. */
+  redirection: Error | undefined;
+}
+
+/**
+ * A conversation keeps a borrowed connection until everything is answered and nothing is watched or queued.
+ *
+ * It borrows a connection to the current primary when the first command is sent. If the server was demoted, the commands
+ * that it refused, and the reads that it answered, are sent to the next primary in the same order. The exception is a
+ * transaction of which the user has seen an answer: that transaction is lost.
+ */
+export class Conversation {
+  readonly #pool: Pool;
+  #shard: Shard;
+  readonly #session: Session | undefined;
+  readonly #onOver: () => void;
+  readonly #follow: Speaker["follow"];
+  readonly #confirm: Speaker["confirm"];
+  readonly #holds: Speaker["holds"];
+  readonly #isKept: boolean;
+  #isBehindWrites: boolean;
+  /** Whether it has waited for redirected writes. */
+  #isReleased = false;
+  #node: Node | undefined;
+  /** The TCP connection of the node; undefined before the first command is sent. */
+  #epoch: number | undefined;
+  /** Commands that are not sent on this connection yet, in order. */
+  #queue: Line[] = [];
+  /** Commands that were sent and are not answered yet. */
+  readonly #inFlight = new Set<Line>();
+  #given = 0;
+  #isConnecting = false;
+  #moves = 0;
+  /** Set when the commands have to move to another server, once everything in flight is answered. */
+  #moving: Moving | undefined;
+  #watching = false;
+  #queueing = false;
+  /** Whether MULTI has queued a write. */
+  #queuesWrites = false;
+  /** Whether the user has seen an answer of the transaction. */
+  #isSeen = false;
+  /** Set when a command that changes the connection's state has failed. Nobody else may use the connection then. */
+  #unsure = false;
+  /** Why the transaction cannot continue. */
+  #lost: string | undefined;
+  #pause: NodeJS.Timeout | undefined;
+
+  /** `onOver` is called when later commands can no longer belong to this conversation. */
+  constructor(
+    pool: Pool,
+    shard: Shard,
+    { session, isKept, isBehindWrites, holds, follow, confirm }: Speaker,
+    onOver: () => void,
+  ) {
+    this.#pool = pool;
+    this.#shard = shard;
+    this.#session = session;
+    this.#onOver = onOver;
+    this.#isBehindWrites = isBehindWrites;
+    this.#follow = follow;
+    this.#confirm = confirm;
+    this.#isKept = isKept;
+    this.#holds = holds;
+  }
+
+  /** Whether a batch that begins with the command `name` belongs to it. */
+  takes(name: string): boolean {
+    return this.#lost === undefined || this.#queueing || name.toLowerCase() === "multi";
+  }
+
+  /** Whether a WATCH or MULTI is open. */
+  get #begun(): boolean {
+    return this.#watching || this.#queueing;
+  }
+
+  /** Sends the next command. Returns false when the transaction is lost and the command does not belong to it. */
+  send(command: Command, kind: CommandKind, level: Level): boolean {
+    const name = command.name.toLowerCase();
+    this.#checkConnection();
+    if (this.#lost !== undefined) return this.#sendLate(command, name);
+    const line = this.#lineOf(command, name, kind, level);
+    clearTimeout(this.#pause);
+    this.#wait(line);
+    this.#queue.push(line);
+    if (kind === "blocking")
+      deadlineOf(command)?.whenLate((ms) => this.#lose(`${name.toUpperCase()} has blocked for ${ms} ms`));
+    this.#pump();
+    return true;
+  }
+
+  #lineOf(command: Command, name: string, kind: CommandKind, level: Level): Line {
+    const blocks = kind === "blocking" && !this.#queueing;
+    const isWrite = kind === "write" || kind === "blocking";
+    const isTracked = isWrite && this.#session?.tracks(command) !== false;
+    // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
+    const writes = this.#queueing ? name === "exec" : isTracked;
+    if (isWrite && !isTracked && !this.#queueing) this.#session?.statistics?.countUntracked(1);
+    const isProof = name === "exec" ? this.#queuesWrites : writes && provesPrimary(name);
+    const [begun, isQueued] = [this.#begun, this.#queueing];
+    this.#advance(name, kind);
+    this.#given += 1;
+    const inTransaction = begun || this.#begun;
+    return {
+      ...{
+        command,
+        name,
+        level,
+        writes,
+        isProof,
+        inTransaction,
+        isQueued,
+        order: this.#given,
+      },
+      ends: new Ends(command),
+      givenAt: performance.now(),
+      waitsSince: performance.now(),
+      blocksMs: blocks ? blocksForMs(command) : Number.POSITIVE_INFINITY,
+      redirection: undefined,
+    };
+  }
+
+  /** Updates the state that the commands behind this one depend on. */
+  #advance(name: string, kind: CommandKind): void {
+    const ends = this.#queueing ? name === "exec" || name === "discard" : name === "unwatch";
+    if (name === "watch") this.#watching = true;
+    else if (name === "multi") {
+      this.#queueing = true;
+      this.#queuesWrites = false;
+    } else if (ends) {
+      this.#watching = false;
+      this.#queueing = false;
+    } else if (this.#queueing && (kind === "write" || kind === "blocking") && provesPrimary(name))
+      this.#queuesWrites = true;
+  }
+
+  /** Counts `line` as in flight although it is not sent yet, because reads of its session must stay behind it. */
+  #wait(line: Line): void {
+    line.waitsSince = performance.now();
+    if (line.writes) this.#session?.writeStarted();
+  }
+
+  /** Ends the wait of `line`. */
+  #leave(line: Line): void {
+    if (line.writes) this.#session?.writeEnded("not-sent");
+  }
+
+  /** Sends the queue as soon as there is a connection. */
+  #pump(): void {
+    if (this.#queue.length === 0 || this.#isConnecting || this.#moving !== undefined) return;
+    const node = this.#node;
+    if (node === undefined) {
+      this.#isConnecting = true;
+      this.#borrow();
+      return;
+    }
+    const lines = this.#queue;
+    this.#queue = [];
+    for (const line of lines) this.#transmit(line, node);
+  }
+
+  #borrow(): void {
+    const [first] = this.#queue;
+    if (first === undefined) {
+      this.#giveUp(new ClosedError());
+      return;
+    }
+    const { name: command, waitsSince: since } = first;
+    const start = (error?: Error): void => {
+      if (error !== undefined) this.#giveUp(error);
+      else if (this.#isBehindWrites) this.#fallBehind({ command, since });
+      else this.#lend({ command, since });
+    };
+    whenPrimary(this.#shard, command, start, false, since);
+  }
+
+  /** Waits until the session's earlier writes are carried out, also when they move to another primary. */
+  #fallBehind(wait: Wait): void {
+    const { primary } = this.#shard;
+    const over = (): void => {
+      const commands = this.#queue.map(({ command }) => command);
+      const go = (): void => {
+        this.#isReleased = true;
+        this.#borrow();
+      };
+      if (this.#holds?.(commands, this.#isReleased, go) === true) return;
+      if (!isStill(this.#shard, primary)) {
+        this.#borrow();
+        return;
+      }
+      this.#isBehindWrites = false;
+      this.#lend(wait);
+    };
+    primary.drained().then(over, over);
+  }
+
+  #lend(wait: Wait): void {
+    const node = this.#pool.lend(this.#shard.primary);
+    const start = (failure?: Error): void => {
+      if (failure === undefined) {
+        this.#begin(node);
+        return;
+      }
+      this.#pool.end(node);
+      // The pool ended it because the primary has changed.
+      if (failure instanceof ClosedError && !this.#pool.closed) this.#borrow();
+      else this.#giveUp(failure);
+    };
+    node.connection.whenReady(start, wait);
+  }
+
+  #begin(node: Node): void {
+    this.#isConnecting = false;
+    if (this.#lost !== undefined && this.#queue.length === 0) {
+      this.#pool.end(node);
+      return;
+    }
+    this.#node = node;
+    this.#epoch = undefined;
+    this.#pump();
+    this.#rest();
+  }
+
+  /** Rejects everything: without its WATCH, no later command may be carried out either. */
+  #giveUp(error: Error): void {
+    this.#isConnecting = false;
+    const lines = this.#queue;
+    this.#queue = [];
+    this.#node = undefined;
+    if (this.#begun) this.#lose(error.message);
+    else this.#onOver();
+    for (const line of lines) {
+      this.#leave(line);
+      line.ends.reject(error);
+    }
+  }
+
+  #transmit(line: Line, node: Node): void {
+    const { command, name, writes, level } = line;
+    this.#leaveInTime(line);
+    // An INFO in front of each turn proves that the server still is the primary. Between MULTI and EXEC it would be queued.
+    if (!line.isQueued) node.probe();
+    this.#epoch = node.connection.epoch;
+    // An INFO that came behind MULTI would be queued with the rest.
+    if (name === "multi") node.closeWrites();
+    publishRoute(command, node, "primary", "not-a-read", level);
+    if (line.isQueued) sendTexts([command]);
+    this.#inFlight.add(line);
+    line.redirection = undefined;
+    command.resolve = (reply) => this.#answered(line, node, reply);
+    command.reject = (error) => this.#failed(line, node, error);
+    const writer = writes ? this.#session : undefined;
+    if (writer === undefined) node.read(command, true);
+    else
+      node.write(
+        command,
+        writer.writerTo(this.#shard, command),
+        (error) => this.#asks(line, node, error) || this.#hasMoved(line, node, error),
+      );
+    if (writes) this.#session?.writeEnded("not-sent");
+  }
+
+  /** Subtracts the time that `line` has waited from its own timeout. */
+  #leaveInTime(line: Line): void {
+    const waitedMs = performance.now() - line.givenAt;
+    // When no time is left, the server still has to be asked, because only it knows whether there is an element.
+    if (Number.isFinite(line.blocksMs) && waitedMs > notableMs)
+      blockFor(line.command, Math.max(1, line.blocksMs - waitedMs));
+    deadlineOf(line.command)?.sent();
+  }
+
+  #answered(line: Line, node: Node, reply: unknown): unknown {
+    const { command, name, ends } = line;
+    const isDoubtful = !line.isProof && name !== "discard" && name !== "unwatch";
+    if (isDoubtful && (this.#moving !== undefined || node.isReplica)) {
+      if (!this.#mayMove(line)) return this.#failElsewhere(line, node);
+      return this.#move(line, node, "refused");
+    }
+    const session = this.#session;
+    session?.in(this.#shard, session.touchedBy(command)).readAhead(performance.now());
+    this.#over(line, node);
+    return ends.resolve(reply);
+  }
+
+  #failed(line: Line, node: Node, error: Error): void {
+    if (this.#asks(line, node, error) || this.#hasMoved(line, node, error)) return;
+    const isElsewhere = isOfReplica(error) || (line.inTransaction && this.#isMoved(line, error));
+    if (ConnectionLostError.isMeantBy(error)) this.#cut(line, node, error);
+    else if (isElsewhere) this.#failElsewhere(line, node, error);
+    else if (this.#lost !== undefined && error.message.startsWith("EXECABORT"))
+      this.#failElsewhere(line, node, error);
+    else this.#refused(line, node, error);
+  }
+
+  /**
+   * Whether `line` is a script whose error may be a redirection or its own: then the server is asked, over another connection,
+   * because on this one the question could be queued by a MULTI.
+   */
+  #asks(line: Line, node: Node, error: Error): boolean {
+    const { command, inTransaction, writes } = line;
+    const isMoved = error.message.startsWith("MOVED ") && mayBeRedirected(command, error);
+    const isDoubtful = this.#mayBeOwn(line) && line.redirection === undefined;
+    if (!isMoved || !isDoubtful || !(inTransaction || this.#isKept)) return false;
+    const confirmed = this.#confirm?.(command, node.connection.server);
+    if (confirmed === undefined) return false;
+    if (writes) this.#session?.writeStarted();
+    confirmed.then((redirection) => {
+      line.redirection = redirection;
+      if (redirection === undefined) this.#refused(line, node, error);
+      else this.#failed(line, node, redirection);
+      if (writes) this.#session?.writeEnded("not-sent");
+    });
+    return true;
+  }
+
+  /** Whether a script may have returned what `line` has failed with. It returns nothing while a MULTI only queues it. */
+  #mayBeOwn({ name, isQueued }: Line): boolean {
+    return isScript(name) && !(isQueued && this.#lost === undefined);
+  }
+
+  /** Whether the server says with `error` that the keys of `line` have moved. */
+  #isMoved(line: Line, error: Error): boolean {
+    return error.message.startsWith("MOVED ") && (!this.#mayBeOwn(line) || line.redirection === error);
+  }
+
+  #refused(line: Line, node: Node, error: Error): void {
+    const { name, ends } = line;
+    if (stateful.has(name)) this.#unsure = true;
+    // A new attempt has to start at the node that has the key now.
+    if (name === "watch" && /^ASK /.test(error.message)) this.#lose(error.message);
+    if (name === "multi") this.#mindRefusal(error);
+    this.#over(line, node);
+    ends.reject(error);
+  }
+
+  /** The connection closed before `line` was answered. */
+  #cut(line: Line, node: Node, error: Error): void {
+    const { address } = node.connection;
+    if (this.#node === node) this.#node = undefined;
+    this.#pool.end(node);
+    if (line.inTransaction) this.#lose(`the connection to ${address} closed`);
+    this.#over(line, node);
+    // EXEC may have been carried out.
+    const isLost = line.inTransaction && line.name !== "exec";
+    if (isLost) line.ends.reject(this.#lossOf(line));
+    else if (this.#pool.closed) line.ends.reject(new ClosedError());
+    else line.ends.reject(ConnectionLostError.of(line.command.name, node.connection, error));
+  }
+
+  /** When MULTI is refused, the server carries out at once what should have been queued. */
+  #mindRefusal(error: Error): void {
+    this.#session?.writeStarted();
+    this.#session?.writeEnded("unknown");
+    this.#lose(`MULTI was refused (${error.message})`);
+  }
+
+  /**
+   * Whether `line` is sent elsewhere for what it has failed with: to the next primary for its refusal, or a read for a lost
+   * connection, and a transaction to the shard that its keys have moved to.
+   */
+  #hasMoved(line: Line, node: Node, error: Error): boolean {
+    const { command, inTransaction } = line;
+    const isAnswered = !ConnectionLostError.isMeantBy(error);
+    const isRefused =
+      isDemotion(error) || (this.#moving !== undefined && error.message.startsWith("EXECABORT"));
+    const isMoved = (inTransaction || this.#isKept) && this.#isMoved(line, error);
+    // Nothing of a transaction was carried out before its EXEC, but for writes in front of its MULTI.
+    const isRead = inTransaction ? !this.#hasWrites(line) : !line.writes || line.name === "xread";
+    const isCut = !isAnswered && isRead;
+    if (!(isAnswered ? isRefused || isMoved : isCut) || !this.#mayMove(line)) return false;
+    this.#move(line, node, isMoved ? { error, command } : isRefused ? "refused" : "closed");
+    return true;
+  }
+
+  /** Whether `line`, or another command in flight, may have changed data. */
+  #hasWrites(line: Line): boolean {
+    return [line, ...this.#inFlight].some(({ writes }) => writes);
+  }
+
+  #mayMove(line: Line): boolean {
+    const isLost = this.#lost !== undefined || this.#isSeen;
+    return this.#moves < maxRepeats && !(line.inTransaction && isLost);
+  }
+
+  /** Keeps `line` for the next primary, and moves there once everything in flight is answered. */
+  #move(line: Line, node: Node, why: Moving): void {
+    line.ends.giveBack();
+    discardSend(line.command);
+    this.#inFlight.delete(line);
+    this.#moving ??= why;
+    this.#wait(line);
+    this.#queue.push(line);
+    this.#queue.sort((one, other) => one.order - other.order);
+    this.#goOn(node);
+  }
+
+  /** Rejects a command that cannot move: its transaction is lost, or it has moved too often. */
+  #failElsewhere(line: Line, node: Node, error?: Error): void {
+    const { address } = node.connection;
+    const isMoved = error !== undefined && this.#isMoved(line, error);
+    if (isMoved) this.#follow?.(error, line.command, () => {});
+    const why = isMoved ? `its keys have moved (${error.message})` : `${address} is not the primary any more`;
+    this.#moving ??= "refused";
+    if (line.inTransaction) this.#lose(why);
+    this.#over(line, node);
+    line.ends.reject(
+      line.inTransaction ? this.#lossOf(line) : new NotPrimaryError(line.name.toUpperCase(), address),
+    );
+  }
+
+  /** Removes `line`, which is answered. */
+  #over(line: Line, node: Node): void {
+    this.#inFlight.delete(line);
+    if (line.inTransaction) this.#isSeen = true;
+    this.#goOn(node);
+    this.#rest();
+  }
+
+  /** Moves to another server, once this one has answered everything. */
+  #goOn(node: Node): void {
+    const moving = this.#moving;
+    if (moving === undefined || this.#inFlight.size > 0) return;
+    const { primary } = this.#shard;
+    if (moving === "refused" && primary.connection.address === node.connection.address)
+      this.#shard.refused(primary);
+    this.#moving = undefined;
+    this.#moves += 1;
+    this.#pool.end(node);
+    if (this.#node === node) this.#node = undefined;
+    if (typeof moving === "object") this.#redirect(moving.error, moving.command);
+    else this.#pump();
+  }
+
+  #redirect(error: Error, command: Command): void {
+    this.#isConnecting = true;
+    const again = (shard?: Shard): void => {
+      this.#isConnecting = false;
+      this.#shard = shard ?? this.#shard;
+      this.#pump();
+    };
+    if (this.#follow?.(error, command, again) !== true) this.#giveUp(error);
+  }
+
+  /** Gives the connection back when nothing is left, or waits for the next command of a transaction. */
+  #rest(): void {
+    if (this.#queue.length > 0 || this.#inFlight.size > 0 || this.#isConnecting) return;
+    if (this.#lost !== undefined) {
+      if (this.#node !== undefined) this.#pool.end(this.#node);
+      this.#node = undefined;
+      return;
+    }
+    if (this.#begun) {
+      this.#pause = setTimeout(() => this.#lose(`nothing was sent for ${maxPauseMs} ms`), maxPauseMs).unref();
+      return;
+    }
+    const node = this.#node;
+    this.#node = undefined;
+    this.#onOver();
+    if (node === undefined) return;
+    if (this.#unsure) this.#pool.end(node);
+    else this.#pool.giveBack(node);
+  }
+
+  #checkConnection(): void {
+    const node = this.#node;
+    if (node === undefined || this.#epoch === undefined || this.#moving !== undefined) return;
+    const { epoch, address, ready } = node.connection;
+    if (this.#epoch === epoch && ready) return;
+    this.#node = undefined;
+    this.#pool.end(node);
+    if (this.#begun) this.#lose(`the connection to ${address} closed`);
+  }
+
+  #lose(why: string): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = why;
+    clearTimeout(this.#pause);
+    if (!this.#begun) this.#onOver();
+    const lines = this.#queue;
+    // Commands behind the transaction do not belong to it.
+    this.#queue = lines.filter(({ inTransaction }) => !inTransaction && this.#isKept);
+    for (const line of lines) {
+      if (this.#queue.includes(line)) continue;
+      this.#leave(line);
+      line.ends.reject(this.#lossOf(line));
+    }
+    if (this.#inFlight.size > 0 && this.#moving !== undefined) return;
+    if (this.#node !== undefined) this.#pool.end(this.#node);
+    this.#node = undefined;
+    this.#pump();
+  }
+
+  /** The error of a command after the transaction was lost. The session continues once the user can have seen it. */
+  #lossOf({ name, inTransaction }: Pick<Line, "name" | "inTransaction">): Error {
+    const why = this.#lost ?? "it was ended";
+    if (this.#queueing || !this.#begun) setImmediate(() => this.#onOver());
+    if (inTransaction) return new TransactionLostError(name.toUpperCase(), why);
+    return new Error(`${name.toUpperCase()}: ${why}, so it was not sent.`);
+  }
+
+  /** Rejects later commands of a lost transaction, which must not be carried out outside of it. */
+  #sendLate(command: Command, name: string): boolean {
+    const ends =
+      name === "exec" || name === "discard" || (!this.#queueing && stateful.has(name) && name !== "multi");
+    if (ends) this.#onOver();
+    else if (name !== "multi" && !this.#queueing) return false;
+    if (name === "watch") return false;
+    if (name === "discard" || name === "unwatch") {
+      command.resolve(Buffer.from("OK"));
+      return true;
+    }
+    if (name === "multi") this.#queueing = true;
+    command.reject(this.#lossOf({ name, inTransaction: true }));
+    return true;
+  }
+}
+
+/** Whether the server is no primary any more: it has refused the command, or carried it out as a replica. */
+function isOfReplica(error: Error): boolean {
+  return isDemotion(error) || error instanceof NotPrimaryError;
+}

@@ -1,0 +1,342 @@
+/** A pipeline or transaction that is not all reads: it goes to the primary as a whole, and each part is carried out once. */
+import type { Command } from "ioredis";
+import { type CommandKind, isScript, kindOf, provesPrimary } from "../commands/command-kind.js";
+import { Ends } from "../commands/ends.js";
+import { sendTexts } from "../commands/script-text.js";
+import { isOfReplica, isReadOnly, isRedirection, isWordOfReplica } from "../commands/server-error.js";
+import type { Terms } from "../consistency/read-policy.js";
+import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
+import type { Node } from "../node/node.js";
+import { discardSend, publishRoute } from "../reads/route-record.js";
+import type { Session } from "../session/session.js";
+import { isStill, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import type { Shard } from "../shard/shard.js";
+
+const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
+
+/** The commands of a batch in order, and what each of them is. */
+export interface Batch {
+  readonly shard: Shard;
+  readonly commands: readonly Command[];
+  readonly kinds: readonly CommandKind[];
+  readonly session: Session | undefined;
+  readonly terms: Terms;
+  /** Whether it is one transaction, and its keys are only on their way to the shard. */
+  readonly isAsked?: boolean;
+  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
+  readonly isReturned?: boolean;
+}
+
+/**
+ * Sends the batch when there is a primary. Replies are handed out together once all are in: until then it is not known
+ * whether the server was still the primary when it answered. `doubtful` asks the server for its role in front of the batch.
+ */
+export function sendBatch(batch: Batch, doubtful: boolean): void {
+  new Delivery(batch, doubtful).begin();
+}
+
+/** Sends a batch, and again those of its units that a server refused or answered as a replica. */
+class Delivery {
+  readonly #batch: Batch;
+  readonly #doubtful: boolean;
+  readonly #units: readonly Unit[];
+  readonly #writer: Session | undefined;
+  #repeats = maxRepeats;
+  #unanswered = 0;
+  #sentAt = 0;
+
+  constructor(batch: Batch, doubtful: boolean) {
+    this.#batch = batch;
+    this.#doubtful = doubtful;
+    this.#units = unitsOf(batch).map((unit) => new Unit(unit));
+    this.#writer = batch.session?.writerOf(batch.commands, batch.kinds);
+    if (batch.isReturned !== true)
+      batch.session?.statistics?.countUntracked(this.#units.reduce((sum, unit) => sum + unit.untracked, 0));
+  }
+
+  begin(): void {
+    // Reads that follow without waiting have to stay behind the batch, also while parts of it are sent again.
+    this.#writer?.writeStarted();
+    this.#send(this.#units, this.#batch.isReturned === true);
+  }
+
+  /** `isDue` says which of the units that came back a primary is sent; the others keep their answers. */
+  #send(
+    given: readonly Unit[],
+    isReturned: boolean,
+    isDue: (unit: Unit, primary: Node) => boolean = () => true,
+    since?: number,
+  ): void {
+    const { shard, isAsked } = this.#batch;
+    const start = (error?: Error): void => {
+      const { primary } = shard;
+      if (error !== undefined) for (const unit of given) unit.giveUp(error);
+      const units = error === undefined ? given.filter((unit) => isDue(unit, primary)) : [];
+      if (units.length === 0) {
+        this.#end();
+        return;
+      }
+      // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
+      this.#sentAt = performance.now();
+      shard.askPrimary(this.#sentAt, this.#doubtful);
+      if (isAsked) primary.connection.allowMovingSlot();
+      this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
+      // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
+      const known = {};
+      for (const { commands } of units) sendTexts(commands, known);
+      const onReply = (): void => {
+        this.#unanswered -= 1;
+        if (this.#unanswered === 0) this.#answered(units, primary);
+      };
+      for (const unit of units) unit.transmit(primary, this.#writer, onReply);
+    };
+    whenPrimary(shard, given[0]?.name ?? "", start, isReturned, since);
+  }
+
+  #answered(units: readonly Unit[], from: Node): void {
+    const { shard } = this.#batch;
+    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.refused(from);
+    const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
+    const isReplica = !isStill(shard, from);
+    // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
+    const proven = units.findLastIndex((unit) => unit.isCarriedOut);
+    const again = units.filter(
+      (unit, index) =>
+        unit.isRefused ||
+        unit.isDoubtful ||
+        unit.isUnread ||
+        (unit.isAnsweredRead && isReplica && index > proven),
+    );
+    if (again.length === 0) this.#end();
+    else if (this.#repeats > 0) {
+      this.#repeats -= 1;
+      // The time that an unanswered attempt has taken counts.
+      const since = again.some(({ isUnread }) => isUnread) ? this.#sentAt : undefined;
+      // If it is still the primary, what scripts have answered stands, and so do reads when only scripts denied it.
+      const isDue = (unit: Unit, primary: Node): boolean =>
+        primary !== from || unit.isUnread || (isSaid && !unit.isDoubtful);
+      this.#send(again, true, isDue, since);
+    } else {
+      for (const unit of again) unit.exhaust(from);
+      this.#end();
+    }
+  }
+
+  #end(): void {
+    const { session, shard } = this.#batch;
+    const shown = session && this.#units.flatMap((unit) => (unit.shows ? unit.commands : []));
+    if (session !== undefined && shown !== undefined && shown.length > 0)
+      session.in(shard, session.touchedBy(shown)).readAhead(performance.now());
+    this.#writer?.writeEnded("not-sent");
+    for (const unit of this.#units) unit.handOut();
+  }
+}
+
+/** A command of a batch, or a transaction from MULTI to its end: it is sent again as a whole or not at all. */
+class Unit {
+  readonly #batch: Batch;
+  readonly #ends: readonly Ends[];
+  readonly #replies: unknown[] = [];
+  readonly #errors: (Error | undefined)[] = [];
+  /** Its session, if one of its writes counts for that. */
+  readonly #session: Session | undefined;
+  /** Whether the server had said before its answer that it is a replica. */
+  #isBehindReplica = false;
+
+  constructor(batch: Batch) {
+    this.#batch = batch;
+    this.#ends = batch.commands.map((command) => new Ends(command));
+    this.#session = batch.session?.writerOf(batch.commands, batch.kinds);
+  }
+
+  get size(): number {
+    return this.#ends.length;
+  }
+
+  get commands(): readonly Command[] {
+    return this.#batch.commands;
+  }
+
+  get name(): string {
+    return this.#batch.commands[0]?.name ?? "";
+  }
+
+  get #isRead(): boolean {
+    return !this.#batch.kinds.includes("write");
+  }
+
+  /** How many of its writes count for no session. */
+  get untracked(): number {
+    const { commands, kinds } = this.#batch;
+    if (this.#session !== undefined) return 0;
+    return commands.filter(({ name }, i) => kinds[i] === "write" && !framing.has(name.toLowerCase())).length;
+  }
+
+  /** Whether it only reads, and was not sent elsewhere. */
+  get isAnsweredRead(): boolean {
+    return this.#isRead && !this.#errors.some((error) => error !== undefined && isRedirection(error));
+  }
+
+  /** Whether it shows the session something of the primary's data. */
+  get shows(): boolean {
+    return this.#isRead || this.size > 1;
+  }
+
+  /** Whether the server carried out none of its writes because it is a replica. */
+  get isRefused(): boolean {
+    const { commands, kinds } = this.#batch;
+    if (this.size === 1) return this.#errors[0] !== undefined && isDenial(this.#errors[0]);
+    const exec = commands.length - 1;
+    const carriedOut = this.#replies[exec];
+    // EXEC brings the errors of scripts, which a replica starts: only their writes are refused.
+    if (commands[exec]?.name.toLowerCase() === "exec" && Array.isArray(carriedOut)) {
+      const written = carriedOut.filter((_reply, index) => kinds[index + 1] === "write");
+      return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnly(reply));
+    }
+    return this.#errors.some((error) => error !== undefined && isDenial(error));
+  }
+
+  /**
+   * Whether it counts only if the server is a primary: a script has returned an error that it may have made itself, or was
+   * carried out where another write had been refused before.
+   */
+  get isDoubtful(): boolean {
+    const { length } = this.#batch.commands;
+    if (!this.#isOfScripts) return false;
+    const error = this.#errors[length - 1];
+    if (this.isRefused) return error === undefined || (this.size === 1 && error.name === "ReplyError");
+    return error === undefined && this.#isBehindReplica;
+  }
+
+  /** Whether scripts are all that it may write with. */
+  get #isOfScripts(): boolean {
+    const { commands, kinds } = this.#batch;
+    const isScripted = (name: string): boolean => isScript(name) || name.toLowerCase() === "exec";
+    return !this.#isRead && commands.every(({ name }, index) => kinds[index] !== "write" || isScripted(name));
+  }
+
+  /** Whether it only reads, and the connection closed before the answer. */
+  get isUnread(): boolean {
+    const isLost = this.#errors.some((error) => error !== undefined && ConnectionLostError.isMeantBy(error));
+    return this.#isRead && isLost;
+  }
+
+  /** Whether its reply proves that the server was the primary. */
+  get isCarriedOut(): boolean {
+    const { commands } = this.#batch;
+    if (this.#isRead || this.isRefused || this.#errors[commands.length - 1] !== undefined) return false;
+    return commands.some(({ name }) => provesPrimary(name));
+  }
+
+  /** Sends it to `primary`, and calls `onReply` for each of its commands. */
+  transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
+    const { shard, commands, kinds, terms } = this.#batch;
+    const { connection } = primary;
+    // The position of what EXEC carries out counts for each of its commands.
+    const toSession = this.#session?.writerTo(shard, commands);
+    this.#isBehindReplica = false;
+    for (const [index, command] of commands.entries()) {
+      command.resolve = (reply) => {
+        // For a session's write, the write turn has already checked this, by the INFO behind it.
+        if (toSession === undefined) this.#isBehindReplica = primary.saidReplica;
+        this.#replies[index] = reply;
+        this.#errors[index] = undefined;
+        onReply();
+      };
+      command.reject = (error) => {
+        if (toSession === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
+        this.#replies[index] = undefined;
+        // A write of a session comes with what this means for it.
+        this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
+        onReply();
+      };
+      publishRoute(command, primary, "primary", "not-a-read", terms.level);
+      const isVoid = (error: Error): boolean => {
+        if (!(error instanceof NotPrimaryError) || !this.#isOfScripts) return false;
+        this.#errors[index] = error;
+        onReply();
+        return true;
+      };
+      if (kinds[index] === "write" && toSession) primary.write(command, toSession, isVoid);
+      else primary.read(command, writer !== undefined);
+    }
+  }
+
+  /** The same without sending it, or sending it again. */
+  giveUp(error: Error): void {
+    for (const command of this.commands) discardSend(command);
+    this.fail(error);
+  }
+
+  /** Has every command rejected with `error`. */
+  fail(error: Error): void {
+    for (const index of this.#ends.keys()) this.#errors[index] = error;
+  }
+
+  /** Has what `from` answered as a replica rejected: there was no other primary after all attempts. */
+  exhaust({ connection: { address } }: Node): void {
+    if (!this.isRefused) this.fail(new NotPrimaryError(this.name.toUpperCase(), address));
+  }
+
+  /** Settles each command with its own reply or error. */
+  handOut(): void {
+    for (const [index, ends] of this.#ends.entries()) {
+      const error = this.#errors[index];
+      if (error === undefined) ends.resolve(this.#replies[index]);
+      else ends.reject(error);
+    }
+  }
+}
+
+/** Whether a server says with `error` that it is a replica, or has said so around what it carried out. */
+function isDenial(error: Error): boolean {
+  return isOfReplica(error) || error instanceof NotPrimaryError;
+}
+
+/**
+ * What the commands of a batch are, each where it stands: EXEC is what it carries out, nothing waits behind MULTI, and a
+ * MULTI that the batch does not end goes on after it.
+ */
+export function kindsOf(commands: readonly Command[]): CommandKind[] {
+  let queued: CommandKind | undefined;
+  let opened = 0;
+  const kinds = commands.map((command, index) => {
+    const kind = kindOf(command, true);
+    const name = command.name.toLowerCase();
+    if (name === "exec" || name === "discard") {
+      const carriedOut = name === "exec" ? queued : undefined;
+      queued = undefined;
+      return carriedOut ?? kind;
+    }
+    if (name === "multi") {
+      queued = "lookup";
+      opened = index;
+    }
+    if (queued === undefined) return kind;
+    if (kind === "write" || kind === "blocking") queued = "write";
+    return kind === "blocking" ? "write" : kind;
+  });
+  if (queued !== undefined) kinds[opened] = "transactional";
+  return kinds;
+}
+
+/** What of a batch can be sent again by itself: its transactions, each from MULTI to its end, and all other commands. */
+export function unitsOf(batch: Batch): Batch[] {
+  const units: { commands: Command[]; kinds: CommandKind[] }[] = [];
+  let isOpen = false;
+  for (const [index, command] of batch.commands.entries()) {
+    const name = command.name.toLowerCase();
+    const last = isOpen ? units.at(-1) : undefined;
+    const unit = last ?? { commands: [], kinds: [] };
+    if (last === undefined) units.push(unit);
+    unit.commands.push(command);
+    unit.kinds.push(batch.kinds[index] ?? "write");
+    isOpen = name === "multi" || (isOpen && name !== "exec" && name !== "discard");
+  }
+  return units.map((unit) => ({ ...batch, ...unit }));
+}
+
+/** Whether a command frames a transaction, which one shard carries out as a whole. */
+export function isTransactional({ name }: Command): boolean {
+  return framing.has(name.toLowerCase());
+}

@@ -1,0 +1,144 @@
+/** Sends one command to a shard's primary, and again if the server refused it because it is no primary. */
+import type { Command } from "ioredis";
+import { isScript } from "../commands/command-kind.js";
+import { Ends } from "../commands/ends.js";
+import { isWordOfReplica, mayRetryElsewhere } from "../commands/server-error.js";
+import type { Level } from "../consistency/level.js";
+import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
+import type { Node } from "../node/node.js";
+import { publishRoute } from "../reads/route-record.js";
+import type { Session } from "../session/session.js";
+import { maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import type { Shard } from "../shard/shard.js";
+
+/**
+ * What a script was answered with, if only a replica's answer is void: an error that a script may have returned itself
+ * or old data that it has seen. If the server turns out to be the primary, the answer stands.
+ */
+interface Doubt {
+  readonly server: Node;
+  readonly stand: () => void;
+}
+
+/**
+ * Sends a write that belongs to no session, and again only if the server refused it. The primary has to say now and then
+ * that it still is one.
+ */
+export function sendAlone(
+  shard: Shard,
+  command: Command,
+  level: Level,
+  isReturned = false,
+  repeats = maxRepeats,
+  doubt?: Doubt,
+): void {
+  const ends = new Ends(command);
+  const start = (error?: Error): void => {
+    if (error !== undefined) {
+      ends.reject(error);
+      return;
+    }
+    const { primary } = shard;
+    if (doubt?.server === primary) {
+      doubt.stand();
+      return;
+    }
+    const isOfScript = isScript(command.name);
+    const goOn = (stand: () => void): void => {
+      shard.refused(primary);
+      ends.giveBack();
+      sendAlone(
+        shard,
+        command,
+        level,
+        true,
+        repeats - 1,
+        isOfScript ? { server: primary, stand } : undefined,
+      );
+    };
+    command.resolve = (reply) => {
+      if (!isOfScript || !primary.saidReplica) return ends.resolve(reply);
+      if (repeats > 0) return goOn(() => ends.resolve(reply));
+      return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+    };
+    command.reject = (failure) => {
+      if (isWordOfReplica(command, failure)) primary.refusedWrite();
+      const fail = (): void => ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+      if (repeats > 0 && mayRetryElsewhere(failure)) goOn(fail);
+      else fail();
+    };
+    publishRoute(command, primary, "primary", "not-a-read", level);
+    primary.read(command, false);
+  };
+  shard.askPrimary(performance.now(), false);
+  whenPrimary(shard, command.name, start, isReturned);
+}
+
+/**
+ * Sends a write of `session`, and again only if the server refused it. Tells the session where it ended up before its
+ * promise resolves.
+ */
+export function sendWrite(
+  shard: Shard,
+  command: Command,
+  session: Session,
+  level: Level,
+  isReturned = false,
+  repeats = maxRepeats,
+  doubt?: Doubt,
+): void {
+  const writer = session.writerTo(shard, command);
+  const isThere = shard.vacancy.isEmpty && shard.hasPrimary;
+  const start = (error?: Error): void => {
+    const { primary } = shard;
+    if (error !== undefined) command.reject(error);
+    else if (doubt?.server === primary) doubt.stand();
+    else {
+      const isOfScript = isScript(command.name);
+      publishRoute(command, primary, "primary", "not-a-read", level);
+      primary.write(command, writer, (failure) => {
+        const isVoid = failure instanceof NotPrimaryError;
+        if (!(isVoid ? isOfScript : repeats > 0 && mayRetryElsewhere(failure))) return false;
+        if (repeats === 0) {
+          command.reject(failure);
+          return true;
+        }
+        shard.refused(primary);
+        const stand = (): void => command.reject(failure);
+        const next = isOfScript && !isVoid ? { server: primary, stand } : undefined;
+        sendWrite(shard, command, session, level, true, repeats - 1, next);
+        return true;
+      });
+    }
+    if (!isThere) writer.writeEnded("not-sent");
+  };
+  if (isThere) {
+    start();
+    return;
+  }
+  // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
+  writer.writeStarted(command.name);
+  whenPrimary(shard, command.name, start, isReturned);
+}
+
+/** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
+export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
+  const ends = new Ends(command);
+  const start = (error?: Error): void => {
+    const { primary } = shard;
+    if (error !== undefined) ends.reject(error);
+    else {
+      command.resolve = (reply) => ends.resolve(reply);
+      command.reject = (failure) => {
+        ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+      };
+      primary.connection.allowMovingSlot();
+      publishRoute(command, primary, "primary", "asked", level);
+      if (writer === undefined) primary.read(command, false);
+      else primary.write(command, writer.writerTo(shard, command));
+    }
+    writer?.writeEnded("not-sent");
+  };
+  writer?.writeStarted(command.name);
+  whenPrimary(shard, command.name, start, true);
+}

@@ -1,0 +1,405 @@
+/** What one user's session requires of the node that answers its reads; it never asks for less than before. */
+import type { Command } from "ioredis";
+import type { CommandKind } from "../commands/command-kind.js";
+import { anything, type Touched } from "../commands/touched-keys.js";
+import {
+  type Consistency,
+  checkConsistency,
+  onto,
+  type ReadOptions,
+  type Terms,
+} from "../consistency/read-policy.js";
+import { checkWanted, type ReplicatedOptions } from "../consistency/write-concern.js";
+import type { ReadRecord } from "../diagnostics/channels.js";
+import type { Statistics } from "../diagnostics/statistics.js";
+import { InvalidOptionError } from "../errors/errors.js";
+import type { Position } from "../replication/position.js";
+import type { WriteOutcome, WriteTracker } from "../replication/write-outcome.js";
+import { type Progress, Progresses } from "./read-progress.js";
+import { Replicated } from "./replicated.js";
+import type { Seal, SessionClient, SessionParts, WriteWatcher } from "./session-parts.js";
+import { openedBy } from "./session-parts.js";
+import { Demand } from "./session-requirement.js";
+import { SmallMap } from "./small-map.js";
+import { WritesInFlight } from "./writes-in-flight.js";
+
+export type { Seal, SessionClient, SessionParts, WriteWatcher } from "./session-parts.js";
+
+const noReads: readonly ReadRecord[] = Object.freeze([]);
+
+/** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
+export class Session {
+  readonly #parts: SessionParts<Session>;
+  #level: Consistency;
+  #terms: Terms | undefined;
+  #client: SessionClient | undefined;
+  #demand: Demand | undefined;
+  #addedAt = Number.NEGATIVE_INFINITY;
+  #wrote = false;
+  #moved = false;
+  #stale = false;
+  #watcher: WriteWatcher | undefined;
+  #writes: WritesInFlight | undefined;
+  #replicated: Replicated | undefined;
+  #reads: ReadRecord[] | undefined;
+  #progresses: Progresses | undefined;
+  /** The same for the keys of scopes, until all scopes count as one. */
+  #scoped: SmallMap<string, Progresses> | undefined;
+  #isWhole = false;
+
+  /** Made by `tidemark.session()`. */
+  constructor(parts: SessionParts<Session>) {
+    this.#parts = parts;
+    this.#level = parts.level;
+  }
+
+  /**
+   * The level of reads that name none. Options without a level are added to those there are. Setting it throws an
+   * `InvalidOptionError` for anything that is no level.
+   */
+  get level(): Consistency {
+    return this.#level;
+  }
+
+  set level(level: Consistency) {
+    this.#level = onto(this.#level, checkConsistency(level));
+    this.#terms = undefined;
+  }
+
+  /** The same, with nothing left open. */
+  get terms(): Terms {
+    this.#terms ??= this.#parts.terms(this.#level);
+    return this.#terms;
+  }
+
+  /** The client whose reads and writes belong to this session. */
+  get redis(): SessionClient {
+    this.#client ??= this.#parts.client(this);
+    return this.#client;
+  }
+
+  /** The session's client at another level, for single calls. */
+  at(level: Consistency, options?: ReadOptions): SessionClient {
+    return this.redis.at(level, options);
+  }
+
+  /** Whether its reads are monotonic across requests too: then they move the token. */
+  get monotonicReads(): boolean {
+    return this.#parts.anchor !== undefined;
+  }
+
+  /**
+   * Whether a read was answered without proof, because its level or `staleIfPrimaryGone` allowed it and the primary was gone, or
+   * is a proxy that spreads commands.
+   */
+  get stale(): boolean {
+    return this.#stale;
+  }
+
+  /**
+   * The session's latest reads that were answered or rejected, the newest last: which server answered each, why, and how
+   * long it waited. At most as many as the option `recordReads` of the `Tidemark` says, so by default none. Each call gives
+   * a frozen list, which later reads do not change.
+   */
+  get reads(): readonly ReadRecord[] {
+    return this.#reads === undefined ? noReads : Object.freeze([...this.#reads]);
+  }
+
+  /** Called by the router for each read that is over, while reads are recorded. */
+  keepRead(record: ReadRecord): void {
+    const { recordReads = 0 } = this.#parts;
+    if (recordReads === 0) return;
+    this.#reads ??= [];
+    if (this.#reads.push(record) > recordReads) this.#reads.shift();
+  }
+
+  /** Aborted when nobody waits for the session's answers any more; undefined when that is not told. */
+  get signal(): AbortSignal | undefined {
+    const { signal } = this.#parts;
+    return typeof signal === "function" ? signal() : signal;
+  }
+
+  /** Whether the session has started a write, or has been told that one is lost: then its token has to reach the user. */
+  get wrote(): boolean {
+    return this.#wrote;
+  }
+
+  /** Whether more is required than its tokens brought, or may be: for what it wrote, or with monotonic reads has read. */
+  get moved(): boolean {
+    return this.#wrote || this.#anchor() !== undefined || this.#moved;
+  }
+
+  /** For the router: the session, if one of `commands` is a write that counts for it. `kinds` are those of the commands. */
+  writerOf(commands: readonly Command[], kinds: readonly CommandKind[]): this | undefined {
+    const isFraming = ({ name }: Command): boolean => commands.length > 1 && name.toLowerCase() === "exec";
+    const isTracked = (command: Command, i: number): boolean =>
+      isWriting(kinds[i]) && !isFraming(command) && this.tracks(command);
+    return commands.some(isTracked) ? this : undefined;
+  }
+
+  /** For the router: whether a write counts for the session. */
+  tracks(write: Command): boolean {
+    return this.#parts.keys?.tracks(write) !== false;
+  }
+
+  /** Whether a write is still on its way. */
+  get writing(): boolean {
+    return this.#writes?.any === true;
+  }
+
+  /** For the router: what the latest write that a read of `touched` has to see touches; undefined when there was none. */
+  latestWrite({ scope }: Touched): Touched | undefined {
+    return this.#writes?.latestIn(this.#isWhole ? undefined : scope);
+  }
+
+  /** For the middleware: whether it has made a write that counts and is in no scope. */
+  get wroteUnscoped(): boolean {
+    return this.#writes?.latestIn("") !== undefined;
+  }
+
+  /** For the middleware: the prefix of the keys of the latest of these; undefined where there is none. */
+  get unscopedPrefix(): string | undefined {
+    return this.statistics?.prefixOf(this.#writes?.latestIn("")?.keys);
+  }
+
+  /** For the router: where its reads and writes are counted; undefined where they are not. */
+  get statistics(): Statistics | undefined {
+    return this.#parts.statistics;
+  }
+
+  /** Whether a write that a read of `touched` may see is on its way; the read then follows it on the primary's own connection. */
+  isWriting({ scope }: Touched): boolean {
+    return this.#writes?.anyIn(this.#isWhole ? undefined : scope) === true;
+  }
+
+  /** For the router: what `commands` touch. */
+  touchedBy(commands: Command | readonly Command[]): Touched {
+    return this.#parts.keys?.touchedBy(commands) ?? anything;
+  }
+
+  /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
+  get positions(): readonly Position[] {
+    return this.demand.positions;
+  }
+
+  /** Whether only the primary may answer, because a write was made whose position is not known. */
+  get pinned(): boolean {
+    return this.demand.pinned;
+  }
+
+  /** Tells the user from others while reads wait in line: the newest token it was brought, else the session itself. */
+  get bearer(): string | Session {
+    return this.demand.bearer ?? this;
+  }
+
+  /** When a token was added, on the monotonic clock: what the primary was seen to have before need not include it. */
+  get addedAt(): number {
+    return this.#addedAt;
+  }
+
+  /**
+   * All that the session requires now, as a base64url text that is neither encrypted nor signed; empty when it requires
+   * nothing. Hand it to `tidemark.session({ token })` in another process, and never to a user. Each read there sees all that
+   * was written here, whatever its keys. While a write is in flight the token pins to the primary.
+   */
+  token(): string {
+    return this.#token(true);
+  }
+
+  /** For carriers: the same for the user's next requests, whose reads require only what was written to their own keys. */
+  keyedToken(): string {
+    return this.#token(false);
+  }
+
+  #token(everything: boolean): string {
+    const isOpen = this.writing || this.#anchor() !== undefined;
+    return this.demand.token(isOpen, everything);
+  }
+
+  /** The same, encrypted with the secret of `readYourWrites`, to be handed to the user or to another service. */
+  sealed(): string {
+    const token = this.token();
+    return token === "" ? token : this.#seal.seal(token);
+  }
+
+  /**
+   * Requires from now on also what `token` says: what `token()` gave in a worker, say, about what it has written. The
+   * user is then brought the token of both. Whatever is not a token counts as absent.
+   */
+  add(token: string): void {
+    if (!this.demand.take(token)) return;
+    this.#addedAt = performance.now();
+    if (!this.writing) this.#watcher?.writeBegins();
+    this.#wrote = true;
+  }
+
+  /** The same for what `sealed()` gave, or for several of these with commas between them. Whatever else it is counts as absent. */
+  addSealed(sealed: string | null | undefined): void {
+    for (const token of openedBy(this.#seal, sealed)) this.add(token);
+  }
+
+  /**
+   * Undefined when the token says all there is to say, else a promise that resolves once the positions of all writes in
+   * flight are known, and with monotonic reads those of all that was read. After one second it resolves all the same, and
+   * the session is pinned to the primary. It never rejects.
+   */
+  settled(): Promise<void> | undefined {
+    return this.#written()?.then(() => this.#anchor()) ?? this.#anchor();
+  }
+
+  /**
+   * From now on a write of this session is answered only when `replicas` of them, or all that are connected, have applied
+   * it; else it rejects with a `NotReplicatedError`, and stands. Resolves, when awaited, with how many hold what was written
+   * so far, or rejects with that error. Throws an `InvalidOptionError` for what cannot be wanted.
+   */
+  replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
+    const before = async (): Promise<(Position | undefined)[]> => {
+      await this.#written();
+      return [...this.demand.written, ...(this.pinned ? [undefined] : [])];
+    };
+    this.#replicated ??= new Replicated(this.#parts.replicate);
+    const held = this.#replicated.want(checkWanted(replicas, options), before);
+    held.catch(() => {});
+    return held;
+  }
+
+  /** For the router: where to report a write to `shard` by one of `commands`. */
+  writerTo(shard: object, commands: Command | readonly Command[]): WriteTracker {
+    return new SessionWriter(this, this.touchedBy(commands), this.#replicated?.heldIn(shard));
+  }
+
+  #written(): Promise<void> | undefined {
+    return this.writing ? this.#writes?.settled(() => this.demand.pin()) : undefined;
+  }
+
+  #anchor(): Promise<void> | undefined {
+    return this.#parts.anchor?.(this)?.catch(() => this.demand.pin());
+  }
+
+  /** For carriers: calls `watcher` when a write begins, or a token of one is added, and none is in flight; one at a time. */
+  onWrite(watcher: WriteWatcher): void {
+    this.#watcher = watcher;
+  }
+
+  /**
+   * Called by the router when a write is sent; `command` is its name, where one command stands for all. Reads in every scope
+   * stay behind a write that does not say what it touches.
+   */
+  writeStarted(command?: string, touched?: Touched): void {
+    if (!this.writing) this.#watcher?.writeBegins(command);
+    this.#wrote = true;
+    this.#writes ??= new WritesInFlight();
+    this.#writes.started(touched);
+  }
+
+  /** Told by the router: the write is over, whatever came of it; `touched` as when it was started. */
+  writeEnded(end: WriteOutcome, touched: Touched = anything): void {
+    const demand = this.demand;
+    if (end === "unknown") demand.pin();
+    else if (end !== "not-sent") {
+      if (touched.scope === undefined) this.#joinScopes();
+      demand.require(end, Date.now(), touched);
+    }
+    this.#writes?.ended(touched.scope);
+  }
+
+  /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */
+  readAt(position: Position): void {
+    if (this.demand.require({ ...position, read: true }, Date.now())) this.#moved = true;
+  }
+
+  /** Told by the router: a read was answered by a server that could be reached, without any proof. */
+  answeredStale(): void {
+    this.#stale = true;
+  }
+
+  /** How far the session has read in `shard`, of what is in the scope of `touched`. */
+  in(shard: object, { scope }: Touched): Progress {
+    if (scope === undefined) this.#joinScopes();
+    if (scope === undefined || scope === "" || this.#isWhole) return this.#all.in(shard);
+    this.#scoped ??= new SmallMap();
+    const known = this.#scoped.get(scope);
+    if (known !== undefined) return known.in(shard);
+    const progresses = new Progresses();
+    this.#scoped.set(scope, progresses);
+    return progresses.in(shard);
+  }
+
+  /** How far it has read in `shard`, in each scope. */
+  progressesIn(shard: object): readonly Progress[] {
+    const ofScopes = this.#scoped?.entries.map(([, progresses]) => progresses) ?? [];
+    const all = [this.#progresses, ...ofScopes];
+    return all.flatMap((progresses) => progresses?.find(shard) ?? []);
+  }
+
+  get #all(): Progresses {
+    this.#progresses ??= new Progresses();
+    return this.#progresses;
+  }
+
+  /** Has all scopes count as one, because something was read or written that is in several. */
+  #joinScopes(): void {
+    if (this.#isWhole) return;
+    this.#isWhole = true;
+    this.#demand?.joinScopes();
+    const now = performance.now();
+    for (const [, progresses] of this.#scoped?.entries ?? [])
+      for (const shard of progresses.shards) {
+        const all = this.#all.in(shard);
+        all.readAhead(now);
+        all.kept ??= progresses.find(shard)?.kept;
+      }
+    this.#scoped = undefined;
+  }
+
+  /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
+  lose(lost: Position, survivor: Position): void {
+    this.demand.lose(lost, survivor);
+    this.#wrote = true;
+  }
+
+  get #seal(): Seal {
+    const { seal } = this.#parts;
+    if (seal !== undefined) return seal;
+    throw new InvalidOptionError(
+      "secret",
+      seal,
+      "give one to what opened the session, or use token() and add()",
+    );
+  }
+
+  /** All that it requires, with what its tokens brought. */
+  get demand(): Demand {
+    if (this.#demand === undefined) {
+      this.#demand = new Demand(this.#parts.ttlMs, this.#parts.maxKeys);
+      if (this.#isWhole) this.#demand.joinScopes();
+      for (const token of this.#parts.tokens()) this.#demand.take(token);
+    }
+    return this.#demand;
+  }
+}
+
+function isWriting(kind: CommandKind | undefined): boolean {
+  return kind === "write" || kind === "blocking";
+}
+
+/** Writes of a session to one shard that touch the same. */
+class SessionWriter implements WriteTracker {
+  readonly held: WriteTracker["held"];
+  readonly #session: Session;
+  readonly #touched: Touched;
+
+  constructor(session: Session, touched: Touched, held: WriteTracker["held"]) {
+    this.#session = session;
+    this.#touched = touched;
+    this.held = held;
+  }
+
+  writeStarted(command?: string): void {
+    this.#session.writeStarted(command, this.#touched);
+  }
+
+  writeEnded(end: WriteOutcome): void {
+    this.#session.writeEnded(end, this.#touched);
+  }
+}

@@ -1,0 +1,167 @@
+/** The state a server is in, whatever a session requires of it, and why. */
+import type { NodeState } from "../diagnostics/channels.js";
+import { type Node, notAsked } from "../node/node.js";
+import { deniesReads, isPrimaryItself, primaryUnknown } from "../node/server-warnings.js";
+import { upstreamIn } from "../replication/replication-info.js";
+import { clockDiffers, nothing, objectionTo } from "./eligibility.js";
+import type { Shard } from "./shard.js";
+
+/** A server that was never connected to is starting for so long. */
+const startMs = 5_000;
+/** A connection that takes longer has a fault of its own. */
+const slowMs = 1_000;
+/** The longest name of a server that is repeated from another server's words. */
+const longestName = 100;
+
+const notConnected = "not connected";
+const unauthorized = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
+
+/** The state of `node`, as what is known of it shows at `now`. */
+export function stateOf(shard: Shard, node: Node, now: number): NodeState {
+  if (node === shard.primary) return primaryState(shard, now);
+  if (node.weight === 0) return "excluded";
+  const disconnected = disconnectedState(node, now);
+  if (disconnected !== undefined) return disconnected;
+  if (node.denials.fault !== undefined) return "refusing";
+  if (shard.primary.isProxy) return "unproven";
+  if (clockDiffers(shard, node)) return "skewed";
+  if (node.seen === undefined) return unheardState(node);
+  if (node.fault !== undefined) return "refusing";
+  const at = judgedAt(shard, node, now);
+  const requirement = { ...nothing, maxStalenessMs: shard.options.maxStalenessMs };
+  if (objectionTo(shard, node.seen, node.suspect, requirement, at) === undefined) return "serving";
+  return unusableState(shard, node, at);
+}
+
+/** Why a server in `state` may not answer, for people to read; undefined when it may. */
+export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
+  const { fault, seen, proof, connection, denials } = node;
+  const { primary, history } = shard;
+  switch (state) {
+    case "serving":
+      return undefined;
+    case "demoted":
+      return demotionOf(shard);
+    case "unproven":
+      return 'the primary is a proxy, so it answers only reads at level "eventual"';
+    case "excluded":
+      return "has weight 0";
+    case "silent":
+      return silenceOf(node);
+    case "unauthorized":
+      return `${notConnected}: ${connection.refusal?.error.message ?? fault}`;
+    case "loading":
+      return `${notConnected}: ${connection.fault}`;
+    case "skewed":
+      return "clock differs";
+    case "refusing":
+      if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
+      if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
+      return fault;
+    case "other-primary":
+      return seen?.replication.replid === history.replid
+        ? isPrimaryItself
+        : "it is a primary itself: its replication id is not the primary's";
+    case "unknown-history":
+      return `it replicates from ${upstreamOf(seen?.text)}: its replication id is not the primary's`;
+    case "syncing":
+      return `its full synchronization with ${upstreamOf(seen?.text)} is not finished`;
+    case "link-down":
+      return `its link to its primary ${upstreamOf(seen?.text)} is down`;
+    case "behind":
+      return stalenessOf(shard);
+    case "unknown-position":
+      // Only a primary that forbids INFO too writes the marker that a replica is looked at for.
+      return (
+        (primary.proof.kind === "position" ? proof.refusal?.message : undefined) ?? fault ?? lackOf(primary)
+      );
+    default:
+      return fault ?? (history.replid === undefined ? primaryUnknown : "nothing recent is known of it");
+  }
+}
+
+/**
+ * The moment at which `node` is judged by what it last said. An idle process asks nothing, which makes nobody staler; while
+ * the primary is gone, everything may be.
+ */
+export function judgedAt(shard: Shard, node: Node, now: number): number {
+  const { probeIntervalMs } = shard.options;
+  if (node.seen === undefined || !shard.hasPrimary) return now;
+  return Math.min(now, node.seen.at + node.trustMs(probeIntervalMs));
+}
+
+function primaryState(shard: Shard, now: number): NodeState {
+  if (shard.demoted) return "demoted";
+  if (shard.hasPrimary) return "serving";
+  return disconnectedState(shard.primary, now) ?? "silent";
+}
+
+/** The state of a server that cannot be asked; undefined for one that can. */
+function disconnectedState({ connection }: Node, now: number): NodeState | undefined {
+  if (connection.ready) return undefined;
+  const { refusal, redis, error, epoch, downSince } = connection;
+  if (refusal !== undefined) return unauthorized.test(refusal.error.message) ? "unauthorized" : "refusing";
+  if (connection.isLoading) return "loading";
+  const isNew = epoch === 0 && error === undefined && now - downSince < startMs;
+  return isNew || redis.status === "wait" ? "starting" : "silent";
+}
+
+/** The state of a server that has not said where it is since it was last in doubt. */
+function unheardState({ proof, fault }: Node): NodeState {
+  if (proof.kind !== undefined && proof.kind !== "position") return "unknown-position";
+  return fault === undefined || fault === notAsked ? "starting" : "refusing";
+}
+
+/** The state of a server that has said where it is, and may not answer. */
+function unusableState(shard: Shard, node: Node, at: number): NodeState {
+  const { history, lineage, hasPrimary, options, primary } = shard;
+  const replication = node.seen?.replication;
+  if (history.replid === undefined) return primary.isUnprovable ? "unknown-position" : "starting";
+  if (replication === undefined) return "starting";
+  if (replication.role === "primary") return "other-primary";
+  if (replication.syncing) return "syncing";
+  if (!replication.linkUp || node.suspect) return "link-down";
+  if (lineage.outcome(replication, history.replid) !== "valid") return "unknown-history";
+  const isTold = at - Math.min(history.firstAt, at) > options.maxStalenessMs;
+  const isRecent = at - history.latestAt <= options.maxStalenessMs;
+  return hasPrimary && !(isTold && isRecent) ? "starting" : "behind";
+}
+
+function lackOf({ fault }: Node): string {
+  return fault === undefined ? primaryUnknown : `${primaryUnknown}: ${fault}`;
+}
+
+function silenceOf({ connection, fault = notConnected }: Node): string {
+  if (connection.ready) return connection.fault;
+  const isExplained = fault !== notConnected || connection.absentMs < slowMs;
+  if (isExplained || connection.fault === fault) return fault;
+  return `${fault}: ${connection.fault}`;
+}
+
+function stalenessOf(shard: Shard): string {
+  const { succession, replicas, hasPrimary, options } = shard;
+  if (!hasPrimary) return "staleness not proven";
+  if (succession.undisputedUntil(replicas) < Number.POSITIVE_INFINITY)
+    return "staleness not proven: another server says that it is the primary too";
+  return `it is more than ${options.maxStalenessMs} ms behind`;
+}
+
+/** The server to give as the primary: the one that was given has only ever been its replica, as far as this process knows. */
+export function rightfulPrimary({ primary, demoted, history, options }: Shard): string | undefined {
+  if (!demoted || history.replid !== undefined || options.governed) return undefined;
+  const text = primary.seen?.text ?? "";
+  return upstreamIn(text) && upstreamOf(text);
+}
+
+function demotionOf(shard: Shard): string {
+  const upstream = rightfulPrimary(shard);
+  if (upstream !== undefined) return `it replicates from ${upstream}: give that server as \`primary\``;
+  return "says that it is a replica";
+}
+
+function upstreamOf(text = ""): string {
+  const upstream = upstreamIn(text);
+  return upstream === undefined
+    ? "another server"
+    : `${upstream.host}:${upstream.port}`.slice(0, longestName);
+}

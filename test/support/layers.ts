@@ -1,0 +1,109 @@
+/** The plan of the source tree: what each folder holds, and which folders it may import. */
+
+export interface Layer {
+  readonly folder: string;
+  readonly holds: string;
+  /** The folders above this one in the table that it may import. Files in `src` itself may import everything. */
+  readonly imports: readonly string[];
+}
+
+/** `errors/` and the file `address.ts` import nothing and may be used by all, so the table does not name them. */
+export const forAll = new Set(["errors", "address"]);
+
+/** From what knows nothing of the rest to what apps import. `docs/architecture.md` shows this table. */
+export const layers: readonly Layer[] = [
+  {
+    folder: "errors",
+    holds: "Every error, and the checks that name what was wrong in an option.",
+    imports: [],
+  },
+  {
+    folder: "consistency",
+    holds: "What apps ask for: levels, read policies, write concerns.",
+    imports: [],
+  },
+  {
+    folder: "replication",
+    holds: "Positions in a replication stream. Pure: no I/O.",
+    imports: [],
+  },
+  {
+    folder: "commands",
+    holds: "What a command is: read or write, its keys, its timeout, and what an error reply means.",
+    imports: [],
+  },
+  {
+    folder: "diagnostics",
+    holds: "What operators see: diagnostics channels and statistics.",
+    imports: ["consistency"],
+  },
+  {
+    folder: "connection",
+    holds: "One ioredis client to one server.",
+    imports: ["commands"],
+  },
+  {
+    folder: "session",
+    holds: "One user's session: what it requires, its token, the current context.",
+    imports: ["commands", "consistency", "diagnostics", "replication"],
+  },
+  {
+    folder: "node",
+    holds: "One Redis server: what it last reported, and how it is asked for its position.",
+    imports: ["commands", "connection", "diagnostics", "replication"],
+  },
+  {
+    folder: "shard",
+    holds: "One primary and its replicas: who is the primary, which replica is eligible.",
+    imports: ["connection", "diagnostics", "node", "replication"],
+  },
+  {
+    folder: "topology",
+    holds: "Which servers there are: given, discovered, named by Sentinels or by a cluster.",
+    imports: ["commands", "connection", "diagnostics", "node", "replication", "shard"],
+  },
+  {
+    folder: "reads",
+    holds: "How a read finds a node that may answer it.",
+    imports: [
+      ...["commands", "connection", "consistency", "diagnostics", "node", "replication", "session", "shard"],
+      "topology",
+    ],
+  },
+  {
+    folder: "routing",
+    holds: "Every other command to the node it belongs to.",
+    imports: [
+      ...["commands", "connection", "consistency", "node", "reads", "replication", "session", "shard"],
+      "topology",
+    ],
+  },
+  {
+    folder: "client",
+    holds: "What apps hold in their hands: the routed ioredis client and its kin.",
+    imports: [
+      ...["commands", "connection", "consistency", "diagnostics", "node", "reads", "replication", "session"],
+      "shard",
+    ],
+  },
+  {
+    folder: "options",
+    holds: "The options of a Tidemark and of its servers, checked once.",
+    imports: ["commands", "consistency", "diagnostics", "reads", "session", "shard", "topology"],
+  },
+  {
+    folder: "http/carriers",
+    holds: "How a token travels: cookie, header, server-side session.",
+    imports: ["session"],
+  },
+  {
+    folder: "http",
+    holds: "Tokens in with the request, out with the response.",
+    imports: ["consistency", "diagnostics", "http/carriers", "replication", "session"],
+  },
+  {
+    folder: "http/frameworks",
+    holds: "Express, Koa, Fastify and Web handlers.",
+    imports: ["consistency", "http", "http/carriers", "session"],
+  },
+];
