@@ -17,8 +17,7 @@ import type { Servers } from "./options/server-options.js";
 import { Losses } from "./reads/lost-writes.js";
 import { Lineage } from "./replication/lineage.js";
 import { Router } from "./routing/router.js";
-import { asyncLocalStorage } from "./session/async-local-storage.js";
-import type { Context } from "./session/context.js";
+import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session/session.js";
 import { connected } from "./shard/primary-availability.js";
@@ -29,9 +28,8 @@ import { discoveredTopology } from "./topology/discovered.js";
 import { Health } from "./topology/health.js";
 import { PrimaryOutages } from "./topology/primary-outages.js";
 import { SentinelTopology } from "./topology/sentinel.js";
-import { staticTopology } from "./topology/static.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
-import type { Ground, Topology } from "./topology/topology.js";
+import { type Ground, staticTopology, type Topology } from "./topology/topology.js";
 
 /** What a session starts with. */
 export interface SessionOptions {

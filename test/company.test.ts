@@ -1,6 +1,6 @@
 /** Which commands wait for others of their turn, and which leave at once. */
 import { describe, expect, it } from "vitest";
-import { Company } from "../src/connection/turn-estimate.js";
+import { Company } from "../src/connection/auto-pipeline.js";
 import type { Tidemark } from "../src/index.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { stageTidemark } from "./support/staged-tidemark.js";

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { checkOptions } from "../src/options/options.js";
 import { Lineage } from "../src/replication/lineage.js";
-import { staticTopology } from "../src/topology/static.js";
+import { staticTopology } from "../src/topology/topology.js";
 import { replicaOf } from "./support/failover.js";
 import { stageGroup } from "./support/staged-group.js";
 import { waitUntil } from "./support/wait-until.js";

@@ -1,6 +1,6 @@
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { isUnjudgeable, mayMiss } from "../src/commands/missing-key.js";
+import { isUnjudgeable, mayMiss } from "../src/commands/server-reply.js";
 
 type Call = [name: string, args: string[], reply: unknown];
 

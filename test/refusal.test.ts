@@ -1,6 +1,6 @@
 /** Where errors of servers send a command, and from which errors nothing of the kind is read. */
 import { describe, expect, it } from "vitest";
-import { isDemotion, isReadOnly, isRedirection, isRefusal, targetIn } from "../src/commands/server-error.js";
+import { isDemotion, isReadOnly, isRedirection, isRefusal, targetIn } from "../src/commands/server-reply.js";
 
 const target = (message: string): ReturnType<typeof targetIn> => targetIn(new Error(message));
 

@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Shard } from "../src/shard/shard.js";
-import { SlotMap } from "../src/topology/slot-map.js";
-import type { SlotOwner } from "../src/topology/slot-owners.js";
+import { SlotMap, type SlotOwner } from "../src/topology/slot-map.js";
 
 const shard = (): Shard => ({ gainedAt: Number.NEGATIVE_INFINITY }) as unknown as Shard;
 const claim = (epoch: number, ...ranges: [number, number][]): SlotOwner => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { slotOwnersIn } from "../src/topology/slot-owners.js";
+import { slotOwnersIn } from "../src/topology/slot-map.js";
 
 const asked = { host: "10.0.0.9", port: 7000 };
 const nodes = [

@@ -4,7 +4,7 @@ import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { Ends } from "../commands/ends.js";
-import { isDemotion } from "../commands/server-error.js";
+import { isDemotion } from "../commands/server-reply.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import { forgetClosed } from "../connection/disconnect.js";
 import { plainHandshake, whyProxiesClose } from "../connection/proxy-detection.js";

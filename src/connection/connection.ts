@@ -6,7 +6,7 @@ import { blocksForMs } from "../commands/blocking-timeout.js";
 import { titleOf } from "../commands/command-kind.js";
 import { ClosedError, InvalidOptionError, NoPrimaryError } from "../errors/errors.js";
 import { withoutSecrets } from "../errors/secrets.js";
-import { Outgoing } from "./auto-pipeline.js";
+import { Company, Outgoing } from "./auto-pipeline.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
 import { OfflineQueue, type Start } from "./offline-queue.js";
 import {
@@ -21,7 +21,6 @@ import { Resends } from "./reconnect-on-error.js";
 import { guardReplies } from "./reply-guard.js";
 import { Introduction, isOfSentinel } from "./sentinel-detection.js";
 import { HangWatch } from "./stall-detector.js";
-import { Company } from "./turn-estimate.js";
 
 /** How a connection differs from ioredis's own defaults. */
 export interface ConnectionOptions {

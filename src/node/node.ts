@@ -15,9 +15,8 @@ import { LagEstimate } from "./lag-estimate.js";
 import { Latency } from "./latency-estimate.js";
 import { type Marker, notThere } from "./marker-key.js";
 import { askTime } from "./own-commands.js";
-import { Proof, type Said } from "./position-probe.js";
+import { Proof, type Said, sendVerified } from "./position-probe.js";
 import { Warning } from "./server-warnings.js";
-import { sendVerified } from "./verified-read.js";
 import { type OnRefusal, WriteTurn } from "./write-batch.js";
 
 /** Told what becomes of a server. */

@@ -2,7 +2,7 @@
 import type { Command } from "ioredis";
 import { isScript, provesPrimary } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
-import { isOfReplica, isReadOnly, isRefusal } from "../commands/server-error.js";
+import { isOfReplica, isReadOnly, isRefusal } from "../commands/server-reply.js";
 import type { Connection } from "../connection/connection.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";

@@ -1,7 +1,7 @@
 /** Sends reads to a shard's primary, and again when the connection closes before the answer. */
 import type { Command } from "ioredis";
 import type { Ends } from "../commands/ends.js";
-import { isRedirection, mayRetryElsewhere } from "../commands/server-error.js";
+import { isRedirection, mayRetryElsewhere } from "../commands/server-reply.js";
 import type { Start } from "../connection/offline-queue.js";
 import type { Level } from "../consistency/level.js";
 import type { Reason } from "../diagnostics/channels.js";

@@ -1,12 +1,10 @@
 /** What becomes of reads that no replica may answer now: they wait for one, or go elsewhere as their terms say. */
-
 import type { Reason } from "../diagnostics/channels.js";
 import { AbortedError, ReplicasBehindError } from "../errors/errors.js";
 import type { Session } from "../session/session.js";
 import type { Latecomer } from "../shard/catch-up-queue.js";
 import { madeAt } from "../shard/eligibility.js";
 import type { Shard } from "../shard/shard.js";
-import { onAbort } from "./abort.js";
 import { nextOf } from "./attainable-policy.js";
 import { estimateCatchUp } from "./catch-up-estimate.js";
 import { FallbackLimit, type FallbackLimits, type ResponseTimes } from "./fallback-limit.js";
@@ -211,4 +209,26 @@ function offsetOf({ shard, requirement }: Read): number {
   for (const position of requirement.positions)
     if (position.replid === shard.history.replid) offset = Math.max(offset, position.offset);
   return offset;
+}
+
+const told = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * Has `call` called when `signal` is aborted, unless what this returns is called before. A signal gets one listener for
+ * all who wait with it, since Node warns of a leak where there are more than ten.
+ */
+export function onAbort(signal: AbortSignal, call: () => void): () => void {
+  const calls = told.get(signal) ?? listen(signal);
+  calls.add(call);
+  return () => calls.delete(call);
+}
+
+function listen(signal: AbortSignal): Set<() => void> {
+  const calls = new Set<() => void>();
+  told.set(signal, calls);
+  const tell = (): void => {
+    for (const call of calls) call();
+  };
+  signal.addEventListener("abort", tell, { once: true });
+  return calls;
 }

@@ -1,7 +1,7 @@
 /** One read on its way: what it asks for, and by when. */
 import type { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
-import { isUnjudgeable } from "../commands/missing-key.js";
+import { isUnjudgeable } from "../commands/server-reply.js";
 import type { Touched } from "../commands/touched-keys.js";
 import type { Level } from "../consistency/level.js";
 import type { Terms } from "../consistency/read-policy.js";

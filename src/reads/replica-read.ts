@@ -1,7 +1,6 @@
 /** What goes to a replica: its answer counts with the proof that the replica has what the read requires. */
 
-import { mayMiss } from "../commands/missing-key.js";
-import { isDenial, isReadOnly, isRedirection, isStateError } from "../commands/server-error.js";
+import { isDenial, isReadOnly, isRedirection, isStateError, mayMiss } from "../commands/server-reply.js";
 import type { Reason } from "../diagnostics/channels.js";
 import { withoutSecrets } from "../errors/secrets.js";
 import type { Probe } from "../node/incarnation.js";

@@ -1,6 +1,6 @@
 /** Reads that a replica answers without any proof, because the primary is gone and their level or terms allow it. */
 import { Command } from "ioredis";
-import { isDenial, isStateError } from "../commands/server-error.js";
+import { isDenial, isStateError } from "../commands/server-reply.js";
 import { absenceMs } from "../connection/connection.js";
 import { type Reason, staleReadChannel } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";

@@ -3,7 +3,7 @@ import type { Command, RedisOptions } from "ioredis";
 import { isScript, namesOfKeys } from "../commands/command-kind.js";
 import { destinationOf, trackDestination } from "../commands/destination.js";
 import { Ends } from "../commands/ends.js";
-import { isRedirection } from "../commands/server-error.js";
+import { isRedirection } from "../commands/server-reply.js";
 import { discardSend } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";

@@ -5,7 +5,7 @@ import { type CommandKind, isScript, provesPrimary } from "../commands/command-k
 import { deadlineOf } from "../commands/command-timeout.js";
 import { Ends } from "../commands/ends.js";
 import { sendTexts } from "../commands/script-text.js";
-import { isDemotion } from "../commands/server-error.js";
+import { isDemotion } from "../commands/server-reply.js";
 import type { Wait } from "../connection/connection.js";
 import type { Level } from "../consistency/level.js";
 import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError } from "../errors/errors.js";

@@ -3,7 +3,7 @@ import type { Command } from "ioredis";
 import { type CommandKind, isScript, kindOf, provesPrimary } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
 import { sendTexts } from "../commands/script-text.js";
-import { isOfReplica, isReadOnly, isRedirection, isWordOfReplica } from "../commands/server-error.js";
+import { isOfReplica, isReadOnly, isRedirection, isWordOfReplica } from "../commands/server-reply.js";
 import type { Terms } from "../consistency/read-policy.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";

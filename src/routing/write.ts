@@ -2,7 +2,7 @@
 import type { Command } from "ioredis";
 import { isScript } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
-import { isWordOfReplica, mayRetryElsewhere } from "../commands/server-error.js";
+import { isWordOfReplica, mayRetryElsewhere } from "../commands/server-reply.js";
 import type { Level } from "../consistency/level.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";

@@ -2,15 +2,14 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
 import { keysOf } from "../commands/command-kind.js";
-import { isRedirection, type Target, targetIn } from "../commands/server-error.js";
+import { isRedirection, type Target, targetIn } from "../commands/server-reply.js";
 import type { Refusal } from "../connection/connection.js";
 import { Node } from "../node/node.js";
 import { Shard } from "../shard/shard.js";
 import { Announced, maxShards } from "./announced-addresses.js";
 import { inShort } from "./fault-summary.js";
 import { redirectionBy } from "./script-redirect.js";
-import { type Left, SlotMap } from "./slot-map.js";
-import { type SlotOwner, slotCount, slotOwnersIn } from "./slot-owners.js";
+import { type Left, SlotMap, type SlotOwner, slotCount, slotOwnersIn } from "./slot-map.js";
 import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
 
 /** The nodes to begin with. */

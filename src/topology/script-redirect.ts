@@ -4,7 +4,7 @@
  */
 import { Command } from "ioredis";
 import { isScript, keysOf } from "../commands/command-kind.js";
-import { isRedirection } from "../commands/server-error.js";
+import { isRedirection } from "../commands/server-reply.js";
 import type { Node } from "../node/node.js";
 
 /** A hash that no script has, or as good as none. */

@@ -1,9 +1,10 @@
 /** Which servers there are: what every kind of topology answers to the router. */
+
 import type { Command, RedisOptions } from "ioredis";
 import type { Refusal } from "../connection/connection.js";
 import type { Node } from "../node/node.js";
 import type { Lineage } from "../replication/lineage.js";
-import type { Shard } from "../shard/shard.js";
+import { Shard } from "../shard/shard.js";
 import type { Limits } from "../shard/shard-options.js";
 
 /** What every kind of topology is built on. */
@@ -106,4 +107,14 @@ export function mindPrimary(
       if (topology.shards.some(({ primary }) => primary === node)) ask();
     });
   };
+}
+
+/** Connects to the servers given; the one named as primary is believed until it says that it is a replica. */
+export function staticTopology(
+  servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
+  { options, lineage, joined, left }: Ground,
+): Topology {
+  const surroundings = { lineage, joined, left, saw: () => {} };
+  const shard = new Shard({ ...options, governed: false, discovers: false }, servers, surroundings);
+  return topologyOf(shard);
 }

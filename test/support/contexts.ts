@@ -2,9 +2,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createNamespace } from "cls-hooked";
 import type { Session } from "../../src/index.js";
-import { asyncLocalStorage } from "../../src/session/async-local-storage.js";
 import { clsHooked } from "../../src/session/cls-hooked.js";
-import type { Context } from "../../src/session/context.js";
+import { asyncLocalStorage, type Context } from "../../src/session/context.js";
 
 export interface ContextKind {
   readonly kind: string;

@@ -8,9 +8,8 @@ import { refuseEntry, wrongEntry } from "../entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
 import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
+import { holdAgain, holdBeneath, requestsWith } from "./express-prototypes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
-import { requestsWith } from "./request-layer.js";
-import { holdAgain, holdBeneath } from "./response-layer.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
 export { type CookieOptions, cookie } from "../carriers/cookie.js";

@@ -1,4 +1,5 @@
 /** Read your writes for handlers that answer a Web `Request` with a `Response`: Hono, Next.js, Remix and their like. */
+
 import type { IncomingHttpHeaders } from "node:http";
 import { InvalidOptionError, TidemarkError, UnavailableError } from "../../errors/errors.js";
 import { refuseUnknown } from "../../errors/option-names.js";
@@ -11,7 +12,6 @@ import { Exchanges } from "../exchange.js";
 import type { Route } from "../late-writes.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "../request-session.js";
 import { checkChoice, type LevelChoice, setLevel } from "./markers.js";
-import { ResponseHead } from "./web-response-head.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
 export { type CookieOptions, cookie } from "../carriers/cookie.js";
@@ -157,4 +157,51 @@ function routeOf({ method, url }: Request): Route {
       return new URL(url).pathname;
     },
   };
+}
+
+/** Statuses of responses that no constructor makes: of an error, and of protocols that are switched. */
+const unmade = new Set([0, 101]);
+
+export class ResponseHead implements CarrierResponse {
+  readonly #response: Response;
+  #headers: Headers;
+
+  private constructor(response: Response) {
+    this.#response = response;
+    this.#headers = response.headers;
+  }
+
+  /** The response with what `bring` sets, or another that is the same but for it. */
+  static async of(response: Response, bring: (head: CarrierResponse) => Promise<void>): Promise<Response> {
+    const head = new ResponseHead(response);
+    await bring(head);
+    return head.#built();
+  }
+
+  getHeader(name: string): string | readonly string[] | undefined {
+    if (name.toLowerCase() !== "set-cookie") return this.#headers.get(name) ?? undefined;
+    const cookies = this.#headers.getSetCookie();
+    return cookies.length === 0 ? undefined : cookies;
+  }
+
+  setHeader(name: string, value: string | readonly string[]): void {
+    try {
+      replace(this.#headers, name, value);
+    } catch {
+      // Those of redirections and of what `fetch` got are immutable.
+      this.#headers = new Headers(this.#headers);
+      replace(this.#headers, name, value);
+    }
+  }
+
+  #built(): Response {
+    const { body, status, statusText, headers } = this.#response;
+    if (this.#headers === headers || unmade.has(status)) return this.#response;
+    return new Response(body, { status, statusText, headers: this.#headers });
+  }
+}
+
+function replace(headers: Headers, name: string, value: string | readonly string[]): void {
+  headers.delete(name);
+  for (const one of typeof value === "string" ? [value] : value) headers.append(name, one);
 }

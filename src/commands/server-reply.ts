@@ -2,9 +2,10 @@
  * What a server says instead of carrying a command out, in the words of Redis and Valkey. A script may return an error of any
  * text, so the first word alone means little, and of a script even the whole text is only a hint.
  */
+
 import type { Command } from "ioredis";
 import { type Endpoint, endpointOf } from "../address.js";
-import { provesPrimary } from "./command-kind.js";
+import { keysOf, provesPrimary } from "./command-kind.js";
 
 const refusals =
   /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY|UNBLOCKED)\b/;
@@ -87,4 +88,32 @@ export function isWordOfReplica({ name }: Command, error: Error): boolean {
 /** Whether a server refused to carry a command out because it is no primary, so that another one may be asked. */
 export function mayRetryElsewhere(error: Error): boolean {
   return error.name === "ReplyError" && isOfReplica(error);
+}
+
+const nothingThere: ReadonlySet<unknown> = new Set([null, undefined, 0, -1, -2, false, "0", "-1", "-2", ""]);
+
+/** Whose replies tell of each key, so that those of several keys can be judged. */
+const perKey = new Set(["mget", "exists"]);
+
+/**
+ * Whether `reply`, as it came from the server, may be that of a missing key, or misses one of several. Replies of scripts,
+ * and of most commands over several keys, cannot be told from those.
+ */
+export function mayMiss(command: Command, reply: unknown): boolean {
+  if (isUnjudgeable(command)) return true;
+  const name = command.name.toLowerCase();
+  if (name === "exists" && Number(reply) < keysOf(command)) return true;
+  // TYPE has a word for it.
+  if (Buffer.isBuffer(reply)) return reply.length === 0 || (name === "type" && String(reply) === "none");
+  if (reply === "none") return name === "type";
+  if (reply instanceof Map || reply instanceof Set) return reply.size === 0;
+  if (!Array.isArray(reply)) return nothingThere.has(reply);
+  return name === "mget" ? reply.includes(null) : reply.every((one) => nothingThere.has(one));
+}
+
+/** Whether no reply can tell that all keys were there. */
+export function isUnjudgeable(command: Command): boolean {
+  const name = command.name.toLowerCase();
+  if (perKey.has(name)) return false;
+  return keysOf(command) !== 1 || /^(eval|fcall)/.test(name);
 }
