@@ -2,7 +2,7 @@
 
 export type { WriteToTrack } from "./commands/touched-keys.js";
 export type { Level } from "./consistency/level.js";
-export type { Consistency, ReadOptions, Wish } from "./consistency/read-policy.js";
+export type { Consistency, ReadOptions, ReadPolicy } from "./consistency/read-policy.js";
 export type { ReplicatedOptions } from "./consistency/write-concern.js";
 export {
   type LateWriteMessage,
@@ -41,7 +41,7 @@ export {
 export type { KeyOptions } from "./options/key-options.js";
 export type { CommonOptions, TidemarkOptions } from "./options/options.js";
 export type { ReadDefaultOptions } from "./options/read-options.js";
-export type { ClusterServers, PrimaryServers, Server, WatchedServers } from "./options/server-options.js";
+export type { ClusterServers, PrimaryServers, SentinelServers, Server } from "./options/server-options.js";
 export type { FallbackLimits } from "./reads/fallback-limit.js";
 export type { OnLostWrite } from "./reads/lost-writes.js";
 export type { Context } from "./session/context.js";

@@ -1,26 +1,26 @@
 /** The entry: options in, connections and sessions out. */
 import type { Redis, RedisOptions } from "ioredis";
 import { ClusterDuplicate } from "./client/cluster-duplicate.js";
-import { duplicateOf, namesServer } from "./client/primary-client.js";
-import { type Lifecycle, lifecycleEvents, RoutedRedis } from "./client/redis-client.js";
+import { duplicatePrimaryClient, namesServer } from "./client/primary-client.js";
+import { type ConnectionLifecycle, lifecycleEvents, RoutedRedis } from "./client/redis-client.js";
 import { RuledKeys } from "./commands/touched-keys.js";
 import { longestTimerMs } from "./connection/offline-queue.js";
-import { type Consistency, checkConsistency, onto } from "./consistency/read-policy.js";
+import { type Consistency, checkConsistency, mergeConsistency } from "./consistency/read-policy.js";
 import { ScopeProposal } from "./diagnostics/scope-proposal.js";
 import { Statistics, type TidemarkStats } from "./diagnostics/statistics.js";
 import { InvalidOptionError } from "./errors/errors.js";
 import { refuseUnknown } from "./errors/option-names.js";
 import { Instance } from "./instances.js";
 import type { Node } from "./node/node.js";
-import { type CheckedOptions, checkOptions, type TidemarkOptions } from "./options/options.js";
+import { checkOptions, type ResolvedOptions, type TidemarkOptions } from "./options/options.js";
 import type { Servers } from "./options/server-options.js";
-import { Losses } from "./reads/lost-writes.js";
+import { LostWrites } from "./reads/lost-writes.js";
 import { Lineage } from "./replication/lineage.js";
 import { Router } from "./routing/router.js";
 import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session/session.js";
-import { connected } from "./shard/primary-availability.js";
+import { whenConnectedWithin } from "./shard/primary-availability.js";
 import { Followers } from "./shard/primary-followers.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
@@ -29,7 +29,7 @@ import { Health } from "./topology/health.js";
 import { PrimaryOutages } from "./topology/primary-outages.js";
 import { SentinelTopology } from "./topology/sentinel.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
-import { type Ground, staticTopology, type Topology } from "./topology/topology.js";
+import { staticTopology, type Topology, type TopologyContext } from "./topology/topology.js";
 
 /** What a session starts with. */
 export interface SessionOptions {
@@ -80,7 +80,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #outages = new PrimaryOutages();
   readonly #health = new Health(() => this.#topology.shards, this.#outages);
-  readonly #losses: Losses;
+  readonly #losses: LostWrites;
   readonly #router: Router;
   readonly #context: Context;
   readonly #base: RoutedRedis;
@@ -106,7 +106,7 @@ export class Tidemark implements AsyncDisposable {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
     this.#monotonicReads = checked.monotonicReads;
-    this.#losses = new Losses(checked.onLostWrite);
+    this.#losses = new LostWrites(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // Servers that are there before the client is are made known to it when it is.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
@@ -142,7 +142,7 @@ export class Tidemark implements AsyncDisposable {
     });
     this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
-    const lifecycle: Lifecycle = {
+    const lifecycle: ConnectionLifecycle = {
       connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
       sourceOf: (shard) => ({
@@ -173,7 +173,7 @@ export class Tidemark implements AsyncDisposable {
       terms: (consistency) => terms.of(consistency),
       anchor: (session) => reads.anchor(session),
       replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
-      client: (session) => this.#base.of(session),
+      client: (session) => this.#base.forSession(session),
       keys: new RuledKeys(checked.keyRules),
       maxKeys: checked.keysPerToken,
       recordReads: checked.recordReads,
@@ -195,7 +195,9 @@ export class Tidemark implements AsyncDisposable {
     const until = performance.now() + timeoutMs;
     await this.#router.known(timeoutMs);
     const { shards } = this.#topology;
-    await Promise.all(shards.map((shard) => connected(shard, "ready()", until - performance.now())));
+    await Promise.all(
+      shards.map((shard) => whenConnectedWithin(shard, "ready()", until - performance.now())),
+    );
   }
 
   /** A new session; `tidemark.run` makes it that of all that is called inside. */
@@ -210,7 +212,7 @@ export class Tidemark implements AsyncDisposable {
       throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
     const { terms, anchor, replicate, client, keys, maxKeys, recordReads, statistics } = this.#ways;
     return new Session({
-      level: level === undefined ? "session" : onto("session", checkConsistency(level)),
+      level: level === undefined ? "session" : mergeConsistency("session", checkConsistency(level)),
       terms,
       anchor: monotonicReads ? anchor : undefined,
       replicate,
@@ -265,11 +267,11 @@ export class Tidemark implements AsyncDisposable {
   #duplicate(
     from: RedisOptions,
     override: Partial<RedisOptions>,
-    options: CheckedOptions,
-    lifecycle: Lifecycle,
+    options: ResolvedOptions,
+    lifecycle: ConnectionLifecycle,
   ): Redis {
     if (lifecycle.redirect === undefined || namesServer(override))
-      return duplicateOf(from, override, lifecycle.sourceOf());
+      return duplicatePrimaryClient(from, override, lifecycle.sourceOf());
     const router = new Router(this.#topology, this.#followers, this.#losses, options);
     const duplicate = new ClusterDuplicate({ ...from, ...override }, router, lifecycle, (ended) => {
       this.#duplicates.delete(ended);
@@ -372,7 +374,7 @@ function isSignal(given: unknown): boolean {
   return typeof given === "object" && given !== null && "addEventListener" in given;
 }
 
-function openTopology(servers: Servers, ground: Ground): Topology {
+function openTopology(servers: Servers, ground: TopologyContext): Topology {
   if (servers.kind === "static") return staticTopology(servers, ground);
   if (servers.kind === "discovered") return discoveredTopology(servers.primary, ground);
   if (servers.kind === "sentinel") return new SentinelTopology(servers, ground);

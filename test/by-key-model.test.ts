@@ -6,14 +6,14 @@ import { RuledKeys } from "../src/commands/touched-keys.js";
 import { leaveUntracked } from "../src/commands/untracked.js";
 import { roundedToken } from "../src/http/rounded-token.js";
 import { checkKeyOptions } from "../src/options/key-options.js";
-import { Losses } from "../src/reads/lost-writes.js";
-import { anchor } from "../src/reads/monotonic-reads.js";
-import { primaryOnly, requirementOf } from "../src/reads/server-selection.js";
+import { LostWrites } from "../src/reads/lost-writes.js";
+import { settleReads } from "../src/reads/monotonic-reads.js";
+import { primaryOnlyReason, requirementOf } from "../src/reads/server-selection.js";
 import { covers, Lineage } from "../src/replication/lineage.js";
-import { History } from "../src/replication/offset-timeline.js";
+import { OffsetTimeline } from "../src/replication/offset-timeline.js";
 import type { Position } from "../src/replication/position.js";
-import type { Replication } from "../src/replication/replication-info.js";
-import type { Reader } from "../src/session/read-progress.js";
+import type { ReplicationInfo } from "../src/replication/replication-info.js";
+import type { ReadSource } from "../src/session/read-progress.js";
 import { Session } from "../src/session/session.js";
 import { decodeToken, encodeToken } from "../src/session/token.js";
 import type { Shard } from "../src/shard/shard.js";
@@ -72,10 +72,10 @@ interface Held {
 }
 
 interface Replica {
-  link: Reader & { overAt: number | undefined };
+  link: ReadSource & { endedAt: number | undefined };
   state: Point;
   /** What it was last asked, after all reads. */
-  seen: { readonly at: number; readonly replication: Replication } | undefined;
+  seen: { readonly at: number; readonly replication: ReplicationInfo } | undefined;
 }
 
 /** A write whose answer is still on its way. */
@@ -96,10 +96,10 @@ interface Request {
 /** One shard, as it is and as the app server knows it. */
 class Place {
   readonly log: Write[] = [];
-  readonly history = new History(maxStalenessMs);
+  readonly history = new OffsetTimeline(maxStalenessMs);
   readonly primary = { connection: { address: "127.0.0.1:1" } };
   readonly replicas: Replica[];
-  readonly gainedAt = Number.NEGATIVE_INFINITY;
+  readonly slotsGainedAt = Number.NEGATIVE_INFINITY;
   readonly alone: boolean;
   readonly lineage: Lineage;
   state: Point;
@@ -118,14 +118,14 @@ class Place {
 
   outcome(position: Position): "valid" | "lost" | "unknown" {
     const { replid } = this.history;
-    return replid === undefined ? "unknown" : this.lineage.outcome(position, replid);
+    return replid === undefined ? "unknown" : this.lineage.presenceOf(position, replid);
   }
 
   survivor(position: Position): Position {
-    return this.lineage.survivor(position, this.history.replid ?? position.replid);
+    return this.lineage.lastShared(position, this.history.replid ?? position.replid);
   }
 
-  isElsewhere(position: Position): boolean {
+  belongsToOtherShard(position: Position): boolean {
     if (this.alone || this.outcome(position) !== "unknown") return false;
     return this.#places.some((place) => place.outcome(position) !== "unknown");
   }
@@ -144,7 +144,7 @@ class Place {
     const { past, offset } = this.state;
     const { parent, goesOn, forkedAt, replid } = past;
     if (parent !== undefined && goesOn) {
-      const ancestor = { replid: parent.replid, second: forkedAt + 1 };
+      const ancestor = { replid: parent.replid, divergesAt: forkedAt + 1 };
       this.lineage.learn({ role: "primary", replid, offset, ancestor, backlogActive: true });
     }
     this.history.record(at, { replid, offset });
@@ -170,14 +170,14 @@ class Place {
       replica.state = { past, offset: follows ? replica.state.offset : this.state.offset };
       replica.seen = undefined;
       if (follows) continue;
-      replica.link.overAt = performance.now();
+      replica.link.endedAt = performance.now();
       replica.link = newLink();
     }
   }
 }
 
 function newLink(): Replica["link"] {
-  return { overAt: undefined };
+  return { endedAt: undefined };
 }
 
 /** One history of several users. */
@@ -195,7 +195,7 @@ class World {
   /** Whether there are failovers. */
   readonly #isShaky: boolean;
   readonly #keys: RuledKeys;
-  readonly #losses = new Losses("report");
+  readonly #losses = new LostWrites("report");
   readonly #names: readonly string[];
   /** Whether a primary has begun a history that nothing joins to the one before. */
   #hasGap = false;
@@ -365,7 +365,7 @@ class World {
     if (session.positions.some((position) => this.#places.some((one) => one.outcome(position) === "lost")))
       throw new Error(`A lost position is still required: ${JSON.stringify(session.positions)}`);
     const touched = session.touchedBy(commands);
-    const certain = primaryOnly(place.shard, session, touched, "session", true);
+    const certain = primaryOnlyReason(place.shard, session, touched, "session", true);
     witness.reads(keys);
     const isFirst = !witness.followsReads(place, keys);
     if (certain === "write-in-flight" && !draft.isHard && !request.isLoose) {
@@ -374,7 +374,7 @@ class World {
     }
     const replica = oneOf(this.#chance, place.replicas);
     const mayAnswer = certain === undefined && this.#mayAnswer(request, place, draft, replica, isFirst);
-    const progress = session.in(place, touched);
+    const progress = session.progressIn(place, touched);
     if (mayAnswer) {
       progress.readFrom(replica.link);
       progress.readLeft(performance.now());
@@ -395,7 +395,7 @@ class World {
     const { session, witness } = request;
     const touched = session.touchedBy(this.#commandsOf(draft));
     const { positions } = requirementOf(place.shard, session, touched, "session", maxStalenessMs);
-    const isInOrder = session.in(place, touched).mayReadFrom(replica.link);
+    const isInOrder = session.progressIn(place, touched).mayReadFrom(replica.link);
     const needed = [...witness.needs(place, draft.keys)].filter((write) => place.log.includes(write));
     const isExact = isFirst && this.#isExact(request, draft);
     const { past, offset } = replica.state;
@@ -484,7 +484,7 @@ class World {
       for (const write of witness.seenIn(place)) chain.set(write, true);
     }
     const shards = this.#places.map(({ shard }) => shard);
-    expect(anchor(session, shards)).toBeUndefined();
+    expect(settleReads(session, shards)).toBeUndefined();
   }
 
   #hold(token: string, chain: Chain, isLoose: boolean): void {
@@ -504,9 +504,9 @@ function withoutKeys(token: string): string {
   return encodeToken({ ...claims, positions });
 }
 
-function saidAt(state: Point, { state: { past } }: Place): Replication {
+function saidAt(state: Point, { state: { past } }: Place): ReplicationInfo {
   const { parent, goesOn, forkedAt } = past;
-  const ancestor = parent && goesOn ? { replid: parent.replid, second: forkedAt + 1 } : undefined;
+  const ancestor = parent && goesOn ? { replid: parent.replid, divergesAt: forkedAt + 1 } : undefined;
   const { offset } = state;
   const { replid } = state.past;
   return { role: "replica", replid, offset, ancestor, backlogActive: true, linkUp: true, syncing: false };

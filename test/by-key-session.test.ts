@@ -25,7 +25,7 @@ function write(session: Session, offset: number, name: string, ...args: string[]
 /** What a read of `key` requires. */
 function requiredBy(session: Session, key: string): readonly Position[] {
   const touched = session.touchedBy(new Command("get", [key]));
-  return session.in(shard, touched).requirement(session.demand.requiredIn(touched.scope), touched);
+  return session.progressIn(shard, touched).requirement(session.demand.requiredIn(touched.scope), touched);
 }
 
 describe("a write to keys of several scopes", () => {
@@ -51,7 +51,7 @@ it.each([
   const session = open();
   write(session, 77, name, ...args);
   const [one, other] = ["sess:a", "a"].map((key) =>
-    session.in(shard, session.touchedBy(new Command("get", [key]))),
+    session.progressIn(shard, session.touchedBy(new Command("get", [key]))),
   );
   expect(one === other).toBe(isJoined);
 });
@@ -59,7 +59,7 @@ it.each([
 it("a write that is lost with a later read is required no more once both are reported", () => {
   const session = open(tokenOf({ positions: [{ ...at(X, 2_048), read: true }] }));
   write(session, 1_088, "set", "a", "1");
-  for (const lost of session.positions) session.lose(lost, at(X, 1_000));
+  for (const lost of session.positions) session.markLost(lost, at(X, 1_000));
   expect(session.positions).toEqual([{ ...at(X, 1_000), read: true }]);
 });
 

@@ -1,6 +1,6 @@
 /** Reads that wait for a replica: who is woken when, and that all together ask no more than one would. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { CatchUp, type Latecomer } from "../src/shard/catch-up-queue.js";
+import { CatchUpQueue, type CatchUpWaiter } from "../src/shard/catch-up-queue.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -10,12 +10,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A list of what happened, a `CatchUp` that writes into it, and reads that do. */
+/** A list of what happened, a `CatchUpQueue` that writes into it, and reads that do. */
 function arrange({ lagMs = 20 } = {}) {
   const log: string[] = [];
   const start = performance.now();
   const scene = { lagMs };
-  const catchUp = new CatchUp({
+  const catchUp = new CatchUpQueue({
     look: (now) => log.push(`look at ${now - start}`),
     leastLagMs: () => scene.lagMs,
   });
@@ -24,7 +24,7 @@ function arrange({ lagMs = 20 } = {}) {
     offset: number,
     { waitMs = 1000, madeAt = start, goes = true, stranded = false } = {},
   ) => {
-    const latecomer: Latecomer = {
+    const latecomer: CatchUpWaiter = {
       offset,
       madeAt,
       until: performance.now() + waitMs,

@@ -1,15 +1,15 @@
 /** Clocks of servers that differ, as TIME tells. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tidemark } from "../src/index.js";
-import { Clock } from "../src/node/clock-skew.js";
+import { ClockSkew } from "../src/node/clock-skew.js";
 import { ClockProxy } from "./support/clock-proxy.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 import { waitUntil } from "./support/wait-until.js";
 
 /** A clock that was asked at 100 and answered at 110, by a server at `seconds` and `micros`. */
-function clockAt(seconds: number, micros: number): Clock {
-  const clock = new Clock();
+function clockAt(seconds: number, micros: number): ClockSkew {
+  const clock = new ClockSkew();
   clock.take([String(seconds), String(micros)], 100, 110);
   return clock;
 }
@@ -27,7 +27,7 @@ describe("Clock", () => {
   });
 
   it.each([[null], ["1000"], [["x", "y"]], [["1000"]], [[]]])("is not known by the reply %j", (reply) => {
-    const clock = new Clock();
+    const clock = new ClockSkew();
     clock.take(reply, 100, 110);
     expect(clock.aheadOf(clockAt(1000, 0))).toBeUndefined();
     expect(clock.differsFrom(clockAt(1000, 0), 1)).toBe(false);

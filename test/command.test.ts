@@ -1,7 +1,13 @@
 /** Which commands a replica may answer, which write, and which must not share a connection. */
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { type CommandKind, keysOf, kindOf, provesPrimary, remedyFor } from "../src/commands/command-kind.js";
+import {
+  type CommandKind,
+  keyCount,
+  kindOf,
+  provesPrimary,
+  remedyFor,
+} from "../src/commands/command-kind.js";
 
 function kind(line: string, inBatch = false): CommandKind {
   const [name = "", ...args] = line.split(" ");
@@ -233,11 +239,11 @@ describe("keysOf", () => {
     ["eval", ["return 1", "Infinity", "a"]],
     ["msetex", ["4294967295", "a", "b"]],
   ])("takes no more keys from %s than it has arguments", (name, args) => {
-    expect(keysOf(new Command(name, args))).toBe(0);
+    expect(keyCount(new Command(name, args))).toBe(0);
   });
 
   it("counts the keys of commands that say how many follow", () => {
-    expect(keysOf(new Command("sintercard", ["2", "a", "b", "limit", "1"]))).toBe(2);
-    expect(keysOf(new Command("eval", ["return 1", "1", "a", "b"]))).toBe(1);
+    expect(keyCount(new Command("sintercard", ["2", "a", "b", "limit", "1"]))).toBe(2);
+    expect(keyCount(new Command("eval", ["return 1", "1", "a", "b"]))).toBe(1);
   });
 });

@@ -1,43 +1,43 @@
 /** Which commands wait for others of their turn, and which leave at once. */
 import { describe, expect, it } from "vitest";
-import { Company } from "../src/connection/auto-pipeline.js";
+import { TurnEstimate } from "../src/connection/auto-pipeline.js";
 import type { Tidemark } from "../src/index.js";
 import type { RedisServer } from "./support/redis-server.js";
 import { stageTidemark } from "./support/staged-tidemark.js";
 
-function turns(company: Company, count: number, given: number): void {
+function turns(company: TurnEstimate, count: number, given: number): void {
   for (let turn = 0; turn < count; turn++) {
-    company.gathers();
-    for (let one = 0; one < given; one++) company.joins();
-    company.leaves();
+    company.turnBegan();
+    for (let one = 0; one < given; one++) company.commandAdded();
+    company.turnEnded();
   }
 }
 
 it("is expected at first, and no more when commands have come alone for a while", () => {
-  const company = new Company();
-  expect(company.isExpected).toBe(true);
+  const company = new TurnEstimate();
+  expect(company.expectsMore).toBe(true);
   turns(company, 7, 1);
-  expect(company.isExpected).toBe(true);
+  expect(company.expectsMore).toBe(true);
   turns(company, 1, 1);
-  expect(company.isExpected).toBe(false);
+  expect(company.expectsMore).toBe(false);
 });
 
 it("is expected again after a turn with two", () => {
-  const company = new Company();
+  const company = new TurnEstimate();
   turns(company, 20, 1);
   turns(company, 1, 2);
-  expect(company.isExpected).toBe(true);
+  expect(company.expectsMore).toBe(true);
   turns(company, 8, 1);
-  expect(company.isExpected).toBe(false);
+  expect(company.expectsMore).toBe(false);
 });
 
 it("does not count what is given while a turn leaves", () => {
-  const company = new Company();
+  const company = new TurnEstimate();
   for (let turn = 0; turn < 8; turn++) {
     turns(company, 1, 1);
-    company.joins();
+    company.commandAdded();
   }
-  expect(company.isExpected).toBe(false);
+  expect(company.expectsMore).toBe(false);
 });
 
 describe("Reads of one turn", () => {

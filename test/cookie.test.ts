@@ -14,7 +14,7 @@ const carrying = (header?: string): CarrierRequest => ({ headers: { cookie: head
 const many = (count: number) => numbers(count).map(pair).join("; ");
 const text = "aaaaaaaaaa-the-newest-";
 
-interface Given extends Partial<Pick<OutgoingToken, "moved" | "aged" | "ttlMs" | "arrivedAt">> {
+interface Given extends Partial<Pick<OutgoingToken, "changed" | "usesOldSecret" | "ttlMs" | "arrivedAt">> {
   readonly text?: string;
   readonly rounded?: string;
   readonly histories?: string;
@@ -24,16 +24,23 @@ interface Given extends Partial<Pick<OutgoingToken, "moved" | "aged" | "ttlMs" |
 }
 
 function outgoing(given: Given): OutgoingToken {
-  const { moved = true, aged = false, ttlMs = 60_000, arrivedAt = 0, merged = [], inForce = merged } = given;
+  const {
+    changed = true,
+    usesOldSecret = false,
+    ttlMs = 60_000,
+    arrivedAt = 0,
+    merged = [],
+    inForce = merged,
+  } = given;
   return {
-    moved,
-    aged,
+    changed,
+    usesOldSecret,
     ttlMs,
     arrivedAt,
     text: () => given.text ?? text,
     rounded: (level) => given.rounded ?? (given.text === "" ? "" : `rounded${level}-the-newest-`),
     histories: () => given.histories ?? "",
-    merged: () => new Set(merged),
+    contained: () => new Set(merged),
     inForce: () => new Set(inForce),
   };
 }
@@ -122,7 +129,7 @@ describe("cookie().write", () => {
     [40, 17],
   ])("after no write, with %i carried, sets or expires %i", (carried, expected) => {
     const merged = numbers(carried).map(value);
-    expect(lines({ moved: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
+    expect(lines({ changed: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
   });
 
   it("sets nothing when nothing is required, but expires what is void", () => {
@@ -190,15 +197,15 @@ describe("cookie().write", () => {
         .map((n) => `${name(n)}=${value(99)}`)
         .join("; "),
     );
-    expect(lines({ merged: [value(99)], moved: false }, { request })).toEqual([]);
+    expect(lines({ merged: [value(99)], changed: false }, { request })).toEqual([]);
     expect(lines({ merged: [value(99)] }, { request })).toHaveLength(1);
   });
 
   it("puts together once what has become many, and not again while that is carried", () => {
     const all = numbers(20).map(value);
     const request = carrying(many(20));
-    expect(lines({ moved: false, merged: all }, { request })).toHaveLength(17);
-    expect(lines({ moved: false, merged: all.slice(1), inForce: all }, { request })).toEqual([]);
+    expect(lines({ changed: false, merged: all }, { request })).toHaveLength(17);
+    expect(lines({ changed: false, merged: all.slice(1), inForce: all }, { request })).toEqual([]);
     expect(lines({ merged: all.slice(1), inForce: all }, { request })).toHaveLength(17);
   });
 
@@ -206,7 +213,7 @@ describe("cookie().write", () => {
     const [old, fresh] = [numbers(20), [20, 21, 22]];
     const request = carrying([...old, ...fresh].map(pair).join("; "));
     const given = { merged: [...old, ...fresh].map(value), inForce: fresh.map(value) };
-    expect(lines({ ...given, moved: false }, { request })).toEqual([]);
+    expect(lines({ ...given, changed: false }, { request })).toEqual([]);
     const expired = lines(given, { request }).map((line) => line.split("=")[0]);
     expect(expired).toHaveLength(17);
     expect(expired.slice(0, 3).toSorted()).toEqual(fresh.map(name));
@@ -237,7 +244,7 @@ describe("cookie().write", () => {
 
   it("seals anew what an older secret sealed, though nothing was written", () => {
     const request = carrying(pair(1));
-    expect(lines({ moved: false, aged: true, merged: [value(1)] }, { request })).toEqual([
+    expect(lines({ changed: false, usesOldSecret: true, merged: [value(1)] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
       "tm_*=*; Max-Age=60; Path=/; HttpOnly; SameSite=Lax",
     ]);
@@ -284,7 +291,7 @@ describe("cookie().write", () => {
 
   it("leaves the caching of a response without a cookie as it is", () => {
     const headers = new Headers({ "Cache-Control": "public" });
-    lines({ moved: false }, { headers });
+    lines({ changed: false }, { headers });
     expect(headers.getHeader("Cache-Control")).toBe("public");
   });
 });

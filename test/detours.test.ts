@@ -1,14 +1,14 @@
 /** The lines in which commands on the same keys wait while a cluster sends one of them elsewhere. */
 import { EventEmitter, once } from "node:events";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Detours } from "../src/routing/redirect-queue.js";
+import { RedirectQueue } from "../src/routing/redirect-queue.js";
 
 const owner = {};
-let detours: Detours;
+let detours: RedirectQueue;
 let sent: string[];
 
 beforeEach(() => {
-  [detours, sent] = [new Detours(), []];
+  [detours, sent] = [new RedirectQueue(), []];
 });
 
 function wait(name: string, keys: readonly string[], isReturned = false): void {

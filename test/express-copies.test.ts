@@ -69,7 +69,7 @@ describe.each(pairs)("An app of a fresh copy of $inner that one of $outer hands 
     const inner = second()
       .set("env", "test")
       .use((_request, response) => {
-        sessions.made[0]?.readAt({ replid: "0123456789abcdef", offset: 7 });
+        sessions.made[0]?.requireRead({ replid: "0123456789abcdef", offset: 7 });
         response.send("a body");
       });
     const app = first().set("env", "test");

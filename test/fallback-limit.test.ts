@@ -14,13 +14,14 @@ function arrange({ concurrency = 4, perSecond = 1000, primaryMs = 1, replicaMs =
   const pace = { primaryMs, replicaMs };
   const limit = new FallbackLimit({ concurrency, perSecond }, () => pace);
   /** How many get in now, of `count`. */
-  const enter = (count: number) => Array.from({ length: count }, () => limit.enter()).filter(Boolean).length;
+  const enter = (count: number) =>
+    Array.from({ length: count }, () => limit.tryAcquire()).filter(Boolean).length;
   const leave = (count: number, tookMs = 1) => {
-    for (let i = 0; i < count; i++) limit.leave(tookMs);
+    for (let i = 0; i < count; i++) limit.release(tookMs);
   };
   const gone: string[] = [];
   const wait = (name: string, goes = true, bearer = name) =>
-    limit.wait(bearer, () => goes && gone.push(name) > 0);
+    limit.acquireLater(bearer, () => goes && gone.push(name) > 0);
   return { limit, pace, enter, leave, gone, wait };
 }
 

@@ -8,20 +8,20 @@ const carrying = (token?: string | string[]) => ({ headers: { "consistency-token
 const many = (count: number) => Array.from({ length: count }, (_, n) => `v${n}`).join(",");
 
 function outgoing(
-  given: Partial<Pick<OutgoingToken, "moved" | "aged">> & { text?: string; merged?: string },
+  given: Partial<Pick<OutgoingToken, "changed" | "usesOldSecret">> & { text?: string; merged?: string },
 ): OutgoingToken {
-  const { moved = true, aged = false, text = "sealed", merged = "" } = given;
+  const { changed = true, usesOldSecret = false, text = "sealed", merged = "" } = given;
   const texts = new Set(merged.split(","));
   const whole = () => text;
   return {
-    moved,
-    aged,
+    changed,
+    usesOldSecret,
     ttlMs: 60_000,
     arrivedAt: 0,
     text: whole,
     rounded: whole,
     histories: () => "",
-    merged: () => texts,
+    contained: () => texts,
     inForce: () => texts,
   };
 }
@@ -61,21 +61,21 @@ describe("header().read", () => {
 describe("header().write", () => {
   it("brings the token of a session that wrote, and no other", () => {
     expect(written({})).toBe("sealed");
-    expect(written({ moved: false })).toBeUndefined();
+    expect(written({ changed: false })).toBeUndefined();
     expect(written({ text: "" })).toBeUndefined();
   });
 
   it("encrypts a token of an older secret again, and merges more than 8", () => {
-    expect(written({ moved: false, aged: true, merged: "old" }, carrying("old"))).toBe("sealed");
-    expect(written({ moved: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
-    expect(written({ moved: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
+    expect(written({ changed: false, usesOldSecret: true, merged: "old" }, carrying("old"))).toBe("sealed");
+    expect(written({ changed: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
+    expect(written({ changed: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
   });
 
   it("puts together what has become long, and answers a client that could not send all it held", () => {
     const long = Array.from({ length: 3 }, (_, n) => `${"x".repeat(700)}${n}`).join(",");
-    expect(written({ moved: false, merged: long }, carrying(long))).toBe("sealed");
+    expect(written({ changed: false, merged: long }, carrying(long))).toBe("sealed");
     expect(header().read(carrying("*, x"))).toEqual(["*", "x"]);
-    expect(written({ moved: false, merged: "x" }, carrying("*, x"))).toBe("sealed");
+    expect(written({ changed: false, merged: "x" }, carrying("*, x"))).toBe("sealed");
   });
 
   it("brings back what it could not open, though not without end", () => {
@@ -88,7 +88,7 @@ describe("header().write", () => {
     const cacheable = () => new Headers({ "Cache-Control": "public, max-age=60" });
     const [brought, other] = [cacheable(), cacheable()];
     written({}, carrying(), brought);
-    written({ moved: false }, carrying(), other);
+    written({ changed: false }, carrying(), other);
     expect(brought.getHeader("Cache-Control")).toBe("private, max-age=60");
     expect(other.getHeader("Cache-Control")).toBe("public, max-age=60");
   });

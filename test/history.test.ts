@@ -1,14 +1,14 @@
 /** What the samples of the primary's offset prove about the age of a replica's data. */
 import { describe, expect, it } from "vitest";
-import { History } from "../src/replication/offset-timeline.js";
+import { OffsetTimeline } from "../src/replication/offset-timeline.js";
 import { seeded } from "./support/seeded.js";
 
 const X = "8371b4fb1155b71f";
 const Y = "c1d5f0aa17e24cf0";
 
 /** Samples of the history X, as pairs of time and offset. */
-function sampled(...samples: readonly (readonly [at: number, offset: number])[]): History {
-  const history = new History(10_000);
+function sampled(...samples: readonly (readonly [at: number, offset: number])[]): OffsetTimeline {
+  const history = new OffsetTimeline(10_000);
   for (const [at, offset] of samples) history.record(at, { replid: X, offset }, at);
   return history;
 }
@@ -26,7 +26,7 @@ describe("History.asOf", () => {
 
   it("proves nothing for another history, or without a sample", () => {
     expect(sampled([100, 10]).asOf({ replid: Y, offset: 10 })).toBeUndefined();
-    expect(new History(10_000).asOf({ replid: X, offset: 10 })).toBeUndefined();
+    expect(new OffsetTimeline(10_000).asOf({ replid: X, offset: 10 })).toBeUndefined();
   });
 
   /**
@@ -41,7 +41,7 @@ describe("History.asOf", () => {
     ["busy and sampled all the time", 4, 0.9, 1],
   ])("is never later than the first write a replica lacks: %s", (_, seed, writesPerMs, everyMs) => {
     const random = seeded(seed);
-    const history = new History(2_000);
+    const history = new OffsetTimeline(2_000);
     const writes: { at: number; offset: number }[] = [];
     let offset = 1;
     let answer: { sentAt: number; offset: number; dueAt: number } | undefined;
@@ -74,7 +74,7 @@ describe("History.offsetAsOf", () => {
       ...[10, 10, 20, 20, 30],
       undefined,
     ]);
-    expect(new History(10_000).offsetAsOf(0)).toBeUndefined();
+    expect(new OffsetTimeline(10_000).offsetAsOf(0)).toBeUndefined();
   });
 });
 
@@ -110,7 +110,7 @@ describe("History.record", () => {
 
   it.each([0.3, 0.55, 1.5])("reaches back over its span with a sample every %f gaps", (gaps) => {
     const spanMs = 4096;
-    const history = new History(spanMs);
+    const history = new OffsetTimeline(spanMs);
     let shortest = Number.POSITIVE_INFINITY;
     const end = 12 * spanMs;
     for (let at = 0; at < end; at += gaps) {
@@ -123,7 +123,7 @@ describe("History.record", () => {
   });
 
   it("holds a bounded number of samples", () => {
-    const history = new History(1);
+    const history = new OffsetTimeline(1);
     for (let at = 0; at < 50_000; at++) history.record(at, { replid: X, offset: at });
     const held = Array.from({ length: 50_000 }, (_, offset) => history.asOf({ replid: X, offset })).filter(
       (asOf) => asOf !== undefined,
@@ -135,8 +135,8 @@ describe("History.record", () => {
 
 describe("History.latest", () => {
   it("is the newest sample, and undefined before the first", () => {
-    expect(new History(10_000).latest).toBeUndefined();
-    expect(new History(10_000).latestAt).toBe(Number.NEGATIVE_INFINITY);
+    expect(new OffsetTimeline(10_000).latest).toBeUndefined();
+    expect(new OffsetTimeline(10_000).latestAt).toBe(Number.NEGATIVE_INFINITY);
     const history = sampled([100, 10], [200, 20]);
     expect(history.latest).toEqual({ at: 200, position: { replid: X, offset: 20 } });
     expect(history.latestAt).toBe(200);

@@ -17,15 +17,15 @@ const positions = Array.from({ length: 64 }, (_, i) => ({
 const token = encodeToken({ issuedAt: now, pinnedAt: now, freshAsOf: now, positions });
 const text = keyring.seal(token);
 const outgoing = {
-  moved: true,
-  aged: false,
+  changed: true,
+  usesOldSecret: false,
   ttlMs: 60_000,
   arrivedAt: 0,
   text: () => text,
   rounded: () => text,
   histories: () => "",
   inForce: () => new Set<string>(),
-  merged: () => new Set<string>(),
+  contained: () => new Set<string>(),
 };
 
 it("comes back in the cookie that a response has set, which a browser keeps", () => {

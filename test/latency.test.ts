@@ -1,9 +1,9 @@
 /** How long servers take to answer, as it is guessed. */
 import { describe, expect, it } from "vitest";
-import { Latency } from "../src/node/latency-estimate.js";
+import { LatencyEstimate } from "../src/node/latency-estimate.js";
 
-function latencyAfter(...times: readonly number[]): Latency {
-  const latency = new Latency();
+function latencyAfter(...times: readonly number[]): LatencyEstimate {
+  const latency = new LatencyEstimate();
   for (const tookMs of times) {
     latency.asked(1000);
     latency.answered(1000, 1000 + tookMs);

@@ -29,10 +29,10 @@ it("is told of a primary that is silent for too long, and of one that another ta
   const [shard] = topology.shards;
   if (shard === undefined) throw new Error("there is no shard");
   try {
-    const isKnown = (): boolean => shard.nodes.every(({ seen }) => seen !== undefined);
+    const isKnown = (): boolean => shard.nodes.every(({ lastReport }) => lastReport !== undefined);
     await waitUntil(isKnown, { what: "both have told of themselves" });
     primary.pause();
-    shard.primary.probe();
+    shard.primary.probeBefore();
     const address = `${primary.host}:${primary.port}`;
     await waitUntil(() => heard.length > 0, { what: "it is dropped" });
     expect(heard).toEqual([address]);

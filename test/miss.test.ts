@@ -1,6 +1,6 @@
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { isUnjudgeable, mayMiss } from "../src/commands/server-reply.js";
+import { cannotShowMissingKey, mayBeMissingKey } from "../src/commands/server-reply.js";
 
 type Call = [name: string, args: string[], reply: unknown];
 
@@ -43,11 +43,11 @@ const hits: Call[] = [
 
 describe("mayMiss()", () => {
   it.each(misses)("is true of %s %j answered %j", (name, args, reply) => {
-    expect(mayMiss(new Command(name, args), reply)).toBe(true);
+    expect(mayBeMissingKey(new Command(name, args), reply)).toBe(true);
   });
 
   it.each(hits)("is false of %s %j answered %j", (name, args, reply) => {
-    expect(mayMiss(new Command(name, args), reply)).toBe(false);
+    expect(mayBeMissingKey(new Command(name, args), reply)).toBe(false);
   });
 });
 
@@ -62,6 +62,6 @@ describe("isUnjudgeable()", () => {
     ["fcall_ro", ["f", "1", "k"], true],
     ["keys", ["*"], true],
   ] as const)("of %s %j is %s", (name, args, is) => {
-    expect(isUnjudgeable(new Command(name, [...args]))).toBe(is);
+    expect(cannotShowMissingKey(new Command(name, [...args]))).toBe(is);
   });
 });

@@ -1,9 +1,9 @@
 /** When a replica is warned of that cannot be used, and how often. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { NodeState } from "../src/index.js";
-import { Outages } from "../src/topology/replica-outages.js";
+import { ReplicaOutages } from "../src/topology/replica-outages.js";
 
-let outages: Outages;
+let outages: ReplicaOutages;
 let said: string[];
 let shard: ReturnType<typeof sceneOf>;
 let now: number;
@@ -13,12 +13,12 @@ function sceneOf(primary: string) {
     primary: { connection: { address: primary } },
     hasPrimary: true,
     history: { replid: "aa" },
-    options: { governed: false, discovers: false },
+    options: { hasArbiter: false, discovers: false },
   };
 }
 
 beforeEach(() => {
-  [outages, said, now] = [new Outages(), [], 1_000];
+  [outages, said, now] = [new ReplicaOutages(), [], 1_000];
   shard = sceneOf("p:1");
   vi.spyOn(process, "emitWarning").mockImplementation((_message, options?: unknown) => {
     said.push(String(Reflect.get(Object(options), "code")).replace("TIDEMARK_REPLICA_", ""));

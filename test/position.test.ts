@@ -1,7 +1,7 @@
 /** When a node that reports one position includes another. */
 import { describe, expect, it } from "vitest";
 import { covers, Lineage } from "../src/replication/lineage.js";
-import { parseReplication, type Replication } from "../src/replication/replication-info.js";
+import { parseReplicationInfo, type ReplicationInfo } from "../src/replication/replication-info.js";
 
 const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
 const Y = "c1d5f0aa17e24cf09b3cbb1fd4a1b1a4f5a9e6d2";
@@ -15,7 +15,7 @@ function replica(
   history: string,
   applied: number,
   more: { link?: "up" | "down"; syncing?: 0 | 1; ancestor?: string; second?: number; backlog?: 0 | 1 } = {},
-): Replication {
+): ReplicationInfo {
   const { link = "up", syncing = 0, ancestor = none, second = -1, backlog = 1 } = more;
   return read([
     ...["role:slave", "master_host:10.0.0.1", "master_port:6379", `master_link_status:${link}`],
@@ -31,7 +31,7 @@ function primary(
   history: string,
   offset: number,
   more: { ancestor?: string; second?: number; backlog?: 0 | 1 } = {},
-): Replication {
+): ReplicationInfo {
   const { ancestor = none, second = -1, backlog = 1 } = more;
   return read([
     ...["role:master", "connected_slaves:1", "slave0:ip=10.0.0.2,port=6379,state=online,offset=70,lag=1"],
@@ -40,13 +40,13 @@ function primary(
   ]);
 }
 
-function read(lines: readonly string[]): Replication {
-  const replication = parseReplication(`# Replication\r\n${lines.join("\r\n")}\r\n`);
+function read(lines: readonly string[]): ReplicationInfo {
+  const replication = parseReplicationInfo(`# Replication\r\n${lines.join("\r\n")}\r\n`);
   if (replication === undefined) throw new Error("not an INFO text");
   return replication;
 }
 
-function knowing(...seen: readonly Replication[]): Lineage {
+function knowing(...seen: readonly ReplicationInfo[]): Lineage {
   const lineage = new Lineage();
   for (const one of seen) lineage.learn(one);
   return lineage;

@@ -1,6 +1,12 @@
 /** Where errors of servers send a command, and from which errors nothing of the kind is read. */
 import { describe, expect, it } from "vitest";
-import { isDemotion, isReadOnly, isRedirection, isRefusal, targetIn } from "../src/commands/server-reply.js";
+import {
+  isDemotion,
+  isReadOnlyError,
+  isRedirection,
+  targetIn,
+  wasNotExecuted,
+} from "../src/commands/server-reply.js";
 
 const target = (message: string): ReturnType<typeof targetIn> => targetIn(new Error(message));
 
@@ -54,7 +60,7 @@ function timeOf(text: string): number {
   const times = Array.from({ length: 15 }, () => {
     const since = performance.now();
     for (const error of errors)
-      for (const judge of [isRedirection, isRefusal, isReadOnly, isDemotion]) judge(error);
+      for (const judge of [isRedirection, wasNotExecuted, isReadOnlyError, isDemotion]) judge(error);
     return performance.now() - since;
   });
   return Math.min(...times);

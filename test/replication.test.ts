@@ -1,10 +1,10 @@
 /** What is read from the text of `INFO replication`, and from which texts nothing is. */
 import { describe, expect, it } from "vitest";
 import {
-  acknowledgedIn,
   faultOf,
-  parseReplication,
-  replicasIn,
+  parseAcknowledgedOffsets,
+  parseReplicas,
+  parseReplicationInfo,
 } from "../src/replication/replication-info.js";
 
 const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
@@ -93,7 +93,7 @@ function change(info: string, fields: Readonly<Record<string, string | undefined
 
 describe("parseReplication of a primary", () => {
   it("takes the written offset and the first 16 digits of the replication id", () => {
-    expect(parseReplication(primary)).toEqual({
+    expect(parseReplicationInfo(primary)).toEqual({
       role: "primary",
       replid: x,
       offset: 1099,
@@ -103,7 +103,7 @@ describe("parseReplication of a primary", () => {
   });
 
   it("takes the history it was promoted from, and the first offset the two do not share", () => {
-    expect(parseReplication(promoted)).toMatchObject({
+    expect(parseReplicationInfo(promoted)).toMatchObject({
       role: "primary",
       replid: y,
       ancestor: { replid: x, second: 1078 },
@@ -113,12 +113,12 @@ describe("parseReplication of a primary", () => {
 
   it("says that the backlog is not active when an emptied replica was promoted", () => {
     const info = change(promoted, { repl_backlog_active: "0", connected_slaves: "0" });
-    expect(parseReplication(info)).toMatchObject({ role: "primary", replid: y, backlogActive: false });
+    expect(parseReplicationInfo(info)).toMatchObject({ role: "primary", replid: y, backlogActive: false });
   });
 
   it("says that the backlog is not active when the field is missing", () => {
     const info = change(primary, { repl_backlog_active: undefined });
-    expect(parseReplication(info)).toMatchObject({ role: "primary", backlogActive: false });
+    expect(parseReplicationInfo(info)).toMatchObject({ role: "primary", backlogActive: false });
   });
 
   it("has a position before any replica ever attached", () => {
@@ -129,13 +129,13 @@ describe("parseReplication of a primary", () => {
       master_repl_offset: "0",
       repl_backlog_active: "0",
     });
-    expect(parseReplication(info)).toMatchObject({ role: "primary", offset: 0, backlogActive: false });
+    expect(parseReplicationInfo(info)).toMatchObject({ role: "primary", offset: 0, backlogActive: false });
   });
 });
 
 describe("parseReplication of a replica", () => {
   it("takes the applied offset, not the bytes received nor those of its own backlog", () => {
-    expect(parseReplication(replica)).toEqual({
+    expect(parseReplicationInfo(replica)).toEqual({
       role: "replica",
       replid: x,
       offset: 1077,
@@ -148,53 +148,55 @@ describe("parseReplication of a replica", () => {
 
   it("says that a synchronisation is in progress", () => {
     const info = change(replica, { master_link_status: "down", master_sync_in_progress: "1" });
-    expect(parseReplication(info)).toMatchObject({ linkUp: false, syncing: true });
+    expect(parseReplicationInfo(info)).toMatchObject({ linkUp: false, syncing: true });
   });
 
   it("assumes a synchronisation when the field is missing", () => {
     const info = change(replica, { master_sync_in_progress: undefined });
-    expect(parseReplication(info)).toMatchObject({ syncing: true });
+    expect(parseReplicationInfo(info)).toMatchObject({ syncing: true });
   });
 
   it("assumes a link that is down when the field is missing", () => {
     const info = change(replica, { master_link_status: undefined });
-    expect(parseReplication(info)).toMatchObject({ linkUp: false });
+    expect(parseReplicationInfo(info)).toMatchObject({ linkUp: false });
   });
 
   it("keeps the old history and reports offset 1 after a failed transfer emptied it", () => {
-    expect(parseReplication(emptied)).toMatchObject({ replid: x, offset: 1, linkUp: false });
+    expect(parseReplicationInfo(emptied)).toMatchObject({ replid: x, offset: 1, linkUp: false });
   });
 
   it("takes its own, smaller turn of history after it followed a promotion", () => {
     const info = change(replica, { master_replid: Y, master_replid2: X, second_repl_offset: "1031" });
-    expect(parseReplication(info)).toMatchObject({ replid: y, ancestor: { replid: x, second: 1031 } });
+    expect(parseReplicationInfo(info)).toMatchObject({ replid: y, ancestor: { replid: x, second: 1031 } });
   });
 });
 
 describe("parseReplication", () => {
   it("reads a RESP3 verbatim text, with its mark or without, and a text that ends without a line end", () => {
-    expect(parseReplication(`txt:${primary}`)).toEqual(parseReplication(primary));
-    expect(parseReplication(primary.slice(0, primary.indexOf("\r\nsecond")))).toMatchObject({ offset: 1099 });
+    expect(parseReplicationInfo(`txt:${primary}`)).toEqual(parseReplicationInfo(primary));
+    expect(parseReplicationInfo(primary.slice(0, primary.indexOf("\r\nsecond")))).toMatchObject({
+      offset: 1099,
+    });
   });
 
   it("finds the section inside the whole of INFO", () => {
     const whole = `# Server\r\nredis_version:7.0.15\r\n\r\n${replica}\r\n# CPU\r\nused_cpu_sys:0.1\r\n`;
-    expect(parseReplication(whole)).toEqual(parseReplication(replica));
+    expect(parseReplicationInfo(whole)).toEqual(parseReplicationInfo(replica));
   });
 
   it("does not take a field for another whose name ends alike", () => {
     const info = change(replica, { slave_repl_offset: undefined });
     expect(info).toContain("slave_read_repl_offset:");
-    expect(parseReplication(info)).toBeUndefined();
+    expect(parseReplicationInfo(info)).toBeUndefined();
   });
 
   it("gives nothing for a server that reports no replication id", () => {
-    expect(parseReplication(dragonfly)).toBeUndefined();
+    expect(parseReplicationInfo(dragonfly)).toBeUndefined();
   });
 
   it("gives nothing for a role it does not know", () => {
-    expect(parseReplication(change(primary, { role: "sentinel" }))).toBeUndefined();
-    expect(parseReplication(change(replica, { role: "replica" }))).toBeUndefined();
+    expect(parseReplicationInfo(change(primary, { role: "sentinel" }))).toBeUndefined();
+    expect(parseReplicationInfo(change(replica, { role: "replica" }))).toBeUndefined();
   });
 
   it.each([
@@ -207,7 +209,7 @@ describe("parseReplication", () => {
   ])("gives nothing when %s is missing", (name, info) => {
     const without = change(info, { [name]: undefined });
     expect(without).not.toBe(info);
-    expect(parseReplication(without)).toBeUndefined();
+    expect(parseReplicationInfo(without)).toBeUndefined();
   });
 
   it.each([
@@ -220,38 +222,38 @@ describe("parseReplication", () => {
     ["the mark of a moment in a token", `${"0".repeat(15)}1${X.slice(16)}`],
     ["nothing", ""],
   ])("gives nothing for a replication id of %s", (_, id) => {
-    expect(parseReplication(change(primary, { master_replid: id }))).toBeUndefined();
-    expect(parseReplication(change(replica, { master_replid: id }))).toBeUndefined();
+    expect(parseReplicationInfo(change(primary, { master_replid: id }))).toBeUndefined();
+    expect(parseReplicationInfo(change(replica, { master_replid: id }))).toBeUndefined();
   });
 
   it.each(["9007199254740992", "9223372036854775807", "-1", "1.5", "1e3", "0x10", " 7", "7 ", "", "NaN"])(
     "gives nothing for the offset %j",
     (offset) => {
-      expect(parseReplication(change(primary, { master_repl_offset: offset }))).toBeUndefined();
-      expect(parseReplication(change(replica, { slave_repl_offset: offset }))).toBeUndefined();
+      expect(parseReplicationInfo(change(primary, { master_repl_offset: offset }))).toBeUndefined();
+      expect(parseReplicationInfo(change(replica, { slave_repl_offset: offset }))).toBeUndefined();
     },
   );
 
   it("takes offsets up to 2^53 - 1 exactly", () => {
     const info = change(primary, { master_repl_offset: "9007199254740991" });
-    expect(parseReplication(info)).toMatchObject({ offset: 9007199254740991 });
+    expect(parseReplicationInfo(info)).toMatchObject({ offset: 9007199254740991 });
   });
 
   it("knows no ancestor when its turn is not a whole number below 2^53", () => {
     for (const second of ["9007199254740992", "-1", "x"]) {
       const info = change(promoted, { second_repl_offset: second });
-      expect(parseReplication(info)).toMatchObject({ replid: y, ancestor: undefined });
+      expect(parseReplicationInfo(info)).toMatchObject({ replid: y, ancestor: undefined });
     }
   });
 
   it("knows no ancestor when its replication id is not one", () => {
     const info = change(promoted, { master_replid2: X.slice(1) });
-    expect(parseReplication(info)).toMatchObject({ replid: y, ancestor: undefined });
+    expect(parseReplicationInfo(info)).toMatchObject({ replid: y, ancestor: undefined });
   });
 
   it("gives nothing for what is not a text with lines", () => {
     for (const reply of [undefined, null, 7, {}, [primary], Buffer.from(primary), "", "OK", "role:master"]) {
-      expect(parseReplication(reply)).toBeUndefined();
+      expect(parseReplicationInfo(reply)).toBeUndefined();
     }
   });
 });
@@ -272,7 +274,7 @@ describe("a text that somebody else may have written in", () => {
   it.each(doubled)("says nothing when %s occurs twice, wherever that is", (_name, info, line) => {
     for (const text of [`${info}${line}\r\n`, info.replace("\r\n", `\r\n${line}\r\n`)]) {
       const forged = ofOwnLength(text);
-      expect(parseReplication(forged)).toBeUndefined();
+      expect(parseReplicationInfo(forged)).toBeUndefined();
       expect(faultOf(forged)).toContain("has a field twice");
     }
   });
@@ -281,26 +283,26 @@ describe("a text that somebody else may have written in", () => {
     "says nothing when a replica announces %j",
     (host) => {
       const forged = ofOwnLength(primary.replace("ip=10.0.0.2", `ip=${host}`));
-      expect(parseReplication(forged)).toBeUndefined();
+      expect(parseReplicationInfo(forged)).toBeUndefined();
       expect(faultOf(forged)).toContain("a line break in a value");
-      expect(replicasIn(forged)).toEqual([{ host: "10.0.0.3", port: 6379 }]);
+      expect(parseReplicas(forged)).toEqual([{ host: "10.0.0.3", port: 6379 }]);
     },
   );
 
   it("never has fields in front of the server's own read, also when its lengths are those of a sound text", () => {
     const sound = primary.replace("10.0.0.2", "a".repeat(120));
-    expect(parseReplication(sound)).toMatchObject({ offset: 1099 });
+    expect(parseReplicationInfo(sound)).toMatchObject({ offset: 1099 });
     const forgery = `1.1.1.1\r\nmaster_repl_offset:7\r\nsecond_repl_offset:9\r\nx:`;
     const forged = primary.replace("10.0.0.2", forgery.padEnd(120, "x"));
     expect(forged).toHaveLength(sound.length);
-    expect(parseReplication(forged)?.offset).not.toBe(7);
+    expect(parseReplicationInfo(forged)?.offset).not.toBe(7);
   });
 
   it.each(["lag", "offset", "state"])(
     "is not said to be forged when the line of a replica lacks %s",
     (field) => {
       const lacking = ofOwnLength(primary.replace(RegExp(`,${field}=[^,\\r]*`), ""));
-      expect(parseReplication(lacking)).toBeUndefined();
+      expect(parseReplicationInfo(lacking)).toBeUndefined();
       expect(faultOf(lacking)).toMatch(/has a line of a replica that Tidemark cannot read/);
       expect(faultOf(lacking)).not.toMatch(/forge|written/);
     },
@@ -311,16 +313,16 @@ describe("a text that somebody else may have written in", () => {
     const forged = primary.replace("\r\n", "\r\nrole:master\r\n");
     const more = lengthBefore(forged) - lengthBefore(primary) + 1;
     const sound = primary.replace("10.0.0.2", `10.0.0.2${"a".repeat(more)}`);
-    expect(parseReplication(sound)).toBeDefined();
+    expect(parseReplicationInfo(sound)).toBeDefined();
     // One character less in front of master_replid, and 4,096 more behind it.
-    expect(parseReplication(`${forged}x:${"y".repeat(4_092)}\r\n`)).toBeUndefined();
+    expect(parseReplicationInfo(`${forged}x:${"y".repeat(4_092)}\r\n`)).toBeUndefined();
   });
 
   it("is not read beyond 65,536 characters", () => {
     const long = `${primary}${"x".repeat(65_536)}`;
-    expect(parseReplication(long)).toBeUndefined();
+    expect(parseReplicationInfo(long)).toBeUndefined();
     expect(faultOf(long)).toContain("longer than 65536 characters");
-    expect([replicasIn(long), acknowledgedIn(long)]).toEqual([[], []]);
+    expect([parseReplicas(long), parseAcknowledgedOffsets(long)]).toEqual([[], []]);
   });
 
   it.each(["\nslave0:ip=", "\nslave0:ip=1,port=1,state=", "\nslave", "\nrole:", "slave0:ip=1,port=1,"])(
@@ -344,10 +346,10 @@ function ofOwnLength(info: string): string {
 function timeOf(info: string): number {
   const times = Array.from({ length: 30 }, () => {
     const since = performance.now();
-    parseReplication(info);
+    parseReplicationInfo(info);
     faultOf(info);
-    replicasIn(info);
-    acknowledgedIn(info);
+    parseReplicas(info);
+    parseAcknowledgedOffsets(info);
     return performance.now() - since;
   });
   return Math.min(...times);
@@ -361,10 +363,10 @@ describe("the replicas that an INFO lists", () => {
         "connected_slaves",
         "slave2:ip=::1,port=7000,state=online,offset=5,lag=0,type=replica\r\nconnected_slaves",
       );
-    expect(replicasIn(info)).toEqual([
+    expect(parseReplicas(info)).toEqual([
       { host: "::1", port: 7000 },
       { host: "10.0.0.3", port: 6379 },
     ]);
-    expect(acknowledgedIn(info)).toEqual([5, 1077]);
+    expect(parseAcknowledgedOffsets(info)).toEqual([5, 1077]);
   });
 });

@@ -40,7 +40,7 @@ describe("the session of a request", () => {
     const merged: string[] = [];
     const carrier: Carrier = {
       read: () => [sealed, later, "rubbish"],
-      write: (_request, _response, outgoing) => void merged.push(...outgoing.merged()),
+      write: (_request, _response, outgoing) => void merged.push(...outgoing.contained()),
     };
     const app = appOf(new HandMadeSessions(), { secret, carrier });
     await supertest(app.use((_request, response) => void response.send("a body"))).get("/");

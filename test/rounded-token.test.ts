@@ -4,7 +4,7 @@ import type { OutgoingToken } from "../src/http/carriers/carrier.js";
 import { requestSessions } from "../src/http/request-session.js";
 import { isContained, roundedToken } from "../src/http/rounded-token.js";
 import { WrittenKeys } from "../src/replication/written-keys.js";
-import { type Claims, decodeToken, encodeToken } from "../src/session/token.js";
+import { decodeToken, encodeToken, type TokenClaims } from "../src/session/token.js";
 import { HandMadeSessions } from "./support/hand-made-sessions.js";
 
 const ttlMs = 60_000;
@@ -20,11 +20,11 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function tokenOf(claims: Partial<Claims>): string {
+function tokenOf(claims: Partial<TokenClaims>): string {
   return encodeToken({ issuedAt: Date.now(), positions: [], pinnedAt: 0, freshAsOf: 0, ...claims });
 }
 
-function rounded(claims: Partial<Claims>, level: number): Claims | undefined {
+function rounded(claims: Partial<TokenClaims>, level: number): TokenClaims | undefined {
   return decodeToken(roundedToken(tokenOf(claims), level, ttlMs));
 }
 
@@ -100,26 +100,26 @@ describe("of the texts that a request has brought", () => {
 
   it("exact ones are merged at once, rounded ones when no response can bring them any more", () => {
     const texts = [exact(), shared()];
-    expect(told(texts).merged()).toEqual(new Set([texts[0]]));
+    expect(told(texts).contained()).toEqual(new Set([texts[0]]));
     expect(told(texts).inForce()).toEqual(new Set(texts));
     vi.setSystemTime(start + periodMs + 1);
-    expect(told(texts).merged()).toEqual(new Set(texts));
+    expect(told(texts).contained()).toEqual(new Set(texts));
   });
 
   it("rounded ones are not merged as long as the session requires less than they do", () => {
     const text = shared();
     vi.setSystemTime(start + periodMs + 1);
     const givenUp = told([text], ({ made: [session] }) => {
-      session?.demand.reanchor({ replid: one, offset: 500 }, () => false);
+      session?.demand.replaceUnknown({ replid: one, offset: 500 }, () => false);
     });
-    expect(givenUp.merged()).toEqual(new Set());
+    expect(givenUp.contained()).toEqual(new Set());
     expect(givenUp.inForce()).toEqual(new Set([text]));
   });
 
   it("those that have run out are merged and not in force", () => {
     const texts = [exact(), shared()];
     vi.setSystemTime(start + periodMs + ttlMs + 1);
-    expect(told(texts).merged()).toEqual(new Set(texts));
+    expect(told(texts).contained()).toEqual(new Set(texts));
     expect(told(texts).inForce()).toEqual(new Set());
   });
 
@@ -139,7 +139,7 @@ describe("of the texts that a request has brought", () => {
 });
 
 describe("a rounded token that names keys", () => {
-  const issued = (keys: WrittenKeys | undefined, offset = 300): Claims => ({
+  const issued = (keys: WrittenKeys | undefined, offset = 300): TokenClaims => ({
     issuedAt: start,
     positions: [{ replid: one, offset, ...(keys === undefined ? {} : { keys }) }],
     pinnedAt: 0,
@@ -147,7 +147,7 @@ describe("a rounded token that names keys", () => {
   });
   const brought = issued(new WrittenKeys(50, [1], [300]));
 
-  it.each<[string, Claims, boolean]>([
+  it.each<[string, TokenClaims, boolean]>([
     ["one that names the same", brought, true],
     ["one with a later write", issued(new WrittenKeys(50, [1, 2], [300, 400]), 400), true],
     ["one that requires all", issued(undefined), true],

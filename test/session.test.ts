@@ -1,7 +1,7 @@
 /** What a session requires of the node that answers its reads. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { anything } from "../src/commands/touched-keys.js";
+import { anyKey } from "../src/commands/touched-keys.js";
 import { Session } from "../src/session/session.js";
 import { decodeToken, unknownWrite } from "../src/session/token.js";
 import {
@@ -104,7 +104,7 @@ describe("Session with tokens", () => {
     session.level = "strong";
     session.writeStarted();
     expect([session.wrote, session.writing]).toEqual([true, true]);
-    expect(session.in({}, anything).mayReadFrom({ overAt: undefined })).toBe(true);
+    expect(session.progressIn({}, anyKey).mayReadFrom({ endedAt: undefined })).toBe(true);
     expect(tokens).not.toHaveBeenCalled();
     session.writeEnded(at(X, 70));
     expect(session.positions).toEqual([at(X, 77)]);
@@ -188,12 +188,15 @@ describe("Session.in", () => {
   it("keeps the progress in each shard apart", () => {
     const session = sessionOf();
     const [first, second] = [{}, {}];
-    const reader = { overAt: undefined };
-    session.in(first, anything).readAhead(0);
-    session.in(second, anything).readFrom(reader);
-    expect([session.in(first, anything).ahead, session.in(second, anything).ahead]).toEqual([true, false]);
-    expect(session.in(first, anything)).toBe(session.in(first, anything));
-    expect(session.in(second, anything).mayReadFrom({ overAt: undefined })).toBe(false);
+    const reader = { endedAt: undefined };
+    session.progressIn(first, anyKey).readAhead(0);
+    session.progressIn(second, anyKey).readFrom(reader);
+    expect([session.progressIn(first, anyKey).ahead, session.progressIn(second, anyKey).ahead]).toEqual([
+      true,
+      false,
+    ]);
+    expect(session.progressIn(first, anyKey)).toBe(session.progressIn(first, anyKey));
+    expect(session.progressIn(second, anyKey).mayReadFrom({ endedAt: undefined })).toBe(false);
   });
 });
 
@@ -201,14 +204,14 @@ describe("Session.reanchor", () => {
   it("gives up the positions that do not stand, for the one given", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     expect(session.positions).toHaveLength(2);
-    session.demand.reanchor(at(Y, 90), ({ replid }) => replid === Y);
+    session.demand.replaceUnknown(at(Y, 90), ({ replid }) => replid === Y);
     expect(session.positions).toEqual([at(Y, 9), { ...at(Y, 90), read: true }]);
   });
 
   it("has the next write take the place of the one given, which was no write", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     expect(session.positions).toHaveLength(1);
-    session.demand.reanchor(at(Y, 90), () => false);
+    session.demand.replaceUnknown(at(Y, 90), () => false);
     expect(sessionOf(session.token()).positions).toEqual([{ ...at(Y, 90), read: true }]);
     write(session, at(Y, 90));
     expect(session.positions).toEqual([at(Y, 90)]);
@@ -217,7 +220,7 @@ describe("Session.reanchor", () => {
   it("leaves a session as it is whose positions all stand", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     const before = session.positions;
-    session.demand.reanchor(at(X, 90), () => true);
+    session.demand.replaceUnknown(at(X, 90), () => true);
     expect(session.positions).toBe(before);
   });
 });
@@ -227,7 +230,7 @@ describe("Session.lose", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     const [lost = at(X, 0)] = session.positions;
     expect(session.wrote).toBe(false);
-    session.lose(lost, at(X, 50));
+    session.markLost(lost, at(X, 50));
     expect(session.positions).toEqual([at(Y, 9), { ...at(X, 50), read: true }]);
     expect(session.wrote).toBe(true);
   });

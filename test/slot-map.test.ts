@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { Shard } from "../src/shard/shard.js";
 import { SlotMap, type SlotOwner } from "../src/topology/slot-map.js";
 
-const shard = (): Shard => ({ gainedAt: Number.NEGATIVE_INFINITY }) as unknown as Shard;
+const shard = (): Shard => ({ slotsGainedAt: Number.NEGATIVE_INFINITY }) as unknown as Shard;
 const claim = (epoch: number, ...ranges: [number, number][]): SlotOwner => {
   return { primary: { host: "10.0.0.1", port: 7000 }, replicas: [], epoch, ranges };
 };
@@ -13,8 +13,8 @@ let b: Shard;
 
 beforeEach(() => {
   [map, a, b] = [new SlotMap(), shard(), shard()];
-  map.take(a, claim(1, [0, 99]), 10);
-  map.take(b, claim(2, [100, 199]), 10);
+  map.assign(a, claim(1, [0, 99]), 10);
+  map.assign(b, claim(2, [100, 199]), 10);
 });
 
 describe("SlotMap", () => {
@@ -26,30 +26,30 @@ describe("SlotMap", () => {
   });
 
   it("believes the greater epoch, whoever comes last", () => {
-    map.take(b, claim(5, [50, 60]), 20);
-    map.take(a, claim(1, [0, 99]), 30);
+    map.assign(b, claim(5, [50, 60]), 20);
+    map.assign(a, claim(1, [0, 99]), 30);
     expect([49, 50, 60, 61].map((slot) => map.shardOf(slot))).toEqual([a, b, b, a]);
-    expect(map.isNews(claim(4, [50, 60]))).toBe(false);
-    expect(map.isNews(claim(5, [50, 60]))).toBe(true);
+    expect(map.isNewer(claim(4, [50, 60]))).toBe(false);
+    expect(map.isNewer(claim(5, [50, 60]))).toBe(true);
   });
 
   it("notes when a shard has gained slots", () => {
-    map.take(a, claim(1, [0, 99]), 20);
-    expect([a.gainedAt, b.gainedAt]).toEqual([10, 10]);
-    map.take(b, claim(3, [0, 0]), 30);
-    expect([a.gainedAt, b.gainedAt]).toEqual([10, 30]);
+    map.assign(a, claim(1, [0, 99]), 20);
+    expect([a.slotsGainedAt, b.slotsGainedAt]).toEqual([10, 10]);
+    map.assign(b, claim(3, [0, 0]), 30);
+    expect([a.slotsGainedAt, b.slotsGainedAt]).toEqual([10, 30]);
   });
 
   it("takes a slot with a new epoch for one that may have been away and come back", () => {
-    map.take(a, claim(4, [0, 99]), 20);
-    expect(a.gainedAt).toBe(20);
+    map.assign(a, claim(4, [0, 99]), 20);
+    expect(a.slotsGainedAt).toBe(20);
   });
 
   it("goes by what a server has answered until a newer claim is heard", () => {
     map.move(5, b);
     expect(map.shardOf(5)).toBe(b);
-    expect(b.gainedAt).toBeGreaterThan(10);
-    map.take(a, claim(1, [0, 99]), 20);
+    expect(b.slotsGainedAt).toBeGreaterThan(10);
+    map.assign(a, claim(1, [0, 99]), 20);
     expect(map.shardOf(5)).toBe(a);
   });
 
@@ -62,9 +62,9 @@ describe("SlotMap", () => {
       ({ primary, find: (server: object) => all.find((one) => one === server) }) as unknown as Shard;
     const [left, taken] = [of(other, other, heir), of(heir, heir)];
     map = new SlotMap();
-    map.take(left, claim(1, [0, 99]), 10);
+    map.assign(left, claim(1, [0, 99]), 10);
     expect([heir, other].map((server) => map.shardAt(server))).toEqual([left, left]);
-    map.take(taken, claim(2, [100, 199]), 10);
+    map.assign(taken, claim(2, [100, 199]), 10);
     expect([heir, other].map((server) => map.shardAt(server))).toEqual([taken, left]);
     expect(map.shardAt({ host: "10.0.0.3", port: 7000 })).toBeUndefined();
   });
@@ -73,9 +73,9 @@ describe("SlotMap", () => {
     const timeOf = (slots: number): number => {
       const times = Array.from({ length: 15 }, () => {
         map = new SlotMap();
-        map.take(a, claim(1, [0, slots - 1]), 10);
+        map.assign(a, claim(1, [0, slots - 1]), 10);
         const since = performance.now();
-        const left = map.take(b, claim(2, [0, slots - 1]), 20);
+        const left = map.assign(b, claim(2, [0, slots - 1]), 20);
         const took = performance.now() - since;
         expect(left.get(a)).toHaveLength(slots);
         return took;
@@ -88,7 +88,7 @@ describe("SlotMap", () => {
   });
 
   it("forgets shards that serve nothing any more", () => {
-    map.take(b, claim(3, [0, 99]), 20);
+    map.assign(b, claim(3, [0, 99]), 20);
     expect(map.prune()).toEqual([a]);
     expect(map.shards).toEqual([b]);
     expect(map.prune()).toEqual([]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { slotOwnersIn } from "../src/topology/slot-map.js";
+import { parseSlotOwners } from "../src/topology/slot-map.js";
 
 const asked = { host: "10.0.0.9", port: 7000 };
 const nodes = [
@@ -18,7 +18,7 @@ describe("slotOwnersIn()", () => {
       [100, 16_383, c],
       [50, 99, a, b],
     ];
-    expect(slotOwnersIn(slots, nodes, asked)).toEqual([
+    expect(parseSlotOwners(slots, nodes, asked)).toEqual([
       {
         primary: { host: "10.0.0.1", port: 7000 },
         replicas: [{ host: "10.0.0.2", port: 7000 }],
@@ -33,7 +33,7 @@ describe("slotOwnersIn()", () => {
   });
 
   it.each(["", null])("takes the host that was asked for a node that does not know its own [%s]", (host) => {
-    const [owner] = slotOwnersIn([[0, 1, [host, 7001, "aaa"]]], nodes, asked) ?? [];
+    const [owner] = parseSlotOwners([[0, 1, [host, 7001, "aaa"]]], nodes, asked) ?? [];
     expect(owner?.primary).toEqual({ host: "10.0.0.9", port: 7001 });
   });
 
@@ -42,7 +42,7 @@ describe("slotOwnersIn()", () => {
       [0, 1, ["?", 7000, "aaa"], b],
       [2, 3, c, ["?", 7000, "ddd"]],
     ];
-    const owners = slotOwnersIn(slots, nodes, asked);
+    const owners = parseSlotOwners(slots, nodes, asked);
     expect(owners?.map(({ primary, replicas }) => [primary.host, replicas])).toEqual([["10.0.0.3", []]]);
   });
 
@@ -51,7 +51,7 @@ describe("slotOwnersIn()", () => {
     ["a host with a line break", ["10.0\n", 7000, "bbb"]],
     ["nothing", null],
   ])("leaves out a replica that has %s, and keeps the others", (_what, replica) => {
-    const owners = slotOwnersIn([[0, 1, a, replica, b]], nodes, asked);
+    const owners = parseSlotOwners([[0, 1, a, replica, b]], nodes, asked);
     expect(owners?.map(({ primary, replicas }) => [primary.host, replicas])).toEqual([
       ["10.0.0.1", [{ host: "10.0.0.2", port: 7000 }]],
     ]);
@@ -67,16 +67,16 @@ describe("slotOwnersIn()", () => {
       (_, i) => `p${i} 10.2.0.1:${i + 1}@1 master - 0 0 9 connected`,
     );
     const slots = primaries.map((_line, i) => [i, i, ["10.2.0.1", i + 1, `p${i}`]]);
-    const owners = slotOwnersIn(slots, [...replicas, ...primaries].join("\n"), asked);
+    const owners = parseSlotOwners(slots, [...replicas, ...primaries].join("\n"), asked);
     expect(owners).toHaveLength(1_000);
     expect(new Set(owners?.map(({ epoch }) => epoch))).toEqual(new Set([9]));
   });
 
   it("goes without epochs where CLUSTER NODES is not allowed", () => {
-    expect(slotOwnersIn([[0, 1, a]], undefined, asked)?.[0]?.epoch).toBe(0);
+    expect(parseSlotOwners([[0, 1, a]], undefined, asked)?.[0]?.epoch).toBe(0);
   });
 
   it.each([undefined, "OK", ["no range"]])("finds nothing in %j", (reply) => {
-    expect(slotOwnersIn(reply, nodes, asked)).toBeUndefined();
+    expect(parseSlotOwners(reply, nodes, asked)).toBeUndefined();
   });
 });

@@ -3,14 +3,16 @@ import { describe, expect, it } from "vitest";
 import {
   type Consistency,
   checkConsistency,
-  onto,
-  TermsTable,
+  mergeConsistency,
+  ReadPolicyCache,
   withOptions,
 } from "../src/consistency/read-policy.js";
 import { InvalidOptionError } from "../src/errors/errors.js";
 import { checkReadDefaults } from "../src/options/read-options.js";
 
-const table = new TermsTable(checkReadDefaults({ waitMs: { bounded: 30, session: 4 }, confirmMisses: true }));
+const table = new ReadPolicyCache(
+  checkReadDefaults({ waitMs: { bounded: 30, session: 4 }, confirmMisses: true }),
+);
 
 describe("checkConsistency", () => {
   it("returns the levels that have names", () => {
@@ -111,22 +113,25 @@ describe("onto", () => {
   const given: Consistency = { maxStalenessMs: 500, waitMs: 9 };
 
   it("lets a level take the place of all that counted before", () => {
-    expect(onto(given, "strong")).toBe("strong");
-    expect(table.of(onto(given, { level: "session" }))).toMatchObject({ level: "session", waitMs: 4 });
+    expect(mergeConsistency(given, "strong")).toBe("strong");
+    expect(table.of(mergeConsistency(given, { level: "session" }))).toMatchObject({
+      level: "session",
+      waitMs: 4,
+    });
   });
 
   it("adds options without a level to what counted before", () => {
-    expect(table.of(onto(given, { fallback: "error" }))).toMatchObject({
+    expect(table.of(mergeConsistency(given, { fallback: "error" }))).toMatchObject({
       level: { maxStalenessMs: 500 },
       waitMs: 9,
       fallback: "error",
     });
-    const wishes = table.of(onto(["session", { maxStalenessMs: 5 }], { waitMs: 1 }));
+    const wishes = table.of(mergeConsistency(["session", { maxStalenessMs: 5 }], { waitMs: 1 }));
     expect([wishes.waitMs, wishes.next?.waitMs, wishes.next?.level]).toEqual([1, 1, { maxStalenessMs: 5 }]);
   });
 
   it("gives wishes without a level the one that counted before", () => {
-    const wishes = table.of(onto("eventual", [{ withinMs: 5 }, "strong"]));
+    const wishes = table.of(mergeConsistency("eventual", [{ withinMs: 5 }, "strong"]));
     expect([wishes.level, wishes.next?.level]).toEqual(["eventual", "strong"]);
   });
 });

@@ -1,6 +1,6 @@
 /** Tokens: what goes in comes out, and what is not one is nothing. */
 import { describe, expect, it } from "vitest";
-import { type Claims, decodeToken, encodeToken } from "../src/session/token.js";
+import { decodeToken, encodeToken, type TokenClaims } from "../src/session/token.js";
 import { seeded } from "./support/seeded.js";
 
 const latest = 2 ** 48 - 1;
@@ -21,7 +21,7 @@ function replid(random: () => number): string {
   return half() + half().replace(/^0{8}$/, "00000001");
 }
 
-function claims(random: () => number): Claims {
+function claims(random: () => number): TokenClaims {
   const count = Math.floor(random() * (random() < 0.1 ? 65 : 8));
   const pinned = count === 0 || random() < 0.3;
   return {
@@ -36,7 +36,7 @@ function claims(random: () => number): Claims {
   };
 }
 
-const one: Claims = {
+const one: TokenClaims = {
   issuedAt: 1_763_845_200_123,
   pinnedAt: 0,
   freshAsOf: 0,

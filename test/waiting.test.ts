@@ -1,6 +1,6 @@
 /** Reads that wait for a replica: each gets its answer or its end, and one timer serves all. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Waiting } from "../src/shard/wait-queue.js";
+import { WaitQueue } from "../src/shard/wait-queue.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -10,12 +10,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A list of what happened, a `Waiting` that writes into it, and reads that do. */
+/** A list of what happened, a `WaitQueue` that writes into it, and reads that do. */
 function arrange() {
   const log: string[] = [];
   const caughtUp = new Set<string>();
   const start = performance.now();
-  const waiting = new Waiting((now) => log.push(`look at ${now - start}`));
+  const waiting = new WaitQueue((now) => log.push(`look at ${now - start}`));
   const add = (name: string, waitMs: number) =>
     waiting.add({
       attempt: () => caughtUp.has(name) && log.push(`${name} sent`) > 0,

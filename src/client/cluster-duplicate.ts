@@ -3,11 +3,11 @@ import type { Command, RedisOptions } from "ioredis";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import { ClosedError } from "../errors/errors.js";
 import type { Context } from "../session/context.js";
-import type { Routing } from "./pipeline-collector.js";
-import { type Lifecycle, RoutedRedis } from "./redis-client.js";
+import type { CommandRouter } from "./pipeline-collector.js";
+import { type ConnectionLifecycle, RoutedRedis } from "./redis-client.js";
 
 /** Routes the commands of one client over connections that are closed with it. */
-interface OwnRouting extends Routing {
+interface OwnRouting extends CommandRouter {
   readonly pool: { connectionName: string | undefined };
   open(): void;
   close(): void;
@@ -30,7 +30,7 @@ export class ClusterDuplicate extends RoutedRedis {
   constructor(
     options: RedisOptions,
     router: OwnRouting,
-    original: Lifecycle,
+    original: ConnectionLifecycle,
     onEnd: (client: ClusterDuplicate) => void,
   ) {
     const life = { isOver: false };
@@ -40,7 +40,7 @@ export class ClusterDuplicate extends RoutedRedis {
       router.close();
       this.subscriber.close();
       onEnd(this);
-      for (const event of ["close", "end"]) this.tell(event);
+      for (const event of ["close", "end"]) this.emitOutsideSessions(event);
     };
     super(options, router, nobody, {
       ...original,

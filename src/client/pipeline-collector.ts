@@ -2,20 +2,25 @@
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
-import type { Consistency, Terms, TermsTable } from "../consistency/read-policy.js";
+import type { Consistency, ReadPolicyCache, ResolvedReadPolicy } from "../consistency/read-policy.js";
 import { readChannel } from "../diagnostics/channels.js";
 import { recordRead } from "../reads/route-record.js";
-import type { Iteration } from "../reads/scan.js";
+import type { ScanIteration } from "../reads/scan.js";
 import type { Session } from "../session/session.js";
 
 /** Where a client's commands go. */
-export interface Routing {
-  readonly terms: TermsTable;
+export interface CommandRouter {
+  readonly terms: ReadPolicyCache;
   readonly keepsReads: boolean;
   /** Sends one command; `iteration` when it is a step of a scan stream. */
-  route(command: Command, session: Session | undefined, terms: Terms, iteration?: Iteration): void;
+  route(
+    command: Command,
+    session: Session | undefined,
+    terms: ResolvedReadPolicy,
+    iteration?: ScanIteration,
+  ): void;
   /** Sends a pipeline or transaction as a whole. */
-  routeBatch(commands: readonly Command[], session: Session | undefined, terms: Terms): void;
+  routeBatch(commands: readonly Command[], session: Session | undefined, terms: ResolvedReadPolicy): void;
 }
 
 /** The batch that ioredis is handing over, command by command, in this very turn. */
@@ -23,42 +28,42 @@ interface OpenBatch {
   readonly stream: CommandStream;
   readonly commands: Command[];
   readonly session: Session | undefined;
-  readonly terms: Terms;
+  readonly terms: ResolvedReadPolicy;
   /** Whether the session has been told that a write is on its way. */
   announced: boolean;
 }
 
 /** The client a command is given to. */
-export interface Sender {
+export interface CommandOrigin {
   /** Undefined for the session of the current request, null for none. */
   readonly boundSession: Session | null | undefined;
-  readonly boundTerms: Terms | undefined;
-  readonly iteration: Iteration | undefined;
+  readonly boundTerms: ResolvedReadPolicy | undefined;
+  readonly iteration: ScanIteration | undefined;
 }
 
 const writing: ReadonlySet<CommandKind> = new Set(["write", "blocking"]);
 
 /** One for all clients of a Tidemark; it gives batches on as a whole. */
-export class Dispatch {
-  readonly #routing: Routing;
+export class PipelineCollector {
+  readonly #routing: CommandRouter;
   readonly #findSession: () => Session | undefined;
   #open: OpenBatch | undefined;
   #given = 0;
 
-  constructor(routing: Routing, findSession: () => Session | undefined) {
+  constructor(routing: CommandRouter, findSession: () => Session | undefined) {
     this.#routing = routing;
     this.#findSession = findSession;
   }
 
   /** Records what becomes of a read of a session from now on, if somebody wants to know. */
-  record(command: Command, sender: Sender): void {
+  record(command: Command, sender: CommandOrigin): void {
     if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
     const session = this.sessionOf(sender);
     if (session !== undefined) recordRead(command, session, (sender.boundTerms ?? session.terms).level);
   }
 
   /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
-  send(command: Command, stream: CommandStream | undefined, sender: Sender): void {
+  send(command: Command, stream: CommandStream | undefined, sender: CommandOrigin): void {
     if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
     if (this.#open !== undefined) {
       this.#join(this.#open, command);
@@ -90,11 +95,11 @@ export class Dispatch {
   }
 
   /** The session of a client, or of the current request. */
-  sessionOf({ boundSession }: Pick<Sender, "boundSession">): Session | undefined {
+  sessionOf({ boundSession }: Pick<CommandOrigin, "boundSession">): Session | undefined {
     return boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
   }
 
-  termsOf(consistency: Consistency): Terms {
+  termsOf(consistency: Consistency): ResolvedReadPolicy {
     return this.#routing.terms.of(consistency);
   }
 

@@ -254,7 +254,7 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override duplicate(override: Partial<RedisOptions> = {}): Redis {
-    return duplicateOf(this.options, { ...this.#override, ...override }, this.#source);
+    return duplicatePrimaryClient(this.options, { ...this.#override, ...override }, this.#source);
   }
 
   /** Whether ioredis sends its handshake now. It waits for no answer from a connection that has closed. */
@@ -310,7 +310,7 @@ export class PrimaryClient extends Redis implements Follower {
         const { refused } = this.#prepareDeparture();
         if (isBound || left === 0 || this.options.enableOfflineQueue === false) ends.reject(error);
         else {
-          ends.giveBack();
+          ends.restore();
           refused.push({ command, left: left - 1 });
         }
       } else ends.reject(error);
@@ -364,7 +364,7 @@ export class PrimaryClient extends Redis implements Follower {
 }
 
 /** A client of the primary, or of the server that `override` names. */
-export function duplicateOf(
+export function duplicatePrimaryClient(
   options: RedisOptions,
   override: Partial<RedisOptions>,
   source: PrimarySource,
@@ -401,5 +401,5 @@ function isSelectRefusal(error: unknown): error is Error {
 /** Reports that the server at an address says that it is a replica. */
 function doubt(source: PrimarySource, server: RedisOptions): void {
   const shard = source.shard();
-  if (shard?.primary.connection.address === addressOf(server)) shard.refused(shard.primary);
+  if (shard?.primary.connection.address === addressOf(server)) shard.primaryRefusedWrite(shard.primary);
 }

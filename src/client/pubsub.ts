@@ -19,7 +19,7 @@ export interface Subscribed {
   readonly resubscribes: boolean;
   /** A client of the primary of a shard; of any when that makes no difference. */
   subscriberOf(shard: Shard | undefined): Redis;
-  tell(event: string, ...args: unknown[]): void;
+  emitOutsideSessions(event: string, ...args: unknown[]): void;
 }
 
 /** Finds the server for a subscription. */
@@ -65,7 +65,7 @@ interface Connected {
  * One connection serves all channels and patterns, because every node of a cluster passes their messages on. In a cluster
  * there is one more for the channels of each shard.
  */
-export class Subscriber {
+export class PubSub {
   readonly #client: Subscribed;
   readonly #slots: ChannelSlots;
   readonly #connections = new Map<Shard | undefined, Connected>();
@@ -129,7 +129,7 @@ export class Subscriber {
       return ends.resolve(reply);
     };
     command.reject = (error) => {
-      ends.giveBack();
+      ends.restore();
       const again = (): void => this.#subscribe(command, kind, left - 1);
       if (left > 0 && this.#slots.redirect?.(error, again)) return;
       command.reject(error);
@@ -222,7 +222,8 @@ export class Subscriber {
       if (error.name !== "ReplyError") return;
       for (const [giveUp, on] of [...this.#pending]) if (on === redis) giveUp(error);
     });
-    for (const event of messages) redis.on(event, (...args: unknown[]) => this.#client.tell(event, ...args));
+    for (const event of messages)
+      redis.on(event, (...args: unknown[]) => this.#client.emitOutsideSessions(event, ...args));
     // ioredis's own autoResubscribe leaves a rejection unhandled, which ends the process.
     redis.on("ready", () => this.#subscribeAgain(connected));
     // When a slot moves away, the server ends the subscriptions to its channels.

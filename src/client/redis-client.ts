@@ -1,28 +1,28 @@
 /** ioredis clients that own no connection for commands: each command is handed to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
-import { limitTime } from "../commands/command-timeout.js";
+import { applyTimeouts } from "../commands/command-timeout.js";
 import { alwaysSendText } from "../commands/script-text.js";
 import { leaveUntracked } from "../commands/untracked.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import {
   type Consistency,
-  onto,
+  mergeConsistency,
   type ReadOptions,
-  type Terms,
+  type ResolvedReadPolicy,
   withOptions,
 } from "../consistency/read-policy.js";
 import { ClosedError } from "../errors/errors.js";
-import { Iteration } from "../reads/scan.js";
+import { ScanIteration } from "../reads/scan.js";
 import type { Context } from "../session/context.js";
 import type { Session, SessionClient } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";
 import { monitored } from "./monitor-mode.js";
-import { Dispatch, type Routing, type Sender } from "./pipeline-collector.js";
+import { type CommandOrigin, type CommandRouter, PipelineCollector } from "./pipeline-collector.js";
 import { PrimaryClient, type PrimarySource } from "./primary-client.js";
-import { type ChannelSlots, type Subscribed, Subscriber } from "./pubsub.js";
+import { type ChannelSlots, PubSub, type Subscribed } from "./pubsub.js";
 
 /** The connections a client stands for: begun and ended with their Tidemark. */
-export interface Lifecycle extends ChannelSlots {
+export interface ConnectionLifecycle extends ChannelSlots {
   /** Begins all connections that were not begun, or were ended; resolves when the primary's is ready. */
   connect(): Promise<void>;
   /** The connection to the primary of now. */
@@ -52,32 +52,37 @@ export type LifecycleEvent = (typeof lifecycleEvents)[number];
  * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
  * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
  */
-export class RoutedRedis extends Redis implements SessionClient, Sender, Subscribed {
+export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, Subscribed {
   boundSession: Session | null | undefined = undefined;
   boundLevel: Consistency | undefined = undefined;
-  boundTerms: Terms | undefined = undefined;
+  boundTerms: ResolvedReadPolicy | undefined = undefined;
   /** Whether its writes count for no session. */
   protected readonly isUntracked: boolean = false;
-  iteration: Iteration | undefined = undefined;
+  iteration: ScanIteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
-  protected readonly dispatch: Dispatch;
-  readonly subscriber: Subscriber;
+  protected readonly dispatch: PipelineCollector;
+  readonly subscriber: PubSub;
   /** Whether plain clients of the primary are to have it. */
   protected readonly autoPipelining: boolean;
-  protected readonly lifecycle: Lifecycle;
+  protected readonly lifecycle: ConnectionLifecycle;
   protected readonly context: Context;
   /** What was emitted last of the connection to the primary. */
   protected readonly shown: { redis?: Redis; event: string } = { event: "connecting" };
 
-  constructor(options: RedisOptions, routing: Routing, context: Context, lifecycle: Lifecycle) {
+  constructor(
+    options: RedisOptions,
+    routing: CommandRouter,
+    context: Context,
+    lifecycle: ConnectionLifecycle,
+  ) {
     // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
     this.autoPipelining = options.enableAutoPipelining ?? false;
-    this.dispatch = new Dispatch(routing, () => context.get());
+    this.dispatch = new PipelineCollector(routing, () => context.get());
     this.lifecycle = lifecycle;
-    this.subscriber = new Subscriber(this, lifecycle);
+    this.subscriber = new PubSub(this, lifecycle);
     this.context = context;
     for (const name of ["status", "stream", "condition"] as const) {
       const unnamed = name === "status" ? "connecting" : undefined;
@@ -88,7 +93,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   }
 
   /** This client for the commands of `session`. */
-  of(session: Session): SessionClient {
+  forSession(session: Session): SessionClient {
     const client: RoutedRedis = Object.create(this);
     client.boundSession = session;
     return client;
@@ -101,7 +106,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   at(level: Consistency, options?: ReadOptions): SessionClient {
     const before = this.boundLevel ?? this.dispatch.sessionOf(this)?.level ?? "session";
     const client: RoutedRedis = Object.create(this);
-    client.boundLevel = onto(before, withOptions(level, options, "level"));
+    client.boundLevel = mergeConsistency(before, withOptions(level, options, "level"));
     client.boundTerms = this.dispatch.termsOf(client.boundLevel);
     return client;
   }
@@ -118,7 +123,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     // First, so that the record sees the time run out.
     this.dispatch.record(command, this);
-    limitTime(command, this.options);
+    applyTimeouts(command, this.options);
     if (this.isUntracked) leaveUntracked(command);
     const isShared = this.boundSession === undefined;
     if (isShared && this.subscriber.take(command)) return command.promise;
@@ -256,7 +261,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
     if (event !== "error") {
       this.shown.redis = redis;
       this.shown.event = event;
-      this.tell(event, ...args);
+      this.emitOutsideSessions(event, ...args);
     } else if (this.listenerCount("error") > 0 && !this.lifecycle.primary()?.closed)
       // ioredis would print an error that nobody listens to; a warning says it once.
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
@@ -290,7 +295,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   }
 
   /** Emits what no request has brought about, outside of the one that happened to have a connection made. */
-  tell(event: string, ...args: unknown[]): void {
+  emitOutsideSessions(event: string, ...args: unknown[]): void {
     this.context.run(undefined, () => this.emit(event, ...args));
   }
 
@@ -303,7 +308,7 @@ export class RoutedRedis extends Redis implements SessionClient, Sender, Subscri
   protected iterating(): RoutedRedis {
     const client: RoutedRedis = Object.create(this);
     client.boundSession ??= this.dispatch.sessionOf(this) ?? null;
-    client.iteration = new Iteration();
+    client.iteration = new ScanIteration();
     return client;
   }
 }

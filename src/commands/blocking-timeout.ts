@@ -19,7 +19,7 @@ function timeoutIn({ name, args }: Named): { readonly at: number; readonly unitM
 }
 
 /** For how many milliseconds `command` blocks at most; Infinity when that is for ever, or not a number. */
-export function blocksForMs(command: Named): number {
+export function blockingTimeoutMs(command: Named): number {
   const timeout = timeoutIn(command);
   const given = timeout && Number(command.args[timeout.at]);
   return timeout !== undefined && given !== undefined && given > 0
@@ -28,7 +28,7 @@ export function blocksForMs(command: Named): number {
 }
 
 /** Changes the timeout of `command` to `ms`, which is more than 0. */
-export function blockFor(command: Command, ms: number): void {
+export function setBlockingTimeout(command: Command, ms: number): void {
   const timeout = timeoutIn(command);
   if (timeout === undefined) return;
   // Redis takes fractions of a second, but not of a millisecond.

@@ -166,9 +166,9 @@ function entries<T>(names: string, value: T): [string, T][] {
 }
 
 /** The keys that commands name, each once. */
-export function namesOfKeys(commands: readonly Command[]): readonly string[] {
+export function keyNames(commands: readonly Command[]): readonly string[] {
   return [
-    ...new Set(commands.flatMap((command) => (keysOf(command) > 0 ? command.getKeys().map(String) : []))),
+    ...new Set(commands.flatMap((command) => (keyCount(command) > 0 ? command.getKeys().map(String) : []))),
   ];
 }
 
@@ -180,7 +180,7 @@ const countAt: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** How many keys a command names; none when its arguments are not what it needs, which the server will say. */
-export function keysOf(command: Command): number {
+export function keyCount(command: Command): number {
   const at = countAt.get(command.name.toLowerCase());
   // ioredis would make a list of that length, however long it is.
   if (at !== undefined && Number(command.args[at]) > command.args.length) return 0;

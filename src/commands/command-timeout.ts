@@ -12,7 +12,7 @@ const deadlines = new WeakMap<Command, Deadline>();
  * Rejects `command` after `commandTimeout`. Resolves it with null after `blockingTimeout` if ioredis counts it among those
  * that block, XREAD without BLOCK included.
  */
-export function limitTime(command: Command, options: TimeOptions): void {
+export function applyTimeouts(command: Command, options: TimeOptions): void {
   const { commandTimeout, blockingTimeout } = options;
   const rejectMs = typeof commandTimeout === "number" ? commandTimeout : undefined;
   const yields = typeof blockingTimeout === "number" && blockingTimeout > 0;

@@ -14,12 +14,12 @@ export class Ends {
   }
 
   resolve(reply: unknown): unknown {
-    this.giveBack();
+    this.restore();
     return this.#resolve(reply);
   }
 
   reject(error: Error): void {
-    this.giveBack();
+    this.restore();
     this.#reject(error);
   }
 
@@ -27,7 +27,7 @@ export class Ends {
    * Puts them in their place again, for another who sends the command. ioredis too calls them again, when a transformer
    * of the user's throws or a pipeline is given twice: not for us.
    */
-  giveBack(): void {
+  restore(): void {
     this.#command.resolve = this.#resolve;
     this.#command.reject = this.#reject;
   }

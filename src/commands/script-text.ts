@@ -11,7 +11,7 @@ type Writer = (this: Command, socket: object) => string | Buffer;
  * Sends the text with the first call of each script among `commands`, and only the hash with later calls. Calls that are
  * given the same `known` count as one sequence.
  */
-export function sendTexts(commands: readonly Command[], known: object = {}): void {
+export function sendScriptTexts(commands: readonly Command[], known: object = {}): void {
   for (const command of commands) {
     if (command.name !== "evalsha" && command.name !== "eval") continue;
     const { toWritable }: { toWritable: Writer } = Object.getPrototypeOf(command);

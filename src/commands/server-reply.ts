@@ -5,7 +5,7 @@
 
 import type { Command } from "ioredis";
 import { type Endpoint, endpointOf } from "../address.js";
-import { keysOf, provesPrimary } from "./command-kind.js";
+import { keyCount, provesPrimary } from "./command-kind.js";
 
 const refusals =
   /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOAUTH|EXECABORT|NOREPLICAS|BUSY|UNBLOCKED)\b/;
@@ -35,8 +35,8 @@ export function isDenial({ message }: Error): boolean {
 }
 
 /** Whether a server says so when a command has changed nothing. */
-export function isRefusal(error: Error): boolean {
-  return refusals.test(error.message) || isReadOnly(error);
+export function wasNotExecuted(error: Error): boolean {
+  return refusals.test(error.message) || isReadOnlyError(error);
 }
 
 /** Whether a node of a cluster says so when it does not serve the key's slot, or not now. */
@@ -66,23 +66,23 @@ export function targetIn({ message }: Error): Target | undefined {
  * until it has synchronised with its primary.
  */
 export function isOfReplica(error: Error): boolean {
-  return isReadOnly(error) || noData.test(error.message);
+  return isReadOnlyError(error) || noData.test(error.message);
 }
 
 /** Whether a server says so when it takes no writes, because it is a replica. */
-export function isReadOnly({ message }: Error): boolean {
+export function isReadOnlyError({ message }: Error): boolean {
   return readOnly.test(message) || inScript.test(message);
 }
 
 /** Whether a server says so when it has not carried out a command because it is a replica now. */
 export function isDemotion(error: Error): boolean {
   // Redis ends the wait of those who block when it is made a replica, and aborts a transaction that was queued before.
-  return isReadOnly(error) || demotion.test(error.message);
+  return isReadOnlyError(error) || demotion.test(error.message);
 }
 
 /** Whether a server, not a script, says with `error` that it is a replica. */
 export function isWordOfReplica({ name }: Command, error: Error): boolean {
-  return provesPrimary(name) && isReadOnly(error);
+  return provesPrimary(name) && isReadOnlyError(error);
 }
 
 /** Whether a server refused to carry a command out because it is no primary, so that another one may be asked. */
@@ -99,10 +99,10 @@ const perKey = new Set(["mget", "exists"]);
  * Whether `reply`, as it came from the server, may be that of a missing key, or misses one of several. Replies of scripts,
  * and of most commands over several keys, cannot be told from those.
  */
-export function mayMiss(command: Command, reply: unknown): boolean {
-  if (isUnjudgeable(command)) return true;
+export function mayBeMissingKey(command: Command, reply: unknown): boolean {
+  if (cannotShowMissingKey(command)) return true;
   const name = command.name.toLowerCase();
-  if (name === "exists" && Number(reply) < keysOf(command)) return true;
+  if (name === "exists" && Number(reply) < keyCount(command)) return true;
   // TYPE has a word for it.
   if (Buffer.isBuffer(reply)) return reply.length === 0 || (name === "type" && String(reply) === "none");
   if (reply === "none") return name === "type";
@@ -112,8 +112,8 @@ export function mayMiss(command: Command, reply: unknown): boolean {
 }
 
 /** Whether no reply can tell that all keys were there. */
-export function isUnjudgeable(command: Command): boolean {
+export function cannotShowMissingKey(command: Command): boolean {
   const name = command.name.toLowerCase();
   if (perKey.has(name)) return false;
-  return keysOf(command) !== 1 || /^(eval|fcall)/.test(name);
+  return keyCount(command) !== 1 || /^(eval|fcall)/.test(name);
 }

@@ -32,10 +32,10 @@ export class Touched {
 }
 
 /** What may be any key. */
-export const anything = new Touched(undefined, undefined);
+export const anyKey = new Touched(undefined, undefined);
 
 /** Finds what commands touch, and which of their writes count. */
-export interface Keys {
+export interface KeyFinder {
   touchedBy(commands: Command | readonly Command[]): Touched;
   /** Whether a write counts for its session. */
   tracks(write: Command): boolean;
@@ -62,7 +62,7 @@ export interface KeyRules {
 }
 
 /** Finds what commands touch by the rules of a Tidemark. */
-export class RuledKeys implements Keys {
+export class RuledKeys implements KeyFinder {
   readonly #prefixes: readonly string[];
   /** The bytes that prefixes begin with: most keys of an app begin with none of them. */
   readonly #initials: ReadonlySet<number>;
@@ -96,11 +96,11 @@ export class RuledKeys implements Keys {
     const keys = keysTouchedBy(command);
     if (keys !== undefined) return new Touched(this.#scopeOf(keys), keys);
     const declared = isScript(command.name) ? declaredKeysOf(command) : undefined;
-    if (declared === undefined || declared.length === 0) return anything;
+    if (declared === undefined || declared.length === 0) return anyKey;
     const scope = this.#scopeOf(declared);
     // Scripts of a library are taken at their word where the library keeps to its own keys.
     const isKnown = scope === "" ? this.#rules.scriptsDeclareKeys : scope !== undefined;
-    return isKnown ? new Touched(scope, declared) : anything;
+    return isKnown ? new Touched(scope, declared) : anyKey;
   }
 
   #touchedByAll(commands: readonly Command[]): Touched {
@@ -109,7 +109,7 @@ export class RuledKeys implements Keys {
     for (const command of commands) {
       if (framing.has(command.name.toLowerCase())) continue;
       const one = this.#touchedByOne(command);
-      if (one.keys === undefined) return anything;
+      if (one.keys === undefined) return anyKey;
       if (one.keys.length === 0) continue;
       scope = keys.length === 0 || scope === one.scope ? one.scope : undefined;
       keys = keys.length === 0 ? one.keys : [...keys, ...one.keys];

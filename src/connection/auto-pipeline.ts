@@ -7,7 +7,7 @@ export type CommandStream = NonNullable<Parameters<Redis["sendCommand"]>[1]>;
 const maxTextLength = 65_536;
 
 /** Takes what ioredis would write to a socket, and writes it when it is let go. */
-export class Outgoing {
+export class TurnBuffer {
   readonly isPipeline = true;
   readonly destination: { readonly redis: Redis };
   readonly #stream: Redis["stream"];
@@ -46,27 +46,27 @@ export class Outgoing {
 /** So many turns in a row have to bring one alone before the next is taken to be alone too. */
 const lasts = 8;
 
-export class Company {
+export class TurnEstimate {
   #given = 0;
   #left = lasts;
 
   /** Whether others will probably follow in the same turn of the event loop. */
-  get isExpected(): boolean {
+  get expectsMore(): boolean {
     return this.#left > 0;
   }
 
   /** Takes in that a turn begins. */
-  gathers(): void {
+  turnBegan(): void {
     this.#given = 0;
   }
 
   /** Takes in that a command was given. */
-  joins(): void {
+  commandAdded(): void {
     this.#given += 1;
   }
 
   /** Takes in that what was given in this turn leaves; what comes on its way out, as an INFO does, is no company. */
-  leaves(): void {
+  turnEnded(): void {
     this.#left = this.#given > 1 ? lasts : Math.max(0, this.#left - 1);
   }
 }

@@ -2,30 +2,30 @@
 import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
-import { blocksForMs } from "../commands/blocking-timeout.js";
+import { blockingTimeoutMs } from "../commands/blocking-timeout.js";
 import { titleOf } from "../commands/command-kind.js";
 import { ClosedError, InvalidOptionError, NoPrimaryError } from "../errors/errors.js";
 import { withoutSecrets } from "../errors/secrets.js";
-import { Company, Outgoing } from "./auto-pipeline.js";
+import { TurnBuffer, TurnEstimate } from "./auto-pipeline.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
-import { OfflineQueue, type Start } from "./offline-queue.js";
+import { OfflineQueue, type WhenReady } from "./offline-queue.js";
 import {
-  Examiner,
   type Finding,
   isNotForwarded,
+  ProxyDetection,
   plainHandshake,
   signOf,
   whyProxiesClose,
 } from "./proxy-detection.js";
-import { Resends } from "./reconnect-on-error.js";
+import { ReconnectOnError } from "./reconnect-on-error.js";
 import { guardReplies } from "./reply-guard.js";
-import { Introduction, isOfSentinel } from "./sentinel-detection.js";
-import { HangWatch } from "./stall-detector.js";
+import { isOfSentinel, SentinelDetection } from "./sentinel-detection.js";
+import { StallDetector } from "./stall-detector.js";
 
 /** How a connection differs from ioredis's own defaults. */
 export interface ConnectionOptions {
   readonly redis: RedisOptions;
-  /** See {@link Connection.patient}. */
+  /** See {@link Connection.waitsForConnection}. */
   readonly patient: boolean;
   /**
    * How long a command of a patient connection waits for it to be ready, unless the user's `maxRetriesPerRequest` says
@@ -101,7 +101,7 @@ export class Connection {
    * Whether commands wait: for a connection, as in ioredis's offline queue, and for an answer, as long as it takes.
    * Writes need that; a read can go elsewhere instead.
    */
-  patient: boolean;
+  waitsForConnection: boolean;
   /** See {@link ConnectionOptions.timeoutMs}. */
   readonly timeoutMs: number;
   /** Counts TCP connections; two commands went over the same one when it did not change between them. */
@@ -129,7 +129,7 @@ export class Connection {
   #isPlain = false;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
-  readonly #examiner: Examiner;
+  readonly #examiner: ProxyDetection;
   /** For how long the server was silent when the connection was dropped for that. */
   #silenceMs = 0;
   #ready = false;
@@ -138,14 +138,14 @@ export class Connection {
   /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
   #complaint: Error | undefined;
   #firstWords = "";
-  #introduction: Introduction | undefined;
+  #introduction: SentinelDetection | undefined;
   /** The bytes of this turn, if any wait for its end. */
-  #outgoing: Outgoing | undefined;
+  #outgoing: TurnBuffer | undefined;
   #lastWords: (() => void)[] = [];
-  readonly #company = new Company();
-  readonly #resends: Resends;
+  readonly #company = new TurnEstimate();
+  readonly #resends: ReconnectOnError;
   readonly #queue: OfflineQueue;
-  readonly #watch: HangWatch;
+  readonly #watch: StallDetector;
   #handshake: NodeJS.Timeout | undefined;
   #watcher: AttemptWatcher | undefined;
   readonly #options: ConnectionOptions;
@@ -153,18 +153,18 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.server = options.redis;
-    this.patient = options.patient;
+    this.waitsForConnection = options.patient;
     this.timeoutMs = options.timeoutMs;
     this.#queue = new OfflineQueue(options.redis.maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
-    this.#resends = new Resends(this);
-    this.#examiner = new Examiner(options.redis, (found) => this.#take(found));
+    this.#resends = new ReconnectOnError(this);
+    this.#examiner = new ProxyDetection(options.redis, (found) => this.#take(found));
     // Sooner than ioredis by itself, which waits up to five seconds in the end: commands do not wait for longer than that.
     const retryStrategy = (times: number): number => Math.min(times * 50, retryMaxMs);
     const redis: RedisOptions = {
       ...options.redis,
       ...(options.patient && options.redis.retryStrategy !== undefined ? {} : { retryStrategy }),
       maxLoadingRetryTime: options.redis.maxLoadingRetryTime ?? loadingRetryMs,
-      reconnectOnError: (error) => this.#resends.reconnectOn(error, this.patient),
+      reconnectOnError: (error) => this.#resends.reconnectOn(error, this.waitsForConnection),
       enableOfflineQueue: false,
       enableAutoPipelining: false,
       autoResendUnfulfilledCommands: false,
@@ -183,8 +183,8 @@ export class Connection {
     this.address = addressOf(options.redis);
     // In half of the user's own deadline, so that there is time to ask elsewhere.
     const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
-    this.#watch = new HangWatch(this.redis, {
-      limitMs: () => (this.patient ? this.#silenceLimitMs() : patienceMs),
+    this.#watch = new StallDetector(this.redis, {
+      limitMs: () => (this.waitsForConnection ? this.#silenceLimitMs() : patienceMs),
       onLook: options.onWatch,
       onHang: () => this.#drop(),
     });
@@ -212,7 +212,7 @@ export class Connection {
     if (!this.#options.mayBlock || front === undefined) return this.timeoutMs;
     if (/^wait(aof)?$/i.test(front.name)) return Number.POSITIVE_INFINITY;
     if (!Command.checkFlag("BLOCKING_COMMANDS", front.name)) return this.timeoutMs;
-    return blocksForMs(front) + this.timeoutMs;
+    return blockingTimeoutMs(front) + this.timeoutMs;
   }
 
   /** Whether a command would be answered, as far as is known: there is a connection, and the server is not silent. */
@@ -254,7 +254,7 @@ export class Connection {
     const front = this.redis.commandQueue.peekFront()?.command;
     if (!this.#ready || front === undefined) return false;
     const blocks = this.#options.mayBlock && Command.checkFlag("BLOCKING_COMMANDS", front.name);
-    return !blocks || blocksForMs(front) <= ms;
+    return !blocks || blockingTimeoutMs(front) <= ms;
   }
 
   /**
@@ -262,27 +262,27 @@ export class Connection {
    * event loop; alone it leaves at once, because then nothing would be saved by waiting.
    */
   send(command: Command): void {
-    if (this.#outgoing === undefined && (this.inFlight > 0 || this.#company.isExpected)) this.cork();
-    if (this.#outgoing !== undefined) this.#company.joins();
+    if (this.#outgoing === undefined && (this.inFlight > 0 || this.#company.expectsMore)) this.beginTurn();
+    if (this.#outgoing !== undefined) this.#company.commandAdded();
     if (this.server.reconnectOnError && !command.inTransaction) this.#resends.attend(command);
     this.redis.sendCommand(command, this.#outgoing);
     this.#watch.start();
   }
 
   /** Keeps all bytes until the end of this turn; `lastWord` is called just before they leave. */
-  cork(lastWord?: () => void): void {
+  beginTurn(lastWord?: () => void): void {
     if (lastWord !== undefined) this.#lastWords.push(lastWord);
     if (this.#outgoing !== undefined) return;
-    this.#outgoing = new Outgoing(this.redis);
-    this.#company.gathers();
-    process.nextTick(() => this.endTurn());
+    this.#outgoing = new TurnBuffer(this.redis);
+    this.#company.turnBegan();
+    process.nextTick(() => this.flush());
   }
 
   /** Sends ASKING: the server carries out the next command, or the next transaction, though its slot is only on its way there. */
   allowMovingSlot(): void {
     const asking = new Command("asking");
     asking.reject = () => {};
-    this.cork();
+    this.beginTurn();
     this.send(asking);
   }
 
@@ -295,7 +295,7 @@ export class Connection {
   }
 
   /** Connects now if `lazyConnect` has kept it from that so far. */
-  begin(): void {
+  connectIfLazy(): void {
     if (this.redis.status !== "wait" || this.closed) return;
     this.downSince = performance.now();
     this.redis.connect().catch(() => {});
@@ -307,8 +307,11 @@ export class Connection {
   }
 
   /** Calls `start` once there is a connection, or with the reason why there is none by the time it has waited enough. */
-  whenReady(start: Start, { command, since, waits = this.patient && !this.refuses }: Wait): void {
-    this.begin();
+  whenReady(
+    start: WhenReady,
+    { command, since, waits = this.waitsForConnection && !this.refuses }: Wait,
+  ): void {
+    this.connectIfLazy();
     if (this.ready) start();
     else if (this.over !== undefined) start(this.over);
     else if (!waits) start(new Error("Stream isn't writeable and enableOfflineQueue options is false"));
@@ -342,7 +345,7 @@ export class Connection {
   }
 
   /** Has all that waits for a connection look for another one. */
-  letGo(): void {
+  failWaiting(): void {
     this.#queue.failAll(new Error(`${this.address} is not the primary any more`));
   }
 
@@ -353,7 +356,7 @@ export class Connection {
   drained(by: "ping" | "quit", before: () => void = () => {}): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.closed && !this.ready && this.#queue.isEmpty) return resolve();
-      const sendLast: Start = (error) => {
+      const sendLast: WhenReady = (error) => {
         if (error !== undefined) return reject(error);
         before();
         const last = new Command(by);
@@ -371,7 +374,7 @@ export class Connection {
     this.#watch.stop();
     clearTimeout(this.#handshake);
     this.#examiner.stop();
-    this.endTurn();
+    this.flush();
     disconnect(this.redis);
     if (this.inFlight === 0) this.reset();
     else setTimeout(() => this.reset(), lastAnswersMs).unref();
@@ -386,7 +389,7 @@ export class Connection {
     }
     this.closed = true;
     this.#ready = false;
-    this.endTurn();
+    this.flush();
     // A server that was made a replica says itself that it does not carry out what blocks there.
     const until = performance.now() + lastAnswersMs;
     const timer = setInterval(() => {
@@ -400,7 +403,7 @@ export class Connection {
 
   /** Ends the TCP connection when what was sent is answered; ioredis then connects again. */
   reconnect(): void {
-    this.endTurn();
+    this.flush();
     this.redis.disconnect(true);
   }
 
@@ -410,7 +413,7 @@ export class Connection {
    * acknowledge writes that its successor does not have, so it gets a moment only.
    */
   yields(): void {
-    this.patient = false;
+    this.waitsForConnection = false;
     this.#watch.shorten();
   }
 
@@ -433,13 +436,13 @@ export class Connection {
     this.#silenceMs = this.absentMs;
     this.#error = silenceOf(this.#silenceMs);
     this.reset();
-    if (this.patient) this.#options.onDrop();
+    if (this.waitsForConnection) this.#options.onDrop();
   }
 
   /** Has everything that waits for the end of this turn leave now. */
-  endTurn(): void {
+  flush(): void {
     if (this.#outgoing === undefined) return;
-    this.#company.leaves();
+    this.#company.turnEnded();
     for (const lastWord of this.#lastWords) lastWord();
     this.#lastWords = [];
     this.#outgoing.letGo();
@@ -466,7 +469,7 @@ export class Connection {
         this.#firstWords = String(bytes);
       });
       this.#introduction?.end();
-      this.#introduction = new Introduction(redis.stream);
+      this.#introduction = new SentinelDetection(redis.stream);
     });
     redis.on("ready", () => {
       const isSentinel = this.#introduction?.end();

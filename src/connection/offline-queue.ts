@@ -4,10 +4,10 @@ import { Socket } from "node:net";
 import { AbstractConnector, Command, Redis } from "ioredis";
 
 /** Told that there is a connection, or why there is none. */
-export type Start = (error?: Error) => void;
+export type WhenReady = (error?: Error) => void;
 
 interface Entry {
-  readonly start: Start;
+  readonly start: WhenReady;
   retriesLeft: number;
   deadline: NodeJS.Timeout | undefined;
 }
@@ -29,7 +29,7 @@ export class OfflineQueue {
   }
 
   /** Gives `start` the error that `late` makes when `patienceMs` have passed. */
-  add(start: Start, patienceMs: number, late: () => Error): void {
+  add(start: WhenReady, patienceMs: number, late: () => Error): void {
     if (patienceMs <= 0) {
       start(late());
       return;

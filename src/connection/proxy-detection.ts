@@ -46,7 +46,7 @@ export function signOf({ message }: Error): string {
  * Examines one server, over connections of its own. `onResult` is called with what was found, or with an error, without secrets,
  * that says why the server cannot be examined.
  */
-export class Examiner {
+export class ProxyDetection {
   readonly #server: RedisOptions;
   readonly #onResult: (found: Finding | Error) => void;
   #running: AbortController | undefined;

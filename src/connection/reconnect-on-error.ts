@@ -1,17 +1,17 @@
 /** The user's `reconnectOnError`: what it wants sent again, ioredis could only send while there is no connection. */
 import type { Command, RedisOptions } from "ioredis";
 import { Ends } from "../commands/ends.js";
-import type { Start } from "./offline-queue.js";
+import type { WhenReady } from "./offline-queue.js";
 
 /** The connection that commands are sent again on. */
 interface Sender {
   readonly server: RedisOptions;
   send(command: Command): void;
-  whenReady(start: Start, wait: { readonly command: string }): void;
-  endTurn(): void;
+  whenReady(start: WhenReady, wait: { readonly command: string }): void;
+  flush(): void;
 }
 
-export class Resends {
+export class ReconnectOnError {
   readonly #sender: Sender;
   readonly #due = new WeakSet<Error>();
 
@@ -23,7 +23,7 @@ export class Resends {
   reconnectOn(error: Error, patient: boolean): boolean | 1 {
     const wish = this.#sender.server.reconnectOnError?.(error) ?? false;
     // What has been given so far would come too late at the end of the turn.
-    if (wish) this.#sender.endTurn();
+    if (wish) this.#sender.flush();
     if (wish === 2 && patient) this.#due.add(error);
     return wish === 2 ? 1 : wish;
   }

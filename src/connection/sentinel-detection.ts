@@ -12,7 +12,7 @@ export function isOfSentinel(words: unknown): boolean {
 }
 
 /** Listens to a server from the first byte until it is known enough. */
-export class Introduction {
+export class SentinelDetection {
   #words = "";
   readonly #stream: Redis["stream"];
   readonly #listener = (bytes: unknown): void => {

@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 const everyMs = 250;
 
 /** How long a server may be silent, and who is called. */
-export interface HangWatchOptions {
+export interface StallDetectorOptions {
   /** How long commands may stay unanswered without a byte from the server, in milliseconds; asked at every look. */
   readonly limitMs: () => number;
   /** Called now and then while commands are unanswered. */
@@ -14,15 +14,15 @@ export interface HangWatchOptions {
 }
 
 /** Replies come in order, so a server is stuck when one command stays in front of the queue and no byte comes. */
-export class HangWatch {
+export class StallDetector {
   #timer: NodeJS.Timeout | undefined;
   #front: unknown;
   #bytes = 0;
   #stuckMs = 0;
   readonly #redis: Redis;
-  readonly #options: HangWatchOptions;
+  readonly #options: StallDetectorOptions;
 
-  constructor(redis: Redis, options: HangWatchOptions) {
+  constructor(redis: Redis, options: StallDetectorOptions) {
     this.#redis = redis;
     this.#options = options;
   }

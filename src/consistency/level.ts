@@ -14,12 +14,12 @@ export type Level = "eventual" | "session" | "strong" | { readonly maxStalenessM
 /** Levels by their names; all with a bound of staleness have one. */
 export type LevelName = "eventual" | "session" | "bounded" | "strong";
 
-export function nameOf(level: Level): LevelName {
+export function levelName(level: Level): LevelName {
   return typeof level === "object" ? "bounded" : level;
 }
 
 /** `level` if it is one. */
-export function levelIn(level: unknown): Level | undefined {
+export function parseLevel(level: unknown): Level | undefined {
   if (level === "eventual" || level === "session" || level === "strong") return level;
   if (typeof level !== "object" || level === null || !("maxStalenessMs" in level)) return undefined;
   const { maxStalenessMs } = level;
@@ -28,7 +28,7 @@ export function levelIn(level: unknown): Level | undefined {
 }
 
 /** The error for what is no level. */
-export function notALevel(option: string, got: unknown): InvalidOptionError {
+export function invalidLevel(option: string, got: unknown): InvalidOptionError {
   const remedy = 'give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }';
   return new InvalidOptionError(option, got, remedy);
 }

@@ -1,7 +1,7 @@
 /** What a read is asked for: its level, what may be done to meet it, and what is wished for if it cannot be met. */
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
-import { type Level, type LevelName, levelIn, nameOf, notALevel } from "./level.js";
+import { invalidLevel, type Level, type LevelName, levelName, parseLevel } from "./level.js";
 
 /** What may be done for a read besides asking a replica that is known to have what its level requires. */
 export interface ReadOptions {
@@ -25,7 +25,7 @@ export interface ReadOptions {
 }
 
 /** A level with what may be done for it. */
-export interface Wish extends ReadOptions {
+export interface ReadPolicy extends ReadOptions {
   /** Default that which would count without this wish. */
   readonly level?: Level;
   /** Instead of `level`: that of a bounded staleness, in milliseconds. */
@@ -35,10 +35,10 @@ export interface Wish extends ReadOptions {
 }
 
 /** A level, a level with options, or a list of these: the first that can be met now counts, or else the last. */
-export type Consistency = Level | Wish | readonly (Level | Wish)[];
+export type Consistency = Level | ReadPolicy | readonly (Level | ReadPolicy)[];
 
 /** One wish with nothing left open. */
-export interface Terms {
+export interface ResolvedReadPolicy {
   readonly level: Level;
   readonly waitMs: number;
   readonly fallback: "primary" | "error";
@@ -46,7 +46,7 @@ export interface Terms {
   readonly staleIfPrimaryGone: boolean;
   readonly withinMs: number;
   /** What is asked for if this cannot be met. */
-  readonly next: Terms | undefined;
+  readonly next: ResolvedReadPolicy | undefined;
 }
 
 /** What holds for reads that do not say otherwise. */
@@ -81,16 +81,16 @@ export function withOptions(level: unknown, options: unknown, option: string): C
       options,
       `give one or more of ${optionNames.join(", ")}`,
     );
-  return onto(consistency, wish);
+  return mergeConsistency(consistency, wish);
 }
 
-function checkOne(given: unknown, option: string): Level | Wish {
+function checkOne(given: unknown, option: string): Level | ReadPolicy {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    const level = levelIn(given);
-    if (level === undefined) throw notALevel(option, given);
+    const level = parseLevel(given);
+    if (level === undefined) throw invalidLevel(option, given);
     return level;
   }
-  if (Object.keys(given).length === 0) throw notALevel(option, given);
+  if (Object.keys(given).length === 0) throw invalidLevel(option, given);
   refuseUnknown(option, given, names);
   const wish: Record<string, unknown> = { ...given };
   checkLevelOf(wish, option);
@@ -116,17 +116,18 @@ function checkLevelOf(wish: Record<string, unknown>, option: string): void {
       const problem = "got both level and maxStalenessMs";
       throw new InvalidOptionError(option, wish, "give one of the two", problem);
     }
-    if (levelIn({ maxStalenessMs }) === undefined)
+    if (parseLevel({ maxStalenessMs }) === undefined)
       throw new InvalidOptionError(
         `${option}.maxStalenessMs`,
         maxStalenessMs,
         "give a number of milliseconds above 0",
       );
-  } else if (level !== undefined && levelIn(level) === undefined) throw notALevel(`${option}.level`, level);
+  } else if (level !== undefined && parseLevel(level) === undefined)
+    throw invalidLevel(`${option}.level`, level);
 }
 
 /** What `given` asks for where `before` counted: one that names no level keeps it, and adds its options. */
-export function onto(before: Consistency, given: Consistency): Consistency {
+export function mergeConsistency(before: Consistency, given: Consistency): Consistency {
   if (typeof given !== "object") return given;
   if (isList(given)) {
     const { level } = isList(before) ? { level: undefined } : asWish(before);
@@ -138,28 +139,28 @@ export function onto(before: Consistency, given: Consistency): Consistency {
 }
 
 /** `consistency`, checked before, with nothing left open. */
-function termsOf(consistency: Consistency, defaults: ReadDefaults): Terms {
+function termsOf(consistency: Consistency, defaults: ReadDefaults): ResolvedReadPolicy {
   const wishes = isList(consistency) ? consistency : [consistency];
-  let terms: Terms | undefined;
+  let terms: ResolvedReadPolicy | undefined;
   for (const wish of wishes.toReversed()) terms = termsOfOne(asWish(wish), defaults, terms);
-  if (terms === undefined) throw notALevel("level", consistency);
+  if (terms === undefined) throw invalidLevel("level", consistency);
   return terms;
 }
 
 /** The terms of each consistency that is asked for, made once. */
-export class TermsTable {
+export class ReadPolicyCache {
   /** Those of who asks for nothing. */
-  readonly usual: Terms;
+  readonly usual: ResolvedReadPolicy;
   readonly #defaults: ReadDefaults;
-  readonly #named = new Map<Consistency, Terms>();
-  readonly #others = new WeakMap<object, Terms>();
+  readonly #named = new Map<Consistency, ResolvedReadPolicy>();
+  readonly #others = new WeakMap<object, ResolvedReadPolicy>();
 
   constructor(defaults: ReadDefaults) {
     this.#defaults = defaults;
     this.usual = this.of("session");
   }
 
-  of(consistency: Consistency): Terms {
+  of(consistency: Consistency): ResolvedReadPolicy {
     const known =
       typeof consistency === "object" ? this.#others.get(consistency) : this.#named.get(consistency);
     if (known !== undefined) return known;
@@ -170,11 +171,15 @@ export class TermsTable {
   }
 }
 
-function termsOfOne(wish: Wish, defaults: ReadDefaults, next: Terms | undefined): Terms {
+function termsOfOne(
+  wish: ReadPolicy,
+  defaults: ReadDefaults,
+  next: ResolvedReadPolicy | undefined,
+): ResolvedReadPolicy {
   const level = wish.level ?? "session";
   return {
     level,
-    waitMs: wish.waitMs ?? wish.withinMs ?? defaults.waitMs[nameOf(level)],
+    waitMs: wish.waitMs ?? wish.withinMs ?? defaults.waitMs[levelName(level)],
     fallback: wish.fallback ?? defaults.fallback,
     confirmMisses: wish.confirmMisses ?? defaults.confirmMisses,
     staleIfPrimaryGone: wish.staleIfPrimaryGone ?? false,
@@ -184,16 +189,16 @@ function termsOfOne(wish: Wish, defaults: ReadDefaults, next: Terms | undefined)
 }
 
 /** With its level by that name, whichever way it was given. */
-function asWish(one: Level | Wish): Wish {
+function asWish(one: Level | ReadPolicy): ReadPolicy {
   if (typeof one !== "object") return { level: one };
   const { maxStalenessMs, ...options } = one;
   return maxStalenessMs === undefined ? options : { ...options, level: { maxStalenessMs } };
 }
 
-function hasLevel(one: Level | Wish): boolean {
+function hasLevel(one: Level | ReadPolicy): boolean {
   return asWish(one).level !== undefined;
 }
 
-function isList(consistency: Consistency): consistency is readonly (Level | Wish)[] {
+function isList(consistency: Consistency): consistency is readonly (Level | ReadPolicy)[] {
   return Array.isArray(consistency);
 }

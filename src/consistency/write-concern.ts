@@ -13,7 +13,7 @@ export interface ReplicatedOptions {
 }
 
 /** The same with nothing left open. */
-export interface Wanted {
+export interface WriteConcern {
   readonly replicas: number | "all";
   readonly timeoutMs: number;
   readonly fsync: boolean;
@@ -23,7 +23,7 @@ const usualTimeoutMs = 1_000;
 const names = ["timeoutMs", "fsync"];
 
 /** Throws an {@link InvalidOptionError} for what cannot be wanted. */
-export function checkWanted(replicas: unknown, options: ReplicatedOptions = {}): Wanted {
+export function checkWriteConcern(replicas: unknown, options: ReplicatedOptions = {}): WriteConcern {
   if (replicas !== "all" && !(typeof replicas === "number" && Number.isInteger(replicas) && replicas >= 1))
     throw new InvalidOptionError(
       "replicated",

@@ -4,17 +4,17 @@ import type { Session, SessionClient } from "../session/session.js";
 import type { SessionSource } from "./request-session.js";
 
 /** What handlers find on a request. */
-export interface Names {
+export interface AttachedNames {
   readonly redis: string;
   readonly consistency: string;
 }
 
 /** One of the sessions of a request, each of another Tidemark. */
-export interface Mounted {
+export interface AttachedSession {
   readonly source: SessionSource;
   readonly session: Session;
-  readonly names: Names;
-  readonly before: Mounted | undefined;
+  readonly names: AttachedNames;
+  readonly before: AttachedSession | undefined;
   /** What holds the response without the response knowing. */
   readonly head?: object | undefined;
 }
@@ -27,29 +27,29 @@ interface Kept {
 const place = Symbol("tidemark");
 
 /**
- * Of one of Node's requests: a property of its own would cost more, see `Layer`, and so would a `WeakMap`, because what
+ * Of one of Node's requests: a property of its own would cost more, see `PrototypeLayer`, and so would a `WeakMap`, because what
  * refers to its key there outlives every small garbage collection.
  */
 interface State {
-  [place]?: Mounted;
+  [place]?: AttachedSession;
 }
 
 /** Of all others. */
-const places = new WeakMap<object, Mounted>();
+const places = new WeakMap<object, AttachedSession>();
 
 function stateOf({ _readableState: state }: Kept): State | undefined {
   return typeof state === "object" && state !== null ? state : undefined;
 }
 
 /** Gives `owner` one more session, `mounted`, whose `before` is what was the last one. */
-export function mount(owner: object, mounted: Mounted): void {
+export function attach(owner: object, mounted: AttachedSession): void {
   const state = stateOf(owner);
   if (state === undefined) places.set(owner, mounted);
   else state[place] = mounted;
 }
 
 /** What was mounted last on `owner`, or on what it was made of; undefined when no middleware has seen it. */
-export function mountedOn(owner: object): Mounted | undefined {
+export function attachedTo(owner: object): AttachedSession | undefined {
   const state = stateOf(owner);
   if (state !== undefined) return state[place];
   for (let one: object | null = owner; one !== null; one = Object.getPrototypeOf(one)) {
@@ -61,11 +61,14 @@ export function mountedOn(owner: object): Mounted | undefined {
 
 /** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
 export function sessionOf(owner: object, source?: SessionSource): Session | undefined {
-  return sessionAmong(mountedOn(owner), source);
+  return sessionAmong(attachedTo(owner), source);
 }
 
 /** The same of what was `mounted` last. */
-export function sessionAmong(mounted: Mounted | undefined, source?: SessionSource): Session | undefined {
+export function sessionAmong(
+  mounted: AttachedSession | undefined,
+  source?: SessionSource,
+): Session | undefined {
   let one = mounted;
   while (one !== undefined && source !== undefined && one.source !== source) one = one.before;
   return one?.session;
@@ -76,13 +79,13 @@ export function accessorOf(name: string): PropertyDescriptor & ThisType<object> 
   return {
     configurable: true,
     get(): Session | SessionClient | undefined {
-      return named(this, name);
+      return lookUp(this, name);
     },
   };
 }
 
-export function named(owner: object, name: string): Session | SessionClient | undefined {
-  for (let one = mountedOn(owner); one !== undefined; one = one.before) {
+export function lookUp(owner: object, name: string): Session | SessionClient | undefined {
+  for (let one = attachedTo(owner); one !== undefined; one = one.before) {
     if (one.names.redis === name) return one.session.redis;
     if (one.names.consistency === name) return one.session;
   }
@@ -92,7 +95,7 @@ export function named(owner: object, name: string): Session | SessionClient | un
 /** All the sessions of `owner`. Throws for the benefit of `marker` when it has none. */
 export function sessionsOf(owner: object, marker: string): readonly Session[] {
   const sessions: Session[] = [];
-  for (let one = mountedOn(owner); one !== undefined; one = one.before) sessions.push(one.session);
+  for (let one = attachedTo(owner); one !== undefined; one = one.before) sessions.push(one.session);
   if (sessions.length > 0) return sessions;
   const remedy = "mount readYourWrites(tidemark, { secret }) before it";
   throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);

@@ -38,7 +38,7 @@ interface Call {
 }
 
 /** Knows what a head has to wait for and what goes into it. */
-export interface HeadKeeper {
+export interface HeadOwner {
   /** Undefined when there is nothing to wait for; else resolves when all writes started so far are settled. */
   settled(): Promise<void> | undefined;
   /** Called when a head is built before that: others may look then at what is to be kept. */
@@ -52,10 +52,10 @@ export interface HeadKeeper {
   left(): void;
 }
 
-/** Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response, of which a {@link HeldHead} makes use. */
-export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
+/** Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response, of which a {@link DeferredHead} makes use. */
+export function deferHead(response: HeadedResponse, keeper: HeadOwner): void {
   const { writeHead, write, end, flushHeaders } = response;
-  const head = new HeldHead(response, keeper, { writeHead, write, end, flushHeaders });
+  const head = new DeferredHead(response, keeper, { writeHead, write, end, flushHeaders });
   Object.assign(response, head.methods());
 }
 
@@ -66,9 +66,9 @@ export function holdHead(response: HeadedResponse, keeper: HeadKeeper): void {
  * Node builds the head when it always does, so that errors, `headersSent` and listeners keep their time; a head that
  * has not left is built again when the token has to go into it.
  */
-export class HeldHead implements CarrierResponse {
+export class DeferredHead implements CarrierResponse {
   protected readonly response: HeadedResponse;
-  readonly #keeper: HeadKeeper;
+  readonly #keeper: HeadOwner;
   readonly #before: HeadMethods;
   #writeHead: HeadMethods["writeHead"] | undefined;
   #built: { code: number; message: string } | undefined;
@@ -84,7 +84,7 @@ export class HeldHead implements CarrierResponse {
   #left = false;
   #told = false;
 
-  constructor(response: HeadedResponse, keeper: HeadKeeper, before: HeadMethods) {
+  constructor(response: HeadedResponse, keeper: HeadOwner, before: HeadMethods) {
     this.response = response;
     this.#keeper = keeper;
     this.#before = before;

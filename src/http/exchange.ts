@@ -3,19 +3,26 @@ import { type IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
 import { type OpenRequests, requestsOf } from "../session/open-requests.js";
-import type { Session, WriteWatcher } from "../session/session.js";
-import { accessorOf, type Mounted, mount, mountedOn, type Names, sessionAmong } from "./attached-sessions.js";
+import type { Session, WriteListener } from "../session/session.js";
+import {
+  type AttachedNames,
+  type AttachedSession,
+  accessorOf,
+  attach,
+  attachedTo,
+  sessionAmong,
+} from "./attached-sessions.js";
 import type { CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
-import { type HeadedResponse, type HeadKeeper, holdHead } from "./deferred-head.js";
+import { deferHead, type HeadedResponse, type HeadOwner } from "./deferred-head.js";
 import { LateWrites, type Moment, type Route } from "./late-writes.js";
 import { ReadingRoutes } from "./reading-routes.js";
 import {
-  Luggage,
-  nowhere,
+  noResponse,
   type ReadYourWritesOptions,
+  type RequestSessionConfig,
+  RequestTokens,
+  requestSessionConfig,
   type SessionSource,
-  type SessionTerms,
-  sessionTerms,
 } from "./request-session.js";
 
 /** What handlers find on a request. Two Tidemarks in one app need different names. */
@@ -36,8 +43,8 @@ export interface MiddlewareOptions<Request> extends ReadYourWritesOptions<Reques
 export interface Framework<Request> {
   /** The route as the framework knows it; asked for only when it has to be named. */
   readonly routeOf: (request: Request) => Route;
-  /** How a response is held; default {@link holdHead}. */
-  readonly hold?: (response: HeadedResponse, keeper: ResponseKeeper) => void;
+  /** How a response is held; default {@link deferHead}. */
+  readonly hold?: (response: HeadedResponse, keeper: ResponseOwner) => void;
   /** Whether middleware has still to add to a request; {@link Exchange.begin} is called when it has. */
   readonly incomplete?: boolean;
   /** The names of options beside those of {@link ReadYourWritesOptions}; default `properties`. */
@@ -48,16 +55,20 @@ export interface Framework<Request> {
 
 /** Warns once that handlers cannot reach the Tidemark of `before`, because the names of another one hide it. */
 class NameClash {
-  readonly #names: Names;
+  readonly #names: AttachedNames;
   #isSaid = false;
 
-  constructor(names: Names) {
+  constructor(names: AttachedNames) {
     this.#names = names;
   }
 
-  check(before: Mounted): void {
+  check(before: AttachedSession): void {
     const own = Object.values(this.#names);
-    for (let one: Mounted | undefined = before; one !== undefined && !this.#isSaid; one = one.before) {
+    for (
+      let one: AttachedSession | undefined = before;
+      one !== undefined && !this.#isSaid;
+      one = one.before
+    ) {
       const hidden = Object.values(one.names).filter((name) => own.includes(name));
       if (hidden.length > 0) this.#say(hidden);
     }
@@ -80,7 +91,7 @@ class NameClash {
 }
 
 /** What an exchange may need of a server. */
-export interface Sides {
+export interface ExchangeParts {
   /** Its listeners are called with the session. */
   readonly message?: IncomingMessage | undefined;
   /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
@@ -111,7 +122,7 @@ export function isHttp2(response: object): boolean {
 }
 
 /** Who keeps a response that has a session. */
-export interface ResponseKeeper extends HeadKeeper, Mounted {
+export interface ResponseOwner extends HeadOwner, AttachedSession {
   /**
    * Waits for the writes that were begun, then has carriers keep what they keep on the server; undefined when there are
    * none. Never rejects.
@@ -123,9 +134,9 @@ export interface ResponseKeeper extends HeadKeeper, Mounted {
 
 /** The same for all the exchanges of a middleware. */
 interface Ways<Request> {
-  readonly terms: SessionTerms<Request>;
+  readonly terms: RequestSessionConfig<Request>;
   readonly framework: Framework<Request>;
-  readonly names: Names;
+  readonly names: AttachedNames;
   readonly late: LateWrites;
   readonly reading: ReadingRoutes;
   readonly requests: OpenRequests;
@@ -134,13 +145,13 @@ interface Ways<Request> {
 }
 
 /** A request that has a session now. */
-export class Exchange<Request extends CarrierRequest> implements ResponseKeeper, WriteWatcher {
+export class Exchange<Request extends CarrierRequest> implements ResponseOwner, WriteListener {
   readonly session: Session;
-  readonly before: Mounted | undefined;
+  readonly before: AttachedSession | undefined;
   head: object | undefined;
   readonly #owner: Request;
   readonly #ways: Ways<Request>;
-  readonly #luggage: Luggage<Request>;
+  readonly #luggage: RequestTokens<Request>;
   readonly #closing: Closing | undefined;
   #controller: AbortController | undefined;
   /** Whether the Tidemark waits for the response when it is closed. */
@@ -150,14 +161,14 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
   constructor(
     owner: Request,
     ways: Ways<Request>,
-    before: Mounted | undefined,
+    before: AttachedSession | undefined,
     closing: Closing | undefined,
   ) {
     const isTold = closing !== undefined || ways.framework.signalOf !== undefined;
     this.#owner = owner;
     this.#ways = ways;
     this.#closing = closing;
-    this.#luggage = new Luggage(owner, ways.terms, isTold ? () => this.#signal() : undefined);
+    this.#luggage = new RequestTokens(owner, ways.terms, isTold ? () => this.#signal() : undefined);
     this.session = this.#luggage.session;
     this.before = before;
   }
@@ -166,7 +177,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
     return this.#ways.terms.source;
   }
 
-  get names(): Names {
+  get names(): AttachedNames {
     return this.#ways.names;
   }
 
@@ -244,7 +255,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseKeeper,
 
   /** Without a response: waits for the writes, lets carriers keep what they keep elsewhere, and reports if there were writes. */
   async lost(): Promise<void> {
-    await this.bring(nowhere);
+    await this.bring(noResponse);
     if (this.session.wrote) this.#report("thrown");
   }
 
@@ -274,7 +285,7 @@ function isGone({ destroyed, stream }: Closing): boolean {
 function endAll(this: Closing): void {
   const { req: request } = this;
   if (typeof request !== "object" || request === null) return;
-  for (let one = mountedOn(request); one !== undefined; one = one.before)
+  for (let one = attachedTo(request); one !== undefined; one = one.before)
     if (one instanceof Exchange) one.over();
 }
 
@@ -296,7 +307,7 @@ export class Exchanges<Request extends CarrierRequest> {
   /** Throws an `InvalidOptionError` for options that cannot work. */
   constructor(source: SessionSource, options: MiddlewareOptions<Request>, framework: Framework<Request>) {
     const further = framework.options ?? ["properties"];
-    const terms = sessionTerms(source, options, further);
+    const terms = requestSessionConfig(source, options, further);
     const names = checkNames(options.properties);
     const clash = further.includes("properties") ? new NameClash(names) : undefined;
     this.#ways = {
@@ -313,22 +324,25 @@ export class Exchanges<Request extends CarrierRequest> {
   }
 
   /** What handlers find. */
-  get names(): Names {
+  get names(): AttachedNames {
     return this.#ways.names;
   }
 
   /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
-  open(owner: Request, { message, response, closing = response }: Sides): Exchange<Request> | undefined {
+  open(
+    owner: Request,
+    { message, response, closing = response }: ExchangeParts,
+  ): Exchange<Request> | undefined {
     const { source } = this.#ways.terms;
-    const before = mountedOn(owner);
+    const before = attachedTo(owner);
     if (sessionAmong(before, source) !== undefined) return undefined;
     if (before !== undefined) this.#ways.clash?.check(before);
-    const { hold = holdHead, incomplete } = this.#ways.framework;
+    const { hold = deferHead, incomplete } = this.#ways.framework;
     const exchange = new Exchange(owner, this.#ways, before, closing);
     // The response to a request that becomes a WebSocket is never sent.
     if (closing !== undefined && !isUpgrade(message ?? owner)) exchange.opens();
     if (!incomplete) exchange.begin();
-    mount(owner, exchange);
+    attach(owner, exchange);
     if (response !== undefined) hold(response, exchange);
     if (message !== undefined) runListeners(message, (listeners) => source.run(exchange.session, listeners));
     return exchange;
@@ -339,7 +353,7 @@ function isUpgrade(request: object): boolean {
   return "upgrade" in request && request.upgrade === true;
 }
 
-function checkNames(names: PropertyNames = {}): Names {
+function checkNames(names: PropertyNames = {}): AttachedNames {
   refuseUnknown("properties", names, ["redis", "consistency"]);
   const { redis = "redis", consistency = "consistency" } = names;
   for (const [option, name] of Object.entries({ redis, consistency })) {

@@ -15,7 +15,7 @@ const cipher = "aes-256-ctr";
 const purpose = "tidemark consistency token, version 1";
 
 /** A token that was encrypted, and whether with an older secret, which will not be accepted for ever. */
-export interface Opened {
+export interface OpenedToken {
   readonly token: string;
   readonly isOld: boolean;
 }
@@ -69,7 +69,7 @@ export class Keyring {
   }
 
   /** The token inside. Undefined for any text that this keyring did not encrypt, because outside input is never an error. */
-  open(sealed: unknown): Opened | undefined {
+  open(sealed: unknown): OpenedToken | undefined {
     if (typeof sealed !== "string" || sealed.length > maxSealedLength) return undefined;
     const bytes = Buffer.from(sealed, "base64url");
     // A second spelling of one token would count as a second token.

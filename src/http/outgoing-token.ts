@@ -1,28 +1,28 @@
 /** The token of a session whose response is about to leave, with what becomes of those that its request brought. */
 
 import type { Seal, Session } from "../session/session.js";
-import { type Claims, decodeToken } from "../session/token.js";
+import { decodeToken, type TokenClaims } from "../session/token.js";
 import type { OutgoingToken } from "./carriers/carrier.js";
-import type { Opened } from "./keyring.js";
+import type { OpenedToken } from "./keyring.js";
 import { isContained, isRounded, roundedToken } from "./rounded-token.js";
 
 /** A session, and what its request brought. */
-export interface Bearer {
+export interface TokenSource {
   readonly session: Session;
   /** See {@link OutgoingToken.arrivedAt}. */
   readonly arrivedAt: number;
   /** By the text it came in; undefined until the session needs it. */
-  readonly opened: ReadonlyMap<string, Opened> | undefined;
+  readonly opened: ReadonlyMap<string, OpenedToken> | undefined;
 }
 
 /** Unsealed without a seal. */
 export class SessionToken implements OutgoingToken {
   readonly ttlMs: number;
-  readonly #bearer: Bearer;
+  readonly #bearer: TokenSource;
   readonly #seal: Seal | undefined;
-  #claims: ReadonlyMap<string, Claims> | undefined;
+  #claims: ReadonlyMap<string, TokenClaims> | undefined;
 
-  constructor(bearer: Bearer, seal: Seal | undefined, ttlMs: number) {
+  constructor(bearer: TokenSource, seal: Seal | undefined, ttlMs: number) {
     this.ttlMs = ttlMs;
     this.#bearer = bearer;
     this.#seal = seal;
@@ -32,11 +32,11 @@ export class SessionToken implements OutgoingToken {
     return this.#bearer.arrivedAt;
   }
 
-  get moved(): boolean {
-    return this.#bearer.session.moved;
+  get changed(): boolean {
+    return this.#bearer.session.tokenChanged;
   }
 
-  get aged(): boolean {
+  get usesOldSecret(): boolean {
     const { opened } = this.#bearer;
     if (opened === undefined) return false;
     for (const [text, { isOld }] of opened) {
@@ -63,7 +63,7 @@ export class SessionToken implements OutgoingToken {
     return this.#textsOf((claims) => !this.#isVoid(claims));
   }
 
-  merged(): ReadonlySet<string> {
+  contained(): ReadonlySet<string> {
     const whole = decodeToken(this.#bearer.session.keyedToken());
     return this.#textsOf(
       (claims) => this.#isVoid(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole),
@@ -74,18 +74,18 @@ export class SessionToken implements OutgoingToken {
     return token === "" || this.#seal === undefined ? token : this.#seal.seal(token);
   }
 
-  #textsOf(isMeant: (claims: Claims) => boolean): Set<string> {
+  #textsOf(isMeant: (claims: TokenClaims) => boolean): Set<string> {
     const texts = new Set<string>();
     for (const [text, claims] of this.#brought) if (isMeant(claims)) texts.add(text);
     return texts;
   }
 
   /** What the valid texts of the request say. */
-  get #brought(): ReadonlyMap<string, Claims> {
+  get #brought(): ReadonlyMap<string, TokenClaims> {
     if (this.#claims !== undefined) return this.#claims;
     // The session opens the texts when it first needs them.
     this.#bearer.session.keyedToken();
-    const all = new Map<string, Claims>();
+    const all = new Map<string, TokenClaims>();
     for (const [text, { token }] of this.#bearer.opened ?? []) {
       const claims = decodeToken(token);
       if (claims !== undefined) all.set(text, claims);
@@ -94,7 +94,7 @@ export class SessionToken implements OutgoingToken {
     return all;
   }
 
-  #isVoid({ issuedAt }: Claims): boolean {
+  #isVoid({ issuedAt }: TokenClaims): boolean {
     return Date.now() - issuedAt > this.ttlMs;
   }
 }

@@ -8,8 +8,8 @@ import { maxTexts, unknownWrite, unsent } from "../session/token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
 import { cookie, cookieOptions } from "./carriers/cookie.js";
 import { entryFor } from "./entries.js";
-import { Keyring, type Opened } from "./keyring.js";
-import { type Bearer, SessionToken } from "./outgoing-token.js";
+import { Keyring, type OpenedToken } from "./keyring.js";
+import { SessionToken, type TokenSource } from "./outgoing-token.js";
 
 /** What a middleware needs of a `Tidemark`. */
 export interface SessionSource {
@@ -65,9 +65,9 @@ export function requestSessions<Request extends CarrierRequest>(
   source: SessionSource,
   options?: ReadYourWritesOptions<Request>,
 ): (request: Request) => RequestSession {
-  const terms = sessionTerms(source, options, [], "requestSessions");
+  const terms = requestSessionConfig(source, options, [], "requestSessions");
   return (request) => {
-    const luggage = new Luggage(request, terms);
+    const luggage = new RequestTokens(request, terms);
     luggage.begin();
     return {
       session: luggage.session,
@@ -78,7 +78,7 @@ export function requestSessions<Request extends CarrierRequest>(
 }
 
 /** What the sessions of one middleware's requests have in common: its options, with nothing left open. */
-export interface SessionTerms<Request> {
+export interface RequestSessionConfig<Request> {
   readonly source: SessionSource;
   readonly carriers: readonly Carrier[];
   /** Whether one of them is `serverSide`. */
@@ -107,12 +107,12 @@ export function refuseUnknownOptions(
 }
 
 /** Throws an `InvalidOptionError` for options that cannot work. `further` names those that a framework adds. */
-export function sessionTerms<Request>(
+export function requestSessionConfig<Request>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
   further: readonly string[] = [],
   where?: string,
-): SessionTerms<Request> {
+): RequestSessionConfig<Request> {
   checkSource(source);
   refuseUnknownOptions(options, further, where);
   const carriers = checkCarriers(options.carrier ?? cookie());
@@ -135,16 +135,16 @@ export function sessionTerms<Request>(
 }
 
 /** A request's session, with what the request has brought and what its response is to bring. */
-export class Luggage<Request extends CarrierRequest> implements Bearer {
+export class RequestTokens<Request extends CarrierRequest> implements TokenSource {
   readonly session: Session;
   readonly arrivedAt = performance.now();
-  opened: Map<string, Opened> | undefined;
+  opened: Map<string, OpenedToken> | undefined;
   readonly #request: Request;
-  readonly #terms: SessionTerms<Request>;
+  readonly #terms: RequestSessionConfig<Request>;
   #isKept = false;
 
   /** Throws what a `level` function throws. */
-  constructor(request: Request, terms: SessionTerms<Request>, signal?: () => AbortSignal) {
+  constructor(request: Request, terms: RequestSessionConfig<Request>, signal?: () => AbortSignal) {
     const { source, level, monotonicReads, keyring } = terms;
     this.#request = request;
     this.#terms = terms;
@@ -178,7 +178,7 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
   keep(isFinal = true): void {
     if (this.#isKept && !isFinal) return;
     this.#isKept = isFinal;
-    for (const carrier of this.#terms.carriers) if (carrier.serverSide) this.#write(carrier, nowhere);
+    for (const carrier of this.#terms.carriers) if (carrier.serverSide) this.#write(carrier, noResponse);
   }
 
   #write(carrier: Carrier, response: CarrierResponse): void {
@@ -192,7 +192,7 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
   }
 
   #open(): string[] {
-    const opened = new Map<string, Opened>();
+    const opened = new Map<string, OpenedToken>();
     this.opened = opened;
     const { carriers, keyring, failed, unverified } = this.#terms;
     const lost: string[] = [];
@@ -220,7 +220,7 @@ export class Luggage<Request extends CarrierRequest> implements Bearer {
 }
 
 /** A response for carriers that have no use of one. */
-export const nowhere: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
+export const noResponse: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
 
 /** A carrier that fails must not fail the response: the first time a process warning says so. */
 function warning(): (error: unknown) => void {

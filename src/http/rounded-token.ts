@@ -1,6 +1,6 @@
 /** Tokens that ask for somewhat more than they have to, so that many responses have the same one. */
 import { requiresAsMuch } from "../replication/position.js";
-import { type Claims, decodeToken, encodeToken } from "../session/token.js";
+import { decodeToken, encodeToken, type TokenClaims } from "../session/token.js";
 
 const leastStep = 1024;
 const growth = 4;
@@ -28,19 +28,19 @@ export function roundedToken(token: string, level: number, ttlMs: number): strin
 }
 
 /** Whether a token with these claims looks rounded. One of 15,000 others does too. */
-export function isRounded({ issuedAt }: Claims, ttlMs: number): boolean {
+export function isRounded({ issuedAt }: TokenClaims, ttlMs: number): boolean {
   return issuedAt % periodOf(ttlMs) === 0;
 }
 
 /** Whether no response can bring a rounded token with these claims any more, and `whole` requires all that it does. */
-export function isContained(claims: Claims, whole: Claims | undefined): boolean {
+export function isContained(claims: TokenClaims, whole: TokenClaims | undefined): boolean {
   if (whole === undefined || claims.issuedAt >= Date.now()) return false;
   if (claims.pinnedAt > whole.pinnedAt || claims.freshAsOf > whole.freshAsOf) return false;
   return claims.positions.every((position) => whole.positions.some((one) => requiresAsMuch(one, position)));
 }
 
 /** One of each history, in an order that does not depend on which shard was written to first. */
-function roundedPositions({ positions }: Claims, level: number): Claims["positions"] {
+function roundedPositions({ positions }: TokenClaims, level: number): TokenClaims["positions"] {
   const step = leastStep * growth ** (Math.min(level, maxLevel) - 1);
   const offsets = new Map<string, number>();
   for (const { replid, offset } of positions) {

@@ -5,7 +5,7 @@ const most = 5;
 /** How often a read is tried on a server that has refused so many. */
 const tryEveryMs = 3_000;
 
-export class Denials {
+export class AclDenials {
   #inRow = 0;
   #latest = "";
   #triedAt = Number.NEGATIVE_INFINITY;

@@ -10,7 +10,7 @@ interface Progress {
 }
 
 /** What was seen of a replica that was behind and moved. */
-export interface Pace {
+export interface ApplyPace {
   readonly bytesPerMs: number;
   /** By how many milliseconds its lag grows in one: 1 for a replica that stands still, below 0 for one that catches up. */
   readonly lagGrowth: number;
@@ -53,7 +53,7 @@ export class ApplyRate {
   }
 
   /** Undefined unless it was seen to move lately while it was behind. */
-  get pace(): Pace | undefined {
+  get pace(): ApplyPace | undefined {
     const [first, moved] = [this.#first, this.#moved];
     if (first === undefined || moved === undefined || this.#lastAt - moved.at > windowMs / 2)
       return undefined;

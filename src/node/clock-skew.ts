@@ -4,7 +4,7 @@
 export const clockIntervalMs = 10_000;
 
 /** What `TIME` has shown of one server. All times are in milliseconds, `at` on this process's monotonic clock. */
-export class Clock {
+export class ClockSkew {
   /** When the server was last asked. */
   askedAt = Number.NEGATIVE_INFINITY;
   #offset: number | undefined;
@@ -26,13 +26,13 @@ export class Clock {
   }
 
   /** How far this clock is ahead of `other`; undefined while one of them is not known. */
-  aheadOf(other: Clock): number | undefined {
+  aheadOf(other: ClockSkew): number | undefined {
     if (this.#offset === undefined || other.#offset === undefined) return undefined;
     return this.#offset - other.#offset;
   }
 
   /** Whether the two are certain to differ by more than `limitMs`. */
-  differsFrom(other: Clock, limitMs: number): boolean {
+  differsFrom(other: ClockSkew, limitMs: number): boolean {
     const ahead = this.aheadOf(other);
     return ahead !== undefined && Math.abs(ahead) - this.#error - other.#error > limitMs;
   }

@@ -4,7 +4,7 @@ import type { Connection } from "../connection/connection.js";
 
 type Role = "readonly" | "readwrite";
 
-export class Greeting {
+export class ClusterMode {
   #role: Role | undefined;
 
   /** Says `role` at once where there is a connection, and first on every later one. */

@@ -13,7 +13,7 @@ const untrackedShare = 1 / 5;
  * With `CLIENT TRACKING ON OPTIN` a server remembers no key, so it costs nothing per command, but it pushes `invalidate`
  * with null before the first reply from another data set. A partial resynchronization pushes nothing and replaces nothing.
  */
-export class Tracking {
+export class DataSetTracking {
   /** Whether the server of this connection has promised to push. */
   #isOn = false;
 

@@ -4,7 +4,7 @@
 const remembered = 4;
 
 /** The least of the last few answers' times, of questions that are asked anyway; in milliseconds. */
-export class Latency {
+export class LatencyEstimate {
   readonly #times: number[] = [];
   #askedAt: number | undefined;
 

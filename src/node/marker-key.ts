@@ -2,15 +2,15 @@
 import { randomBytes } from "node:crypto";
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
-import type { Replication } from "../replication/replication-info.js";
+import type { ReplicationInfo } from "../replication/replication-info.js";
 
 /** An idle process's key goes by itself; who misses it is read from only as a primary until it is written again. */
 const keptMs = 120_000;
 
 /** What a server is asked, and what its reply means; a text says why it means nothing. */
-export interface Inquiry {
+export interface ProbeCommand {
   readonly command: Command;
-  readonly read: (reply: unknown) => Replication | string;
+  readonly read: (reply: unknown) => ReplicationInfo | string;
 }
 
 /**
@@ -20,14 +20,14 @@ export interface Inquiry {
  * Invariant: the numbers of one key are written in their order, each once. So it belongs to one TCP connection: over
  * another one, or at another primary, a later number could stand beside an earlier write that is not there.
  */
-export class Marker {
+export class MarkerKey {
   #id = "";
   #last = 0;
   #owner: Connection | undefined;
   #epoch = 0;
 
   /** Writes the next number behind all that was sent to the primary over `connection`. */
-  write(connection: Connection): Inquiry {
+  write(connection: Connection): ProbeCommand {
     if (connection !== this.#owner || connection.epoch !== this.#epoch) {
       this.#id = randomBytes(8).toString("hex");
       this.#last = 0;
@@ -42,10 +42,10 @@ export class Marker {
   }
 
   /** Looks how far a replica has come. */
-  look(): Inquiry {
+  look(): ProbeCommand {
     const replid = this.#id;
     const command = new Command("get", [keyOf(replid)], { replyEncoding: "utf8" });
-    const read = (reply: unknown): Replication | string => {
+    const read = (reply: unknown): ReplicationInfo | string => {
       if (replid === "" || typeof reply !== "string" || !/^\d{1,15}$/.test(reply)) return notThere;
       return { ...nowhere(replid), offset: Number(reply), linkUp: true, syncing: false };
     };
@@ -53,7 +53,7 @@ export class Marker {
   }
 
   /** What a server says of itself by refusing a marker because it is a replica. */
-  refused(): Replication {
+  refused(): ReplicationInfo {
     return nowhere(this.#id);
   }
 }
@@ -61,7 +61,7 @@ export class Marker {
 /** The reason where a marker is not to be found, as on every replica at first. */
 export const notThere = "marker not there";
 
-function nowhere(replid: string): Extract<Replication, { role: "replica" }> {
+function nowhere(replid: string): Extract<ReplicationInfo, { role: "replica" }> {
   const position = { replid, offset: 0, ancestor: undefined, backlogActive: false };
   return { role: "replica", ...position, linkUp: false, syncing: true };
 }

@@ -5,24 +5,24 @@ import { Connection, type ConnectionOptions } from "../connection/connection.js"
 import { isNotForwarded, signOf } from "../connection/proxy-detection.js";
 import { ConnectionLostError } from "../errors/errors.js";
 import type { WriteTracker } from "../replication/write-outcome.js";
-import { Denials } from "./acl-denials.js";
+import { AclDenials } from "./acl-denials.js";
 import { ApplyRate } from "./apply-rate.js";
-import { Clock, clockIntervalMs } from "./clock-skew.js";
-import { Greeting } from "./cluster-mode.js";
-import { Tracking } from "./data-set-tracking.js";
-import { Link, type Probe, type Sighting } from "./incarnation.js";
+import { ClockSkew, clockIntervalMs } from "./clock-skew.js";
+import { ClusterMode } from "./cluster-mode.js";
+import { DataSetTracking } from "./data-set-tracking.js";
+import { Incarnation, type NodeReport, type PendingProbe } from "./incarnation.js";
 import { LagEstimate } from "./lag-estimate.js";
-import { Latency } from "./latency-estimate.js";
-import { type Marker, notThere } from "./marker-key.js";
+import { LatencyEstimate } from "./latency-estimate.js";
+import { type MarkerKey, notThere } from "./marker-key.js";
 import { askTime } from "./own-commands.js";
-import { Proof, type Said, sendVerified } from "./position-probe.js";
-import { Warning } from "./server-warnings.js";
-import { type OnRefusal, WriteTurn } from "./write-batch.js";
+import { PositionProbe, type ProbeAnswer, sendWithProof } from "./position-probe.js";
+import { ServerWarning } from "./server-warnings.js";
+import { type OnRefusal, WriteBatch } from "./write-batch.js";
 
 /** Told what becomes of a server. */
 export interface Observer {
   /** Called with every answer to an INFO, in order. */
-  saw(node: Node, sighting: Sighting): void;
+  saw(node: Node, sighting: NodeReport): void;
   /** Told now and then while commands are unanswered. */
   waits(node: Node): void;
   /** Told that the connection to a primary was dropped because the server was silent for too long. */
@@ -52,20 +52,20 @@ export class Node {
   readonly lag = new LagEstimate();
   /** Of the link of now. */
   applyRate = new ApplyRate();
-  readonly latency = new Latency();
-  readonly clock = new Clock();
-  readonly denials = new Denials();
-  readonly proof: Proof;
+  readonly latency = new LatencyEstimate();
+  readonly clock = new ClockSkew();
+  readonly denials = new AclDenials();
+  readonly proof: PositionProbe;
   /** How much it gets of the reads, as against others. */
   weight = 1;
   /** Where it is; undefined when that is not known. */
   zone: string | undefined;
   /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
-  link = new Link();
+  link = new Incarnation();
   /** Changes whenever the server may have gone back: a read counts only if it did not between sending and answer. */
   era = 0;
   /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
-  seen: Sighting | undefined;
+  lastReport: NodeReport | undefined;
   /** The TCP connection on which it was the last to refuse a write because it is a replica. */
   #refusedIn: number | undefined;
   /** Set by a read that the server refused for its state; such a server has to show a healthy link first. */
@@ -73,21 +73,21 @@ export class Node {
   /** Why the position of this node cannot be told; undefined when it can. */
   fault: string | undefined = "not connected";
   /** Until when no read is tried on it without knowing. */
-  restsUntil = Number.NEGATIVE_INFINITY;
+  avoidUntil = Number.NEGATIVE_INFINITY;
   /** When it was last asked for its position. */
-  askedAt = Number.NEGATIVE_INFINITY;
-  #probe: { readonly turn: number; readonly probe: Probe } | undefined;
-  #writes: WriteTurn | undefined;
+  probedAt = Number.NEGATIVE_INFINITY;
+  #probe: { readonly turn: number; readonly probe: PendingProbe } | undefined;
+  #writes: WriteBatch | undefined;
   /** Turns whose INFO is on its way. */
-  readonly #unfinished = new Set<WriteTurn>();
-  readonly #warning = new Warning();
-  readonly #tracking = new Tracking();
+  readonly #unfinished = new Set<WriteBatch>();
+  readonly #warning = new ServerWarning();
+  readonly #tracking = new DataSetTracking();
   #isLent = false;
   /** Which of its roles in a cluster the server has here. */
-  readonly greeting = new Greeting();
+  readonly greeting = new ClusterMode();
   readonly #observer: Observer;
 
-  private constructor(server: RedisOptions, use: Use, observer: Observer, marker: Marker | undefined) {
+  private constructor(server: RedisOptions, use: Use, observer: Observer, marker: MarkerKey | undefined) {
     this.#observer = observer;
     this.connection = new Connection({
       redis: server,
@@ -101,7 +101,7 @@ export class Node {
       onDrop: () => observer.dropped(this),
       onJudged: () => this.#judged(),
     });
-    this.proof = new Proof(this.connection, marker);
+    this.proof = new PositionProbe(this.connection, marker);
   }
 
   /** A node that takes writes: commands wait for its connection, for `timeoutMs`. */
@@ -109,13 +109,13 @@ export class Node {
     server: RedisOptions,
     timeoutMs: number,
     observer: Observer,
-    marker: Marker | undefined,
+    marker: MarkerKey | undefined,
   ): Node {
     return new Node(server, { patient: true, timeoutMs, mayBlock: false }, observer, marker);
   }
 
   /** A further connection to a primary, which is watched over by the first; that has seen `proxySign`. */
-  static lent(server: RedisOptions, timeoutMs: number, proxySign?: string): Node {
+  static dedicated(server: RedisOptions, timeoutMs: number, proxySign?: string): Node {
     const use = { patient: true, timeoutMs, mayBlock: true, proxySign };
     const node = new Node(server, use, nobody, undefined);
     node.#warning.isSaid = true;
@@ -128,7 +128,7 @@ export class Node {
     server: RedisOptions,
     timeoutMs: number,
     observer: Observer,
-    marker: Marker | undefined,
+    marker: MarkerKey | undefined,
   ): Node {
     return new Node(server, { patient: false, timeoutMs, mayBlock: false }, observer, marker);
   }
@@ -150,18 +150,18 @@ export class Node {
   }
 
   /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */
-  askBehind(): void {
+  probeAfter(): void {
     this.#writes ??= this.#openWrites();
   }
 
   /** The same; resolves when it was answered, or will not be. */
-  askedBehind(): Promise<void> {
-    this.askBehind();
+  afterProbe(): Promise<void> {
+    this.probeAfter();
     return new Promise((resolve) => this.#writes?.whenOver(resolve));
   }
 
   /** Sends the INFO of the writes so far now: what is sent next must not come between. */
-  closeWrites(): void {
+  flushWrites(): void {
     const writes = this.#writes;
     const { epoch, ready } = this.connection;
     if (writes === undefined) return;
@@ -185,16 +185,16 @@ export class Node {
    * The INFO in front of the reads sent from now on in this turn. The reads see at least what it reports: Redis
    * carries out the commands of one connection in order.
    */
-  probe(): Probe {
+  probeBefore(): PendingProbe {
     const { turn, proxySign } = this.connection;
     if (this.#probe?.turn === turn) return this.#probe.probe;
-    const probe: Probe = { sighting: undefined };
+    const probe: PendingProbe = { sighting: undefined };
     if (proxySign !== undefined) {
       this.#blame(proxySign);
       return probe;
     }
     this.#probe = { turn, probe };
-    this.connection.cork();
+    this.connection.beginTurn();
     this.#ask((sighting) => {
       probe.sighting = sighting;
     });
@@ -203,11 +203,11 @@ export class Node {
   }
 
   /** Sends a read with its proof in one transaction; the probe is answered when the read is. */
-  readVerified(command: Command): Probe {
-    const probe: Probe = { sighting: undefined };
+  readVerified(command: Command): PendingProbe {
+    const probe: PendingProbe = { sighting: undefined };
     const at = performance.now();
     const { command: proof, read } = this.proof.question();
-    sendVerified(this.connection, command, proof, (reply) => {
+    sendWithProof(this.connection, command, proof, (reply) => {
       if (reply === undefined) probe.needless = true;
       else probe.sighting = this.#took(read(reply), at);
     });
@@ -220,9 +220,9 @@ export class Node {
   }
 
   /** Takes back all that is remembered, because the server spoke of a state in which nothing of it need be true. */
-  distrust(): void {
+  forgetState(): void {
     this.#replaceLink();
-    this.seen = undefined;
+    this.lastReport = undefined;
     this.suspect = true;
   }
 
@@ -233,19 +233,19 @@ export class Node {
   }
 
   /** Takes in that a read found it behind: what its lag was guessed at is not worth a try for a moment. */
-  triedInVain(now: number): void {
-    this.restsUntil = now + this.lag.ms / 2 + 1;
+  failedProof(now: number): void {
+    this.avoidUntil = now + this.lag.ms / 2 + 1;
   }
 
   /** Resolves when all that was given is answered, and the server has closed the connection then. */
   quit(): Promise<void> {
     // Behind QUIT nothing is answered, also not where the writes before it ended up. Twemproxy does not answer QUIT either.
-    return this.connection.drained(this.isProxy ? "ping" : "quit", () => this.closeWrites());
+    return this.connection.drained(this.isProxy ? "ping" : "quit", () => this.flushWrites());
   }
 
   /** Resolves when all that was given is answered, with the positions of writes; rejects when the connection closes first. */
   drained(): Promise<void> {
-    return this.connection.drained("ping", () => this.closeWrites());
+    return this.connection.drained("ping", () => this.flushWrites());
   }
 
   /** Whether it is a proxy that spreads commands: what one command shows of its server says nothing of the others. */
@@ -266,7 +266,7 @@ export class Node {
 
   /** Whether the server said last that it is a replica. */
   get isReplica(): boolean {
-    return this.seen?.replication.role === "replica";
+    return this.lastReport?.replication.role === "replica";
   }
 
   /** Whether the server has said on this TCP connection, not later than its latest answer, that it is a replica. */
@@ -279,17 +279,17 @@ export class Node {
     this.connection.send(command);
   }
 
-  #openWrites(): WriteTurn {
-    const writes = new WriteTurn(this);
-    this.connection.cork(() => {
-      if (this.#writes === writes) this.closeWrites();
+  #openWrites(): WriteBatch {
+    const writes = new WriteBatch(this);
+    this.connection.beginTurn(() => {
+      if (this.#writes === writes) this.flushWrites();
     });
     return writes;
   }
 
-  #ask(answer: (sighting: Sighting | undefined, error?: Error) => void): void {
+  #ask(answer: (sighting: NodeReport | undefined, error?: Error) => void): void {
     const at = performance.now();
-    this.askedAt = at;
+    this.probedAt = at;
     if (this.proof.kind === "proxy") {
       answer(undefined);
       return;
@@ -305,9 +305,9 @@ export class Node {
     });
   }
 
-  #took(said: Said, at: number): Sighting | undefined {
+  #took(said: ProbeAnswer, at: number): NodeReport | undefined {
     if (typeof said === "string") {
-      if (said === notThere) this.distrust();
+      if (said === notThere) this.forgetState();
       this.#blame(said);
       return undefined;
     }
@@ -316,12 +316,12 @@ export class Node {
     return sighting;
   }
 
-  #saw(sighting: Sighting): void {
-    const before = this.seen?.replication;
+  #saw(sighting: NodeReport): void {
+    const before = this.lastReport?.replication;
     const now = sighting.replication;
     if (before !== undefined && (before.replid !== now.replid || before.offset > now.offset))
       this.#replaceLink();
-    this.seen = sighting;
+    this.lastReport = sighting;
     this.#refusedIn = undefined;
     this.fault = undefined;
     if (now.role === "replica" && now.linkUp && !now.syncing) this.suspect = false;
@@ -331,7 +331,7 @@ export class Node {
   /** The server has flushed its data or loaded others. What is asked for now is answered behind that. */
   #reloaded(): void {
     this.#doubt();
-    this.probe();
+    this.probeBefore();
     // ioredis has yet to read the replies that came with the push, and those in front of it speak of the old data.
     process.nextTick(() => this.#doubt());
   }
@@ -341,14 +341,14 @@ export class Node {
    * database.
    */
   #doubt(): void {
-    if (this.connection.patient) this.era += 1;
-    else this.distrust();
+    if (this.connection.waitsForConnection) this.era += 1;
+    else this.forgetState();
   }
 
   #replaceLink(): void {
     this.era += 1;
-    this.link.overAt = performance.now();
-    this.link = new Link();
+    this.link.endedAt = performance.now();
+    this.link = new Incarnation();
     this.applyRate = new ApplyRate();
   }
 
@@ -361,9 +361,9 @@ export class Node {
   /** What was asked before is answered as by the server that it was taken for. */
   #judged(): void {
     this.proof.begin();
-    this.distrust();
+    this.forgetState();
     this.#observer.judged(this);
-    if (this.connection.ready) this.probe();
+    if (this.connection.ready) this.probeBefore();
   }
 
   #connected(): void {
@@ -372,14 +372,14 @@ export class Node {
     this.greeting.say(this.connection);
     // What is asked by itself must not come into a transaction.
     if (!this.#isLent) this.#tracking.begin(this.connection, () => this.#reloaded());
-    this.probe();
+    this.probeBefore();
   }
 
   #disconnected(error: Error | undefined): void {
     this.clock.forget();
     this.latency.forget();
     this.#replaceLink();
-    this.seen = undefined;
+    this.lastReport = undefined;
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;
     this.#probe = undefined;
   }

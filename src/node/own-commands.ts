@@ -1,7 +1,7 @@
 /** What a server is asked of itself: how its replication stands, and what time it is there. */
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
-import type { Clock } from "./clock-skew.js";
+import type { ClockSkew } from "./clock-skew.js";
 
 /** The command that asks a server how its replication stands; the reply is its text. */
 export function infoCommand(): Command {
@@ -38,7 +38,7 @@ export function askZone(connection: Connection, tell: (zone: string) => void): v
 }
 
 /** Has `clock` measured. */
-export function askTime(connection: Connection, clock: Clock): void {
+export function askTime(connection: Connection, clock: ClockSkew): void {
   const at = performance.now();
   clock.askedAt = at;
   const command = timeCommand();

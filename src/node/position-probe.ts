@@ -3,8 +3,8 @@
 import { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import type { Connection } from "../connection/connection.js";
-import { faultOf, parseReplication, type Replication } from "../replication/replication-info.js";
-import { type Inquiry, type Marker, notThere } from "./marker-key.js";
+import { faultOf, parseReplicationInfo, type ReplicationInfo } from "../replication/replication-info.js";
+import { type MarkerKey, notThere, type ProbeCommand } from "./marker-key.js";
 import { infoCommand } from "./own-commands.js";
 
 /**
@@ -14,11 +14,11 @@ import { infoCommand } from "./own-commands.js";
 export type ProofKind = "position" | "marker" | "none" | "proxy";
 
 /** What a server has said; a text says why it means nothing. */
-export type Said = { readonly replication: Replication; readonly text: string } | string;
+export type ProbeAnswer = { readonly replication: ReplicationInfo; readonly text: string } | string;
 
-type Answer = (said: Said | undefined, error?: Error) => void;
+type Answer = (said: ProbeAnswer | undefined, error?: Error) => void;
 
-export class Proof {
+export class PositionProbe {
   /** Undefined until the server of this connection has been asked. */
   kind: ProofKind | undefined;
   /** What INFO was refused with on this connection, if it was forbidden. */
@@ -26,10 +26,10 @@ export class Proof {
   /** Whether INFO is asked next although it was forbidden: the rule may have been taken back. */
   #asksAgain = false;
   readonly #connection: Connection;
-  readonly #marker: Marker | undefined;
+  readonly #marker: MarkerKey | undefined;
 
   /** `marker` stands for the word of a server whose ACL forbids to ask for it. */
-  constructor(connection: Connection, marker: Marker | undefined) {
+  constructor(connection: Connection, marker: MarkerKey | undefined) {
     this.#connection = connection;
     this.#marker = marker;
   }
@@ -72,17 +72,19 @@ export class Proof {
   }
 
   /** What is asked now, to be sent by somebody else; `read` takes the reply as the command transforms it. */
-  question(): { readonly command: Inquiry["command"]; readonly read: (reply: unknown) => Said } {
+  question(): { readonly command: ProbeCommand["command"]; readonly read: (reply: unknown) => ProbeAnswer } {
     if (this.refusal === undefined || this.#marker === undefined) return this.#info();
     // Only the connection to a primary is patient.
-    const marker = this.#connection.patient ? this.#marker.write(this.#connection) : this.#marker.look();
+    const marker = this.#connection.waitsForConnection
+      ? this.#marker.write(this.#connection)
+      : this.#marker.look();
     return { command: marker.command, read: (reply) => this.#told("marker", marker.read(reply), "") };
   }
 
-  #info(): { readonly command: Inquiry["command"]; readonly read: (reply: unknown) => Said } {
-    const read = (reply: unknown): Said => {
+  #info(): { readonly command: ProbeCommand["command"]; readonly read: (reply: unknown) => ProbeAnswer } {
+    const read = (reply: unknown): ProbeAnswer => {
       this.refusal = undefined;
-      return this.#told("position", parseReplication(reply) ?? faultOf(reply), reply);
+      return this.#told("position", parseReplicationInfo(reply) ?? faultOf(reply), reply);
     };
     return { command: infoCommand(), read };
   }
@@ -95,7 +97,7 @@ export class Proof {
     this.ask(answer);
   }
 
-  #told(kind: ProofKind, said: Replication | string, text: unknown): Said {
+  #told(kind: ProofKind, said: ReplicationInfo | string, text: unknown): ProbeAnswer {
     this.kind = typeof said === "string" && said !== notThere ? "none" : kind;
     if (typeof said === "string") return said;
     return { replication: said, text: typeof text === "string" ? text : "" };
@@ -107,7 +109,7 @@ export class Proof {
  * resynchronisation falls between two commands. `info` may be what stands in its place. Before the read is answered
  * `prove` is given its reply, or undefined when the read was refused for its form, which no position changes.
  */
-export function sendVerified(
+export function sendWithProof(
   connection: Connection,
   command: Command,
   info: Command,
@@ -138,6 +140,6 @@ export function sendVerified(
     if (!refused) ends.reject(error);
   };
   for (const quiet of [multi, info]) quiet.reject = () => {};
-  connection.cork();
+  connection.beginTurn();
   for (const one of [multi, info, command, exec]) connection.send(one);
 }

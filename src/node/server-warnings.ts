@@ -49,11 +49,11 @@ const usesOfProxies = {
 interface Reached {
   readonly address: string;
   /** Whether it is the primary. */
-  readonly patient: boolean;
+  readonly waitsForConnection: boolean;
 }
 
 /** Warns once that the position of a server is not known: reads are answered by fewer servers then. */
-export class Warning {
+export class ServerWarning {
   /** Whether the warning was given. */
   isSaid = false;
 
@@ -61,23 +61,28 @@ export class Warning {
    * Names the fault of the server of `connection`, and what proves its position instead. `discovers` is set if replicas are
    * learnt from the primary.
    */
-  say({ address, patient }: Reached, fault: string, kind: ProofKind | undefined, discovers: boolean): void {
+  say(
+    { address, waitsForConnection }: Reached,
+    fault: string,
+    kind: ProofKind | undefined,
+    discovers: boolean,
+  ): void {
     if (this.isSaid || passing.test(fault)) return;
     // A replica that forbids INFO is either used like its primary, which is warned of, or warned of as unusable.
-    if (!patient && fault.startsWith("NOPERM")) return;
+    if (!waitsForConnection && fault.startsWith("NOPERM")) return;
     this.isSaid = true;
     if (kind === "proxy") {
       process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
         type: "TidemarkWarning",
         code: "TIDEMARK_PROXY",
-        detail: usesOfProxies[patient ? "primary" : "replica"],
+        detail: usesOfProxies[waitsForConnection ? "primary" : "replica"],
       });
       return;
     }
     const isForbidden = fault.startsWith("NOPERM");
     const what = isForbidden ? `${fault}; allow it with the ACL rule +info` : fault;
     const remedy = isForbidden ? noDiscovery + toDiscover : noDiscovery;
-    process.emitWarning(`Redis at ${address}: ${what}.${patient && discovers ? remedy : ""}`, {
+    process.emitWarning(`Redis at ${address}: ${what}.${waitsForConnection && discovers ? remedy : ""}`, {
       type,
       code: "TIDEMARK_POSITION_UNKNOWN",
       detail: isForbidden && kind !== undefined ? substitutes[kind] : asPrimaryOnly,

@@ -2,7 +2,7 @@
 import type { Command } from "ioredis";
 import { isScript, provesPrimary } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
-import { isOfReplica, isReadOnly, isRefusal } from "../commands/server-reply.js";
+import { isOfReplica, isReadOnlyError, wasNotExecuted } from "../commands/server-reply.js";
 import type { Connection } from "../connection/connection.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
@@ -32,14 +32,14 @@ class PendingWrite implements Held {
   readonly writer: WriteTracker;
   readonly #ends: Ends;
   readonly #name: string;
-  readonly #turn: WriteTurn;
+  readonly #turn: WriteBatch;
   readonly #onRefusal: OnRefusal | undefined;
   #reply: unknown;
   #refusal: Error | undefined;
   /** Whether the server had said before its answer that it is a replica. */
   #isBehindReplica = false;
 
-  constructor(command: Command, writer: WriteTracker, turn: WriteTurn, onRefusal: OnRefusal | undefined) {
+  constructor(command: Command, writer: WriteTracker, turn: WriteBatch, onRefusal: OnRefusal | undefined) {
     this.writer = writer;
     this.#ends = new Ends(command);
     this.#name = command.name;
@@ -54,7 +54,7 @@ class PendingWrite implements Held {
   #wroteNothing(byReplica: boolean): boolean {
     if (this.#refusal === undefined) return this.#isVoid(byReplica);
     // A script may return the text of a refusal after it has written.
-    return isScript(this.#name) ? byReplica && isOfReplica(this.#refusal) : isRefusal(this.#refusal);
+    return isScript(this.#name) ? byReplica && isOfReplica(this.#refusal) : wasNotExecuted(this.#refusal);
   }
 
   /**
@@ -75,7 +75,7 @@ class PendingWrite implements Held {
   fail(error: Error): void {
     if (error.name === "ReplyError") {
       this.#refusal = error;
-      if (provesPrimary(this.#name) && isReadOnly(error)) this.#turn.server.refusedWrite();
+      if (provesPrimary(this.#name) && isReadOnlyError(error)) this.#turn.server.refusedWrite();
       this.#turn.hold(this);
     } else {
       this.writer.writeEnded("unknown");
@@ -86,12 +86,12 @@ class PendingWrite implements Held {
   settle(position: Position | undefined, byReplica: boolean): void {
     const ends = this.#ends;
     if (this.#refusal !== undefined) {
-      ends.giveBack();
+      ends.restore();
       if (!this.#onRefusal?.(this.#refusal)) ends.reject(this.#refusal);
       return;
     }
     if (this.#isVoid(byReplica)) {
-      ends.giveBack();
+      ends.restore();
       const { address } = this.#turn.server.connection;
       if (this.#onRefusal?.(new NotPrimaryError(this.#name.toUpperCase(), address))) return;
     }
@@ -128,7 +128,7 @@ const infoDeadlineMs = 1_000;
  * Holds the replies of its writes back until the position is known, so that a write's promise resolves covered.
  * Redis answers in order, so all replies are in when the INFO's is; a write that is not is of unknown position.
  */
-export class WriteTurn {
+export class WriteBatch {
   #held: Held[] = [];
   #repliedAt = Number.POSITIVE_INFINITY;
   #over = false;

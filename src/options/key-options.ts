@@ -35,7 +35,7 @@ export interface KeyOptions {
 }
 
 /** The same with every default in its place. */
-export interface CheckedKeyOptions {
+export interface ResolvedKeyOptions {
   readonly keyRules: KeyRules;
   readonly keysPerToken: number;
   /** Finds the prefixes that are shown of keys. */
@@ -55,7 +55,7 @@ const scripts: ReadonlySet<string> = new Set(["eval", "evalsha"]);
 const usualKeys = 8;
 
 /** Throws an {@link InvalidOptionError} that names the first that cannot be used. */
-export function checkKeyOptions(options: KeyOptions, keyPrefix: string): CheckedKeyOptions {
+export function checkKeyOptions(options: KeyOptions, keyPrefix: string): ResolvedKeyOptions {
   const { untracked, scriptsDeclareKeys = false, keysPerToken = usualKeys } = options;
   if (typeof scriptsDeclareKeys !== "boolean")
     throw new InvalidOptionError("scriptsDeclareKeys", scriptsDeclareKeys, "give true or false");

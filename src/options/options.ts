@@ -4,22 +4,22 @@ import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown, tidemarkOptions } from "../errors/option-names.js";
 import type { OnLostWrite } from "../reads/lost-writes.js";
 import type { Context } from "../session/context.js";
-import type { Accept, Limits } from "../shard/shard-options.js";
+import type { Accept, ShardLimits } from "../shard/shard-options.js";
 import { isRecord, notOptions } from "./given-server.js";
-import { type CheckedKeyOptions, checkKeyOptions, type KeyOptions } from "./key-options.js";
-import { type CheckedReadDefaults, checkReadDefaults, type ReadDefaultOptions } from "./read-options.js";
+import { checkKeyOptions, type KeyOptions, type ResolvedKeyOptions } from "./key-options.js";
+import { checkReadDefaults, type ReadDefaultOptions, type ResolvedReadOptions } from "./read-options.js";
 import { isRedisOption } from "./redis-options.js";
 import {
   type ClusterServers,
   checkServers,
   clientOptions,
   type PrimaryServers,
+  type SentinelServers,
   type Servers,
-  type WatchedServers,
 } from "./server-options.js";
 
 /** The options of {@link Tidemark}. */
-export type TidemarkOptions = (PrimaryServers | WatchedServers | ClusterServers) & CommonOptions;
+export type TidemarkOptions = (PrimaryServers | SentinelServers | ClusterServers) & CommonOptions;
 
 /** The options that do not say which servers there are; times are in milliseconds. */
 export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
@@ -112,7 +112,7 @@ const ofServers: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The options with every default in its place and every server as ioredis options. */
-export interface CheckedOptions extends Limits, CheckedReadDefaults, CheckedKeyOptions {
+export interface ResolvedOptions extends ShardLimits, ResolvedReadOptions, ResolvedKeyOptions {
   readonly servers: Servers;
   /** What the client says of itself, and plain clients made from it start from. */
   readonly redis: RedisOptions;
@@ -123,7 +123,7 @@ export interface CheckedOptions extends Limits, CheckedReadDefaults, CheckedKeyO
 }
 
 /** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
-export function checkOptions(options: TidemarkOptions): CheckedOptions {
+export function checkOptions(options: TidemarkOptions): ResolvedOptions {
   if (!isRecord(options)) throw new InvalidOptionError("options", options, "give { primary, replicas }");
   const mistaken = notOptions(options);
   if (mistaken !== undefined)

@@ -29,7 +29,7 @@ export interface ReadDefaultOptions {
 }
 
 /** The same with every default in its place. */
-export interface CheckedReadDefaults extends ReadDefaults {
+export interface ResolvedReadOptions extends ReadDefaults {
   readonly monotonicReads: boolean;
   readonly fallbackLimit: FallbackLimits | false;
 }
@@ -38,7 +38,7 @@ const levels = ["eventual", "session", "bounded", "strong"] as const;
 const usualLimits: FallbackLimits = { concurrency: 64, perSecond: 5_000 };
 
 /** Throws an {@link InvalidOptionError} that names the first that cannot be used. */
-export function checkReadDefaults(options: ReadDefaultOptions): CheckedReadDefaults {
+export function checkReadDefaults(options: ReadDefaultOptions): ResolvedReadOptions {
   const { fallback = "primary" } = options;
   if (fallback !== "primary" && fallback !== "error")
     throw new InvalidOptionError("fallback", fallback, 'give "primary" or "error"');

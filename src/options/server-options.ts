@@ -2,7 +2,7 @@
 import type { Redis, RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { InvalidOptionError } from "../errors/errors.js";
-import type { SentinelServers } from "../topology/sentinel.js";
+import type { SentinelSetup } from "../topology/sentinel.js";
 import { commonIn, namedIn } from "./given-server.js";
 
 /**
@@ -29,7 +29,7 @@ export interface PrimaryServers {
 }
 
 /** Sentinels, who name the primary and the replicas. */
-export interface WatchedServers {
+export interface SentinelServers {
   /**
    * Sentinels to begin with; the others are learnt from these. Their own passwords and TLS are `sentinelUsername`,
    * `sentinelPassword` and `sentinelTLS` in `redis`.
@@ -52,13 +52,13 @@ export interface ClusterServers {
   readonly name?: never;
 }
 
-type GivenServers = PrimaryServers | WatchedServers | ClusterServers;
+type GivenServers = PrimaryServers | SentinelServers | ClusterServers;
 
 /** Which servers were given, and how further ones are to be found. */
 export type Servers =
   | { readonly kind: "static"; readonly primary: RedisOptions; readonly replicas: readonly RedisOptions[] }
   | { readonly kind: "discovered"; readonly primary: RedisOptions }
-  | ({ readonly kind: "sentinel" } & SentinelServers)
+  | ({ readonly kind: "sentinel" } & SentinelSetup)
   | { readonly kind: "cluster"; readonly seeds: readonly RedisOptions[]; readonly common: RedisOptions };
 
 const sentinelPort = 26379;

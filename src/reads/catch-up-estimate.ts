@@ -1,12 +1,12 @@
 /** When a replica will probably be able to answer a read that none may answer now, by what was seen of its lag and its rate. */
 import type { NodeState } from "../diagnostics/channels.js";
 import { type CatchUpEstimate, noEstimate } from "../errors/errors.js";
-import type { Sighting } from "../node/incarnation.js";
+import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import { isOfHistory } from "../replication/lineage.js";
-import { madeAt } from "../shard/eligibility.js";
+import { requiredSince } from "../shard/eligibility.js";
 import { stateOf } from "../shard/node-state.js";
-import type { Read } from "./read.js";
+import type { PendingRead } from "./read.js";
 
 /** What one replica is expected to do. */
 interface Prospect {
@@ -38,11 +38,11 @@ const reserve = 1.05;
 const reserveMs = 2;
 
 /** The replica that may probably answer `read` first, and when. */
-export function estimateCatchUp(read: Read, now: number): CatchUpEstimate {
+export function estimateCatchUp(read: PendingRead, now: number): CatchUpEstimate {
   const { shard, certain } = read;
   if (certain !== undefined || !shard.hasPrimary) return noEstimate;
   // Nothing newer is proven of any replica while two servers say that they are the primary.
-  if (shard.succession.undisputedUntil(shard.replicas) < asOfRequired(read, now)) return noEstimate;
+  if (shard.succession.withoutRivalUntil(shard.replicas) < asOfRequired(read, now)) return noEstimate;
   let first: Prospect | undefined;
   for (const node of shard.replicas) {
     const prospect = prospectOf(read, node, now);
@@ -67,31 +67,33 @@ function isSooner(one: Prospect, other: Prospect): boolean {
 }
 
 /** Undefined for a replica that will not answer it, however far it comes. */
-function prospectOf(read: Read, node: Node, now: number): Prospect | undefined {
+function prospectOf(read: PendingRead, node: Node, now: number): Prospect | undefined {
   const { shard, session, touched, level } = read;
-  const { seen } = node;
-  if (seen === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
-  const { replication } = seen;
+  const { lastReport } = node;
+  if (lastReport === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
+  const { replication } = lastReport;
   if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
   // The session may be bound to one replica that it has tried. The next request, which brings its token, is not.
-  const isAhead = level !== "eventual" && session.in(shard, touched).ahead;
-  const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, seen, now);
+  const isAhead = level !== "eventual" && session.progressIn(shard, touched).ahead;
+  const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, lastReport, now);
   if (target === undefined) return undefined;
   // While it copies all data, its offset says nothing of what it has.
   const isKnown = target.offset !== undefined && !replication.syncing;
   const behindBytes = isKnown ? Math.max(0, target.offset - replication.offset) : undefined;
   const isFed = replication.linkUp && !replication.syncing;
-  const waitMs = isFed ? waitOf(read, node, seen, target, now) : standstillOf(read, node, seen, now);
+  const waitMs = isFed
+    ? waitOf(read, node, lastReport, target, now)
+    : standstillOf(read, node, lastReport, now);
   return { node, behindBytes, waitMs, isFed };
 }
 
 /** The moment as of which a replica has to have everything, if it is to answer now; on the monotonic clock. */
-function asOfRequired({ requirement }: Read, now: number): number {
+function asOfRequired({ requirement }: PendingRead, now: number): number {
   return Math.max(requirement.since, now - requirement.maxStalenessMs);
 }
 
 /** Undefined for what is not in the history of the replica. */
-function targetOf(read: Read, { replication }: Sighting, now: number): Target | undefined {
+function targetOf(read: PendingRead, { replication }: NodeReport, now: number): Target | undefined {
   const { shard, requirement, session } = read;
   const asOf = asOfRequired(read, now);
   const sampled = asOf === Number.NEGATIVE_INFINITY ? 0 : shard.history.offsetAsOf(asOf);
@@ -100,12 +102,18 @@ function targetOf(read: Read, { replication }: Sighting, now: number): Target | 
     if (!isOfHistory(replication, position, shard.lineage)) return undefined;
     if (offset !== undefined) offset = Math.max(offset, position.offset);
   }
-  const written = madeAt(shard, requirement, session.demand.issuedAt, now);
+  const written = requiredSince(shard, requirement, session.demand.issuedAt, now);
   return { offset, madeAt: sampled === undefined ? Math.max(written, asOf, now) : written };
 }
 
 /** How long until `node`, which gets what its primary writes, has reached `target` and can prove that it is fresh enough. */
-function waitOf(read: Read, node: Node, seen: Sighting, target: Target, now: number): number | undefined {
+function waitOf(
+  read: PendingRead,
+  node: Node,
+  seen: NodeReport,
+  target: Target,
+  now: number,
+): number | undefined {
   const { latestAt, latestOffset } = read.shard.history;
   // The primary has yet to get there itself, which no rate of a replica foretells.
   if (target.offset !== undefined && target.offset > latestOffset && latestAt > target.madeAt)
@@ -118,12 +126,12 @@ function waitOf(read: Read, node: Node, seen: Sighting, target: Target, now: num
     node.latency.at(now),
     target.offset === undefined ? read.shard.primary.latency.at(now) : 0,
   );
-  const waitMs = Math.max(reachesAt - now, freshAt - now, node.restsUntil - now, roundTripMs);
+  const waitMs = Math.max(reachesAt - now, freshAt - now, node.avoidUntil - now, roundTripMs);
   return waitMs * reserve + reserveMs;
 }
 
 /** The moment at which `node` has probably reached `target`. */
-function reachesAtOf(read: Read, node: Node, seen: Sighting, target: Target, now: number): number {
+function reachesAtOf(read: PendingRead, node: Node, seen: NodeReport, target: Target, now: number): number {
   const { pace, usualLagMs } = node.applyRate;
   const byLag = target.madeAt + (pace === undefined ? usualLagMs : node.lag.ms);
   if (target.offset === undefined) return byLag;
@@ -139,7 +147,7 @@ function reachesAtOf(read: Read, node: Node, seen: Sighting, target: Target, now
 }
 
 /** The moment at which `node` is probably as fresh as the level asks; undefined when nothing shows that it will be. */
-function freshAtOf(read: Read, node: Node, seen: Sighting, now: number): number | undefined {
+function freshAtOf(read: PendingRead, node: Node, seen: NodeReport, now: number): number | undefined {
   const { shard, requirement } = read;
   const { pace } = node.applyRate;
   const missingSince = shard.history.passedAt(seen.replication) ?? now;
@@ -150,11 +158,11 @@ function freshAtOf(read: Read, node: Node, seen: Sighting, now: number): number 
 }
 
 /** Since when `node` has stood still while it lacked something, or could not say so. */
-function standsSinceOf({ shard }: Read, { applyRate }: Node, { replication }: Sighting): number {
+function standsSinceOf({ shard }: PendingRead, { applyRate }: Node, { replication }: NodeReport): number {
   return Math.max(applyRate.standsSince, shard.history.passedAt(replication) ?? Number.NEGATIVE_INFINITY);
 }
 
 /** For how long `node` will probably stand still yet: as long as it has already. */
-function standstillOf(read: Read, node: Node, seen: Sighting, now: number): number {
+function standstillOf(read: PendingRead, node: Node, seen: NodeReport, now: number): number {
   return Math.min(now - standsSinceOf(read, node, seen), maxStandstillMs);
 }

@@ -51,8 +51,8 @@ export class FallbackLimit {
     this.#credit = limits.perSecond;
   }
 
-  /** Whether one more may go now, before which nobody waits; it has to {@link leave} then. */
-  enter(): boolean {
+  /** Whether one more may go now, before which nobody waits; it has to {@link release} then. */
+  tryAcquire(): boolean {
     const now = performance.now();
     if (this.#inFlight === 0 && now - this.#leftAt > calmAfterMs) this.#learnCalm();
     if (!this.#line.isEmpty || !this.#hasRoom(now)) return false;
@@ -61,14 +61,14 @@ export class FallbackLimit {
   }
 
   /** Calls `go` when there is room and it is the turn of `bearer`; the returned function takes it out of the line. */
-  wait(bearer: unknown, go: () => boolean): () => void {
+  acquireLater(bearer: unknown, go: () => boolean): () => void {
     const leaveLine = this.#line.add(bearer, go);
     this.#advance();
     return leaveLine;
   }
 
   /** Told that one has been answered, `tookMs` after it was sent. */
-  leave(tookMs: number): void {
+  release(tookMs: number): void {
     const now = performance.now();
     this.#inFlight -= 1;
     this.#leftAt = now;

@@ -2,10 +2,10 @@
 import type { Reason } from "../diagnostics/channels.js";
 import type { KeptReads, Statistics } from "../diagnostics/statistics.js";
 import { narrowed, type Position } from "../replication/position.js";
-import { nothing, objectionTo, type Requirement } from "../shard/eligibility.js";
+import { ineligibility, noRequirement, type ReadRequirement } from "../shard/eligibility.js";
 import { judgedAt, stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
-import type { Question } from "./server-selection.js";
+import type { ReadQuery } from "./server-selection.js";
 
 /** Why a read goes to the primary when the replicas may only have to catch up with what the session has written. */
 const ofWrites: ReadonlySet<Reason> = new Set([
@@ -14,7 +14,7 @@ const ofWrites: ReadonlySet<Reason> = new Set([
 ]);
 
 /** Counts a read that goes to the primary for `reason`, if writes keep it there; returns what it was counted for. */
-export function countKept(read: Question, reason: Reason, now: number): KeptReads | undefined {
+export function countKept(read: ReadQuery, reason: Reason, now: number): KeptReads | undefined {
   const { statistics } = read.session;
   if (statistics === undefined || read.level === "eventual" || !ofWrites.has(reason)) return undefined;
   const kept = keptBy(read, reason, statistics, now);
@@ -22,25 +22,27 @@ export function countKept(read: Question, reason: Reason, now: number): KeptRead
   return kept;
 }
 
-function keptBy(read: Question, reason: Reason, statistics: Statistics, now: number): KeptReads | undefined {
+function keptBy(read: ReadQuery, reason: Reason, statistics: Statistics, now: number): KeptReads | undefined {
   const { session, shard, touched, requirement } = read;
   if (reason === "position-unknown") return statistics.keptBy(undefined);
   const latest = session.latestWrite(touched);
   if (reason === "write-in-flight") return statistics.keptBy(latest?.keys);
   // What would be required of the read if nothing else had been done in its request.
-  const own = narrowed(session.demand.positions, touched).filter((position) => !shard.isElsewhere(position));
-  if (own.length > 0 && !isMet(shard, { ...nothing, positions: own }, now))
+  const own = narrowed(session.demand.positions, touched).filter(
+    (position) => !shard.belongsToOtherShard(position),
+  );
+  if (own.length > 0 && !isMet(shard, { ...noRequirement, positions: own }, now))
     return keptByOwn(read, own, statistics);
-  const progress = session.in(shard, touched);
+  const progress = session.progressIn(shard, touched);
   // The bound of the read's level keeps it there.
-  if (!progress.ahead && isMet(shard, { ...requirement, maxStalenessMs: nothing.maxStalenessMs }, now))
+  if (!progress.ahead && isMet(shard, { ...requirement, maxStalenessMs: noRequirement.maxStalenessMs }, now))
     return undefined;
   return latest === undefined ? progress.kept : statistics.keptBy(latest.keys);
 }
 
 /** What a read is kept by that requires the `positions` by itself: writes to its own keys, or to keys that are not known. */
 function keptByOwn(
-  { session, touched }: Question,
+  { session, touched }: ReadQuery,
   positions: readonly Position[],
   statistics: Statistics,
 ): KeptReads | undefined {
@@ -54,11 +56,11 @@ function keptByOwn(
 }
 
 /** Whether a replica is known to have what `requirement` asks for. */
-function isMet(shard: Shard, requirement: Requirement, now: number): boolean {
+function isMet(shard: Shard, requirement: ReadRequirement, now: number): boolean {
   return shard.replicas.some((node) => {
     const state = stateOf(shard, node, now);
     if (state !== "serving" && state !== "behind") return false;
     const at = judgedAt(shard, node, now);
-    return objectionTo(shard, node.seen, node.suspect, requirement, at) === undefined;
+    return ineligibility(shard, node.lastReport, node.suspect, requirement, at) === undefined;
   });
 }

@@ -8,7 +8,7 @@ const notableMs = 3;
 const farRatio = 8;
 
 /** Draws two servers at random, by their weights and those in the own zone first, and prefers the one with less to do. */
-export class Preference {
+export class TwoChoices {
   readonly #zone: string | undefined;
   readonly #now: number;
   readonly #fastestMs: number;

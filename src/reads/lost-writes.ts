@@ -11,7 +11,7 @@ export type OnLostWrite = "report" | "error";
 /** So many positions are remembered: then the oldest is forgotten, and a token that says it is reported again. */
 const maxRemembered = 10_000;
 
-export class Losses {
+export class LostWrites {
   /** How many have been reported. */
   count = 0;
   readonly #reported = new Set<string>();
@@ -34,7 +34,7 @@ export class Losses {
       const shard = loserOf(position, shards);
       if (shard === undefined) continue;
       const survivor = shard.survivor(position);
-      session.lose(position, survivor);
+      session.markLost(position, survivor);
       if (position.read) continue;
       const gap = position.offset - survivor.offset;
       if (this.#isNews(session, position)) {

@@ -1,7 +1,7 @@
 /** Positions for what was read, so that later requests of a session see nothing older. */
 import type { Node } from "../node/node.js";
 import type { Position } from "../replication/position.js";
-import type { Progress } from "../session/read-progress.js";
+import type { ReadProgress } from "../session/read-progress.js";
 import type { Session } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";
 
@@ -12,7 +12,7 @@ const deadlineMs = 1_000;
  * that followed the reads on its connection, those of the primary by a sample that was taken later. Else a promise, which
  * rejects when they cannot be learnt within a second.
  */
-export function anchor(session: Session, shards: readonly Shard[]): Promise<void> | undefined {
+export function settleReads(session: Session, shards: readonly Shard[]): Promise<void> | undefined {
   let open: Promise<void>[] | undefined;
   for (const shard of shards) {
     if (anchorNow(session, shard)) continue;
@@ -30,7 +30,7 @@ function anchorNow(session: Session, shard: Shard): boolean {
   return isOver;
 }
 
-function anchorOne(session: Session, shard: Shard, progress: Progress): boolean {
+function anchorOne(session: Session, shard: Shard, progress: ReadProgress): boolean {
   const { latest } = shard.history;
   // What was added since may be ahead of it.
   if (latest !== undefined && latest.at > session.addedAt)
@@ -38,16 +38,16 @@ function anchorOne(session: Session, shard: Shard, progress: Progress): boolean 
   const { only, floor } = progress;
   if (only !== undefined && !progress.ahead) {
     const position = positionBehind(shard, only.reader, only.sentAt);
-    if (position !== undefined) session.readAt(position);
+    if (position !== undefined) session.requireRead(position);
     return position !== undefined;
   }
-  if (floor !== undefined) session.readAt(floor);
+  if (floor !== undefined) session.requireRead(floor);
   return !progress.ahead;
 }
 
 /** Where a connection was when it was asked after `sentAt`. */
 function positionBehind(shard: Shard, reader: object, sentAt: number): Position | undefined {
-  const seen = nodeOf(shard, reader)?.seen;
+  const seen = nodeOf(shard, reader)?.lastReport;
   if (seen === undefined || seen.at <= sentAt) return undefined;
   const { replid, offset } = seen.replication;
   return { replid, offset };
@@ -67,10 +67,10 @@ async function ask(session: Session, shard: Shard): Promise<void> {
     const node = (only && nodeOf(shard, only.reader)) ?? shard.primary;
     const askedAt = performance.now();
     if (!node.connection.ready) break;
-    await node.askedBehind();
+    await node.afterProbe();
     if (anchorNow(session, shard)) return;
     // Who is forbidden to tell says so without being asked: there would be no end to it before time is over.
-    if (node.connection.ready && (node.seen === undefined || node.seen.at < askedAt)) break;
+    if (node.connection.ready && (node.lastReport === undefined || node.lastReport.at < askedAt)) break;
   }
   throw new Error("no position was told for what was read");
 }

@@ -2,12 +2,12 @@
 import type { Command } from "ioredis";
 import type { Ends } from "../commands/ends.js";
 import { isRedirection, mayRetryElsewhere } from "../commands/server-reply.js";
-import type { Start } from "../connection/offline-queue.js";
+import type { WhenReady } from "../connection/offline-queue.js";
 import type { Level } from "../consistency/level.js";
 import type { Reason } from "../diagnostics/channels.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
-import { isStill, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 import { discardSend, noteAnswer, publishRoute } from "./route-record.js";
 
@@ -32,14 +32,14 @@ export interface PrimaryRead {
  * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
  * server's latest word is that it is a primary; else the read waits for another one to say so.
  */
-export function readPrimary(
+export function sendToPrimary(
   read: PrimaryRead,
   repeats = maxRepeats,
   isReturned = false,
   since?: number,
 ): void {
   const { shard, command, ends } = read;
-  const start: Start = (error) => {
+  const start: WhenReady = (error) => {
     if (error !== undefined) {
       ends.reject(error);
       return;
@@ -50,10 +50,10 @@ export function readPrimary(
     // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
     const again = (): void => {
       discardSend(command);
-      readPrimary(read, repeats - 1, true, since ?? startedAt);
+      sendToPrimary(read, repeats - 1, true, since ?? startedAt);
     };
     const settle = (reply: unknown): unknown => {
-      if (!isStill(shard, primary) || primary.link !== link) {
+      if (!isStillPrimary(shard, primary) || primary.link !== link) {
         if (repeats > 0) return again();
         return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
       }
@@ -65,14 +65,14 @@ export function readPrimary(
     };
     command.resolve = (reply) => {
       // Known to be a replica, it has to be left at once, or what was given later is sent elsewhere first.
-      if (primary.era === era || !isStill(shard, primary)) return settle(reply);
+      if (primary.era === era || !isStillPrimary(shard, primary)) return settle(reply);
       // It may have been made a replica and loaded other data. If it says behind the read that it is the primary of the same
       // history as before, it has been that all the time.
-      return void primary.askedBehind().then(() => settle(reply));
+      return void primary.afterProbe().then(() => settle(reply));
     };
     command.reject = (failure) => {
-      if (mayRetryElsewhere(failure)) shard.refused(primary);
-      const isUnanswered = ConnectionLostError.isMeantBy(failure) || !isStill(shard, primary);
+      if (mayRetryElsewhere(failure)) shard.primaryRefusedWrite(primary);
+      const isUnanswered = ConnectionLostError.isMeantBy(failure) || !isStillPrimary(shard, primary);
       // The caller follows redirections, and keeps the order with commands that were redirected earlier.
       if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
       else if (primary.isProxy)

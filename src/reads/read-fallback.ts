@@ -2,42 +2,48 @@
 import type { Reason } from "../diagnostics/channels.js";
 import { AbortedError, ReplicasBehindError } from "../errors/errors.js";
 import type { Session } from "../session/session.js";
-import type { Latecomer } from "../shard/catch-up-queue.js";
-import { madeAt } from "../shard/eligibility.js";
+import type { CatchUpWaiter } from "../shard/catch-up-queue.js";
+import { requiredSince } from "../shard/eligibility.js";
 import type { Shard } from "../shard/shard.js";
-import { nextOf } from "./attainable-policy.js";
+import { nextAttainable } from "./attainable-policy.js";
 import { estimateCatchUp } from "./catch-up-estimate.js";
 import { FallbackLimit, type FallbackLimits, type ResponseTimes } from "./fallback-limit.js";
-import type { Read } from "./read.js";
+import type { PendingRead } from "./read.js";
 import { lost } from "./scan.js";
-import { type Choice, isStranded, knownReplica, requirementOf, whyNone } from "./server-selection.js";
+import {
+  isStranded,
+  requirementOf,
+  type Selection,
+  selectKnownReplica,
+  whyNoReplica,
+} from "./server-selection.js";
 import { answerStale } from "./stale-read.js";
 
 /** How reads go on. */
-export interface Ways {
+export interface FallbackRoutes {
   readonly maxStalenessMs: number;
   /** What the session of a read has lost. */
-  lossOf(session: Session, command: Read["command"]): Error | undefined;
-  choose(read: Read, now: number): Choice | undefined;
-  sendTo(read: Read, choice: Choice | undefined): void;
-  toPrimary(read: Read, reason: Reason | undefined): void;
+  lossOf(session: Session, command: PendingRead["command"]): Error | undefined;
+  choose(read: PendingRead, now: number): Selection | undefined;
+  sendTo(read: PendingRead, choice: Selection | undefined): void;
+  toPrimary(read: PendingRead, reason: Reason | undefined): void;
 }
 
 /** How long a read waits in line for the primary, or for a replica, while too many others are at the primary. */
 const overloadWaitMs = 1_000;
 
-export class Fallback {
-  readonly #ways: Ways;
+export class ReadFallback {
+  readonly #ways: FallbackRoutes;
   readonly #limits: FallbackLimits | false;
   readonly #byShard = new WeakMap<Shard, FallbackLimit>();
 
-  constructor(limits: FallbackLimits | false, ways: Ways) {
+  constructor(limits: FallbackLimits | false, ways: FallbackRoutes) {
     this.#ways = ways;
     this.#limits = limits;
   }
 
   /** Waits for a replica if there is time and hope, else does as the terms say. Without a reason, no replica may answer. */
-  take(read: Read, reason: Reason | undefined): void {
+  take(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
     shard.look(now);
@@ -50,12 +56,12 @@ export class Fallback {
     const isBound = iteration?.node !== undefined;
     const since = isBound
       ? Number.NEGATIVE_INFINITY
-      : madeAt(shard, read.requirement, session.demand.issuedAt, now);
+      : requiredSince(shard, read.requirement, session.demand.issuedAt, now);
     this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
   }
 
   /** Gives what ends the wait, and says whether it was still going on; `over` is called however it ends. */
-  #wait(read: Read, since: number, until: number, giveUp: () => void, over = () => {}): () => boolean {
+  #wait(read: PendingRead, since: number, until: number, giveUp: () => void, over = () => {}): () => boolean {
     const { shard, session, command, ends } = read;
     const { signal } = session;
     const aborted = (): void => ends.reject(new AbortedError(command.name.toUpperCase()));
@@ -75,7 +81,7 @@ export class Fallback {
       leave();
       giveUp();
     };
-    const latecomer: Latecomer = {
+    const latecomer: CatchUpWaiter = {
       offset: offsetOf(read),
       madeAt: since,
       until,
@@ -89,7 +95,7 @@ export class Fallback {
     };
     const isForPrimary = read.certain !== undefined;
     const cancel = (): boolean => {
-      const isWaiting = isForPrimary ? !isOver : shard.late.remove(latecomer);
+      const isWaiting = isForPrimary ? !isOver : shard.catchUp.remove(latecomer);
       leave();
       return isWaiting;
     };
@@ -98,34 +104,34 @@ export class Fallback {
     }
     // No replica can answer it, so none is asked.
     if (isForPrimary) shard.queue.add({ attempt: () => isOver, giveUp: end, until });
-    else shard.late.add(latecomer);
+    else shard.catchUp.add(latecomer);
     return cancel;
   }
 
-  #giveUp(read: Read, reason: Reason | undefined): void {
+  #giveUp(read: PendingRead, reason: Reason | undefined): void {
     const now = performance.now();
-    const next = nextOf(read, this.#ways.maxStalenessMs, now);
+    const next = nextAttainable(read, this.#ways.maxStalenessMs, now);
     if (read.iteration?.node !== undefined) read.ends.reject(lost(read.command, read.iteration));
     else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
     else if (read.terms.fallback === "primary") this.relieve(read, reason);
     else this.#refuse(read, reason);
   }
 
-  #refuse(read: Read, reason: Reason | undefined, why?: string): void {
+  #refuse(read: PendingRead, reason: Reason | undefined, why?: string): void {
     const { ends, command } = read;
     if (answerStale(read)) return;
     const now = performance.now();
-    const because = reason ?? whyNone(read, now);
+    const because = reason ?? whyNoReplica(read, now);
     const estimate = estimateCatchUp(read, now);
     ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why, estimate));
   }
 
   /** Sends a read to the primary that replicas cannot answer, unless too many such reads are there: then it waits in line. */
-  relieve(read: Read, reason: Reason | undefined): void {
+  relieve(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
-    else if (limit.enter()) this.#ways.toPrimary(counted(read, limit), reason);
+    else if (limit.tryAcquire()) this.#ways.toPrimary(counted(read, limit), reason);
     else {
       let leaveLine: (() => void) | undefined;
       const giveUp = (): void => {
@@ -135,7 +141,7 @@ export class Fallback {
       };
       const until = performance.now() + overloadWaitMs;
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
-      leaveLine = limit.wait(session.bearer, () => {
+      leaveLine = limit.acquireLater(session.bearer, () => {
         const isWaiting = cancel();
         if (isWaiting) this.#ways.toPrimary(counted(read, limit), reason);
         return isWaiting;
@@ -155,7 +161,7 @@ export class Fallback {
   }
 
   /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
-  #attempt(read: Read): boolean {
+  #attempt(read: PendingRead): boolean {
     const { shard, session, touched, level } = read;
     const now = performance.now();
     const loss = this.#ways.lossOf(session, read.command);
@@ -167,29 +173,29 @@ export class Fallback {
       this.#giveUp(read, "behind");
       return true;
     }
-    if (session.in(shard, touched).ahead) shard.sampleBehind(now);
+    if (session.progressIn(shard, touched).ahead) shard.sampleBehind(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node
       ? read.requirement
       : requirementOf(shard, session, touched, level, this.#ways.maxStalenessMs);
-    const node = knownReplica({ ...read, requirement }, now);
+    const node = selectKnownReplica({ ...read, requirement }, now);
     if (node !== undefined) this.#ways.sendTo({ ...read, requirement }, { node, reason: "known" });
     return node !== undefined;
   }
 }
 
 /** The same read, whose end is told to `limit`. */
-function counted(read: Read, limit: FallbackLimit): Read {
+function counted(read: PendingRead, limit: FallbackLimit): PendingRead {
   const { ends, shard } = read;
   const sentAt = performance.now();
   // So that the limit knows soon how the primary takes it.
   shard.sampleBehind(sentAt);
   const resolve = (reply: unknown): unknown => {
-    limit.leave(performance.now() - sentAt);
+    limit.release(performance.now() - sentAt);
     return ends.resolve(reply);
   };
   const reject = (error: Error): void => {
-    limit.leave(performance.now() - sentAt);
+    limit.release(performance.now() - sentAt);
     ends.reject(error);
   };
   return { ...read, ends: { resolve, reject } };
@@ -204,7 +210,7 @@ function paceOf({ primary, replicas }: Shard): ResponseTimes {
 }
 
 /** The offset that is waited for in the history of now; 0 where something else is. */
-function offsetOf({ shard, requirement }: Read): number {
+function offsetOf({ shard, requirement }: PendingRead): number {
   let offset = 0;
   for (const position of requirement.positions)
     if (position.replid === shard.history.replid) offset = Math.max(offset, position.offset);

@@ -8,19 +8,19 @@ import { ConnectionLostError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import type { Session } from "../session/session.js";
 import type { Topology } from "../topology/topology.js";
-import { granted } from "./attainable-policy.js";
+import { firstAttainable } from "./attainable-policy.js";
 import type { FallbackLimits } from "./fallback-limit.js";
 import { countKept } from "./kept-on-primary.js";
-import type { Losses } from "./lost-writes.js";
-import { anchor } from "./monotonic-reads.js";
-import { type PrimaryRead, readPrimary } from "./primary-read.js";
-import { type GivenRead, openRead, type Read } from "./read.js";
-import { Fallback } from "./read-fallback.js";
-import { type Fallbacks, readReplica } from "./replica-read.js";
+import type { LostWrites } from "./lost-writes.js";
+import { settleReads } from "./monotonic-reads.js";
+import { type PrimaryRead, sendToPrimary } from "./primary-read.js";
+import { openRead, type PendingRead, type ReadRequest } from "./read.js";
+import { ReadFallback } from "./read-fallback.js";
+import { type ReplicaReadOutcomes, sendToReplica } from "./replica-read.js";
 import { discardSend } from "./route-record.js";
-import { type Iteration, lost } from "./scan.js";
-import { type Choice, chooseReplica, isDoubtful, whyNone } from "./server-selection.js";
-import { answerStale, unlessGone } from "./stale-read.js";
+import { lost, type ScanIteration } from "./scan.js";
+import { primaryMustProve, type Selection, selectReplica, whyNoReplica } from "./server-selection.js";
+import { answerStale, withDeadlineForPrimary } from "./stale-read.js";
 
 /** How replicas' answers are proven, and what happens to reads that none of them may answer. */
 export interface ReadRouterOptions extends ReadDefaults {
@@ -29,21 +29,21 @@ export interface ReadRouterOptions extends ReadDefaults {
   readonly fallbackLimit: FallbackLimits | false;
 }
 
-export class Reads {
+export class ReadRouter {
   readonly #options: ReadRouterOptions;
   /** Whether every read is proven, by an INFO of its own. */
   readonly #always: boolean;
   readonly #topology: Pick<Topology, "shards">;
-  readonly #losses: Losses;
-  readonly #fallbacks: Fallbacks;
-  readonly #fallback: Fallback;
+  readonly #losses: LostWrites;
+  readonly #fallbacks: ReplicaReadOutcomes;
+  readonly #fallback: ReadFallback;
 
-  constructor(options: ReadRouterOptions, topology: Pick<Topology, "shards">, losses: Losses) {
+  constructor(options: ReadRouterOptions, topology: Pick<Topology, "shards">, losses: LostWrites) {
     this.#options = options;
     this.#always = options.verify === "always";
     this.#topology = topology;
     this.#losses = losses;
-    this.#fallback = new Fallback(options.fallbackLimit, {
+    this.#fallback = new ReadFallback(options.fallbackLimit, {
       maxStalenessMs: options.maxStalenessMs,
       lossOf: (session, command) => this.#lossOf(session, command),
       choose: (read, now) => this.#choose(read, now),
@@ -65,7 +65,7 @@ export class Reads {
   }
 
   /** Sends a read of `session`; of none, to the primary. */
-  send(given: GivenRead, session: Session | undefined): void {
+  send(given: ReadRequest, session: Session | undefined): void {
     if (session === undefined) {
       this.sendToPrimary(given, session, "no-session");
       return;
@@ -81,7 +81,7 @@ export class Reads {
   }
 
   /** Sends reads that belong together where the first of them may go. */
-  sendAll(given: readonly GivenRead[], session: Session | undefined): void {
+  sendAll(given: readonly ReadRequest[], session: Session | undefined): void {
     if (session === undefined) {
       for (const one of given) this.send(one, session);
       return;
@@ -95,13 +95,13 @@ export class Reads {
     const touched = session.touchedBy(given.map(({ command }) => command));
     const reads = given.map((one) => this.#open(one, session, now, touched));
     const choice = reads[0] && this.#choose(reads[0], now);
-    choice?.node?.connection.cork();
+    choice?.node?.connection.beginTurn();
     for (const read of reads) this.#sendTo(read, choice);
   }
 
   /** Sends what only the primary may answer: what is no read of data, and all that belongs to no session. */
   sendToPrimary(
-    given: GivenRead,
+    given: ReadRequest,
     session: Session | undefined,
     reason: Reason,
     repeats?: number,
@@ -117,20 +117,24 @@ export class Reads {
     };
     const { level } = terms;
     const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
-    readPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats, isReturned);
+    sendToPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats, isReturned);
   }
 
-  /** Has `session` require what it has read so far; see {@link anchor}. */
+  /** Has `session` require what it has read so far; see {@link settleReads}. */
   anchor(session: Session): Promise<void> | undefined {
-    return anchor(session, this.#topology.shards);
+    return settleReads(session, this.#topology.shards);
   }
 
   /** Sends a further step of an iteration, to the node and connection where it began or nowhere. */
-  resume(given: GivenRead & { readonly iteration: Iteration }, session: Session | undefined): void {
+  resume(given: ReadRequest & { readonly iteration: ScanIteration }, session: Session | undefined): void {
     const { shard, command, iteration } = given;
     const { node } = iteration;
     const isPrimary = node === shard.primary;
-    if (iteration.lost || node === undefined || (isPrimary ? shard.demoted : session === undefined)) {
+    if (
+      iteration.iterationLostError ||
+      node === undefined ||
+      (isPrimary ? shard.demoted : session === undefined)
+    ) {
       command.reject(lost(command, iteration));
     } else if (isPrimary || session === undefined) {
       const ends = new Ends(command);
@@ -142,8 +146,8 @@ export class Reads {
     } else {
       const now = performance.now();
       const waitUntil = now + this.#options.maxStalenessMs;
-      const read: Read = { ...this.#open(given, session, now), waitUntil };
-      this.#sendTo(read, read.certain === undefined ? chooseReplica(read, now) : undefined);
+      const read: PendingRead = { ...this.#open(given, session, now), waitUntil };
+      this.#sendTo(read, read.certain === undefined ? selectReplica(read, now) : undefined);
     }
   }
 
@@ -153,35 +157,35 @@ export class Reads {
   }
 
   #open(
-    given: GivenRead,
+    given: ReadRequest,
     session: Session,
     now: number,
     touched: Touched = session.touchedBy(given.command),
-  ): Read {
+  ): PendingRead {
     const { maxStalenessMs } = this.#options;
     const read = openRead(given, session, touched, maxStalenessMs, now);
-    return read.terms.next === undefined ? read : granted(read, maxStalenessMs, now);
+    return read.terms.next === undefined ? read : firstAttainable(read, maxStalenessMs, now);
   }
 
-  #choose(read: Read, now: number): Choice | undefined {
-    return read.certain ? { node: undefined, reason: read.certain } : chooseReplica(read, now);
+  #choose(read: PendingRead, now: number): Selection | undefined {
+    return read.certain ? { node: undefined, reason: read.certain } : selectReplica(read, now);
   }
 
-  #sendTo(read: Read, choice: Choice | undefined): void {
+  #sendTo(read: PendingRead, choice: Selection | undefined): void {
     if (choice === undefined) this.#fallback.take(read, undefined);
     // A token can say that a position is unknown, and a user can send a token as often as they like.
     else if (choice.reason === "position-unknown") this.#fallback.relieve(read, choice.reason);
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
-    else readReplica(read, choice.node, choice.reason, this.#fallbacks);
+    else sendToReplica(read, choice.node, choice.reason, this.#fallbacks);
   }
 
   /** Without a reason, it is why no replica may answer. */
-  #readPrimary(read: Read, reason: Reason | undefined, repeats?: number, isReturned = false): void {
+  #readPrimary(read: PendingRead, reason: Reason | undefined, repeats?: number, isReturned = false): void {
     if (answerStale(read)) return;
     const { command, session, shard, touched, level, iteration } = read;
-    const doubtful = this.#always || session.positions.some((position) => isDoubtful(shard, position));
+    const doubtful = this.#always || session.positions.some((position) => primaryMustProve(shard, position));
     const now = performance.now();
-    const because = reason ?? whyNone(read, now);
+    const because = reason ?? whyNoReplica(read, now);
     // One that comes back was counted when it was sent first.
     const kept = isReturned ? undefined : countKept(read, because, now);
     let sentAt = Number.POSITIVE_INFINITY;
@@ -193,19 +197,19 @@ export class Reads {
       doubtful,
       onSend: (at) => {
         sentAt = at;
-        if (shard.replicas.length > 0 && session.in(shard, touched).ahead) shard.sampleBehind(at);
+        if (shard.replicas.length > 0 && session.progressIn(shard, touched).ahead) shard.sampleBehind(at);
       },
       behindWrites: session.isWriting(touched),
       onAnswer: (from) => {
         iteration?.answeredBy(from);
-        const progress = session.in(shard, touched);
+        const progress = session.progressIn(shard, touched);
         progress.readAhead(sentAt);
         progress.kept = kept ?? progress.kept;
         // Only the answer to an INFO in front of it may have told that there is another primary.
         return this.#lossOf(session, command);
       },
-      ends: unlessGone(read).ends,
+      ends: withDeadlineForPrimary(read).ends,
     };
-    readPrimary(toPrimary, repeats, isReturned);
+    sendToPrimary(toPrimary, repeats, isReturned);
   }
 }

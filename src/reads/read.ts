@@ -1,28 +1,28 @@
 /** One read on its way: what it asks for, and by when. */
 import type { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
-import { isUnjudgeable } from "../commands/server-reply.js";
+import { cannotShowMissingKey } from "../commands/server-reply.js";
 import type { Touched } from "../commands/touched-keys.js";
 import type { Level } from "../consistency/level.js";
-import type { Terms } from "../consistency/read-policy.js";
+import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import type { Reason } from "../diagnostics/channels.js";
 import type { Session } from "../session/session.js";
-import { nothing, type Requirement } from "../shard/eligibility.js";
+import { noRequirement, type ReadRequirement } from "../shard/eligibility.js";
 import type { Shard } from "../shard/shard.js";
-import type { Iteration } from "./scan.js";
-import { primaryOnly, type Question, requirementOf } from "./server-selection.js";
+import type { ScanIteration } from "./scan.js";
+import { primaryOnlyReason, type ReadQuery, requirementOf } from "./server-selection.js";
 
 /**
  * One read, as it was given. Here and below a class and no literal: V8 may place what a literal makes among its old objects
  * from the start, and dead ones there would keep alive all that came after.
  */
-export class GivenRead {
+export class ReadRequest {
   readonly shard: Shard;
   readonly command: Command;
-  readonly terms: Terms;
-  readonly iteration: Iteration | undefined;
+  readonly terms: ResolvedReadPolicy;
+  readonly iteration: ScanIteration | undefined;
 
-  constructor(shard: Shard, command: Command, terms: Terms, iteration?: Iteration) {
+  constructor(shard: Shard, command: Command, terms: ResolvedReadPolicy, iteration?: ScanIteration) {
     this.shard = shard;
     this.command = command;
     this.terms = terms;
@@ -31,28 +31,28 @@ export class GivenRead {
 }
 
 /** A read with its own ends kept apart, so that it can be sent more than once. */
-export class Read implements Question {
+export class PendingRead implements ReadQuery {
   readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
   readonly touched: Touched;
-  readonly iteration: Iteration | undefined;
+  readonly iteration: ScanIteration | undefined;
   readonly ends: Pick<Ends, "resolve" | "reject">;
   /** When it was given, on the monotonic clock; of a list of wishes all count from then. */
   readonly givenAt: number;
   readonly level: Level;
-  readonly terms: Terms;
+  readonly terms: ResolvedReadPolicy;
   /** Why only the primary may answer; undefined when a replica may. */
   readonly certain: Reason | undefined;
-  readonly requirement: Requirement;
+  readonly requirement: ReadRequirement;
   readonly waitUntil: number;
 
   constructor(
-    { command, shard, iteration }: Pick<Read, "command" | "shard" | "iteration">,
+    { command, shard, iteration }: Pick<PendingRead, "command" | "shard" | "iteration">,
     session: Session,
     touched: Touched,
-    ends: Read["ends"],
-    terms: Terms,
+    ends: PendingRead["ends"],
+    terms: ResolvedReadPolicy,
     maxStalenessMs: number,
     givenAt: number,
   ) {
@@ -67,31 +67,37 @@ export class Read implements Question {
     this.level = level;
     this.terms = terms;
     this.certain =
-      primaryOnly(shard, session, touched, level, iteration?.node === undefined) ??
-      (confirmsMisses(shard, terms) && isUnjudgeable(command) ? "missing-key" : undefined);
-    this.requirement = this.certain ? nothing : requirementOf(shard, session, touched, level, maxStalenessMs);
+      primaryOnlyReason(shard, session, touched, level, iteration?.node === undefined) ??
+      (confirmsMisses(shard, terms) && cannotShowMissingKey(command) ? "missing-key" : undefined);
+    this.requirement = this.certain
+      ? noRequirement
+      : requirementOf(shard, session, touched, level, maxStalenessMs);
     this.waitUntil = givenAt + Math.min(terms.waitMs, terms.withinMs);
   }
 }
 
 /** A read of `session`, given at `now`; `touched` is what it reads with all that are sent with it. */
 export function openRead(
-  given: GivenRead,
+  given: ReadRequest,
   session: Session,
   touched: Touched,
   maxStalenessMs: number,
   now: number,
-): Read {
-  return new Read(given, session, touched, new Ends(given.command), given.terms, maxStalenessMs, now);
+): PendingRead {
+  return new PendingRead(given, session, touched, new Ends(given.command), given.terms, maxStalenessMs, now);
 }
 
 /** The same read on other terms. */
-export function onTerms(read: Read, terms: Terms, maxStalenessMs: number): Read {
-  return new Read(read, read.session, read.touched, read.ends, terms, maxStalenessMs, read.givenAt);
+export function withPolicy(
+  read: PendingRead,
+  terms: ResolvedReadPolicy,
+  maxStalenessMs: number,
+): PendingRead {
+  return new PendingRead(read, read.session, read.touched, read.ends, terms, maxStalenessMs, read.givenAt);
 }
 
 /** Whether the primary has to be asked for what a replica lacks. */
-export function confirmsMisses(shard: Shard, { level, confirmMisses }: Terms): boolean {
+export function confirmsMisses(shard: Shard, { level, confirmMisses }: ResolvedReadPolicy): boolean {
   // In a cluster keys may be on their way to another shard; then a replica answers nothing where its primary would say where.
-  return confirmMisses || (level !== "eventual" && !shard.alone);
+  return confirmMisses || (level !== "eventual" && !shard.holdsAllKeys);
 }

@@ -20,7 +20,7 @@ const open = new WeakMap<Command, OpenRecord>();
 let count = 0;
 
 /** Where a read was sent once. */
-export class Send {
+export class SentRead {
   readonly node: string;
   readonly role: "primary" | "replica";
   readonly reason: Reason;
@@ -56,7 +56,7 @@ class OpenRecord {
   readonly #givenAt = performance.now();
   #sends = 0;
   /** The send whose answer counts; undefined while there is none. */
-  send: Send | undefined;
+  send: SentRead | undefined;
 
   constructor(command: Command, session: Session, level: Level) {
     this.#command = command;
@@ -78,11 +78,11 @@ class OpenRecord {
     };
   }
 
-  sent(node: Node, role: "primary" | "replica", reason: Reason, level: Level): Send {
+  sent(node: Node, role: "primary" | "replica", reason: Reason, level: Level): SentRead {
     const waitedMs = performance.now() - this.#givenAt;
     this.#sends += 1;
     const isAtOnce = this.#sends === 1 && waitedMs < atOnceMs;
-    this.send = new Send(node, role, reason, level, isAtOnce ? 0 : waitedMs);
+    this.send = new SentRead(node, role, reason, level, isAtOnce ? 0 : waitedMs);
     return this.send;
   }
 
@@ -120,7 +120,7 @@ export function publishRoute(
   role: "primary" | "replica",
   reason: Reason,
   level: Level,
-): Send | undefined {
+): SentRead | undefined {
   if (routeChannel.hasSubscribers)
     routeChannel.publish({
       command: command.name.toLowerCase(),
@@ -133,7 +133,7 @@ export function publishRoute(
 }
 
 /** Has the answer to `send` count, although `command` may have been sent elsewhere since. */
-export function noteAnswer(command: Command, send: Send | undefined): void {
+export function noteAnswer(command: Command, send: SentRead | undefined): void {
   const record = send && openOf(command);
   if (record !== undefined) record.send = send;
 }

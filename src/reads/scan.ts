@@ -2,16 +2,16 @@
 import type { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import { IterationLostError } from "../errors/errors.js";
-import type { Link } from "../node/incarnation.js";
+import type { Incarnation } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import type { Shard } from "../shard/shard.js";
 
 /** Where an iteration began; a server's cursors mean nothing on another, and nothing once it was restarted. */
-export class Iteration {
+export class ScanIteration {
   /** The shard whose keys it goes through, from its first step on. */
   shard: Shard | undefined;
   #node: Node | undefined;
-  #link: Link | undefined;
+  #link: Incarnation | undefined;
 
   /** The node it is bound to; undefined until its first step is answered. */
   get node(): Node | undefined {
@@ -26,15 +26,19 @@ export class Iteration {
   }
 
   /** Whether it began on a connection that is gone. */
-  get lost(): boolean {
+  get iterationLostError(): boolean {
     return this.#node !== undefined && (this.#node.link !== this.#link || !this.#node.connection.ready);
   }
 }
 
 /** The error of an iteration that cannot go on where it began. */
-export function lost(command: Command, iteration: Iteration | undefined, cause?: Error): IterationLostError {
+export function lost(
+  command: Command,
+  iteration: ScanIteration | undefined,
+  cause?: Error,
+): IterationLostError {
   const address = iteration?.node?.connection.address ?? "the server";
-  const why = iteration?.lost
+  const why = iteration?.iterationLostError
     ? `the connection to ${address}, where this iteration began, is gone`
     : `${address}, where this iteration began, may not answer the session any more`;
   return new IterationLostError(command.name.toUpperCase(), why, { cause });
@@ -46,19 +50,19 @@ const maxOpen = 1_000;
  * Where the cursors that a session was given come from. One that came from another session or process is not here:
  * nothing can be said of it.
  */
-export class Cursors {
-  readonly #iterations = new Map<string, Iteration>();
+export class ScanCursors {
+  readonly #iterations = new Map<string, ScanIteration>();
 
   /** The iteration that `command` goes on with, by its cursor; one that is lost is reported once. */
-  find(command: Command): Iteration | undefined {
+  find(command: Command): ScanIteration | undefined {
     const key = keyOf(command, cursorOf(command));
     const iteration = this.#iterations.get(key);
-    if (iteration?.lost) this.#iterations.delete(key);
+    if (iteration?.iterationLostError) this.#iterations.delete(key);
     return iteration;
   }
 
   /** Has the cursor remembered that the primary will answer `command` with. */
-  track(command: Command, shard: { readonly primary: Node }, iteration: Iteration): void {
+  track(command: Command, shard: { readonly primary: Node }, iteration: ScanIteration): void {
     const ends = new Ends(command);
     command.reject = (error) => ends.reject(error);
     command.resolve = (reply) => {
@@ -69,7 +73,7 @@ export class Cursors {
   }
 
   /** The cursor of `command` is used up, the one it was answered with is open. */
-  #note(command: Command, reply: unknown, iteration: Iteration): void {
+  #note(command: Command, reply: unknown, iteration: ScanIteration): void {
     this.#iterations.delete(keyOf(command, cursorOf(command)));
     const next = Array.isArray(reply) ? String(reply[0]) : "0";
     if (next === "0") return;

@@ -5,38 +5,38 @@ import type { Level } from "../consistency/level.js";
 import type { Reason } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";
 import type { Position } from "../replication/position.js";
-import type { Progress } from "../session/read-progress.js";
+import type { ReadProgress } from "../session/read-progress.js";
 import type { Session } from "../session/session.js";
 import {
-  clockDiffers,
-  isWorthATry,
-  knownObjectionTo,
-  nothing,
-  type Requirement,
+  hasClockSkew,
+  ineligibilityByLastReport,
+  isLikelyEligible,
+  noRequirement,
+  type ReadRequirement,
 } from "../shard/eligibility.js";
 import { stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
-import { Preference } from "./load-balancing.js";
-import type { Iteration } from "./scan.js";
+import { TwoChoices } from "./load-balancing.js";
+import type { ScanIteration } from "./scan.js";
 
 /** A read, as far as it decides who may answer. */
-export interface Question {
+export interface ReadQuery {
   readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
   readonly level: Level;
-  readonly requirement: Requirement;
+  readonly requirement: ReadRequirement;
   /** What it reads. */
   readonly touched: Touched;
   /** The iteration it is a step of: once begun, only its node may answer, which is in order with itself. */
-  readonly iteration: Iteration | undefined;
+  readonly iteration: ScanIteration | undefined;
 }
 
 /** Why a replica may answer. */
 export type ReplicaReason = "known" | "checked" | "unproven";
 
 /** The node a read goes to, undefined for the primary, and the reason. */
-export type Choice =
+export type Selection =
   | { readonly node: Node; readonly reason: ReplicaReason }
   | { readonly node: undefined; readonly reason: Reason };
 
@@ -44,7 +44,7 @@ export type Choice =
  * The reason why no replica may answer, whatever it has applied; undefined when one may. Beside a write that is not
  * settled a read may still keep to its replica when it can go nowhere else: it owes that write nothing yet.
  */
-export function primaryOnly(
+export function primaryOnlyReason(
   shard: Shard,
   session: Session,
   touched: Touched,
@@ -73,33 +73,35 @@ export function requirementOf(
   touched: Touched,
   level: Level,
   maxStalenessMs: number,
-): Requirement {
-  if (level === "eventual") return { ...nothing, maxStalenessMs };
-  const progress = session.in(shard, touched);
+): ReadRequirement {
+  if (level === "eventual") return { ...noRequirement, maxStalenessMs };
+  const progress = session.progressIn(shard, touched);
   if (progress.ahead) anchorTo(shard, session, touched, progress);
   const required = progress.requirement(session.demand.requiredIn(touched.scope), touched);
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
   const { freshAsOf } = session.demand;
   const asOf = freshAsOf > 0 ? monotonic(freshAsOf) : Number.NEGATIVE_INFINITY;
-  if (shard.alone) return { positions: required, since: asOf, maxStalenessMs: least };
-  const positions = required.filter((position) => !shard.isElsewhere(position));
+  if (shard.holdsAllKeys) return { positions: required, since: asOf, maxStalenessMs: least };
+  const positions = required.filter((position) => !shard.belongsToOtherShard(position));
   // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
   // went and came back has keys of it as they were before.
   const isSpread = positions.length < required.length;
-  const gainedAt = isSpread ? Math.max(shard.gainedAt, monotonic(session.demand.issuedAt)) : shard.gainedAt;
+  const gainedAt = isSpread
+    ? Math.max(shard.slotsGainedAt, monotonic(session.demand.issuedAt))
+    : shard.slotsGainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
 }
 
 /** Has a position of the primary stand for what was read, once there is one that was asked for later. */
-function anchorTo(shard: Shard, session: Session, { scope }: Touched, progress: Progress): void {
+function anchorTo(shard: Shard, session: Session, { scope }: Touched, progress: ReadProgress): void {
   const { latest } = shard.history;
   if (latest === undefined || latest.at <= session.addedAt) return;
   if (!progress.anchor(latest.at, latest.position, session.demand.requiredIn(scope))) return;
   // Where there are several primaries, what this one has never heard of may be another's.
-  if (shard.alone)
-    session.demand.reanchor(latest.position, (position) => stands(shard, position, latest.position));
+  if (shard.holdsAllKeys)
+    session.demand.replaceUnknown(latest.position, (position) => stands(shard, position, latest.position));
 }
 
 /** Whether `position` is judged by the primary's history, so that it need not be given up for `latest`: a lost one is reported. */
@@ -113,14 +115,14 @@ function monotonic(epochMs: number): number {
 }
 
 /** The replica a read goes to: one known to cover it, else one that will probably prove it. */
-export function chooseReplica(question: Question, now: number): Choice | undefined {
+export function selectReplica(question: ReadQuery, now: number): Selection | undefined {
   if (question.shard.replicas.length === 0) return choosePool(question, now);
   question.shard.refresh(question.requirement.maxStalenessMs, now);
-  const known = knownReplica(question, now);
+  const known = selectKnownReplica(question, now);
   if (known !== undefined) return { node: known, reason: "known" };
   const { shard, requirement, session } = question;
   const likely = leastLagging(question, now, (node) =>
-    isWorthATry(shard, node, requirement, session.demand.issuedAt, now),
+    isLikelyEligible(shard, node, requirement, session.demand.issuedAt, now),
   );
   return likely && { node: likely, reason: "checked" };
 }
@@ -131,7 +133,7 @@ const hopes = ["behind", "read-ahead", "starting", "unusable", "no-replica"] as 
 type Hope = (typeof hopes)[number];
 
 /** Why no replica may answer a read for which there is no choice. */
-export function whyNone(question: Question, now: number): Hope {
+export function whyNoReplica(question: ReadQuery, now: number): Hope {
   // A step of an iteration can go nowhere else.
   if (question.iteration?.node !== undefined) return "behind";
   let least = hopes.length - 1;
@@ -141,22 +143,22 @@ export function whyNone(question: Question, now: number): Hope {
 }
 
 /** Why `node` may not answer. */
-function whyNot({ shard, session, touched, level, requirement }: Question, node: Node, now: number): Hope {
+function whyNot({ shard, session, touched, level, requirement }: ReadQuery, node: Node, now: number): Hope {
   const state = stateOf(shard, node, now);
   if (state === "excluded") return "no-replica";
   if (state === "starting") return "starting";
   if (state !== "serving" && state !== "behind") return "unusable";
-  if (level !== "eventual" && !session.in(shard, touched).mayReadFrom(node.link)) return "read-ahead";
+  if (level !== "eventual" && !session.progressIn(shard, touched).mayReadFrom(node.link)) return "read-ahead";
   return now - shard.history.latestAt > requirement.maxStalenessMs ? "starting" : "behind";
 }
 
 /** The preferred one of the replicas that are known to cover the read. */
-export function knownReplica(question: Question, now: number): Node | undefined {
+export function selectKnownReplica(question: ReadQuery, now: number): Node | undefined {
   return preferred(question, question.shard.replicas, now, isKnown);
 }
 
 /** Of the servers named beside a proxy one that answers, if the level asks for no more. */
-function choosePool(question: Question, now: number): Choice | undefined {
+function choosePool(question: ReadQuery, now: number): Selection | undefined {
   const { level, iteration, shard } = question;
   if (level !== "eventual" || iteration !== undefined || !hasPools(shard)) return undefined;
   const node = preferred(question, shard.pools, now, isPool);
@@ -164,40 +166,44 @@ function choosePool(question: Question, now: number): Choice | undefined {
 }
 
 /** Whether `node` is connected, and as far as can be known no primary and not without data. */
-function isPool(_question: Question, node: Node, now: number): boolean {
-  node.connection.begin();
-  if (!node.connection.ready || now < node.restsUntil) return false;
-  const known = node.seen?.replication;
+function isPool(_question: ReadQuery, node: Node, now: number): boolean {
+  node.connection.connectIfLazy();
+  if (!node.connection.ready || now < node.avoidUntil) return false;
+  const known = node.lastReport?.replication;
   return node.isProxy || (known?.role === "replica" && !known.syncing);
 }
 
-type MayAnswer = (question: Question, node: Node, now: number) => boolean;
+type MayAnswer = (question: ReadQuery, node: Node, now: number) => boolean;
 
-function isKnown({ shard, requirement }: Question, node: Node, now: number): boolean {
-  return knownObjectionTo(shard, node, requirement, now) === undefined;
+function isKnown({ shard, requirement }: ReadQuery, node: Node, now: number): boolean {
+  return ineligibilityByLastReport(shard, node, requirement, now) === undefined;
 }
 
 function preferred(
-  question: Question,
+  question: ReadQuery,
   nodes: readonly Node[],
   now: number,
   mayAnswer: MayAnswer,
 ): Node | undefined {
   const { zone } = question.shard.options;
   let only: Node | undefined;
-  let preference: Preference | undefined;
+  let preference: TwoChoices | undefined;
   for (const node of nodes) {
     if (!mayGo(question, node, now) || !mayAnswer(question, node, now)) continue;
     if (only === undefined) only = node;
     else {
-      preference ??= new Preference(zone, nodes, now, only);
+      preference ??= new TwoChoices(zone, nodes, now, only);
       preference.add(node);
     }
   }
   return preference === undefined ? only : preference.chosen;
 }
 
-function leastLagging(question: Question, now: number, mayAnswer: (node: Node) => boolean): Node | undefined {
+function leastLagging(
+  question: ReadQuery,
+  now: number,
+  mayAnswer: (node: Node) => boolean,
+): Node | undefined {
   let least: Node | undefined;
   for (const node of question.shard.replicas)
     if ((least === undefined || node.lag.ms < least.lag.ms) && mayGo(question, node, now) && mayAnswer(node))
@@ -206,12 +212,16 @@ function leastLagging(question: Question, now: number, mayAnswer: (node: Node) =
 }
 
 /** Whether a read may go to `node` if that has what it requires: without taking the session back in time. */
-function mayGo({ shard, session, touched, level, iteration }: Question, node: Node, now: number): boolean {
+function mayGo({ shard, session, touched, level, iteration }: ReadQuery, node: Node, now: number): boolean {
   const only = iteration?.node;
   if (only !== undefined ? node !== only : node.weight === 0 || !node.denials.mayTry(now)) return false;
-  if (only === undefined && level !== "eventual" && !session.in(shard, touched).mayReadFrom(node.link))
+  if (
+    only === undefined &&
+    level !== "eventual" &&
+    !session.progressIn(shard, touched).mayReadFrom(node.link)
+  )
     return false;
-  return !clockDiffers(shard, node);
+  return !hasClockSkew(shard, node);
 }
 
 /** Whether the one node that may answer a read will not do so however long it waits. */
@@ -221,12 +231,14 @@ export function isStranded({
   session,
   touched,
   level,
-}: Omit<Question, "requirement">): boolean {
+}: Omit<ReadQuery, "requirement">): boolean {
   if (iteration?.node === undefined) return false;
-  return iteration.lost || primaryOnly(shard, session, touched, level, false) !== undefined;
+  return (
+    iteration.iterationLostError || primaryOnlyReason(shard, session, touched, level, false) !== undefined
+  );
 }
 
 /** A token of a history that no primary is known to have is what a failover nobody has told us of looks like. */
-export function isDoubtful(shard: Shard, position: Position): boolean {
-  return shard.outcome(position) !== "valid" && !shard.isElsewhere(position);
+export function primaryMustProve(shard: Shard, position: Position): boolean {
+  return shard.outcome(position) !== "valid" && !shard.belongsToOtherShard(position);
 }

@@ -4,23 +4,23 @@ import { isDenial, isStateError } from "../commands/server-reply.js";
 import { absenceMs } from "../connection/connection.js";
 import { type Reason, staleReadChannel } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";
-import { isPlaced } from "../replication/lineage.js";
+import { hasOffset } from "../replication/lineage.js";
 import type { Shard } from "../shard/shard.js";
-import type { Read } from "./read.js";
+import type { PendingRead } from "./read.js";
 import { noteAnswer, publishRoute } from "./route-record.js";
 
 /** Has the freshest replica answer `read`, if it may now and there is one; whether it will. */
-export function answerStale(read: Read): boolean {
+export function answerStale(read: PendingRead): boolean {
   return mayBeStale(read) && read.shard.vacantMs >= absenceMs && sendToFreshest(read);
 }
 
 /** A step of an iteration may not: the next one would meet another server. */
-function mayBeStale({ terms, level, iteration }: Read): boolean {
+function mayBeStale({ terms, level, iteration }: PendingRead): boolean {
   return iteration === undefined && (terms.staleIfPrimaryGone || level === "eventual");
 }
 
 /** The same read for the primary, with ends that do not wait for an answer that does not come. */
-export function unlessGone(read: Read): Read {
+export function withDeadlineForPrimary(read: PendingRead): PendingRead {
   if (!mayBeStale(read)) return read;
   let isOver = false;
   let isTried = false;
@@ -58,7 +58,7 @@ export function unlessGone(read: Read): Read {
 }
 
 /** Sends `read` to the freshest replica that is not among those `tried`; whether there is one. */
-function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
+function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean {
   const { command, ends, session, shard, level, terms } = read;
   const node = freshestOf(shard, tried);
   if (node === undefined) return false;
@@ -66,7 +66,7 @@ function sendToFreshest(read: Read, tried: readonly Node[] = []): boolean {
   const again = new Command(command.name, [...command.args]);
   again.resolve = (reply) => {
     node.denials.answered();
-    session.answeredStale();
+    session.markStale();
     if (staleReadChannel.hasSubscribers) {
       const { address } = node.connection;
       staleReadChannel.publish({ session, command: command.name.toLowerCase(), node: address });
@@ -94,14 +94,14 @@ function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
   let freshest: Node | undefined;
   let farthest = -1;
   for (const node of shard.replicas) {
-    const known = node.seen?.replication;
+    const known = node.lastReport?.replication;
     if (
       !node.connection.ready ||
       tried.includes(node) ||
       !node.denials.mayTry(now) ||
       known?.role !== "replica" ||
       known.syncing ||
-      !isPlaced(known)
+      !hasOffset(known)
     )
       continue;
     const offset = known.replid === replid ? known.offset : 0;

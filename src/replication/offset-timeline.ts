@@ -17,7 +17,7 @@ const maxSamples = 12_288;
  * Invariant: samples are in order of time, and their offsets never fall, because they belong to one history;
  * another history begins the list again.
  */
-export class History {
+export class OffsetTimeline {
   #replid: string | undefined;
   #samples: Sample[] = [];
   readonly #minGapMs: number;

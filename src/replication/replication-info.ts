@@ -2,19 +2,19 @@
 import { type Endpoint, endpointOf } from "../address.js";
 
 /** The history a node's own history grew out of, and the first offset they do not share. */
-export interface Ancestor {
+export interface ParentHistory {
   readonly replid: string;
-  readonly second: number;
+  readonly divergesAt: number;
 }
 
 interface Common {
   readonly replid: string;
-  readonly ancestor: Ancestor | undefined;
+  readonly ancestor: ParentHistory | undefined;
   readonly backlogActive: boolean;
 }
 
 /** A node as it described itself. `offset` is what a primary has written, or a replica has applied. */
-export type Replication =
+export type ReplicationInfo =
   | (Common & { readonly role: "primary"; readonly offset: number })
   | (Common & {
       readonly role: "replica";
@@ -80,7 +80,7 @@ let known = { full: noReplid, short: "" };
  * `master_replid`, whole offsets below 2^53) or may have been forged: such a server, or a proxy before it, cannot be
  * trusted with one. {@link faultOf} says why.
  */
-export function parseReplication(info: unknown): Replication | undefined {
+export function parseReplicationInfo(info: unknown): ReplicationInfo | undefined {
   if (typeof info !== "string") return undefined;
   // Redis prints it behind all that others may have written into the text, and what follows it is Redis's own.
   const from = info.indexOf("\nmaster_replid:");
@@ -102,7 +102,7 @@ export function parseReplication(info: unknown): Replication | undefined {
   return { role: "replica", offset, linkUp, syncing, replid, ancestor, backlogActive };
 }
 
-/** Why {@link parseReplication} gives nothing for `info`, for people. */
+/** Why {@link parseReplicationInfo} gives nothing for `info`, for people. */
 export function faultOf(info: unknown): string {
   if (typeof info !== "string") return unfit;
   if (info.length > maxLength) return tooLong;
@@ -116,22 +116,22 @@ export function isReplicaIn(info: unknown): boolean {
 }
 
 /** The servers that replicate from the one that said so, by the addresses they announce. */
-export function replicasIn(info: string): Endpoint[] {
+export function parseReplicas(info: string): Endpoint[] {
   return replicaLinesIn(info).flatMap(([, host, port]) => endpointOf(host, port) ?? []);
 }
 
 /** How many replicas are connected to the primary that said so. */
-export function connectedReplicasIn(info: string): number {
+export function parseReplicaCount(info: string): number {
   return numberIn(info, "\nconnected_slaves:") ?? 0;
 }
 
 /** What each replica that is in sync has acknowledged, by the primary that said so. */
-export function acknowledgedIn(info: string): number[] {
+export function parseAcknowledgedOffsets(info: string): number[] {
   return replicaLinesIn(info).flatMap(([, , , state, offset]) => (state === "online" ? Number(offset) : []));
 }
 
 /** The server that a replica was told to replicate from; undefined for a primary. */
-export function upstreamIn(info: string): Endpoint | undefined {
+export function parseUpstream(info: string): Endpoint | undefined {
   return endpointOf(textIn(info, "\nmaster_host:"), numberIn(info, "\nmaster_port:"));
 }
 
@@ -183,11 +183,11 @@ function replicaLinesIn(info: string): RegExpExecArray[] {
   return lines;
 }
 
-function ancestorIn(info: string, start: number): Ancestor | undefined {
+function ancestorIn(info: string, start: number): ParentHistory | undefined {
   const replid = replidIn(info, "\nmaster_replid2:", start);
   if (replid === undefined) return undefined;
-  const second = numberIn(info, "\nsecond_repl_offset:", start);
-  return second === undefined ? undefined : { replid, second };
+  const divergesAt = numberIn(info, "\nsecond_repl_offset:", start);
+  return divergesAt === undefined ? undefined : { replid, divergesAt };
 }
 
 /** The beginning of a replication id; undefined where there is none, or all are zeros, which is none. */

@@ -1,6 +1,6 @@
 /** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
 import type { Command, RedisOptions } from "ioredis";
-import { isScript, namesOfKeys } from "../commands/command-kind.js";
+import { isScript, keyNames } from "../commands/command-kind.js";
 import { destinationOf, trackDestination } from "../commands/destination.js";
 import { Ends } from "../commands/ends.js";
 import { isRedirection } from "../commands/server-reply.js";
@@ -8,7 +8,7 @@ import { discardSend } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";
 import { mayBeRedirected } from "../topology/script-redirect.js";
-import { type Detour, Detours } from "./redirect-queue.js";
+import { type QueuedRedirect, RedirectQueue } from "./redirect-queue.js";
 
 /** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
@@ -40,12 +40,12 @@ const pauseMs = 100;
 const nothingToWaitFor = (): undefined => undefined;
 
 /** Commands that redirections are followed for, and those that wait behind them. */
-export class Redirects {
+export class ClusterRedirects {
   readonly #redirect: Redirect;
   readonly #confirm: Confirm;
   /** See `Topology.settled`. */
   readonly #settled: (command: Command) => Promise<void> | undefined;
-  readonly #detours = new Detours();
+  readonly #detours = new RedirectQueue();
 
   constructor(
     redirect: Redirect,
@@ -66,7 +66,7 @@ export class Redirects {
   holds(commands: readonly Command[], owner: object, go: () => void): boolean {
     const isUnsettled = this.#unsettled(commands) !== undefined;
     if (this.#detours.isEmpty && !isUnsettled) return false;
-    const keys = namesOfKeys(commands);
+    const keys = keyNames(commands);
     if (!isUnsettled && !this.#detours.isBehind(owner, keys)) return false;
     this.#detours.wait(owner, keys, false, go, () => this.#unsettled(commands));
     return true;
@@ -75,7 +75,7 @@ export class Redirects {
   /** The same for commands that have waited before, so that new ones go behind them. */
   holdsBack(commands: readonly Command[], owner: object, go: () => void): boolean {
     if (this.#detours.isEmpty) return false;
-    const keys = namesOfKeys(commands);
+    const keys = keyNames(commands);
     if (!this.#detours.isBehindReturned(owner, keys)) return false;
     this.#detours.wait(owner, keys, true, go);
     return true;
@@ -158,14 +158,14 @@ export class Redirects {
 class Journey {
   readonly #traveller: Traveller;
   readonly #redirect: Redirect;
-  readonly #detours: Detours;
+  readonly #detours: RedirectQueue;
   #left = maxRedirections;
   /** Whether it was sent behind ASKING last. */
   isAsked = false;
   /** What others wait for while this is not sent at once. */
-  #detour: Detour | undefined;
+  #detour: QueuedRedirect | undefined;
 
-  constructor(traveller: Traveller, redirect: Redirect, detours: Detours) {
+  constructor(traveller: Traveller, redirect: Redirect, detours: RedirectQueue) {
     this.#traveller = traveller;
     this.#redirect = redirect;
     this.#detours = detours;
@@ -174,14 +174,14 @@ class Journey {
   /** Whether another one on the same keys has to be carried out first. */
   get isOvertaking(): boolean {
     if (this.#detours.isEmpty || this.#detour !== undefined) return false;
-    return this.#detours.isBehindReturned(this.#traveller.owner, namesOfKeys(this.#traveller.commands));
+    return this.#detours.isBehindReturned(this.#traveller.owner, keyNames(this.#traveller.commands));
   }
 
   /** Sends it again when those are carried out. */
   fallBehind(): void {
     const { commands, owner, writer } = this.#traveller;
     writer?.writeStarted();
-    this.#detours.wait(owner, namesOfKeys(commands), true, () => {
+    this.#detours.wait(owner, keyNames(commands), true, () => {
       this.#send();
       writer?.writeEnded("not-sent");
     });
@@ -214,7 +214,7 @@ class Journey {
     refuse: () => void,
   ): void {
     const { commands, owner, writer } = this.#traveller;
-    const keys = namesOfKeys(commands);
+    const keys = keyNames(commands);
     writer?.writeStarted();
     const leave = (how: (error: Error) => void): void => {
       const error = redirection();
@@ -256,7 +256,7 @@ class Journey {
       // Those behind it go the same way, in their order.
       if (this.#detour?.isFollower) this.end();
     } else {
-      this.#detour ??= this.#detours.begin(owner, namesOfKeys(commands));
+      this.#detour ??= this.#detours.begin(owner, keyNames(commands));
       this.#detour.isFollower = false;
     }
   }

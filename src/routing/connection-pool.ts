@@ -13,7 +13,7 @@ interface Idle {
 }
 
 /** Opens as many as are borrowed at once, and keeps a few of those given back for the next. */
-export class Pool implements Follower {
+export class ConnectionPool implements Follower {
   #idle: Idle[] = [];
   /** Each with the server it is to. */
   readonly #lent = new Map<Node, RedisOptions>();
@@ -32,11 +32,11 @@ export class Pool implements Follower {
   }
 
   /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
-  lend({ connection: { server, ready, timeoutMs, proxySign } }: Node): Node {
+  acquire({ connection: { server, ready, timeoutMs, proxySign } }: Node): Node {
     const isAlike = (one: Idle): boolean =>
       one.server === server && one.node.connection.proxySign === proxySign;
     const idle = this.#idle.find(isAlike);
-    const node = idle?.node ?? Node.lent(this.#lentOptions(server, ready), timeoutMs, proxySign);
+    const node = idle?.node ?? Node.dedicated(this.#lentOptions(server, ready), timeoutMs, proxySign);
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
     this.#followers.add(this);
@@ -45,7 +45,7 @@ export class Pool implements Follower {
   }
 
   /** Takes back a connection that is as it was when lent: nothing in flight, nothing watched, nothing queued. */
-  giveBack(node: Node): void {
+  release(node: Node): void {
     const server = this.#lent.get(node);
     if (this.#closed || server === undefined || !node.connection.ready || this.#idle.length >= maxIdle) {
       this.end(node);

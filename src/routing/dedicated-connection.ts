@@ -1,10 +1,10 @@
 /** Runs commands on a dedicated connection: commands that block, and everything from WATCH or MULTI to the end. */
 import type { Command, RedisOptions } from "ioredis";
-import { blockFor, blocksForMs } from "../commands/blocking-timeout.js";
+import { blockingTimeoutMs, setBlockingTimeout } from "../commands/blocking-timeout.js";
 import { type CommandKind, isScript, provesPrimary } from "../commands/command-kind.js";
 import { deadlineOf } from "../commands/command-timeout.js";
 import { Ends } from "../commands/ends.js";
-import { sendTexts } from "../commands/script-text.js";
+import { sendScriptTexts } from "../commands/script-text.js";
 import { isDemotion } from "../commands/server-reply.js";
 import type { Wait } from "../connection/connection.js";
 import type { Level } from "../consistency/level.js";
@@ -12,10 +12,10 @@ import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError
 import type { Node } from "../node/node.js";
 import { discardSend, publishRoute } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
-import { isStill, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 import { mayBeRedirected } from "../topology/script-redirect.js";
-import type { Pool } from "./connection-pool.js";
+import type { ConnectionPool } from "./connection-pool.js";
 
 /** A transaction that the user has abandoned would otherwise keep its connection for ever. */
 const maxPauseMs = 5_000;
@@ -83,8 +83,8 @@ interface Line {
  * that it refused, and the reads that it answered, are sent to the next primary in the same order. The exception is a
  * transaction of which the user has seen an answer: that transaction is lost.
  */
-export class Conversation {
-  readonly #pool: Pool;
+export class DedicatedConnection {
+  readonly #pool: ConnectionPool;
   #shard: Shard;
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
@@ -121,7 +121,7 @@ export class Conversation {
 
   /** `onOver` is called when later commands can no longer belong to this conversation. */
   constructor(
-    pool: Pool,
+    pool: ConnectionPool,
     shard: Shard,
     { session, isKept, isBehindWrites, holds, follow, confirm }: Speaker,
     onOver: () => void,
@@ -188,7 +188,7 @@ export class Conversation {
       ends: new Ends(command),
       givenAt: performance.now(),
       waitsSince: performance.now(),
-      blocksMs: blocks ? blocksForMs(command) : Number.POSITIVE_INFINITY,
+      blocksMs: blocks ? blockingTimeoutMs(command) : Number.POSITIVE_INFINITY,
       redirection: undefined,
     };
   }
@@ -257,7 +257,7 @@ export class Conversation {
         this.#borrow();
       };
       if (this.#holds?.(commands, this.#isReleased, go) === true) return;
-      if (!isStill(this.#shard, primary)) {
+      if (!isStillPrimary(this.#shard, primary)) {
         this.#borrow();
         return;
       }
@@ -268,7 +268,7 @@ export class Conversation {
   }
 
   #lend(wait: Wait): void {
-    const node = this.#pool.lend(this.#shard.primary);
+    const node = this.#pool.acquire(this.#shard.primary);
     const start = (failure?: Error): void => {
       if (failure === undefined) {
         this.#begin(node);
@@ -312,12 +312,12 @@ export class Conversation {
     const { command, name, writes, level } = line;
     this.#leaveInTime(line);
     // An INFO in front of each turn proves that the server still is the primary. Between MULTI and EXEC it would be queued.
-    if (!line.isQueued) node.probe();
+    if (!line.isQueued) node.probeBefore();
     this.#epoch = node.connection.epoch;
     // An INFO that came behind MULTI would be queued with the rest.
-    if (name === "multi") node.closeWrites();
+    if (name === "multi") node.flushWrites();
     publishRoute(command, node, "primary", "not-a-read", level);
-    if (line.isQueued) sendTexts([command]);
+    if (line.isQueued) sendScriptTexts([command]);
     this.#inFlight.add(line);
     line.redirection = undefined;
     command.resolve = (reply) => this.#answered(line, node, reply);
@@ -338,7 +338,7 @@ export class Conversation {
     const waitedMs = performance.now() - line.givenAt;
     // When no time is left, the server still has to be asked, because only it knows whether there is an element.
     if (Number.isFinite(line.blocksMs) && waitedMs > notableMs)
-      blockFor(line.command, Math.max(1, line.blocksMs - waitedMs));
+      setBlockingTimeout(line.command, Math.max(1, line.blocksMs - waitedMs));
     deadlineOf(line.command)?.sent();
   }
 
@@ -350,7 +350,7 @@ export class Conversation {
       return this.#move(line, node, "refused");
     }
     const session = this.#session;
-    session?.in(this.#shard, session.touchedBy(command)).readAhead(performance.now());
+    session?.progressIn(this.#shard, session.touchedBy(command)).readAhead(performance.now());
     this.#over(line, node);
     return ends.resolve(reply);
   }
@@ -457,7 +457,7 @@ export class Conversation {
 
   /** Keeps `line` for the next primary, and moves there once everything in flight is answered. */
   #move(line: Line, node: Node, why: Moving): void {
-    line.ends.giveBack();
+    line.ends.restore();
     discardSend(line.command);
     this.#inFlight.delete(line);
     this.#moving ??= why;
@@ -495,7 +495,7 @@ export class Conversation {
     if (moving === undefined || this.#inFlight.size > 0) return;
     const { primary } = this.#shard;
     if (moving === "refused" && primary.connection.address === node.connection.address)
-      this.#shard.refused(primary);
+      this.#shard.primaryRefusedWrite(primary);
     this.#moving = undefined;
     this.#moves += 1;
     this.#pool.end(node);
@@ -531,7 +531,7 @@ export class Conversation {
     this.#onOver();
     if (node === undefined) return;
     if (this.#unsure) this.#pool.end(node);
-    else this.#pool.giveBack(node);
+    else this.#pool.release(node);
   }
 
   #checkConnection(): void {

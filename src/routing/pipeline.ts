@@ -2,14 +2,14 @@
 import type { Command } from "ioredis";
 import { type CommandKind, isScript, kindOf, provesPrimary } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
-import { sendTexts } from "../commands/script-text.js";
-import { isOfReplica, isReadOnly, isRedirection, isWordOfReplica } from "../commands/server-reply.js";
-import type { Terms } from "../consistency/read-policy.js";
+import { sendScriptTexts } from "../commands/script-text.js";
+import { isOfReplica, isReadOnlyError, isRedirection, isWordOfReplica } from "../commands/server-reply.js";
+import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { discardSend, publishRoute } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
-import { isStill, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 
 const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
@@ -20,7 +20,7 @@ export interface Batch {
   readonly commands: readonly Command[];
   readonly kinds: readonly CommandKind[];
   readonly session: Session | undefined;
-  readonly terms: Terms;
+  readonly terms: ResolvedReadPolicy;
   /** Whether it is one transaction, and its keys are only on their way to the shard. */
   readonly isAsked?: boolean;
   /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
@@ -48,7 +48,7 @@ class Delivery {
   constructor(batch: Batch, doubtful: boolean) {
     this.#batch = batch;
     this.#doubtful = doubtful;
-    this.#units = unitsOf(batch).map((unit) => new Unit(unit));
+    this.#units = retryUnits(batch).map((unit) => new Unit(unit));
     this.#writer = batch.session?.writerOf(batch.commands, batch.kinds);
     if (batch.isReturned !== true)
       batch.session?.statistics?.countUntracked(this.#units.reduce((sum, unit) => sum + unit.untracked, 0));
@@ -83,7 +83,7 @@ class Delivery {
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
       // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
       const known = {};
-      for (const { commands } of units) sendTexts(commands, known);
+      for (const { commands } of units) sendScriptTexts(commands, known);
       const onReply = (): void => {
         this.#unanswered -= 1;
         if (this.#unanswered === 0) this.#answered(units, primary);
@@ -95,9 +95,9 @@ class Delivery {
 
   #answered(units: readonly Unit[], from: Node): void {
     const { shard } = this.#batch;
-    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.refused(from);
+    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.primaryRefusedWrite(from);
     const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
-    const isReplica = !isStill(shard, from);
+    const isReplica = !isStillPrimary(shard, from);
     // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
     const proven = units.findLastIndex((unit) => unit.isCarriedOut);
     const again = units.filter(
@@ -126,7 +126,7 @@ class Delivery {
     const { session, shard } = this.#batch;
     const shown = session && this.#units.flatMap((unit) => (unit.shows ? unit.commands : []));
     if (session !== undefined && shown !== undefined && shown.length > 0)
-      session.in(shard, session.touchedBy(shown)).readAhead(performance.now());
+      session.progressIn(shard, session.touchedBy(shown)).readAhead(performance.now());
     this.#writer?.writeEnded("not-sent");
     for (const unit of this.#units) unit.handOut();
   }
@@ -191,7 +191,7 @@ class Unit {
     // EXEC brings the errors of scripts, which a replica starts: only their writes are refused.
     if (commands[exec]?.name.toLowerCase() === "exec" && Array.isArray(carriedOut)) {
       const written = carriedOut.filter((_reply, index) => kinds[index + 1] === "write");
-      return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnly(reply));
+      return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnlyError(reply));
     }
     return this.#errors.some((error) => error !== undefined && isDenial(error));
   }
@@ -297,7 +297,7 @@ function isDenial(error: Error): boolean {
  * What the commands of a batch are, each where it stands: EXEC is what it carries out, nothing waits behind MULTI, and a
  * MULTI that the batch does not end goes on after it.
  */
-export function kindsOf(commands: readonly Command[]): CommandKind[] {
+export function batchKinds(commands: readonly Command[]): CommandKind[] {
   let queued: CommandKind | undefined;
   let opened = 0;
   const kinds = commands.map((command, index) => {
@@ -321,7 +321,7 @@ export function kindsOf(commands: readonly Command[]): CommandKind[] {
 }
 
 /** What of a batch can be sent again by itself: its transactions, each from MULTI to its end, and all other commands. */
-export function unitsOf(batch: Batch): Batch[] {
+export function retryUnits(batch: Batch): Batch[] {
   const units: { commands: Command[]; kinds: CommandKind[] }[] = [];
   let isOpen = false;
   for (const [index, command] of batch.commands.entries()) {
@@ -337,6 +337,6 @@ export function unitsOf(batch: Batch): Batch[] {
 }
 
 /** Whether a command frames a transaction, which one shard carries out as a whole. */
-export function isTransactional({ name }: Command): boolean {
+export function isTransaction({ name }: Command): boolean {
   return framing.has(name.toLowerCase());
 }

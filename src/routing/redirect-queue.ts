@@ -1,7 +1,7 @@
 /** Commands that a cluster cannot carry out for a moment, and commands on the same keys, which wait behind them. */
 
 /** A command, or several that are sent together, in the lines of its keys. */
-export interface Detour {
+export interface QueuedRedirect {
   readonly keys: readonly string[];
   /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
   readonly isReturned: boolean;
@@ -19,9 +19,9 @@ export interface Detour {
 type Settled = () => Promise<void> | undefined;
 
 /** For each key of one session, or of all commands outside of sessions, a line of detours. */
-type Lines = Map<string, Detour[]>;
+type Lines = Map<string, QueuedRedirect[]>;
 
-export class Detours {
+export class RedirectQueue {
   /** Only of those for whom there are any. */
   readonly #linesOf = new Map<object, Lines>();
 
@@ -52,7 +52,7 @@ export class Detours {
   }
 
   /** Adds one that others wait for from now on, until `end` is called. */
-  begin(owner: object, keys: readonly string[]): Detour {
+  begin(owner: object, keys: readonly string[]): QueuedRedirect {
     const [go, settled] = [undefined, undefined];
     return this.#add(owner, { keys, isReturned: true, go, settled, isKept: true, isFollower: false });
   }
@@ -61,7 +61,7 @@ export class Detours {
    * The same for one that follows a redirection. `go` is called once, when nothing is ahead of it and `settled` has nothing left to
    * wait for.
    */
-  follow(owner: object, keys: readonly string[], go: () => void, settled: Settled): Detour {
+  follow(owner: object, keys: readonly string[], go: () => void, settled: Settled): QueuedRedirect {
     const follower = { keys, isReturned: true, go, settled, isKept: true, isFollower: true };
     const detour = this.#add(owner, follower);
     this.#advance(owner, [detour]);
@@ -75,13 +75,13 @@ export class Detours {
   }
 
   /** Ends one that was begun, and releases those that waited for it alone. */
-  end(owner: object, detour: Detour): void {
+  end(owner: object, detour: QueuedRedirect): void {
     const lines = this.#linesOf.get(owner);
     if (lines !== undefined) this.#advance(owner, this.#remove(owner, lines, detour));
   }
 
   /** Sends those of `detours`, and of the ones behind them, that may go. */
-  #advance(owner: object, detours: readonly Detour[]): void {
+  #advance(owner: object, detours: readonly QueuedRedirect[]): void {
     const next = new Set(detours);
     // Set iteration includes what is added on the way.
     for (const one of next) {
@@ -104,8 +104,8 @@ export class Detours {
     }
   }
 
-  #add(owner: object, detour: Detour): Detour {
-    const lines = this.#linesOf.get(owner) ?? new Map<string, Detour[]>();
+  #add(owner: object, detour: QueuedRedirect): QueuedRedirect {
+    const lines = this.#linesOf.get(owner) ?? new Map<string, QueuedRedirect[]>();
     for (const key of detour.keys) {
       const line = lines.get(key) ?? [];
       const behind = detour.isReturned ? line.findIndex(({ isReturned }) => !isReturned) : -1;
@@ -117,8 +117,8 @@ export class Detours {
   }
 
   /** Takes it out of its lines; gives those who are first in them then. */
-  #remove(owner: object, lines: Lines, detour: Detour): readonly Detour[] {
-    const first: Detour[] = [];
+  #remove(owner: object, lines: Lines, detour: QueuedRedirect): readonly QueuedRedirect[] {
+    const first: QueuedRedirect[] = [];
     for (const key of detour.keys) {
       const line = (lines.get(key) ?? []).filter((one) => one !== detour);
       const [next] = line;

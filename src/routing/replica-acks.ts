@@ -1,19 +1,23 @@
 /** Replicas' acknowledgements: what a shard was written is waited for in groups, on connections of their own. */
 
 import { Command } from "ioredis";
-import type { Wanted } from "../consistency/write-concern.js";
+import type { WriteConcern } from "../consistency/write-concern.js";
 import { NotReplicatedError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { clusterCommand, infoCommand, isOfNoCluster } from "../node/own-commands.js";
 import type { Position } from "../replication/position.js";
-import { acknowledgedIn, connectedReplicasIn, parseReplication } from "../replication/replication-info.js";
+import {
+  parseAcknowledgedOffsets,
+  parseReplicaCount,
+  parseReplicationInfo,
+} from "../replication/replication-info.js";
 import { Shard } from "../shard/shard.js";
 import type { Topology } from "../topology/topology.js";
-import type { Pool } from "./connection-pool.js";
+import type { ConnectionPool } from "./connection-pool.js";
 
 interface Waiter {
   readonly position: Position;
-  readonly wanted: Wanted;
+  readonly wanted: WriteConcern;
   /** By when, on the monotonic clock. */
   readonly until: number;
   readonly resolve: (replicas: number) => void;
@@ -30,7 +34,7 @@ interface Answer {
 }
 
 /** What all of a group have in common. */
-interface Kind extends Omit<Wanted, "timeoutMs"> {
+interface Kind extends Omit<WriteConcern, "timeoutMs"> {
   /** None of them waits for less. */
   readonly leastMs: number;
 }
@@ -49,14 +53,14 @@ const maxTimerMs = 2 ** 31 - 1;
 class Group {
   readonly #shard: Shard;
   readonly #kind: Kind;
-  readonly #pool: Pool;
+  readonly #pool: ConnectionPool;
   readonly #fence: Fence;
   /** Called when nobody waits any more; the group is not used again then. */
   readonly #onIdle: () => void;
   #waiters: Waiter[] = [];
   #isRunning = false;
 
-  constructor(shard: Shard, kind: Kind, pool: Pool, fence: Fence, onIdle: () => void) {
+  constructor(shard: Shard, kind: Kind, pool: ConnectionPool, fence: Fence, onIdle: () => void) {
     this.#onIdle = onIdle;
     this.#shard = shard;
     this.#kind = kind;
@@ -74,7 +78,7 @@ class Group {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    const node = this.#pool.lend(this.#shard.primary);
+    const node = this.#pool.acquire(this.#shard.primary);
     let isSound = true;
     while (this.#waiters.length > 0 && isSound) {
       const waiters = this.#waiters;
@@ -91,7 +95,7 @@ class Group {
         }
       }
     }
-    if (isSound) this.#pool.giveBack(node);
+    if (isSound) this.#pool.release(node);
     else this.#pool.end(node);
     if (this.#waiters.length > 0) this.#run();
     else this.#onIdle();
@@ -104,7 +108,8 @@ class Group {
     for (const waiter of waiters) {
       const { position } = waiter;
       const replicas = holdersOf(position, answer);
-      const isThere = position.replid === replid || this.#shard.lineage.outcome(position, replid) === "valid";
+      const isThere =
+        position.replid === replid || this.#shard.lineage.presenceOf(position, replid) === "valid";
       if (!isThere)
         waiter.reject(missed(waiter, undefined, new Error("the primary has another history by now")));
       else if (wanted > 0 && replicas >= wanted) waiter.resolve(replicas);
@@ -124,18 +129,18 @@ class Group {
       connection.send(command);
       return command.promise;
     };
-    connection.cork();
+    connection.beginTurn();
     const [, info] = await Promise.all([this.#fence.raise(send, fsync), send(infoCommand())]);
-    const replication = parseReplication(info);
+    const replication = parseReplicationInfo(info);
     if (replication?.role !== "primary") throw new Error("the server is not a primary");
-    const wanted = replicas === "all" ? connectedReplicasIn(String(info)) : replicas;
+    const wanted = replicas === "all" ? parseReplicaCount(String(info)) : replicas;
     const ms = Math.max(1, Math.ceil(until - performance.now()));
     const command = fsync
       ? new Command("waitaof", [1, wanted, ms], { replyEncoding: "utf8" })
       : new Command("wait", [wanted, ms], { replyEncoding: "utf8" });
     const reply = wanted === 0 ? 0 : await send(command);
     const [local, remote] = Array.isArray(reply) ? reply.map(Number) : [1, Number(reply)];
-    const acknowledged = fsync ? [] : acknowledgedIn(String(info));
+    const acknowledged = fsync ? [] : parseAcknowledgedOffsets(String(info));
     const held = local === 0 ? 0 : (remote ?? 0);
     return { replid: replication.replid, wanted, replicas: held, acknowledged };
   }
@@ -158,13 +163,13 @@ function missed({ wanted }: Waiter, replicas: number | undefined, cause?: unknow
 }
 
 /** The groups of all shards. */
-export class Acks {
-  readonly #pool: Pool;
+export class ReplicaAcks {
+  readonly #pool: ConnectionPool;
   readonly #topology: Pick<Topology, "shardOf" | "shards">;
   readonly #groups = new WeakMap<Shard, Map<string, Group>>();
   readonly #fences = new WeakMap<Shard, Fence>();
 
-  constructor(pool: Pool, topology: Pick<Topology, "shardOf" | "shards">) {
+  constructor(pool: ConnectionPool, topology: Pick<Topology, "shardOf" | "shards">) {
     this.#pool = pool;
     this.#topology = topology;
   }
@@ -173,7 +178,7 @@ export class Acks {
    * Resolves with how many replicas hold what `shard` had been written at `position`; rejects with a
    * {@link NotReplicatedError} when they are too few in time.
    */
-  wait(given: object | undefined, position: Position | undefined, wanted: Wanted): Promise<number> {
+  wait(given: object | undefined, position: Position | undefined, wanted: WriteConcern): Promise<number> {
     const { replicas, timeoutMs } = wanted;
     const shard = position && (given ?? this.#shardOf(position));
     if (position === undefined || !(shard instanceof Shard)) {
@@ -191,7 +196,7 @@ export class Acks {
     return this.#topology.shards.find((shard) => shard.outcome(position) === "valid");
   }
 
-  #groupOf(shard: Shard, wanted: Wanted): Group {
+  #groupOf(shard: Shard, wanted: WriteConcern): Group {
     const groups = this.#groups.get(shard) ?? new Map<string, Group>();
     this.#groups.set(shard, groups);
     const { replicas, timeoutMs, fsync } = wanted;
@@ -239,7 +244,7 @@ export class Fence {
   constructor(shard: Shard, topology: Pick<Topology, "shardOf">) {
     this.#shard = shard;
     this.#topology = topology;
-    this.#speaks = shard.alone;
+    this.#speaks = shard.holdsAllKeys;
   }
 
   /** Moves the offset of the primary by what `send` sends; `isOnDisk` when append-only files have to have it too. */
@@ -251,7 +256,7 @@ export class Fence {
   #key(): Command {
     for (let tag = 0; tag < maxTags; tag++) {
       const command = new Command("set", [`${channel}:{${tag}}`, "", "PX", lifeMs]);
-      if (this.#shard.alone || this.#topology.shardOf(command) === this.#shard) return command;
+      if (this.#shard.holdsAllKeys || this.#topology.shardOf(command) === this.#shard) return command;
     }
     throw new Error("the shard has no slot");
   }

@@ -1,24 +1,24 @@
 /** Commands in, each to what sends its kind. */
 import type { Command, RedisOptions } from "ioredis";
 import { type CommandKind, kindOf, refusalError, transactionError } from "../commands/command-kind.js";
-import { type Terms, TermsTable } from "../consistency/read-policy.js";
+import { ReadPolicyCache, type ResolvedReadPolicy } from "../consistency/read-policy.js";
 import { ClosedError } from "../errors/errors.js";
-import type { Losses } from "../reads/lost-writes.js";
-import { GivenRead } from "../reads/read.js";
-import { type ReadRouterOptions, Reads } from "../reads/read-router.js";
-import { Cursors, cursorOf, Iteration, lost } from "../reads/scan.js";
+import type { LostWrites } from "../reads/lost-writes.js";
+import { ReadRequest } from "../reads/read.js";
+import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
+import { cursorOf, lost, ScanCursors, ScanIteration } from "../reads/scan.js";
 import type { Session } from "../session/session.js";
 import { whenPrimary } from "../shard/primary-availability.js";
 import type { Followers } from "../shard/primary-followers.js";
 import type { Shard } from "../shard/shard.js";
 import type { Topology } from "../topology/topology.js";
-import { type Confirm, type Redirect, Redirects } from "./cluster-redirects.js";
-import { Pool } from "./connection-pool.js";
-import { Conversation } from "./dedicated-connection.js";
-import { type Batch, kindsOf, sendBatch, unitsOf } from "./pipeline.js";
-import { Acks } from "./replica-acks.js";
-import { Beginning } from "./shard-resolver.js";
-import { sendAlone, sendAsking, sendWrite } from "./write.js";
+import { ClusterRedirects, type Confirm, type Redirect } from "./cluster-redirects.js";
+import { ConnectionPool } from "./connection-pool.js";
+import { DedicatedConnection } from "./dedicated-connection.js";
+import { type Batch, batchKinds, retryUnits, sendBatch } from "./pipeline.js";
+import { ReplicaAcks } from "./replica-acks.js";
+import { ShardResolver } from "./shard-resolver.js";
+import { sendAsking, sendOutsideSession, sendWrite } from "./write.js";
 
 /** What the way of commands depends on. */
 export interface RouterOptions extends ReadRouterOptions {
@@ -30,40 +30,40 @@ export interface RouterOptions extends ReadRouterOptions {
 const beginningMs = 1_000;
 
 export class Router {
-  readonly terms: TermsTable;
+  readonly terms: ReadPolicyCache;
   /** Whether sessions keep records of their reads. */
   readonly keepsReads: boolean;
   readonly #topology: Pick<Topology, "shards">;
   /** What is given before it is known which servers there are. */
-  readonly #beginning: Beginning;
+  readonly #beginning: ShardResolver;
   /** Where data is spread over shards. */
   readonly #redirect: Redirect | undefined;
   readonly #confirm: Confirm;
-  readonly #redirects: Redirects | undefined;
-  readonly reads: Reads;
-  readonly acks: Acks;
+  readonly #redirects: ClusterRedirects | undefined;
+  readonly reads: ReadRouter;
+  readonly acks: ReplicaAcks;
   readonly #always: boolean;
   /** The cursors that were given out, to each session its own. */
-  readonly #cursors = new WeakMap<Session | Router, Cursors>();
-  readonly pool: Pool;
+  readonly #cursors = new WeakMap<Session | Router, ScanCursors>();
+  readonly pool: ConnectionPool;
   /** The transactions that sessions have begun by hand. */
-  readonly #conversations = new WeakMap<Session, Conversation>();
+  readonly #conversations = new WeakMap<Session, DedicatedConnection>();
 
-  constructor(topology: Topology, followers: Followers, losses: Losses, options: RouterOptions) {
+  constructor(topology: Topology, followers: Followers, losses: LostWrites, options: RouterOptions) {
     this.#topology = topology;
-    this.pool = new Pool(followers);
-    this.terms = new TermsTable(options);
+    this.pool = new ConnectionPool(followers);
+    this.terms = new ReadPolicyCache(options);
     this.keepsReads = options.recordReads > 0;
     const isEndless = options.redis.maxRetriesPerRequest === null;
-    this.#beginning = new Beginning(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
+    this.#beginning = new ShardResolver(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
     this.#redirect = topology.redirect?.bind(topology);
     this.#confirm = async (...script) => topology.confirm?.(...script);
     this.#redirects =
       this.#redirect &&
-      new Redirects(this.#redirect, this.#confirm, (command) => topology.settled?.(command));
+      new ClusterRedirects(this.#redirect, this.#confirm, (command) => topology.settled?.(command));
     this.#always = options.verify === "always";
-    this.reads = new Reads(options, topology, losses);
-    this.acks = new Acks(this.pool, topology);
+    this.reads = new ReadRouter(options, topology, losses);
+    this.acks = new ReplicaAcks(this.pool, topology);
   }
 
   /** Resolves when it is known which servers there are. */
@@ -107,8 +107,8 @@ export class Router {
   route(
     command: Command,
     session: Session | undefined,
-    terms: Terms,
-    iteration?: Iteration,
+    terms: ResolvedReadPolicy,
+    iteration?: ScanIteration,
     isReleased = false,
   ): void {
     const kind = kindOf(command, false);
@@ -130,18 +130,18 @@ export class Router {
   routeBatch(
     commands: readonly Command[],
     session: Session | undefined,
-    terms: Terms,
+    terms: ResolvedReadPolicy,
     isReleased = false,
   ): void {
     const again = (released?: true): void => this.routeBatch(commands, session, terms, released);
     if (!isReleased && this.#holds(commands, session, again)) return;
     const parts = this.#beginning.partsOf(commands);
     if (parts === undefined) {
-      this.#beginning.add(commands, kindsOf(commands), session, again);
+      this.#beginning.add(commands, batchKinds(commands), session, again);
       return;
     }
     const batches = parts.map(([shard, part]): Batch => {
-      return { shard, commands: part, kinds: kindsOf(part), session, terms };
+      return { shard, commands: part, kinds: batchKinds(part), session, terms };
     });
     const error = this.#objection(batches);
     if (error) for (const command of commands) command.reject(error);
@@ -162,7 +162,7 @@ export class Router {
       writer?.writeEnded("not-sent");
     };
     if (!this.#redirects.holds(commands, session ?? this, go)) return false;
-    const kinds = kindsOf(commands);
+    const kinds = batchKinds(commands);
     // Until they leave they count as on their way, so that what their session does next stays behind them.
     writer = session?.writerOf(commands, kinds);
     writer?.writeStarted();
@@ -172,11 +172,11 @@ export class Router {
   #sendPart(batch: Batch): void {
     const redirects = this.#redirects;
     if (redirects !== undefined && !batch.kinds.includes("transactional"))
-      for (const unit of unitsOf(batch)) this.#attendUnit(redirects, unit);
+      for (const unit of retryUnits(batch)) this.#attendUnit(redirects, unit);
     this.#sendBatch(batch);
   }
 
-  #attendUnit(redirects: Redirects, unit: Batch): void {
+  #attendUnit(redirects: ClusterRedirects, unit: Batch): void {
     const { commands, kinds, session, terms } = unit;
     // What is watched for a transaction is watched on one connection only.
     if (commands.length === 1 || (session !== undefined && this.#conversations.has(session))) {
@@ -201,7 +201,7 @@ export class Router {
     if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#converse(batch);
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
-      const given = commands.map((command) => new GivenRead(shard, command, terms));
+      const given = commands.map((command) => new ReadRequest(shard, command, terms));
       this.reads.sendAll(given, session);
     }
   }
@@ -211,8 +211,8 @@ export class Router {
     command: Command,
     kind: CommandKind,
     session: Session | undefined,
-    terms: Terms,
-    iteration?: Iteration,
+    terms: ResolvedReadPolicy,
+    iteration?: ScanIteration,
     isReturned = false,
   ): void {
     if (kind === "refused") command.reject(refusalError(command));
@@ -225,15 +225,15 @@ export class Router {
       sendWrite(shard, command, session, terms.level, isReturned);
     else if (kind === "write") {
       if (!isReturned) session?.statistics?.countUntracked(1);
-      sendAlone(shard, command, terms.level, isReturned);
+      sendOutsideSession(shard, command, terms.level, isReturned);
     } else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
       const reason = session === undefined ? "no-session" : "write-in-flight";
-      this.reads.sendToPrimary(new GivenRead(shard, command, terms), session, reason, undefined, true);
-    } else if (kind === "read") this.reads.send(new GivenRead(shard, command, terms), session);
+      this.reads.sendToPrimary(new ReadRequest(shard, command, terms), session, reason, undefined, true);
+    } else if (kind === "read") this.reads.send(new ReadRequest(shard, command, terms), session);
     else if (kind === "scan") this.#scan(shard, command, session, terms);
     else if (kind === "lookup")
       this.reads.sendToPrimary(
-        new GivenRead(shard, command, terms),
+        new ReadRequest(shard, command, terms),
         session,
         "not-a-read",
         undefined,
@@ -248,7 +248,12 @@ export class Router {
   }
 
   /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
-  #attend(command: Command, kind: CommandKind, session: Session | undefined, terms: Terms): void {
+  #attend(
+    command: Command,
+    kind: CommandKind,
+    session: Session | undefined,
+    terms: ResolvedReadPolicy,
+  ): void {
     const redirects = this.#redirects;
     if (redirects === undefined || kind === "refused") return;
     const isBound = session !== undefined && this.#conversations.has(session);
@@ -262,7 +267,7 @@ export class Router {
       const shard = this.#beginning.shardOf(command);
       // Replicas may still have a key as it was when it left.
       if (asked !== undefined && shard !== undefined && session !== undefined)
-        session.in(shard, session.touchedBy(command)).readAhead(performance.now());
+        session.progressIn(shard, session.touchedBy(command)).readAhead(performance.now());
       if (asked !== undefined) sendAsking(asked, command, writer, terms.level);
       else if (shard !== undefined) this.#send(shard, command, kind, session, terms, undefined, true);
       else command.reject(new ClosedError());
@@ -280,7 +285,7 @@ export class Router {
         if (kind !== "scan") continue;
         const iteration = this.#follow(shard, command, session);
         const { node } = iteration;
-        if (node !== undefined && (iteration.lost || node !== shard.primary || shard.demoted))
+        if (node !== undefined && (iteration.iterationLostError || node !== shard.primary || shard.demoted))
           return lost(command, iteration);
       }
     }
@@ -291,8 +296,8 @@ export class Router {
     shard: Shard,
     command: Command,
     session: Session | undefined,
-    terms: Terms,
-    streamed?: Iteration,
+    terms: ResolvedReadPolicy,
+    streamed?: ScanIteration,
   ): void {
     const iteration = streamed ?? this.#follow(shard, command, session);
     iteration.shard ??= shard;
@@ -303,11 +308,11 @@ export class Router {
   }
 
   /** The iteration that a plain SCAN is a step of; its cursors may be used anywhere, so they are the primary's. */
-  #follow(shard: Shard, command: Command, session: Session | undefined): Iteration {
+  #follow(shard: Shard, command: Command, session: Session | undefined): ScanIteration {
     const owner = session ?? this;
-    const cursors = this.#cursors.get(owner) ?? new Cursors();
+    const cursors = this.#cursors.get(owner) ?? new ScanCursors();
     this.#cursors.set(owner, cursors);
-    const iteration = cursors.find(command) ?? new Iteration();
+    const iteration = cursors.find(command) ?? new ScanIteration();
     cursors.track(command, shard, iteration);
     return iteration;
   }
@@ -325,7 +330,7 @@ export class Router {
     }
   }
 
-  #begin(shard: Shard, keeper: Session | undefined, session: Session | undefined): Conversation {
+  #begin(shard: Shard, keeper: Session | undefined, session: Session | undefined): DedicatedConnection {
     const redirect = this.#redirect;
     const follow =
       redirect &&
@@ -343,7 +348,7 @@ export class Router {
     const confirm =
       redirect && ((script: Command, server: RedisOptions) => this.#confirm(script, server, false));
     const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow, confirm };
-    const conversation = new Conversation(this.pool, shard, speaker, () => {
+    const conversation = new DedicatedConnection(this.pool, shard, speaker, () => {
       if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
         this.#conversations.delete(keeper);
     });

@@ -1,21 +1,21 @@
 /** What is given before it is known which servers there are, and waits for that in its order. */
 import type { Command } from "ioredis";
-import { type CommandKind, keysOf } from "../commands/command-kind.js";
+import { type CommandKind, keyCount } from "../commands/command-kind.js";
 import { ClosedError, NoPrimaryError } from "../errors/errors.js";
 import type { Session } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";
-import { Waiting } from "../shard/wait-queue.js";
+import { WaitQueue } from "../shard/wait-queue.js";
 import type { Topology } from "../topology/topology.js";
-import { isTransactional } from "./pipeline.js";
+import { isTransaction } from "./pipeline.js";
 
 /** What goes to one shard of what was given together. */
 type Part = readonly [Shard, readonly Command[]];
 
-export class Beginning {
+export class ShardResolver {
   readonly #topology: Topology;
   /** How long commands wait for the first word of which servers there are, in milliseconds. */
   readonly #patienceMs: number;
-  readonly #waiting = new Waiting(() => {});
+  readonly #waiting = new WaitQueue(() => {});
   #closed = false;
 
   constructor(topology: Topology, patienceMs: number) {
@@ -41,13 +41,13 @@ export class Beginning {
    */
   partsOf(commands: readonly Command[]): readonly Part[] | undefined {
     const isSpread = this.#topology.redirect !== undefined;
-    const first = (isSpread ? commands.find((command) => keysOf(command) > 0) : undefined) ?? commands[0];
+    const first = (isSpread ? commands.find((command) => keyCount(command) > 0) : undefined) ?? commands[0];
     let shard = first && this.shardOf(first);
     if (shard === undefined) return undefined;
-    if (!isSpread || commands.some(isTransactional)) return [[shard, commands]];
+    if (!isSpread || commands.some(isTransaction)) return [[shard, commands]];
     const parts = new Map<Shard, Command[]>();
     for (const command of commands) {
-      if (keysOf(command) > 0) shard = this.shardOf(command) ?? shard;
+      if (keyCount(command) > 0) shard = this.shardOf(command) ?? shard;
       const part = parts.get(shard);
       if (part === undefined) parts.set(shard, [command]);
       else part.push(command);

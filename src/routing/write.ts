@@ -24,7 +24,7 @@ interface Doubt {
  * Sends a write that belongs to no session, and again only if the server refused it. The primary has to say now and then
  * that it still is one.
  */
-export function sendAlone(
+export function sendOutsideSession(
   shard: Shard,
   command: Command,
   level: Level,
@@ -45,9 +45,9 @@ export function sendAlone(
     }
     const isOfScript = isScript(command.name);
     const goOn = (stand: () => void): void => {
-      shard.refused(primary);
-      ends.giveBack();
-      sendAlone(
+      shard.primaryRefusedWrite(primary);
+      ends.restore();
+      sendOutsideSession(
         shard,
         command,
         level,
@@ -88,7 +88,7 @@ export function sendWrite(
   doubt?: Doubt,
 ): void {
   const writer = session.writerTo(shard, command);
-  const isThere = shard.vacancy.isEmpty && shard.hasPrimary;
+  const isThere = shard.primaryWaiters.isEmpty && shard.hasPrimary;
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) command.reject(error);
@@ -103,7 +103,7 @@ export function sendWrite(
           command.reject(failure);
           return true;
         }
-        shard.refused(primary);
+        shard.primaryRefusedWrite(primary);
         const stand = (): void => command.reject(failure);
         const next = isOfScript && !isVoid ? { server: primary, stand } : undefined;
         sendWrite(shard, command, session, level, true, repeats - 1, next);

@@ -6,17 +6,17 @@ import { narrowed, type Position } from "../replication/position.js";
 import { SmallMap } from "./small-map.js";
 
 /** One connection to a replica, as long as it cannot have gone back in time. */
-export interface Reader {
+export interface ReadSource {
   /** Since when it is over, on the monotonic clock; undefined while it is not. */
-  readonly overAt: number | undefined;
+  readonly endedAt: number | undefined;
 }
 
 const nobody: unique symbol = Symbol("nobody");
 const several: unique symbol = Symbol("several");
 
 /** One connection to a replica only moves forward; two replicas are in no order, and the primary is ahead of all. */
-export class Progress {
-  #reader: Reader | typeof nobody | typeof several = nobody;
+export class ReadProgress {
+  #reader: ReadSource | typeof nobody | typeof several = nobody;
   /** When the last read had left. */
   #sentAt = Number.NEGATIVE_INFINITY;
   #readAt = Number.NEGATIVE_INFINITY;
@@ -27,12 +27,12 @@ export class Progress {
   kept: KeptReads | undefined;
 
   /** Whether `reader` may answer without going back in time: it alone has answered so far, or nobody has. */
-  mayReadFrom(reader: Reader): boolean {
+  mayReadFrom(reader: ReadSource): boolean {
     return this.#reader === nobody || this.#reader === reader;
   }
 
   /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
-  readFrom(reader: Reader): void {
+  readFrom(reader: ReadSource): void {
     if (this.#reader === nobody) this.#reader = reader;
   }
 
@@ -42,7 +42,7 @@ export class Progress {
   }
 
   /** The connection that alone has answered so far, and when the last read had left; undefined when there is none. */
-  get only(): { readonly reader: Reader; readonly sentAt: number } | undefined {
+  get only(): { readonly reader: ReadSource; readonly sentAt: number } | undefined {
     const reader = this.#reader;
     return typeof reader === "symbol" ? undefined : { reader, sentAt: this.#sentAt };
   }
@@ -53,7 +53,7 @@ export class Progress {
   }
 
   /** Told by the router when a read was answered by a connection to a replica. */
-  readBy(reader: Reader): void {
+  readBy(reader: ReadSource): void {
     if (this.#reader !== reader) this.readAhead(performance.now());
   }
 
@@ -66,7 +66,7 @@ export class Progress {
     this.#readAt = Math.max(this.#readAt, at);
   }
 
-  /** Whether what was read is ahead of any one replica, until {@link anchor} finds a position for it. */
+  /** Whether what was read is ahead of any one replica, until `settleReads` finds a position for it. */
   get ahead(): boolean {
     return this.#aheadSince !== undefined;
   }
@@ -74,7 +74,7 @@ export class Progress {
   /** From when on a position of the primary stands for all that was read; undefined when one reader may go on. */
   get #aheadSince(): number | undefined {
     if (this.#reader === nobody) return undefined;
-    return this.#reader === several ? this.#readAt : this.#reader.overAt;
+    return this.#reader === several ? this.#readAt : this.#reader.endedAt;
   }
 
   /**
@@ -100,19 +100,19 @@ export class Progress {
 }
 
 /** How far a session has read in each shard, whatever a shard is to the caller. */
-export class Progresses {
-  readonly #byShard = new SmallMap<object, Progress>();
+export class ReadProgressByShard {
+  readonly #byShard = new SmallMap<object, ReadProgress>();
 
-  in(shard: object): Progress {
+  in(shard: object): ReadProgress {
     const known = this.#byShard.get(shard);
     if (known !== undefined) return known;
-    const progress = new Progress();
+    const progress = new ReadProgress();
     this.#byShard.set(shard, progress);
     return progress;
   }
 
   /** Undefined where nothing was read. */
-  find(shard: object): Progress | undefined {
+  find(shard: object): ReadProgress | undefined {
     return this.#byShard.get(shard);
   }
 

@@ -1,14 +1,14 @@
 /** What a session wants of replicas before its writes are answered. */
 
-import type { Wanted } from "../consistency/write-concern.js";
+import type { WriteConcern } from "../consistency/write-concern.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { WriteTracker } from "../replication/write-outcome.js";
 import type { Replicate } from "./session-parts.js";
 
-export class Replicated {
+export class WriteConcernOfSession {
   readonly #replicate: Replicate | undefined;
-  #wanted: Wanted | undefined;
+  #wanted: WriteConcern | undefined;
 
   constructor(replicate: Replicate | undefined) {
     this.#replicate = replicate;
@@ -22,7 +22,10 @@ export class Replicated {
   }
 
   /** Holds the answers of the writes to come back; resolves when all that was made `before` is held in that way. */
-  async want(wanted: Wanted, before: () => Promise<readonly (Position | undefined)[]>): Promise<number> {
+  async want(
+    wanted: WriteConcern,
+    before: () => Promise<readonly (Position | undefined)[]>,
+  ): Promise<number> {
     const replicate = this.#replicate;
     if (replicate === undefined)
       throw new InvalidOptionError(

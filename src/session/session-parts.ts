@@ -1,8 +1,8 @@
 /** What a session is made of, and what it deals in. */
 import type { Redis } from "ioredis";
-import type { Keys } from "../commands/touched-keys.js";
-import type { Consistency, ReadOptions, Terms } from "../consistency/read-policy.js";
-import type { Wanted } from "../consistency/write-concern.js";
+import type { KeyFinder } from "../commands/touched-keys.js";
+import type { Consistency, ReadOptions, ResolvedReadPolicy } from "../consistency/read-policy.js";
+import type { WriteConcern } from "../consistency/write-concern.js";
 import type { Statistics } from "../diagnostics/statistics.js";
 import type { Position } from "../replication/position.js";
 import { maxTexts, unknownWrite, unsent } from "./token.js";
@@ -14,7 +14,7 @@ import { maxTexts, unknownWrite, unsent } from "./token.js";
 export type Replicate = (
   shard: object | undefined,
   position: Position | undefined,
-  wanted: Wanted,
+  wanted: WriteConcern,
 ) => Promise<number>;
 
 /** An ioredis client whose commands belong to one session. */
@@ -26,7 +26,7 @@ export type SessionClient = Redis & {
 };
 
 /** Whoever is told that a write begins. */
-export interface WriteWatcher {
+export interface WriteListener {
   /** `command` is its name, where that is known. */
   writeBegins(command?: string): void;
 }
@@ -42,7 +42,7 @@ export interface Seal {
 export interface SessionParts<Session> {
   readonly level: Consistency;
   /** What a level means here, with all defaults in their places. */
-  readonly terms: (level: Consistency) => Terms;
+  readonly terms: (level: Consistency) => ResolvedReadPolicy;
   /** Unsigned tokens to start from; called once, when the session first needs them. */
   readonly tokens: () => readonly string[];
   /** How long a token, and a pin to the primary, is in force. */
@@ -57,7 +57,7 @@ export interface SessionParts<Session> {
   readonly anchor?: ((session: Session) => Promise<void> | undefined) | undefined;
   readonly replicate?: Replicate;
   /** Finds what commands touch; without it every command may touch any key. */
-  readonly keys?: Keys;
+  readonly keys?: KeyFinder;
   /** Of how many keys of the latest writes a token says which they were; default 0. */
   readonly maxKeys?: number;
   /** How many of its latest reads it keeps a record of; default 0. */

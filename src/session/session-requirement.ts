@@ -1,14 +1,14 @@
 /** All that a session requires of the nodes that answer its reads; it grows, but for what a failover has made void. */
 
-import { anything, type Touched } from "../commands/touched-keys.js";
+import { anyKey, type Touched } from "../commands/touched-keys.js";
 import { type Position, positionAt, withPosition } from "../replication/position.js";
 import { WrittenKeys } from "../replication/written-keys.js";
 import { SmallMap } from "./small-map.js";
-import { type Claims, decodeToken, encodeToken, unknownWrite } from "./token.js";
+import { decodeToken, encodeToken, type TokenClaims, unknownWrite } from "./token.js";
 
 const nowhere: readonly Position[] = [];
 
-export class Demand {
+export class SessionRequirement {
   readonly #ttlMs: number;
   readonly #maxKeys: number;
   #positions: readonly Position[] = nowhere;
@@ -88,7 +88,7 @@ export class Demand {
   }
 
   /** Requires a position that is known since `issuedAt`, of a write to what was `touched`; whether that is more than before. */
-  require(position: Position, issuedAt: number, touched: Touched = anything): boolean {
+  require(position: Position, issuedAt: number, touched: Touched = anyKey): boolean {
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     const { scope, hashes } = touched;
     if (hashes !== undefined) {
@@ -146,7 +146,7 @@ export class Demand {
    * Requires `position` instead of those that `stands` is not true of, because the one primary there is was read at it after
    * all of them. What they require of each key, `position` does.
    */
-  reanchor({ replid, offset }: Position, stands: (position: Position) => boolean): void {
+  replaceUnknown({ replid, offset }: Position, stands: (position: Position) => boolean): void {
     const fallen = this.#positions.filter((position) => !stands(position));
     if (!this.#keep(stands)) return;
     this.#issuedAt = Math.max(this.#issuedAt, Date.now());
@@ -163,7 +163,7 @@ export class Demand {
    * a token of a faster clock counts as issued now. One from further in the future than tokens are in force would outlive
    * them all: it counts as a write of unknown position, since its own positions are not to be believed for ever.
    */
-  take(token: string): boolean {
+  addToken(token: string): boolean {
     const now = Date.now();
     const claims = decodeToken(token);
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
@@ -176,7 +176,7 @@ export class Demand {
     return this.#positions !== positions || this.#pinnedAt > pinnedAt || this.#freshAsOf > freshAsOf;
   }
 
-  #require(claims: Claims, now: number): void {
+  #require(claims: TokenClaims, now: number): void {
     const issuedAt = Math.min(claims.issuedAt, now);
     this.#brought = this.#brought === nowhere ? claims.positions : [...this.#brought, ...claims.positions];
     for (const position of claims.positions) this.#add(position);

@@ -1,29 +1,29 @@
 /** What one user's session requires of the node that answers its reads; it never asks for less than before. */
 import type { Command } from "ioredis";
 import type { CommandKind } from "../commands/command-kind.js";
-import { anything, type Touched } from "../commands/touched-keys.js";
+import { anyKey, type Touched } from "../commands/touched-keys.js";
 import {
   type Consistency,
   checkConsistency,
-  onto,
+  mergeConsistency,
   type ReadOptions,
-  type Terms,
+  type ResolvedReadPolicy,
 } from "../consistency/read-policy.js";
-import { checkWanted, type ReplicatedOptions } from "../consistency/write-concern.js";
+import { checkWriteConcern, type ReplicatedOptions } from "../consistency/write-concern.js";
 import type { ReadRecord } from "../diagnostics/channels.js";
 import type { Statistics } from "../diagnostics/statistics.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { WriteOutcome, WriteTracker } from "../replication/write-outcome.js";
-import { type Progress, Progresses } from "./read-progress.js";
-import { Replicated } from "./replicated.js";
-import type { Seal, SessionClient, SessionParts, WriteWatcher } from "./session-parts.js";
+import { type ReadProgress, ReadProgressByShard } from "./read-progress.js";
+import { WriteConcernOfSession } from "./replicated.js";
+import type { Seal, SessionClient, SessionParts, WriteListener } from "./session-parts.js";
 import { openedBy } from "./session-parts.js";
-import { Demand } from "./session-requirement.js";
+import { SessionRequirement } from "./session-requirement.js";
 import { SmallMap } from "./small-map.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
-export type { Seal, SessionClient, SessionParts, WriteWatcher } from "./session-parts.js";
+export type { Seal, SessionClient, SessionParts, WriteListener } from "./session-parts.js";
 
 const noReads: readonly ReadRecord[] = Object.freeze([]);
 
@@ -31,20 +31,20 @@ const noReads: readonly ReadRecord[] = Object.freeze([]);
 export class Session {
   readonly #parts: SessionParts<Session>;
   #level: Consistency;
-  #terms: Terms | undefined;
+  #terms: ResolvedReadPolicy | undefined;
   #client: SessionClient | undefined;
-  #demand: Demand | undefined;
+  #demand: SessionRequirement | undefined;
   #addedAt = Number.NEGATIVE_INFINITY;
   #wrote = false;
   #moved = false;
   #stale = false;
-  #watcher: WriteWatcher | undefined;
+  #watcher: WriteListener | undefined;
   #writes: WritesInFlight | undefined;
-  #replicated: Replicated | undefined;
+  #replicated: WriteConcernOfSession | undefined;
   #reads: ReadRecord[] | undefined;
-  #progresses: Progresses | undefined;
+  #progresses: ReadProgressByShard | undefined;
   /** The same for the keys of scopes, until all scopes count as one. */
-  #scoped: SmallMap<string, Progresses> | undefined;
+  #scoped: SmallMap<string, ReadProgressByShard> | undefined;
   #isWhole = false;
 
   /** Made by `tidemark.session()`. */
@@ -62,12 +62,12 @@ export class Session {
   }
 
   set level(level: Consistency) {
-    this.#level = onto(this.#level, checkConsistency(level));
+    this.#level = mergeConsistency(this.#level, checkConsistency(level));
     this.#terms = undefined;
   }
 
   /** The same, with nothing left open. */
-  get terms(): Terms {
+  get terms(): ResolvedReadPolicy {
     this.#terms ??= this.#parts.terms(this.#level);
     return this.#terms;
   }
@@ -125,7 +125,7 @@ export class Session {
   }
 
   /** Whether more is required than its tokens brought, or may be: for what it wrote, or with monotonic reads has read. */
-  get moved(): boolean {
+  get tokenChanged(): boolean {
     return this.#wrote || this.#anchor() !== undefined || this.#moved;
   }
 
@@ -174,7 +174,7 @@ export class Session {
 
   /** For the router: what `commands` touch. */
   touchedBy(commands: Command | readonly Command[]): Touched {
-    return this.#parts.keys?.touchedBy(commands) ?? anything;
+    return this.#parts.keys?.touchedBy(commands) ?? anyKey;
   }
 
   /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
@@ -227,7 +227,7 @@ export class Session {
    * user is then brought the token of both. Whatever is not a token counts as absent.
    */
   add(token: string): void {
-    if (!this.demand.take(token)) return;
+    if (!this.demand.addToken(token)) return;
     this.#addedAt = performance.now();
     if (!this.writing) this.#watcher?.writeBegins();
     this.#wrote = true;
@@ -257,8 +257,8 @@ export class Session {
       await this.#written();
       return [...this.demand.written, ...(this.pinned ? [undefined] : [])];
     };
-    this.#replicated ??= new Replicated(this.#parts.replicate);
-    const held = this.#replicated.want(checkWanted(replicas, options), before);
+    this.#replicated ??= new WriteConcernOfSession(this.#parts.replicate);
+    const held = this.#replicated.want(checkWriteConcern(replicas, options), before);
     held.catch(() => {});
     return held;
   }
@@ -277,7 +277,7 @@ export class Session {
   }
 
   /** For carriers: calls `watcher` when a write begins, or a token of one is added, and none is in flight; one at a time. */
-  onWrite(watcher: WriteWatcher): void {
+  onWrite(watcher: WriteListener): void {
     this.#watcher = watcher;
   }
 
@@ -293,7 +293,7 @@ export class Session {
   }
 
   /** Told by the router: the write is over, whatever came of it; `touched` as when it was started. */
-  writeEnded(end: WriteOutcome, touched: Touched = anything): void {
+  writeEnded(end: WriteOutcome, touched: Touched = anyKey): void {
     const demand = this.demand;
     if (end === "unknown") demand.pin();
     else if (end !== "not-sent") {
@@ -304,36 +304,36 @@ export class Session {
   }
 
   /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */
-  readAt(position: Position): void {
+  requireRead(position: Position): void {
     if (this.demand.require({ ...position, read: true }, Date.now())) this.#moved = true;
   }
 
   /** Told by the router: a read was answered by a server that could be reached, without any proof. */
-  answeredStale(): void {
+  markStale(): void {
     this.#stale = true;
   }
 
   /** How far the session has read in `shard`, of what is in the scope of `touched`. */
-  in(shard: object, { scope }: Touched): Progress {
+  progressIn(shard: object, { scope }: Touched): ReadProgress {
     if (scope === undefined) this.#joinScopes();
     if (scope === undefined || scope === "" || this.#isWhole) return this.#all.in(shard);
     this.#scoped ??= new SmallMap();
     const known = this.#scoped.get(scope);
     if (known !== undefined) return known.in(shard);
-    const progresses = new Progresses();
+    const progresses = new ReadProgressByShard();
     this.#scoped.set(scope, progresses);
     return progresses.in(shard);
   }
 
   /** How far it has read in `shard`, in each scope. */
-  progressesIn(shard: object): readonly Progress[] {
+  progressesIn(shard: object): readonly ReadProgress[] {
     const ofScopes = this.#scoped?.entries.map(([, progresses]) => progresses) ?? [];
     const all = [this.#progresses, ...ofScopes];
     return all.flatMap((progresses) => progresses?.find(shard) ?? []);
   }
 
-  get #all(): Progresses {
-    this.#progresses ??= new Progresses();
+  get #all(): ReadProgressByShard {
+    this.#progresses ??= new ReadProgressByShard();
     return this.#progresses;
   }
 
@@ -353,7 +353,7 @@ export class Session {
   }
 
   /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
-  lose(lost: Position, survivor: Position): void {
+  markLost(lost: Position, survivor: Position): void {
     this.demand.lose(lost, survivor);
     this.#wrote = true;
   }
@@ -369,11 +369,11 @@ export class Session {
   }
 
   /** All that it requires, with what its tokens brought. */
-  get demand(): Demand {
+  get demand(): SessionRequirement {
     if (this.#demand === undefined) {
-      this.#demand = new Demand(this.#parts.ttlMs, this.#parts.maxKeys);
+      this.#demand = new SessionRequirement(this.#parts.ttlMs, this.#parts.maxKeys);
       if (this.#isWhole) this.#demand.joinScopes();
-      for (const token of this.#parts.tokens()) this.#demand.take(token);
+      for (const token of this.#parts.tokens()) this.#demand.addToken(token);
     }
     return this.#demand;
   }

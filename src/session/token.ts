@@ -3,7 +3,7 @@ import { type Position, positionAt } from "../replication/position.js";
 import { WrittenKeys } from "../replication/written-keys.js";
 
 /** What a token says. Times are milliseconds since the epoch. */
-export interface Claims {
+export interface TokenClaims {
   /** When the newest of the positions was taken. */
   readonly issuedAt: number;
   /** Every one of them must be covered, the latest last. Usually there is one, or two around a failover. */
@@ -43,7 +43,7 @@ const lowBits = 64;
  * Of more positions than 64 the oldest become a pin, which requires more than they do. Of more keys than `maxKeys` those
  * of the oldest writes are left out, and all earlier writes with them.
  */
-export function encodeToken(claims: Claims, maxKeys = maxTokenKeys): string {
+export function encodeToken(claims: TokenClaims, maxKeys = maxTokenKeys): string {
   const { issuedAt, freshAsOf } = claims;
   const positions = claims.positions.slice(-maxPositions);
   const pinnedAt = positions.length < claims.positions.length ? issuedAt : claims.pinnedAt;
@@ -117,7 +117,7 @@ export function unknownWrite(): string {
 }
 
 /** Reads a token; undefined for anything that is not one of this version, because a bad token counts as absent. */
-export function decodeToken(token: unknown): Claims | undefined {
+export function decodeToken(token: unknown): TokenClaims | undefined {
   if (typeof token !== "string" || token.length > maxLength || !/^[\w-]+$/.test(token)) return undefined;
   const bytes = Buffer.from(token, "base64url");
   const cursor = new Cursor(bytes, headerBytes);

@@ -1,7 +1,7 @@
 /** Reads that wait for a replica to catch up: woken by what replicas say, in the order of what they wait for. */
 
 /** A read that waits. All times are on the monotonic clock. */
-export interface Latecomer {
+export interface CatchUpWaiter {
   /** The offset it waits for in the history of now; 0 where no offset tells. */
   offset: number;
   /** When what it waits for was made. */
@@ -15,7 +15,7 @@ export interface Latecomer {
 }
 
 /** How the replicas are looked at, all of them for all who wait. */
-export interface Lookout {
+export interface ReplicaMonitor {
   /** Asks them how far they are, those that are not being asked already. */
   look(now: number): void;
   /** By how much the most promising one lags, in milliseconds. */
@@ -31,13 +31,13 @@ const looksPerLag = 4;
  * Invariant: those who wait are in the order of their offsets. What a replica has said ends the wait of all up to its
  * offset; in between one timer has the replicas asked, ends waits whose time is over, and those that have become hopeless.
  */
-export class CatchUp {
-  #latecomers: Latecomer[] = [];
+export class CatchUpQueue {
+  #latecomers: CatchUpWaiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  readonly #lookout: Lookout;
+  readonly #lookout: ReplicaMonitor;
 
-  constructor(lookout: Lookout) {
+  constructor(lookout: ReplicaMonitor) {
     this.#lookout = lookout;
   }
 
@@ -51,7 +51,7 @@ export class CatchUp {
   }
 
   /** Has `latecomer` wait, or gives it up at once when no replica is likely to be in time. */
-  add(latecomer: Latecomer): void {
+  add(latecomer: CatchUpWaiter): void {
     if (this.#closed || this.#isHopeless(latecomer, this.leastLagMs)) {
       latecomer.giveUp();
       return;
@@ -61,7 +61,7 @@ export class CatchUp {
   }
 
   /** Has `latecomer` wait no more; whether it did. */
-  remove(latecomer: Latecomer): boolean {
+  remove(latecomer: CatchUpWaiter): boolean {
     const at = this.#latecomers.indexOf(latecomer);
     if (at >= 0) this.#latecomers.splice(at, 1);
     return at >= 0;
@@ -99,7 +99,7 @@ export class CatchUp {
     this.#timer = undefined;
     const now = performance.now();
     const { leastLagMs } = this;
-    const isOver = (one: Latecomer): boolean =>
+    const isOver = (one: CatchUpWaiter): boolean =>
       now >= one.until || this.#isHopeless(one, leastLagMs) || (one.isStranded?.() ?? false);
     if (this.#latecomers.some(isOver)) {
       const over = this.#latecomers.filter(isOver);
@@ -116,11 +116,11 @@ export class CatchUp {
     this.#timer = setTimeout(() => this.#tick(), ms);
   }
 
-  #isHopeless({ madeAt, until }: Latecomer, leastLagMs: number): boolean {
+  #isHopeless({ madeAt, until }: CatchUpWaiter, leastLagMs: number): boolean {
     return madeAt + leastLagMs > until;
   }
 
-  #insert(latecomer: Latecomer): void {
+  #insert(latecomer: CatchUpWaiter): void {
     this.#latecomers.splice(this.#firstBeyond(latecomer.offset), 0, latecomer);
   }
 

@@ -1,12 +1,12 @@
 /** Why a replica may not answer a read: here is decided when a replica is out. */
-import type { Sighting } from "../node/incarnation.js";
+import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
-import { covers, isPlaced } from "../replication/lineage.js";
+import { covers, hasOffset } from "../replication/lineage.js";
 import type { Position } from "../replication/position.js";
 import type { Shard } from "./shard.js";
 
 /** What a read asks of the node that answers it. */
-export interface Requirement {
+export interface ReadRequirement {
   readonly positions: readonly Position[];
   /** A moment on the monotonic clock: whatever was finished by then has to be there too. */
   readonly since: number;
@@ -14,14 +14,14 @@ export interface Requirement {
 }
 
 /** What asks for nothing, as of the primary, which has everything. */
-export const nothing: Requirement = {
+export const noRequirement: ReadRequirement = {
   positions: [],
   since: Number.NEGATIVE_INFINITY,
   maxStalenessMs: Number.POSITIVE_INFINITY,
 };
 
 /** Why a replica may not answer a read; undefined when it may. */
-export type Objection =
+export type Ineligibility =
   | "not connected"
   | "position unknown"
   | "is the primary itself"
@@ -31,31 +31,31 @@ export type Objection =
   | undefined;
 
 /** The moment whose every finished write is included at `position`, no matter which node is there; undefined when none is proven. */
-export function provenAsOf(shard: Shard, position: Position): number | undefined {
+export function freshAsOf(shard: Shard, position: Position): number | undefined {
   const sampledAt = shard.history.asOf(position);
   const asOf = Math.min(
     sampledAt ?? Number.NEGATIVE_INFINITY,
-    shard.succession.undisputedUntil(shard.replicas),
+    shard.succession.withoutRivalUntil(shard.replicas),
   );
   return asOf === Number.NEGATIVE_INFINITY ? undefined : asOf;
 }
 
 /** Whether what a node of `shard` said of itself meets `requirement` now; the reason when it does not. */
-export function objectionTo(
+export function ineligibility(
   shard: Shard,
-  sighting: Sighting | undefined,
+  sighting: NodeReport | undefined,
   suspect: boolean,
-  requirement: Requirement,
+  requirement: ReadRequirement,
   now: number,
-): Objection {
+): Ineligibility {
   if (sighting === undefined) return "position unknown";
   const { replication } = sighting;
-  if (!isPlaced(replication)) return "position unknown";
+  if (!hasOffset(replication)) return "position unknown";
   // No other server is a primary with its history: it is the primary by another name.
   if (replication.role === "primary" && replication.replid === shard.history.replid)
     return "is the primary itself";
   if (suspect) return "link to the primary is down";
-  const asOf = provenAsOf(shard, replication);
+  const asOf = freshAsOf(shard, replication);
   if (asOf === undefined || now - asOf > requirement.maxStalenessMs) return "staleness not proven";
   if (asOf < requirement.since) return "behind";
   for (const position of requirement.positions) {
@@ -65,39 +65,44 @@ export function objectionTo(
 }
 
 /** The same by what is remembered of `node`, as long as that is believed. */
-export function knownObjectionTo(shard: Shard, node: Node, requirement: Requirement, now: number): Objection {
+export function ineligibilityByLastReport(
+  shard: Shard,
+  node: Node,
+  requirement: ReadRequirement,
+  now: number,
+): Ineligibility {
   if (!node.connection.ready) return "not connected";
   const trustMs = node.trustMs(shard.options.probeIntervalMs);
-  if (node.seen === undefined || now - node.seen.at > trustMs) return "position unknown";
-  return objectionTo(shard, node.seen, node.suspect, requirement, now);
+  if (node.lastReport === undefined || now - node.lastReport.at > trustMs) return "position unknown";
+  return ineligibility(shard, node.lastReport, node.suspect, requirement, now);
 }
 
 /** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
-export function isWorthATry(
+export function isLikelyEligible(
   shard: Shard,
   node: Node,
-  requirement: Requirement,
+  requirement: ReadRequirement,
   issuedAt: number,
   now: number,
 ): boolean {
   const { history } = shard;
-  const known = node.seen?.replication;
-  if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.restsUntil)
+  const known = node.lastReport?.replication;
+  if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.avoidUntil)
     return false;
   // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper. While there is no
   // primary every replica is without its link, and a read has nowhere else to go.
   const isLinked = known.linkUp || !shard.hasPrimary;
   if (!isLinked || known.syncing || history.asOf(known) === undefined) return false;
   const { maxStalenessMs } = requirement;
-  const provenUntil = Math.min(history.latestAt, shard.succession.undisputedUntil(shard.replicas));
+  const provenUntil = Math.min(history.latestAt, shard.succession.withoutRivalUntil(shard.replicas));
   if (node.lag.ms > maxStalenessMs || now - provenUntil > maxStalenessMs) return false;
-  return node.lag.hasPassed(now - madeAt(shard, requirement, issuedAt, now));
+  return node.lag.hasPassed(now - requiredSince(shard, requirement, issuedAt, now));
 }
 
 /** By when all that is required had been made, on the monotonic clock, as far as this process knows. */
-export function madeAt(
+export function requiredSince(
   { history }: Shard,
-  { since, positions }: Requirement,
+  { since, positions }: ReadRequirement,
   issuedAt: number,
   now: number,
 ): number {
@@ -108,6 +113,6 @@ export function madeAt(
 }
 
 /** Whether keys expire on a replica at another time than on its primary, by more than may be. */
-export function clockDiffers({ primary, options }: Shard, node: Node): boolean {
+export function hasClockSkew({ primary, options }: Shard, node: Node): boolean {
   return node !== primary && node.clock.differsFrom(primary.clock, options.maxClockSkewMs);
 }

@@ -1,7 +1,7 @@
 /** Replicas that claim an offset that their primary has not reached: what they say of themselves cannot be true. */
 
 import type { Node } from "../node/node.js";
-import type { History } from "../replication/offset-timeline.js";
+import type { OffsetTimeline } from "../replication/offset-timeline.js";
 import type { Position } from "../replication/position.js";
 
 interface Claim {
@@ -18,13 +18,13 @@ const slackMs = 10;
  * A replica may well be ahead of the newest sample of its primary, since that grows old. It claims too much if the primary
  * cannot have written so much since, or reports less in an INFO that it was sent later.
  */
-export class Excess {
-  readonly #history: History;
+export class ImpossibleOffsets {
+  readonly #history: OffsetTimeline;
   /** What each replica has claimed beyond the newest sample, until a later sample is there. */
   readonly #claims = new Map<Node, Claim>();
   readonly #proven = new WeakSet<Node>();
 
-  constructor(history: History) {
+  constructor(history: OffsetTimeline) {
     this.#history = history;
   }
 

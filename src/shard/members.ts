@@ -1,10 +1,10 @@
 /** The servers of one shard, each in its role: which is the primary, and who comes and goes. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
-import { Marker } from "../node/marker-key.js";
+import { MarkerKey } from "../node/marker-key.js";
 import { Node, type Observer } from "../node/node.js";
 import { askZone } from "../node/own-commands.js";
-import type { Limits } from "./shard-options.js";
+import type { ShardLimits } from "./shard-options.js";
 
 /** Who is told what becomes of the servers of a shard. */
 export interface MembersObserver extends Omit<Observer, "judged"> {
@@ -14,10 +14,10 @@ export interface MembersObserver extends Omit<Observer, "judged"> {
   readonly joined: (node: Node) => void;
   /** Whether replicas answer only connections that have said READONLY. */
   readonly inCluster: boolean;
-  readonly limits: Limits;
+  readonly limits: ShardLimits;
 }
 
-export class Members {
+export class ShardMembers {
   #primary: Node;
   /** All servers but the primary. */
   #others: readonly Node[];
@@ -30,7 +30,7 @@ export class Members {
   readonly #observer: MembersObserver;
   /** The same, for nodes: told first when the primary is recognized as a proxy. */
   readonly #nodeObserver: Observer;
-  readonly #marker: Marker | undefined;
+  readonly #marker: MarkerKey | undefined;
 
   constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
     this.#observer = observer;
@@ -43,7 +43,7 @@ export class Members {
     };
     const { inCluster, limits } = observer;
     // In a cluster a key belongs to a slot, which may move away from its shard.
-    this.#marker = inCluster ? undefined : new Marker();
+    this.#marker = inCluster ? undefined : new MarkerKey();
     const { primaryTimeoutMs } = limits;
     this.#primary = this.#join(Node.primary(primary, primaryTimeoutMs, this.#nodeObserver, this.#marker));
     this.#others = replicas.map((replica) => this.#replica(replica));
@@ -91,14 +91,14 @@ export class Members {
     this.#primary = node;
     this.primarySince = performance.now();
     this.#leaving.delete(node);
-    node.connection.patient = true;
+    node.connection.waitsForConnection = true;
     old.connection.yields();
     this.#leave(old);
     // Whatever waits for it has to wait for the new one.
-    old.connection.letGo();
+    old.connection.failWaiting();
     this.#observer.left(old);
     this.#sort();
-    if (node.connection.ready) node.probe();
+    if (node.connection.ready) node.probeBefore();
   }
 
   /** Connects to who is new, goes on with who was there before, and leaves who is not named any more. */

@@ -2,8 +2,8 @@
 import type { NodeState } from "../diagnostics/channels.js";
 import { type Node, notAsked } from "../node/node.js";
 import { deniesReads, isPrimaryItself, primaryUnknown } from "../node/server-warnings.js";
-import { upstreamIn } from "../replication/replication-info.js";
-import { clockDiffers, nothing, objectionTo } from "./eligibility.js";
+import { parseUpstream } from "../replication/replication-info.js";
+import { hasClockSkew, ineligibility, noRequirement } from "./eligibility.js";
 import type { Shard } from "./shard.js";
 
 /** A server that was never connected to is starting for so long. */
@@ -24,18 +24,18 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (disconnected !== undefined) return disconnected;
   if (node.denials.fault !== undefined) return "refusing";
   if (shard.primary.isProxy) return "unproven";
-  if (clockDiffers(shard, node)) return "skewed";
-  if (node.seen === undefined) return unheardState(node);
+  if (hasClockSkew(shard, node)) return "skewed";
+  if (node.lastReport === undefined) return unheardState(node);
   if (node.fault !== undefined) return "refusing";
   const at = judgedAt(shard, node, now);
-  const requirement = { ...nothing, maxStalenessMs: shard.options.maxStalenessMs };
-  if (objectionTo(shard, node.seen, node.suspect, requirement, at) === undefined) return "serving";
+  const requirement = { ...noRequirement, maxStalenessMs: shard.options.maxStalenessMs };
+  if (ineligibility(shard, node.lastReport, node.suspect, requirement, at) === undefined) return "serving";
   return unusableState(shard, node, at);
 }
 
 /** Why a server in `state` may not answer, for people to read; undefined when it may. */
 export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
-  const { fault, seen, proof, connection, denials } = node;
+  const { fault, lastReport, proof, connection, denials } = node;
   const { primary, history } = shard;
   switch (state) {
     case "serving":
@@ -59,15 +59,15 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
       return fault;
     case "other-primary":
-      return seen?.replication.replid === history.replid
+      return lastReport?.replication.replid === history.replid
         ? isPrimaryItself
         : "it is a primary itself: its replication id is not the primary's";
     case "unknown-history":
-      return `it replicates from ${upstreamOf(seen?.text)}: its replication id is not the primary's`;
+      return `it replicates from ${upstreamOf(lastReport?.text)}: its replication id is not the primary's`;
     case "syncing":
-      return `its full synchronization with ${upstreamOf(seen?.text)} is not finished`;
+      return `its full synchronization with ${upstreamOf(lastReport?.text)} is not finished`;
     case "link-down":
-      return `its link to its primary ${upstreamOf(seen?.text)} is down`;
+      return `its link to its primary ${upstreamOf(lastReport?.text)} is down`;
     case "behind":
       return stalenessOf(shard);
     case "unknown-position":
@@ -86,8 +86,8 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
  */
 export function judgedAt(shard: Shard, node: Node, now: number): number {
   const { probeIntervalMs } = shard.options;
-  if (node.seen === undefined || !shard.hasPrimary) return now;
-  return Math.min(now, node.seen.at + node.trustMs(probeIntervalMs));
+  if (node.lastReport === undefined || !shard.hasPrimary) return now;
+  return Math.min(now, node.lastReport.at + node.trustMs(probeIntervalMs));
 }
 
 function primaryState(shard: Shard, now: number): NodeState {
@@ -115,13 +115,13 @@ function unheardState({ proof, fault }: Node): NodeState {
 /** The state of a server that has said where it is, and may not answer. */
 function unusableState(shard: Shard, node: Node, at: number): NodeState {
   const { history, lineage, hasPrimary, options, primary } = shard;
-  const replication = node.seen?.replication;
+  const replication = node.lastReport?.replication;
   if (history.replid === undefined) return primary.isUnprovable ? "unknown-position" : "starting";
   if (replication === undefined) return "starting";
   if (replication.role === "primary") return "other-primary";
   if (replication.syncing) return "syncing";
   if (!replication.linkUp || node.suspect) return "link-down";
-  if (lineage.outcome(replication, history.replid) !== "valid") return "unknown-history";
+  if (lineage.presenceOf(replication, history.replid) !== "valid") return "unknown-history";
   const isTold = at - Math.min(history.firstAt, at) > options.maxStalenessMs;
   const isRecent = at - history.latestAt <= options.maxStalenessMs;
   return hasPrimary && !(isTold && isRecent) ? "starting" : "behind";
@@ -141,16 +141,16 @@ function silenceOf({ connection, fault = notConnected }: Node): string {
 function stalenessOf(shard: Shard): string {
   const { succession, replicas, hasPrimary, options } = shard;
   if (!hasPrimary) return "staleness not proven";
-  if (succession.undisputedUntil(replicas) < Number.POSITIVE_INFINITY)
+  if (succession.withoutRivalUntil(replicas) < Number.POSITIVE_INFINITY)
     return "staleness not proven: another server says that it is the primary too";
   return `it is more than ${options.maxStalenessMs} ms behind`;
 }
 
 /** The server to give as the primary: the one that was given has only ever been its replica, as far as this process knows. */
 export function rightfulPrimary({ primary, demoted, history, options }: Shard): string | undefined {
-  if (!demoted || history.replid !== undefined || options.governed) return undefined;
-  const text = primary.seen?.text ?? "";
-  return upstreamIn(text) && upstreamOf(text);
+  if (!demoted || history.replid !== undefined || options.hasArbiter) return undefined;
+  const text = primary.lastReport?.text ?? "";
+  return parseUpstream(text) && upstreamOf(text);
 }
 
 function demotionOf(shard: Shard): string {
@@ -160,7 +160,7 @@ function demotionOf(shard: Shard): string {
 }
 
 function upstreamOf(text = ""): string {
-  const upstream = upstreamIn(text);
+  const upstream = parseUpstream(text);
   return upstream === undefined
     ? "another server"
     : `${upstream.host}:${upstream.port}`.slice(0, longestName);

@@ -1,6 +1,6 @@
 /** Waits for a primary that may be asked, and says why there is none when the wait ends. */
 
-import type { Start } from "../connection/offline-queue.js";
+import type { WhenReady } from "../connection/offline-queue.js";
 import { NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { rightfulPrimary } from "./node-state.js";
@@ -21,26 +21,26 @@ const handOverPatienceMs = 3_000;
 export function whenPrimary(
   shard: Shard,
   command: string,
-  start: Start,
+  start: WhenReady,
   isReturned = false,
   since?: number,
 ): void {
-  if (shard.vacancy.isEmpty && shard.hasPrimary) {
+  if (shard.primaryWaiters.isEmpty && shard.hasPrimary) {
     start();
     return;
   }
   const givenAt = since ?? performance.now();
-  if (shard.vacancy.isEmpty && isUpToConnection(shard)) whenConnected(shard, command, start, givenAt);
+  if (shard.primaryWaiters.isEmpty && isUpToConnection(shard)) whenConnected(shard, command, start, givenAt);
   else waitInVacancy(shard, command, start, isReturned, givenAt);
 }
 
 /** Whether the wait is the connection's affair: nobody else says who the primary is. */
 function isUpToConnection({ primary: { connection }, demoted, isHandedOver, options }: Shard): boolean {
   if (connection.closed || connection.refuses) return true;
-  return !connection.ready && !demoted && isHandedOver && !options.governed;
+  return !connection.ready && !demoted && isHandedOver && !options.hasArbiter;
 }
 
-function whenConnected(shard: Shard, command: string, start: Start, since: number): void {
+function whenConnected(shard: Shard, command: string, start: WhenReady, since: number): void {
   const { primary } = shard;
   shard.watch();
   const settle = (error?: Error): void => {
@@ -53,11 +53,11 @@ function whenConnected(shard: Shard, command: string, start: Start, since: numbe
 function waitInVacancy(
   shard: Shard,
   command: string,
-  start: Start,
+  start: WhenReady,
   isReturned: boolean,
   since: number,
 ): void {
-  shard.primary.connection.begin();
+  shard.primary.connection.connectIfLazy();
   shard.watch();
   const attempt = (): boolean => {
     const refusal = refusalSince(shard, since);
@@ -67,7 +67,7 @@ function waitInVacancy(
     else return false;
     return true;
   };
-  shard.vacancy.add({
+  shard.primaryWaiters.add({
     attempt,
     giveUp: () => start(absence(shard, command)),
     isReturned,
@@ -82,11 +82,11 @@ function waitInVacancy(
 function patienceOf(shard: Shard, since: number): number {
   const { demoted, primary, primarySince, options } = shard;
   const { ready, server, downSince } = primary.connection;
-  if (demoted && !options.governed) return since + Math.min(handOverPatienceMs, options.primaryTimeoutMs);
+  if (demoted && !options.hasArbiter) return since + Math.min(handOverPatienceMs, options.primaryTimeoutMs);
   if (server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
   const latest = since + options.primaryTimeoutMs;
   if (demoted) return Math.min(latest, since + promotionPatienceMs);
-  if (ready || !options.governed) return latest;
+  if (ready || !options.hasArbiter) return latest;
   // Not for long after the primary was lost, since then everybody knows; and after another one was named, which has
   // closed all connections when it was promoted.
   return Math.min(latest, Math.max(downSince, primarySince) + promotionPatienceMs);
@@ -106,9 +106,9 @@ function absence(shard: Shard, command: string): Error {
 }
 
 /** Resolves when the primary is connected, or the one that takes its place; rejects when none is after `timeoutMs`. */
-export function connected(shard: Shard, command: string, timeoutMs: number): Promise<void> {
+export function whenConnectedWithin(shard: Shard, command: string, timeoutMs: number): Promise<void> {
   const since = performance.now();
-  shard.primary.connection.begin();
+  shard.primary.connection.connectIfLazy();
   return new Promise((resolve, reject) => {
     const attempt = (): boolean => {
       const { connection } = shard.primary;
@@ -123,6 +123,6 @@ export function connected(shard: Shard, command: string, timeoutMs: number): Pro
 }
 
 /** Whether `node` is the primary by everything that is known: it has neither said that it is a replica nor refused a write. */
-export function isStill(shard: Shard, node: Node): boolean {
+export function isStillPrimary(shard: Shard, node: Node): boolean {
   return shard.primary === node && !shard.demoted;
 }

@@ -1,9 +1,9 @@
 /** Who takes the place of a primary; and who only claims it: what such a server is sent, the primary's replicas never get. */
 import { absenceMs } from "../connection/connection.js";
-import type { Sighting } from "../node/incarnation.js";
+import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import type { Lineage } from "../replication/lineage.js";
-import type { History } from "../replication/offset-timeline.js";
+import type { OffsetTimeline } from "../replication/offset-timeline.js";
 import type { Position } from "../replication/position.js";
 
 /** A shard, as far as it decides who its primary is. */
@@ -12,12 +12,12 @@ interface Reign {
   /** Whether the primary says that it is a replica. */
   readonly demoted: boolean;
   /** That of the primary. */
-  readonly history: History;
+  readonly history: OffsetTimeline;
   readonly lineage: Lineage;
-  readonly options: { readonly governed: boolean };
+  readonly options: { readonly hasArbiter: boolean };
 }
 
-export class Succession {
+export class Promotion {
   readonly #reign: Reign;
   /** When each server was last known to be a replica, on the monotonic clock, and of which history. */
   readonly #followed = new WeakMap<Node, { readonly at: number; readonly replid: string }>();
@@ -29,7 +29,7 @@ export class Succession {
   }
 
   /** Takes in what a server has said that is not taken for the primary. */
-  saw(node: Node, { replication, at }: Sighting): void {
+  saw(node: Node, { replication, at }: NodeReport): void {
     if (replication.role === "replica") {
       this.#followed.set(node, { at, replid: replication.replid });
       this.#claimants.delete(node);
@@ -40,7 +40,7 @@ export class Succession {
   }
 
   /** The moment up to which none of `nodes` can have taken writes of its own, on the monotonic clock. */
-  undisputedUntil(nodes: readonly Node[]): number {
+  withoutRivalUntil(nodes: readonly Node[]): number {
     let until = Number.POSITIVE_INFINITY;
     for (const node of this.#claimants) {
       const followedAt = this.#followed.get(node)?.at ?? Number.NEGATIVE_INFINITY;
@@ -55,25 +55,27 @@ export class Succession {
    * replica, or cannot be reached or is silent, and the other's history goes on from its own. An earlier primary that has
    * not noticed its demotion says so too, and so does one that was restarted: those never take the place.
    */
-  yieldsTo(node: Node, other: Position): boolean {
+  mayReplacePrimary(node: Node, other: Position): boolean {
     const { primary, demoted, history, options } = this.#reign;
     const goesOn = history.replid === undefined ? this.#wasPromoted(node, other) : this.#goesOn(other);
     if (demoted)
-      return goesOn || history.replid === undefined || primary.seen?.replication.replid === other.replid;
+      return (
+        goesOn || history.replid === undefined || primary.lastReport?.replication.replid === other.replid
+      );
     const { connection } = primary;
-    return goesOn && connection.absentMs >= absenceMs && !options.governed;
+    return goesOn && connection.absentMs >= absenceMs && !options.hasArbiter;
   }
 
   /** Where the primary was never reached, its history is the one in which its replica was seen before. */
   #wasPromoted(node: Node, { replid }: Position): boolean {
     const followed = this.#followed.get(node);
     if (followed === undefined || followed.replid === replid) return false;
-    return this.#reign.lineage.outcome({ replid: followed.replid, offset: 0 }, replid) === "valid";
+    return this.#reign.lineage.presenceOf({ replid: followed.replid, offset: 0 }, replid) === "valid";
   }
 
   #goesOn({ replid }: Position): boolean {
     const { history, lineage } = this.#reign;
     const known = history.replid;
-    return known !== undefined && lineage.outcome({ replid: known, offset: 0 }, replid) === "valid";
+    return known !== undefined && lineage.presenceOf({ replid: known, offset: 0 }, replid) === "valid";
   }
 }

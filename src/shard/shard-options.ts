@@ -6,7 +6,7 @@
  */
 export type Accept = (host: string, port: number) => boolean;
 
-export interface Limits {
+export interface ShardLimits {
   /** How long a replica's position is remembered before it is asked again. */
   readonly probeIntervalMs: number;
   /** A replica not proven to be fresher than this answers nothing. */

@@ -1,39 +1,39 @@
 /** A primary and its replicas, and what their own words prove about how far each has come. */
 import type { RedisOptions } from "ioredis";
 import { absenceMs } from "../connection/connection.js";
-import type { Sighting } from "../node/incarnation.js";
+import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
-import type { Lineage, Outcome } from "../replication/lineage.js";
-import { History } from "../replication/offset-timeline.js";
+import type { Lineage, Presence } from "../replication/lineage.js";
+import { OffsetTimeline } from "../replication/offset-timeline.js";
 import type { Position } from "../replication/position.js";
-import { CatchUp } from "./catch-up-queue.js";
-import { Excess } from "./impossible-offset.js";
-import { Members } from "./members.js";
-import { Succession } from "./promotion.js";
-import { lookoutOver } from "./replica-monitor.js";
-import type { Limits } from "./shard-options.js";
-import { Waiting } from "./wait-queue.js";
+import { CatchUpQueue } from "./catch-up-queue.js";
+import { ImpossibleOffsets } from "./impossible-offset.js";
+import { ShardMembers } from "./members.js";
+import { Promotion } from "./promotion.js";
+import { monitorReplicas } from "./replica-monitor.js";
+import type { ShardLimits } from "./shard-options.js";
+import { WaitQueue } from "./wait-queue.js";
 
 /** What bounds what may be believed and waited for. */
-export interface ShardOptions extends Limits {
+export interface ShardOptions extends ShardLimits {
   /**
    * Whether somebody else says who the primary is, as Sentinels do: then nobody is taken for it by its own word alone, and
    * commands do not wait for long where there is none.
    */
-  readonly governed: boolean;
+  readonly hasArbiter: boolean;
   /** Whether the replicas are those that the servers themselves name. */
   readonly discovers: boolean;
 }
 
 /** What a shard is part of. */
-export interface Surroundings {
+export interface ShardContext {
   readonly lineage: Lineage;
   /** All shards, where data is spread over several, as in a cluster. */
   readonly siblings?: () => readonly Shard[];
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
   /** Told of every answer to an INFO, after the shard has taken it in. */
-  readonly saw: (shard: Shard, node: Node, sighting: Sighting) => void;
+  readonly saw: (shard: Shard, node: Node, sighting: NodeReport) => void;
   /** Called with a primary that was replaced, or whose connection was dropped because it was silent for too long. */
   readonly left: (node: Node) => void;
 }
@@ -46,31 +46,31 @@ const seekEveryMs = 15;
 const watchMs = 60_000;
 
 export class Shard {
-  readonly history: History;
+  readonly history: OffsetTimeline;
   /** Commands that wait while there is no primary, in their order. */
-  readonly vacancy = new Waiting((now) => {
+  readonly primaryWaiters = new WaitQueue((now) => {
     this.askPrimary(now, true);
     this.#seek(now);
   });
   /** Those that wait for a connection to the primary, or to the replica that takes its place. */
-  readonly absence = new Waiting((now) => {
+  readonly absence = new WaitQueue((now) => {
     if (this.primary.connection.absentMs > absenceMs) this.#seek(now);
   });
   #isWatching = false;
   /** Reads that wait for a replica. */
-  readonly late = new CatchUp(lookoutOver(this));
+  readonly catchUp = new CatchUpQueue(monitorReplicas(this));
   /** Reads that wait until the primary has room for them, because no replica can answer them. */
-  readonly queue = new Waiting(() => {});
+  readonly queue = new WaitQueue(() => {});
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
-  gainedAt = Number.NEGATIVE_INFINITY;
+  slotsGainedAt = Number.NEGATIVE_INFINITY;
   /** Since when the primary is known to be none, on the monotonic clock; undefined while it is one. */
   demotedAt: number | undefined;
   readonly lineage: Lineage;
-  readonly succession = new Succession(this);
-  readonly #excess: Excess;
+  readonly succession = new Promotion(this);
+  readonly #excess: ImpossibleOffsets;
   readonly #siblings: (() => readonly Shard[]) | undefined;
-  readonly #members: Members;
+  readonly #members: ShardMembers;
   #sampledAt = Number.NEGATIVE_INFINITY;
   #refreshedAt = Number.NEGATIVE_INFINITY;
   /** Whether the primary has refused a write because it is none, and has not been heard of since. */
@@ -79,14 +79,14 @@ export class Shard {
   constructor(
     options: ShardOptions,
     servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
-    { lineage, joined, saw, left, siblings }: Surroundings,
+    { lineage, joined, saw, left, siblings }: ShardContext,
   ) {
     this.options = options;
     this.#siblings = siblings;
     this.lineage = lineage;
-    this.history = new History(options.maxStalenessMs);
-    this.#excess = new Excess(this.history);
-    this.#members = new Members(servers.primary, servers.replicas, {
+    this.history = new OffsetTimeline(options.maxStalenessMs);
+    this.#excess = new ImpossibleOffsets(this.history);
+    this.#members = new ShardMembers(servers.primary, servers.replicas, {
       joined,
       inCluster: siblings !== undefined,
       discovers: options.discovers,
@@ -95,8 +95,8 @@ export class Shard {
         const { replid } = this.history;
         this.#saw(node, sighting);
         saw(this, node, sighting);
-        if (this.history.replid !== replid) this.late.reconsider();
-        else if (node !== this.primary) this.late.reached(sighting.replication.offset);
+        if (this.history.replid !== replid) this.catchUp.reconsider();
+        else if (node !== this.primary) this.catchUp.reached(sighting.replication.offset);
       },
       waits: (node) => {
         if (node === this.primary && !node.connection.answers) this.watch();
@@ -138,7 +138,7 @@ export class Shard {
 
   /** Whether the primary, when last asked, said that it is a replica. */
   get demoted(): boolean {
-    return this.#refused || this.primary.seen?.replication.role === "replica";
+    return this.#refused || this.primary.lastReport?.replication.role === "replica";
   }
 
   /** Whether the primary before this one has answered all commands; until then this one is sent none. */
@@ -160,7 +160,7 @@ export class Shard {
 
   /** Whether commands are unanswered, or reads wait for a replica or for room at the primary. */
   get isBusy(): boolean {
-    if (!this.vacancy.isEmpty || !this.late.isEmpty || !this.queue.isEmpty) return true;
+    if (!this.primaryWaiters.isEmpty || !this.catchUp.isEmpty || !this.queue.isEmpty) return true;
     return this.nodes.some(({ connection }) => connection.isBusyFor(Number.POSITIVE_INFINITY));
   }
 
@@ -174,7 +174,7 @@ export class Shard {
   /** Looks at the replicas until the primary answers: one of them may have been promoted. */
   watch(): void {
     const { primary } = this;
-    if (primary.connection.answers || this.#isWatching || this.options.governed) return;
+    if (primary.connection.answers || this.#isWatching || this.options.hasArbiter) return;
     this.#isWatching = true;
     const end = (): void => {
       this.#isWatching = false;
@@ -200,19 +200,19 @@ export class Shard {
   }
 
   /** Told that the primary has refused a write because it is none. Behind a proxy that is true of one server of many. */
-  refused(node: Node): void {
+  primaryRefusedWrite(node: Node): void {
     if (node !== this.primary || node.isProxy) return;
     this.#refused = true;
     this.demotedAt ??= performance.now();
-    node.probe();
+    node.probeBefore();
     this.#seek(performance.now());
   }
 
   /** Lets commands wait again, after it was closed. */
   open(): void {
-    this.vacancy.open();
+    this.primaryWaiters.open();
     this.absence.open();
-    this.late.open();
+    this.catchUp.open();
     this.queue.open();
   }
 
@@ -220,33 +220,33 @@ export class Shard {
   close(): void {
     // First, so that waiting commands are rejected with a ClosedError.
     for (const node of this.nodes) node.connection.close();
-    this.vacancy.close();
-    this.late.close();
+    this.primaryWaiters.close();
+    this.catchUp.close();
     this.queue.close();
     this.absence.close();
   }
 
   /** Whether all data is in this shard. */
-  get alone(): boolean {
+  get holdsAllKeys(): boolean {
     return this.#siblings === undefined;
   }
 
   /** Whether `position` is known to be of another shard's history. */
-  isElsewhere(position: Position): boolean {
+  belongsToOtherShard(position: Position): boolean {
     if (this.#siblings === undefined || this.outcome(position) !== "unknown") return false;
     return this.#siblings().some((shard) => shard.outcome(position) !== "unknown");
   }
 
   /** What became of a write at `position` in the history that the primary has now. */
-  outcome(position: Position): Outcome {
+  outcome(position: Position): Presence {
     const { replid } = this.history;
-    return replid === undefined ? "unknown" : this.lineage.outcome(position, replid);
+    return replid === undefined ? "unknown" : this.lineage.presenceOf(position, replid);
   }
 
   /** Of a position that is lost: the last one before it that is not. */
   survivor(position: Position): Position {
     const { replid } = this.history;
-    return replid === undefined ? position : this.lineage.survivor(position, replid);
+    return replid === undefined ? position : this.lineage.lastShared(position, replid);
   }
 
   /**
@@ -256,7 +256,7 @@ export class Shard {
   refresh(maxStalenessMs: number, now: number): void {
     const { probeIntervalMs } = this.options;
     const leastMs = probeIntervalMs / looksPerInterval;
-    this.askPrimary(now, now - this.primary.askedAt > Math.max(maxStalenessMs / 4, leastMs));
+    this.askPrimary(now, now - this.primary.probedAt > Math.max(maxStalenessMs / 4, leastMs));
     if (now - this.#refreshedAt < leastMs) return;
     this.#refreshedAt = now;
     this.#ask(probeIntervalMs / 2, now);
@@ -264,9 +264,9 @@ export class Shard {
 
   /** Asks the primary in front of what is sent to it in this turn: when nobody has for a while, or in any case. */
   askPrimary(now: number, always: boolean): void {
-    const { askedAt, connection } = this.primary;
-    if (!connection.answers || !(always || now - askedAt > this.options.probeIntervalMs)) return;
-    this.primary.probe();
+    const { probedAt, connection } = this.primary;
+    if (!connection.answers || !(always || now - probedAt > this.options.probeIntervalMs)) return;
+    this.primary.probeBefore();
   }
 
   /** Samples the primary behind what is sent to it in this turn, unless that was done a moment ago. */
@@ -274,7 +274,7 @@ export class Shard {
     const every = this.options.probeIntervalMs / looksPerInterval;
     if (now - this.#sampledAt <= every || !this.primary.connection.ready) return;
     this.#sampledAt = now;
-    this.primary.askBehind();
+    this.primary.probeAfter();
   }
 
   /** Looks at the replicas that reads wait for or pass by, rather more often: how far are they now? */
@@ -294,14 +294,14 @@ export class Shard {
    */
   #ask(everyMs: number, now: number, atMostMs = Number.POSITIVE_INFINITY): void {
     for (const node of this.replicas) {
-      node.connection.begin();
+      node.connection.connectIfLazy();
       const inTimeMs = node.trustMs(this.options.probeIntervalMs) / 2;
       const dueMs = Math.min(Math.max(everyMs, node.lag.ms / looksPerLag), inTimeMs, atMostMs);
-      if (now - node.askedAt > dueMs && node.connection.ready) node.probe();
+      if (now - node.probedAt > dueMs && node.connection.ready) node.probeBefore();
     }
   }
 
-  #saw(node: Node, sighting: Sighting): void {
+  #saw(node: Node, sighting: NodeReport): void {
     const { replication, at } = sighting;
     this.lineage.learn(replication);
     if (node === this.primary) {
@@ -311,7 +311,7 @@ export class Shard {
         this.history.record(at, replication);
         this.#excess.sampled(at, replication);
       } else this.#seek(performance.now());
-    } else if (replication.role === "primary" && this.succession.yieldsTo(node, replication)) {
+    } else if (replication.role === "primary" && this.succession.mayReplacePrimary(node, replication)) {
       this.#members.promote(node);
       this.#refused = false;
       this.history.record(at, replication);

@@ -12,7 +12,7 @@ interface Waiter {
 const everyMs = 5;
 
 /** One list and one timer for all who wait for the same; it asks the servers for all of them together. */
-export class Waiting {
+export class WaitQueue {
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;

@@ -13,7 +13,7 @@ export const maxShards = 1_000;
 const maxRefusals = 10;
 
 /** Servers that nobody has given by themselves: each is sent the password, so not any address will do. */
-export class Announced {
+export class AnnouncedAddresses {
   readonly #common: RedisOptions;
   readonly #natMap: NatMap | undefined;
   readonly #accept: Accept | undefined;

@@ -1,19 +1,19 @@
 /** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
-import { keysOf } from "../commands/command-kind.js";
+import { keyCount } from "../commands/command-kind.js";
 import { isRedirection, type Target, targetIn } from "../commands/server-reply.js";
 import type { Refusal } from "../connection/connection.js";
 import { Node } from "../node/node.js";
 import { Shard } from "../shard/shard.js";
-import { Announced, maxShards } from "./announced-addresses.js";
-import { inShort } from "./fault-summary.js";
-import { redirectionBy } from "./script-redirect.js";
-import { type Left, SlotMap, type SlotOwner, slotCount, slotOwnersIn } from "./slot-map.js";
-import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
+import { AnnouncedAddresses, maxShards } from "./announced-addresses.js";
+import { summarize } from "./fault-summary.js";
+import { askForRedirection } from "./script-redirect.js";
+import { type Left, parseSlotOwners, SlotMap, type SlotOwner, slotCount } from "./slot-map.js";
+import { onPrimaryClosed, Patience, type Topology, type TopologyContext } from "./topology.js";
 
 /** The nodes to begin with. */
-export interface ClusterSeeds {
+export interface ClusterSetup {
   readonly seeds: readonly RedisOptions[];
   /** Options for all nodes. */
   readonly common: RedisOptions;
@@ -38,9 +38,9 @@ const slowMs = 50;
 const unrestMs = 5_000;
 
 export class ClusterTopology implements Topology {
-  readonly #ground: Ground;
+  readonly #ground: TopologyContext;
   readonly #seeds: readonly RedisOptions[];
-  readonly #announced: Announced;
+  readonly #announced: AnnouncedAddresses;
   readonly #map = new SlotMap();
   /** Of slots that have moved: until all commands are answered that went to the shard they have left. */
   readonly #leaving = new Map<number, Promise<void>>();
@@ -54,11 +54,11 @@ export class ClusterTopology implements Topology {
   readonly #patience: Patience;
   refusal: Refusal | undefined;
 
-  constructor({ seeds, common }: ClusterSeeds, ground: Ground) {
+  constructor({ seeds, common }: ClusterSetup, ground: TopologyContext) {
     this.#ground = ground;
     this.#patience = new Patience("cluster nodes", ground.naming);
     this.#seeds = seeds;
-    this.#announced = new Announced(common, common.natMap, ground.options.accept);
+    this.#announced = new AnnouncedAddresses(common, common.natMap, ground.options.accept);
     if (!common.lazyConnect) this.open();
   }
 
@@ -67,13 +67,13 @@ export class ClusterTopology implements Topology {
   }
 
   get fault(): string {
-    return this.#faults.size === 0 ? "not connected" : inShort(this.#faults);
+    return this.#faults.size === 0 ? "not connected" : summarize(this.#faults);
   }
 
   /** Of the key's slot; any for a command without keys. */
   shardOf(command: Command): Shard | undefined {
     if (this.shards.length === 0) this.open();
-    return this.#map.shardOf(keysOf(command) === 0 ? undefined : command.getSlot());
+    return this.#map.shardOf(keyCount(command) === 0 ? undefined : command.getSlot());
   }
 
   /**
@@ -96,11 +96,11 @@ export class ClusterTopology implements Topology {
     isAsked: boolean,
   ): Promise<Error | undefined> {
     const node = server && this.#map.shardAt(server)?.find(server);
-    return node && redirectionBy(node, script, isAsked);
+    return node && askForRedirection(node, script, isAsked);
   }
 
   settled(command: Command): Promise<void> | undefined {
-    if (this.#leaving.size === 0 || keysOf(command) === 0) return undefined;
+    if (this.#leaving.size === 0 || keyCount(command) === 0) return undefined;
     return this.#leaving.get(command.getSlot());
   }
 
@@ -198,7 +198,7 @@ export class ClusterTopology implements Topology {
   }
 
   #begin(server: RedisOptions): Node {
-    return Node.lent({ ...server, enableOfflineQueue: true }, this.#ground.options.primaryTimeoutMs);
+    return Node.dedicated({ ...server, enableOfflineQueue: true }, this.#ground.options.primaryTimeoutMs);
   }
 
   async #askNode({ connection }: Node): Promise<boolean> {
@@ -211,7 +211,7 @@ export class ClusterTopology implements Topology {
     try {
       const [slots, nodes] = await Promise.all([ask("SLOTS"), ask("NODES").catch(() => undefined)]);
       const { host = "localhost", port = 6379 } = connection.server;
-      const owners = slotOwnersIn(slots, nodes, { host, port });
+      const owners = parseSlotOwners(slots, nodes, { host, port });
       if (owners === undefined) throw new Error(nonsense);
       if (owners.length === 0) throw new Error(noSlots);
       this.#adopt(owners);
@@ -228,7 +228,7 @@ export class ClusterTopology implements Topology {
     if (this.#timer === undefined) return;
     const at = performance.now();
     for (const owner of owners) {
-      if (!this.#map.isNews(owner)) continue;
+      if (!this.#map.isNewer(owner)) continue;
       const primary = this.#announced.reach(owner.primary);
       if (primary === undefined) continue;
       const known = this.#map.shardAt(primary);
@@ -238,7 +238,7 @@ export class ClusterTopology implements Topology {
       }
       const replicas = this.#announced.reachAll(owner.replicas, "replicas");
       known?.assign(primary, replicas);
-      this.#settle(this.#map.take(known ?? this.#found(primary, replicas), owner, at));
+      this.#settle(this.#map.assign(known ?? this.#found(primary, replicas), owner, at));
     }
     for (const shard of this.#map.prune()) shard.close();
   }
@@ -256,13 +256,13 @@ export class ClusterTopology implements Topology {
 
   #found(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
     const { options, lineage, left } = this.#ground;
-    const joined = mindPrimary(this.#ground, this, () => this.#askOfChange());
+    const joined = onPrimaryClosed(this.#ground, this, () => this.#askOfChange());
     const saw = (shard: Shard, node: Node): void => {
       if (node === shard.primary && shard.demoted) this.#askOfChange();
     };
     const siblings = (): readonly Shard[] => this.shards;
     const surroundings = { lineage, joined, saw, left, siblings };
-    return new Shard({ ...options, governed: true, discovers: false }, { primary, replicas }, surroundings);
+    return new Shard({ ...options, hasArbiter: true, discovers: false }, { primary, replicas }, surroundings);
   }
 }
 

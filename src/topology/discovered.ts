@@ -1,54 +1,55 @@
 /** A primary, and the replicas that it and they themselves name: these come and go without anybody telling us. */
 import type { RedisOptions } from "ioredis";
 import { addressOf, type Endpoint } from "../address.js";
-import type { Sighting } from "../node/incarnation.js";
+import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
-import { replicasIn, upstreamIn } from "../replication/replication-info.js";
+import { parseReplicas, parseUpstream } from "../replication/replication-info.js";
 import { Shard } from "../shard/shard.js";
-import { Announced, maxFollowed } from "./announced-addresses.js";
-import { type Ground, type Topology, topologyOf } from "./topology.js";
+import { AnnouncedAddresses, maxFollowed } from "./announced-addresses.js";
+import { singleShard, type Topology, type TopologyContext } from "./topology.js";
 
 /** Connects to the primary given, to the replicas of the present primary, and to theirs. */
 export function discoveredTopology(
   primary: RedisOptions,
-  { options, lineage, joined, left }: Ground,
+  { options, lineage, joined, left }: TopologyContext,
 ): Topology {
-  const announced = new Announced(primary, primary.natMap, options.accept);
+  const announced = new AnnouncedAddresses(primary, primary.natMap, options.accept);
   const discovery = new Discovery(announced, options.maxStalenessMs);
   const surroundings = {
     lineage,
     joined,
     left,
-    saw: (shard: Shard, node: Node, sighting: Sighting) => discovery.saw(shard, node, sighting),
+    saw: (shard: Shard, node: Node, sighting: NodeReport) => discovery.saw(shard, node, sighting),
   };
   const shard = new Shard(
-    { ...options, governed: false, discovers: true },
+    { ...options, hasArbiter: false, discovers: true },
     { primary, replicas: [] },
     surroundings,
   );
-  return topologyOf(shard);
+  return singleShard(shard);
 }
 
 class Discovery {
-  readonly #announced: Announced;
+  readonly #announced: AnnouncedAddresses;
   readonly #lingerMs: number;
   /** When each was last named, by its address. */
   readonly #named = new Map<string, { readonly server: RedisOptions; at: number }>();
   /** How each announced address is reached; undefined for one that is not accepted. */
   readonly #reached = new Map<string, RedisOptions | undefined>();
 
-  constructor(announced: Announced, lingerMs: number) {
+  constructor(announced: AnnouncedAddresses, lingerMs: number) {
     this.#announced = announced;
     this.#lingerMs = lingerMs;
   }
 
   /** Takes in whom a server has named. */
-  saw(shard: Shard, node: Node, { text, replication }: Sighting): void {
+  saw(shard: Shard, node: Node, { text, replication }: NodeReport): void {
     const now = performance.now();
     let news = false;
-    for (const endpoint of replicasIn(text)) news = this.#note(shard, endpoint, now) || news;
+    for (const endpoint of parseReplicas(text)) news = this.#note(shard, endpoint, now) || news;
     // A primary that is one no more names the one it follows.
-    const upstream = node === shard.primary && replication.role === "replica" ? upstreamIn(text) : undefined;
+    const upstream =
+      node === shard.primary && replication.role === "replica" ? parseUpstream(text) : undefined;
     if (upstream !== undefined) news = this.#note(shard, upstream, now) || news;
     if (node === shard.primary && replication.role === "primary") news = this.#forget(shard, now) || news;
     if (!news) return;

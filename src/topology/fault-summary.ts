@@ -4,7 +4,7 @@
 const most = 5;
 
 /** `faults` are the causes by address. */
-export function inShort(faults: ReadonlyMap<string, string>): string {
+export function summarize(faults: ReadonlyMap<string, string>): string {
   const all = [...faults].map(([address, fault]) => `${address}: ${withoutAddress(fault, address)}`);
   const others = all.length - most;
   return [...all.slice(0, most), ...(others > 0 ? [`and ${others} more`] : [])].join("; ");

@@ -3,7 +3,7 @@ import { type TopologyMessage, topologyChannel } from "../diagnostics/channels.j
 import type { Node } from "../node/node.js";
 import type { Shard } from "../shard/shard.js";
 import type { PrimaryOutages } from "./primary-outages.js";
-import { Outages } from "./replica-outages.js";
+import { ReplicaOutages } from "./replica-outages.js";
 import { type NodeStatus, statusOf } from "./status.js";
 
 const lookEveryMs = 500;
@@ -18,7 +18,7 @@ type Seen = Pick<NodeStatus, "address" | "role" | "state" | "eligible" | "reason
 
 export class Health {
   readonly #shards: () => readonly Shard[];
-  readonly #outages = new Outages();
+  readonly #outages = new ReplicaOutages();
   readonly #primaries: PrimaryOutages;
   /** Since when each primary is none, by {@link Health.#watchedMs}. */
   readonly #demotedSince = new WeakMap<Node, number>();
@@ -91,11 +91,11 @@ export class Health {
   #lookAtPrimary(shard: Shard, { state, address, reason = state }: NodeStatus, now: number): void {
     const { primary, options } = shard;
     if (state === "serving") this.#primaries.serves({ address });
-    if (state !== "demoted" || options.governed) {
+    if (state !== "demoted" || options.hasArbiter) {
       this.#demotedSince.delete(primary);
       return;
     }
-    shard.askPrimary(now, now - primary.askedAt >= askEveryMs);
+    shard.askPrimary(now, now - primary.probedAt >= askEveryMs);
     const since = this.#demotedSince.get(primary) ?? this.#watchedMs;
     this.#demotedSince.set(primary, since);
     if (this.#watchedMs - since >= demotedMs) this.#primaries.demoted({ address, fault: reason });
@@ -104,11 +104,11 @@ export class Health {
 
 /** A process that reads nothing asks nothing, so it would not notice that a server can be used again. */
 function ask(shard: Shard, node: Node, now: number): void {
-  if (!node.connection.ready || now - node.askedAt < askEveryMs) return;
+  if (!node.connection.ready || now - node.probedAt < askEveryMs) return;
   // Where the primary has no position either, that of a replica could be compared with nothing.
   if (shard.primary.proof.kind === "position") node.proof.askAgain();
-  node.probe();
-  shard.askPrimary(now, now - shard.primary.askedAt >= askEveryMs);
+  node.probeBefore();
+  shard.askPrimary(now, now - shard.primary.probedAt >= askEveryMs);
 }
 
 function changeOf(before: Seen | undefined, now: Seen): TopologyMessage["change"] | undefined {

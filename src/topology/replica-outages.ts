@@ -25,7 +25,7 @@ interface Scene {
   readonly primary: { readonly connection: { readonly address: string } };
   readonly hasPrimary: boolean;
   readonly history: { readonly replid: string | undefined };
-  readonly options: { readonly governed: boolean; readonly discovers: boolean };
+  readonly options: { readonly hasArbiter: boolean; readonly discovers: boolean };
 }
 
 /** A replica that cannot be used, as far as it is known. */
@@ -39,7 +39,7 @@ interface Outage {
   lookedAt: number;
 }
 
-export class Outages {
+export class ReplicaOutages {
   /** By address: a server may leave and come back. */
   readonly #outages = new Map<string, Outage>();
   /** The primary that each shard had, and until when its replicas are given time to follow it. */
@@ -72,7 +72,7 @@ export class Outages {
     const isDue = shard.hasPrimary && now >= Math.max(since + graceOf(state), settledAt);
     if (!isDue || outage.warned.has(state) || outage.warnedAt.length >= maxWarnings) return;
     const { primary, options } = shard;
-    const isAnnounced = options.governed || options.discovers;
+    const isAnnounced = options.hasArbiter || options.discovers;
     const unusable = { address, state, reason: reason ?? state, primary: primary.connection.address };
     if (!warnOfUnusable({ ...unusable, isAnnounced, isLast: !isCovered })) return;
     outage.warned.add(state);

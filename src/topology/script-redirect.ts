@@ -3,7 +3,7 @@
  * does not tell, so the node is asked.
  */
 import { Command } from "ioredis";
-import { isScript, keysOf } from "../commands/command-kind.js";
+import { isScript, keyCount } from "../commands/command-kind.js";
 import { isRedirection } from "../commands/server-reply.js";
 import type { Node } from "../node/node.js";
 
@@ -17,7 +17,7 @@ const noHash = "0".repeat(40);
 export function mayBeRedirected(command: Command, error: Error): boolean {
   if (!isRedirection(error)) return false;
   if (!isScript(command.name)) return true;
-  const keys = keysOf(command);
+  const keys = keyCount(command);
   const [kind, slot] = error.message.split(" ");
   if (kind === "MOVED" || kind === "ASK") return keys > 0 && Number(slot) === command.getSlot();
   return keys > (kind === "TRYAGAIN" ? 1 : 0);
@@ -27,7 +27,7 @@ export function mayBeRedirected(command: Command, error: Error): boolean {
  * Resolves with the error that `node` redirects calls of `script` with. Undefined when it carries them out, or when it does not
  * say. `isAsked` is for a script that was sent behind ASKING. It takes as long as the connection waits for an answer.
  */
-export function redirectionBy(
+export function askForRedirection(
   { connection, greeting }: Node,
   script: Command,
   isAsked: boolean,
@@ -50,5 +50,5 @@ export function redirectionBy(
  */
 function emptyCall(script: Command): Command {
   const isByHash = script.name.toLowerCase().startsWith("evalsha");
-  return new Command(script.name, [isByHash ? noHash : "", ...script.args.slice(1, 2 + keysOf(script))]);
+  return new Command(script.name, [isByHash ? noHash : "", ...script.args.slice(1, 2 + keyCount(script))]);
 }

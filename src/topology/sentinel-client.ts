@@ -4,11 +4,11 @@ import { addressOf, type Endpoint, endpointOf } from "../address.js";
 import { disconnect, forgetClosed } from "../connection/disconnect.js";
 import { guardReplies } from "../connection/reply-guard.js";
 import { withoutSecrets } from "../errors/secrets.js";
-import { type Announced, maxFollowed } from "./announced-addresses.js";
-import { inShort } from "./fault-summary.js";
+import { type AnnouncedAddresses, maxFollowed } from "./announced-addresses.js";
+import { summarize } from "./fault-summary.js";
 
 /** What one Sentinel says. */
-export interface Naming {
+export interface SentinelAnswer {
   readonly primary: Endpoint;
   readonly replicas: readonly (Endpoint & { readonly isDown: boolean })[];
   /** Grows with every failover: of two Sentinels that differ, the one with the greater is right. */
@@ -29,7 +29,7 @@ const epochs = /^\d{1,15}$/;
 const maxEntries = 10_000;
 
 /** One Sentinel: a connection to ask it, and one on which it tells by itself. */
-class Sentinel {
+class SentinelClient {
   readonly #redis: Redis;
   readonly #events: Redis;
   fault = "not connected";
@@ -72,7 +72,7 @@ class Sentinel {
   }
 
   /** Rejects when it cannot be asked, does not know the name, or is changing its mind. */
-  async ask(name: string): Promise<Naming & { readonly sentinels: readonly Endpoint[] }> {
+  async ask(name: string): Promise<SentinelAnswer & { readonly sentinels: readonly Endpoint[] }> {
     const ask = (about: string): Promise<unknown> => this.#redis.call("SENTINEL", about, name);
     const [before, address, replicas, sentinels, after] = await Promise.all([
       ask("MASTER"),
@@ -115,27 +115,27 @@ class Sentinel {
 }
 
 /** Which Sentinels are asked, and for what. */
-export interface SentinelsOptions {
+export interface SentinelGroupOptions {
   /** What they call the primary. */
   readonly name: string;
   readonly given: readonly RedisOptions[];
   /** Those that others name; undefined when only those that were given are asked. */
-  readonly others: Announced | undefined;
+  readonly others: AnnouncedAddresses | undefined;
   /** How long one is kept that neither answers nor is named by any other, in milliseconds. */
   readonly lingerMs: number;
   readonly onNews: () => void;
 }
 
-export class Sentinels {
+export class SentinelGroup {
   readonly #name: string;
   readonly #given: readonly RedisOptions[];
-  readonly #others: Announced | undefined;
+  readonly #others: AnnouncedAddresses | undefined;
   readonly #lingerMs: number;
   readonly #onNews: () => void;
   /** By address; those given, and those that they know of. */
-  readonly #sentinels = new Map<string, Sentinel>();
+  readonly #sentinels = new Map<string, SentinelClient>();
 
-  constructor({ name, given, others, lingerMs, onNews }: SentinelsOptions) {
+  constructor({ name, given, others, lingerMs, onNews }: SentinelGroupOptions) {
     this.#name = name;
     this.#given = given;
     this.#others = others;
@@ -146,7 +146,7 @@ export class Sentinels {
   /** Why nothing is known, by the word of each. */
   get fault(): string {
     if (this.#sentinels.size === 0) return "closed";
-    return inShort(new Map([...this.#sentinels].map(([address, { fault }]) => [address, fault])));
+    return summarize(new Map([...this.#sentinels].map(([address, { fault }]) => [address, fault])));
   }
 
   get count(): number {
@@ -154,7 +154,7 @@ export class Sentinels {
   }
 
   /** Asks all of them; `answer` is called with each answer as it comes, and the promise resolves after the last. */
-  async ask(answer: (naming: Naming) => void): Promise<void> {
+  async ask(answer: (naming: SentinelAnswer) => void): Promise<void> {
     let isAnswered = false;
     const asked = [...this.#sentinels.values()].map(async (sentinel) => {
       try {
@@ -209,7 +209,7 @@ export class Sentinels {
     const address = addressOf(server);
     if (this.#sentinels.has(address)) return;
     const mine = (message: string): boolean => message === "" || message.split(" ").includes(this.#name);
-    this.#sentinels.set(address, new Sentinel(server, (about) => mine(about) && this.#onNews()));
+    this.#sentinels.set(address, new SentinelClient(server, (about) => mine(about) && this.#onNews()));
   }
 }
 

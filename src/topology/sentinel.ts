@@ -2,12 +2,12 @@
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { Shard } from "../shard/shard.js";
-import { Announced } from "./announced-addresses.js";
-import { type Naming, Sentinels } from "./sentinel-client.js";
-import { type Ground, mindPrimary, Patience, type Topology } from "./topology.js";
+import { AnnouncedAddresses } from "./announced-addresses.js";
+import { type SentinelAnswer, SentinelGroup } from "./sentinel-client.js";
+import { onPrimaryClosed, Patience, type Topology, type TopologyContext } from "./topology.js";
 
 /** The Sentinels, and what they call the primary. */
-export interface SentinelServers {
+export interface SentinelSetup {
   readonly sentinels: readonly RedisOptions[];
   readonly name: string;
   /** Options for the primary and the replicas. */
@@ -26,9 +26,9 @@ const holdMs = 100;
 
 /** Asks the Sentinels whenever they tell of something or the primary is gone; what they name still has to prove itself. */
 export class SentinelTopology implements Topology {
-  readonly #ground: Ground;
-  readonly #announced: Announced;
-  readonly #sentinels: Sentinels;
+  readonly #ground: TopologyContext;
+  readonly #announced: AnnouncedAddresses;
+  readonly #sentinels: SentinelGroup;
   readonly #patience: Patience;
   #shards: readonly Shard[] = [];
   /** Why the primary that the Sentinels name is not connected to. */
@@ -42,14 +42,15 @@ export class SentinelTopology implements Topology {
   #askedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ sentinels, name, common }: SentinelServers, ground: Ground) {
+  constructor({ sentinels, name, common }: SentinelSetup, ground: TopologyContext) {
     this.#ground = ground;
     this.#patience = new Patience("Sentinels", ground.naming);
     const { accept, maxStalenessMs } = ground.options;
-    this.#announced = new Announced(common, common.natMap, accept);
-    const others = common.updateSentinels === false ? undefined : new Announced({}, common.natMap, accept);
+    this.#announced = new AnnouncedAddresses(common, common.natMap, accept);
+    const others =
+      common.updateSentinels === false ? undefined : new AnnouncedAddresses({}, common.natMap, accept);
     const onNews = (): void => this.#ask();
-    this.#sentinels = new Sentinels({ name, given: sentinels, others, lingerMs: maxStalenessMs, onNews });
+    this.#sentinels = new SentinelGroup({ name, given: sentinels, others, lingerMs: maxStalenessMs, onNews });
     if (!common.lazyConnect) this.open();
   }
 
@@ -120,17 +121,17 @@ export class SentinelTopology implements Topology {
    */
   #askAll(): Promise<void> {
     const askedAt = performance.now();
-    let best: Naming | undefined;
+    let best: SentinelAnswer | undefined;
     let answers = 0;
     let isSettled = false;
     return new Promise((resolve) => {
-      const settle = (naming: Naming): void => {
+      const settle = (naming: SentinelAnswer): void => {
         if (isSettled) return;
         isSettled = true;
         this.#adopt(naming);
         resolve();
       };
-      const answered = (naming: Naming): void => {
+      const answered = (naming: SentinelAnswer): void => {
         answers += 1;
         if (naming.epoch >= this.#epoch) this.#heardAt = performance.now();
         if (best === undefined || naming.epoch > best.epoch) best = naming;
@@ -151,13 +152,13 @@ export class SentinelTopology implements Topology {
   }
 
   /** An older word than the last one does when all have begun to count again, or there is no primary to be left for it. */
-  #hasToDo({ epoch }: Naming, answers: number, isMost: boolean): boolean {
+  #hasToDo({ epoch }: SentinelAnswer, answers: number, isMost: boolean): boolean {
     if (epoch >= this.#epoch || answers === this.#sentinels.count) return true;
     const isForgotten = performance.now() - this.#heardAt > newestCountsMs;
     return isMost && isForgotten && !this.#shard?.hasPrimary;
   }
 
-  #adopt(naming: Naming): void {
+  #adopt(naming: SentinelAnswer): void {
     if (this.#timer === undefined) return;
     const primary = this.#announced.reach(naming.primary);
     if (primary === undefined) {
@@ -182,11 +183,11 @@ export class SentinelTopology implements Topology {
 
   #begin(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
     const { options, lineage, left } = this.#ground;
-    const joined = mindPrimary(this.#ground, this, () => this.#ask());
+    const joined = onPrimaryClosed(this.#ground, this, () => this.#ask());
     const others = replicas.filter((one) => addressOf(one) !== addressOf(primary));
     const surroundings = { lineage, joined, left, saw: () => {} };
     return new Shard(
-      { ...options, governed: true, discovers: false },
+      { ...options, hasArbiter: true, discovers: false },
       { primary, replicas: others },
       surroundings,
     );

@@ -29,12 +29,12 @@ export class SlotMap {
   }
 
   /** Whether nothing newer is known of the slots that are claimed. */
-  isNews({ ranges, epoch }: SlotOwner): boolean {
+  isNewer({ ranges, epoch }: SlotOwner): boolean {
     return ranges.some(([first]) => epoch >= (this.#epochs[first] ?? 0));
   }
 
   /** Takes in that `shard` serves what `owner` claims, as was learnt at `at` on the monotonic clock; gives what moved by that. */
-  take(shard: Shard, { ranges, epoch }: SlotOwner, at: number): Left {
+  assign(shard: Shard, { ranges, epoch }: SlotOwner, at: number): Left {
     const left = new Map<Shard, number[]>();
     if (!this.#shards.includes(shard)) this.#shards = [...this.#shards, shard];
     for (const [first, last] of ranges) {
@@ -46,7 +46,7 @@ export class SlotMap {
         const before = this.#owners[slot];
         if (before === shard && epoch === known) continue;
         this.#owners[slot] = shard;
-        shard.gainedAt = at;
+        shard.slotsGainedAt = at;
         if (before === undefined || before === shard) continue;
         const slots = left.get(before);
         if (slots === undefined) left.set(before, [slot]);
@@ -61,7 +61,7 @@ export class SlotMap {
     const before = this.#owners[slot];
     if (before === shard) return new Map();
     this.#owners[slot] = shard;
-    shard.gainedAt = performance.now();
+    shard.slotsGainedAt = performance.now();
     return before === undefined ? new Map() : new Map([[before, [slot]]]);
   }
 
@@ -100,7 +100,7 @@ const nameless: unique symbol = Symbol("nameless");
  * and port is left out. Undefined for anything else that is no such reply as a whole: each slot has at most one owner, and
  * every primary has a host and a port.
  */
-export function slotOwnersIn(slots: unknown, nodes: unknown, asked: Endpoint): SlotOwner[] | undefined {
+export function parseSlotOwners(slots: unknown, nodes: unknown, asked: Endpoint): SlotOwner[] | undefined {
   if (!Array.isArray(slots) || slots.length > slotCount) return undefined;
   const known = epochsIn(nodes);
   const owners = new Map<string, SlotOwner & { readonly ranges: [number, number][] }>();

@@ -2,8 +2,8 @@
 import type { NodeState } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";
 import type { ProofKind } from "../node/position-probe.js";
-import type { Replication } from "../replication/replication-info.js";
-import { provenAsOf } from "../shard/eligibility.js";
+import type { ReplicationInfo } from "../replication/replication-info.js";
+import { freshAsOf } from "../shard/eligibility.js";
 import { judgedAt, reasonOf, stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
 
@@ -52,8 +52,8 @@ export function statusOf(shard: Shard): NodeStatus[] {
 }
 
 function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
-  const { connection, latency, clock, proof, seen, zone, weight } = node;
-  const known = connection.ready ? seen : undefined;
+  const { connection, latency, clock, proof, lastReport, zone, weight } = node;
+  const known = connection.ready ? lastReport : undefined;
   const state = stateOf(shard, node, now);
   return {
     address: connection.address,
@@ -73,7 +73,7 @@ function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
 function lagOf(
   shard: Shard,
   node: Node,
-  known: Replication | undefined,
+  known: ReplicationInfo | undefined,
   now: number,
 ): Pick<NodeStatus, "lagBytes" | "lagMs"> {
   if (node === shard.primary) {
@@ -82,7 +82,7 @@ function lagOf(
   }
   if (known === undefined) return { lagBytes: undefined, lagMs: undefined };
   const latest = shard.history.latest?.position;
-  const asOf = provenAsOf(shard, known);
+  const asOf = freshAsOf(shard, known);
   return {
     lagBytes: latest?.replid === known.replid ? Math.max(0, latest.offset - known.offset) : undefined,
     lagMs: asOf === undefined ? undefined : Math.max(0, judgedAt(shard, node, now) - asOf),

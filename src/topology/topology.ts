@@ -5,11 +5,11 @@ import type { Refusal } from "../connection/connection.js";
 import type { Node } from "../node/node.js";
 import type { Lineage } from "../replication/lineage.js";
 import { Shard } from "../shard/shard.js";
-import type { Limits } from "../shard/shard-options.js";
+import type { ShardLimits } from "../shard/shard-options.js";
 
 /** What every kind of topology is built on. */
-export interface Ground {
-  readonly options: Limits;
+export interface TopologyContext {
+  readonly options: ShardLimits;
   readonly lineage: Lineage;
   /** Told of every server that is connected to for the first time. */
   readonly joined: (node: Node) => void;
@@ -85,7 +85,7 @@ export class Patience {
 }
 
 /** A topology whose one shard is there from the beginning. */
-export function topologyOf(shard: Shard): Topology {
+export function singleShard(shard: Shard): Topology {
   return {
     shards: [shard],
     shardOf: () => shard,
@@ -96,8 +96,8 @@ export function topologyOf(shard: Shard): Topology {
 }
 
 /** Has the ground told of each server, and `ask` called when the connection to one closes that is a primary then. */
-export function mindPrimary(
-  { joined }: Ground,
+export function onPrimaryClosed(
+  { joined }: TopologyContext,
   topology: Pick<Topology, "shards">,
   ask: () => void,
 ): (node: Node) => void {
@@ -112,9 +112,9 @@ export function mindPrimary(
 /** Connects to the servers given; the one named as primary is believed until it says that it is a replica. */
 export function staticTopology(
   servers: { primary: RedisOptions; replicas: readonly RedisOptions[] },
-  { options, lineage, joined, left }: Ground,
+  { options, lineage, joined, left }: TopologyContext,
 ): Topology {
   const surroundings = { lineage, joined, left, saw: () => {} };
-  const shard = new Shard({ ...options, governed: false, discovers: false }, servers, surroundings);
-  return topologyOf(shard);
+  const shard = new Shard({ ...options, hasArbiter: false, discovers: false }, servers, surroundings);
+  return singleShard(shard);
 }

@@ -1,7 +1,7 @@
 /** Sessions without any Redis, whose writes a test starts and ends by hand. */
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { onto } from "../../src/consistency/read-policy.js";
+import { mergeConsistency } from "../../src/consistency/read-policy.js";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { Session } from "../../src/session/session.js";
 import { encodeToken } from "../../src/session/token.js";
@@ -21,7 +21,7 @@ export class HandMadeSessions implements SessionSource {
     monotonicReads,
   }: Parameters<SessionSource["session"]>[0]): Session {
     const session = new Session({
-      level: onto("session", level),
+      level: mergeConsistency("session", level),
       tokens: () => token?.() ?? [],
       terms,
       ttlMs: this.tokenTtlMs,

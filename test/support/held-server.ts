@@ -1,6 +1,6 @@
 /** A server whose one handler answers while writes that a test starts and ends by hand are in flight. */
 import type { Server, ServerResponse } from "node:http";
-import { holdHead } from "../../src/http/deferred-head.js";
+import { deferHead } from "../../src/http/deferred-head.js";
 import { type Answer, ask, type Listening, serve } from "./exchange.js";
 import { waitUntil } from "./wait-until.js";
 
@@ -25,7 +25,7 @@ export class HandMadeWrites {
   }
 
   hold(response: ServerResponse): void {
-    holdHead(response, {
+    deferHead(response, {
       announced: () => {},
       settled: () => this.settled(),
       carry: (head) => {

@@ -2,7 +2,7 @@
 
 import { vi } from "vitest";
 import { Session, type SessionClient } from "../../src/session/session.js";
-import { type Claims, encodeToken } from "../../src/session/token.js";
+import { encodeToken, type TokenClaims } from "../../src/session/token.js";
 import { terms } from "./usual-terms.js";
 
 export const X = "8371b4fb1155b71f";
@@ -23,7 +23,7 @@ export function sessionOf(...tokens: readonly string[]): Session {
   return new Session({ level: "session", terms, ttlMs, tokens: () => tokens, client: noClient });
 }
 
-export function tokenOf(claims: Partial<Claims>): string {
+export function tokenOf(claims: Partial<TokenClaims>): string {
   return encodeToken({ issuedAt: Date.now(), pinnedAt: 0, freshAsOf: 0, positions: [], ...claims });
 }
 

@@ -1,9 +1,9 @@
 /** What levels mean where no option says otherwise. */
 
-import { TermsTable } from "../../src/consistency/read-policy.js";
+import { ReadPolicyCache } from "../../src/consistency/read-policy.js";
 import { checkReadDefaults } from "../../src/options/read-options.js";
 
-const usual = new TermsTable(checkReadDefaults({}));
+const usual = new ReadPolicyCache(checkReadDefaults({}));
 
 /** For sessions that are made by hand. */
-export const terms: TermsTable["of"] = (level) => usual.of(level);
+export const terms: ReadPolicyCache["of"] = (level) => usual.of(level);

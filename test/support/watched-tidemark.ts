@@ -1,10 +1,10 @@
 /** A Tidemark that is told by Sentinels which servers there are. */
 
-import { type CommonOptions, Tidemark, type WatchedServers } from "../../src/index.js";
+import { type CommonOptions, type SentinelServers, Tidemark } from "../../src/index.js";
 import type { SentinelGroup } from "./sentinel-group.js";
 
 /** What can be had beside the Sentinels of the group, or in their place. */
-export type WatchedOptions = Partial<WatchedServers & CommonOptions>;
+export type WatchedOptions = Partial<SentinelServers & CommonOptions>;
 
 /** Asks all Sentinels of the group; `options` come on top. */
 export function openWatched(group: SentinelGroup, options: WatchedOptions = {}): Tidemark {

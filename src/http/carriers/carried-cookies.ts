@@ -53,7 +53,7 @@ export class CarriedCookies {
   constructor(cookies: readonly CarriedCookie[], token: OutgoingToken) {
     const isEmpty = cookies.length === 0;
     this.#inForce = isEmpty ? [] : namesOf(cookies, token.inForce());
-    this.#mayGo = isEmpty ? [] : namesOf(cookies, token.merged());
+    this.#mayGo = isEmpty ? [] : namesOf(cookies, token.contained());
     this.count = this.#inForce.length;
   }
 
@@ -66,12 +66,14 @@ export class CarriedCookies {
   }
 
   /**
-   * Whether a response that has nothing new to say should put them together: because there are many, or one is `aged`. Not
+   * Whether a response that has nothing new to say should put them together: because there are many, or one is `usesOldSecret`. Not
    * while there is one that may not go yet. It was set by the last attempt, which was in vain if the others are still there:
    * nothing expires the cookies that another host has set for the whole domain.
    */
-  areToBeMerged(aged: boolean): boolean {
-    return (aged || this.count > maxKept) && this.#inForce.every((name) => this.#mayGo.includes(name));
+  areToBeMerged(usesOldSecret: boolean): boolean {
+    return (
+      (usesOldSecret || this.count > maxKept) && this.#inForce.every((name) => this.#mayGo.includes(name))
+    );
   }
 
   /**

@@ -23,13 +23,13 @@ export interface OutgoingToken {
    * Whether more is required than the request has brought, by a write, or with monotonic reads by a read: then a response
    * without the token lets its user miss it.
    */
-  readonly moved: boolean;
+  readonly changed: boolean;
   /** For how many milliseconds the token is of use. */
   readonly ttlMs: number;
   /** When the request arrived, in milliseconds on the clock of `performance.now()`. */
   readonly arrivedAt: number;
   /** Whether a text in force that this request carried was sealed with an older secret, which will not be accepted for ever. */
-  readonly aged: boolean;
+  readonly usesOldSecret: boolean;
   /** All that the session requires, sealed unless the carrier is `serverSide`; empty when it requires nothing. */
   text(): string;
   /**
@@ -47,7 +47,7 @@ export interface OutgoingToken {
    * Those of the texts this request carried that may be discarded where `text()` or `rounded()` is brought: it contains
    * them, or they have run out. A rounded text is not among them as long as other responses may bring it, too.
    */
-  merged(): ReadonlySet<string>;
+  contained(): ReadonlySet<string>;
 }
 
 /**

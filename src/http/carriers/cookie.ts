@@ -85,14 +85,14 @@ export function cookie(options: CookieOptions = {}): Carrier {
 
     write(request, response, token) {
       const carried = cookiesOf(request, prefixes);
-      if (!token.moved && !token.aged && carried.length <= maxKept) return;
+      if (!token.changed && !token.usesOldSecret && carried.length <= maxKept) return;
       const { own, prefix: begin, tail } = schemeOf(request);
       const cookies = new CarriedCookies(
         carried.filter((one) => isNamedBy(own, one)),
         token,
       );
-      if (!token.moved && !cookies.areToBeMerged(token.aged)) return;
-      const text = token.moved ? bursts.textFor(request, token, cookies.exactTokens) : token.rounded(0);
+      if (!token.changed && !cookies.areToBeMerged(token.usesOldSecret)) return;
+      const text = token.changed ? bursts.textFor(request, token, cookies.exactTokens) : token.rounded(0);
       const name = nameFor(begin, text);
       const lines = cookies.expiredBy(name).map((one) => {
         const setOver = one.startsWith(hostPrefix) ? overHttps : overHttp;

@@ -52,10 +52,10 @@ export function header(options: HeaderOptions = {}): Carrier {
 
     write(request, response, token) {
       const carried = carriedBy(request, key);
-      if (!token.moved && !token.aged && !isTooMuch(carried)) return;
+      if (!token.changed && !token.usesOldSecret && !isTooMuch(carried)) return;
       const text = token.text();
       if (text === "") return;
-      const merged = token.merged();
+      const merged = token.contained();
       const foreign = carried.filter((one) => one !== unsent && !merged.has(one));
       // One of those that are left out may be the one that counts.
       if (foreign.length > maxKept) foreign.splice(maxKept, foreign.length, unsent);

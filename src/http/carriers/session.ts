@@ -61,7 +61,7 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
     write(request, _response, token) {
       const { session } = request;
       if (!isSession(session)) return;
-      if (!token.moved && textOf(session, name) === before.get(request)) {
+      if (!token.changed && textOf(session, name) === before.get(request)) {
         if (replaced.has(session)) session[name] = replaced.get(session);
         return;
       }

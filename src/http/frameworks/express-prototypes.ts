@@ -2,10 +2,16 @@
 
 import { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../../errors/errors.js";
-import type { WriteWatcher } from "../../session/session.js";
-import { accessorOf, type Mounted, mountedOn, type Names, named } from "../attached-sessions.js";
-import { type HeadedResponse, type HeadMethods, HeldHead, holdHead } from "../deferred-head.js";
-import type { ResponseKeeper } from "../exchange.js";
+import type { WriteListener } from "../../session/session.js";
+import {
+  type AttachedNames,
+  type AttachedSession,
+  accessorOf,
+  attachedTo,
+  lookUp,
+} from "../attached-sessions.js";
+import { DeferredHead, deferHead, type HeadedResponse, type HeadMethods } from "../deferred-head.js";
+import type { ResponseOwner } from "../exchange.js";
 
 /**
  * Express replaces the prototype of each request and response, and every property that is added to one after that, or only
@@ -13,7 +19,7 @@ import type { ResponseKeeper } from "../exchange.js";
  * found on a prototype is there already. The layer is put where Express's own prototype ends and Node's begins, so
  * that all apps made by one copy of Express have it, whichever of their prototypes an object has in the meantime.
  */
-export class Layer {
+export class PrototypeLayer {
   readonly #base: object;
   readonly #members: object;
 
@@ -59,23 +65,23 @@ export class Layer {
 /** What the layer is in front of, also for who changes that later. */
 const nodeRequest = IncomingMessage.prototype;
 
-const requestLayer = new Layer(nodeRequest, {
+const requestLayer = new PrototypeLayer(nodeRequest, {
   emit: {
     configurable: true,
     writable: true,
     value(this: IncomingMessage, ...args: [string, ...unknown[]]): boolean {
       // Most events of most requests are nobody's concern.
       const isHeard = nodeRequest.listenerCount.call(this, args[0]) > 0;
-      const mounted = isHeard ? mountedOn(this) : undefined;
+      const mounted = isHeard ? attachedTo(this) : undefined;
       return mounted === undefined ? nodeRequest.emit.apply(this, args) : emitIn(mounted, this, args);
     },
   },
 });
 
 /** Calls the listeners of `request` in all its sessions. */
-function emitIn(mounted: Mounted, request: IncomingMessage, args: [string, ...unknown[]]): boolean {
+function emitIn(mounted: AttachedSession, request: IncomingMessage, args: [string, ...unknown[]]): boolean {
   let emit = (): boolean => nodeRequest.emit.apply(request, args);
-  for (let one: Mounted | undefined = mounted; one !== undefined; one = one.before) {
+  for (let one: AttachedSession | undefined = mounted; one !== undefined; one = one.before) {
     const { source, session } = one;
     const inner = emit;
     emit = () => source.run(session, inner);
@@ -87,7 +93,7 @@ function emitIn(mounted: Mounted, request: IncomingMessage, args: [string, ...un
  * Tells of a request whether it needs no properties by these `names`, and no `emit` that runs its listeners in its
  * sessions. Throws an `InvalidOptionError` for names that Node needs.
  */
-export function requestsWith(names: Names): (request: IncomingMessage) => boolean {
+export function layRequestProperties(names: AttachedNames): (request: IncomingMessage) => boolean {
   const taken = [names.redis, names.consistency];
   for (const name of taken) {
     if (requestLayer.hides(name))
@@ -108,7 +114,7 @@ function assignable(name: string): PropertyDescriptor & ThisType<object> {
     ...accessorOf(name),
     // Requests of other apps pass here too, and are free to have something else by that name.
     set(value: unknown) {
-      if (named(this, name) !== undefined)
+      if (lookUp(this, name) !== undefined)
         throw new TypeError(
           `The request's ${name} is that of its session: name the session's another way, with properties.`,
         );
@@ -118,12 +124,12 @@ function assignable(name: string): PropertyDescriptor & ThisType<object> {
 }
 
 /** A head that is held without its response knowing. */
-class LayeredHead extends HeldHead implements WriteWatcher {
-  readonly keeper: ResponseKeeper;
+class LayeredHead extends DeferredHead implements WriteListener {
+  readonly keeper: ResponseOwner;
   /** Whether the response has the methods as its own, which no other prototype takes away. */
   isOwn = false;
 
-  constructor(response: HeadedResponse, keeper: ResponseKeeper) {
+  constructor(response: HeadedResponse, keeper: ResponseOwner) {
     super(response, keeper, nodeResponse);
     this.keeper = keeper;
   }
@@ -134,7 +140,7 @@ class LayeredHead extends HeldHead implements WriteWatcher {
 
   writeBegins(): void {
     const { response } = this;
-    if (this.isOwn || holdAgain(response)) return;
+    if (this.isOwn || deferHeadAgain(response)) return;
     this.isOwn = true;
     // What others have put in front calls the layer's in the end.
     for (const [name, method] of Object.entries(this.methods()))
@@ -170,20 +176,20 @@ const methods: HeadMethods & ThisType<HeadedResponse> = {
 };
 const names = ["writeHead", "write", "end", "flushHeaders"] as const;
 const onlyWriteHead = ["writeHead"];
-const responseLayer = new Layer(ServerResponse.prototype, Object.getOwnPropertyDescriptors(methods));
+const responseLayer = new PrototypeLayer(ServerResponse.prototype, Object.getOwnPropertyDescriptors(methods));
 
 /**
- * Does what {@link holdHead} does, where it can without adding anything to `response`. Once a write has begun the methods are
+ * Does what {@link deferHead} does, where it can without adding anything to `response`. Once a write has begun the methods are
  * the response's own, so that its head is held no matter which app answers: an app that another copy of Express has made finds
  * nothing beneath the prototype it gives.
  */
-export function holdBeneath(response: HeadedResponse, keeper: ResponseKeeper): void {
+export function deferHeadByPrototype(response: HeadedResponse, keeper: ResponseOwner): void {
   const { session, store, before } = keeper;
   // These have something to bring without any write.
   const mayMoveOtherwise = store !== undefined || session.monotonicReads;
   const isFree = before === undefined && mountedFor(response) === keeper;
   if (mayMoveOtherwise || !isFree || !responseLayer.serves(response, names)) {
-    holdHead(response, keeper);
+    deferHead(response, keeper);
     return;
   }
   const head = new LayeredHead(response, keeper);
@@ -192,8 +198,8 @@ export function holdBeneath(response: HeadedResponse, keeper: ResponseKeeper): v
 }
 
 /** What was mounted last for the request that `response` tells. */
-function mountedFor({ req: request }: HeadedResponse): Mounted | undefined {
-  return typeof request === "object" && request !== null ? mountedOn(request) : undefined;
+function mountedFor({ req: request }: HeadedResponse): AttachedSession | undefined {
+  return typeof request === "object" && request !== null ? attachedTo(request) : undefined;
 }
 
 function headOf(response: HeadedResponse): LayeredHead | undefined {
@@ -205,10 +211,10 @@ function headOf(response: HeadedResponse): LayeredHead | undefined {
 }
 
 /** Holds the head of a response that has lost what was beneath it; whether it had. */
-export function holdAgain(response: HeadedResponse): boolean {
+export function deferHeadAgain(response: HeadedResponse): boolean {
   const head = headOf(response);
   if (head === undefined || head.isOwn || responseLayer.isBeneath(response)) return false;
   head.keeper.head = undefined;
-  holdHead(response, head.keeper);
+  deferHead(response, head.keeper);
   return true;
 }

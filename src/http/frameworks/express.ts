@@ -1,14 +1,14 @@
 /** Read your writes on Express 4 and 5, Connect and plain `node:http`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ReadOptions } from "../../consistency/read-policy.js";
-import { checkWanted, type ReplicatedOptions } from "../../consistency/write-concern.js";
+import { checkWriteConcern, type ReplicatedOptions } from "../../consistency/write-concern.js";
 import { InvalidOptionError } from "../../errors/errors.js";
 import type { Session, SessionClient } from "../../session/session.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
 import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
-import { holdAgain, holdBeneath, requestsWith } from "./express-prototypes.js";
+import { deferHeadAgain, deferHeadByPrototype, layRequestProperties } from "./express-prototypes.js";
 import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
@@ -50,8 +50,8 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
   tidemark: SessionSource,
   options: MiddlewareOptions<Request>,
 ): ExpressMiddleware<Request> {
-  const exchanges = new Exchanges(tidemark, options, { routeOf, hold: holdBeneath });
-  const needsNothing = requestsWith(exchanges.names);
+  const exchanges = new Exchanges(tidemark, options, { routeOf, hold: deferHeadByPrototype });
+  const needsNothing = layRequestProperties(exchanges.names);
 
   return function readYourWritesMiddleware(request, response, next) {
     if (typeof next !== "function" || typeof response?.setHeader !== "function")
@@ -66,7 +66,7 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
     }
     if (message !== undefined) Object.defineProperties(message, exchanges.properties);
     if (exchange === undefined) {
-      holdAgain(response);
+      deferHeadAgain(response);
       return next();
     }
     tidemark.run(exchange.session, () => next());
@@ -109,7 +109,7 @@ export function replicated(
   replicas: number | "all",
   options?: ReplicatedOptions,
 ): ExpressMiddleware<IncomingMessage> {
-  checkWanted(replicas, options);
+  checkWriteConcern(replicas, options);
   return function replicatedMarker(request, response, next) {
     if (typeof next !== "function") throw wrongEntry("replicated(n)", "express", request, response);
     try {

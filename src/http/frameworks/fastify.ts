@@ -1,7 +1,7 @@
 /** Read your writes on Fastify. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
 import type { ReadOptions } from "../../consistency/read-policy.js";
-import { checkWanted, type ReplicatedOptions } from "../../consistency/write-concern.js";
+import { checkWriteConcern, type ReplicatedOptions } from "../../consistency/write-concern.js";
 import { InvalidOptionError } from "../../errors/errors.js";
 // Plugins give the module "fastify" a Session of their own.
 import type { SessionClient, Session as UserSession } from "../../session/session.js";
@@ -224,7 +224,7 @@ export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Mar
  * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
  */
 export function replicated(replicas: number | "all", options?: ReplicatedOptions): Hook<Marked> {
-  checkWanted(replicas, options);
+  checkWriteConcern(replicas, options);
   return function replicatedMarker(request, reply, done) {
     if (typeof done !== "function") throw wrongEntry("replicated(n)", "fastify", request, reply);
     try {

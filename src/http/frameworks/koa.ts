@@ -1,7 +1,7 @@
 /** Read your writes on Koa. */
 import type { ExtendableContext, Next } from "koa";
 import type { ReadOptions } from "../../consistency/read-policy.js";
-import { checkWanted, type ReplicatedOptions } from "../../consistency/write-concern.js";
+import { checkWriteConcern, type ReplicatedOptions } from "../../consistency/write-concern.js";
 import type { Session, SessionClient } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
 import { refuseEntry } from "../entries.js";
@@ -98,7 +98,7 @@ export function replicated(
   replicas: number | "all",
   options?: ReplicatedOptions,
 ): KoaMiddleware<ExtendableContext> {
-  checkWanted(replicas, options);
+  checkWriteConcern(replicas, options);
   return passing("replicated(n)", (ctx) => setReplicated(ctx, replicas, options));
 }
 

@@ -57,8 +57,8 @@ export function readYourWrites(
     const remedy = "give cookie() or header(), because a Web Request has no session";
     throw new InvalidOptionError("carrier", carrier, remedy, "got session()");
   }
-  const ofArrival = typeof level === "function" ? ({ request }: Arrival) => level(request) : level;
-  const exchanges = new Exchanges<Arrival>(
+  const ofArrival = typeof level === "function" ? ({ request }: WebRequest) => level(request) : level;
+  const exchanges = new Exchanges<WebRequest>(
     tidemark,
     { ...options, level: ofArrival },
     { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal, options: [] },
@@ -87,10 +87,10 @@ export function readYourWrites(
       exchange.opens();
       try {
         const response = await tidemark.run(exchange.session, () => handler(request, ...rest));
-        return await ResponseHead.of(response, bring);
+        return await WebResponseHead.of(response, bring);
       } catch (thrown) {
-        if (thrown instanceof Response) throw await ResponseHead.of(thrown, bring);
-        if (thrown instanceof UnavailableError) return await ResponseHead.of(thrown.getResponse(), bring);
+        if (thrown instanceof Response) throw await WebResponseHead.of(thrown, bring);
+        if (thrown instanceof UnavailableError) return await WebResponseHead.of(thrown.getResponse(), bring);
         await exchange.lost();
         throw thrown;
       } finally {
@@ -116,7 +116,7 @@ export function redisOf(request: Request, tidemark?: SessionSource): SessionClie
 }
 
 /** A request as carriers see it. */
-class Arrival implements CarrierRequest {
+class WebRequest implements CarrierRequest {
   readonly request: Request;
   #headers: IncomingHttpHeaders | undefined;
 
@@ -135,15 +135,15 @@ class Arrival implements CarrierRequest {
 }
 
 /** Handlers may not find a request changed, and of two around each other both have to find what there is. */
-const arrivals = new WeakMap<Request, Arrival>();
+const arrivals = new WeakMap<Request, WebRequest>();
 
-function arrivalOf(request: Request): Arrival {
+function arrivalOf(request: Request): WebRequest {
   if (typeof request !== "object" || request === null || !("headers" in request) || !("url" in request)) {
     throw new InvalidOptionError("request", request, "give the Request that is to be answered");
   }
   let arrival = arrivals.get(request);
   if (arrival === undefined) {
-    arrival = new Arrival(request);
+    arrival = new WebRequest(request);
     arrivals.set(request, arrival);
   }
   return arrival;
@@ -162,7 +162,7 @@ function routeOf({ method, url }: Request): Route {
 /** Statuses of responses that no constructor makes: of an error, and of protocols that are switched. */
 const unmade = new Set([0, 101]);
 
-export class ResponseHead implements CarrierResponse {
+export class WebResponseHead implements CarrierResponse {
   readonly #response: Response;
   #headers: Headers;
 
@@ -173,7 +173,7 @@ export class ResponseHead implements CarrierResponse {
 
   /** The response with what `bring` sets, or another that is the same but for it. */
   static async of(response: Response, bring: (head: CarrierResponse) => Promise<void>): Promise<Response> {
-    const head = new ResponseHead(response);
+    const head = new WebResponseHead(response);
     await bring(head);
     return head.#built();
   }
