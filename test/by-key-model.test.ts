@@ -75,7 +75,7 @@ interface Replica {
   link: ReadSource & { endedAt: number | undefined };
   state: Point;
   /** What it was last asked, after all reads. */
-  seen: { readonly at: number; readonly replication: ReplicationInfo } | undefined;
+  lastReport: { readonly at: number; readonly replication: ReplicationInfo } | undefined;
 }
 
 /** A write whose answer is still on its way. */
@@ -100,16 +100,16 @@ class Place {
   readonly primary = { connection: { address: "127.0.0.1:1" } };
   readonly replicas: Replica[];
   readonly slotsGainedAt = Number.NEGATIVE_INFINITY;
-  readonly alone: boolean;
+  readonly holdsAllKeys: boolean;
   readonly lineage: Lineage;
   state: Point;
   readonly #places: readonly Place[];
   readonly #names: () => string;
 
-  constructor(alone: boolean, lineage: Lineage, places: readonly Place[], names: () => string) {
-    [this.alone, this.lineage, this.#places, this.#names] = [alone, lineage, places, names];
+  constructor(holdsAllKeys: boolean, lineage: Lineage, places: readonly Place[], names: () => string) {
+    [this.holdsAllKeys, this.lineage, this.#places, this.#names] = [holdsAllKeys, lineage, places, names];
     this.state = { past: { replid: names(), forkedAt: 0, goesOn: false }, offset: 1 };
-    this.replicas = [this.state, this.state].map((state) => ({ link: newLink(), state, seen: undefined }));
+    this.replicas = [this.state, this.state].map((state) => ({ link: newLink(), state, lastReport: undefined }));
   }
 
   get shard(): Shard {
@@ -126,7 +126,7 @@ class Place {
   }
 
   belongsToOtherShard(position: Position): boolean {
-    if (this.alone || this.outcome(position) !== "unknown") return false;
+    if (this.holdsAllKeys || this.outcome(position) !== "unknown") return false;
     return this.#places.some((place) => place.outcome(position) !== "unknown");
   }
 
@@ -168,7 +168,7 @@ class Place {
     for (const replica of this.replicas) {
       const follows = goesOn && replica.state.past === before && replica.state.offset <= forkedAt;
       replica.state = { past, offset: follows ? replica.state.offset : this.state.offset };
-      replica.seen = undefined;
+      replica.lastReport = undefined;
       if (follows) continue;
       replica.link.endedAt = performance.now();
       replica.link = newLink();
@@ -379,7 +379,7 @@ class World {
       progress.readFrom(replica.link);
       progress.readLeft(performance.now());
       progress.readBy(replica.link);
-      replica.seen = undefined;
+      replica.lastReport = undefined;
       this.#counts.replica += 1;
     } else {
       progress.readAhead(performance.now());
@@ -480,7 +480,7 @@ class World {
     for (const place of this.#places) {
       place.ask();
       const at = performance.now();
-      for (const replica of place.replicas) replica.seen = { at, replication: saidAt(replica.state, place) };
+      for (const replica of place.replicas) replica.lastReport = { at, replication: saidAt(replica.state, place) };
       for (const write of witness.seenIn(place)) chain.set(write, true);
     }
     const shards = this.#places.map(({ shard }) => shard);
