@@ -109,7 +109,11 @@ class Place {
   constructor(holdsAllKeys: boolean, lineage: Lineage, places: readonly Place[], names: () => string) {
     [this.holdsAllKeys, this.lineage, this.#places, this.#names] = [holdsAllKeys, lineage, places, names];
     this.state = { past: { replid: names(), forkedAt: 0, goesOn: false }, offset: 1 };
-    this.replicas = [this.state, this.state].map((state) => ({ link: newLink(), state, lastReport: undefined }));
+    this.replicas = [this.state, this.state].map((state) => ({
+      link: newLink(),
+      state,
+      lastReport: undefined,
+    }));
   }
 
   get shard(): Shard {
@@ -480,7 +484,8 @@ class World {
     for (const place of this.#places) {
       place.ask();
       const at = performance.now();
-      for (const replica of place.replicas) replica.lastReport = { at, replication: saidAt(replica.state, place) };
+      for (const replica of place.replicas)
+        replica.lastReport = { at, replication: saidAt(replica.state, place) };
       for (const write of witness.seenIn(place)) chain.set(write, true);
     }
     const shards = this.#places.map(({ shard }) => shard);
