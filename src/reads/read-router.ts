@@ -18,7 +18,7 @@ import { openRead, type PendingRead, type ReadRequest } from "./read.js";
 import { ReadFallback } from "./read-fallback.js";
 import { type ReplicaReadOutcomes, sendToReplica } from "./replica-read.js";
 import { discardSend } from "./route-record.js";
-import { lost, type ScanIteration } from "./scan.js";
+import { iterationLostError, type ScanIteration } from "./scan.js";
 import { primaryMustProve, type Selection, selectReplica, whyNoReplica } from "./server-selection.js";
 import { answerStale, withDeadlineForPrimary } from "./stale-read.js";
 
@@ -131,16 +131,16 @@ export class ReadRouter {
     const { node } = iteration;
     const isPrimary = node === shard.primary;
     if (
-      iteration.iterationLostError ||
+      iteration.isLost ||
       node === undefined ||
       (isPrimary ? shard.demoted : session === undefined)
     ) {
-      command.reject(lost(command, iteration));
+      command.reject(iterationLostError(command, iteration));
     } else if (isPrimary || session === undefined) {
       const ends = new Ends(command);
       command.resolve = (reply) => ends.resolve(reply);
       command.reject = (error) => {
-        ends.reject(ConnectionLostError.isMeantBy(error) ? lost(command, iteration, error) : error);
+        ends.reject(ConnectionLostError.isMeantBy(error) ? iterationLostError(command, iteration, error) : error);
       };
       this.sendToPrimary(given, session, "not-a-read", 0);
     } else {

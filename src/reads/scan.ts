@@ -26,19 +26,19 @@ export class ScanIteration {
   }
 
   /** Whether it began on a connection that is gone. */
-  get iterationLostError(): boolean {
+  get isLost(): boolean {
     return this.#node !== undefined && (this.#node.link !== this.#link || !this.#node.connection.ready);
   }
 }
 
 /** The error of an iteration that cannot go on where it began. */
-export function lost(
+export function iterationLostError(
   command: Command,
   iteration: ScanIteration | undefined,
   cause?: Error,
 ): IterationLostError {
   const address = iteration?.node?.connection.address ?? "the server";
-  const why = iteration?.iterationLostError
+  const why = iteration?.isLost
     ? `the connection to ${address}, where this iteration began, is gone`
     : `${address}, where this iteration began, may not answer the session any more`;
   return new IterationLostError(command.name.toUpperCase(), why, { cause });
@@ -57,7 +57,7 @@ export class ScanCursors {
   find(command: Command): ScanIteration | undefined {
     const key = keyOf(command, cursorOf(command));
     const iteration = this.#iterations.get(key);
-    if (iteration?.iterationLostError) this.#iterations.delete(key);
+    if (iteration?.isLost) this.#iterations.delete(key);
     return iteration;
   }
 

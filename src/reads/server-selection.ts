@@ -234,7 +234,7 @@ export function isStranded({
 }: Omit<ReadQuery, "requirement">): boolean {
   if (iteration?.node === undefined) return false;
   return (
-    iteration.iterationLostError || primaryOnlyReason(shard, session, touched, level, false) !== undefined
+    iteration.isLost || primaryOnlyReason(shard, session, touched, level, false) !== undefined
   );
 }
 

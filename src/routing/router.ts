@@ -6,7 +6,7 @@ import { ClosedError } from "../errors/errors.js";
 import type { LostWrites } from "../reads/lost-writes.js";
 import { ReadRequest } from "../reads/read.js";
 import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
-import { cursorOf, lost, ScanCursors, ScanIteration } from "../reads/scan.js";
+import { cursorOf, iterationLostError, ScanCursors, ScanIteration } from "../reads/scan.js";
 import type { Session } from "../session/session.js";
 import { whenPrimary } from "../shard/primary-availability.js";
 import type { Followers } from "../shard/primary-followers.js";
@@ -285,8 +285,8 @@ export class Router {
         if (kind !== "scan") continue;
         const iteration = this.#follow(shard, command, session);
         const { node } = iteration;
-        if (node !== undefined && (iteration.iterationLostError || node !== shard.primary || shard.demoted))
-          return lost(command, iteration);
+        if (node !== undefined && (iteration.isLost || node !== shard.primary || shard.demoted))
+          return iterationLostError(command, iteration);
       }
     }
     return undefined;
