@@ -336,9 +336,8 @@ class World {
     witness.wrote(place, write);
     // A read in its scope would be required to see a message that touches no key.
     if (draft.keys?.length === 0) request.isLoose = true;
-    const writer = session.writerTo(place, commands);
-    writer.writeStarted();
-    pending.push({ place, write, end: (position) => writer.writeEnded(position) });
+    const handle = session.beginWrite(commands[0]?.name, session.touchedBy(commands), place);
+    pending.push({ place, write, end: (position) => handle.end(position) });
     if (this.#below(3) > 0) this.#answer(request, pending.length);
   }
 

@@ -17,9 +17,8 @@ function open(...tokens: readonly string[]): Session {
 }
 
 function write(session: Session, offset: number, name: string, ...args: string[]): void {
-  const writer = session.writerTo(shard, new Command(name, args));
-  writer.writeStarted();
-  writer.writeEnded(at(X, offset));
+  const touched = session.touchedBy(new Command(name, args));
+  session.beginWrite(name, touched, shard).end(at(X, offset));
 }
 
 /** What a read of `key` requires. */

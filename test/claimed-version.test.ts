@@ -9,10 +9,11 @@ import * as onKoa from "../src/http/frameworks/koa.js";
 import type { Session } from "../src/session/session.js";
 import { listening, type Opener, openDoor } from "./support/door.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { secret } from "./support/scene.js";
 
 function write(session: Session): void {
-  session.writeStarted();
+  startWrite(session);
   setImmediate(() => endWrite(session, 7));
 }
 

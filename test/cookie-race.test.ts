@@ -4,6 +4,7 @@ import type { CarrierRequest } from "../src/http/carriers/carrier.js";
 import { type RequestSession, requestSessions } from "../src/http/request-session.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
 import { Headers } from "./support/headers.js";
+import { startWrite } from "./support/open-writes.js";
 
 /** What the stream of replication grows by with each write. */
 const bytesPerWrite = 150;
@@ -94,7 +95,7 @@ function overlap(
     const kind = random(4);
     if (kind === 0 && inTheAir.length < inFlight) {
       const request = jar.request();
-      request.session.writeStarted();
+      startWrite(request.session);
       inTheAir.push({ request });
     } else if (kind === 1 && inTheAir.length < inFlight) {
       const request = jar.request();
@@ -182,7 +183,7 @@ describe("the cookies of one browser", () => {
         const random = randomOf(seed);
         const jar = new Jar(processes);
         const requests = Array.from({ length: count }, () => jar.request());
-        for (const { session } of requests) session.writeStarted();
+        for (const { session } of requests) startWrite(session);
         const answers = requests.map((request, n) => answered(request, (n + 1) * bytesPerWrite));
         let newest = 0;
         while (answers.length > 0) {

@@ -7,6 +7,7 @@ import { readYourWrites, session } from "../src/http/frameworks/express.js";
 import type { Session } from "../src/session/session.js";
 import { exchange } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { expresses } from "./support/replies.js";
 
 const secret = "a secret of this test";
@@ -37,7 +38,7 @@ describe.each(pairs)("An app of a fresh copy of $inner that one of $outer hands 
       .set("env", "test")
       .use(readYourWrites(sessions, { secret }), ...more);
   const begin: RequestHandler = ({ consistency }, _response, next) => {
-    consistency.writeStarted();
+    startWrite(consistency);
     next();
   };
   const answer = (sessions: HandMadeSessions) => (_request: Request, response: Response) => {
@@ -57,7 +58,7 @@ describe.each(pairs)("An app of a fresh copy of $inner that one of $outer hands 
     const sessions = new HandMadeSessions();
     const inner = second().set("env", "test");
     inner.use((_request, _response, next) => {
-      sessions.made[0]?.writeStarted();
+      startWrite(sessions.made[0]);
       next();
     }, answer(sessions));
     const app = appOf(sessions, how === "mounted" ? inner : byHand(inner));
@@ -102,7 +103,7 @@ describe.each(pairs)("An app of a fresh copy of $inner that one of $outer hands 
       .use((_request, response) => {
         const made = sessions.made[0];
         response.send("a body");
-        made?.writeStarted();
+        startWrite(made);
         setImmediate(() => made && endWrite(made, 8));
         setImmediate(() => made && endWrite(made, 9));
       });
@@ -117,7 +118,7 @@ describe.each(pairs)("An app of a fresh copy of $inner that one of $outer hands 
       const { end } = response;
       response.end = (...args: unknown[]) => {
         const made = sessions.made[0];
-        made?.writeStarted();
+        startWrite(made);
         setImmediate(() => made && endWrite(made, 7));
         return Reflect.apply(end, response, args);
       };

@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import { cookie, readYourWrites } from "../src/http/frameworks/express.js";
 import { ask, exchange, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { expresses } from "./support/replies.js";
 
 const secret = "a secret of this test";
@@ -20,7 +21,7 @@ function appOf(make: typeof express5, sessions: HandMadeSessions, ...more: Reque
 
 /** Answers at once, and acknowledges its write only after that. */
 const writing: RequestHandler = ({ consistency }, response) => {
-  consistency.writeStarted();
+  startWrite(consistency);
   response.send("a body");
   setImmediate(endWrite, consistency, 7);
 };
@@ -123,7 +124,7 @@ describe.each(copies)("A hook of %s that writes when the head is about to leave"
       const { writeHead } = response;
       response.writeHead = (...args: unknown[]) => {
         if (!consistency.wrote) {
-          consistency.writeStarted();
+          startWrite(consistency);
           setImmediate(endWrite, consistency, 7);
         }
         return Reflect.apply(writeHead, response, args);
@@ -146,7 +147,7 @@ describe.each(copies)("A response of %s that does not tell its request", (_name,
     const read = readYourWrites(new HandMadeSessions(), { secret });
     // Express's own methods would ask the request.
     const ending: RequestHandler = ({ consistency }, response) => {
-      consistency.writeStarted();
+      startWrite(consistency);
       response.end("a body");
       setImmediate(endWrite, consistency, 7);
     };
@@ -187,7 +188,7 @@ describe.each(copies)("A response of %s that does not tell its request", (_name,
       }
       Object.assign(response, { req: first.request });
       response.send("the second body");
-      first.request.consistency.writeStarted();
+      startWrite(first.request.consistency);
       first.response.send("the first body");
       setImmediate(endWrite, first.request.consistency, 7);
     });
@@ -236,7 +237,7 @@ describe("Two Tidemarks on Express", () => {
         request.on("mine", () => seen.push(carts.current, logins.current));
         carts.run(carts.session({}), () => logins.run(logins.session({}), () => request.emit("mine")));
         seen.push(request.consistency, Reflect.get(request, "loginSession"));
-        for (const { made } of [carts, logins]) made[0]?.writeStarted();
+        for (const { made } of [carts, logins]) startWrite(made[0]);
         response.send("a body");
         setImmediate(() => {
           for (const { made } of [carts, logins]) if (made[0]) endWrite(made[0], 7);

@@ -12,6 +12,7 @@ import { Keyring } from "../src/http/keyring.js";
 import type { SessionSource } from "../src/http/request-session.js";
 import { exchange } from "./support/exchange.js";
 import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { hosts } from "./support/replies.js";
 
 const secret = "a secret of this test";
@@ -121,7 +122,7 @@ describe("readYourWrites(tidemark, options)", () => {
     const app = appOf(sessions).use(readYourWrites(sessions, { secret }));
     app.use("/other", readYourWrites(others, { secret, carrier: cookie({ prefix: "other_" }) }));
     app.use(({ consistency }, response) => {
-      consistency.writeStarted();
+      startWrite(consistency);
       endWrite(consistency, 7);
       response.send("a body");
     });
@@ -134,7 +135,7 @@ describe("readYourWrites(tidemark, options)", () => {
 
   it("brings the token with error responses too", async () => {
     const app = appOf(new HandMadeSessions()).use(({ consistency }) => {
-      consistency.writeStarted();
+      startWrite(consistency);
       endWrite(consistency, 7);
       throw Object.assign(new Error("no"), { status: 409 });
     });
@@ -149,7 +150,7 @@ describe("readYourWrites(tidemark, options)", () => {
     };
     const app = appOf(new HandMadeSessions(), { secret, carrier: [{ read: fail, write: fail }, cookie()] });
     app.use(({ consistency }, response) => {
-      consistency.writeStarted();
+      startWrite(consistency);
       endWrite(consistency, 9);
       response.json(consistency.positions);
     });
@@ -192,7 +193,7 @@ describe("readYourWrites(tidemark, options)", () => {
     const app = appOf(new HandMadeSessions())
       .set("trust proxy", true)
       .use(({ consistency }, response) => {
-        consistency.writeStarted();
+        startWrite(consistency);
         endWrite(consistency, 7);
         response.sendStatus(204);
       });
@@ -211,7 +212,7 @@ describe("readYourWrites(tidemark, options)", () => {
     });
     app.use(readYourWrites(new HandMadeSessions(), { secret })).use(({ consistency }, response) => {
       flush();
-      consistency.writeStarted();
+      startWrite(consistency);
       endWrite(consistency, 7);
       response.end("a body");
     });

@@ -10,6 +10,7 @@ import { describe, expect, it } from "vitest";
 import { cookie, eventual, readYourWrites, strong } from "../src/http/frameworks/fastify.js";
 import type { Session } from "../src/session/session.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 
 const secret = "a secret of this test";
 const cookieSecret = "a secret of this test, made long enough";
@@ -18,7 +19,7 @@ const cookieSecret = "a secret of this test, made long enough";
 const untyped = (json: string) => JSON.parse(json);
 
 function write({ consistency }: { consistency: Session }): void {
-  consistency.writeStarted();
+  startWrite(consistency);
   setImmediate(() => endWrite(consistency, 7));
 }
 

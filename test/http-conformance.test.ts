@@ -9,6 +9,7 @@ import type { Session } from "../src/session/session.js";
 import { decodeToken } from "../src/session/token.js";
 import { type Answered, doors } from "./support/door.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { type Choice, chunks, type Reply, refuse, secret } from "./support/scene.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -118,7 +119,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
         handler: async ({ session, query }) => {
           if (query.has("other")) return { body: "other" };
           written = session;
-          session.writeStarted();
+          startWrite(session);
           await turn();
           return reply();
         },
@@ -164,7 +165,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     await using door = await open(new HandMadeSessions(), {
       handler: () => refuse(500),
       failed: ({ session }) => {
-        session.writeStarted();
+        startWrite(session);
         setImmediate(() => endWrite(session, 9));
       },
     });
@@ -177,7 +178,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     await using door = await open(new HandMadeSessions(), {
       handler: async ({ session, query, body }) => {
         const offset = Number(query.get("offset"));
-        session.writeStarted();
+        startWrite(session);
         await body();
         written.set(offset, session);
         return { body: String(offset) };
@@ -210,7 +211,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
       handler: ({ session, query }) => {
         const offset = Number(query.get("offset") ?? 0);
         if (offset > 0) {
-          session.writeStarted();
+          startWrite(session);
           endWrite(session, offset);
         }
         return { body: String(session.positions[0]?.offset) };
@@ -231,7 +232,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     await using door = await open(new HandMadeSessions(), {
       handler: ({ session }) => {
         written = session;
-        session.writeStarted();
+        startWrite(session);
         endWrite(session, 3);
         return { chunks: writing(session) };
       },
@@ -246,7 +247,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
 /** Writes when its first part has been taken. */
 async function* writing(session: Session): AsyncGenerator<string> {
   yield "first ";
-  session.writeStarted();
+  startWrite(session);
   endWrite(session, 9);
   yield "second";
 }

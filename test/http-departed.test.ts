@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Session } from "../src/session/session.js";
 import { listening } from "./support/door.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { chunks, type Reply, refuse } from "./support/scene.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -21,7 +22,7 @@ describe.each(Object.entries(listening))("on %s", (_name, open) => {
       handler: ({ session, query }) => {
         if (query.has("other")) return { body: "other" };
         written = session;
-        session.writeStarted();
+        startWrite(session);
         return reply();
       },
     });

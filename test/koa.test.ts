@@ -7,6 +7,7 @@ import supertest from "supertest";
 import { describe, expect, it } from "vitest";
 import { cookie, eventual, readYourWrites, strong } from "../src/http/frameworks/koa.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 
 const secret = "a secret of this test";
 
@@ -17,7 +18,7 @@ function appOf(sessions = new HandMadeSessions()): Koa {
 }
 
 function write({ consistency }: Koa.DefaultContext): void {
-  consistency.writeStarted();
+  startWrite(consistency);
   setImmediate(() => endWrite(consistency, 7));
 }
 

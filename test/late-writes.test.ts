@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type LateWriteMessage, lateWriteChannel } from "../src/diagnostics/channels.js";
 import { readYourWrites } from "../src/http/frameworks/express.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { waitUntil } from "./support/wait-until.js";
 
 const secret = "a secret of this test";
@@ -31,13 +32,13 @@ afterEach(() => {
 });
 
 const writing: RequestHandler = ({ consistency }, _response, next) => {
-  consistency.writeStarted();
+  startWrite(consistency);
   endWrite(consistency, 7);
   next();
 };
 
 function write({ consistency }: express.Request): void {
-  consistency.writeStarted();
+  startWrite(consistency);
   endWrite(consistency, 8);
 }
 
@@ -89,7 +90,7 @@ describe("a write", () => {
     const app = appOf().use(writing);
     app.get("/awaited", (_request, response) => void response.send("a body"));
     app.get("/unawaited", ({ consistency }, response) => {
-      consistency.writeStarted();
+      startWrite(consistency);
       response.send("a body");
       setImmediate(() => endWrite(consistency, 9));
     });
@@ -104,7 +105,7 @@ describe("a write", () => {
     const sessions = new HandMadeSessions();
     class Store extends MemoryStore {
       override set(...args: Parameters<MemoryStore["set"]>): void {
-        sessions.current?.writeStarted();
+        startWrite(sessions.current);
         if (sessions.current) endWrite(sessions.current, 9);
         super.set(...args);
       }
@@ -131,7 +132,7 @@ describe("the warning", () => {
   it("names the route, the command, the line that wrote, what to do and where to read more", async () => {
     const app = appOf().get("/items/:id", ({ consistency }, response) => {
       response.send("a body");
-      consistency.writeStarted("set");
+      consistency.beginWrite("set");
     });
     await supertest(app).get("/items/a-secret?token=another").expect(200);
     const { message, detail } = warned();
@@ -159,7 +160,7 @@ describe("the warning", () => {
     const sessions = new HandMadeSessions();
     class Store extends MemoryStore {
       override set(...args: Parameters<MemoryStore["set"]>): void {
-        sessions.current?.writeStarted("set");
+        startWrite(sessions.current, "set");
         if (sessions.current) endWrite(sessions.current, 9);
         super.set(...args);
       }
@@ -193,7 +194,7 @@ describe("the warning", () => {
       const before = Error.prepareStackTrace;
       Error.prepareStackTrace = prepareStackTrace;
       try {
-        consistency.writeStarted("set");
+        consistency.beginWrite("set");
       } catch (error) {
         failed = error;
       } finally {
@@ -210,7 +211,7 @@ describe("the warning", () => {
   it("prints no command that is no name", async () => {
     const app = appOf().get("/", ({ consistency }, response) => {
       response.send("a body");
-      consistency.writeStarted("set\nforged line");
+      consistency.beginWrite("set\nforged line");
     });
     await supertest(app).get("/").expect(200);
     expect(warned().message).not.toMatch(/forged/);

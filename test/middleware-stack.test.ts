@@ -8,6 +8,7 @@ import { readYourWrites } from "../src/http/frameworks/express.js";
 import type { Session } from "../src/session/session.js";
 import { type Answer, ask, exchange, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { expressHosts, expressReplies, type Handler, type Next, replies } from "./support/replies.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -26,7 +27,7 @@ class SlowStore extends MemoryStore {
 
   override set(sid: string, data: SessionData, done?: (error?: unknown) => void): void {
     const current: Session | undefined = this.#sessions.current;
-    current?.writeStarted();
+    startWrite(current);
     this.acknowledge.push(() => {
       super.set(sid, data, (error) => {
         if (current) endWrite(current, 7);
@@ -98,7 +99,7 @@ describe.each(Object.entries(expressHosts))("on %s", (_name, host) => {
     let response: ServerResponse | undefined;
     const writing: Handler = (_request, current, next) => {
       response = current;
-      sessions.current?.writeStarted();
+      startWrite(sessions.current);
       next();
     };
     await using listening = await serve(host([...stack(layers, sessions), writing], reply));

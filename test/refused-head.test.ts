@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/frameworks/express.js";
 import { serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { secret } from "./support/scene.js";
 
 const onHeaders: (response: ServerResponse, listener: () => void) => void = createRequire(import.meta.url)(
@@ -170,12 +171,12 @@ function handle(tries: Tries, response: ServerResponse): unknown[] {
 const servers = {
   "without a write": () => {},
   "behind a write": (session: HandMadeSessions) => {
-    session.current?.writeStarted();
+    startWrite(session.current);
     if (session.current) endWrite(session.current, 7);
   },
   "during a write": (session: HandMadeSessions) => {
     const { current } = session;
-    current?.writeStarted();
+    startWrite(current);
     setImmediate(() => current && endWrite(current, 7));
   },
 };

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/frameworks/express.js";
 import { type Answer, ask, exchange, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { expressHosts, expressReplies, type Handler, hosts, replies } from "./support/replies.js";
 import { waitUntil } from "./support/wait-until.js";
 
@@ -65,7 +66,7 @@ describe.each(["GET", "HEAD"])("the answer to a %s request", (method) => {
           readYourWrites(sessions, { secret }),
           (_request, current, next) => {
             response = current;
-            sessions.current?.writeStarted();
+            startWrite(sessions.current);
             next();
           },
         ]),

@@ -7,6 +7,7 @@ import { cookie, header, readYourWrites } from "../src/http/frameworks/express.j
 import { Keyring } from "../src/http/keyring.js";
 import { requestSessions, type SessionSource } from "../src/http/request-session.js";
 import { endWrite, HandMadeSessions, tokenAt } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { listenToWarnings } from "./support/warnings.js";
 
 const secret = "a secret of this test";
@@ -24,7 +25,7 @@ describe("the session of a request", () => {
     const app = appOf(new HandMadeSessions(), { secret, carrier })
       .get("/without", (_request, response) => void response.send("a body"))
       .get("/with", ({ consistency }, response) => {
-        consistency.writeStarted();
+        startWrite(consistency);
         endWrite(consistency, 5);
         response.json(consistency.positions);
       });

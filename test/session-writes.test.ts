@@ -1,5 +1,6 @@
 /** What a session learns of its writes, and who waits for it. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { endWrite, startWrite } from "./support/open-writes.js";
 import { at, sessionOf, stopClock, ttlMs, write, X, Y } from "./support/still-sessions.js";
 
 beforeEach(stopClock);
@@ -45,11 +46,11 @@ describe("Session.writeEnded", () => {
 
   it("counts writes, so that the first to end does not speak for all", () => {
     const session = sessionOf();
-    session.writeStarted();
-    session.writeStarted();
-    session.writeEnded(at(X, 77));
+    startWrite(session);
+    startWrite(session);
+    endWrite(session, at(X, 77));
     expect(session.writing).toBe(true);
-    session.writeEnded(at(X, 99));
+    endWrite(session, at(X, 99));
     expect([session.writing, session.wrote]).toEqual([false, true]);
   });
 });
@@ -65,13 +66,13 @@ describe("Session.settled", () => {
   it("resolves when the last of the writes has ended, for all who wait", async () => {
     const session = sessionOf();
     const order: string[] = [];
-    session.writeStarted();
-    session.writeStarted();
+    startWrite(session);
+    startWrite(session);
     const waits = ["a", "b"].map((name) => session.settled()?.then(() => order.push(name)));
-    session.writeEnded(at(X, 77));
+    endWrite(session, at(X, 77));
     await vi.advanceTimersByTimeAsync(10);
     order.push("first ended");
-    session.writeEnded("not-sent");
+    endWrite(session, "not-sent");
     await vi.advanceTimersByTimeAsync(0);
     await Promise.all(waits);
     expect(order).toEqual(["first ended", "a", "b"]);
@@ -82,15 +83,15 @@ describe("Session.settled", () => {
   it("waits on when a write follows the last one at once, as the script does that the server did not know", async () => {
     const session = sessionOf();
     let resolved = false;
-    session.writeStarted();
+    startWrite(session);
     session.settled()?.then(() => {
       resolved = true;
     });
-    session.writeEnded("not-sent");
-    session.writeStarted();
+    endWrite(session, "not-sent");
+    startWrite(session);
     await vi.advanceTimersByTimeAsync(0);
     expect(resolved).toBe(false);
-    session.writeEnded(at(X, 78));
+    endWrite(session, at(X, 78));
     await vi.advanceTimersByTimeAsync(0);
     expect(resolved).toBe(true);
   });
@@ -98,7 +99,7 @@ describe("Session.settled", () => {
   it("resolves after one second all the same, and pins to the primary", async () => {
     const session = sessionOf();
     let resolved = false;
-    session.writeStarted();
+    startWrite(session);
     session.settled()?.then(() => {
       resolved = true;
     });
@@ -106,7 +107,7 @@ describe("Session.settled", () => {
     expect([resolved, session.pinned]).toEqual([false, false]);
     await vi.advanceTimersByTimeAsync(1);
     expect([resolved, session.pinned]).toEqual([true, true]);
-    session.writeEnded(at(X, 77));
+    endWrite(session, at(X, 77));
     expect([session.pinned, session.writing]).toEqual([true, false]);
     expect(session.positions).toEqual([at(X, 77)]);
   });
@@ -116,16 +117,16 @@ describe("Session.onWrite", () => {
   it("calls back once for writes that are begun together afterwards, and for none that were begun before", () => {
     const session = sessionOf();
     const late = vi.fn();
-    session.writeStarted();
+    startWrite(session);
     session.onWrite({ writeBegins: late });
-    session.writeEnded(at(X, 77));
+    endWrite(session, at(X, 77));
     expect(late).toHaveBeenCalledTimes(0);
-    session.writeStarted();
-    session.writeStarted();
+    startWrite(session);
+    startWrite(session);
     expect(late).toHaveBeenCalledTimes(1);
-    session.writeEnded(at(X, 78));
-    session.writeEnded("unknown");
-    session.writeStarted();
+    endWrite(session, at(X, 78));
+    endWrite(session, "unknown");
+    startWrite(session);
     expect(late).toHaveBeenCalledTimes(2);
   });
 });

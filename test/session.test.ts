@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { anyKey } from "../src/commands/touched-keys.js";
 import { Session } from "../src/session/session.js";
 import { decodeToken, unknownWrite } from "../src/session/token.js";
+import { endWrite, startWrite } from "./support/open-writes.js";
 import {
   at,
   noClient,
@@ -102,11 +103,11 @@ describe("Session with tokens", () => {
     const tokens = vi.fn(() => [tokenOf({ positions: [at(X, 77)] })]);
     const session = new Session({ level: "session", ttlMs, terms, tokens, client: noClient });
     session.level = "strong";
-    session.writeStarted();
+    startWrite(session);
     expect([session.wrote, session.writing]).toEqual([true, true]);
     expect(session.progressIn({}, anyKey).mayReadFrom({ endedAt: undefined })).toBe(true);
     expect(tokens).not.toHaveBeenCalled();
-    session.writeEnded(at(X, 70));
+    endWrite(session, at(X, 70));
     expect(session.positions).toEqual([at(X, 77)]);
     expect([session.demand.issuedAt, session.pinned, session.token() === ""]).toEqual([start, false, false]);
     expect(tokens).toHaveBeenCalledOnce();
@@ -159,9 +160,9 @@ describe("Session.token", () => {
 
   it("pins to the primary while a write is in flight, and no longer", () => {
     const session = sessionOf();
-    session.writeStarted();
+    startWrite(session);
     const during = session.token();
-    session.writeEnded(at(X, 77));
+    endWrite(session, at(X, 77));
     expect(sessionOf(during).pinned).toBe(true);
     expect(sessionOf(session.token()).pinned).toBe(false);
   });

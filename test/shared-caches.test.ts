@@ -6,6 +6,7 @@ import { cookie, header, readYourWrites } from "../src/http/frameworks/express.j
 import * as onWeb from "../src/http/frameworks/web.js";
 import { type Answer, ask, serve } from "./support/exchange.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 import { secret } from "./support/scene.js";
 import { cachesThatKeep } from "./support/shared-cache.js";
 
@@ -70,7 +71,7 @@ async function answer(
     middleware(request, response, () => {
       const { current } = sessions;
       if (options.writes && current !== undefined) {
-        current.writeStarted();
+        startWrite(current);
         setImmediate(() => endWrite(current, 7));
       }
       ways[way]?.(response, status, given);
@@ -107,7 +108,7 @@ it.each(Object.entries(said))(
   async (_what, given) => {
     const sessions = new HandMadeSessions();
     const handler = onWeb.readYourWrites(sessions, { secret })(() => {
-      sessions.current?.writeStarted();
+      startWrite(sessions.current);
       if (sessions.current) endWrite(sessions.current, 7);
       return new Response("a body", { headers: given });
     });

@@ -2,13 +2,14 @@
 import { describe, expect, it, vi } from "vitest";
 import { cookie, type Handler, readYourWrites, redisOf, sessionOf } from "../src/http/frameworks/web.js";
 import { endWrite, HandMadeSessions } from "./support/hand-made-sessions.js";
+import { startWrite } from "./support/open-writes.js";
 
 const secret = "a secret of this test";
 const url = "https://localhost/notes?id=1";
 
 function write(request: Request): void {
   const session = sessionOf(request);
-  session.writeStarted();
+  startWrite(session);
   setImmediate(() => endWrite(session, 7));
 }
 

@@ -6,6 +6,7 @@ import type { Consistency, ReadPolicyCache, ResolvedReadPolicy } from "../consis
 import { readChannel } from "../diagnostics/channels.js";
 import { recordRead } from "../reads/route-record.js";
 import type { ScanIteration } from "../reads/scan.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 
 /** Where a client's commands go. */
@@ -29,8 +30,8 @@ interface OpenBatch {
   readonly commands: Command[];
   readonly session: Session | undefined;
   readonly terms: ResolvedReadPolicy;
-  /** Whether the session has been told that a write is on its way. */
-  announced: boolean;
+  /** Counts the batch as a write in flight; undefined while it has none. */
+  handle: WriteHandle | undefined;
 }
 
 /** The client a command is given to. */
@@ -75,7 +76,7 @@ export class PipelineCollector {
       this.#routing.route(command, session, terms, sender.iteration);
       return;
     }
-    this.#open = { stream, commands: [], session, terms, announced: false };
+    this.#open = { stream, commands: [], session, terms, handle: undefined };
     this.#join(this.#open, command);
     queueMicrotask(() => this.#close());
   }
@@ -106,9 +107,9 @@ export class PipelineCollector {
   /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
   #join(batch: OpenBatch, command: Command): void {
     batch.commands.push(command);
-    if (batch.announced || !writing.has(kindOf(command, true)) || !batch.session?.tracks(command)) return;
-    batch.announced = true;
-    batch.session.writeStarted(command.name);
+    if (batch.handle !== undefined || !writing.has(kindOf(command, true)) || !batch.session?.tracks(command))
+      return;
+    batch.handle = batch.session.beginWrite(command.name);
   }
 
   #close(): void {
@@ -116,6 +117,6 @@ export class PipelineCollector {
     this.#open = undefined;
     if (batch === undefined) return;
     this.#routing.routeBatch(batch.commands, batch.session, batch.terms);
-    if (batch.announced) batch.session?.writeEnded("not-sent");
+    batch.handle?.end("not-sent");
   }
 }

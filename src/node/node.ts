@@ -4,7 +4,7 @@ import { sentTo } from "../commands/destination.js";
 import { Connection, type ConnectionOptions } from "../connection/connection.js";
 import { isNotForwarded, signOf } from "../connection/proxy-detection.js";
 import { ConnectionLostError } from "../errors/errors.js";
-import type { WriteTracker } from "../replication/write-outcome.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 import { AclDenials } from "./acl-denials.js";
 import { ApplyRate } from "./apply-rate.js";
 import { ClockSkew, clockIntervalMs } from "./clock-skew.js";
@@ -134,12 +134,12 @@ export class Node {
   }
 
   /**
-   * Sends a write with this turn's INFO behind it; its promise resolves when `writer` has been told the position.
+   * Sends a write with this turn's INFO behind it; its promise resolves when `handle` was ended with the position.
    * `onRefusal` is given what the server refused it with, and says whether the write goes on elsewhere.
    */
-  write(command: Command, writer: WriteTracker, onRefusal?: OnRefusal): void {
+  write(command: Command, handle: WriteHandle, onRefusal?: OnRefusal): void {
     this.#writes ??= this.#openWrites();
-    this.#writes.add(command, writer, onRefusal);
+    this.#writes.add(command, handle, onRefusal);
     this.#send(command);
   }
 

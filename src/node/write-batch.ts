@@ -6,7 +6,7 @@ import { isOfReplica, isReadOnlyError, wasNotExecuted } from "../commands/server
 import type { Connection } from "../connection/connection.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
-import type { WriteTracker } from "../replication/write-outcome.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 
 /** The server that writes are given to. */
 interface Server {
@@ -22,14 +22,14 @@ interface Held {
   settle(position: Position | undefined, byReplica: boolean): void;
   /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
   abandon(): void;
-  readonly writer: WriteTracker | undefined;
-  /** What the writer is told when the position is not known. */
+  readonly handle: WriteHandle | undefined;
+  /** What the handle is ended with when the position is not known. */
   otherwise(byReplica: boolean): "unknown" | "not-sent";
 }
 
 /** A write whose turn is not over. */
 class PendingWrite implements Held {
-  readonly writer: WriteTracker;
+  readonly handle: WriteHandle;
   readonly #ends: Ends;
   readonly #name: string;
   readonly #turn: WriteBatch;
@@ -39,8 +39,8 @@ class PendingWrite implements Held {
   /** Whether the server had said before its answer that it is a replica. */
   #isBehindReplica = false;
 
-  constructor(command: Command, writer: WriteTracker, turn: WriteBatch, onRefusal: OnRefusal | undefined) {
-    this.writer = writer;
+  constructor(command: Command, handle: WriteHandle, turn: WriteBatch, onRefusal: OnRefusal | undefined) {
+    this.handle = handle;
     this.#ends = new Ends(command);
     this.#name = command.name;
     this.#turn = turn;
@@ -78,7 +78,7 @@ class PendingWrite implements Held {
       if (provesPrimary(this.#name) && isReadOnlyError(error)) this.#turn.server.refusedWrite();
       this.#turn.hold(this);
     } else {
-      this.writer.writeEnded("unknown");
+      this.handle.end("unknown");
       this.#lose(error);
     }
   }
@@ -95,7 +95,7 @@ class PendingWrite implements Held {
       const { address } = this.#turn.server.connection;
       if (this.#onRefusal?.(new NotPrimaryError(this.#name.toUpperCase(), address))) return;
     }
-    const held = this.writer.held?.(position);
+    const held = this.handle.acknowledged?.(position);
     if (held === undefined) ends.resolve(this.#reply);
     else this.#resolveAfter(held);
   }
@@ -142,9 +142,8 @@ export class WriteBatch {
   }
 
   /** Makes `command` one of this turn's writes; called before it is sent. */
-  add(command: Command, writer: WriteTracker, onRefusal?: OnRefusal): void {
-    writer.writeStarted(command.name);
-    const write = new PendingWrite(command, writer, this, onRefusal);
+  add(command: Command, handle: WriteHandle, onRefusal?: OnRefusal): void {
+    const write = new PendingWrite(command, handle, this, onRefusal);
     command.resolve = (reply) => write.acknowledge(reply);
     command.reject = (error) => write.fail(error);
   }
@@ -153,7 +152,7 @@ export class WriteBatch {
   follow(command: Command): void {
     const ends = new Ends(command);
     const hold = (settle: () => void): void => {
-      this.hold({ settle, abandon: settle, writer: undefined, otherwise: () => "unknown" });
+      this.hold({ settle, abandon: settle, handle: undefined, otherwise: () => "unknown" });
     };
     command.resolve = (reply) => hold(() => ends.resolve(reply));
     command.reject = (error) => hold(() => ends.reject(error));
@@ -161,11 +160,11 @@ export class WriteBatch {
 
   /** Calls `then` when the position is known, or will not be. */
   whenOver(then: () => void): void {
-    this.hold({ settle: then, abandon: then, writer: undefined, otherwise: () => "unknown" });
+    this.hold({ settle: then, abandon: then, handle: undefined, otherwise: () => "unknown" });
   }
 
   /**
-   * Tells every writer of the turn its position, then gives the replies out, in order; `byReplica` when the server has said
+   * Ends every handle of the turn with its position, then gives the replies out, in order; `byReplica` when the server has said
    * that it is a replica.
    */
   finish(position: Position | undefined, byReplica = false): void {
@@ -189,14 +188,14 @@ export class WriteBatch {
     this.#over = true;
     const held = this.#held;
     this.#held = [];
-    for (const one of held) one.writer?.writeEnded(position ?? one.otherwise(byReplica));
+    for (const one of held) one.handle?.end(position ?? one.otherwise(byReplica));
     return held;
   }
 
   /** Holds a reply back until the position is known, or for no time at all when it already is, or will not be. */
   hold(held: Held): void {
     if (this.#over) {
-      held.writer?.writeEnded(held.otherwise(false));
+      held.handle?.end(held.otherwise(false));
       held.settle(undefined, false);
       return;
     }

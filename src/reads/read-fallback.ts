@@ -111,7 +111,8 @@ export class ReadFallback {
   #giveUp(read: PendingRead, reason: Reason | undefined): void {
     const now = performance.now();
     const next = nextAttainable(read, this.#ways.maxStalenessMs, now);
-    if (read.iteration?.node !== undefined) read.ends.reject(iterationLostError(read.command, read.iteration));
+    if (read.iteration?.node !== undefined)
+      read.ends.reject(iterationLostError(read.command, read.iteration));
     else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
     else if (read.terms.fallback === "primary") this.relieve(read, reason);
     else this.#refuse(read, reason);

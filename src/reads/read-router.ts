@@ -130,17 +130,15 @@ export class ReadRouter {
     const { shard, command, iteration } = given;
     const { node } = iteration;
     const isPrimary = node === shard.primary;
-    if (
-      iteration.isLost ||
-      node === undefined ||
-      (isPrimary ? shard.demoted : session === undefined)
-    ) {
+    if (iteration.isLost || node === undefined || (isPrimary ? shard.demoted : session === undefined)) {
       command.reject(iterationLostError(command, iteration));
     } else if (isPrimary || session === undefined) {
       const ends = new Ends(command);
       command.resolve = (reply) => ends.resolve(reply);
       command.reject = (error) => {
-        ends.reject(ConnectionLostError.isMeantBy(error) ? iterationLostError(command, iteration, error) : error);
+        ends.reject(
+          ConnectionLostError.isMeantBy(error) ? iterationLostError(command, iteration, error) : error,
+        );
       };
       this.sendToPrimary(given, session, "not-a-read", 0);
     } else {

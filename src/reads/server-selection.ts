@@ -233,9 +233,7 @@ export function isStranded({
   level,
 }: Omit<ReadQuery, "requirement">): boolean {
   if (iteration?.node === undefined) return false;
-  return (
-    iteration.isLost || primaryOnlyReason(shard, session, touched, level, false) !== undefined
-  );
+  return iteration.isLost || primaryOnlyReason(shard, session, touched, level, false) !== undefined;
 }
 
 /** A token of a history that no primary is known to have is what a failover nobody has told us of looks like. */

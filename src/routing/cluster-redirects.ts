@@ -180,10 +180,10 @@ class Journey {
   /** Sends it again when those are carried out. */
   fallBehind(): void {
     const { commands, owner, writer } = this.#traveller;
-    writer?.writeStarted();
+    const handle = writer?.beginWrite();
     this.#detours.wait(owner, keyNames(commands), true, () => {
       this.#send();
-      writer?.writeEnded("not-sent");
+      handle?.end("not-sent");
     });
   }
 
@@ -215,12 +215,12 @@ class Journey {
   ): void {
     const { commands, owner, writer } = this.#traveller;
     const keys = keyNames(commands);
-    writer?.writeStarted();
+    const handle = writer?.beginWrite();
     const leave = (how: (error: Error) => void): void => {
       const error = redirection();
       if (error === undefined) refuse();
       else how(error);
-      writer?.writeEnded("not-sent");
+      handle?.end("not-sent");
     };
     const follow = (): void => leave((error) => this.#follow(error, refuse));
     const resend = (): void => leave(() => this.#resend(refuse));
@@ -237,12 +237,12 @@ class Journey {
       return;
     }
     const { commands, owner, writer } = this.#traveller;
-    writer?.writeStarted();
+    const handle = writer?.beginWrite();
     let isSent = false;
     const again = (asked?: Shard): void => {
       isSent = true;
       this.#send(asked);
-      writer?.writeEnded("not-sent");
+      handle?.end("not-sent");
     };
     const isUrgent = this.#left >= maxRedirections - maxAtOnce;
     const isFollowed = this.#redirect(error, (asked) => {
@@ -250,7 +250,7 @@ class Journey {
       else setTimeout(again, pauseMs, asked);
     });
     if (!isFollowed) {
-      writer?.writeEnded("not-sent");
+      handle?.end("not-sent");
       refuse();
     } else if (isSent) {
       // Those behind it go the same way, in their order.

@@ -11,6 +11,7 @@ import type { Level } from "../consistency/level.js";
 import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { discardSend, publishRoute } from "../reads/route-record.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
@@ -61,6 +62,8 @@ interface Line {
   readonly order: number;
   /** Whether it needs a replication position. */
   readonly writes: boolean;
+  /** Counts it as a write in flight while it waits for a connection. */
+  waiting: WriteHandle | undefined;
   /** Whether its success proves that the server was a primary. */
   readonly isProof: boolean;
   /** Whether it is part of a transaction, or begins one. */
@@ -189,6 +192,7 @@ export class DedicatedConnection {
       givenAt: performance.now(),
       waitsSince: performance.now(),
       blocksMs: blocks ? blockingTimeoutMs(command) : Number.POSITIVE_INFINITY,
+      waiting: undefined,
       redirection: undefined,
     };
   }
@@ -210,12 +214,12 @@ export class DedicatedConnection {
   /** Counts `line` as in flight although it is not sent yet, because reads of its session must stay behind it. */
   #wait(line: Line): void {
     line.waitsSince = performance.now();
-    if (line.writes) this.#session?.writeStarted();
+    if (line.writes) line.waiting = this.#session?.beginWrite();
   }
 
   /** Ends the wait of `line`. */
   #leave(line: Line): void {
-    if (line.writes) this.#session?.writeEnded("not-sent");
+    line.waiting?.end("not-sent");
   }
 
   /** Sends the queue as soon as there is a connection. */
@@ -327,10 +331,10 @@ export class DedicatedConnection {
     else
       node.write(
         command,
-        writer.writerTo(this.#shard, command),
+        writer.beginWrite(command.name, writer.touchedBy(command), this.#shard),
         (error) => this.#asks(line, node, error) || this.#hasMoved(line, node, error),
       );
-    if (writes) this.#session?.writeEnded("not-sent");
+    this.#leave(line);
   }
 
   /** Subtracts the time that `line` has waited from its own timeout. */
@@ -376,12 +380,12 @@ export class DedicatedConnection {
     if (!isMoved || !isDoubtful || !(inTransaction || this.#isKept)) return false;
     const confirmed = this.#confirm?.(command, node.connection.server);
     if (confirmed === undefined) return false;
-    if (writes) this.#session?.writeStarted();
+    const handle = writes ? this.#session?.beginWrite() : undefined;
     confirmed.then((redirection) => {
       line.redirection = redirection;
       if (redirection === undefined) this.#refused(line, node, error);
       else this.#failed(line, node, redirection);
-      if (writes) this.#session?.writeEnded("not-sent");
+      handle?.end("not-sent");
     });
     return true;
   }
@@ -422,8 +426,7 @@ export class DedicatedConnection {
 
   /** When MULTI is refused, the server carries out at once what should have been queued. */
   #mindRefusal(error: Error): void {
-    this.#session?.writeStarted();
-    this.#session?.writeEnded("unknown");
+    this.#session?.beginWrite().end("unknown");
     this.#lose(`MULTI was refused (${error.message})`);
   }
 

@@ -8,6 +8,7 @@ import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { discardSend, publishRoute } from "../reads/route-record.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
@@ -41,6 +42,7 @@ class Delivery {
   readonly #doubtful: boolean;
   readonly #units: readonly Unit[];
   readonly #writer: Session | undefined;
+  #handle: WriteHandle | undefined;
   #repeats = maxRepeats;
   #unanswered = 0;
   #sentAt = 0;
@@ -56,7 +58,7 @@ class Delivery {
 
   begin(): void {
     // Reads that follow without waiting have to stay behind the batch, also while parts of it are sent again.
-    this.#writer?.writeStarted();
+    this.#handle = this.#writer?.beginWrite();
     this.#send(this.#units, this.#batch.isReturned === true);
   }
 
@@ -127,7 +129,7 @@ class Delivery {
     const shown = session && this.#units.flatMap((unit) => (unit.shows ? unit.commands : []));
     if (session !== undefined && shown !== undefined && shown.length > 0)
       session.progressIn(shard, session.touchedBy(shown)).readAhead(performance.now());
-    this.#writer?.writeEnded("not-sent");
+    this.#handle?.end("not-sent");
     for (const unit of this.#units) unit.handOut();
   }
 }
@@ -233,18 +235,19 @@ class Unit {
     const { shard, commands, kinds, terms } = this.#batch;
     const { connection } = primary;
     // The position of what EXEC carries out counts for each of its commands.
-    const toSession = this.#session?.writerTo(shard, commands);
+    const session = this.#session;
+    const touched = session?.touchedBy(commands);
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
         // For a session's write, the write turn has already checked this, by the INFO behind it.
-        if (toSession === undefined) this.#isBehindReplica = primary.saidReplica;
+        if (session === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;
         onReply();
       };
       command.reject = (error) => {
-        if (toSession === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
+        if (session === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
         this.#replies[index] = undefined;
         // A write of a session comes with what this means for it.
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
@@ -257,7 +260,8 @@ class Unit {
         onReply();
         return true;
       };
-      if (kinds[index] === "write" && toSession) primary.write(command, toSession, isVoid);
+      if (kinds[index] === "write" && session)
+        primary.write(command, session.beginWrite(command.name, touched, shard), isVoid);
       else primary.read(command, writer !== undefined);
     }
   }

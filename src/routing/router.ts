@@ -7,6 +7,7 @@ import type { LostWrites } from "../reads/lost-writes.js";
 import { ReadRequest } from "../reads/read.js";
 import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
 import { cursorOf, iterationLostError, ScanCursors, ScanIteration } from "../reads/scan.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 import { whenPrimary } from "../shard/primary-availability.js";
 import type { Followers } from "../shard/primary-followers.js";
@@ -155,17 +156,16 @@ export class Router {
     again: (isReleased: true) => void,
   ): boolean {
     if (this.#redirects === undefined) return false;
-    let writer: Session | undefined;
+    let handle: WriteHandle | undefined;
     // Those behind it are still in the line, so it must not be compared with the line again.
     const go = (): void => {
       again(true);
-      writer?.writeEnded("not-sent");
+      handle?.end("not-sent");
     };
     if (!this.#redirects.holds(commands, session ?? this, go)) return false;
     const kinds = batchKinds(commands);
     // Until they leave they count as on their way, so that what their session does next stays behind them.
-    writer = session?.writerOf(commands, kinds);
-    writer?.writeStarted();
+    handle = session?.writerOf(commands, kinds)?.beginWrite();
     return true;
   }
 

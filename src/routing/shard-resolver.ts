@@ -64,10 +64,10 @@ export class ShardResolver {
   ): void {
     const writer = session?.writerOf(commands, kinds);
     // Until it leaves it counts as on its way, so that what its session does next stays behind it.
-    writer?.writeStarted();
+    const handle = writer?.beginWrite();
     const goOn = (what: () => void): void => {
       what();
-      writer?.writeEnded("not-sent");
+      handle?.end("not-sent");
     };
     const giveUp = (): void => {
       goOn(() => {

@@ -87,8 +87,8 @@ export function sendWrite(
   repeats = maxRepeats,
   doubt?: Doubt,
 ): void {
-  const writer = session.writerTo(shard, command);
-  const isThere = shard.primaryWaiters.isEmpty && shard.hasPrimary;
+  // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
+  const handle = session.beginWrite(command.name, session.touchedBy(command), shard);
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) command.reject(error);
@@ -96,7 +96,7 @@ export function sendWrite(
     else {
       const isOfScript = isScript(command.name);
       publishRoute(command, primary, "primary", "not-a-read", level);
-      primary.write(command, writer, (failure) => {
+      primary.write(command, handle, (failure) => {
         const isVoid = failure instanceof NotPrimaryError;
         if (!(isVoid ? isOfScript : repeats > 0 && mayRetryElsewhere(failure))) return false;
         if (repeats === 0) {
@@ -109,36 +109,32 @@ export function sendWrite(
         sendWrite(shard, command, session, level, true, repeats - 1, next);
         return true;
       });
+      return;
     }
-    if (!isThere) writer.writeEnded("not-sent");
+    handle.end("not-sent");
   };
-  if (isThere) {
-    start();
-    return;
-  }
-  // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
-  writer.writeStarted(command.name);
   whenPrimary(shard, command.name, start, isReturned);
 }
 
 /** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
 export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
   const ends = new Ends(command);
+  const handle = writer?.beginWrite(command.name, writer.touchedBy(command), shard);
   const start = (error?: Error): void => {
     const { primary } = shard;
-    if (error !== undefined) ends.reject(error);
-    else {
+    if (error !== undefined) {
+      ends.reject(error);
+      handle?.end("not-sent");
+    } else {
       command.resolve = (reply) => ends.resolve(reply);
       command.reject = (failure) => {
         ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
       primary.connection.allowMovingSlot();
       publishRoute(command, primary, "primary", "asked", level);
-      if (writer === undefined) primary.read(command, false);
-      else primary.write(command, writer.writerTo(shard, command));
+      if (handle === undefined) primary.read(command, false);
+      else primary.write(command, handle);
     }
-    writer?.writeEnded("not-sent");
   };
-  writer?.writeStarted(command.name);
   whenPrimary(shard, command.name, start, true);
 }

@@ -3,7 +3,7 @@
 import type { WriteConcern } from "../consistency/write-concern.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
-import type { WriteTracker } from "../replication/write-outcome.js";
+import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Replicate } from "./session-parts.js";
 
 export class WriteConcernOfSession {
@@ -15,7 +15,7 @@ export class WriteConcernOfSession {
   }
 
   /** What the answers of writes to `shard` have to wait for. */
-  heldIn(shard: object): WriteTracker["held"] {
+  heldIn(shard: object): WriteHandle["acknowledged"] {
     const [replicate, wanted] = [this.#replicate, this.#wanted];
     if (replicate === undefined || wanted === undefined) return undefined;
     return (position) => replicate(shard, position, wanted);

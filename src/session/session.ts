@@ -14,7 +14,7 @@ import type { ReadRecord } from "../diagnostics/channels.js";
 import type { Statistics } from "../diagnostics/statistics.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
-import type { WriteOutcome, WriteTracker } from "../replication/write-outcome.js";
+import type { WriteHandle, WriteOutcome } from "../replication/write-outcome.js";
 import { type ReadProgress, ReadProgressByShard } from "./read-progress.js";
 import { WriteConcernOfSession } from "./replicated.js";
 import type { Seal, SessionClient, SessionParts, WriteListener } from "./session-parts.js";
@@ -26,6 +26,9 @@ import { WritesInFlight } from "./writes-in-flight.js";
 export type { Seal, SessionClient, SessionParts, WriteListener } from "./session-parts.js";
 
 const noReads: readonly ReadRecord[] = Object.freeze([]);
+
+/** Only the handle of a write may end it. */
+let endWrite: (session: Session, outcome: WriteOutcome, touched: Touched) => void;
 
 /** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
 export class Session {
@@ -263,11 +266,6 @@ export class Session {
     return held;
   }
 
-  /** For the router: where to report a write to `shard` by one of `commands`. */
-  writerTo(shard: object, commands: Command | readonly Command[]): WriteTracker {
-    return new SessionWriter(this, this.touchedBy(commands), this.#replicated?.heldIn(shard));
-  }
-
   #written(): Promise<void> | undefined {
     return this.writing ? this.#writes?.settled(() => this.demand.pin()) : undefined;
   }
@@ -282,23 +280,28 @@ export class Session {
   }
 
   /**
-   * Called by the router when a write is sent; `command` is its name, where one command stands for all. Reads in every scope
-   * stay behind a write that does not say what it touches.
+   * For the router: counts a write as in flight until its handle is ended. `command` is its name, where one command stands
+   * for all. Reads in every scope stay behind a write that does not say what it touches. `shard` is the one it is sent to,
+   * where that is known already.
    */
-  writeStarted(command?: string, touched?: Touched): void {
+  beginWrite(command?: string, touched?: Touched, shard?: object): WriteHandle {
     if (!this.writing) this.#watcher?.writeBegins(command);
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
     this.#writes.started(touched);
+    return new OpenWrite(this, touched ?? anyKey, shard && this.#replicated?.heldIn(shard));
   }
 
-  /** Told by the router: the write is over, whatever came of it; `touched` as when it was started. */
-  writeEnded(end: WriteOutcome, touched: Touched = anyKey): void {
+  static {
+    endWrite = (session, outcome, touched) => session.#endWrite(outcome, touched);
+  }
+
+  #endWrite(outcome: WriteOutcome, touched: Touched): void {
     const demand = this.demand;
-    if (end === "unknown") demand.pin();
-    else if (end !== "not-sent") {
+    if (outcome === "unknown") demand.pin();
+    else if (outcome !== "not-sent") {
       if (touched.scope === undefined) this.#joinScopes();
-      demand.require(end, Date.now(), touched);
+      demand.require(outcome, Date.now(), touched);
     }
     this.#writes?.ended(touched.scope);
   }
@@ -383,23 +386,22 @@ function isWriting(kind: CommandKind | undefined): boolean {
   return kind === "write" || kind === "blocking";
 }
 
-/** Writes of a session to one shard that touch the same. */
-class SessionWriter implements WriteTracker {
-  readonly held: WriteTracker["held"];
+/** A write of a session that is not over. */
+class OpenWrite implements WriteHandle {
+  readonly acknowledged: WriteHandle["acknowledged"];
   readonly #session: Session;
   readonly #touched: Touched;
+  #isOver = false;
 
-  constructor(session: Session, touched: Touched, held: WriteTracker["held"]) {
+  constructor(session: Session, touched: Touched, acknowledged: WriteHandle["acknowledged"]) {
     this.#session = session;
     this.#touched = touched;
-    this.held = held;
+    this.acknowledged = acknowledged;
   }
 
-  writeStarted(command?: string): void {
-    this.#session.writeStarted(command, this.#touched);
-  }
-
-  writeEnded(end: WriteOutcome): void {
-    this.#session.writeEnded(end, this.#touched);
+  end(outcome: WriteOutcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    endWrite(this.#session, outcome, this.#touched);
   }
 }

@@ -5,6 +5,7 @@ import { mergeConsistency } from "../../src/consistency/read-policy.js";
 import type { SessionSource } from "../../src/http/request-session.js";
 import { Session } from "../../src/session/session.js";
 import { encodeToken } from "../../src/session/token.js";
+import { endWrite as endAt } from "./open-writes.js";
 import { terms } from "./usual-terms.js";
 
 const replid = "0123456789abcdef";
@@ -46,7 +47,7 @@ export class HandMadeSessions implements SessionSource {
 
 /** Ends the write of `session` that was started first, at `offset` of the one history there is. */
 export function endWrite(session: Session, offset: number): void {
-  session.writeEnded({ replid, offset });
+  endAt(session, { replid, offset });
 }
 
 /** An unsealed token that requires `offset` of the same history. */

@@ -1,8 +1,10 @@
 /** Sessions and tokens made by hand, on a clock that stands still. */
 
 import { vi } from "vitest";
+import type { WriteOutcome } from "../../src/replication/write-outcome.js";
 import { Session, type SessionClient } from "../../src/session/session.js";
 import { encodeToken, type TokenClaims } from "../../src/session/token.js";
+import { endWrite, startWrite } from "./open-writes.js";
 import { terms } from "./usual-terms.js";
 
 export const X = "8371b4fb1155b71f";
@@ -31,7 +33,7 @@ export function at(replid: string, offset: number): { replid: string; offset: nu
   return { replid, offset };
 }
 
-export function write(session: Session, end: Parameters<Session["writeEnded"]>[0]): void {
-  session.writeStarted();
-  session.writeEnded(end);
+export function write(session: Session, outcome: WriteOutcome): void {
+  startWrite(session);
+  endWrite(session, outcome);
 }
