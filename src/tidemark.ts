@@ -177,7 +177,7 @@ export class Tidemark implements AsyncDisposable {
       keys: new RuledKeys(checked.keyRules),
       maxKeys: checked.keysPerToken,
       recordReads: checked.recordReads,
-      statistics: new Statistics(checked.keyPrefixes, new ScopeProposal(checked.scopes)),
+      statistics: new Statistics(checked.keyPrefixes, new ScopeProposal(checked.keyPrefixes)),
     };
     this.#health.open();
   }

@@ -92,6 +92,24 @@ describe("a later request", () => {
       onPrimary,
     ],
     [
+      "reads anything after a script in a transaction on the primary",
+      (r) => r.multi().eval("redis.call('set', KEYS[1], 1)", 1, "a").set("c", 1).exec(),
+      (r) => r.get("b"),
+      onPrimary,
+    ],
+    [
+      "reads anything after a script that declares no keys in a transaction on the primary",
+      (r) => r.multi().eval("redis.call('set', 'a', 1)", 0).set("c", 1).exec(),
+      (r) => r.get("b"),
+      onPrimary,
+    ],
+    [
+      "reads by one of several scripts in a pipeline on the primary",
+      (r) => r.set("a", 1),
+      (r) => r.pipeline().eval_ro("return 1", 1, "b").get("c").exec(),
+      onPrimary,
+    ],
+    [
       "reads what a transaction has written on the primary",
       (r) => r.multi().set("a", 1).incr("n").exec(),
       (r) => r.get("n"),

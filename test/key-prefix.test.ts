@@ -5,7 +5,7 @@ import { KeyPrefixes } from "../src/diagnostics/key-prefix.js";
 const named = ["fastify-rate-limit-", "sess:", "sess:admin:", "{app:1234}:"];
 
 describe("the prefix of a key", () => {
-  const prefixes = new KeyPrefixes("", named);
+  const prefixes = new KeyPrefixes("", named, []);
 
   it.each<[string, string | Buffer, string | undefined]>([
     ["ends with the first colon", "cart:42:items", "cart:"],
@@ -40,7 +40,7 @@ describe("the prefix of a key", () => {
 });
 
 it("leaves keyPrefix out of a prefix, and shows none of keys without it", () => {
-  const prefixes = new KeyPrefixes("app:", named);
+  const prefixes = new KeyPrefixes("app:", named, []);
   expect(["app:cart:1", "app:sess:1", "old:cart:1", "app:1"].map((key) => prefixes.of(key))).toEqual([
     "cart:",
     "sess:",
@@ -50,9 +50,32 @@ it("leaves keyPrefix out of a prefix, and shows none of keys without it", () => 
 });
 
 it("shows of several keys the prefix that all of them have", () => {
-  const prefixes = new KeyPrefixes("", named);
+  const prefixes = new KeyPrefixes("", named, []);
   expect(prefixes.ofAll(["cart:1", "cart:2"])).toBe("cart:");
   expect(prefixes.ofAll(["cart:1", "page:2"])).toBeUndefined();
   expect(prefixes.ofAll(["cart:1", "bare"])).toBeUndefined();
   expect(prefixes.ofAll([])).toBeUndefined();
+});
+
+describe("the options that name one more prefix", () => {
+  it("are complete, because they replace the lists there are", () => {
+    const prefixes = new KeyPrefixes("app:", ["sess:", "cart:"], ["rl:"]);
+    expect(prefixes.optionsWith("limit:")).toEqual({
+      scopes: 'scopes: ["sess:", "cart:", "limit:"]',
+      untracked: 'untracked: ["rl:", "limit:"]',
+    });
+  });
+
+  it("name a prefix once that is named already", () => {
+    const { untracked } = new KeyPrefixes("", [], ["rl:"]).optionsWith("rl:");
+    expect(untracked).toBe('untracked: ["rl:"]');
+  });
+
+  it("quote a prefix", () => {
+    expect(new KeyPrefixes("", [], []).optionsWith('a"b:').scopes).toBe('scopes: ["a\\"b:"]');
+  });
+
+  it("leave out a function", () => {
+    expect(new KeyPrefixes("", [], undefined).optionsWith("limit:").untracked).toBeUndefined();
+  });
 });

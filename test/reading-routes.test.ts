@@ -4,6 +4,10 @@ import express, { type RequestHandler } from "express";
 import fastify from "fastify";
 import Koa from "koa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Touched } from "../src/commands/touched-keys.js";
+import { KeyPrefixes } from "../src/diagnostics/key-prefix.js";
+import { ScopeProposal } from "../src/diagnostics/scope-proposal.js";
+import { Statistics } from "../src/diagnostics/statistics.js";
 import { readYourWrites } from "../src/http/frameworks/express.js";
 import { readYourWrites as onFastify } from "../src/http/frameworks/fastify.js";
 import { readYourWrites as onKoa } from "../src/http/frameworks/koa.js";
@@ -13,11 +17,12 @@ import { ask, type Listening, serve } from "./support/exchange.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { waitUntil } from "./support/wait-until.js";
-import { listenToWarnings, type Warnings } from "./support/warnings.js";
+import { listenToWarnings, optionsIn, type Warnings } from "./support/warnings.js";
 
 const secret = "a secret of this test";
 const code = "TIDEMARK_READING_ROUTE_WRITES";
 const inARow = 50;
+const usualScopes = ["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
 
 let group: ReplicationGroup;
 let tidemark: Tidemark;
@@ -95,10 +100,14 @@ describe.each(Object.entries(frameworks))("on %s", (_name, open) => {
     await visit(listening, 2 * inARow, "/feed/a-secret");
     await turn();
     expect(warnings.of(code)).toEqual([
-      'GET /feed/:id wrote keys that begin with "hits:" in 50 requests in a row, so later reads of the same request go ' +
-        "to the primary until a replica has the write.",
+      'GET /feed/:id wrote keys that begin with "hits:" in 50 requests in a row. Until a replica has these writes, the ' +
+        "primary answers later reads of the same request and the user's next reads of the written keys.",
     ]);
     expect(warnings.inFull(code).join()).toMatch(/redis\.untracked.*untracked.*scopes.*docs\/guarantees\.md/);
+    expect(optionsIn(warnings.inFull(code).join())).toEqual({
+      untracked: ["views:", "hits:"],
+      scopes: [...usualScopes, "hits:"],
+    });
     expect(warnings.inFull(code).join()).not.toMatch(/a-secret|visit/);
   });
 
@@ -110,8 +119,8 @@ describe.each(Object.entries(frameworks))("on %s", (_name, open) => {
   });
 });
 
-async function onExpress(handler: RequestHandler): Promise<Listening> {
-  const app = express().use(readYourWrites(tidemark, { secret }));
+async function onExpress(handler: RequestHandler, of = tidemark): Promise<Listening> {
+  const app = express().use(readYourWrites(of, { secret }));
   app.get("/feed", handler).get("/other", (_request, response) => void response.json({}));
   return serve(app);
 }
@@ -157,7 +166,7 @@ describe("a route", () => {
 
   it.each<[string, RequestHandler]>([
     [
-      "whose keys are not known",
+      "by scripts that declare no keys",
       ({ redis }, response) => void redis.eval("return 1", 0).then(() => response.json({})),
     ],
     [
@@ -169,6 +178,39 @@ describe("a route", () => {
     await using listening = await onExpress(handler);
     await visit(listening, inARow, "/feed");
     expect(await warned(1)).toEqual([expect.stringMatching(/^GET \/feed wrote to Redis in 50 requests/)]);
+    const [warning = ""] = warnings.inFull(code);
+    expect(optionsIn(warning)).toEqual({
+      untracked: ["views:", "your-prefix:"],
+      scopes: [...usualScopes, "your-prefix:"],
+    });
+    expect(warning).toContain('Put the prefix of the keys in place of "your-prefix:".');
+  });
+
+  it("that runs scripts is warned of by the prefix of the keys that they declare", async () => {
+    await using listening = await onExpress(({ redis }, response) => {
+      void redis
+        .call("EVAL", "return redis.call('incr', KEYS[1])", "1", "limit:1")
+        .then(() => response.json({}));
+    });
+    await visit(listening, inARow, "/feed");
+    expect(await warned(1)).toEqual([
+      'GET /feed wrote keys that begin with "limit:" in 50 requests in a row. Until a replica has these writes, the primary ' +
+        "answers later reads of the same request and the user's next reads.",
+    ]);
+  });
+
+  it("is warned of without a list for `untracked` where that is a function", async () => {
+    await using other = openTidemark(group, { untracked: () => false });
+    await other.ready();
+    await using listening = await onExpress(async ({ redis }, response) => {
+      await redis.incr("hits:1");
+      response.json({});
+    }, other);
+    await visit(listening, inARow, "/feed");
+    await warned(1);
+    expect(warnings.inFull(code).join()).toContain(
+      "or let the function `untracked` return true for them. If",
+    );
   });
 
   it("that the framework does not know is not warned of", async () => {
@@ -184,8 +226,10 @@ describe("a route", () => {
 });
 
 describe("so many routes", () => {
-  const writing = { wroteUnscoped: true, unscopedPrefix: "hits:" };
-  const reading = { wroteUnscoped: false, unscopedPrefix: undefined };
+  const prefixes = new KeyPrefixes("", [], []);
+  const statistics = new Statistics(prefixes, new ScopeProposal(prefixes));
+  const writing = { wroteUnscoped: true, unscopedWrite: new Touched("", ["hits:1"]), statistics };
+  const reading = { wroteUnscoped: false, unscopedWrite: undefined, statistics };
   const route = (pattern: string) => ({ method: "GET", pattern, path: pattern });
   const ask50 = (routes: ReadingRoutes, pattern: string): void => {
     for (let i = 0; i < inARow; i++) if (routes.concerns(writing)) routes.count(route(pattern), writing);

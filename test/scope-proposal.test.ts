@@ -18,7 +18,7 @@ import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { listenToRoutes } from "./support/routes.js";
 import { waitUntil } from "./support/wait-until.js";
-import { listenToWarnings, type Warnings } from "./support/warnings.js";
+import { listenToWarnings, optionsIn, type Warnings } from "./support/warnings.js";
 
 const secret = "a secret of this test";
 const code = "TIDEMARK_PROPOSED_SCOPE";
@@ -156,10 +156,10 @@ describe("sessions under a prefix that is no scope", () => {
       },
     ]);
 
-    const scopes: unknown = JSON.parse(/scopes: (\[.*?\])/.exec(warning)?.[1] ?? "");
+    const { scopes } = optionsIn(warning);
     expect(scopes).toEqual(["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-", "mysess:"]);
     await releaseReplicas(group);
-    await using advised = await open({ scopes: scopes as string[] });
+    await using advised = await open({ scopes });
     await using again = await serve(onExpress(advised, "mysess:"));
     holdReplicas(group);
     using routes = listenToRoutes();
@@ -167,6 +167,58 @@ describe("sessions under a prefix that is no scope", () => {
     expect(advised.stats().keptOnPrimary).toEqual([{ prefix: "mysess:", reads: 9, others: 0 }]);
     const onPrimary = routes.of("get").filter((route) => route.startsWith("primary:"));
     expect(onPrimary).toHaveLength(9);
+  });
+});
+
+describe("a limiter under a prefix that is no scope", () => {
+  /** The limiter and the reads of a page, whose user is known from visit to visit. */
+  async function limited(tidemark: Tidemark): Promise<Listening> {
+    const { redis } = tidemark;
+    const limits = rateLimit({
+      windowMs: 60_000,
+      limit: 1_000,
+      legacyHeaders: false,
+      store: new LimitStore({
+        prefix: "limit:",
+        sendCommand: (command: string, ...args: string[]) =>
+          redis.call(command, ...args) as Promise<RedisReply>,
+      }),
+    });
+    const app = express().use(readYourWrites(tidemark, { secret }), limits);
+    app.get("/page", async (request, response) => {
+      await Promise.all(pageKeys.map((key) => request.redis.get(key)));
+      response.json({});
+    });
+    return serve(app);
+  }
+
+  it("brings the warning, and either advice has replicas answer the page", async () => {
+    await using tidemark = await open();
+    await using listening = await limited(tidemark);
+    holdReplicas(group);
+    await visit(tidemark, listening, enough);
+    await waitUntil(() => warnings.of(code).length > 0, { what: "the warning" });
+    const [warning = "", ...more] = warnings.inFull(code);
+    expect(more).toEqual([]);
+    expect(warning).toMatch(
+      /^Writes to keys that begin with "limit:" sent 1000 reads of other keys to the primary/,
+    );
+    const reads = enough * pageKeys.length;
+    expect(tidemark.stats().keptOnPrimary).toEqual([{ prefix: "limit:", reads, others: reads }]);
+    const { scopes, untracked } = optionsIn(warning);
+    expect(scopes?.at(-1)).toBe("limit:");
+    expect(untracked).toEqual(["rl:", "fastify-rate-limit-", "limit:"]);
+
+    for (const advice of [{ scopes }, { untracked }]) {
+      await releaseReplicas(group);
+      await using advised = await open(advice);
+      await using again = await limited(advised);
+      holdReplicas(group);
+      using routes = listenToRoutes();
+      await visit(advised, again, 10);
+      expect(advised.stats().keptOnPrimary).toEqual([]);
+      expect(routes.of("get").filter((route) => route.startsWith("primary:"))).toEqual([]);
+    }
   });
 });
 

@@ -89,6 +89,9 @@ describe("untracked writes", () => {
   });
 });
 
+/** Counts as a limiter does. */
+const count = "return redis.call('incr', KEYS[1])";
+
 /** Each begins with replicas that get nothing. */
 const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly unknown[]]>> = {
   "of other keys behind a write of the request": [
@@ -181,6 +184,93 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
   ],
   "behind a write whose keys are not known": [
     () => request((r) => r.eval("redis.call('set', 'x:1', 1)", 0).then(() => r.get("page:1"))),
+    [[undefined, 1, 1]],
+  ],
+  "behind a script, by the keys that it declares": [
+    () =>
+      request((r) =>
+        r.eval(count, 1, "limit:1").then(() => Promise.all([r.get("page:1"), r.get("limit:2")])),
+      ),
+    [["limit:", 2, 1]],
+  ],
+  "behind a script that was sent by call()": [
+    () => request((r) => r.call("EVAL", count, "1", "limit:1").then(() => r.get("page:1"))),
+    [["limit:", 1, 1]],
+  ],
+  "behind a script in a pipeline": [
+    () =>
+      request((r) =>
+        r
+          .pipeline()
+          .eval(count, 1, "limit:1")
+          .incr("limit:2")
+          .exec()
+          .then(() => r.get("page:1")),
+      ),
+    [["limit:", 1, 1]],
+  ],
+  "behind a script in flight": [
+    () => request((r) => Promise.all([r.eval(count, 1, "limit:1"), r.get("page:1")])),
+    [["limit:", 1, 1]],
+  ],
+  "behind a script that declares keys of several prefixes": [
+    () => request((r) => r.eval(count, 2, "limit:1", "other:1").then(() => r.get("page:1"))),
+    [[undefined, 1, 1]],
+  ],
+  "behind a script in a transaction": [
+    () =>
+      request((r) =>
+        r
+          .multi()
+          .eval(count, 1, "limit:1")
+          .incr("limit:2")
+          .exec()
+          .then(() => r.get("page:1")),
+      ),
+    [["limit:", 1, 1]],
+  ],
+  "behind a script and one that declares no keys, in a transaction": [
+    () =>
+      request((r) =>
+        r
+          .multi()
+          .eval(count, 1, "limit:1")
+          .eval("return 1", 0)
+          .exec()
+          .then(() => r.get("page:1")),
+      ),
+    [[undefined, 1, 1]],
+  ],
+  "behind a script and one that declares no keys, in a pipeline": [
+    () =>
+      request((r) =>
+        r
+          .pipeline()
+          .eval(count, 1, "limit:1")
+          .eval("return 1", 0)
+          .exec()
+          .then(() => r.get("page:1")),
+      ),
+    [[undefined, 1, 1]],
+  ],
+  "behind a script, and a later write to another key": [
+    () =>
+      request((r) =>
+        r
+          .eval(count, 1, "limit:1")
+          .then(() => r.set("cart:1", 1))
+          .then(() => Promise.all([r.get("page:1"), r.get("cart:1")])),
+      ),
+    [
+      ["limit:", 1, 1],
+      ["cart:", 1, 0],
+    ],
+  ],
+  "behind a script of an earlier request, of which a token names nothing": [
+    async () => {
+      const token = await request((r) => r.eval(count, 1, "limit:1"));
+      await request((r) => r.get("page:1"), token);
+    },
     [[undefined, 1, 1]],
   ],
   "behind a write to keys without a prefix": [
@@ -339,6 +429,9 @@ describe("what requests do at random", () => {
     /** By user, the keys that were written in an earlier request or in this one. */
     readonly written: Set<string>[] = Array.from({ length: users }, () => new Set());
 
+    /** Users of whose scripts one counts for every key from then on. */
+    readonly ranScript = new Set<number>();
+
     count(by: string | undefined, key: string): void {
       const [reads, others] = this.counts.get(by) ?? [0, 0];
       this.counts.set(by, [reads + 1, others + (prefixOf(key) === by ? 0 : 1)]);
@@ -348,6 +441,8 @@ describe("what requests do at random", () => {
   const prefixOf = (key: string): string | undefined =>
     prefixes.find((prefix) => prefix && key.startsWith(prefix));
   const scopeOf = (key: string): string => (key.startsWith("sess:") ? "sess:" : "");
+  /** Not all users do: after a script nothing else decides what a read is counted for. */
+  const runsScripts = (user: number): boolean => user > 2;
 
   it("is counted as the rules say", async () => {
     await open({ untracked: ["views:"] });
@@ -363,18 +458,20 @@ describe("what requests do at random", () => {
       const written = model.written[user] ?? new Set();
       const latest = new Map<string, string>();
       const keeper = new Map<string, string | undefined>();
+      let ranScript = false;
       // At most eight keys, which is what a token names.
       const keyOf = (): string => `${pick(prefixes) ?? "bare-"}${user}-${random() < 0.5 ? "x" : "y"}`;
       const wrote = (key: string): void => {
         written.add(key);
         latest.set(scopeOf(key), key);
       };
-      const reads = (key: string, isInFlight: boolean): void => {
+      const reads = (key: string, inFlight?: string): void => {
         const scope = scopeOf(key);
         const last = latest.get(scope);
         let by: string | undefined;
-        if (isInFlight && last !== undefined) by = prefixOf(last);
+        if (inFlight !== undefined) by = prefixOf(inFlight);
         else if (written.has(key)) by = prefixOf(key);
+        else if (model.ranScript.has(user)) by = ranScript ? "limit:" : undefined;
         else if (last !== undefined) by = prefixOf(last);
         else if (keeper.has(scope)) by = keeper.get(scope);
         else return;
@@ -392,13 +489,20 @@ describe("what requests do at random", () => {
             wrote(key);
             const writing = redis.set(key, i);
             const other = keyOf();
-            reads(other, scopeOf(other) === scopeOf(key));
+            const followsWrite = ranScript || scopeOf(other) === scopeOf(key);
+            reads(other, followsWrite ? key : undefined);
             await Promise.all([writing, redis.get(other)]);
+          } else if (deed < 0.3 && runsScripts(user)) {
+            ranScript = true;
+            model.ranScript.add(user);
+            // A token no longer names what was written before.
+            written.clear();
+            await redis.eval(count, 1, "limit:1");
           } else if (deed < 0.35) {
             model.untracked += 2;
             await Promise.all([redis.incr("views:1"), redis.untracked.set(`log:${i}`, i)]);
           } else {
-            reads(key, false);
+            reads(key);
             await redis.get(key);
           }
         }

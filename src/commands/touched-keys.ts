@@ -13,11 +13,17 @@ export class Touched {
   readonly scope: string | undefined;
   /** As they are sent; undefined when any key may be touched. */
   readonly keys: readonly Key[] | undefined;
+  /**
+   * The keys that the commands name, for people to read: where any key may be touched, those that scripts declare. Undefined when
+   * one of the commands names none of what it may touch.
+   */
+  readonly named: readonly Key[] | undefined;
   #hashes: readonly number[] | undefined;
 
-  constructor(scope: string | undefined, keys: readonly Key[] | undefined) {
+  constructor(scope: string | undefined, keys: readonly Key[] | undefined, named = keys) {
     this.scope = scope;
     this.keys = keys;
+    this.named = named;
   }
 
   /** Undefined when any key may be touched. */
@@ -100,21 +106,23 @@ export class RuledKeys implements KeyFinder {
     const scope = this.#scopeOf(declared);
     // Scripts of a library are taken at their word where the library keeps to its own keys.
     const isKnown = scope === "" ? this.#rules.scriptsDeclareKeys : scope !== undefined;
-    return isKnown ? new Touched(scope, declared) : anyKey;
+    return isKnown ? new Touched(scope, declared) : new Touched(undefined, undefined, declared);
   }
 
   #touchedByAll(commands: readonly Command[]): Touched {
     let keys: readonly Key[] = [];
     let scope: string | undefined = "";
+    let isKnown = true;
     for (const command of commands) {
       if (framing.has(command.name.toLowerCase())) continue;
       const one = this.#touchedByOne(command);
-      if (one.keys === undefined) return anyKey;
-      if (one.keys.length === 0) continue;
+      if (one.named === undefined) return anyKey;
+      if (one.keys === undefined) isKnown = false;
+      if (one.named.length === 0) continue;
       scope = keys.length === 0 || scope === one.scope ? one.scope : undefined;
-      keys = keys.length === 0 ? one.keys : [...keys, ...one.keys];
+      keys = keys.length === 0 ? one.named : [...keys, ...one.named];
     }
-    return new Touched(scope, keys);
+    return isKnown ? new Touched(scope, keys) : new Touched(undefined, undefined, keys);
   }
 
   /** The scope of all `keys`; undefined when they are in several. */

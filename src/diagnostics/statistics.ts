@@ -17,8 +17,9 @@ export interface TidemarkStats {
 /** Reads that the primary answered because no replica had the writes to keys of one prefix. */
 export interface KeptOnPrimary {
   /**
-   * The beginning of the written keys: a prefix of `scopes` or `untracked`, else all up to the first colon. Undefined for keys
-   * without a prefix, for writes whose keys are not known, and for all prefixes after the first 100.
+   * The beginning of the written keys: a prefix of `scopes` or `untracked`, else all up to the first colon. Of a script these
+   * are the keys that it declares. Undefined for keys without a prefix, for writes that name no keys, for such writes and
+   * scripts of earlier requests, and for all prefixes after the first 100.
    */
   readonly prefix: string | undefined;
   /** How many reads. */
@@ -59,14 +60,14 @@ export class Statistics {
     this.#untrackedWrites += writes;
   }
 
-  /** The prefix that all of `keys` have in common; undefined for none. */
-  prefixOf(keys: Keys | undefined): string | undefined {
-    return keys && this.#prefixes.ofAll(keys);
+  /** The prefixes that keys are counted by. */
+  get prefixes(): KeyPrefixes {
+    return this.#prefixes;
   }
 
   /** The reads that writes to `keys` keep on the primary; undefined keys are not known. */
   keptBy(keys: Keys | undefined): KeptReads {
-    return this.#of(this.prefixOf(keys));
+    return this.#of(keys && this.#prefixes.ofAll(keys));
   }
 
   /** Counts a read of `keys` among those that were `kept` on the primary. */

@@ -11,8 +11,12 @@ const maxWarnings = 5;
 const maxLooks = 10_000;
 const maxNameLength = 200;
 
-/** A session, as far as it shows whether its request has written to keys that are in no scope. */
-type Writer = Pick<Session, "wroteUnscoped" | "unscopedPrefix">;
+/** Stands in a proposed option for a prefix that is not known. */
+const placeholder = "your-prefix:";
+const byFunction = "let the function `untracked` return true for them";
+
+/** A session, as far as it shows what its request has written to keys that are in no scope. */
+type Writer = Pick<Session, "wroteUnscoped" | "unscopedWrite" | "statistics">;
 
 /** Counts the requests of each route, and warns once when 50 in a row have written to keys that are in no scope. */
 export class ReadingRoutes {
@@ -40,7 +44,7 @@ export class ReadingRoutes {
       if (isKnown) this.#close(name);
     } else if (written + 1 === requests) {
       this.#close(name);
-      this.#warn(name, session.unscopedPrefix);
+      this.#warn(name, session);
     } else if (isKnown || this.#writing.size < maxRoutes) {
       if (!isKnown) this.#open += 1;
       this.#writing.set(name, written + 1);
@@ -52,19 +56,27 @@ export class ReadingRoutes {
     this.#open -= 1;
   }
 
-  #warn(name: string, prefix: string | undefined): void {
+  #warn(name: string, { unscopedWrite, statistics }: Writer): void {
+    // Only a session that was made by hand has none.
+    if (statistics === undefined) return;
     this.#warnings += 1;
+    const { prefixes } = statistics;
+    const prefix = unscopedWrite?.named && prefixes.ofAll(unscopedWrite.named);
     const what = prefix === undefined ? "to Redis" : `keys that begin with "${prefix}"`;
+    const nextReads = unscopedWrite?.keys === undefined ? "next reads" : "next reads of the written keys";
+    const { scopes, untracked } = prefixes.optionsWith(prefix ?? placeholder);
     process.emitWarning(
-      `${name.slice(0, maxNameLength)} wrote ${what} in ${requests} requests in a row, so later reads of the same ` +
-        "request go to the primary until a replica has the write.",
+      `${name.slice(0, maxNameLength)} wrote ${what} in ${requests} requests in a row. Until a replica has these writes, ` +
+        `the primary answers later reads of the same request and the user's ${nextReads}.`,
       {
         type: "TidemarkWarning",
         code: "TIDEMARK_READING_ROUTE_WRITES",
         detail:
-          "If the user's later reads need not see the writes, as with counters and logs, send them with redis.untracked, or " +
-          "name their prefix in the option untracked. If a session store or a rate limiter makes the writes, name their prefix " +
-          'in the option scopes. Otherwise change nothing. See "Untracked writes" in docs/guarantees.md.',
+          "If no later read has to see these writes, as with counters, logs and rate limiters that count by scripts, send " +
+          `them with redis.untracked, or ${untracked === undefined ? byFunction : `set ${untracked}`}. If the values never ` +
+          `refer to other data, as in a session store, set ${scopes}. Otherwise change nothing. ` +
+          (prefix === undefined ? `Put the prefix of the keys in place of "${placeholder}". ` : "") +
+          'See "Scopes" and "Untracked writes" in docs/guarantees.md.',
       },
     );
   }

@@ -40,8 +40,6 @@ export interface ResolvedKeyOptions {
   readonly keysPerToken: number;
   /** Finds the prefixes that are shown of keys. */
   readonly keyPrefixes: KeyPrefixes;
-  /** The scopes as the option takes them. */
-  readonly scopes: readonly string[];
 }
 
 /** The prefixes that well-known libraries give to keys which never refer to an app's own data. */
@@ -72,13 +70,8 @@ export function checkKeyOptions(options: KeyOptions, keyPrefix: string): Resolve
     isUntracked: untrackedBy(untracked, keyPrefix),
     untrackedCommands: untracked === undefined ? scripts : undefined,
   };
-  const named = typeof untracked === "function" ? [] : (untracked ?? usualUntracked);
-  return {
-    keyRules,
-    keysPerToken,
-    keyPrefixes: new KeyPrefixes(keyPrefix, [...scopes, ...named]),
-    scopes: [...scopes],
-  };
+  const named = typeof untracked === "function" ? undefined : (untracked ?? usualUntracked);
+  return { keyRules, keysPerToken, keyPrefixes: new KeyPrefixes(keyPrefix, scopes, named) };
 }
 
 function untrackedBy(given: KeyOptions["untracked"], keyPrefix: string): KeyRules["isUntracked"] {

@@ -26,7 +26,7 @@ function keptBy(read: ReadQuery, reason: Reason, statistics: Statistics, now: nu
   const { session, shard, touched, requirement } = read;
   if (reason === "position-unknown") return statistics.keptBy(undefined);
   const latest = session.latestWrite(touched);
-  if (reason === "write-in-flight") return statistics.keptBy(latest?.keys);
+  if (reason === "write-in-flight") return statistics.keptBy(latest?.named);
   // What would be required of the read if nothing else had been done in its request.
   const own = narrowed(session.demand.positions, touched).filter(
     (position) => !shard.belongsToOtherShard(position),
@@ -37,10 +37,13 @@ function keptBy(read: ReadQuery, reason: Reason, statistics: Statistics, now: nu
   // The bound of the read's level keeps it there.
   if (!progress.ahead && isMet(shard, { ...requirement, maxStalenessMs: noRequirement.maxStalenessMs }, now))
     return undefined;
-  return latest === undefined ? progress.kept : statistics.keptBy(latest.keys);
+  return latest === undefined ? progress.kept : statistics.keptBy(latest.named);
 }
 
-/** What a read is kept by that requires the `positions` by itself: writes to its own keys, or to keys that are not known. */
+/**
+ * What a read is kept by that requires the `positions` by itself: writes to its own keys, or to keys that are not known. Of the
+ * latter only those of its own request can be named, by what a script declares, because a token says nothing of them.
+ */
 function keptByOwn(
   { session, touched }: ReadQuery,
   positions: readonly Position[],
@@ -52,7 +55,7 @@ function keptByOwn(
   });
   if (written !== undefined && written.length > 0) return statistics.keptBy(written);
   // With monotonic reads nothing need be written.
-  return positions.every(({ read }) => read) ? undefined : statistics.keptBy(undefined);
+  return positions.every(({ read }) => read) ? undefined : statistics.keptBy(session.latestOfAnyKey?.named);
 }
 
 /** Whether a replica is known to have what `requirement` asks for. */

@@ -160,9 +160,14 @@ export class Session {
     return this.#writes?.latestIn("") !== undefined;
   }
 
-  /** For the middleware: the prefix of the keys of the latest of these; undefined where there is none. */
-  get unscopedPrefix(): string | undefined {
-    return this.statistics?.prefixOf(this.#writes?.latestIn("")?.keys);
+  /** For the middleware: what the latest of these touches; undefined where there is none. */
+  get unscopedWrite(): Touched | undefined {
+    return this.#writes?.latestIn("");
+  }
+
+  /** For the router: what its latest write touches that may touch any key; undefined where there is none. */
+  get latestOfAnyKey(): Touched | undefined {
+    return this.#writes?.latestOfAnyKey;
   }
 
   /** For the router: where its reads and writes are counted; undefined where they are not. */

@@ -20,6 +20,7 @@ export class WritesInFlight {
   /** By scopes; those whose scope is not known count for every one. */
   readonly #ofScope = new SmallMap<string | undefined, Writes>();
   #waiting: (() => void)[] | undefined;
+  #latestOfAnyKey: Touched | undefined;
 
   get any(): boolean {
     return this.#count > 0;
@@ -41,6 +42,11 @@ export class WritesInFlight {
     return latest?.latest;
   }
 
+  /** The latest write that may touch any key, also when it is over; undefined when there was none. */
+  get latestOfAnyKey(): Touched | undefined {
+    return this.#latestOfAnyKey;
+  }
+
   /** `touched` is undefined where the write itself is still to come: it stands for all scopes until then. */
   started(touched: Touched | undefined): void {
     this.#count += 1;
@@ -50,6 +56,7 @@ export class WritesInFlight {
     this.#started += 1;
     writes.latest = touched;
     writes.latestAt = this.#started;
+    if (touched.keys === undefined) this.#latestOfAnyKey = touched;
   }
 
   /** Called once for each that was started, with the same scope. */

@@ -23,3 +23,9 @@ export function listenToWarnings(): Warnings {
     [Symbol.dispose]: () => process.off("warning", listener),
   };
 }
+
+/** The lists that a warning proposes for `scopes` and `untracked`, as somebody would paste them. */
+export function optionsIn(warning: string): { scopes?: string[]; untracked?: string[] } {
+  const lists = [...warning.matchAll(/(scopes|untracked): (\[.*?\])/g)];
+  return Object.fromEntries(lists.map(([, option = "", list = ""]) => [option, JSON.parse(list)]));
+}
