@@ -20,11 +20,12 @@ let tidemark: Tidemark;
 
 beforeAll(async () => {
   installed = await InstalledPackage.install(["ioredis", "@types/express", "@types/node"]);
-  const [piece, ...others] = (await readFile(join(root, "docs/carriers.md"), "utf8")).matchAll(
-    /^```ts\n(.*?)^```/gms,
+  const pieces = (await readFile(join(root, "docs/carriers.md"), "utf8")).matchAll(/^```ts\n(.*?)^```/gms);
+  const [piece = "", ...others] = [...pieces].flatMap(([, code = ""]) =>
+    code.includes("clientState") ? [code] : [],
   );
   expect(others).toEqual([]);
-  await installed.write("carrier.mts", piece?.[1] ?? "");
+  await installed.write("carrier.mts", piece);
   const compilerOptions = {
     target: "es2023",
     module: "nodenext",

@@ -1,6 +1,6 @@
 /** What is published: packed as npm packs it, installed into an empty project, and used from there. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "./support/built-package.js";
 import { InstalledPackage } from "./support/installed-package.js";
@@ -9,7 +9,9 @@ let installed: InstalledPackage;
 
 beforeAll(async () => {
   // Express itself is left out, because only its types are needed.
-  installed = await InstalledPackage.install(["ioredis", "redis", "@types/express", "@types/node"]);
+  const types = ["@types/express", "@types/node", "@types/cls-hooked"];
+  const limiters = ["express-rate-limit", "rate-limit-redis"];
+  installed = await InstalledPackage.install(["ioredis", "redis", ...types, ...limiters]);
 });
 
 afterAll(() => installed[Symbol.asyncDispose]());
@@ -94,16 +96,49 @@ describe("The installed package", () => {
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
-  it("compiles every piece of code in the README", async () => {
-    const readme = await readFile(join(root, "README.md"), "utf8");
-    const pieces = [...readme.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code ?? "");
-    expect(pieces.length).toBeGreaterThan(1);
-    const files = pieces.map((_, at) => `readme-${at}.mts`);
-    await Promise.all(pieces.map((code, at) => installed.write(`readme-${at}.mts`, code)));
-    await installed.write("tsconfig.json", JSON.stringify({ ...compiler, files }));
+  it("compiles every piece of TypeScript in the README and in docs/", async () => {
+    const pieces = await piecesOfCode();
+    const files = pieces.flatMap(({ name, language, code }) => (language === "ts" ? [{ name, code }] : []));
+    expect(files.map(({ name }) => name)).toContain("commands-1.mts");
+    await Promise.all(
+      files.map(({ name, code }) =>
+        installed.write(name, hasImports.test(code) ? code : `${usualImport}\n${code}`),
+      ),
+    );
+    await installed.write(
+      "tsconfig.json",
+      JSON.stringify({ ...compiler, files: files.map(({ name }) => name) }),
+    );
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
+
+  it("has pieces of JavaScript only where they are parts of a program", async () => {
+    const pieces = await piecesOfCode();
+    const whole = pieces.filter(({ language, code }) => language !== "ts" && hasImports.test(code));
+    expect(whole.map(({ name }) => name)).toEqual([]);
+  });
 });
+
+const hasImports = /^import /m;
+/** Pages that show one call of the constructor leave this out. */
+const usualImport = 'import { Tidemark } from "tidemark";';
+
+/** The pieces of code in what people read, each named after its page and its place there. */
+async function piecesOfCode(): Promise<{ name: string; language: string; code: string }[]> {
+  const docs = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md"));
+  const pages = ["README.md", ...docs.map((name) => join("docs", name))];
+  const pieces = await Promise.all(
+    pages.map(async (page) => {
+      const text = await readFile(join(root, page), "utf8");
+      return [...text.matchAll(/^```(\w+)\n(.*?)^```/gms)].map(([, language = "", code = ""], at) => ({
+        name: `${basename(page, ".md").toLowerCase()}-${at + 1}.mts`,
+        language,
+        code,
+      }));
+    }),
+  );
+  return pieces.flat();
+}
 
 const compiler = {
   compilerOptions: {

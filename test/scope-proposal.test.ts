@@ -172,8 +172,10 @@ describe("sessions under a prefix that is no scope", () => {
 
 describe("a limiter under a prefix that is no scope", () => {
   /** The limiter and the reads of a page, whose user is known from visit to visit. */
-  async function limited(tidemark: Tidemark): Promise<Listening> {
-    const { redis } = tidemark;
+  async function limited(
+    tidemark: Tidemark,
+    redis: Pick<Tidemark["redis"], "call"> = tidemark.redis,
+  ): Promise<Listening> {
     const limits = rateLimit({
       windowMs: 60_000,
       limit: 1_000,
@@ -219,6 +221,14 @@ describe("a limiter under a prefix that is no scope", () => {
       expect(advised.stats().keptOnPrimary).toEqual([]);
       expect(routes.of("get").filter((route) => route.startsWith("primary:"))).toEqual([]);
     }
+  });
+
+  it("keeps no page on the primary with an untracked client", async () => {
+    await using tidemark = await open();
+    await using listening = await limited(tidemark, tidemark.redis.untracked);
+    holdReplicas(group);
+    await visit(tidemark, listening, 10);
+    expect(tidemark.stats()).toEqual({ untrackedWrites: 10, keptOnPrimary: [] });
   });
 });
 
