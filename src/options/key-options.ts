@@ -17,19 +17,20 @@ export interface KeyOptions {
   /**
    * Writes that count for no session, so that they send no read to the primary and set no cookie: prefixes of keys, without
    * `keyPrefix`, or a function that returns true for such a write. A write counts if one of its keys has none of the prefixes.
-   * Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, as those of limiters do. With an empty list all
-   * writes count.
+   * Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, as those of limiters do. A list or a function
+   * replaces this default. With an empty list all writes count.
    */
   readonly untracked?: readonly string[] | ((write: WriteToTrack) => boolean);
   /**
-   * Whether all scripts touch no keys but those that they declare, as Redis asks of them. Otherwise a script counts for its
-   * keys only where they are in a scope, and for every key elsewhere. Default false.
+   * Whether all scripts touch only the keys that they declare, as Redis asks of them. Otherwise a script counts only for its
+   * keys if all of them are in one scope, and for every key if not. A script that declares no keys, or keys of several scopes,
+   * counts for every key in any case. Default false.
    */
   readonly scriptsDeclareKeys?: boolean;
   /**
-   * Of how many keys a token says that they were written: 0 to 32, the latest writes first. Reads of other keys require only
-   * the writes before those. Each makes the token about 6 characters longer. With 0 each read requires all writes.
-   * Default 8.
+   * How many of the latest written keys a token names, 0 to 32. Reads of other keys require only the writes before those. With
+   * more names fewer reads go to the primary, and the token is about 6 characters longer for each. With 0 each read requires
+   * all writes. Default 8.
    */
   readonly keysPerToken?: number;
 }
