@@ -10,7 +10,7 @@ function seen(
 ): ApplyRate {
   const rate = new ApplyRate();
   for (const [i, offset] of offsets.entries())
-    rate.observe({ at: i * everyMs, offset, lagMs: lagOf(i) }, 10 * i);
+    rate.observe({ at: i * everyMs, offset, lagMs: lagOf(i), newestMs: Number.POSITIVE_INFINITY }, 10 * i);
   return rate;
 }
 
@@ -46,9 +46,25 @@ it("begins anew when the replica has gone back", () => {
   expect(seen([900, 1_000, 0, 50, 100], 50, () => 20).pace?.bytesPerMs).toBe(1);
 });
 
-it("keeps the usual lag of when the replica moved last, and since when it stands", () => {
-  const standing = seen([0, 100, 100, 100], 50, () => 20);
-  expect([standing.usualLagMs, standing.standsSince]).toEqual([10, 50]);
-  const caughtUp = seen([0, 100, 100, 100], 50, (i) => (i === 3 ? 0 : 20));
-  expect([caughtUp.usualLagMs, caughtUp.standsSince]).toEqual([30, 50]);
+it("keeps since when the replica stands", () => {
+  expect(seen([0, 100, 100, 100], 50, () => 20).standsSince).toBe(50);
+});
+
+/** The usual lag after two words 10 ms apart: what the replica lacked for `lackedMs` has arrived by the second. */
+function lagAfter(lackedMs: number | undefined, { everyMs = 10, newestMs = Number.POSITIVE_INFINITY } = {}) {
+  const rate = new ApplyRate();
+  rate.observe({ at: 0, offset: 0, lagMs: lackedMs, newestMs }, 100);
+  rate.observe({ at: everyMs, offset: 100, lagMs: 0, newestMs }, 300);
+  return rate.usualLagMs;
+}
+
+it("comes with the usual lag of when a write was seen to arrive", () => {
+  expect(lagAfter(300)).toBe(300);
+  expect(lagAfter(0, { newestMs: 4 })).toBe(300);
+});
+
+it("comes without a usual lag where the replica was not looked at often enough to tell", () => {
+  expect(lagAfter(3, { everyMs: 1_000 })).toBeUndefined();
+  expect(lagAfter(0, { newestMs: 1_000 })).toBeUndefined();
+  expect(lagAfter(undefined)).toBeUndefined();
 });

@@ -397,15 +397,16 @@ class World {
   #mayAnswer(request: Request, place: Place, draft: Draft, replica: Replica, isFirst: boolean): boolean {
     const { session, witness } = request;
     const touched = session.touchedBy(this.#commandsOf(draft));
-    const { positions } = requirementOf(place.shard, session, touched, "session", maxStalenessMs);
+    const { positions, since } = requirementOf(place.shard, session, touched, "session", maxStalenessMs);
     const isInOrder = session.progressIn(place, touched).mayReadFrom(replica.link);
     const needed = [...witness.needs(place, draft.keys)].filter((write) => place.log.includes(write));
-    const isExact = isFirst && this.#isExact(request, draft);
+    const isExact = isFirst && since === Number.NEGATIVE_INFINITY && this.#isExact(request, draft);
     const { past, offset } = replica.state;
     const missing = place.state.offset - offset;
     const decide = (state: Point): boolean => {
       const said = saidAt(state, place);
-      if (place.history.asOf(said) === undefined) return false;
+      const asOf = place.history.asOf(said);
+      if (asOf === undefined || asOf < since) return false;
       const mayAnswer = isInOrder && positions.every((position) => covers(said, position, place.lineage));
       const lacks = needed.filter((write) => !place.isLost(write) && !has(state, write.at));
       if (mayAnswer && lacks.length > 0) throw new Error(report("is weaker", draft, positions, state, lacks));

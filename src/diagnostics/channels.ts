@@ -85,7 +85,7 @@ export interface ReadRecord {
   readonly level: Level;
   /**
    * How long the read was kept before it was sent to `node`, or rejected, in milliseconds. This includes the time that
-   * discarded attempts took. 0 when it was sent at once.
+   * discarded attempts took, and the line of `fallbackLimit`: `waitMs` bounds the wait for a replica alone. 0 when it was sent at once.
    */
   readonly waitedMs: number;
   /**

@@ -186,7 +186,7 @@ export class ReplicasBehindError extends UnavailableError implements CatchUpEsti
   readonly behindBytes: number | undefined;
   /**
    * In how many milliseconds that replica will probably answer, at least 1, estimated from its lag and its rate. A replica
-   * that stands still is given as long as it has already stood still, up to 30 seconds. Undefined when nothing supports an estimate.
+   * that is late is given as long as it is late already, up to 30 seconds. Undefined when nothing supports an estimate.
    */
   readonly retryAfterMs: number | undefined;
 

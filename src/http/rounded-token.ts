@@ -12,7 +12,7 @@ const periodsPerLifetime = 4;
 /**
  * `token` with its times rounded up to a quarter of `ttlMs`; from level 1 also with its offsets rounded up to 1 kB, and to
  * four times as much with each further level. A replica that has a rounded position has the exact one too. The stream may
- * not have come to a rounded offset yet, so it counts as read: no failover can prove a write there to be lost. Anything that
+ * not have come to a rounded offset yet, so it counts as read (see `overstated.ts`): no failover can prove a write there to be lost. Anything that
  * is no token comes back unchanged.
  */
 export function roundedToken(token: string, level: number, ttlMs: number): string {

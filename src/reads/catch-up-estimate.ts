@@ -6,7 +6,9 @@ import type { Node } from "../node/node.js";
 import { isOfHistory } from "../replication/lineage.js";
 import { requiredSince } from "../shard/eligibility.js";
 import { stateOf } from "../shard/node-state.js";
+import { mayBeOverstated } from "./overstated-position.js";
 import type { PendingRead } from "./read.js";
+import { knownAtOf } from "./server-selection.js";
 
 /** What one replica is expected to do. */
 interface Prospect {
@@ -30,6 +32,10 @@ interface Target {
 const hopeful: readonly NodeState[] = ["serving", "behind", "starting", "link-down", "syncing"];
 /** A replica that has stood still may do so for as long again, but nobody is asked to wait longer than this. */
 const maxStandstillMs = 30_000;
+/** A shorter standstill of a replica whose lag was never seen says nothing: any replica takes a moment. */
+const leastStandstillMs = 50;
+/** A write that is late by less than this part of the usual lag is nothing unusual. */
+const jitter = 0.125;
 /** A lag that grows or shrinks by less in each millisecond counts as steady: samples of the primary are no more exact. */
 const steady = 0.25;
 
@@ -73,6 +79,10 @@ function prospectOf(read: PendingRead, node: Node, now: number): Prospect | unde
   if (lastReport === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
   const { replication } = lastReport;
   if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
+  const knownAt = knownAtOf(session, shard, touched);
+  // Until the primary has said more, a rounded position may be any up to this one.
+  if (read.requirement.positions.some((position) => mayBeOverstated(shard, knownAt, position)))
+    return { node, behindBytes: undefined, waitMs: undefined, isFed: false };
   // The session may be bound to one replica that it has tried. The next request, which brings its token, is not.
   const isAhead = level !== "eventual" && session.progressIn(shard, touched).ahead;
   const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, lastReport, now);
@@ -94,7 +104,7 @@ function asOfRequired({ requirement }: PendingRead, now: number): number {
 
 /** Undefined for what is not in the history of the replica. */
 function targetOf(read: PendingRead, { replication }: NodeReport, now: number): Target | undefined {
-  const { shard, requirement, session } = read;
+  const { shard, requirement } = read;
   const asOf = asOfRequired(read, now);
   const sampled = asOf === Number.NEGATIVE_INFINITY ? 0 : shard.history.offsetAsOf(asOf);
   let offset = sampled;
@@ -102,8 +112,21 @@ function targetOf(read: PendingRead, { replication }: NodeReport, now: number): 
     if (!isOfHistory(replication, position, shard.lineage)) return undefined;
     if (offset !== undefined) offset = Math.max(offset, position.offset);
   }
-  const written = requiredSince(shard, requirement, session.demand.issuedAt, now);
+  const written = writtenAt(read, now);
   return { offset, madeAt: sampled === undefined ? Math.max(written, asOf, now) : written };
+}
+
+/**
+ * By when all that is required had been written. A process that asks the primary seldom sees a write late, so the time that the
+ * token says counts if it is earlier.
+ */
+function writtenAt({ shard, session, touched, requirement }: PendingRead, now: number): number {
+  const { demand } = session;
+  const seenAt = requiredSince(shard, requirement, demand.issuedAt, now);
+  const isByToken = requirement.positions.length > 0 && requirement.since === Number.NEGATIVE_INFINITY;
+  // What was read since has another time.
+  if (!isByToken || session.progressIn(shard, touched).floor !== undefined) return seenAt;
+  return Math.min(seenAt, now - (Date.now() - demand.issuedAt));
 }
 
 /** How long until `node`, which gets what its primary writes, has reached `target` and can prove that it is fresh enough. */
@@ -121,6 +144,7 @@ function waitOf(
   const freshAt = freshAtOf(read, node, seen, now);
   if (freshAt === undefined) return undefined;
   const reachesAt = reachesAtOf(read, node, seen, target, now);
+  if (reachesAt === undefined) return undefined;
   // Whatever it has by then, it has to be asked.
   const roundTripMs = Math.max(
     node.latency.at(now),
@@ -130,20 +154,38 @@ function waitOf(
   return waitMs * reserve + reserveMs;
 }
 
-/** The moment at which `node` has probably reached `target`. */
-function reachesAtOf(read: PendingRead, node: Node, seen: NodeReport, target: Target, now: number): number {
+/** The moment at which `node` has probably reached `target`; undefined when noRequirement shows that. */
+function reachesAtOf(
+  read: PendingRead,
+  node: Node,
+  seen: NodeReport,
+  target: Target,
+  now: number,
+): number | undefined {
   const { pace, usualLagMs } = node.applyRate;
-  const byLag = target.madeAt + (pace === undefined ? usualLagMs : node.lag.ms);
+  const lagMs = pace === undefined ? usualLagMs : Math.max(node.lag.ms, usualLagMs ?? 0);
+  const byLag = lagMs === undefined ? undefined : target.madeAt + lagMs;
   if (target.offset === undefined) return byLag;
   const missing = target.offset - seen.replication.offset;
   if (missing <= 0) return now;
-  if (pace === undefined) {
-    const isOverdue = seen.at > standsSinceOf(read, node, seen) + usualLagMs;
-    return isOverdue ? now + standstillOf(read, node, seen, now) : byLag;
-  }
+  if (pace === undefined || byLag === undefined) return moves(read, node, seen, now) ?? byLag;
   // While it keeps pace with the primary, its rate is only that at which the primary writes.
   const keepsPace = Math.abs(pace.lagGrowth) < steady;
   return keepsPace && seen.at < byLag ? byLag : seen.at + missing / pace.bytesPerMs;
+}
+
+/**
+ * When `node` will probably move that stands still for longer than it usually takes; undefined for one that does not. By how
+ * much it is late is how much later it will probably be yet: what its usual lag has taken is over.
+ */
+function moves(read: PendingRead, node: Node, seen: NodeReport, now: number): number | undefined {
+  const { usualLagMs } = node.applyRate;
+  const since = standsSinceOf(read, node, seen);
+  if (usualLagMs === undefined)
+    return now - since < leastStandstillMs ? undefined : now + standstillOf(read, node, seen, now);
+  const dueAt = since + usualLagMs;
+  if (seen.at <= dueAt) return undefined;
+  return now + Math.min(Math.max(now - dueAt, usualLagMs * jitter), maxStandstillMs);
 }
 
 /** The moment at which `node` is probably as fresh as the level asks; undefined when nothing shows that it will be. */
@@ -152,7 +194,7 @@ function freshAtOf(read: PendingRead, node: Node, seen: NodeReport, now: number)
   const { pace } = node.applyRate;
   const missingSince = shard.history.passedAt(seen.replication) ?? now;
   const overMs = now - missingSince - requirement.maxStalenessMs;
-  if (overMs <= 0 || node.applyRate.usualLagMs <= requirement.maxStalenessMs) return now;
+  if (overMs <= 0 || (node.applyRate.usualLagMs ?? 0) <= requirement.maxStalenessMs) return now;
   if (pace === undefined) return now + standstillOf(read, node, seen, now);
   return pace.lagGrowth <= -steady ? now + overMs / -pace.lagGrowth : undefined;
 }

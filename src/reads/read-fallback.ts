@@ -8,10 +8,12 @@ import type { Shard } from "../shard/shard.js";
 import { nextAttainable } from "./attainable-policy.js";
 import { estimateCatchUp } from "./catch-up-estimate.js";
 import { FallbackLimit, type FallbackLimits, type ResponseTimes } from "./fallback-limit.js";
-import type { PendingRead } from "./read.js";
+import { mayBeOverstated } from "./overstated-position.js";
+import { type PendingRead, withPolicy } from "./read.js";
 import { iterationLostError } from "./scan.js";
 import {
   isStranded,
+  knownAtOf,
   requirementOf,
   type Selection,
   selectKnownReplica,
@@ -28,6 +30,9 @@ export interface FallbackRoutes {
   sendTo(read: PendingRead, choice: Selection | undefined): void;
   toPrimary(read: PendingRead, reason: Reason | undefined): void;
 }
+
+/** How long a read that would be refused waits for the primary's word. */
+const primaryWordMs = 250;
 
 /** How long a read waits in line for the primary, or for a replica, while too many others are at the primary. */
 const overloadWaitMs = 1_000;
@@ -48,6 +53,7 @@ export class ReadFallback {
     const now = performance.now();
     shard.look(now);
     const inVain = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
+    if (!inVain && this.#sample(read, reason, now)) return;
     if (now >= waitUntil || inVain) {
       this.#giveUp(read, reason);
       return;
@@ -58,6 +64,54 @@ export class ReadFallback {
       ? Number.NEGATIVE_INFINITY
       : requiredSince(shard, read.requirement, session.demand.issuedAt, now);
     this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
+  }
+
+  /**
+   * Has `read` wait for the primary's next word on how far it is, if that may show that a replica has what is required; whether
+   * it does. A read that would be refused waits for it even without `waitMs`.
+   */
+  #sample(read: PendingRead, reason: Reason | undefined, now: number): boolean {
+    const { shard, terms, waitUntil, iteration } = read;
+    if (read.isSampled || iteration?.node !== undefined || !shard.hasPrimary) return false;
+    const isLate = now >= waitUntil;
+    if (isLate && (terms.fallback === "primary" || terms.next !== undefined)) return false;
+    const wantedAt = sampleWantedAt(read, now);
+    if (wantedAt === undefined) return false;
+    const until = isLate ? now + primaryWordMs : waitUntil;
+    let isOver = false;
+    const cancel = this.#wait(
+      read,
+      Number.NEGATIVE_INFINITY,
+      until,
+      () => this.#giveUp(read, reason),
+      () => {
+        isOver = true;
+      },
+    );
+    shard.sampleBehind(now);
+    shard.sampling.add({
+      attempt: () => {
+        if (isOver) return true;
+        if (shard.history.latestAt < wantedAt) return false;
+        if (cancel()) this.#resume(read);
+        return true;
+      },
+      // The wait for a replica ends by itself.
+      giveUp: () => {},
+      until,
+    });
+    return true;
+  }
+
+  /** Goes on with a read by what the primary has said meanwhile. */
+  #resume(read: PendingRead): void {
+    const loss = this.#ways.lossOf(read.session, read.command);
+    if (loss !== undefined) {
+      read.ends.reject(loss);
+      return;
+    }
+    const again = { ...withPolicy(read, read.terms, this.#ways.maxStalenessMs), isSampled: true };
+    this.#ways.sendTo(again, this.#ways.choose(again, performance.now()));
   }
 
   /** Gives what ends the wait, and says whether it was still going on; `over` is called however it ends. */
@@ -124,6 +178,7 @@ export class ReadFallback {
     const now = performance.now();
     const because = reason ?? whyNoReplica(read, now);
     const estimate = estimateCatchUp(read, now);
+    if (estimate.node !== undefined) read.shard.measureLag(offsetOf(read), now);
     ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why, estimate));
   }
 
@@ -183,6 +238,24 @@ export class ReadFallback {
     if (node !== undefined) this.#ways.sendTo({ ...read, requirement }, { node, reason: "known" });
     return node !== undefined;
   }
+}
+
+/**
+ * When the primary has to be asked, or later, to show that a replica has what `read` requires: what is known of it is too old for
+ * that. Undefined where its word can change nothing.
+ */
+function sampleWantedAt(
+  { shard, session, touched, level, requirement }: PendingRead,
+  now: number,
+): number | undefined {
+  // What it has read on the primary has no position yet.
+  if (level !== "eventual" && session.progressIn(shard, touched).ahead) return now;
+  const asOf = Math.max(requirement.since, now - requirement.maxStalenessMs);
+  if (asOf > shard.history.latestAt) return asOf;
+  const { positions } = requirement;
+  if (positions.length === 0) return undefined;
+  const knownAt = knownAtOf(session, shard, touched);
+  return positions.some((position) => mayBeOverstated(shard, knownAt, position)) ? knownAt : undefined;
 }
 
 /** The same read, whose end is told to `limit`. */

@@ -46,6 +46,8 @@ export class PendingRead implements ReadQuery {
   readonly certain: Reason | undefined;
   readonly requirement: ReadRequirement;
   readonly waitUntil: number;
+  /** Whether the primary has been asked how far it is because no replica was known to have what is required. */
+  readonly isSampled: boolean = false;
 
   constructor(
     { command, shard, iteration }: Pick<PendingRead, "command" | "shard" | "iteration">,

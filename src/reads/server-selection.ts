@@ -7,6 +7,7 @@ import type { Node } from "../node/node.js";
 import type { Position } from "../replication/position.js";
 import type { ReadProgress } from "../session/read-progress.js";
 import type { Session } from "../session/session.js";
+import type { SessionRequirement } from "../session/session-requirement.js";
 import {
   hasClockSkew,
   ineligibilityByLastReport,
@@ -17,6 +18,7 @@ import {
 import { stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
 import { TwoChoices } from "./load-balancing.js";
+import { isOverstated } from "./overstated-position.js";
 import type { ScanIteration } from "./scan.js";
 
 /** A read, as far as it decides who may answer. */
@@ -77,21 +79,32 @@ export function requirementOf(
   if (level === "eventual") return { ...noRequirement, maxStalenessMs };
   const progress = session.progressIn(shard, touched);
   if (progress.ahead) anchorTo(shard, session, touched, progress);
-  const required = progress.requirement(session.demand.requiredIn(touched.scope), touched);
+  const { demand } = session;
+  const all = progress.requirement(demand.requiredIn(touched.scope), touched);
+  const knownAt = knownAtOf(session, shard, touched);
+  const isOver = (position: Position): boolean => isOverstated(shard, knownAt, position);
+  const required = all.some(isOver) ? all.filter((position) => !isOver(position)) : all;
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
-  const { freshAsOf } = session.demand;
-  const asOf = freshAsOf > 0 ? monotonic(freshAsOf) : Number.NEGATIVE_INFINITY;
+  const asOf = required === all ? freshAsOf(demand) : knownAt;
   if (shard.holdsAllKeys) return { positions: required, since: asOf, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.belongsToOtherShard(position));
   // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
   // went and came back has keys of it as they were before.
   const isSpread = positions.length < required.length;
-  const gainedAt = isSpread
-    ? Math.max(shard.slotsGainedAt, monotonic(session.demand.issuedAt))
-    : shard.slotsGainedAt;
+  const gainedAt = isSpread ? Math.max(shard.slotsGainedAt, monotonic(demand.issuedAt)) : shard.slotsGainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
+}
+
+/** When all that a read of `touched` requires was known, on the monotonic clock: the primary had it by then. */
+export function knownAtOf(session: Session, shard: Shard, touched: Touched): number {
+  return Math.max(session.demand.learntAt, session.progressIn(shard, touched).floorAt);
+}
+
+/** What a token asks for of a moment after it came in cannot have been made before it was given. */
+function freshAsOf({ freshAsOf: moment, learntAt }: SessionRequirement): number {
+  return moment > 0 ? Math.min(monotonic(moment), learntAt) : Number.NEGATIVE_INFINITY;
 }
 
 /** Has a position of the primary stand for what was read, once there is one that was asked for later. */

@@ -89,6 +89,12 @@ export class OffsetTimeline {
     return this.#samples[low]?.offset;
   }
 
+  /** By when all that {@link offsetAsOf} gives for `moment` had been written; `moment` itself where no sample is as young as that. */
+  madeAsOf(moment: number): number {
+    const offset = moment === Number.NEGATIVE_INFINITY ? undefined : this.offsetAsOf(moment);
+    return offset === undefined ? moment : (this.#samples[this.#firstAbove(offset - 1)]?.seenAt ?? moment);
+  }
+
   /** The moment by which the primary was seen past `position`; undefined when it was not, or not in this history. */
   passedAt(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;

@@ -21,6 +21,7 @@ export class ReadProgress {
   #sentAt = Number.NEGATIVE_INFINITY;
   #readAt = Number.NEGATIVE_INFINITY;
   #floor: Position | undefined;
+  #floorAt = Number.NEGATIVE_INFINITY;
   /** The required positions that the floor stands for. */
   #settled: readonly Position[] = [];
   /** What the latest read that writes sent to the primary was counted for; undefined while there was none. */
@@ -50,6 +51,11 @@ export class ReadProgress {
   /** What was read last; undefined before it has a position. */
   get floor(): Position | undefined {
     return this.#reader === nobody ? this.#floor : undefined;
+  }
+
+  /** When the primary was asked for the position that stands for what was read, on the monotonic clock. */
+  get floorAt(): number {
+    return this.#floorAt;
   }
 
   /** Told by the router when a read was answered by a connection to a replica. */
@@ -85,6 +91,7 @@ export class ReadProgress {
     const since = this.#aheadSince;
     if (since === undefined || at <= since) return false;
     this.#floor = position;
+    this.#floorAt = at;
     this.#settled = required;
     this.#reader = nobody;
     return true;

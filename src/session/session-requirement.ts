@@ -19,6 +19,7 @@ export class SessionRequirement {
   /** Whether all scopes count as one. */
   #isWhole = false;
   #issuedAt = 0;
+  #learntAt = Number.NEGATIVE_INFINITY;
   #pinnedAt = 0;
   #freshAsOf = 0;
   /** Those that tokens said. */
@@ -69,6 +70,11 @@ export class SessionRequirement {
     return this.#issuedAt;
   }
 
+  /** When the newest position or token was taken in, on the monotonic clock: the primary had all of it by then. */
+  get learntAt(): number {
+    return this.#learntAt;
+  }
+
   /** A moment whose state of the primary is required, in milliseconds since the epoch; 0 for none. */
   get freshAsOf(): number {
     return this.#freshAsOf > 0 && Date.now() - this.#freshAsOf <= this.#ttlMs ? this.#freshAsOf : 0;
@@ -90,6 +96,7 @@ export class SessionRequirement {
   /** Requires a position that is known since `issuedAt`, of a write to what was `touched`; whether that is more than before. */
   require(position: Position, issuedAt: number, touched: Touched = anyKey): boolean {
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
+    this.#learntAt = performance.now();
     const { scope, hashes } = touched;
     if (hashes !== undefined) {
       this.#own ??= new SmallMap();
@@ -167,6 +174,8 @@ export class SessionRequirement {
     const now = Date.now();
     const claims = decodeToken(token);
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
+    // Even where it says nothing new: a rounded token that comes again may stand for a later write than before.
+    this.#learntAt = performance.now();
     if (token === unknownWrite()) this.#bearer ??= token;
     else if (claims.issuedAt > this.#bearerIssuedAt)
       [this.#bearer, this.#bearerIssuedAt] = [token, claims.issuedAt];

@@ -93,7 +93,9 @@ export function isLikelyEligible(
   // primary every replica is without its link, and a read has nowhere else to go.
   const isLinked = known.linkUp || !shard.hasPrimary;
   if (!isLinked || known.syncing || history.asOf(known) === undefined) return false;
-  const { maxStalenessMs } = requirement;
+  const { maxStalenessMs, since } = requirement;
+  // Whatever it has, nothing shows yet what the primary had then.
+  if (since > history.latestAt) return false;
   const provenUntil = Math.min(history.latestAt, shard.succession.withoutRivalUntil(shard.replicas));
   if (node.lag.ms > maxStalenessMs || now - provenUntil > maxStalenessMs) return false;
   return node.lag.hasPassed(now - requiredSince(shard, requirement, issuedAt, now));
@@ -106,7 +108,7 @@ export function requiredSince(
   issuedAt: number,
   now: number,
 ): number {
-  let latest = since;
+  let latest = history.madeAsOf(since);
   for (const position of positions)
     latest = Math.max(latest, history.reachedAt(position) ?? now - (Date.now() - issuedAt));
   return latest;

@@ -8,6 +8,7 @@ import { OffsetTimeline } from "../replication/offset-timeline.js";
 import type { Position } from "../replication/position.js";
 import { CatchUpQueue } from "./catch-up-queue.js";
 import { ImpossibleOffsets } from "./impossible-offset.js";
+import { LagWatch } from "./lag-watch.js";
 import { ShardMembers } from "./members.js";
 import { Promotion } from "./promotion.js";
 import { monitorReplicas } from "./replica-monitor.js";
@@ -42,6 +43,8 @@ const looksPerInterval = 16;
 const looksPerLag = 8;
 /** How often each server is asked whether it is the primary, while there is none. */
 const seekEveryMs = 15;
+/** For how long a measured lag stands for the present one. */
+const remeasureMs = 250;
 /** For how long replicas are looked at because somebody has asked for a primary that is not there. */
 const watchMs = 60_000;
 
@@ -59,8 +62,15 @@ export class Shard {
   #isWatching = false;
   /** Reads that wait for a replica. */
   readonly catchUp = new CatchUpQueue(monitorReplicas(this));
-  /** Reads that wait until the primary has room for them, because no replica can answer them. */
+  readonly #lagWatch = new LagWatch(monitorReplicas(this), (offset) =>
+    this.replicas.every(
+      ({ connection, lastReport }) => !connection.ready || (lastReport?.replication.offset ?? 0) >= offset,
+    ),
+  );
+  /** ReadRouter that wait until the primary has room for them, because no replica can answer them. */
   readonly queue = new WaitQueue(() => {});
+  /** ReadRouter that wait for the primary's next word, because that may show that a replica can answer them. */
+  readonly sampling = new WaitQueue((now) => this.sampleBehind(now));
   readonly options: ShardOptions;
   /** When it was last known to have taken over data of another shard, on the monotonic clock. */
   slotsGainedAt = Number.NEGATIVE_INFINITY;
@@ -214,6 +224,7 @@ export class Shard {
     this.absence.open();
     this.catchUp.open();
     this.queue.open();
+    this.sampling.open();
   }
 
   /** Ends all connections, and what waits. */
@@ -222,7 +233,9 @@ export class Shard {
     for (const node of this.nodes) node.connection.close();
     this.primaryWaiters.close();
     this.catchUp.close();
+    this.#lagWatch.close();
     this.queue.close();
+    this.sampling.close();
     this.absence.close();
   }
 
@@ -283,6 +296,14 @@ export class Shard {
     this.#ask(probeIntervalMs / looksPerInterval, now);
   }
 
+  /** Finds out how long the replicas take to come to `offset`, unless that was seen a moment ago. */
+  measureLag(offset: number, now: number): void {
+    if (this.replicas.every(({ applyRate }) => now - applyRate.measuredAt <= remeasureMs)) return;
+    // A lag counts from when the primary was seen to have more.
+    this.sampleBehind(now);
+    this.#lagWatch.begin(Math.max(offset, this.history.latestOffset), now);
+  }
+
   /** Looks for a promoted replica, however seldom they are asked else. */
   #seek(now: number): void {
     this.#ask(seekEveryMs, now, seekEveryMs);
@@ -322,7 +343,7 @@ export class Shard {
       node.lag.observe(atLeastMs, atMostMs);
       // Where the samples do not reach back to what it has, its lag may be any.
       const lagMs = atMostMs === Number.POSITIVE_INFINITY ? undefined : atLeastMs;
-      node.applyRate.observe({ at, offset: replication.offset, lagMs }, node.lag.ms);
+      node.applyRate.observe({ at, offset: replication.offset, lagMs, newestMs: atMostMs }, node.lag.ms);
     }
   }
 }

@@ -21,8 +21,8 @@ export interface SessionCarrierOptions {
  *
  * A session is saved as a whole, so a request may overwrite a token that another one of the same user has stored since.
  * Therefore a session that is written to or changed also says when: replicas then have to have all that the primary
- * had up to `overlapMs` later, which includes what the overwritten token asked for. So for about a second after a session
- * has changed its reads go to the primary; `cookie()` needs no such time. Requests that change nothing must not save:
+ * had up to `overlapMs` later, or when the request came if that is sooner, which includes what the overwritten token asked for. So
+ * for about a second after a session has changed its reads go to the primary; `cookie()` needs no such time. Requests that change nothing must not save:
  * `resave: false`. Throws an `InvalidOptionError` for options that cannot work.
  */
 export function session(options: SessionCarrierOptions = {}): Carrier {
