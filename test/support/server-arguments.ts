@@ -24,6 +24,8 @@ export function defaultArguments(
   args.push("--save", "", "--appendonly", "no");
   // Synchronised by socket, a replica that acknowledges a moment too early gets no stream for a whole second.
   args.push("--repl-diskless-sync", "no", "--repl-diskless-sync-delay", "0");
+  // A finished snapshot is noticed, and so a replica synchronised, at the server's next turn: ten a second by default.
+  args.push("--hz", "50");
   // Its files would otherwise make a killed server come back with the data of an earlier synchronisation.
   args.push("--rdb-del-sync-files", "yes");
   if (flavour === "valkey" || major >= 7) args.push("--enable-debug-command", "yes");
