@@ -90,8 +90,8 @@ export default defineConfig({
   test: {
     pool: "forks",
     maxWorkers: 2,
-    /** Tests of groups of servers mostly wait; more than two at once would take time from their failovers. */
-    maxConcurrency: 2,
+    /** Tests of groups of servers mostly wait; more than four at once would take time from their failovers. */
+    maxConcurrency: 4,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
