@@ -1,5 +1,5 @@
 /**
- * An app whose servers send what no Redis server sends. Its argument names a scene; it prints a line for each step, and ends
+ * An app whose servers send what no Redis server sends. Its argument names a scene; it prints a line for each case, and ends
  * by itself. An error that nobody catches ends it with another code.
  */
 import type { Redis } from "ioredis";
@@ -43,36 +43,67 @@ const unasked: Readonly<Record<string, string>> = {
   "no length": "$x\r\n",
 };
 
-let owed: { stop(): Promise<void> }[] = [];
+/** One server, the Tidemarks on it, and what else ends with them. */
+class Case {
+  readonly #owed: { stop(): Promise<void> }[] = [];
 
-/** A server that is well, but for what `odd` gives. */
-async function serve(odd: (name: string) => string | undefined): Promise<FakeServer> {
-  const server: FakeServer = await FakeServer.start((name, args) => {
-    const bytes = odd(name);
-    if (bytes !== undefined) return new Raw(bytes);
-    // ioredis 6 has pushes for confirmations over RESP3, and takes the form of RESP2 too.
-    if (name.endsWith("subscribe")) return [name, args[0] ?? "", 1];
-    return sound(() => server.port, name, args);
+  owe(started: { stop(): Promise<void> }): void {
+    this.#owed.push(started);
+  }
+
+  /** A server that is well, but for what `odd` gives. */
+  async serve(odd: (name: string) => string | undefined): Promise<FakeServer> {
+    const server: FakeServer = await FakeServer.start((name, args) => {
+      const bytes = odd(name);
+      if (bytes !== undefined) return new Raw(bytes);
+      // ioredis 6 has pushes for confirmations over RESP3, and takes the form of RESP2 too.
+      if (name.endsWith("subscribe")) return [name, args[0] ?? "", 1];
+      return sound(() => server.port, name, args);
+    });
+    this.owe(server);
+    return server;
+  }
+
+  open(options: TidemarkOptions): Tidemark {
+    const tidemark = new Tidemark({ primaryTimeoutMs: 15_000, ...options });
+    this.owe({ stop: () => tidemark.close() });
+    return tidemark;
+  }
+
+  async stop(): Promise<void> {
+    for (const one of this.#owed.reverse()) await one.stop();
+  }
+}
+
+type Protocol = 2 | 3;
+type Play = (one: Case, what: string, bytes: string) => Promise<string>;
+
+const protocols: readonly Protocol[] = process.env.PROTOCOLS === "2" ? [2] : [2, 3];
+
+/** Plays a case with each of the replies, and gives what each case says. The cases mostly wait, so they run side by side. */
+function playAll(replies: Readonly<Record<string, string>>, play: Play): Promise<string[]> {
+  const played = Object.entries(replies).map(async ([what, bytes]) => {
+    const one = new Case();
+    const line = await play(one, what, bytes);
+    await one.stop();
+    return line;
   });
-  owed.push(server);
-  return server;
+  return Promise.all(played);
 }
 
-function open(options: TidemarkOptions): Tidemark {
-  const tidemark = new Tidemark({ primaryTimeoutMs: 15_000, ...options });
-  owed.push({ stop: () => tidemark.close() });
-  return tidemark;
+function print(lines: readonly string[]): void {
+  for (const line of lines) console.log(line);
 }
-
-const protocols = process.env.PROTOCOLS === "2" ? ([2] as const) : ([2, 3] as const);
 
 /** Subscriptions that are answered with each of these, until the server behaves again. */
 async function subscriptions(): Promise<void> {
   for (const protocol of protocols) {
-    for (const [what, bytes] of Object.entries(answers)) {
+    const lines = await playAll(answers, async (one, what, bytes) => {
       let oddLeft = 0;
-      const server = await serve((name) => (name.endsWith("subscribe") && oddLeft-- > 0 ? bytes : undefined));
-      const tidemark = open({ primary: { host: server.host, port: server.port }, redis: { protocol } });
+      const server = await one.serve((name) =>
+        name.endsWith("subscribe") && oddLeft-- > 0 ? bytes : undefined,
+      );
+      const tidemark = one.open({ primary: { host: server.host, port: server.port }, redis: { protocol } });
       await tidemark.ready();
       for (const method of ["subscribe", "psubscribe", "ssubscribe"] as const) {
         oddLeft = 1;
@@ -80,19 +111,19 @@ async function subscriptions(): Promise<void> {
         if ((await tidemark.redis.get("k")) !== "v") throw new Error("no answer");
         await subscribed;
       }
-      console.log(protocol, what);
-      await stopAll();
-    }
+      return `${protocol} ${what}`;
+    });
+    print(lines);
   }
 }
 
 /** Something that nobody has asked for, on every connection of a primary. */
 async function unaskedReplies(): Promise<void> {
   for (const protocol of protocols) {
-    for (const [what, bytes] of Object.entries(unasked)) {
-      const server = await serve(() => undefined);
+    const lines = await playAll(unasked, async (one, what, bytes) => {
+      const server = await one.serve(() => undefined);
       const { host, port } = server;
-      const tidemark = open({ primary: { host, port }, redis: { protocol } });
+      const tidemark = one.open({ primary: { host, port }, redis: { protocol } });
       await tidemark.redis.subscribe("c");
       const duplicate = tidemark.redis.duplicate();
       await duplicate.ping();
@@ -108,25 +139,25 @@ async function unaskedReplies(): Promise<void> {
       // Longer than the connections take to fail.
       await Promise.all([other, heard.ping(), duplicate.ping(), tidemark.redis.subscribe("d")]);
       if ((await tidemark.redis.get("k")) !== "v") throw new Error("no answer");
-      console.log(protocol, what, (errors[0] ?? "").replace(`${host}:${port}`, "<server>"));
-      for (const one of [duplicate, heard]) one.disconnect();
-      await stopAll();
-    }
+      for (const client of [duplicate, heard]) client.disconnect();
+      return `${protocol} ${what} ${(errors[0] ?? "").replace(`${host}:${port}`, "<server>")}`;
+    });
+    print(lines);
   }
 }
 
 /** Sentinels that answer PSUBSCRIBE with each of these, and one that pushes. */
 async function sentinels(): Promise<void> {
-  const primary = await serve(() => undefined);
-  const kept = owed.splice(0);
-  for (const [what, bytes] of Object.entries(answers)) {
+  const common = new Case();
+  const primary = await common.serve(() => undefined);
+  const lines = await playAll(answers, async (one, what, bytes) => {
     let oddLeft = 3;
     const server: FakeServer = await FakeServer.start((name, args) =>
       name === "psubscribe" && oddLeft-- > 0 ? new Raw(bytes) : sound(() => primary.port, name, args),
     );
-    owed.push(server);
+    one.owe(server);
     const redis = { updateSentinels: false };
-    const tidemark = open({ sentinels: [{ host: server.host, port: server.port }], name: "one", redis });
+    const tidemark = one.open({ sentinels: [{ host: server.host, port: server.port }], name: "one", redis });
     if ((await tidemark.redis.get("k")) !== "v") throw new Error("no answer");
     await waitUntil(() => oddLeft < 0, { what: `it subscribes again after ${what}` });
     const asked = (): number => server.received.filter(([name]) => name?.toLowerCase() === "sentinel").length;
@@ -134,21 +165,20 @@ async function sentinels(): Promise<void> {
     server.send(unasked["a push of null"] ?? "");
     await waitUntil(() => asked() > before, { what: `the Sentinel is asked again after ${what}` });
     const subscribed = server.received.filter(([name]) => name === "psubscribe").length;
-    console.log(what, subscribed <= 8 ? "a few times" : `${subscribed} times`);
-    await stopAll();
-  }
-  owed = kept;
-  await stopAll();
+    return `${what} ${subscribed <= 8 ? "a few times" : `${subscribed} times`}`;
+  });
+  print(lines);
+  await common.stop();
 }
 
 /** Replies to what a connection begins with. */
 async function handshakes(): Promise<void> {
   for (const protocol of protocols) {
     for (const command of ["info", "hello", "client", "select", "auth", "readonly", "ping"]) {
-      for (const [what, bytes] of Object.entries(answers)) {
+      await playAll(answers, async (one, what, bytes) => {
         let isOdd = true;
-        const server = await serve((name) => (isOdd && name === command ? bytes : undefined));
-        const tidemark = open({
+        const server = await one.serve((name) => (isOdd && name === command ? bytes : undefined));
+        const tidemark = one.open({
           primary: { host: server.host, port: server.port, password: "hidden", db: 1 },
           redis: { protocol },
         });
@@ -162,19 +192,20 @@ async function handshakes(): Promise<void> {
           what: `an answer after ${command}: ${what}`,
         });
         duplicate.disconnect();
-        await stopAll();
-      }
-      console.log(protocol, command);
+        return what;
+      });
+      print([`${protocol} ${command}`]);
     }
   }
 }
 
 /** A server that answers each renewal of a subscription with nonsense, until ioredis gives it up. */
 async function renewals(): Promise<void> {
+  const one = new Case();
   let isOdd = false;
-  const server = await serve((name) => (isOdd && name === "subscribe" ? ":1\r\n" : undefined));
+  const server = await one.serve((name) => (isOdd && name === "subscribe" ? ":1\r\n" : undefined));
   const redis = { protocol: 2, maxRetriesPerRequest: 1 } as const;
-  const tidemark = open({ primary: { host: server.host, port: server.port }, redis });
+  const tidemark = one.open({ primary: { host: server.host, port: server.port }, redis });
   const duplicate = tidemark.redis.duplicate();
   await duplicate.subscribe("c");
   isOdd = true;
@@ -184,12 +215,8 @@ async function renewals(): Promise<void> {
   isOdd = false;
   await duplicate.subscribe("d");
   duplicate.disconnect();
-  console.log("renewed");
-  await stopAll();
-}
-
-async function stopAll(): Promise<void> {
-  for (const one of owed.splice(0).reverse()) await one.stop();
+  print(["renewed"]);
+  await one.stop();
 }
 
 const scenes = { subscriptions, unaskedReplies, sentinels, handshakes, renewals };
