@@ -1,5 +1,5 @@
 /** Servers that answer nonsense: every promise is settled, the process goes on, and other servers keep working. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Tidemark, type TidemarkOptions } from "../src/index.js";
 import { type Answer, type FakeReply, FakeServer } from "./support/fake-server.js";
 import { mutated } from "./support/mutation.js";
@@ -11,27 +11,30 @@ const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
 /** Nothing takes longer here, whatever a server answers. */
 const limitMs = 4_000;
 
-let owed: { stop(): Promise<void> }[];
+/** What one test has started. It ends in the opposite order, behind the test. */
+class Scene implements AsyncDisposable {
+  readonly #owed: { stop(): Promise<void> }[] = [];
 
-beforeEach(() => {
-  owed = [];
-});
+  owe(started: { stop(): Promise<void> }): void {
+    this.#owed.push(started);
+  }
 
-afterEach(async () => {
-  for (const one of owed.reverse()) await one.stop();
-});
+  async fake(answer: Answer): Promise<FakeServer> {
+    const server = await FakeServer.start(answer);
+    this.owe(server);
+    return server;
+  }
 
-async function fake(answer: Answer): Promise<FakeServer> {
-  const server = await FakeServer.start(answer);
-  owed.push(server);
-  return server;
-}
+  open(options: TidemarkOptions): Tidemark {
+    const redis = { protocol: 2, ...options.redis } as const;
+    const tidemark = new Tidemark({ primaryTimeoutMs: 300, ...options, redis });
+    this.owe({ stop: () => tidemark.close() });
+    return tidemark;
+  }
 
-function open(options: TidemarkOptions): Tidemark {
-  const redis = { protocol: 2, ...options.redis } as const;
-  const tidemark = new Tidemark({ primaryTimeoutMs: 300, ...options, redis });
-  owed.push({ stop: () => tidemark.close() });
-  return tidemark;
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const one of this.#owed.reverse()) await one.stop();
+  }
 }
 
 /** Reads, writes and waits for replicas; resolves when all of it is settled, with what became of it. */
@@ -48,19 +51,20 @@ async function used(tidemark: Tidemark): Promise<PromiseSettledResult<unknown>[]
   return Promise.allSettled(given);
 }
 
-describe.each<[string, (server: FakeServer) => TidemarkOptions]>([
+describe.concurrent.each<[string, (server: FakeServer) => TidemarkOptions]>([
   ["the primary", ({ host, port }) => ({ primary: { host, port } })],
   ["a replica", ({ host, port }) => ({ primary: { host, port }, replicas: [{ host: "localhost", port }] })],
   ["the only node of a cluster", ({ host, port }) => ({ cluster: [{ host, port }] })],
   ["the only Sentinel", ({ host, port }) => ({ sentinels: [{ host, port }], name: "one" })],
 ])("%s that answers nonsense", (_what, optionsFor) => {
   it.each(seeds)("leaves nothing open (%i)", async (seed) => {
+    await using scene = new Scene();
     const random = seeded(seed);
-    const server: FakeServer = await fake((name, args) => {
+    const server: FakeServer = await scene.fake((name, args) => {
       const reply = sound(() => server.port, name, args);
       return reply === undefined || random() < 0.4 ? reply : mutated(reply, random);
     });
-    const tidemark = open(optionsFor(server));
+    const tidemark = scene.open(optionsFor(server));
     const since = performance.now();
     const looks = setInterval(() => tidemark.topology(), 20);
     for (let round = 0; round < 3; round++) await used(tidemark);
@@ -69,18 +73,19 @@ describe.each<[string, (server: FakeServer) => TidemarkOptions]>([
   });
 });
 
-describe("a node of a cluster", () => {
+describe.concurrent("a node of a cluster", () => {
   /** A cluster of one node that answers GET with this error. */
   async function clusterOf(
+    scene: Scene,
     reply: () => FakeReply,
     change: (slots: FakeReply) => FakeReply = (slots) => slots,
   ) {
-    const server: FakeServer = await fake((name, args) => {
+    const server: FakeServer = await scene.fake((name, args) => {
       if (name === "get" || name === "blpop" || name === "ssubscribe") return reply();
       const usual = sound(() => server.port, name, args);
       return name === "cluster" && args[0]?.toLowerCase() === "slots" ? change(usual ?? null) : usual;
     });
-    return { server, tidemark: open({ cluster: [{ host: server.host, port: server.port }] }) };
+    return { server, tidemark: scene.open({ cluster: [{ host: server.host, port: server.port }] }) };
   }
 
   it.each([
@@ -100,8 +105,9 @@ describe("a node of a cluster", () => {
     "MOVED",
     "TRYAGAIN",
   ])("has its own error handed on when that sends a command to no possible place: %s", async (text) => {
+    await using scene = new Scene();
     let reply: FakeReply = "v";
-    const { tidemark, server } = await clusterOf(() => reply);
+    const { tidemark, server } = await clusterOf(scene, () => reply);
     // Known servers are believed at once.
     const message = text.replace(":7000", `:${server.port}`);
     reply = new Error(message);
@@ -132,15 +138,17 @@ describe("a node of a cluster", () => {
     ["2,000 nodes of one shard", (node) => [[0, 10, ...new Array<FakeReply>(2_000).fill(node)]]],
     ["a number", () => 7],
   ])("is not believed when its CLUSTER SLOTS has %s, and the next one is", async (_what, slots) => {
+    await using scene = new Scene();
     let good: FakeServer | undefined;
     const { server } = await clusterOf(
+      scene,
       () => "v",
       () => slots(["127.0.0.1", good?.port ?? 1, "aaa", []]),
     );
-    good = (await clusterOf(() => "v")).server;
-    const alone = open({ cluster: [{ host: server.host, port: server.port }] });
+    good = (await clusterOf(scene, () => "v")).server;
+    const alone = scene.open({ cluster: [{ host: server.host, port: server.port }] });
     await expect(alone.redis.get("k")).rejects.toThrow("its reply to CLUSTER SLOTS makes no sense; check");
-    const tidemark = open({ cluster: [server, good].map(({ host, port }) => ({ host, port })) });
+    const tidemark = scene.open({ cluster: [server, good].map(({ host, port }) => ({ host, port })) });
     expect(await tidemark.redis.get("k")).toBe("v");
     expect(tidemark.topology()[0]?.address).toBe(`${good.host}:${good.port}`);
   });
@@ -148,18 +156,19 @@ describe("a node of a cluster", () => {
   it.each(["x", "-1", "", "1e5", "99999999999999999999"])(
     "serves its slots with the epoch %j",
     async (epoch) => {
-      const server: FakeServer = await fake((name, args) => {
+      await using scene = new Scene();
+      const server: FakeServer = await scene.fake((name, args) => {
         const usual = sound(() => server.port, name, args);
         const isOfNodes = name === "cluster" && args[0]?.toLowerCase() === "nodes";
         return isOfNodes && typeof usual === "string" ? usual.replaceAll(" 5 ", ` ${epoch} `) : usual;
       });
-      const tidemark = open({ cluster: [{ host: server.host, port: server.port }] });
+      const tidemark = scene.open({ cluster: [{ host: server.host, port: server.port }] });
       expect(await tidemark.redis.get("k")).toBe("v");
     },
   );
 });
 
-describe("a Sentinel", () => {
+describe.concurrent("a Sentinel", () => {
   it.each<[string, string, FakeReply]>([
     ["an epoch that is no number", "master", ["config-epoch", "x"]],
     ["an epoch beyond what numbers can tell apart", "master", ["config-epoch", "9".repeat(20)]],
@@ -170,23 +179,24 @@ describe("a Sentinel", () => {
     ["no text for a host", "get-master-addr-by-name", [["127.0.0.1"], "6379"]],
     ["a host of 300 characters", "get-master-addr-by-name", ["x".repeat(300), "6379"]],
   ])("is not believed with %s, and the next one is", async (_what, about, nonsense) => {
+    await using scene = new Scene();
     const redis = await RedisServer.start();
-    owed.push(redis);
-    const wrong: FakeServer = await fake((name, args) =>
+    scene.owe(redis);
+    const wrong: FakeServer = await scene.fake((name, args) =>
       args[0]?.toLowerCase() === about ? nonsense : sound(() => redis.port, name, args),
     );
-    const right = await fake((name, args) =>
+    const right = await scene.fake((name, args) =>
       args[0]?.toLowerCase() === "sentinels" ? [] : sound(() => redis.port, name, args),
     );
     const redisOptions = { updateSentinels: false };
-    const alone = open({
+    const alone = scene.open({
       sentinels: [{ host: wrong.host, port: wrong.port }],
       name: "one",
       redis: redisOptions,
     });
     await expect(alone.redis.get("k")).rejects.toThrow("its replies to SENTINEL make no sense; check");
     const sentinels = [wrong, right].map(({ host, port }) => ({ host, port }));
-    const tidemark = open({ sentinels, name: "one", redis: redisOptions });
+    const tidemark = scene.open({ sentinels, name: "one", redis: redisOptions });
     await tidemark.ready();
     expect(tidemark.topology()[0]?.address).toBe(`${redis.host}:${redis.port}`);
   });
