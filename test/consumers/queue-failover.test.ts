@@ -20,7 +20,8 @@ const cases = libraries.flatMap(([name, library]) =>
     .map((fault) => [name, fault, library] as const),
 );
 
-describe.each(Object.entries(deployments))("on %s", (_name, start) => {
+// Each deployment mostly waits for its next primary, so they take their turns side by side.
+describe.concurrent.each(Object.entries(deployments))("on %s", (_name, start) => {
   let deployment: Deployment;
   let tidemark: Tidemark;
 
@@ -35,7 +36,7 @@ describe.each(Object.entries(deployments))("on %s", (_name, start) => {
     await deployment.stop();
   });
 
-  it.each(cases)(
+  it.sequential.each(cases)(
     "%s works its jobs off when the primary is %s",
     async (_library, fault, { Queue, QueueEvents, Worker, FlowProducer }) => {
       const connection = tidemark.redis;
