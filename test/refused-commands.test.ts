@@ -13,18 +13,20 @@ const stage: StagedGroup = stageGroup({ replicas: 2 });
 /** Nothing but the commands of a test finds out about a change. */
 const unnoticed = { probeIntervalMs: 20_000, maxStalenessMs: 50_000 } as const;
 
-let heir: RedisServer;
+/** The replica that becomes the primary. */
+function heir(): RedisServer {
+  return replicaOf(stage.group);
+}
 
 beforeEach(async () => {
-  heir = replicaOf(stage.group);
   await stage.group.primary.admin().mset("k", "old", "n", "0");
   await stage.group.caughtUp();
 });
 
 /** Makes the first replica the primary, and changes the data there. */
 async function demote(): Promise<void> {
-  await failOver(stage.group, heir);
-  await heir.admin().mset("k", "new", "n", "10");
+  await failOver(stage.group, heir());
+  await heir().admin().mset("k", "new", "n", "10");
 }
 
 const incr = "return redis.call('incr', KEYS[1])";
@@ -182,7 +184,7 @@ const ways: Readonly<Record<string, (tidemark: Tidemark) => Redis>> = {
   "in a session that reads from the primary": (tidemark) => tidemark.session({ level: "strong" }).redis,
 };
 
-describe.each(["when-needed", "always"] as const)(
+describe.concurrent.each(["when-needed", "always"] as const)(
   "with verify %s, after the primary was demoted",
   (verify) => {
     describe.each(Object.entries(ways))("%s", (_way, redisOf) => {
@@ -197,26 +199,26 @@ describe.each(["when-needed", "always"] as const)(
           await stage.group.caughtUp();
           await demote();
           expect(await give(redis)).toEqual(brings);
-          expect(await heir.admin().get("n")).toBe(n);
+          expect(await heir().admin().get("n")).toBe(n);
         },
       );
     });
   },
 );
 
-describe("a script that has written before the primary was demoted", () => {
+describe.concurrent("a script that has written before the primary was demoted", () => {
   it("is not carried out again, and its session is pinned", async () => {
     const tidemark = await stage.open({ ...unnoticed, replicas: [] });
     const session = tidemark.session();
     await session.redis.get("k");
-    await heir.replicate(undefined);
+    await heir().replicate(undefined);
     const [counted, demoted] = await Promise.all([
       session.redis.eval(incr, 1, "n"),
-      session.redis.call("REPLICAOF", heir.host, String(heir.port)),
+      session.redis.call("REPLICAOF", heir().host, String(heir().port)),
     ]);
     expect([counted, demoted]).toEqual([1, "OK"]);
     expect(session.pinned).toBe(true);
-    expect(await heir.admin().get("n")).toBe("0");
+    expect(await heir().admin().get("n")).toBe("0");
   });
 });
 
@@ -252,7 +254,7 @@ async function number(redis: Redis, key: string, isOver: () => boolean): Promise
 describe("writes without waiting while the primary hands over", () => {
   it.each(Object.entries(ways))("are carried out once and in order, %s", async (_way, redisOf) => {
     const tidemark = await stage.open({ redis: { noDelay: true } });
-    let [primary, other] = [stage.group.primary, heir];
+    let [primary, other] = [stage.group.primary, heir()];
     for (let round = 0; round < 5; round++) {
       let isOver = false;
       const keys = ["a", "b", "c"].map((name) => `${name}:${round}`);
@@ -281,11 +283,11 @@ describe("a primary that is silent while it hands over", () => {
     const proxy = await TcpProxy.start({ targetPort: stage.group.primary.port });
     stage.owe(proxy);
     const primary = { host: proxy.host, port: proxy.port };
-    const tidemark = await stage.open({ primary, replicas: [heir.url] });
-    const isLeft = (): boolean => tidemark.topology()[0]?.address.endsWith(`:${heir.port}`) === true;
+    const tidemark = await stage.open({ primary, replicas: [heir().url] });
+    const isLeft = (): boolean => tidemark.topology()[0]?.address.endsWith(`:${heir().port}`) === true;
     stage.group.replicas[0]?.link.hold();
     await tidemark.redis.set("k", "ahead");
-    await stage.group.primary.admin().call("FAILOVER", "TO", heir.host, String(heir.port));
+    await stage.group.primary.admin().call("FAILOVER", "TO", heir().host, String(heir().port));
     const writes = Promise.all([tidemark.redis.incr("n"), tidemark.session().redis.incr("n")]);
     writes.catch(() => {});
     await setImmediate();
@@ -294,11 +296,11 @@ describe("a primary that is silent while it hands over", () => {
     await waitUntil(isLeft, { what: "the silent primary is left" });
     proxy.unstall();
     expect(await writes).toEqual([1, 2]);
-    expect(await heir.admin().mget("k", "n")).toEqual(["ahead", "2"]);
+    expect(await heir().admin().mget("k", "n")).toEqual(["ahead", "2"]);
   });
 });
 
-describe("where no other server is the primary", () => {
+describe.concurrent("where no other server is the primary", () => {
   const commands: Readonly<Record<string, (redis: Redis) => Promise<unknown>>> = {
     "a write": (redis) => redis.set("k", "v"),
     "a script": (redis) => redis.eval(incr, 1, "n"),
@@ -317,7 +319,7 @@ describe("where no other server is the primary", () => {
   ])("commands fail within seconds and say why, with replicas that are %s", async (_how, options) => {
     const tidemark = await stage.open({ ...unnoticed, ...options });
     await Promise.all(Object.values(ways).map((redisOf) => redisOf(tidemark).get("k")));
-    await stage.group.primary.replicate(heir);
+    await stage.group.primary.replicate(heir());
     const failures = Object.values(ways).flatMap((redisOf) =>
       Object.values(commands).map((give) => give(redisOf(tidemark)).catch((error: unknown) => error)),
     );

@@ -2,6 +2,7 @@
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { LostWriteMessage } from "../../src/index.js";
+import { hearsItself } from "./test-scope.js";
 
 export interface LostWrites extends Disposable {
   readonly heard: readonly LostWriteMessage[];
@@ -10,8 +11,9 @@ export interface LostWrites extends Disposable {
 /** Listens to `tidemark:lost-write` until disposed of. */
 export function listenToLostWrites(): LostWrites {
   const heard: LostWriteMessage[] = [];
+  const isOwn = hearsItself();
   const listener = (message: unknown): void => {
-    heard.push(message as LostWriteMessage);
+    if (isOwn()) heard.push(message as LostWriteMessage);
   };
   subscribe("tidemark:lost-write", listener);
   return { heard, [Symbol.dispose]: () => unsubscribe("tidemark:lost-write", listener) };

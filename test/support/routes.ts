@@ -2,6 +2,7 @@
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { RouteMessage } from "../../src/index.js";
+import { hearsItself } from "./test-scope.js";
 
 export interface Routes extends Disposable {
   /** `role:reason` of each command of that name, in order. */
@@ -15,8 +16,9 @@ export interface Routes extends Disposable {
 /** Listens to `tidemark:route` until disposed of. */
 export function listenToRoutes(): Routes {
   const heard: RouteMessage[] = [];
+  const isOwn = hearsItself();
   const listener = (message: unknown): void => {
-    heard.push(message as RouteMessage);
+    if (isOwn()) heard.push(message as RouteMessage);
   };
   subscribe("tidemark:route", listener);
   return {

@@ -3,6 +3,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { TopologyMessage } from "../../src/index.js";
 import type { RedisServer } from "./redis-server.js";
+import { hearsItself } from "./test-scope.js";
 
 export interface TopologyChanges extends Disposable {
   /** `change role state` of each message on `server`, in order. */
@@ -13,8 +14,9 @@ export interface TopologyChanges extends Disposable {
 /** Listens to `tidemark:topology` until disposed of. */
 export function listenToTopology(): TopologyChanges {
   const heard: TopologyMessage[] = [];
+  const isOwn = hearsItself();
   const listener = (message: unknown): void => {
-    heard.push(message as TopologyMessage);
+    if (isOwn()) heard.push(message as TopologyMessage);
   };
   subscribe("tidemark:topology", listener);
   return {

@@ -1,5 +1,7 @@
 /** What the process is warned of while a test listens. */
 
+import { hearsItself } from "./test-scope.js";
+
 export interface Warnings extends Disposable {
   readonly heard: readonly Error[];
   /** The messages of those with this code. */
@@ -11,8 +13,9 @@ export interface Warnings extends Disposable {
 /** Listens until disposed of. */
 export function listenToWarnings(): Warnings {
   const heard: Error[] = [];
+  const isOwn = hearsItself();
   const listener = (warning: Error): void => {
-    heard.push(warning);
+    if (isOwn()) heard.push(warning);
   };
   const given = (code: string): Error[] => heard.filter((warning) => Reflect.get(warning, "code") === code);
   process.on("warning", listener);
