@@ -49,7 +49,7 @@ function given({ host, port }: RedisServer): { host: string; port: number } {
   return { host, port };
 }
 
-describe.each(handshakes)("with %s", (_what, redis) => {
+describe.concurrent.each(handshakes)("with %s", (_what, redis) => {
   it("a replica that forbids SELECT answers no reads until it allows SELECT", async () => {
     const { primary } = stage.group;
     const replica = replicaOf(stage.group);
@@ -130,7 +130,7 @@ describe.each(handshakes)("with %s", (_what, redis) => {
   }, 30_000);
 });
 
-describe("a database that a server does not have", () => {
+describe.concurrent("a database that a server does not have", () => {
   it("has commands rejected with the error of the server", async () => {
     const { primary } = stage.group;
     const tidemark = open({ primary: { ...given(primary), db: 99 }, replicas: [] });
@@ -141,7 +141,7 @@ describe("a database that a server does not have", () => {
   });
 });
 
-describe("servers that Sentinels name", () => {
+describe.concurrent("servers that Sentinels name", () => {
   it("are sent nothing while they refuse SELECT", async () => {
     await using group = await startSentinelGroup({ replicas: 1, sentinels: 1 });
     const sentinels = group.sentinels.map(({ host, port }) => ({ host, port }));

@@ -30,7 +30,7 @@ async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
 }
 
 describe("a replica that cannot be used", () => {
-  it("is warned of once, with its address, the cause and what to do", async () => {
+  it.concurrent("is warned of once, with its address, the cause and what to do", async () => {
     const { primary } = stage.group;
     const [alone, other] = [await start(), await start()];
     const foreign = await start({ replicaOf: other });
@@ -77,7 +77,7 @@ describe("a replica that cannot be used", () => {
     ]);
   });
 
-  it.each([
+  it.concurrent.each([
     ["refuses connections", "127.0.0.1"],
     ["leads nowhere", "10.255.255.1"],
   ])("at an announced address that %s is warned of with natMap, without any read", async (_, host) => {
@@ -91,7 +91,7 @@ describe("a replica that cannot be used", () => {
     expect(warnings.of(unusable)[0]).not.toContain("the primary answers every read");
   });
 
-  it("is told to be back, and is warned of again when it is gone again", async () => {
+  it.concurrent("is told to be back, and is warned of again when it is gone again", async () => {
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
     using warnings = listenToWarnings();
@@ -112,6 +112,7 @@ describe("a replica that cannot be used", () => {
     expect(gone).toMatchObject({ eligible: false, reason: expect.stringContaining("not connected") });
   });
 
+  // Alone, because it holds up all others.
   it("is not warned of when the process was blocked while it was restarted", async () => {
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
@@ -147,7 +148,7 @@ describe("a replica that cannot be used", () => {
   });
 });
 
-describe("a replica that refuses what it is asked", () => {
+describe.concurrent("a replica that refuses what it is asked", () => {
   /** A user "app" of the primary and the replica, of whom the replica has further rules. */
   async function allow(...rules: string[]): Promise<void> {
     const user = ["SETUSER", "app", "reset", "on", ">pw", "~*", "&*", "+@all"];
@@ -222,7 +223,7 @@ describe("a replica that refuses what it is asked", () => {
   });
 });
 
-describe("without INFO", () => {
+describe.concurrent("without INFO", () => {
   it("no replica is discovered, and the warning says so and what to give", async () => {
     await stage.group.primary
       .admin()
@@ -239,7 +240,7 @@ describe("without INFO", () => {
   });
 });
 
-describe("tidemark:topology", () => {
+describe.concurrent("tidemark:topology", () => {
   it("reports servers that come, change their role and go", async () => {
     using changes = listenToTopology();
     const tidemark = open({ maxStalenessMs: 500 });
@@ -269,7 +270,7 @@ describe("tidemark:topology", () => {
   });
 });
 
-describe("the reason of a read at a healthy start", () => {
+describe.concurrent("the reason of a read at a healthy start", () => {
   it.each(["given", "discovered"])("is starting until %s replicas are known, never behind", async (kind) => {
     const replicas = kind === "given" ? { replicas: [replicaOf(stage.group).url] } : {};
     await stage.group.primary.admin().set("k", "v");
@@ -289,7 +290,7 @@ describe("the reason of a read at a healthy start", () => {
   });
 });
 
-describe("topology()", () => {
+describe.concurrent("topology()", () => {
   it("knows no lag of a primary that was never reached", async () => {
     const port = await freePort();
     const tidemark = open({ primary: `redis://127.0.0.1:${port}`, replicas: [] });

@@ -1,6 +1,6 @@
 /** Servers that were given in the wrong place: one sentence says so, and where they belong. */
 import type { RedisOptions } from "ioredis";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { InvalidOptionError, NotPrimaryError, Tidemark, type TidemarkOptions } from "../src/index.js";
 import { replicaOf } from "./support/failover.js";
 import { RedisServer } from "./support/redis-server.js";
@@ -20,7 +20,7 @@ function open(options: TidemarkOptions): Tidemark {
   return tidemark;
 }
 
-describe("a replica that is the primary", () => {
+describe.concurrent("a replica that is the primary", () => {
   const primary = "redis://10.0.0.1:6379";
 
   it.each<[string, Pick<TidemarkOptions, "primary" | "replicas">]>([
@@ -62,14 +62,12 @@ describe("a replica that is the primary", () => {
   });
 });
 
-describe("a Sentinel", () => {
-  let sentinel: RedisServer;
-
-  beforeAll(async () => {
-    sentinel = await RedisServer.start({ args: ["--sentinel"], config: "" });
-  });
-
-  afterAll(() => sentinel.stop());
+describe.concurrent("a Sentinel", () => {
+  async function startSentinel(): Promise<RedisServer> {
+    const sentinel = await RedisServer.start({ args: ["--sentinel"], config: "" });
+    stage.owe(sentinel);
+    return sentinel;
+  }
 
   const words = /127\.0\.0\.1:\d+: is a Sentinel, which has no data; give it as `sentinels`, with the `name`/;
 
@@ -85,6 +83,7 @@ describe("a Sentinel", () => {
 
   it.each(handshakes)("given as the primary has every call say what it is, with %s", async (_what, redis) => {
     using warnings = listenToWarnings();
+    const sentinel = await startSentinel();
     const tidemark = open({ primary: sentinel.url, redis });
     const calls = [
       tidemark.redis.set("k", "v"),
@@ -106,6 +105,7 @@ describe("a Sentinel", () => {
 
   it.each(handshakes)("given as a replica is warned of as what it is, with %s", async (_what, redis) => {
     using warnings = listenToWarnings();
+    const sentinel = await startSentinel();
     const tidemark = open({ primary: stage.group.primary.url, replicas: [sentinel.url], redis });
     await tidemark.session().redis.set("k", "v");
     await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of", timeoutMs: warnedMs });
@@ -115,7 +115,7 @@ describe("a Sentinel", () => {
   });
 });
 
-describe("a replica given as the primary", () => {
+describe.concurrent("a replica given as the primary", () => {
   it("has commands and a warning name the primary, until it is one", async () => {
     using warnings = listenToWarnings();
     const replica = replicaOf(stage.group);
