@@ -27,7 +27,7 @@ class Scene implements AsyncDisposable {
 
   open(options: TidemarkOptions): Tidemark {
     const redis = { protocol: 2, ...options.redis } as const;
-    const tidemark = new Tidemark({ primaryTimeoutMs: 300, ...options, redis });
+    const tidemark = new Tidemark({ primaryTimeoutMs: 2_000, ...options, redis });
     this.owe({ stop: () => tidemark.close() });
     return tidemark;
   }
@@ -64,7 +64,7 @@ describe.concurrent.each<[string, (server: FakeServer) => TidemarkOptions]>([
       const reply = sound(() => server.port, name, args);
       return reply === undefined || random() < 0.4 ? reply : mutated(reply, random);
     });
-    const tidemark = scene.open(optionsFor(server));
+    const tidemark = scene.open({ ...optionsFor(server), primaryTimeoutMs: 300 });
     const since = performance.now();
     const looks = setInterval(() => tidemark.topology(), 20);
     for (let round = 0; round < 3; round++) await used(tidemark);
