@@ -30,6 +30,9 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  // First, because what still waits for a server would hold up close().
+  unstall();
+  toPrimary.mend();
   await Promise.all(opened.map((tidemark) => tidemark.close()));
   await Promise.all([toPrimary.stop(), toReplica.stop()]);
   await release();

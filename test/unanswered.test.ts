@@ -58,7 +58,8 @@ describe("A subscription that no primary answers", () => {
   });
 
   it.each(["close", "disconnect"] as const)("is rejected at %s()", async (end) => {
-    await using slow = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
+    const primary = `redis://127.0.0.1:${proxy.port}`;
+    await using slow = openTidemark(group, { primary, primaryTimeoutMs: 1_000 });
     slow.redis.on("error", () => {});
     await slow.redis.subscribe("before");
     proxy.stall();
