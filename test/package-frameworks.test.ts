@@ -16,9 +16,13 @@ const nodes = [process.execPath, ...otherNodes(join(root, ".nodes"))];
 
 beforeAll(async () => {
   group = await startReplicationGroup({ replicas: 2, lag: { ms: 100 } });
+  const [of6, of5] = await Promise.all([
+    InstalledPackage.install([...linked, "ioredis"]),
+    InstalledPackage.install([...linked, ["ioredis", "ioredis5"]]),
+  ]);
   projects = new Map([
-    ["ioredis 6", await InstalledPackage.install([...linked, "ioredis"])],
-    ["ioredis 5", await InstalledPackage.install([...linked, ["ioredis", "ioredis5"]])],
+    ["ioredis 6", of6],
+    ["ioredis 5", of5],
   ]);
 });
 

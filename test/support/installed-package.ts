@@ -5,8 +5,30 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { buildIfStale, root } from "./built-package.js";
+import { Watchdog } from "./watchdog.js";
 
 const run = promisify(execFile);
+
+interface Packed {
+  readonly tarball: string;
+  readonly files: readonly string[];
+}
+
+let packed: Promise<Packed> | undefined;
+
+/** Packs it once for all projects of this process. */
+async function pack(): Promise<Packed> {
+  await buildIfStale();
+  const folder = await mkdtemp(join(Watchdog.ofThisProcess().folder, "package-"));
+  const options = ["--json", "--ignore-scripts", "--pack-destination", folder];
+  const report: readonly { filename: string; files: { path: string }[] }[] = JSON.parse(
+    await runIn(root, "npm", ["pack", ...options]),
+  );
+  return {
+    tarball: join(folder, report.map(({ filename }) => filename).join()),
+    files: report.flatMap(({ files }) => files.map(({ path }) => path)),
+  };
+}
 
 export class InstalledPackage implements AsyncDisposable {
   readonly tarball: string;
@@ -26,17 +48,9 @@ export class InstalledPackage implements AsyncDisposable {
    */
   static async install(others: readonly (string | readonly [string, string])[]): Promise<InstalledPackage> {
     const project = await mkdtemp(join(tmpdir(), "tidemark-package-"));
-    await buildIfStale();
-    const options = ["--json", "--ignore-scripts", "--pack-destination", project];
-    const report: readonly { filename: string; files: { path: string }[] }[] = JSON.parse(
-      await runIn(root, "npm", ["pack", ...options]),
-    );
-    const tarball = join(project, report.map(({ filename }) => filename).join());
-    const installed = new InstalledPackage(
-      project,
-      tarball,
-      report.flatMap(({ files }) => files.map(({ path }) => path)),
-    );
+    packed ??= pack();
+    const { tarball, files } = await packed;
+    const installed = new InstalledPackage(project, tarball, files);
     await installed.write(
       "package.json",
       JSON.stringify({ name: "consumer", private: true, version: "1.0.0" }),
