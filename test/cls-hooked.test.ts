@@ -1,14 +1,16 @@
 /** A namespace of cls-hooked as the store of sessions. */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createNamespace } from "cls-hooked";
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError } from "../src/index.js";
 import { clsHooked } from "../src/session/cls-hooked.js";
+import { endNamespaces, openNamespace } from "./support/cls-namespace.js";
 import { sessionOf } from "./support/still-sessions.js";
+
+endNamespaces();
 
 describe("clsHooked", () => {
   it("leaves what the app has in its namespace where it is", () => {
-    const namespace = createNamespace("app");
+    const namespace = openNamespace("app");
     const context = clsHooked(namespace);
     const session = sessionOf();
     namespace.run(() => {
@@ -27,7 +29,7 @@ describe("clsHooked", () => {
   });
 
   it("keeps two Tidemarks on one namespace apart", () => {
-    const namespace = createNamespace("app");
+    const namespace = openNamespace("app");
     const [carts, logins] = [clsHooked(namespace), clsHooked(namespace)];
     const [cart, login] = [sessionOf(), sessionOf()];
     carts.run(cart, () => {

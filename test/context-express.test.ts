@@ -8,10 +8,13 @@ import supertest from "supertest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readYourWrites } from "../src/http/frameworks/express.js";
 import { type Session, Tidemark } from "../src/index.js";
+import { endNamespaces } from "./support/cls-namespace.js";
 import { contextKinds } from "./support/contexts.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
 import { serve } from "./support/exchange.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+
+endNamespaces();
 
 const requests = 1_000;
 const atOnce = 50;
@@ -89,7 +92,9 @@ describe.each(contextKinds)("In $kind", ({ open }) => {
   it(`${requests} requests, ${atOnce} at once, never see each other's session`, async () => {
     const context = open();
     const replicas = group.replicas.map(({ server }) => server.url);
-    await using tidemark = new Tidemark({ primary: group.primary.url, replicas, context });
+    // On a machine that is busy, reads would wait too long for their turn at the primary.
+    const fallbackLimit = false;
+    await using tidemark = new Tidemark({ primary: group.primary.url, replicas, context, fallbackLimit });
     await replicasAreEligible(tidemark);
     await using listening = await serve(appOn(tidemark, () => context.get()));
     const before = await group.primary.commandCalls("info");

@@ -6,6 +6,7 @@ import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Session, Tidemark } from "../src/index.js";
 import type { Context } from "../src/session/context.js";
+import { endNamespaces } from "./support/cls-namespace.js";
 import { contextKinds } from "./support/contexts.js";
 import { echoes } from "./support/echoes.js";
 import { replicasAreEligible } from "./support/eligible-replicas.js";
@@ -15,6 +16,8 @@ import { ride } from "./support/passengers.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
 import { waitUntil } from "./support/wait-until.js";
 import { type Way, ways } from "./support/ways.js";
+
+endNamespaces();
 
 const passengers = 25;
 const patience = { maxStalenessMs: 50_000 };

@@ -1,8 +1,11 @@
 /** `tidemark.run`, whichever store tells of the current session. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { endNamespaces } from "./support/cls-namespace.js";
 import { contextKinds } from "./support/contexts.js";
 import { openTidemark } from "./support/open-tidemark.js";
 import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+
+endNamespaces();
 
 let group: ReplicationGroup;
 

@@ -1,9 +1,9 @@
 /** Every kind of store that can tell a Tidemark whose request is being served. */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createNamespace } from "cls-hooked";
 import type { Session } from "../../src/index.js";
 import { clsHooked } from "../../src/session/cls-hooked.js";
 import { asyncLocalStorage, type Context } from "../../src/session/context.js";
+import { openNamespace } from "./cls-namespace.js";
 
 export interface ContextKind {
   readonly kind: string;
@@ -13,7 +13,7 @@ export interface ContextKind {
 /** Each opens another one, which has nothing to do with those before. */
 export const contextKinds: readonly ContextKind[] = [
   { kind: "AsyncLocalStorage", open: asyncLocalStorage },
-  { kind: "a namespace of cls-hooked", open: () => clsHooked(createNamespace("app")) },
+  { kind: "a namespace of cls-hooked", open: () => clsHooked(openNamespace("app")) },
   { kind: "a store of the app", open: storeOfTheApp },
 ];
 
