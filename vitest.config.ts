@@ -1,79 +1,14 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
+const testsIn = (...folders: string[]): string[] => folders.map((folder) => `test/${folder}/**/*.test.ts`);
+
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
-const dependOnIoredis = [
-  "write",
-  "read",
-  "fallback",
-  "catch-up-estimate",
-  "fault",
-  "client",
-  ...["context", "context-express"],
-  "tidemark",
-  "role",
-  ...[
-    "failover",
-    "refused-commands",
-    "lost-write",
-    "restart",
-    "acl",
-    "announced-servers",
-    "nonsense",
-    "reply-guard",
-  ],
-  "deadline",
-  ...[
-    "frozen-primary",
-    "unreachable-primary",
-    "refused-handshake",
-    "refused-database",
-    "proxy",
-    "refused-info",
-  ],
-  ...["loading-replica", "unusable-replica", "denied-reads"],
-  "link",
-  "batch",
-  ...["blocking", "hand-made-transaction", "borrowed-connection", "scan", "scan-stream"],
-  ...["lifecycle", "closing"],
-  "monitor",
-  ...["script", "script-errors", "script-order", "script-redirects"],
-  "settling",
-  ...["redis-options", "database", "given-server", "wrong-servers", "unnamed-primary", "secrets"],
-  ...["reply-shape", "arguments", "pipeline", "order", "interleaving", "client-option", "transaction"],
-  ...["node-redis", "node-redis-replies", "node-redis-libraries"],
-  ...["read-record", "read-sums"],
-  ...["keys", "by-key", "by-key-model", "by-key-replicas", "statistics"],
-].map((noun) => `test/${noun}.test.ts`);
+const dependOnIoredis = testsIn(
+  ...["client", "connection", "node", "options", "reads", "routing", "scenarios", "shard"],
+);
 
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
-const dependOnServer = [
-  ...["write", "read", "fallback", "fault", "link", "role", "transaction", "script"],
-  ...[
-    "failover",
-    "refused-commands",
-    "lost-write",
-    "lost-write-express",
-    "old-primary",
-    "restart",
-    "discovery",
-    "acl",
-  ],
-  ...[
-    "replica-state",
-    "unusable-replica",
-    "denied-reads",
-    "wrong-servers",
-    "unnamed-primary",
-    "emptied-replica",
-    "repointed-replica",
-    "one-endpoint",
-    "clock",
-    "marker-key",
-  ],
-  ...["sentinel*", "cluster*", "slot-migration", "topology/*"],
-  ...["borrowed-connection", "scan-stream", "redis-server", "replication-group"],
-  "keys",
-].map((noun) => `test/${noun}.test.ts`);
+const dependOnServer = testsIn("node", "reads", "routing", "scenarios", "shard", "topology");
 
 /** Paths of servers, like those of a PATH. */
 const servers = (process.env.REDIS_SERVERS ?? "").split(":").filter((path) => path !== "");
@@ -114,7 +49,7 @@ export default defineConfig({
       {
         extends: true,
         resolve: { alias: { redis: "redis5" } },
-        test: { name: "node-redis 5", include: ["test/node-redis*.test.ts"] },
+        test: { name: "node-redis 5", include: ["test/client/node-redis*.test.ts"] },
       },
       ...servers.map((path) => ({
         extends: true as const,

@@ -1,11 +1,11 @@
-/** The topology tests once more, on servers in containers. */
+/** The tests of backends once more, on servers in containers. */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     name: "containers",
-    include: ["test/topology/**/*.test.ts"],
-    globalSetup: "test/support/container-setup.ts",
+    include: ["test/scenarios/backends/**/*.test.ts"],
+    globalSetup: "test/support/servers/container-setup.ts",
     env: { TESTCONTAINERS_RYUK_DISABLED: "true" },
     pool: "forks",
     maxWorkers: 2,

@@ -8,7 +8,7 @@
  * - `CHAOS_SHOW=1` prints each fault as it begins.
  */
 import { randomInt } from "node:crypto";
-import { runChaos } from "../test/support/chaos.js";
+import { runChaos } from "../test/support/load/chaos.js";
 
 const seed = Number(process.env.CHAOS_SEED ?? randomInt(1_000_000));
 const seconds = Number(process.env.CHAOS_SECONDS ?? 60);

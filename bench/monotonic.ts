@@ -3,9 +3,9 @@
  * different, changing lag. Counts the reads that show an older state than one before them in the same session.
  */
 import type { TidemarkOptions } from "tidemark";
-import { counters, raise, stepsBack } from "../test/support/counters.js";
-import { fickleLag } from "../test/support/fickle-lag.js";
-import { startReplicationGroup } from "../test/support/replication-group.js";
+import { counters, raise, stepsBack } from "../test/support/load/counters.js";
+import { fickleLag } from "../test/support/proxies/fickle-lag.js";
+import { startReplicationGroup } from "../test/support/servers/replication-group.js";
 import { clock } from "./clock.js";
 import type { AppAnswer, AppCounts, AppQuestion } from "./monotonic-app.js";
 import { row } from "./quantile.js";

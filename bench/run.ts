@@ -5,7 +5,7 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release } from "node:os";
-import { findRedisServer } from "../test/support/redis-binary.js";
+import { findRedisServer } from "../test/support/servers/redis-binary.js";
 import { markdownOf, whereOf } from "./markdown.js";
 import type { Results } from "./results.js";
 import type { Section, SectionQuestion } from "./section.js";

@@ -4,7 +4,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { type GroupReplica, startReplicationGroup } from "../test/support/replication-group.js";
+import { type GroupReplica, startReplicationGroup } from "../test/support/servers/replication-group.js";
 import { clock } from "./clock.js";
 import { quantile, row } from "./quantile.js";
 import type { NotedRead, ReaderTask } from "./staleness-reader.js";

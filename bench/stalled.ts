@@ -3,7 +3,7 @@
  * what becomes of them, and of the latency of writes, with the limit on reads that fall back to the primary and without.
  */
 import type { TidemarkOptions } from "tidemark";
-import { startReplicationGroup } from "../test/support/replication-group.js";
+import { startReplicationGroup } from "../test/support/servers/replication-group.js";
 import { quantile, row } from "./quantile.js";
 import type { ReadersAnswer, ReadersQuestion } from "./stalled-readers.js";
 import type { WriterQuestion } from "./stalled-writer.js";

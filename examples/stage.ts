@@ -1,6 +1,6 @@
 /** What the examples run on, and how they tell what came of it. */
 import type { Tidemark } from "tidemark";
-import { startReplicationGroup } from "../test/support/replication-group.js";
+import { startReplicationGroup } from "../test/support/servers/replication-group.js";
 import { waitUntil } from "../test/support/wait-until.js";
 
 export const lagMs = 250;

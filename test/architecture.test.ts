@@ -2,8 +2,8 @@
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { forAll, layers } from "./support/layers.js";
-import { type Import, lineOf, nodesOf, readSources, type Source } from "./support/source-tree.js";
+import { forAll, layers } from "./support/sources/layers.js";
+import { type Import, lineOf, nodesOf, readSources, type Source } from "./support/sources/source-tree.js";
 
 /** Where a type is asserted, and why it has to be. */
 const assertions: Readonly<Record<string, string>> = {

@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { buildIfStale, root } from "./support/built-package.js";
+import { buildIfStale, root } from "./support/sources/built-package.js";
 
 const run = promisify(execFile);
 const cells = /\s{3,}/;

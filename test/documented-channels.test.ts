@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeAll, describe, expect, it } from "vitest";
-import { root } from "./support/built-package.js";
-import { nodesOf, readSources } from "./support/source-tree.js";
+import { root } from "./support/sources/built-package.js";
+import { nodesOf, readSources } from "./support/sources/source-tree.js";
 
 const channels = readSources(fileURLToPath(new URL("../src", import.meta.url))).find(
   ({ name }) => name === "diagnostics/channels",

@@ -2,9 +2,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { root } from "./support/built-package.js";
-import { InstalledPackage } from "./support/installed-package.js";
-import { type ReplicationGroup, startReplicationGroup } from "./support/replication-group.js";
+import { type ReplicationGroup, startReplicationGroup } from "./support/servers/replication-group.js";
+import { root } from "./support/sources/built-package.js";
+import { InstalledPackage } from "./support/sources/installed-package.js";
 
 let group: ReplicationGroup;
 let projects: ReadonlyMap<string, InstalledPackage>;

@@ -2,8 +2,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { root } from "./support/built-package.js";
-import { InstalledPackage } from "./support/installed-package.js";
+import { root } from "./support/sources/built-package.js";
+import { InstalledPackage } from "./support/sources/installed-package.js";
 
 let installed: InstalledPackage;
 

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { buildIfStale, root } from "./support/built-package.js";
+import { buildIfStale, root } from "./support/sources/built-package.js";
 
 let server: ChildProcess | undefined;
 

@@ -1,6 +1,6 @@
 /** The users of one app: each opens a page, looks at it for a moment, and opens the next. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CookieJar } from "../../test/support/cookie-jar.js";
+import { CookieJar } from "../../test/support/http/cookie-jar.js";
 import { KeepAlive } from "../http/keep-alive.js";
 
 /** What users have been given. */

@@ -1,5 +1,5 @@
 /** What consistency costs a client, against clients without it on the same servers, which take turns. */
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import {
   type Figure,
   figureOf,

@@ -1,5 +1,5 @@
 /** What the middleware costs an app: requests a second, their times, and the CPU of the app, with it and without. */
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { quantile } from "../quantile.js";
 import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../section.js";
 import { answer, Worker } from "../worker.js";

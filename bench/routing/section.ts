@@ -1,6 +1,6 @@
 /** What ways of spreading reads over lagging replicas give their users, at work side by side on the same servers. */
-import type { LagProxy } from "../../test/support/lag-proxy.js";
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import type { LagProxy } from "../../test/support/proxies/lag-proxy.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import {
   type Figure,
   figureOf,

@@ -1,6 +1,6 @@
 /** A process with the users of every policy: each thinks, then reads or writes, one thing after the other. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { seeded } from "../../test/support/seeded.js";
+import { seeded } from "../../test/support/load/seeded.js";
 import { quantile } from "../quantile.js";
 import { answer } from "../worker.js";
 import { type Counts, openPolicies, type Policy, type Servers } from "./policies.js";

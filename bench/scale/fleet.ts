@@ -1,8 +1,8 @@
 /** What replicas and shards cost: an app in a process of its own for each number of them, all under the same load. */
-import { startAll } from "../../test/support/announced-node.js";
-import { startClusterGroup } from "../../test/support/cluster-group.js";
-import type { RedisServer } from "../../test/support/redis-server.js";
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startAll } from "../../test/support/servers/announced-node.js";
+import { startClusterGroup } from "../../test/support/servers/cluster-group.js";
+import type { RedisServer } from "../../test/support/servers/redis-server.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { type Figure, figureOf, type Table } from "../section.js";
 import type { Worker } from "../worker.js";
 import type { Load, Work } from "./app.js";

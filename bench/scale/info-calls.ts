@@ -1,6 +1,6 @@
 /** How often servers are asked for their INFO. */
 import { setTimeout as pause } from "node:timers/promises";
-import type { RedisServer } from "../../test/support/redis-server.js";
+import type { RedisServer } from "../../test/support/servers/redis-server.js";
 import { clock } from "../clock.js";
 import type { Worker } from "../worker.js";
 import type { Load, Work } from "./app.js";

@@ -1,5 +1,5 @@
 /** What sessions and requests take of an app's heap. */
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { figureOf, type Table } from "../section.js";
 import { Worker } from "../worker.js";
 import type { Allocating, Keeping, MemoryQuestion } from "./memory-app.js";

@@ -1,5 +1,5 @@
 /** How many tokens one core opens and seals in a second. */
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { figureOf, type Table } from "../section.js";
 import { Worker } from "../worker.js";
 import type { TokenQuestion, TokenTask } from "./token-loops.js";

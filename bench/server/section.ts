@@ -1,6 +1,6 @@
 /** What consistency costs the servers: their CPU for each operation of a user, by their own accounts. */
-import type { RedisServer } from "../../test/support/redis-server.js";
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import type { RedisServer } from "../../test/support/servers/redis-server.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../section.js";
 import { answer, Worker } from "../worker.js";
 import type { LoadQuestion, Policy } from "./load.js";

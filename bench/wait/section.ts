@@ -1,8 +1,11 @@
 /** How well a refused read says when it may be tried again. */
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
-import type { LagProxy } from "../../test/support/lag-proxy.js";
-import { type ReplicationGroup, startReplicationGroup } from "../../test/support/replication-group.js";
+import type { LagProxy } from "../../test/support/proxies/lag-proxy.js";
+import {
+  type ReplicationGroup,
+  startReplicationGroup,
+} from "../../test/support/servers/replication-group.js";
 import { quantile } from "../quantile.js";
 import type { Section, SectionQuestion, Table } from "../section.js";
 import { answer, Worker } from "../worker.js";

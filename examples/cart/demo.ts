@@ -1,6 +1,6 @@
 /** `npm run demo`: the cart app under five ways to route its reads, on the same servers, in one table. */
 import { parseArgs } from "node:util";
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { complaints, introduction, reading, table } from "./report.js";
 import { routingChoices } from "./routing.js";
 import { type Outcome, trial } from "./trial.js";

@@ -5,7 +5,7 @@ import express, { type Request, type Response } from "express";
 import { Redis } from "ioredis";
 import { type RouteMessage, routeChannel, Tidemark } from "tidemark";
 import { readYourWrites } from "tidemark/express";
-import { startReplicationGroup } from "../../test/support/replication-group.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { cartApp } from "./app.js";
 import { maxLagMs } from "./lag-swing.js";
 import { giveRedis, withReadCart } from "./routing.js";

@@ -1,7 +1,7 @@
 /** One routing under the load of all virtual users, and what came of it. */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import type { ReplicationGroup } from "../../test/support/replication-group.js";
+import type { ReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { cartApp } from "./app.js";
 import { swingLag } from "./lag-swing.js";
 import type { RoutingChoice } from "./routing.js";

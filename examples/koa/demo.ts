@@ -1,7 +1,7 @@
 /** Something put into the cart, and the cart looked at right after. */
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
-import { serve } from "../../test/support/exchange.js";
+import { serve } from "../../test/support/http/exchange.js";
 import { replicasAnswer, startServers, tell } from "../stage.js";
 import { cartApp } from "./app.js";
 

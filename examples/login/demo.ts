@@ -1,7 +1,7 @@
 /** 200 logins, or as many as are asked for, each followed at once by its redirect. */
 import supertest from "supertest";
 import { type Level, Tidemark } from "tidemark";
-import { serve } from "../../test/support/exchange.js";
+import { serve } from "../../test/support/http/exchange.js";
 import { replicasAnswer, startServers, tell } from "../stage.js";
 import { loginApp } from "./app.js";
 

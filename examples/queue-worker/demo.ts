@@ -2,7 +2,7 @@
 import { Queue, QueueEvents } from "bullmq";
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
-import { serve } from "../../test/support/exchange.js";
+import { serve } from "../../test/support/http/exchange.js";
 import { replicasAnswer, startServers, tell } from "../stage.js";
 import { orderApp } from "./app.js";
 import { type Confirmation, type Order, queueName } from "./order.js";

@@ -1,7 +1,7 @@
 /** An import of three names, and the list of what was imported right after. */
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
-import { serve } from "../../test/support/exchange.js";
+import { serve } from "../../test/support/http/exchange.js";
 import { replicasAnswer, startServers, tell } from "../stage.js";
 import { importApp } from "./app.js";
 import { lastEvent } from "./last-event.js";

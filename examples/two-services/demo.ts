@@ -1,7 +1,7 @@
 /** An order at the shop, which the stock service has to find, and a reservation, which the shop's user has to. */
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
-import { serve } from "../../test/support/exchange.js";
+import { serve } from "../../test/support/http/exchange.js";
 import { replicasAnswer, startServers, tell } from "../stage.js";
 import { shopApp } from "./shop.js";
 import { stockApp } from "./stock.js";

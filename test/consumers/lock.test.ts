@@ -4,10 +4,10 @@ import type { Redis } from "ioredis";
 import OldRedlock from "redlock";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
-import { replicasAreEligible } from "../support/eligible-replicas.js";
-import { holdReplicas, releaseReplicas } from "../support/held-replicas.js";
-import { openTidemark } from "../support/open-tidemark.js";
-import { type ReplicationGroup, startReplicationGroup } from "../support/replication-group.js";
+import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
+import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { openTidemark } from "../support/stages/open-tidemark.js";
 import { RandomReplicas } from "./support/random-replicas.js";
 import { countServed } from "./support/served.js";
 

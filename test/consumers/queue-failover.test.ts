@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import * as bullmq6 from "bullmq";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
-import { type Deployment, deployments } from "../support/deployment.js";
+import { type Deployment, deployments } from "../support/servers/deployment.js";
 import { waitUntil } from "../support/wait-until.js";
 
 const bullmq5: typeof bullmq6 = createRequire(import.meta.url)("bullmq5");

@@ -7,11 +7,11 @@ import { RateLimiterRedis } from "rate-limiter-flexible";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { readYourWrites } from "../../src/http/frameworks/express.js";
 import type { Tidemark } from "../../src/index.js";
-import { replicasAreEligible } from "../support/eligible-replicas.js";
-import { ask, serve } from "../support/exchange.js";
-import { holdReplicas, releaseReplicas } from "../support/held-replicas.js";
-import { openTidemark } from "../support/open-tidemark.js";
-import { type ReplicationGroup, startReplicationGroup } from "../support/replication-group.js";
+import { ask, serve } from "../support/http/exchange.js";
+import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
+import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { openTidemark } from "../support/stages/open-tidemark.js";
 import { waitUntil } from "../support/wait-until.js";
 import { countServed, type Served } from "./support/served.js";
 

@@ -2,10 +2,10 @@
 import { ThrottlerStorageRedisService } from "@nest-lab/throttler-storage-redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
-import { replicasAreEligible } from "../support/eligible-replicas.js";
-import { holdReplicas, releaseReplicas } from "../support/held-replicas.js";
-import { openTidemark } from "../support/open-tidemark.js";
-import { type ReplicationGroup, startReplicationGroup } from "../support/replication-group.js";
+import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
+import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { openTidemark } from "../support/stages/open-tidemark.js";
 import { countServed } from "./support/served.js";
 
 const limit = 10;

@@ -4,9 +4,9 @@ import type { Tidemark } from "tidemark";
 import { describe, expect, it, vi } from "vitest";
 import { cartApp as fastifyCart } from "../../examples/fastify/app.js";
 import { cartApp as koaCart } from "../../examples/koa/app.js";
-import { serve } from "../support/exchange.js";
-import { holdReplicas } from "../support/held-replicas.js";
-import { type ExampleStage, stageExample } from "../support/staged-example.js";
+import { serve } from "../support/http/exchange.js";
+import { holdReplicas } from "../support/servers/held-replicas.js";
+import { type ExampleStage, stageExample } from "../support/stages/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark/koa", () => import("../../src/http/frameworks/koa.js"));

@@ -2,9 +2,9 @@
 import supertest from "supertest";
 import { expect, it, vi } from "vitest";
 import { loginApp } from "../../examples/login/app.js";
-import { type Listening, serve } from "../support/exchange.js";
-import { holdReplicas } from "../support/held-replicas.js";
-import { type ExampleStage, stageExample } from "../support/staged-example.js";
+import { type Listening, serve } from "../support/http/exchange.js";
+import { holdReplicas } from "../support/servers/held-replicas.js";
+import { type ExampleStage, stageExample } from "../support/stages/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));

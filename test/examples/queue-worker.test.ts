@@ -5,10 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from "vite
 import { orderApp } from "../../examples/queue-worker/app.js";
 import { type Confirmation, type Order, queueName } from "../../examples/queue-worker/order.js";
 import { startWorkerProcess } from "../../examples/queue-worker/worker-process.js";
-import { buildIfStale } from "../support/built-package.js";
-import { type Listening, serve } from "../support/exchange.js";
-import { holdReplicas } from "../support/held-replicas.js";
-import { type ExampleStage, stageExample } from "../support/staged-example.js";
+import { type Listening, serve } from "../support/http/exchange.js";
+import { holdReplicas } from "../support/servers/held-replicas.js";
+import { buildIfStale } from "../support/sources/built-package.js";
+import { type ExampleStage, stageExample } from "../support/stages/staged-example.js";
 import { waitUntil } from "../support/wait-until.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.

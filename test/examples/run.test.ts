@@ -6,7 +6,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { buildIfStale, root } from "../support/built-package.js";
+import { buildIfStale, root } from "../support/sources/built-package.js";
 import { waitUntil } from "../support/wait-until.js";
 
 const run = promisify(execFile);

@@ -6,9 +6,9 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { replicasAnswer } from "../../examples/stage.js";
 import { shopApp } from "../../examples/two-services/shop.js";
 import { stockApp } from "../../examples/two-services/stock.js";
-import { type Listening, serve } from "../support/exchange.js";
-import { holdReplicas } from "../support/held-replicas.js";
-import { type ExampleStage, stageExample } from "../support/staged-example.js";
+import { type Listening, serve } from "../support/http/exchange.js";
+import { holdReplicas } from "../support/servers/held-replicas.js";
+import { type ExampleStage, stageExample } from "../support/stages/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));

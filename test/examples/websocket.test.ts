@@ -4,8 +4,8 @@ import type { Server } from "node:http";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { notesServer } from "../../examples/websocket/app.js";
 import { Page } from "../../examples/websocket/page.js";
-import { holdReplicas } from "../support/held-replicas.js";
-import { type ExampleStage, stageExample } from "../support/staged-example.js";
+import { holdReplicas } from "../support/servers/held-replicas.js";
+import { type ExampleStage, stageExample } from "../support/stages/staged-example.js";
 
 // Apps import the package by its name; here that name means the sources, not what was last built.
 vi.mock("tidemark", () => import("../../src/index.js"));

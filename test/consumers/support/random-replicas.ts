@@ -1,6 +1,6 @@
 /** The client that people write first when they want to read from replicas: what goes wrong with it is what to look for. */
 import { type Command, Redis } from "ioredis";
-import type { ReplicationGroup } from "../../support/replication-group.js";
+import type { ReplicationGroup } from "../../support/servers/replication-group.js";
 
 const reads = new Set(["get", "mget", "exists", "hgetall", "smembers"]);
 

@@ -1,5 +1,5 @@
 /** Which servers carried commands out, in their own words: no client can be wrong about that. */
-import type { ReplicationGroup } from "../../support/replication-group.js";
+import type { ReplicationGroup } from "../../support/servers/replication-group.js";
 
 /** How often a command was carried out, the calls of scripts included. */
 export interface Served {

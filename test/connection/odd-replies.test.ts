@@ -1,0 +1,54 @@
+/** Servers that send what no Redis server sends end one connection each, and neither the process nor anything else. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { root } from "../support/sources/built-package.js";
+
+const run = promisify(execFile);
+
+const versions = [
+  { title: "ioredis 6", tsconfig: "tsconfig.json", protocols: "2,3" },
+  { title: "ioredis 5", tsconfig: "bench/tsconfig.ioredis5.json", protocols: "2" },
+];
+
+/** Runs an app of its own, because an error that nobody catches would end it; resolves with what it has printed. */
+async function app(scene: string, { tsconfig, protocols }: (typeof versions)[number]): Promise<string[]> {
+  const args = ["--import", "tsx", "test/support/proxies/odd-replies.ts", scene];
+  const env = { ...process.env, PROTOCOLS: protocols, TSX_TSCONFIG_PATH: tsconfig };
+  const { stdout } = await run(process.execPath, args, { cwd: root, env, maxBuffer: 2 ** 24 });
+  return stdout.trim().split("\n");
+}
+
+describe.concurrent.each(versions)("with $title", (version) => {
+  const perProtocol = version.protocols.split(",").length;
+
+  it("subscribes as soon as a server that answered nonsense behaves again", async () => {
+    expect(await app("subscriptions", version)).toHaveLength(perProtocol * 12);
+  }, 180_000);
+
+  it("closes each connection that is sent something unasked, and names the server and what it sent", async () => {
+    const lines = await app("unaskedReplies", version);
+    expect(lines).toHaveLength(perProtocol * 28);
+    for (const line of lines)
+      expect(line).toMatch(/<server> sent .*, so Tidemark closed this connection and connects again; check /);
+    expect(lines[0]).toContain("2 null <server> sent null that answers no command, so");
+    expect(lines).toContainEqual(expect.stringContaining("2 no Redis <server> sent the byte 0x48 where"));
+    expect(lines).toContainEqual(
+      expect.stringContaining("2 an error <server> sent an error that answers no command (ERR nonsense)"),
+    );
+  }, 180_000);
+
+  it("follows a Sentinel that answered PSUBSCRIBE with nonsense, without asking more and more", async () => {
+    const lines = await app("sentinels", version);
+    expect(lines).toHaveLength(12);
+    for (const line of lines) expect(line).toMatch(/a few times$/);
+  }, 180_000);
+
+  it("recovers from nonsense in answer to what a connection begins with", async () => {
+    expect(await app("handshakes", version)).toHaveLength(perProtocol * 7);
+  }, 180_000);
+
+  it("survives that a renewed subscription is rejected", async () => {
+    expect(await app("renewals", version)).toEqual(["renewed"]);
+  }, 180_000);
+});

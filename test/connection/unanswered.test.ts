@@ -1,0 +1,190 @@
+/** Nothing waits for ever while the primary is not there: subscriptions, commands that block, and what comes behind them. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ClosedError, NoPrimaryError, type Tidemark } from "../../src/index.js";
+import { FickleProxy } from "../support/proxies/fickle-proxy.js";
+import { TcpProxy } from "../support/proxies/tcp-proxy.js";
+import { failOver, replicaOf } from "../support/servers/failover.js";
+import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { startSentinelGroup } from "../support/servers/sentinel-group.js";
+import { openTidemark } from "../support/stages/open-tidemark.js";
+import { openWatched } from "../support/stages/watched-tidemark.js";
+import { waitUntil } from "../support/wait-until.js";
+
+let group: ReplicationGroup;
+let proxy: TcpProxy;
+let tidemark: Tidemark;
+
+beforeEach(async () => {
+  group = await startReplicationGroup({ replicas: 1 });
+  proxy = await TcpProxy.start({ targetPort: group.primary.port });
+  tidemark = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}`, primaryTimeoutMs: 1_000 });
+  tidemark.redis.on("error", () => {});
+  await tidemark.ready();
+});
+
+afterEach(async () => {
+  await tidemark.close();
+  await proxy.stop();
+  await group.stop();
+});
+
+const subscriptions = ["subscribe", "psubscribe", "ssubscribe"] as const;
+
+describe("A subscription that no primary answers", () => {
+  it.each(subscriptions)("is rejected in time: %s", async (name) => {
+    await tidemark.redis[name]("before");
+    proxy.stall();
+    await expect(tidemark.redis[name]("frozen")).rejects.toThrow(NoPrimaryError);
+    proxy.cut();
+    await expect(tidemark.redis[name]("gone")).rejects.toThrow(NoPrimaryError);
+  });
+
+  it("brings no messages after it was rejected", async () => {
+    const heard: string[] = [];
+    tidemark.redis.on("message", (channel) => heard.push(channel));
+    await tidemark.redis.subscribe("kept");
+    proxy.stall();
+    await expect(tidemark.redis.subscribe("rejected")).rejects.toThrow(NoPrimaryError);
+    proxy.unstall();
+    await waitUntil(
+      async () => {
+        await group.primary.admin().publish("rejected", "1");
+        await group.primary.admin().publish("kept", "1");
+        const [, count] = (await group.primary.admin().pubsub("NUMSUB", "rejected")) as unknown[];
+        return count === 0 && heard.at(-1) === "kept";
+      },
+      { what: "it is not subscribed to" },
+    );
+  });
+
+  it.each(["close", "disconnect"] as const)("is rejected at %s()", async (end) => {
+    const primary = `redis://127.0.0.1:${proxy.port}`;
+    await using slow = openTidemark(group, { primary, primaryTimeoutMs: 1_000 });
+    slow.redis.on("error", () => {});
+    await slow.redis.subscribe("before");
+    proxy.stall();
+    const pending = expect(slow.redis.subscribe("frozen")).rejects.toThrow(ClosedError);
+    if (end === "close") await slow.close();
+    else slow.redis.disconnect();
+    await pending;
+  });
+
+  it("is rejected with what the server refuses the connection with", async () => {
+    const admin = group.primary.admin();
+    await using own = openTidemark(group, { replicas: [], redis: { username: "app", password: "wrong" } });
+    own.redis.on("error", () => {});
+    await admin.call("ACL", "SETUSER", "app", "on", ">right", "+@all", "~*", "&*");
+    await expect(own.redis.subscribe("news")).rejects.toThrow(/WRONGPASS/);
+  });
+});
+
+describe("A command that blocks for less time than a primary is waited for", () => {
+  it("is rejected when there was no primary to ask, since nobody knows whether there was something", async () => {
+    proxy.cut();
+    for (const seconds of [0.2, 5])
+      await expect(tidemark.session().redis.blpop("queue", seconds)).rejects.toThrow(NoPrimaryError);
+  });
+
+  it("leaves its session as it was when it is late before any server is known", async () => {
+    await using sentinels = await startSentinelGroup({ replicas: 1, sentinels: 1 });
+    await using slow = await TcpProxy.start({ targetPort: sentinels.sentinels[0]?.port ?? 0 });
+    slow.stall();
+    const redis = { blockingTimeout: 50, updateSentinels: false };
+    await using own = openWatched(sentinels, { sentinels: [{ host: "127.0.0.1", port: slow.port }], redis });
+    const session = own.session();
+    expect(await session.redis.blpop("queue", 0)).toBeNull();
+    slow.unstall();
+    await own.ready();
+    await waitUntil(() => !session.writing, { what: "the session is done" });
+  });
+});
+
+describe("A WATCH that is never answered", () => {
+  it("begins again at the next primary, also on a kept connection", async () => {
+    await using own = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
+    await own.ready();
+    expect(await own.redis.blpop("queue", 0.1)).toBeNull();
+    await group.caughtUp();
+    proxy.stall();
+    const { redis } = own.session();
+    const watched = redis.watch("k");
+    await replicaOf(group).replicate(undefined);
+    expect(await watched).toBe("OK");
+    expect(await redis.multi().set("k", "1").exec()).toEqual([[null, "OK"]]);
+  });
+});
+
+describe("A kept connection on which nobody answers any more", () => {
+  it("is not lent again", async () => {
+    await using hole = await FickleProxy.start(group.primary.port);
+    const primary = `redis://127.0.0.1:${hole.port}`;
+    await using own = openTidemark(group, { primary, replicas: [], primaryTimeoutMs: 1_000 });
+    own.redis.on("error", () => {});
+    expect(await own.redis.blpop("queue", 0.1)).toBeNull();
+    hole.swallow();
+    await expect(own.redis.set("k", "1")).rejects.toThrow(/closed before the answer came/);
+    await group.primary.admin().rpush("queue", "job");
+    expect(await own.redis.blpop("queue", 5)).toEqual(["queue", "job"]);
+  });
+});
+
+describe("duplicate()", () => {
+  it("keeps the order of what a demoted primary refuses", async () => {
+    const plain = tidemark.redis.duplicate();
+    await plain.set("k", "first");
+    await failOver(group, replicaOf(group));
+    const numbers = Array.from({ length: 2_000 }, (_, i) => String(i));
+    await Promise.all(numbers.map((number) => plain.rpush("list", number)));
+    expect(await replicaOf(group).admin().lrange("list", 0, -1)).toEqual(numbers);
+    plain.disconnect();
+  });
+
+  it("carries nothing out twice that a healthy primary has yet to answer when it hands over", async () => {
+    await using slow = await FickleProxy.start(group.primary.port);
+    await using own = openTidemark(group, { primary: `redis://127.0.0.1:${slow.port}` });
+    await own.ready();
+    const session = own.session();
+    await session.redis.set("other", "0");
+    slow.delayNewcomers(1_500);
+    const plain = own.redis.duplicate();
+    const counted = plain.incr("count");
+    await waitUntil(async () => (await group.primary.admin().get("count")) === "1", {
+      what: "it is counted",
+    });
+    await failOver(group, replicaOf(group));
+    await session.redis.set("other", "1");
+    expect(await counted).toBe(1);
+    expect(await replicaOf(group).admin().get("count")).toBe("1");
+    plain.disconnect();
+  });
+
+  it("ends a monitor that has followed a failover, which has one connection", async () => {
+    const monitor = await tidemark.redis.monitor();
+    monitor.on("error", () => {});
+    await group.primary.kill();
+    proxy.cut();
+    const heir = replicaOf(group);
+    await heir.replicate(undefined);
+    const monitors = async () =>
+      String(await heir.admin().client("LIST"))
+        .split("\n")
+        .filter((line) => line.includes("cmd=monitor")).length;
+    await waitUntil(async () => (await monitors()) > 0, { what: "it monitors the new primary" });
+    // A second one would come within the time that ioredis waits between two attempts.
+    const seen: string[] = [];
+    monitor.on("monitor", (_time, args: string[]) => seen.push(args.join(" ")));
+    await waitUntil(
+      async () => {
+        await heir.admin().set("seen", String(seen.length));
+        return seen.length > 40;
+      },
+      { what: "it has shown enough" },
+    );
+    expect(await monitors()).toBe(1);
+    expect(new Set(seen).size).toBe(seen.length);
+    monitor.disconnect();
+    await waitUntil(async () => monitor.status === "end" && (await monitors()) === 0, {
+      what: "it has ended",
+    });
+  });
+});

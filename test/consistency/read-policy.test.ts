@@ -1,0 +1,189 @@
+/** What a read may be asked for, as it is given and as it is understood. */
+import { describe, expect, it } from "vitest";
+import {
+  type Consistency,
+  checkConsistency,
+  mergeConsistency,
+  ReadPolicyCache,
+  withOptions,
+} from "../../src/consistency/read-policy.js";
+import { InvalidOptionError } from "../../src/errors/errors.js";
+import { checkReadDefaults } from "../../src/options/read-options.js";
+
+const table = new ReadPolicyCache(
+  checkReadDefaults({ waitMs: { bounded: 30, session: 4 }, confirmMisses: true }),
+);
+
+describe("checkConsistency", () => {
+  it("returns the levels that have names", () => {
+    for (const level of ["eventual", "session", "strong"]) expect(checkConsistency(level)).toBe(level);
+  });
+
+  it("returns a bound of staleness, with the options beside it", () => {
+    expect(checkConsistency({ maxStalenessMs: 500 })).toEqual({ maxStalenessMs: 500 });
+    expect(checkConsistency({ maxStalenessMs: 0.5, waitMs: 7 })).toEqual({ maxStalenessMs: 0.5, waitMs: 7 });
+  });
+
+  it("returns a copy, so that changing what was given changes nothing", () => {
+    const given = { maxStalenessMs: 500 };
+    const level = checkConsistency(given);
+    given.maxStalenessMs = 900;
+    expect(level).toEqual({ maxStalenessMs: 500 });
+  });
+
+  it.each([
+    ["another word", "linearizable", "a string"],
+    ["capitals", "STRONG", '"STRONG"'],
+    ["nothing", undefined, "undefined"],
+    ["null", null, "null"],
+    ["a number", 500, "500"],
+    ["a function", () => "strong", "a function"],
+    ["an object without anything", {}, "an object"],
+  ])("throws for %s, and says what came and what to give", (_, level, shown) => {
+    expect(() => checkConsistency(level)).toThrow(InvalidOptionError);
+    expect(() => checkConsistency(level)).toThrow(
+      `level: got ${shown}; give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }.`,
+    );
+  });
+
+  it.each([
+    ["zero", 0, "0"],
+    ["a negative number", -1, "-1"],
+    ["text", "500", "a string"],
+    ["NaN", Number.NaN, "NaN"],
+    ["Infinity", Number.POSITIVE_INFINITY, "Infinity"],
+  ])("throws for a bound of staleness of %s", (_, maxStalenessMs, shown) => {
+    expect(() => checkConsistency({ maxStalenessMs })).toThrow(
+      `level.maxStalenessMs: got ${shown}; give a number of milliseconds above 0.`,
+    );
+  });
+
+  it.each([
+    ["no wishes", [], /level: got an empty array; give 1 to 16/],
+    ["too many wishes", Array.from({ length: 17 }, () => "strong"), /give 1 to 16/],
+    ["a wish that is none", ["session", "best"], /level\[1\]: got a string/],
+    ["a list in a list", [["strong"]], /level\[0\]: got an array/],
+    [
+      "an option there is not",
+      { level: "session", wait: 5 },
+      /there is no option "wait"; did you mean "waitMs"/,
+    ],
+    ["a level twice", { level: "strong", maxStalenessMs: 5 }, /level: got both level and maxStalenessMs/],
+    ["a level of a wish that is none", { level: "best" }, /level\.level: got a string/],
+    ["a wait that is text", { waitMs: "5" }, /level\.waitMs: got a string; give a number of milliseconds/],
+    ["a wait below zero", { waitMs: -1 }, /level\.waitMs: got -1/],
+    ["a time without end", { withinMs: Number.POSITIVE_INFINITY }, /level\.withinMs: got Infinity/],
+    ["a fallback that is none", { fallback: "replica" }, /level\.fallback: got "replica"; give "primary" or/],
+    ["a word for a flag", { confirmMisses: "yes" }, /level\.confirmMisses: got "yes"; give true or false/],
+    ["a number for a flag", { staleIfPrimaryGone: 1 }, /level\.staleIfPrimaryGone: got 1/],
+  ])("throws for %s", (_, level, message) => {
+    expect(() => checkConsistency(level)).toThrow(InvalidOptionError);
+    expect(() => checkConsistency(level)).toThrow(message);
+  });
+
+  it("names the option that the level was given as", () => {
+    expect(() => checkConsistency("x", "readYourWrites level")).toThrow(
+      /^readYourWrites level: got a string; /,
+    );
+  });
+});
+
+describe("withOptions", () => {
+  it("adds options to a level, and to each wish of a list", () => {
+    expect(table.of(withOptions("strong", { staleIfPrimaryGone: true }, "level"))).toMatchObject({
+      level: "strong",
+      staleIfPrimaryGone: true,
+    });
+    const list = table.of(withOptions(["session", "strong"], { fallback: "error" }, "level"));
+    expect([list.fallback, list.next?.fallback]).toEqual(["error", "error"]);
+  });
+
+  it.each([
+    ["a level", { level: "strong" }],
+    ["a bound", { maxStalenessMs: 5 }],
+    ["a word", "strong"],
+    ["what is no option", { method: "GET" }],
+  ])("throws for %s as options", (_, options) => {
+    expect(() => withOptions("session", options, "strong()")).toThrow(InvalidOptionError);
+    expect(() => withOptions("session", options, "strong()")).toThrow(/^strong\(\) options: /);
+  });
+});
+
+describe("onto", () => {
+  const given: Consistency = { maxStalenessMs: 500, waitMs: 9 };
+
+  it("lets a level take the place of all that counted before", () => {
+    expect(mergeConsistency(given, "strong")).toBe("strong");
+    expect(table.of(mergeConsistency(given, { level: "session" }))).toMatchObject({
+      level: "session",
+      waitMs: 4,
+    });
+  });
+
+  it("adds options without a level to what counted before", () => {
+    expect(table.of(mergeConsistency(given, { fallback: "error" }))).toMatchObject({
+      level: { maxStalenessMs: 500 },
+      waitMs: 9,
+      fallback: "error",
+    });
+    const wishes = table.of(mergeConsistency(["session", { maxStalenessMs: 5 }], { waitMs: 1 }));
+    expect([wishes.waitMs, wishes.next?.waitMs, wishes.next?.level]).toEqual([1, 1, { maxStalenessMs: 5 }]);
+  });
+
+  it("gives wishes without a level the one that counted before", () => {
+    const wishes = table.of(mergeConsistency("eventual", [{ withinMs: 5 }, "strong"]));
+    expect([wishes.level, wishes.next?.level]).toEqual(["eventual", "strong"]);
+  });
+});
+
+describe("TermsTable.of", () => {
+  it("puts every default in its place", () => {
+    expect(table.of("session")).toEqual({
+      level: "session",
+      waitMs: 4,
+      fallback: "primary",
+      confirmMisses: true,
+      staleIfPrimaryGone: false,
+      withinMs: Number.POSITIVE_INFINITY,
+      next: undefined,
+    });
+    expect(table.of({ maxStalenessMs: 5 }).waitMs).toBe(30);
+    expect(table.of("eventual").waitMs).toBe(0);
+  });
+
+  it("lets what has to come within a time wait as long, unless told otherwise", () => {
+    expect(table.of({ level: "session", withinMs: 7 }).waitMs).toBe(7);
+    expect(table.of({ level: "session", withinMs: 7, waitMs: 2 }).waitMs).toBe(2);
+  });
+
+  it("makes the terms of one consistency once", () => {
+    const wish = { maxStalenessMs: 5 };
+    expect(table.of(wish)).toBe(table.of(wish));
+    expect(table.of("strong")).toBe(table.of("strong"));
+  });
+});
+
+describe("checkReadDefaults", () => {
+  it.each([
+    ["a wait that is text", { waitMs: "5" }, /waitMs: got a string; give a number of milliseconds/],
+    ["a wait below zero", { waitMs: -1 }, /waitMs: got -1; give a number, at least 0/],
+    [
+      "a wait of no level",
+      { waitMs: { any: 1 } },
+      /waitMs: there is no option "any"; the options are eventual/,
+    ],
+    ["a limit that is a number", { fallbackLimit: 5 }, /fallbackLimit: got 5; give false/],
+    ["a limit of none", { fallbackLimit: { concurrency: 0 } }, /fallbackLimit.concurrency: got 0/],
+    [
+      "a limit of something else",
+      { fallbackLimit: { rate: 5 } },
+      /fallbackLimit: there is no option "rate"; the options are concurrency, perSecond/,
+    ],
+    ["a word for a flag", { monotonicReads: "yes" }, /monotonicReads: got "yes"; give true or false/],
+    ["a fallback that is none", { fallback: "replica" }, /fallback: got "replica"/],
+  ])("throws for %s", (_, options, message) => {
+    const check = (): unknown => Reflect.apply(checkReadDefaults, undefined, [options]);
+
+    expect(check).toThrow(message);
+  });
+});

@@ -1,0 +1,100 @@
+/** Tokens in the header of one request and its response. */
+import { describe, expect, it } from "vitest";
+import type { OutgoingToken } from "../../../src/http/carriers/carrier.js";
+import { header } from "../../../src/http/carriers/header.js";
+import { Headers } from "../../support/http/headers.js";
+
+const carrying = (token?: string | string[]) => ({ headers: { "consistency-token": token } });
+const many = (count: number) => Array.from({ length: count }, (_, n) => `v${n}`).join(",");
+
+function outgoing(
+  given: Partial<Pick<OutgoingToken, "changed" | "usesOldSecret">> & { text?: string; merged?: string },
+): OutgoingToken {
+  const { changed = true, usesOldSecret = false, text = "sealed", merged = "" } = given;
+  const texts = new Set(merged.split(","));
+  const whole = () => text;
+  return {
+    changed,
+    usesOldSecret,
+    ttlMs: 60_000,
+    arrivedAt: 0,
+    text: whole,
+    rounded: whole,
+    histories: () => "",
+    contained: () => texts,
+    inForce: () => texts,
+  };
+}
+
+/** The header that a response gets. */
+function written(
+  given: Parameters<typeof outgoing>[0],
+  request = carrying(),
+  headers = new Headers(),
+): unknown {
+  header().write(request, headers, outgoing(given));
+  return headers.getHeader("Consistency-Token");
+}
+
+describe("header().read", () => {
+  it.each([
+    ["nothing", undefined, []],
+    ["an empty text", "", []],
+    ["one token", "x", ["x"]],
+    ["several, with and without spaces", "x, y,z ", ["x", "y", "z"]],
+    ["the header given twice", ["x", "y"], ["x", "y"]],
+    ["characters that no token has", 'x y, "x", x=y, \u00e9, %20, y', ["y"]],
+    ["commas alone", ",,,", []],
+    ["a token of 1536 characters", "x".repeat(1536), ["x".repeat(1536)]],
+    ["a token that is longer", `${"x".repeat(1537)},y`, ["y"]],
+    ["more than anybody has", many(2000), many(2000).split(",")],
+  ])("finds what %s holds", (_what, token, expected) => {
+    expect(header().read(carrying(token))).toEqual(expected);
+  });
+
+  it("looks for the name it was given, in whatever case", () => {
+    expect(header({ name: "X-Seen" }).read({ headers: { "x-seen": "x" } })).toEqual(["x"]);
+    expect(header({ name: "X-Seen" }).read(carrying("x"))).toEqual([]);
+  });
+});
+
+describe("header().write", () => {
+  it("brings the token of a session that wrote, and no other", () => {
+    expect(written({})).toBe("sealed");
+    expect(written({ changed: false })).toBeUndefined();
+    expect(written({ text: "" })).toBeUndefined();
+  });
+
+  it("encrypts a token of an older secret again, and merges more than 8", () => {
+    expect(written({ changed: false, usesOldSecret: true, merged: "old" }, carrying("old"))).toBe("sealed");
+    expect(written({ changed: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
+    expect(written({ changed: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
+  });
+
+  it("puts together what has become long, and answers a client that could not send all it held", () => {
+    const long = Array.from({ length: 3 }, (_, n) => `${"x".repeat(700)}${n}`).join(",");
+    expect(written({ changed: false, merged: long }, carrying(long))).toBe("sealed");
+    expect(header().read(carrying("*, x"))).toEqual(["*", "x"]);
+    expect(written({ changed: false, merged: "x" }, carrying("*, x"))).toBe("sealed");
+  });
+
+  it("brings back what it could not open, though not without end", () => {
+    expect(written({ merged: "mine" }, carrying("mine, foreign"))).toBe("sealed, foreign");
+    expect(written({}, carrying(many(8)))).toBe(`sealed, ${many(8).replaceAll(",", ", ")}`);
+    expect(written({}, carrying(many(100)))).toBe(`sealed, ${many(8).replaceAll(",", ", ")}, *`);
+  });
+
+  it("keeps what it brings from caches that others share, and leaves all other responses as they are", () => {
+    const cacheable = () => new Headers({ "Cache-Control": "public, max-age=60" });
+    const [brought, other] = [cacheable(), cacheable()];
+    written({}, carrying(), brought);
+    written({ changed: false }, carrying(), other);
+    expect(brought.getHeader("Cache-Control")).toBe("private, max-age=60");
+    expect(other.getHeader("Cache-Control")).toBe("public, max-age=60");
+  });
+});
+
+it.each(["", "two words", "Käse", 7])("header() refuses %j for a name", (name) => {
+  const act = () => Reflect.apply(header, undefined, [{ name }]);
+  expect(act).toThrow(expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" }));
+});

@@ -1,0 +1,130 @@
+/** Servers that do not answer INFO: those that have only died behind it, and proxies of several manners. */
+import type { RedisOptions } from "ioredis";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Tidemark } from "../../src/index.js";
+import { listenToWarnings, type Warnings } from "../support/listeners/warnings.js";
+import { RefusingProxy } from "../support/proxies/refusing-proxy.js";
+import { stageGroup } from "../support/stages/staged-group.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const stage = stageGroup({ replicas: 1 });
+
+describe("A primary behind something that refuses INFO", () => {
+  let proxy: RefusingProxy;
+  let warnings: Warnings;
+
+  beforeEach(async () => {
+    proxy = await RefusingProxy.start({ targetPort: stage.group.primary.port });
+    stage.owe(proxy);
+    warnings = listenToWarnings();
+  });
+
+  afterEach(() => {
+    warnings[Symbol.dispose]();
+  });
+
+  function open(redis: RedisOptions = {}): Tidemark {
+    const [replica] = stage.group.replicas;
+    const tidemark = new Tidemark({
+      primary: { host: proxy.host, port: proxy.port },
+      replicas: [replica?.server.url ?? ""],
+      redis,
+    });
+    tidemark.redis.on("error", () => {});
+    stage.owe({ stop: () => tidemark.close() });
+    return tidemark;
+  }
+
+  const proofOf = (tidemark: Tidemark): string | undefined => tidemark.topology()[0]?.proof;
+
+  function isRead(tidemark: Tidemark): Promise<void> {
+    const isEligible = async (): Promise<boolean> => {
+      await tidemark.session().redis.get("k");
+      return tidemark.topology()[1]?.eligible === true;
+    };
+    return waitUntil(isEligible, { what: "the replica may answer sessions" });
+  }
+
+  it.each<[string, RedisOptions]>([
+    ["", {}],
+    [" without a ready check", { protocol: 2, enableReadyCheck: false, disableClientInfo: true }],
+  ])("for a moment only is no proxy%s", async (_, redis) => {
+    proxy.atMost = 1;
+    const tidemark = open(redis);
+    const session = tidemark.session();
+    expect(await session.redis.set("k", "v")).toBe("OK");
+    await isRead(tidemark);
+    expect(proofOf(tidemark)).toBe("position");
+    expect(proxy.refusals).toBe(1);
+    expect(warnings.inFull("TIDEMARK_PROXY")).toEqual([]);
+  });
+
+  it("is a proxy until something else is connected to in its place", async () => {
+    const tidemark = open();
+    expect(await tidemark.session().redis.set("k", "v")).toBe("OK");
+    expect(proofOf(tidemark)).toBe("proxy");
+    await waitUntil(() => warnings.inFull("TIDEMARK_PROXY").length === 1, { what: "a warning" });
+    proxy.manner = "forwards";
+    proxy.cut();
+    proxy.mend();
+    await isRead(tidemark);
+    expect(proofOf(tidemark)).toBe("position");
+    const session = tidemark.session();
+    await session.redis.set("k", "w");
+    expect(await session.redis.get("k")).toBe("w");
+    // Again with all that is asked of a server of its own.
+    proxy.cut();
+    proxy.mend();
+    const isTaken = (): Promise<boolean> => session.redis.set("k", "x").then(Boolean, () => false);
+    await waitUntil(isTaken, { what: "a write is taken again" });
+    await isRead(tidemark);
+    expect(await session.redis.get("k")).toBe("x");
+    expect(warnings.inFull("TIDEMARK_PROXY")).toHaveLength(1);
+  });
+
+  it("is found out when a server of its own was connected to before", async () => {
+    proxy.manner = "forwards";
+    const tidemark = open();
+    const session = tidemark.session();
+    await session.redis.set("k", "v");
+    await isRead(tidemark);
+    proxy.manner = "closes";
+    proxy.cut();
+    proxy.mend();
+    await waitUntil(() => proofOf(tidemark) === "proxy", { what: "it is known to be a proxy" });
+    expect(await session.redis.set("k", "w")).toBe("OK");
+    expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("w");
+    expect(tidemark.topology()[1]?.eligible).toBe(false);
+  });
+
+  it.each<[string, RedisOptions]>([
+    ["the defaults of ioredis", {}],
+    ["no ready check", { enableReadyCheck: false }],
+    ["one retry for each request", { maxRetriesPerRequest: 1 }],
+  ])("is a proxy also if it answers that it does not know INFO, with %s", async (_, redis) => {
+    proxy.manner = "answers";
+    const tidemark = open(redis);
+    const session = tidemark.session();
+    expect(await session.redis.set("k", "v")).toBe("OK");
+    expect(await session.redis.get("k")).toBe("v");
+    await waitUntil(() => proofOf(tidemark) === "proxy", { what: "it is known to be a proxy" });
+    expect(warnings.inFull("TIDEMARK_PROXY")).toHaveLength(1);
+    expect(warnings.inFull("TIDEMARK_PROXY")[0]).toMatch(/answers INFO with "ERR unknown command/);
+    expect(warnings.inFull("TIDEMARK_POSITION_UNKNOWN")).toEqual([]);
+    // It forwards MULTI, which the server knows.
+    expect(await session.redis.multi().incr("n").exec()).toEqual([[null, 1]]);
+    const eventual = tidemark.session({ level: "eventual" });
+    await stage.group.caughtUp();
+    await waitUntil(async () => (await eventual.redis.get("k")) === "v" && eventual.stale, {
+      what: "the replica that is named answers a read at level eventual",
+    });
+  });
+
+  it("while it cannot be reached either is no proxy, and is named in the error", async () => {
+    const tidemark = open({ maxRetriesPerRequest: 2 });
+    proxy.cut();
+    await expect(tidemark.session().redis.set("k", "v")).rejects.toThrow(/max retries/);
+    expect(proofOf(tidemark)).toBeUndefined();
+    expect(warnings.inFull("TIDEMARK_PROXY")).toEqual([]);
+  });
+});

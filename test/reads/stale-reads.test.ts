@@ -1,0 +1,151 @@
+/** Answers without proof, where the primary is gone and that is allowed; and only there. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { StaleReadMessage, Tidemark } from "../../src/index.js";
+import { replicaOf } from "../support/servers/failover.js";
+import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { openTidemark } from "../support/stages/open-tidemark.js";
+import { waitUntil } from "../support/wait-until.js";
+
+let group: ReplicationGroup;
+let tidemark: Tidemark;
+const told: StaleReadMessage[] = [];
+const listener = (message: unknown): void => {
+  told.push(message as StaleReadMessage);
+};
+
+beforeEach(async () => {
+  group = await startReplicationGroup({ replicas: 2 });
+  tidemark = openTidemark(group);
+  await replicasAreEligible(tidemark);
+  told.length = 0;
+  subscribe("tidemark:stale-read", listener);
+});
+
+afterEach(async () => {
+  unsubscribe("tidemark:stale-read", listener);
+  await tidemark.close();
+  await group.stop();
+});
+
+/** A session that requires a write which only the first replica has, if any. */
+async function aheadOf(...behind: number[]): Promise<string> {
+  const session = tidemark.session();
+  await session.redis.set("k", "old");
+  await group.caughtUp();
+  for (const index of behind) group.replicas[index]?.link.hold();
+  await session.redis.set("k", "new");
+  return session.token();
+}
+
+describe("staleIfPrimaryGone", () => {
+  it("has the freshest replica answer when the primary is gone, and says so", async () => {
+    const token = await aheadOf(0);
+    const [, first] = group.replicas;
+    await waitUntil(async () => (await first?.server.admin().get("k")) === "new", {
+      what: "one replica has it",
+    });
+    await waitUntil(
+      async () => {
+        await tidemark.session({ token }).redis.get("k");
+        const [, one, other] = tidemark.topology();
+        return (other?.position?.offset ?? 0) > (one?.position?.offset ?? 0);
+      },
+      { what: "it is known to have more than the other" },
+    );
+    await group.primary.kill();
+    for (let i = 0; i < 6; i++) {
+      const session = tidemark.session({ level: { level: "strong", staleIfPrimaryGone: true } });
+      expect([await session.redis.get("k"), session.stale]).toEqual(["new", true]);
+      expect(told.at(-1)).toEqual({
+        session,
+        command: "get",
+        node: `127.0.0.1:${first?.server.port}`,
+      });
+    }
+  });
+
+  it("answers what the session has written from a replica that lacks it, rather than not at all", async () => {
+    const token = await aheadOf(0, 1);
+    await group.primary.kill();
+    const session = tidemark.session({ token, level: { staleIfPrimaryGone: true } });
+    expect([await session.redis.get("k"), session.stale]).toEqual(["old", true]);
+    expect(await session.redis.at({ fallback: "error" }).get("k")).toBe("old");
+    expect(told).toHaveLength(2);
+  });
+
+  it("gives pipelines and buffers their own shapes", async () => {
+    await tidemark.session().redis.hset("h", { a: "1" });
+    await group.caughtUp();
+    await group.primary.kill();
+    const { redis } = tidemark.session({ level: { level: "strong", staleIfPrimaryGone: true } });
+    expect(await redis.pipeline().hgetall("h").hgetBuffer("h", "a").exec()).toEqual([
+      [null, { a: "1" }],
+      [null, Buffer.from("1")],
+    ]);
+  });
+
+  it("takes a primary that hangs for gone, and ignores what it answers later", async () => {
+    await aheadOf();
+    await group.caughtUp();
+    group.primary.pause();
+    try {
+      const session = tidemark.session({ level: { level: "strong", staleIfPrimaryGone: true } });
+      expect([await session.redis.get("k"), session.stale]).toEqual(["new", true]);
+    } finally {
+      group.primary.resume();
+    }
+    const session = tidemark.session({ level: { level: "strong", staleIfPrimaryGone: true } });
+    expect([await session.redis.get("k"), session.stale]).toEqual(["new", false]);
+  });
+
+  it("answers nothing stale while the primary is there, or where it is not asked for", async () => {
+    const token = await aheadOf(0, 1);
+    const willing = tidemark.session({ token, level: { staleIfPrimaryGone: true } });
+    expect([await willing.redis.get("k"), willing.stale]).toEqual(["new", false]);
+    await group.primary.kill();
+    let isAnswered = false;
+    const strict = tidemark.session({ token });
+    const answered = strict.redis.get("k").then(
+      () => {
+        isAnswered = true;
+      },
+      () => {},
+    );
+    const also = tidemark.session({ token, level: { staleIfPrimaryGone: true } });
+    expect(await also.redis.get("k")).toBe("old");
+    expect([isAnswered, strict.stale]).toEqual([false, false]);
+    await tidemark.close();
+    await answered;
+    expect(isAnswered).toBe(false);
+  });
+
+  it("waits for the heir of a primary that hands over", async () => {
+    const token = await aheadOf(0);
+    const heir = replicaOf(group, 1);
+    await waitUntil(async () => (await heir.admin().get("k")) === "new", { what: "the heir has it" });
+    await group.primary.admin().call("REPLICAOF", heir.host, heir.port);
+    await waitUntil(
+      () => {
+        const { redis } = tidemark.session({ level: { maxStalenessMs: 100 } });
+        redis.get("k").catch(() => {});
+        return tidemark.topology()[0]?.reason === "says that it is a replica";
+      },
+      { what: "the primary is known to be none" },
+    );
+    const session = tidemark.session({ token, level: { level: "strong", staleIfPrimaryGone: true } });
+    const reading = session.redis.get("k");
+    await heir.replicate(undefined);
+    expect([await reading, session.stale]).toEqual(["new", false]);
+  });
+
+  it("proves what can be proven without the primary, and does not call it stale", async () => {
+    const token = await aheadOf();
+    await group.caughtUp();
+    await replicasAreEligible(tidemark);
+    await group.primary.kill();
+    const session = tidemark.session({ token, level: { staleIfPrimaryGone: true } });
+    expect([await session.redis.get("k"), session.stale]).toEqual(["new", false]);
+  });
+});

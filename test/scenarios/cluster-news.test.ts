@@ -1,0 +1,55 @@
+/** A slot that has gone to a node which nobody else has heard of so far. */
+import { expect, it, onTestFinished } from "vitest";
+import { startClusterNode } from "../support/servers/cluster-node.js";
+import { listOf } from "../support/servers/cluster-view.js";
+import { HOST } from "../support/servers/server-arguments.js";
+import { SlotMigration } from "../support/servers/slot-migration.js";
+import { keyIn, stageCluster } from "../support/stages/staged-cluster.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const stage = stageCluster({ fresh: true });
+const slot = 1;
+/** Far more than it takes to follow a redirection as often as any is followed. */
+const manyTrips = 300;
+
+it("is waited for until there is a node to tell of its new owner", async () => {
+  const { group } = stage;
+  const newcomer = await startClusterNode(["--cluster-node-timeout", "20000"]);
+  onTestFinished(() => newcomer.stop());
+  for (const { server } of group.nodes)
+    await server.admin().call("CLUSTER", "MEET", HOST, newcomer.port, newcomer.bus.port);
+  const isMet = async (): Promise<boolean> => {
+    const lists = await Promise.all(group.nodes.map(({ server }) => listOf(server)));
+    return lists.every((list) => {
+      const epochs = list.map(({ epoch }) => epoch);
+      const listed = list.find(({ id }) => id === newcomer.id);
+      return listed?.isConnected && listed.epoch === Math.max(...epochs) && listed.epoch > 3;
+    });
+  };
+  // Else its claim would be that of somebody older.
+  const isEldest = async (): Promise<boolean> => {
+    await newcomer.server.admin().call("CLUSTER", "BUMPEPOCH");
+    return isMet();
+  };
+  await waitUntil(isEldest, { what: "all know the newcomer and its epoch", timeoutMs: 20_000 });
+  const isContent = async (): Promise<boolean> =>
+    String(await newcomer.server.admin().call("CLUSTER", "INFO")).includes("cluster_state:ok");
+  await waitUntil(isContent, { what: "it knows all", timeoutMs: 20_000 });
+
+  const { redis } = (await stage.open()).session();
+  const from = await group.primaryOf(slot);
+  const others = group.nodes.slice(0, 3).filter((node) => node !== from);
+  const migration = new SlotMigration(slot, from, newcomer);
+  await migration.begin();
+  group.isolate(newcomer);
+  await migration.finish();
+  // Only the old owner could tell now, and it may not.
+  await from.server.admin().call("ACL", "SETUSER", "default", "-cluster");
+  const writing = redis.set(keyIn(slot), "v");
+  const settled = writing.catch((error: unknown) => error);
+  for (let trip = 0; trip < manyTrips; trip++) await others[0]?.server.admin().ping();
+  await waitUntil(() => stage.routes.of("set").length > 2, { what: "it is asked again" });
+  for (const other of others) await migration.assign(other);
+  expect(await settled).toBe("OK");
+  expect(await newcomer.server.admin().get(keyIn(slot))).toBe("v");
+});

@@ -1,0 +1,158 @@
+/** Failovers where an ACL forbids INFO, so that a marker key stands for positions. */
+import { beforeEach, describe, expect, it } from "vitest";
+import { NotPrimaryError, type Session, type Tidemark } from "../../src/index.js";
+import { listenToRoutes } from "../support/listeners/routes.js";
+import { failOver, replicaOf } from "../support/servers/failover.js";
+import type { RedisServer } from "../support/servers/redis-server.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { stageGroup } from "../support/stages/staged-group.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const stage = stageGroup({ replicas: 2 });
+
+let old: RedisServer;
+let heir: RedisServer;
+let tidemark: Tidemark;
+
+beforeEach(async () => {
+  old = stage.group.primary;
+  heir = replicaOf(stage.group);
+  const servers = [old, heir, replicaOf(stage.group, 1)];
+  await Promise.all(servers.map(allow));
+  tidemark = await stage.open({ redis: { username: "app", password: "pw", maxRetriesPerRequest: 1 } });
+  expect(tidemark.topology().map(({ proof }) => proof)).toEqual(["marker", "marker", "marker"]);
+});
+
+/** Lets the app do what is not dangerous, and so not ask for INFO or ROLE. */
+async function allow(server: RedisServer): Promise<void> {
+  await server.admin().call("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-@dangerous");
+}
+
+/** Reads until a replica answers; every answer has to be right. */
+async function isAnsweredByReplica(session: Session, value: string): Promise<void> {
+  using routes = listenToRoutes();
+  await waitUntil(
+    async () => {
+      expect(await session.redis.get("k")).toBe(value);
+      return routes.of("get").at(-1)?.startsWith("replica:") === true;
+    },
+    { what: "a replica answers" },
+  );
+}
+
+/** Resolves when the primary has been noticed to be none. */
+async function isNoticed(): Promise<void> {
+  await waitUntil(
+    async () => {
+      await tidemark.redis.get("k").catch(() => {});
+      return tidemark.topology()[0]?.eligible === false;
+    },
+    { what: "it is noticed that there is no primary" },
+  );
+}
+
+describe("without Sentinels, where INFO is forbidden,", () => {
+  it("a primary that was made a replica is neither read from nor written to any more", async () => {
+    const session = tidemark.session();
+    await session.redis.set("k", "before");
+    await stage.group.caughtUp();
+    await failOver(stage.group, heir);
+    await isNoticed();
+    const before = await old.commandCalls("get");
+    for (const level of ["session", "eventual", { maxStalenessMs: 5_000 }] as const)
+      expect(await session.at(level).get("k").catch(String)).toMatch(/^before$|NotPrimaryError/);
+    await expect(session.at("strong").get("k")).rejects.toBeInstanceOf(NotPrimaryError);
+    await expect(session.redis.set("k", "lost")).rejects.toBeInstanceOf(NotPrimaryError);
+    expect(await old.commandCalls("get")).toBe(before);
+  });
+
+  it("it is the primary again when it is promoted again, and its earlier sessions find their writes", async () => {
+    const session = tidemark.session();
+    await session.redis.set("k", "kept");
+    const token = session.token();
+    await stage.group.caughtUp();
+    await failOver(stage.group, heir);
+    await isNoticed();
+    await failOver(stage.group, old);
+    await waitUntil(
+      () =>
+        tidemark
+          .session()
+          .redis.set("other", "1")
+          .then(() => true),
+      { what: "writes go on" },
+    );
+    await isAnsweredByReplica(tidemark.session({ token }), "kept");
+    await session.redis.set("k", "new");
+    await isAnsweredByReplica(session, "new");
+  });
+
+  it("a primary that is killed leaves reads that replicas had, and is used again with its data", async () => {
+    const session = tidemark.session();
+    await session.redis.set("k", "kept");
+    const token = session.token();
+    await old.admin().save();
+    await stage.group.caughtUp();
+    await old.kill();
+    await isNoticed();
+    await old.restart();
+    await allow(old);
+    await waitUntil(
+      () =>
+        tidemark
+          .session()
+          .redis.set("other", "1")
+          .then(() => true),
+      { what: "writes go on" },
+    );
+    await isAnsweredByReplica(tidemark.session({ token }), "kept");
+  });
+});
+
+describe("a marker of another connection or another primary", () => {
+  it("proves nothing: a replica that stands at a later number of it does not answer", async () => {
+    await tidemark.session().redis.set("k", "old");
+    await stage.group.caughtUp();
+    // Many numbers, which the replicas keep while the next connection begins to count.
+    for (let i = 0; i < 50; i++) await tidemark.session().redis.set("n", i);
+    await stage.group.caughtUp();
+    for (const { link } of stage.group.replicas) link.hold();
+    await old.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    const session = tidemark.session();
+    await waitUntil(
+      () =>
+        session.redis.set("k", "new").then(
+          () => true,
+          () => false,
+        ),
+      { what: "it is written" },
+    );
+    for (let i = 0; i < 20; i++)
+      expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("new");
+  });
+
+  it("proves nothing by greater numbers of the next connection: the primary answers", async () => {
+    const session = tidemark.session();
+    await session.redis.set("k", "old");
+    await old.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    const isWritten = () => tidemark.session().redis.set("other", "1");
+    await waitUntil(async () => (await isWritten()) === "OK", { what: "writes go on" });
+    await stage.group.caughtUp();
+    await replicasAreEligible(tidemark);
+    using routes = listenToRoutes();
+    expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("old");
+    expect(routes.of("get").at(-1)).toMatch(/^primary:/);
+  });
+
+  it("of another process is not mistaken for this one's", async () => {
+    const other = await stage.open({ redis: { username: "app", password: "pw" } });
+    for (let i = 0; i < 50; i++) await other.session().redis.set("n", i);
+    await stage.group.caughtUp();
+    for (const { link } of stage.group.replicas) link.hold();
+    const session = tidemark.session();
+    await session.redis.set("k", "new");
+    for (const reader of [tidemark, other])
+      for (let i = 0; i < 20; i++)
+        expect(await reader.session({ token: session.token() }).redis.get("k")).toBe("new");
+  });
+});

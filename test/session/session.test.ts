@@ -1,0 +1,238 @@
+/** What a session requires of the node that answers its reads. */
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { anyKey } from "../../src/commands/touched-keys.js";
+import { Session } from "../../src/session/session.js";
+import { decodeToken, unknownWrite } from "../../src/session/token.js";
+import { endWrite, startWrite } from "../support/stages/open-writes.js";
+import {
+  at,
+  noClient,
+  sessionOf,
+  start,
+  stopClock,
+  tokenOf,
+  ttlMs,
+  write,
+  X,
+  Y,
+} from "../support/stages/still-sessions.js";
+import { terms } from "../support/stages/usual-policies.js";
+
+beforeEach(stopClock);
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("Session with tokens", () => {
+  it("requires nothing without any", () => {
+    const session = sessionOf();
+    expect(session.positions).toEqual([]);
+    expect(session.pinned).toBe(false);
+    expect(session.token()).toBe("");
+  });
+
+  it("requires of several tokens the largest offset of each history", () => {
+    const session = sessionOf(
+      tokenOf({ positions: [at(X, 50), at(Y, 9)] }),
+      tokenOf({ positions: [at(X, 77)] }),
+      tokenOf({ positions: [at(X, 60), at(Y, 8)] }),
+    );
+    expect(session.positions).toEqual([at(Y, 9), at(X, 77)]);
+  });
+
+  it("takes the time of issue of the newest", () => {
+    const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
+    const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
+    expect(sessionOf(older, newer).demand.issuedAt).toBe(start - 1000);
+    expect(sessionOf(newer, older).demand.issuedAt).toBe(start - 1000);
+  });
+
+  it("asks for all that the primary had at the latest moment of any, and hands that on while it is in force", () => {
+    const session = sessionOf(tokenOf({ freshAsOf: start + 900 }), tokenOf({ freshAsOf: start + 400 }));
+    expect(session.demand.freshAsOf).toBe(start + 900);
+    expect(decodeToken(session.token())).toMatchObject({ freshAsOf: start + 900, positions: [] });
+    vi.advanceTimersByTime(900 + ttlMs);
+    expect(session.demand.freshAsOf).toBe(start + 900);
+    vi.advanceTimersByTime(1);
+    expect([session.demand.freshAsOf, session.token()]).toEqual([0, ""]);
+    expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).demand.freshAsOf).toBe(0);
+  });
+
+  it("counts whatever is not a token as absent", () => {
+    const good = tokenOf({ positions: [at(X, 77)] });
+    const session = sessionOf("", "garbage", good.slice(1), "💥", good);
+    expect(session.positions).toEqual([at(X, 77)]);
+  });
+
+  it("counts an expired token as absent, with its pin", () => {
+    const expired = tokenOf({ issuedAt: start - ttlMs - 1, pinnedAt: start - 1, positions: [at(X, 77)] });
+    const session = sessionOf(expired, tokenOf({ positions: [at(Y, 9)] }));
+    expect(session.positions).toEqual([at(Y, 9)]);
+    expect(session.pinned).toBe(false);
+    const barely = tokenOf({ issuedAt: start - ttlMs, positions: [at(X, 77)] });
+    expect(sessionOf(barely).positions).toEqual([at(X, 77)]);
+  });
+
+  it("counts a token from the near future as issued now, and its pin as made now", () => {
+    const ahead = start + ttlMs;
+    const session = sessionOf(tokenOf({ issuedAt: ahead, pinnedAt: ahead, positions: [at(X, 77)] }));
+    expect(session.positions).toEqual([at(X, 77)]);
+    expect(session.demand.issuedAt).toBe(start);
+    expect(session.pinned).toBe(true);
+    vi.advanceTimersByTime(ttlMs + 1);
+    expect(session.pinned).toBe(false);
+  });
+
+  it.each([
+    ["a millisecond too far", start + ttlMs + 1],
+    ["ten years away", start + 10 * 365 * 86_400_000],
+    ["as far away as a token can say", Number.MAX_SAFE_INTEGER],
+  ])("believes nothing of a token from the future, %s, but that something was written", (_what, issuedAt) => {
+    const future = { issuedAt, freshAsOf: issuedAt, positions: [at(X, 77)] };
+    const session = sessionOf(tokenOf(future));
+    expect([session.positions, session.pinned, session.demand.freshAsOf]).toEqual([[], true, 0]);
+    const next = sessionOf(session.token());
+    expect([next.positions, next.pinned]).toEqual([[], true]);
+    vi.advanceTimersByTime(ttlMs + 1);
+    expect([next.pinned, sessionOf(session.token()).pinned]).toEqual([false, false]);
+  });
+
+  it("asks for them once, and not before they are needed", () => {
+    const tokens = vi.fn(() => [tokenOf({ positions: [at(X, 77)] })]);
+    const session = new Session({ level: "session", ttlMs, terms, tokens, client: noClient });
+    session.level = "strong";
+    startWrite(session);
+    expect([session.wrote, session.writing]).toEqual([true, true]);
+    expect(session.progressIn({}, anyKey).mayReadFrom({ endedAt: undefined })).toBe(true);
+    expect(tokens).not.toHaveBeenCalled();
+    endWrite(session, at(X, 70));
+    expect(session.positions).toEqual([at(X, 77)]);
+    expect([session.demand.issuedAt, session.pinned, session.token() === ""]).toEqual([start, false, false]);
+    expect(tokens).toHaveBeenCalledOnce();
+  });
+});
+
+describe("Session.bearer", () => {
+  it("is the newest token, and the session itself without any", () => {
+    const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
+    const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
+    expect([sessionOf(older, newer).bearer, sessionOf(newer, older).bearer]).toEqual([newer, newer]);
+    const stranger = sessionOf();
+    expect(stranger.bearer).toBe(stranger);
+  });
+
+  it("is the same for all whose tokens could not be read, at any time", () => {
+    const one = sessionOf(unknownWrite());
+    expect(one.pinned).toBe(true);
+    vi.advanceTimersByTime(5);
+    const other = sessionOf(unknownWrite());
+    expect(other.pinned).toBe(true);
+    expect(other.bearer).toBe(one.bearer);
+  });
+
+  it("is a token that could be read beside one that could not", () => {
+    const token = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
+    expect(sessionOf(token, unknownWrite()).bearer).toBe(token);
+    expect(sessionOf(unknownWrite(), token).bearer).toBe(token);
+  });
+
+  it("leaves a session pinned for as long as tokens are in force when a token could not be read", () => {
+    const session = sessionOf(unknownWrite());
+    expect(session.pinned).toBe(true);
+    vi.advanceTimersByTime(ttlMs);
+    expect(session.pinned).toBe(true);
+    vi.advanceTimersByTime(1);
+    expect([session.pinned, session.token()]).toEqual([false, ""]);
+  });
+});
+
+describe("Session.token", () => {
+  it("gives another session the same requirement", () => {
+    const session = sessionOf(tokenOf({ positions: [at(Y, 9)] }));
+    write(session, at(X, 77));
+    const other = sessionOf(session.token());
+    expect(other.positions).toEqual([at(Y, 9), at(X, 77)]);
+    expect(other.demand.issuedAt).toBe(start);
+    expect(other.pinned).toBe(false);
+  });
+
+  it("pins to the primary while a write is in flight, and no longer", () => {
+    const session = sessionOf();
+    startWrite(session);
+    const during = session.token();
+    endWrite(session, at(X, 77));
+    expect(sessionOf(during).pinned).toBe(true);
+    expect(sessionOf(session.token()).pinned).toBe(false);
+  });
+
+  it("carries a pin until it expires", () => {
+    const session = sessionOf();
+    write(session, "unknown");
+    vi.advanceTimersByTime(ttlMs);
+    expect(decodeToken(session.token())?.pinnedAt).toBe(start);
+    vi.advanceTimersByTime(1);
+    expect(session.token()).toBe("");
+  });
+
+  it("is not older than the pin in it, so that the pin lives as long as it should", () => {
+    const session = sessionOf(tokenOf({ issuedAt: start - ttlMs + 5, positions: [at(X, 77)] }));
+    write(session, "unknown");
+    const token = session.token();
+    vi.advanceTimersByTime(ttlMs / 2);
+    expect(sessionOf(token).pinned).toBe(true);
+  });
+});
+
+describe("Session.in", () => {
+  it("keeps the progress in each shard apart", () => {
+    const session = sessionOf();
+    const [first, second] = [{}, {}];
+    const reader = { endedAt: undefined };
+    session.progressIn(first, anyKey).readAhead(0);
+    session.progressIn(second, anyKey).readFrom(reader);
+    expect([session.progressIn(first, anyKey).ahead, session.progressIn(second, anyKey).ahead]).toEqual([
+      true,
+      false,
+    ]);
+    expect(session.progressIn(first, anyKey)).toBe(session.progressIn(first, anyKey));
+    expect(session.progressIn(second, anyKey).mayReadFrom({ endedAt: undefined })).toBe(false);
+  });
+});
+
+describe("Session.reanchor", () => {
+  it("gives up the positions that do not stand, for the one given", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
+    expect(session.positions).toHaveLength(2);
+    session.demand.replaceUnknown(at(Y, 90), ({ replid }) => replid === Y);
+    expect(session.positions).toEqual([at(Y, 9), { ...at(Y, 90), read: true }]);
+  });
+
+  it("has the next write take the place of the one given, which was no write", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
+    expect(session.positions).toHaveLength(1);
+    session.demand.replaceUnknown(at(Y, 90), () => false);
+    expect(sessionOf(session.token()).positions).toEqual([{ ...at(Y, 90), read: true }]);
+    write(session, at(Y, 90));
+    expect(session.positions).toEqual([at(Y, 90)]);
+  });
+
+  it("leaves a session as it is whose positions all stand", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
+    const before = session.positions;
+    session.demand.replaceUnknown(at(X, 90), () => true);
+    expect(session.positions).toBe(before);
+  });
+});
+
+describe("Session.lose", () => {
+  it("goes on with what survived, and has its token reach the user", () => {
+    const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
+    const [lost = at(X, 0)] = session.positions;
+    expect(session.wrote).toBe(false);
+    session.markLost(lost, at(X, 50));
+    expect(session.positions).toEqual([at(Y, 9), { ...at(X, 50), read: true }]);
+    expect(session.wrote).toBe(true);
+  });
+});

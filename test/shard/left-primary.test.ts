@@ -1,0 +1,48 @@
+/** Who is told that a primary was left, so that further connections to it can be dropped. */
+import { expect, it } from "vitest";
+import { checkOptions } from "../../src/options/options.js";
+import { Lineage } from "../../src/replication/lineage.js";
+import { staticTopology } from "../../src/topology/topology.js";
+import { replicaOf } from "../support/servers/failover.js";
+import { stageGroup } from "../support/stages/staged-group.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const stage = stageGroup({ replicas: 1 });
+
+it("is told of a primary that is silent for too long, and of one that another takes the place of", async () => {
+  const { primary } = stage.group;
+  const heir = replicaOf(stage.group);
+  const options = checkOptions({ primary: primary.url, replicas: [heir.url], primaryTimeoutMs: 400 });
+  if (options.servers.kind !== "static") throw new Error("the servers were given");
+  const heard: string[] = [];
+  const left = ({ connection }: { connection: { address: string } }): void => {
+    heard.push(connection.address);
+  };
+  const ground = {
+    options,
+    lineage: new Lineage(),
+    joined: () => {},
+    naming: { unnamed: () => {}, named: () => {} },
+    left,
+  };
+  const topology = staticTopology(options.servers, ground);
+  const [shard] = topology.shards;
+  if (shard === undefined) throw new Error("there is no shard");
+  try {
+    const isKnown = (): boolean => shard.nodes.every(({ lastReport }) => lastReport !== undefined);
+    await waitUntil(isKnown, { what: "both have told of themselves" });
+    primary.pause();
+    shard.primary.probeBefore();
+    const address = `${primary.host}:${primary.port}`;
+    await waitUntil(() => heard.length > 0, { what: "it is dropped" });
+    expect(heard).toEqual([address]);
+    await heir.replicate(undefined);
+    shard.watch();
+    await waitUntil(() => shard.primary.connection.address !== address, { what: "the heir is followed" });
+    expect(heard.length).toBeGreaterThan(1);
+    expect(new Set(heard)).toEqual(new Set([address]));
+  } finally {
+    topology.close();
+    primary.resume();
+  }
+});

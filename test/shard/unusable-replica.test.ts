@@ -1,0 +1,311 @@
+/** Replicas that cannot be used: operators are warned of each, with the cause and the remedy, and told when it is over. */
+import { describe, expect, it } from "vitest";
+import { type CommonOptions, type PrimaryServers, Tidemark } from "../../src/index.js";
+import { listenToRoutes } from "../support/listeners/routes.js";
+import { listenToWarnings } from "../support/listeners/warnings.js";
+import { ClockProxy } from "../support/proxies/clock-proxy.js";
+import { RewritingProxy } from "../support/proxies/rewriting-proxy.js";
+import { failOver, replicaOf } from "../support/servers/failover.js";
+import { freePort } from "../support/servers/free-port.js";
+import { RedisServer, type RedisServerOptions } from "../support/servers/redis-server.js";
+import { listenToTopology } from "../support/servers/topology-changes.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { stageGroup } from "../support/stages/staged-group.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const stage = stageGroup({ replicas: 1 });
+const unusable = "TIDEMARK_REPLICA_UNUSABLE";
+
+function open(servers: Partial<PrimaryServers & CommonOptions> = {}): Tidemark {
+  const tidemark = new Tidemark({ primary: stage.group.primary.url, ...servers });
+  tidemark.redis.on("error", () => {});
+  stage.owe({ stop: () => tidemark.close() });
+  return tidemark;
+}
+
+async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const server = await RedisServer.start(options);
+  stage.owe(server);
+  return server;
+}
+
+describe("a replica that cannot be used", () => {
+  it.concurrent("is warned of once, with its address, the cause and what to do", async () => {
+    const { primary } = stage.group;
+    const [alone, other] = [await start(), await start()];
+    const foreign = await start({ replicaOf: other });
+    const locked = await start({ replicaOf: primary, args: ["--requirepass", "pw"] });
+    const silent = await start({ replicaOf: primary });
+    await silent.admin().call("ACL", "SETUSER", "app", "reset", "on", ">pw", "~*", "+@all", "-@dangerous");
+    const proxy = await ClockProxy.start({ targetPort: replicaOf(stage.group).port });
+    stage.owe(proxy);
+    proxy.aheadSeconds = 60;
+    const dead = await freePort();
+    using warnings = listenToWarnings();
+    const tidemark = open({
+      replicas: [
+        ...[alone.url, foreign.url, locked.url.replace(":pw@", ""), `redis://127.0.0.1:${dead}`],
+        ...[`redis://app:pw@127.0.0.1:${silent.port}`, `redis://127.0.0.1:${proxy.port}`],
+      ],
+    });
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.get("k");
+        return warnings.of(unusable).length >= 6;
+      },
+      { what: "all are warned of", timeoutMs: 15_000 },
+    );
+    const expected: readonly [number, RegExp][] = [
+      [alone.port, /is a primary itself: its replication id is not the primary's.*REPLICAOF/],
+      [foreign.port, RegExp(`replicates from 127.0.0.1:${other.port}: its replication id.*REPLICAOF`)],
+      [locked.port, /NOAUTH.*password/],
+      [dead, /ECONNREFUSED.*host, port and TLS/],
+      [silent.port, /NOPERM.*\+info/],
+      [proxy.port, /clock differs.*maxClockSkewMs/],
+    ];
+    for (const [port, pattern] of expected) {
+      const said = warnings.of(unusable).filter((message) => message.includes(`127.0.0.1:${port} `));
+      expect(said).toEqual([expect.stringMatching(pattern)]);
+      expect(said[0]).toContain("the primary answers every read");
+    }
+    using routes = listenToRoutes();
+    await tidemark.session().redis.get("k");
+    expect(routes.of("get")).toEqual(["primary:unusable"]);
+    expect(tidemark.topology().map(({ state }) => state)).toEqual([
+      ...["serving", "other-primary", "unknown-history", "unauthorized", "silent", "unknown-position"],
+      "skewed",
+    ]);
+  });
+
+  it.concurrent.each([
+    ["refuses connections", "127.0.0.1"],
+    ["leads nowhere", "10.255.255.1"],
+  ])("at an announced address that %s is warned of with natMap, without any read", async (_, host) => {
+    const port = await freePort();
+    const args = ["--replica-announce-ip", host, "--replica-announce-port", String(port)];
+    await start({ replicaOf: stage.group.primary, args });
+    using warnings = listenToWarnings();
+    open();
+    await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of" });
+    expect(warnings.of(unusable)).toEqual([expect.stringMatching(RegExp(`${host}:${port} .*natMap`))]);
+    expect(warnings.of(unusable)[0]).not.toContain("the primary answers every read");
+  });
+
+  it.concurrent("is told to be back, and is warned of again when it is gone again", async () => {
+    const replica = replicaOf(stage.group);
+    const tidemark = await stage.open();
+    using warnings = listenToWarnings();
+    using changes = listenToTopology();
+    for (const times of [1, 2]) {
+      await replica.kill();
+      await waitUntil(() => warnings.of(unusable).length === times, { what: "it is warned of" });
+      await replica.restart();
+      await replica.replicate(stage.group.replicas[0]?.link);
+      await replicasAreEligible(tidemark);
+      const isBack = (): boolean => warnings.of("TIDEMARK_REPLICA_USABLE").length === times;
+      await waitUntil(isBack, { what: "it is told to be back" });
+    }
+    const told = changes.of(replica);
+    expect(told).toContain("state replica silent");
+    expect(told.at(-1)).toBe("state replica serving");
+    const gone = changes.heard.find(({ state }) => state === "silent");
+    expect(gone).toMatchObject({ eligible: false, reason: expect.stringContaining("not connected") });
+  });
+
+  // Alone, because it holds up all others.
+  it("is not warned of when the process was blocked while it was restarted", async () => {
+    const replica = replicaOf(stage.group);
+    const tidemark = await stage.open();
+    using warnings = listenToWarnings();
+    using changes = listenToTopology();
+    await replica.kill();
+    await waitUntil(() => changes.of(replica).includes("state replica silent"), { what: "it is missed" });
+    const restart = replica.restart();
+    await waitUntil(() => replica.isAlive, { what: "it is started" });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);
+    await restart;
+    await replica.replicate(stage.group.replicas[0]?.link);
+    await replicasAreEligible(tidemark);
+    expect(warnings.of(unusable)).toEqual([]);
+  });
+
+  it("is not warned of after a restart or a failover", async () => {
+    using warnings = listenToWarnings();
+    const replica = replicaOf(stage.group);
+    const tidemark = await stage.open();
+    await replica.restart();
+    await replicasAreEligible(tidemark);
+    await failOver(stage.group, replica);
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.get("k");
+        return tidemark.topology()[0]?.address.endsWith(`:${replica.port}`) === true;
+      },
+      { what: "the failover is noticed" },
+    );
+    await replicasAreEligible(tidemark);
+    expect([...warnings.of(unusable), ...warnings.of("TIDEMARK_REPLICA_USABLE")]).toEqual([]);
+  });
+});
+
+describe.concurrent("a replica that refuses what it is asked", () => {
+  /** A user "app" of the primary and the replica, of whom the replica has further rules. */
+  async function allow(...rules: string[]): Promise<void> {
+    const user = ["SETUSER", "app", "reset", "on", ">pw", "~*", "&*", "+@all"];
+    await stage.group.primary.admin().call("ACL", ...user);
+    await replicaOf(stage.group)
+      .admin()
+      .call("ACL", ...user, ...rules);
+  }
+
+  function openAsApp(): Tidemark {
+    return open({ replicas: [replicaOf(stage.group).url], redis: { username: "app", password: "pw" } });
+  }
+
+  /** Reads until the replica is in a state. */
+  async function readUntil(tidemark: Tidemark, state: string): Promise<void> {
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.get("k");
+        return tidemark.topology()[1]?.state === state;
+      },
+      { what: `the replica is ${state}`, timeoutMs: 15_000 },
+    );
+  }
+
+  it("because a script runs has the state refusing, with its own words", async () => {
+    const tidemark = await stage.open({ replicas: [replicaOf(stage.group).url] });
+    const admin = replicaOf(stage.group).admin();
+    await admin.config("SET", "busy-reply-threshold", "50");
+    const script = admin.duplicate();
+    const running = script.call("EVAL", "while true do end", "0").catch(() => {});
+    try {
+      await readUntil(tidemark, "refusing");
+      expect(tidemark.topology()[1]?.reason).toMatch(/^BUSY /);
+    } finally {
+      await admin.call("SCRIPT", "KILL");
+      await running;
+      script.disconnect();
+    }
+    await readUntil(tidemark, "serving");
+  });
+
+  it("by an ACL without INFO is warned of once, and is used soon after the rule is added", async () => {
+    await allow("-info");
+    using warnings = listenToWarnings();
+    const tidemark = openAsApp();
+    await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of", timeoutMs: 15_000 });
+    expect(warnings.heard.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^Replica .*NOPERM.*on this replica with the ACL rule \+info/),
+    ]);
+    await replicaOf(stage.group).admin().call("ACL", "SETUSER", "app", "+info");
+    await waitUntil(() => tidemark.topology()[1]?.state === "serving", {
+      what: "it is used",
+      timeoutMs: 4_000,
+    });
+    expect(tidemark.topology()[1]?.proof).toBe("position");
+  });
+
+  it("names its primary where only that has no position", async () => {
+    const proxy = await RewritingProxy.start({ targetPort: stage.group.primary.port });
+    stage.owe(proxy);
+    proxy.rewrite = (text) => text.replace("master_replid:", "x:");
+    using warnings = listenToWarnings();
+    const tidemark = open({
+      primary: `redis://127.0.0.1:${proxy.port}`,
+      replicas: [replicaOf(stage.group).url],
+    });
+    await readUntil(tidemark, "unknown-position");
+    expect(tidemark.topology()[1]?.reason).toMatch(
+      /^the position of the primary is unknown: INFO .*give the address/,
+    );
+    expect(warnings.of("TIDEMARK_POSITION_UNKNOWN")).toEqual([expect.not.stringContaining("Allow INFO")]);
+  });
+});
+
+describe.concurrent("without INFO", () => {
+  it("no replica is discovered, and the warning says so and what to give", async () => {
+    await stage.group.primary
+      .admin()
+      .call("ACL", "SETUSER", "app", "reset", "on", ">pw", "~*", "+@all", "-@dangerous");
+    using warnings = listenToWarnings();
+    const tidemark = open({ redis: { username: "app", password: "pw" } });
+    using routes = listenToRoutes();
+    await tidemark.ready();
+    const code = "TIDEMARK_POSITION_UNKNOWN";
+    await waitUntil(() => warnings.of(code).length > 0, { what: "it is warned of" });
+    expect(warnings.of(code)).toEqual([expect.stringMatching(/discovers no replicas.*replicas: \["redis:/)]);
+    await tidemark.session().redis.get("k");
+    expect(routes.of("get")).toEqual(["primary:no-replica"]);
+  });
+});
+
+describe.concurrent("tidemark:topology", () => {
+  it("reports servers that come, change their role and go", async () => {
+    using changes = listenToTopology();
+    const tidemark = open({ maxStalenessMs: 500 });
+    const { primary } = stage.group;
+    const replica = replicaOf(stage.group);
+    const reading = async (isDone: () => boolean, what: string): Promise<void> => {
+      await waitUntil(
+        async () => {
+          await tidemark.session().redis.get("k");
+          return isDone();
+        },
+        { what },
+      );
+    };
+    await reading(() => changes.of(replica).at(-1)?.endsWith("replica serving") ?? false, "it is used");
+    expect(changes.of(replica)[0]).toMatch(/^joined replica /);
+    expect(changes.of(primary)[0]).toMatch(/^joined primary /);
+    await failOver(stage.group, replica);
+    await reading(() => changes.of(replica).some((one) => one.startsWith("role primary")), "it is promoted");
+    await reading(
+      () => changes.of(primary).at(-1)?.endsWith("replica serving") ?? false,
+      "the old one is used",
+    );
+    expect(changes.of(primary).some((one) => one.startsWith("role replica"))).toBe(true);
+    await primary.kill();
+    await reading(() => changes.of(primary).at(-1)?.startsWith("left replica") ?? false, "it is let go");
+  });
+});
+
+describe.concurrent("the reason of a read at a healthy start", () => {
+  it.each(["given", "discovered"])("is starting until %s replicas are known, never behind", async (kind) => {
+    const replicas = kind === "given" ? { replicas: [replicaOf(stage.group).url] } : {};
+    await stage.group.primary.admin().set("k", "v");
+    await stage.group.caughtUp();
+    using routes = listenToRoutes();
+    const tidemark = open(replicas);
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.get("k");
+        return routes.of("get").at(-1)?.startsWith("replica:") ?? false;
+      },
+      { what: "a replica answers" },
+    );
+    const reasons = new Set(routes.of("get").slice(0, -1));
+    expect(routes.of("get")[0]).toBe("primary:starting");
+    for (const reason of reasons) expect(["primary:starting", "primary:check-failed"]).toContain(reason);
+  });
+});
+
+describe.concurrent("topology()", () => {
+  it("knows no lag of a primary that was never reached", async () => {
+    const port = await freePort();
+    const tidemark = open({ primary: `redis://127.0.0.1:${port}`, replicas: [] });
+    await waitUntil(() => tidemark.topology()[0]?.state === "silent", { what: "it is known to be gone" });
+    expect(tidemark.topology()).toMatchObject([
+      { lagBytes: undefined, lagMs: undefined, clockSkewMs: undefined, position: undefined, eligible: false },
+    ]);
+  });
+
+  it("does not count an idle process as lag of its replicas", async () => {
+    const tidemark = await stage.open({ maxStalenessMs: 500 });
+    const ageOf = (): number => tidemark.topology()[1]?.positionAgeMs ?? 0;
+    await waitUntil(() => ageOf() > 1_500, { what: "nothing was asked for a while" });
+    const [, replica] = tidemark.topology();
+    expect(replica).toMatchObject({ eligible: true, state: "serving", lagBytes: 0 });
+    expect(replica?.lagMs).toBeLessThan(500);
+  });
+});

@@ -1,0 +1,97 @@
+/** A cluster for the tests of a file, and the Tidemarks each of them opens on it. */
+
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { type CommonOptions, Tidemark } from "../../../src/index.js";
+import { SLOTS, tagOf } from "../commands/hash-slot.js";
+import { type LostWrites, listenToLostWrites } from "../listeners/lost-writes.js";
+import { listenToRoutes, type Routes } from "../listeners/routes.js";
+import { type ClusterGroup, type ClusterGroupOptions, startClusterGroup } from "../servers/cluster-group.js";
+import { waitUntil } from "../wait-until.js";
+
+export interface StagedCluster {
+  readonly group: ClusterGroup;
+  /** What the test has Tidemarks route. */
+  readonly routes: Routes;
+  /** What Tidemarks have said of lost writes since the test began. */
+  readonly lostWrites: LostWrites;
+  /** A Tidemark that knows the cluster by its first node, all of whose replicas may answer reads. */
+  open(options?: CommonOptions): Promise<Tidemark>;
+}
+
+/** Starts the cluster before the file's tests, or with `fresh` before each, and ends it behind them. */
+export function stageCluster(
+  options: ClusterGroupOptions & { readonly fresh?: boolean } = {},
+): StagedCluster {
+  let group: ClusterGroup;
+  let routes: Routes;
+  let lostWrites: LostWrites;
+  let opened: Tidemark[];
+  const { fresh = false, ...ofGroup } = options;
+
+  const start = async () => {
+    group = await startClusterGroup(ofGroup);
+  };
+  if (!fresh) beforeAll(start);
+  if (!fresh) afterAll(() => group.stop());
+
+  beforeEach(async () => {
+    opened = [];
+    if (fresh) await start();
+    routes = listenToRoutes();
+    lostWrites = listenToLostWrites();
+  });
+
+  afterEach(async () => {
+    routes[Symbol.dispose]();
+    lostWrites[Symbol.dispose]();
+    await Promise.all(opened.map((tidemark) => tidemark.close()));
+    if (fresh) {
+      await group.stop();
+      return;
+    }
+    await Promise.all(group.nodes.map(({ proxy }) => proxy.release()));
+    await group.ready();
+  });
+
+  return {
+    get group() {
+      return group;
+    },
+    get routes() {
+      return routes;
+    },
+    get lostWrites() {
+      return lostWrites;
+    },
+    open: async (common = {}) => {
+      const [first] = group.nodes.filter(({ server }) => server.isAlive);
+      const tidemark = new Tidemark({ cluster: [`redis://${first?.host}:${first?.port}`], ...common });
+      opened.push(tidemark);
+      await clusterIsEligible(tidemark);
+      routes.clear();
+      return tidemark;
+    },
+  };
+}
+
+/** Resolves when every replica may answer reads; reads of all shards keep the questions after their positions going. */
+export async function clusterIsEligible(tidemark: Tidemark): Promise<void> {
+  await tidemark.ready();
+  const keys = Array.from({ length: 12 }, (_, i) => keyIn((i * SLOTS) / 12));
+  const isEligible = async () => {
+    await Promise.all(keys.map((key) => tidemark.session().redis.get(key)));
+    return tidemark.topology().every(({ eligible }) => eligible);
+  };
+  await waitUntil(isEligible, { what: "every replica is eligible" });
+}
+
+/** Finding one takes its time, in which the proxies of the cluster stand still. */
+const tags = new Map<number, string>();
+
+/** A key that falls into the slot. */
+export function keyIn(slot: number, name = ""): string {
+  const whole = Math.floor(slot);
+  const tag = tags.get(whole) ?? tagOf(whole);
+  tags.set(whole, tag);
+  return `{${tag}}${name}`;
+}

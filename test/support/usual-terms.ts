@@ -1,9 +1,0 @@
-/** What levels mean where no option says otherwise. */
-
-import { ReadPolicyCache } from "../../src/consistency/read-policy.js";
-import { checkReadDefaults } from "../../src/options/read-options.js";
-
-const usual = new ReadPolicyCache(checkReadDefaults({}));
-
-/** For sessions that are made by hand. */
-export const terms: ReadPolicyCache["of"] = (level) => usual.of(level);

@@ -1,0 +1,124 @@
+/** When a replica is warned of that cannot be used, and how often. */
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import type { NodeState } from "../../src/index.js";
+import { ReplicaOutages } from "../../src/topology/replica-outages.js";
+
+let outages: ReplicaOutages;
+let said: string[];
+let shard: ReturnType<typeof sceneOf>;
+let now: number;
+
+function sceneOf(primary: string) {
+  return {
+    primary: { connection: { address: primary } },
+    hasPrimary: true,
+    history: { replid: "aa" },
+    options: { hasArbiter: false, discovers: false },
+  };
+}
+
+beforeEach(() => {
+  [outages, said, now] = [new ReplicaOutages(), [], 1_000];
+  shard = sceneOf("p:1");
+  vi.spyOn(process, "emitWarning").mockImplementation((_message, options?: unknown) => {
+    said.push(String(Reflect.get(Object(options), "code")).replace("TIDEMARK_REPLICA_", ""));
+  });
+  return () => vi.restoreAllMocks();
+});
+
+/** Has the replica be in `state` for so long, looked at twice a second. */
+function stays(state: NodeState, ms: number, address = "r:1"): void {
+  for (const until = now + ms; now < until; now += 500) {
+    outages.observe(shard, now);
+    outages.look(shard, { address, state, reason: "why", isCovered: false }, now);
+  }
+}
+
+describe("an outage", () => {
+  it.each<[NodeState, number]>([
+    ["silent", 5_000],
+    ["unauthorized", 5_000],
+    ["unknown-history", 5_000],
+    ["other-primary", 5_000],
+    ["skewed", 5_000],
+    ["loading", 30_000],
+    ["syncing", 30_000],
+  ])("%s is warned of once after %i ms, and taken back when it is over", (state, ms) => {
+    stays("serving", 1_000);
+    stays(state, ms);
+    expect(said).toEqual([]);
+    stays(state, 100_000);
+    expect(said).toEqual(["UNUSABLE"]);
+    stays("serving", 100_000);
+    expect(said).toEqual(["UNUSABLE", "USABLE"]);
+  });
+
+  it("that ends in time is not warned of, nor taken back", () => {
+    for (let i = 0; i < 10; i++) {
+      stays("silent", 4_500);
+      stays("serving", 500);
+    }
+    expect(said).toEqual([]);
+  });
+
+  it("lasts from the start when a server was never known", () => {
+    stays("starting", 4_000);
+    stays("silent", 1_500);
+    expect(said).toEqual(["UNUSABLE"]);
+  });
+
+  it("is not ended by connections that come and go", () => {
+    for (let i = 0; i < 5; i++) {
+      stays("silent", 2_000);
+      stays("starting", 500);
+    }
+    expect(said).toEqual(["UNUSABLE"]);
+  });
+
+  it("is warned of once for each cause", () => {
+    stays("silent", 10_000);
+    stays("link-down", 10_000);
+    stays("silent", 10_000);
+    expect(said).toEqual(["UNUSABLE", "UNUSABLE"]);
+    stays("serving", 1_000);
+    expect(said).toEqual(["UNUSABLE", "UNUSABLE", "USABLE"]);
+  });
+
+  it("that comes again is warned of again, five times an hour for each server", () => {
+    for (let i = 0; i < 20; i++) {
+      stays("silent", 10_000);
+      stays("serving", 10_000);
+    }
+    expect(said).toEqual(Array.from({ length: 5 }, () => ["UNUSABLE", "USABLE"]).flat());
+    stays("silent", 10_000, "r:2");
+    expect(said).toHaveLength(11);
+    stays("serving", 3_600_000);
+    stays("silent", 10_000);
+    expect(said).toHaveLength(12);
+  });
+
+  it("is not warned of while the primary is gone, nor for 15 s after that", () => {
+    stays("serving", 1_000);
+    shard.hasPrimary = false;
+    stays("link-down", 60_000);
+    shard.hasPrimary = true;
+    stays("link-down", 14_500);
+    expect(said).toEqual([]);
+    stays("link-down", 1_500);
+    expect(said).toEqual(["UNUSABLE"]);
+  });
+
+  it("is not warned of for 15 s after the primary was replaced", () => {
+    stays("serving", 1_000);
+    shard.primary = sceneOf("p:2").primary;
+    stays("other-primary", 15_000);
+    expect(said).toEqual([]);
+    stays("other-primary", 1_500);
+    expect(said).toEqual(["UNUSABLE"]);
+  });
+
+  it.each<NodeState>(["starting", "excluded"])("%s is none", (state) => {
+    stays(state, 100_000);
+    expect(said).toEqual([]);
+  });
+});

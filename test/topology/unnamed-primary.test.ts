@@ -1,0 +1,157 @@
+/** No Sentinel and no node of a cluster names a primary: operators are warned of each of them, and told when one does. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { NoPrimaryError, Tidemark, type TidemarkOptions } from "../../src/index.js";
+import { listenToWarnings, type Warnings } from "../support/listeners/warnings.js";
+import { freeNodePort, freePort } from "../support/servers/free-port.js";
+import { RedisServer, type RedisServerOptions } from "../support/servers/redis-server.js";
+import { HOST } from "../support/servers/server-arguments.js";
+import { waitUntil } from "../support/wait-until.js";
+
+const unreachable = "TIDEMARK_PRIMARY_UNREACHABLE";
+const reached = "TIDEMARK_PRIMARY_REACHED";
+
+let owed: { stop(): Promise<void> }[];
+let warnings: Warnings;
+
+beforeEach(() => {
+  owed = [];
+  warnings = listenToWarnings();
+});
+
+afterEach(async () => {
+  warnings[Symbol.dispose]();
+  for (const one of owed.reverse()) await one.stop();
+});
+
+function open(options: TidemarkOptions): Tidemark {
+  const tidemark = new Tidemark(options);
+  owed.push({ stop: () => tidemark.close({ timeoutMs: 0 }) });
+  return tidemark;
+}
+
+async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const server = await RedisServer.start(options);
+  owed.push(server);
+  return server;
+}
+
+function startSentinel(primary: RedisServer, port?: number): Promise<RedisServer> {
+  const config = `sentinel monitor orders ${primary.host} ${primary.port} 1\n`;
+  return start({ config, args: ["--sentinel"], ...(port === undefined ? {} : { port }) });
+}
+
+async function errorOf(tidemark: Tidemark): Promise<string> {
+  const error = await tidemark.redis.get("k").catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(NoPrimaryError);
+  return (error as Error).message;
+}
+
+async function isWarnedOf(): Promise<string> {
+  const isSaid = (): boolean => warnings.of(unreachable).length > 0;
+  await waitUntil(isSaid, { what: "it is warned of", timeoutMs: 20_000 });
+  expect(warnings.of(unreachable)).toHaveLength(1);
+  return warnings.of(unreachable)[0] ?? "";
+}
+
+async function isTakenBack(): Promise<void> {
+  await waitUntil(() => warnings.of(reached).length > 0, { what: "it is taken back", timeoutMs: 20_000 });
+  expect(warnings.of(reached)).toEqual([expect.stringMatching(/^A Redis primary has been named, after \d/)]);
+  expect(warnings.of(unreachable)).toHaveLength(1);
+}
+
+describe("Sentinels", () => {
+  it("that cannot be reached are warned of, each with the cause, until one names a primary", async () => {
+    const primary = await start();
+    const [one, other] = [await freePort(), await freePort()];
+    const sentinels = [one, other].map((port) => ({ host: HOST, port }));
+    const tidemark = open({ sentinels, name: "orders" });
+    // One that was not asked to connect has nothing to say.
+    open({ sentinels, name: "orders", redis: { lazyConnect: true } });
+    const causes = [one, other].map((port) => `${HOST}:${port}: connect ECONNREFUSED`).join("; ");
+    expect(await isWarnedOf()).toBe(`The Sentinels have named no primary: ${causes}.`);
+    expect(await errorOf(tidemark)).toBe(
+      `GET: no primary is known (${causes}), so nothing was sent; check these servers, or try again when they run.`,
+    );
+    await startSentinel(primary, other);
+    await isTakenBack();
+    expect(await tidemark.redis.set("k", "v")).toBe("OK");
+  });
+
+  it("that do not know the name say which name to give", async () => {
+    const sentinel = await startSentinel(await start());
+    const tidemark = open({ sentinels: [sentinel.url], name: "invoices" });
+    const advice = /ERR No such master with that name; give as `name` what stands behind `sentinel monitor`/;
+    expect(await isWarnedOf()).toMatch(advice);
+    expect(await errorOf(tidemark)).toMatch(advice);
+  });
+
+  it("that are servers with data are said to be none", async () => {
+    const server = await start();
+    const tidemark = open({ sentinels: [server.url], name: "orders" });
+    const advice = `${HOST}:${server.port}: it is not a Sentinel; give the addresses of Sentinels, or give this server as \`primary\``;
+    expect(await isWarnedOf()).toContain(advice);
+    expect(await errorOf(tidemark)).toContain(advice);
+  });
+
+  it("that name a primary which accept() refuses say what to change", async () => {
+    const primary = await start();
+    const sentinel = await startSentinel(primary);
+    open({ sentinels: [sentinel.url], name: "orders", accept: () => false });
+    expect(await isWarnedOf()).toBe(
+      `The Sentinels have named no primary: the Sentinels name ${HOST}:${primary.port}, which accept() refuses; ` +
+        "have it return true for your primary.",
+    );
+  });
+
+  it("that are many are named in short", async () => {
+    const ports = await Promise.all(Array.from({ length: 7 }, () => freePort()));
+    open({ sentinels: ports.map((port) => ({ host: HOST, port })), name: "orders" });
+    expect(await isWarnedOf()).toMatch(/^The Sentinels have named no primary: ([^;]+; ){5}and 2 more\.$/);
+  });
+});
+
+describe("nodes of a cluster", () => {
+  it("that cannot be reached are warned of, each with the cause, until one knows a primary", async () => {
+    const [one, other] = [await freeNodePort(), await freeNodePort()];
+    const tidemark = open({ cluster: [one, other].map((port) => ({ host: HOST, port })) });
+    for (const port of [one, other])
+      expect(await isWarnedOf()).toContain(`${HOST}:${port}: connect ECONNREFUSED`);
+    expect(await isWarnedOf()).toMatch(/^The cluster nodes have named no primary: /);
+    const node = await start({ port: other, args: ["--cluster-enabled", "yes"] });
+    const slots = Array.from({ length: 16_384 }, (_, slot) => slot);
+    await node.admin().call("CLUSTER", "ADDSLOTS", ...slots);
+    await isTakenBack();
+    await waitUntil(async () => (await tidemark.redis.set("k", "v")) === "OK", { what: "it takes writes" });
+  });
+
+  it("that are no nodes of a cluster are to be given as the primary", async () => {
+    const server = await start();
+    const tidemark = open({ cluster: [server.url] });
+    const advice = "ERR This instance has cluster support disabled; give this server as `primary`";
+    expect(await isWarnedOf()).toContain(advice);
+    expect(await errorOf(tidemark)).toContain(advice);
+  });
+
+  it("that serve no slots say how slots are assigned", async () => {
+    const node = await start({ findPort: freeNodePort, args: ["--cluster-enabled", "yes"] });
+    const tidemark = open({ cluster: [node.url] });
+    const advice = "no node of its cluster serves slots; assign them, as `redis-cli --cluster create` does";
+    expect(await isWarnedOf()).toContain(advice);
+    expect(await errorOf(tidemark)).toContain(advice);
+  });
+
+  it("that are Sentinels are said to be that", async () => {
+    const sentinel = await startSentinel(await start());
+    const tidemark = open({ cluster: [sentinel.url] });
+    const advice = `${HOST}:${sentinel.port}: is a Sentinel, which has no data; give it as \`sentinels\``;
+    await expect(tidemark.redis.get("k")).rejects.toThrow(advice);
+    expect(await isWarnedOf()).toContain(advice);
+  });
+});
+
+describe("ready()", () => {
+  it("names itself as it is called", async () => {
+    const tidemark = open({ primary: { host: HOST, port: await freePort() }, replicas: [] });
+    await expect(tidemark.ready({ timeoutMs: 200 })).rejects.toThrow(/^ready\(\): there is no primary now/);
+  });
+});
