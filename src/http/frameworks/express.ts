@@ -1,7 +1,5 @@
 /** Read your writes on Express 4 and 5, Connect and plain `node:http`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { ReadOptions } from "../../consistency/read-policy.js";
-import { checkWriteConcern, type ReplicatedOptions } from "../../consistency/write-concern.js";
 import { InvalidOptionError } from "../../errors/errors.js";
 import type { Session, SessionClient } from "../../session/session.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
@@ -9,7 +7,7 @@ import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../ex
 import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { deferHeadAgain, deferHeadByPrototype, layRequestProperties } from "./express-prototypes.js";
-import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
+import { consistencyFor, markersFor } from "./markers.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
 export { type CookieOptions, cookie } from "../carriers/cookie.js";
@@ -74,61 +72,37 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
 }
 
 /**
- * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
- * counts more than its router's, and that more than the app's. Throws an `InvalidOptionError` for what is no level.
+ * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a
+ * route's level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
  */
-export function consistency<Request extends IncomingMessage = IncomingMessage>(
-  level: LevelChoice<Request>,
-  options?: ReadOptions,
-): ExpressMiddleware<Request> {
-  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
-}
+export const consistency = consistencyFor(marking);
+
+const markers = markersFor(marking);
 
 /** Reads of the requests that pass go to the primary. */
-export function strong(options?: ReadOptions, ...rest: []): ExpressMiddleware<IncomingMessage> {
-  checkCalled("strong", rest);
-  return marker(checkChoice("strong", "strong()", options), "strong()");
-}
+export const strong = markers.strong;
 
-/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
-export function eventual(options?: ReadOptions, ...rest: []): ExpressMiddleware<IncomingMessage> {
-  checkCalled("eventual", rest);
-  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
-}
+/** Any healthy node may answer reads of the requests that pass. The reads may miss the user's own writes. */
+export const eventual = markers.eventual;
 
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
-export function bounded(maxStalenessMs: number, options?: ReadOptions): ExpressMiddleware<IncomingMessage> {
-  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
-}
+export const bounded = markers.bounded;
 
 /**
- * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
- * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
+ * A write of the requests that pass resolves once `replicas` replicas, or all connected ones with `"all"`, have applied it. If
+ * too few replicas apply it in time, the write rejects with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for
+ * invalid arguments.
  */
-export function replicated(
-  replicas: number | "all",
-  options?: ReplicatedOptions,
-): ExpressMiddleware<IncomingMessage> {
-  checkWriteConcern(replicas, options);
-  return function replicatedMarker(request, response, next) {
-    if (typeof next !== "function") throw wrongEntry("replicated(n)", "express", request, response);
-    try {
-      setReplicated(request, replicas, options);
-    } catch (error) {
-      return next(error);
-    }
-    next();
-  };
-}
+export const replicated = markers.replicated;
 
-function marker<Request extends IncomingMessage>(
-  level: LevelChoice<Request>,
+function marking<Request extends IncomingMessage = IncomingMessage>(
   name: string,
+  mark: (request: Request) => void,
 ): ExpressMiddleware<Request> {
-  return function consistencyMarker(request, response, next) {
+  return function marker(request, response, next) {
     if (typeof next !== "function") throw wrongEntry(name, "express", request, response);
     try {
-      setLevel(request, level, name);
+      mark(request);
     } catch (error) {
       return next(error);
     }

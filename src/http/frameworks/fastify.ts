@@ -1,7 +1,6 @@
 /** Read your writes on Fastify. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
 import type { ReadOptions } from "../../consistency/read-policy.js";
-import { checkWriteConcern, type ReplicatedOptions } from "../../consistency/write-concern.js";
 import { InvalidOptionError } from "../../errors/errors.js";
 // Plugins give the module "fastify" a Session of their own.
 import type { SessionClient, Session as UserSession } from "../../session/session.js";
@@ -10,7 +9,7 @@ import { refuseEntry, wrongEntry } from "../entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
 import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
-import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
+import { checkChoice, consistencyFor, type LevelChoice, markersFor, setLevel } from "./markers.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
 export { type CookieOptions, cookie } from "../carriers/cookie.js";
@@ -191,56 +190,41 @@ function headOf(reply: FastifyReply): CarrierResponse {
 }
 
 /**
- * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
- * counts more than its scope's, but for a route's own `config.consistency`, which counts more than all. Throws an
- * `InvalidOptionError` for what is no level.
+ * Sets the level of the requests that pass. Add it after `readYourWrites`. The last level set before a read applies: a route's
+ * level overrides its scope's level, and a route's own `config.consistency` overrides both. Throws an `InvalidOptionError` for
+ * an invalid level.
  */
-export function consistency<Request extends Marked = FastifyRequest>(
+export const consistency: <Request extends Marked = FastifyRequest>(
   level: LevelChoice<Request>,
   options?: ReadOptions,
-): Hook<Request> {
-  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
-}
+) => Hook<Request> = consistencyFor(marking);
+
+const markers = markersFor<Marked, Hook<Marked>>(marking);
 
 /** Reads of the requests that pass go to the primary. */
-export function strong(options?: ReadOptions, ...rest: []): Hook<Marked> {
-  checkCalled("strong", rest);
-  return marker(checkChoice("strong", "strong()", options), "strong()");
-}
+export const strong = markers.strong;
 
-/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
-export function eventual(options?: ReadOptions, ...rest: []): Hook<Marked> {
-  checkCalled("eventual", rest);
-  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
-}
+/** Any healthy node may answer reads of the requests that pass. The reads may miss the user's own writes. */
+export const eventual = markers.eventual;
 
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
-export function bounded(maxStalenessMs: number, options?: ReadOptions): Hook<Marked> {
-  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
-}
+export const bounded = markers.bounded;
 
 /**
- * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
- * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
+ * A write of the requests that pass resolves once `replicas` replicas, or all connected ones with `"all"`, have applied it. If
+ * too few replicas apply it in time, the write rejects with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for
+ * invalid arguments.
  */
-export function replicated(replicas: number | "all", options?: ReplicatedOptions): Hook<Marked> {
-  checkWriteConcern(replicas, options);
-  return function replicatedMarker(request, reply, done) {
-    if (typeof done !== "function") throw wrongEntry("replicated(n)", "fastify", request, reply);
-    try {
-      setReplicated(request, replicas, options);
-    } catch (error) {
-      return done(error instanceof Error ? error : new Error(String(error)));
-    }
-    done();
-  };
-}
+export const replicated = markers.replicated;
 
-function marker<Request extends Marked>(level: LevelChoice<Request>, name: string): Hook<Request> {
-  return function consistencyMarker(request, reply, done) {
+function marking<Request extends Marked = FastifyRequest>(
+  name: string,
+  mark: (request: Request) => void,
+): Hook<Request> {
+  return function marker(request, reply, done) {
     if (typeof done !== "function") throw wrongEntry(name, "fastify", request, reply);
     try {
-      setLevel(request, level, name);
+      mark(request);
       configured.get(request)?.();
     } catch (error) {
       return done(error instanceof Error ? error : new Error(String(error)));

@@ -1,14 +1,12 @@
 /** Read your writes on Koa. */
 import type { ExtendableContext, Next } from "koa";
-import type { ReadOptions } from "../../consistency/read-policy.js";
-import { checkWriteConcern, type ReplicatedOptions } from "../../consistency/write-concern.js";
 import type { Session, SessionClient } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
 import { refuseEntry } from "../entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
 import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
-import { checkCalled, checkChoice, type LevelChoice, setLevel, setReplicated } from "./markers.js";
+import { consistencyFor, markersFor } from "./markers.js";
 
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
 export { type CookieOptions, cookie } from "../carriers/cookie.js";
@@ -63,59 +61,38 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
 }
 
 /**
- * Sets the level of the requests that pass; behind `readYourWrites`. The last one before a read wins, so that a route's
- * counts more than its router's, and that more than the app's. Throws an `InvalidOptionError` for what is no level.
+ * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a
+ * route's level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
  */
-export function consistency<Context extends ExtendableContext = ExtendableContext>(
-  level: LevelChoice<Context>,
-  options?: ReadOptions,
-): KoaMiddleware<Context> {
-  return marker(checkChoice(level, "consistency(level)", options), "consistency(level)");
-}
+export const consistency = consistencyFor(marking);
+
+const markers = markersFor(marking);
 
 /** Reads of the requests that pass go to the primary. */
-export function strong(options?: ReadOptions, ...rest: []): KoaMiddleware<ExtendableContext> {
-  checkCalled("strong", rest);
-  return marker(checkChoice("strong", "strong()", options), "strong()");
-}
+export const strong = markers.strong;
 
-/** Reads of the requests that pass may be answered by any healthy node, and may miss the user's own writes. */
-export function eventual(options?: ReadOptions, ...rest: []): KoaMiddleware<ExtendableContext> {
-  checkCalled("eventual", rest);
-  return marker(checkChoice("eventual", "eventual()", options), "eventual()");
-}
+/** Any healthy node may answer reads of the requests that pass. The reads may miss the user's own writes. */
+export const eventual = markers.eventual;
 
 /** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
-export function bounded(maxStalenessMs: number, options?: ReadOptions): KoaMiddleware<ExtendableContext> {
-  return marker(checkChoice({ maxStalenessMs }, "bounded(ms)", options), "bounded(ms)");
-}
+export const bounded = markers.bounded;
 
 /**
- * Writes of the requests that pass are answered when so many replicas have applied them, or all that are connected; too few
- * in time reject them with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for what cannot be wanted.
+ * A write of the requests that pass resolves once `replicas` replicas, or all connected ones with `"all"`, have applied it. If
+ * too few replicas apply it in time, the write rejects with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for
+ * invalid arguments.
  */
-export function replicated(
-  replicas: number | "all",
-  options?: ReplicatedOptions,
-): KoaMiddleware<ExtendableContext> {
-  checkWriteConcern(replicas, options);
-  return passing("replicated(n)", (ctx) => setReplicated(ctx, replicas, options));
-}
+export const replicated = markers.replicated;
 
-function marker<Context extends ExtendableContext>(
-  level: LevelChoice<Context>,
+function marking<Context extends ExtendableContext = ExtendableContext>(
   name: string,
+  mark: (ctx: Context) => void,
 ): KoaMiddleware<Context> {
-  return passing(name, (ctx) => setLevel(ctx, level, name));
-}
-
-/** Calls `set` before all that follows. */
-function passing<Context>(name: string, set: (ctx: Context) => void): KoaMiddleware<Context> {
   const pass: KoaMiddleware<Context> = async (ctx, next) => {
-    set(ctx);
+    mark(ctx);
     await next();
   };
-  return function consistencyMarker(ctx, next, ...rest: unknown[]) {
+  return function marker(ctx, next, ...rest: unknown[]) {
     if (typeof next !== "function") return Promise.resolve(refuseEntry(name, "koa", [ctx, next, ...rest]));
     return pass(ctx, next);
   };
