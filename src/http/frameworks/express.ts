@@ -9,13 +9,7 @@ import type { SessionSource } from "../request-session.js";
 import { deferHeadAgain, deferHeadByPrototype, layRequestProperties } from "./express-prototypes.js";
 import { consistencyFor, markersFor } from "./markers.js";
 
-export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
-export { type CookieOptions, cookie } from "../carriers/cookie.js";
-export { type HeaderOptions, header } from "../carriers/header.js";
-export { type SessionCarrierOptions, session } from "../carriers/session.js";
-export type { MiddlewareOptions, PropertyNames } from "../exchange.js";
-export type { ReadYourWritesOptions, SessionSource } from "../request-session.js";
-export type { LevelChoice } from "./markers.js";
+export * from "./middleware-entry.js";
 
 declare global {
   namespace Express {

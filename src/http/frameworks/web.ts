@@ -13,10 +13,7 @@ import type { Route } from "../late-writes.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "../request-session.js";
 import { checkChoice, type LevelChoice, setLevel } from "./markers.js";
 
-export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "../carriers/carrier.js";
-export { type CookieOptions, cookie } from "../carriers/cookie.js";
-export { type HeaderOptions, header } from "../carriers/header.js";
-export type { ReadYourWritesOptions, SessionSource } from "../request-session.js";
+export * from "../every-entry.js";
 export type { LevelChoice } from "./markers.js";
 
 /** What answers a request; frameworks may hand it more than that. */

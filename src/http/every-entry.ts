@@ -1,0 +1,5 @@
+/** What every entry for HTTP exports: carriers, and the types of the options that all entries share. */
+export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carriers/carrier.js";
+export { type CookieOptions, cookie } from "./carriers/cookie.js";
+export { type HeaderOptions, header } from "./carriers/header.js";
+export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
