@@ -96,9 +96,27 @@ describe("The installed package", () => {
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
+  it("leaves the types of an app's own req.redis alone without the augmentation, as docs/express.md shows", async () => {
+    const page = await readFile(join(root, "docs/express.md"), "utf8");
+    const [, code = ""] = /^```ts\n(.*?)^```/ms.exec(page) ?? [];
+    await installed.write("own-request.mts", `${code}${ownRequest}`);
+    await installed.write("tsconfig.json", JSON.stringify({ ...compiler, files: ["own-request.mts"] }));
+    await installed.tool("tsc", ["-p", "tsconfig.json"]);
+
+    const augmented = code.replace("tidemark/express/no-augmentation", "tidemark/express");
+    await installed.write("own-request.mts", augmented);
+    await expect(installed.tool("tsc", ["-p", "tsconfig.json"])).rejects.toThrow(
+      /Subsequent property declarations must have the same type\. +Property 'redis'/,
+    );
+  });
+
   it("compiles every piece of TypeScript in the README and in docs/", async () => {
     const pieces = await piecesOfCode();
-    const files = pieces.flatMap(({ name, language, code }) => (language === "ts" ? [{ name, code }] : []));
+    // The test above compiles this page, which declares another `req.redis`.
+    const isAlone = (name: string): boolean => name.startsWith("express-");
+    const files = pieces.flatMap(({ name, language, code }) =>
+      language === "ts" && !isAlone(name) ? [{ name, code }] : [],
+    );
     expect(files.map(({ name }) => name)).toContain("commands-1.mts");
     await Promise.all(
       files.map(({ name, code }) =>
@@ -192,4 +210,21 @@ bounded("500");
 // @ts-expect-error a primary is needed
 new Tidemark({ replicas: [] });
 console.log(new InvalidOptionError("option", 1, "give 2").code satisfies string);
+`;
+
+/** Handlers behind the middleware of docs/express.md. */
+const ownRequest = `
+import express from "express";
+
+export const app = express().get("/", async (req, res) => {
+  const own: Redis = req.redis;
+  const value: string | null = await req.userRedis.at("strong").get("key");
+  // @ts-expect-error only Tidemark's client has levels
+  req.redis.at("strong");
+  // @ts-expect-error the session of a request stays what it is
+  req.userSession = req.userSession;
+  // @ts-expect-error nothing declares it
+  req.consistency;
+  res.json({ value, status: own.status });
+});
 `;
