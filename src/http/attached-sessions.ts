@@ -1,80 +1,81 @@
-/** The sessions of a request, by what a framework hands to its handlers. */
+/** Finds the sessions of a request by the object that a framework passes to its handlers. */
 import { TidemarkError } from "../errors/errors.js";
 import type { Session, SessionClient } from "../session/session.js";
 import type { SessionSource } from "./request-session.js";
 
-/** What handlers find on a request. */
+/** The names of the properties that handlers use on a request. */
 export interface AttachedNames {
   readonly redis: string;
   readonly consistency: string;
 }
 
-/** One of the sessions of a request, each of another Tidemark. */
+/** One of the sessions of a request. Each session belongs to a different Tidemark. */
 export interface AttachedSession {
   readonly source: SessionSource;
   readonly session: Session;
   readonly names: AttachedNames;
-  readonly before: AttachedSession | undefined;
-  /** What holds the response without the response knowing. */
+  /** The session that was attached before this one. */
+  readonly previous: AttachedSession | undefined;
+  /** The deferred head of a response whose methods are not its own. */
   readonly head?: object | undefined;
 }
 
-/** An object for which Node keeps something, such as its own requests. */
-interface Kept {
+/** An object with a state that Node uses, such as a request of Node. */
+interface Readable {
   readonly _readableState?: unknown;
 }
 
 const place = Symbol("tidemark");
 
 /**
- * Of one of Node's requests: a property of its own would cost more, see `PrototypeLayer`, and so would a `WeakMap`, because what
- * refers to its key there outlives every small garbage collection.
+ * The state of one of Node's requests. A property of the request itself would take more time: see `PrototypeLayer`. So would a
+ * `WeakMap`, because a value that refers to its key survives every small garbage collection.
  */
 interface State {
   [place]?: AttachedSession;
 }
 
-/** Of all others. */
+/** The sessions of all other objects. */
 const places = new WeakMap<object, AttachedSession>();
 
-function stateOf({ _readableState: state }: Kept): State | undefined {
+function stateOf({ _readableState: state }: Readable): State | undefined {
   return typeof state === "object" && state !== null ? state : undefined;
 }
 
-/** Gives `owner` one more session, `mounted`, whose `before` is what was the last one. */
-export function attach(owner: object, mounted: AttachedSession): void {
+/** Attaches one more session to `owner`. Its `previous` is the session that was attached last until now. */
+export function attach(owner: object, attached: AttachedSession): void {
   const state = stateOf(owner);
-  if (state === undefined) places.set(owner, mounted);
-  else state[place] = mounted;
+  if (state === undefined) places.set(owner, attached);
+  else state[place] = attached;
 }
 
-/** What was mounted last on `owner`, or on what it was made of; undefined when no middleware has seen it. */
+/** The session that was attached last to `owner` or to an object on its prototype chain; undefined if there is none. */
 export function attachedTo(owner: object): AttachedSession | undefined {
   const state = stateOf(owner);
   if (state !== undefined) return state[place];
   for (let one: object | null = owner; one !== null; one = Object.getPrototypeOf(one)) {
-    const mounted = places.get(one);
-    if (mounted !== undefined) return mounted;
+    const attached = places.get(one);
+    if (attached !== undefined) return attached;
   }
   return undefined;
 }
 
-/** The session that `owner` has of `source`, or was given last; undefined when the middleware has not seen it. */
+/** The session of `owner` that belongs to `source`, or the latest one without a `source`; undefined if there is none. */
 export function sessionOf(owner: object, source?: SessionSource): Session | undefined {
   return sessionAmong(attachedTo(owner), source);
 }
 
-/** The same of what was `mounted` last. */
+/** The same, starting from the session that was attached last. */
 export function sessionAmong(
-  mounted: AttachedSession | undefined,
+  attached: AttachedSession | undefined,
   source?: SessionSource,
 ): Session | undefined {
-  let one = mounted;
-  while (one !== undefined && source !== undefined && one.source !== source) one = one.before;
+  let one = attached;
+  while (one !== undefined && source !== undefined && one.source !== source) one = one.previous;
   return one?.session;
 }
 
-/** What handlers find by `name` on what has sessions. */
+/** The property `name` of objects that have sessions. */
 export function accessorOf(name: string): PropertyDescriptor & ThisType<object> {
   return {
     configurable: true,
@@ -85,17 +86,17 @@ export function accessorOf(name: string): PropertyDescriptor & ThisType<object> 
 }
 
 export function lookUp(owner: object, name: string): Session | SessionClient | undefined {
-  for (let one = attachedTo(owner); one !== undefined; one = one.before) {
+  for (let one = attachedTo(owner); one !== undefined; one = one.previous) {
     if (one.names.redis === name) return one.session.redis;
     if (one.names.consistency === name) return one.session;
   }
   return undefined;
 }
 
-/** All the sessions of `owner`. Throws for the benefit of `marker` when it has none. */
+/** All sessions of `owner`. If there is none, throws an error that names `marker`. */
 export function sessionsOf(owner: object, marker: string): readonly Session[] {
   const sessions: Session[] = [];
-  for (let one = attachedTo(owner); one !== undefined; one = one.before) sessions.push(one.session);
+  for (let one = attachedTo(owner); one !== undefined; one = one.previous) sessions.push(one.session);
   if (sessions.length > 0) return sessions;
   const remedy = "mount readYourWrites(tidemark, { secret }) before it";
   throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);

@@ -1,19 +1,19 @@
-/** Keeps the head of a response back until the token in it can cover every write that its request has started. */
+/** Defers the head of a response until its token can cover every write that the request has started. */
 import type { CarrierResponse } from "./carriers/carrier.js";
 
-/** What is needed of Node's `ServerResponse`. Names with an underscore are Node's own, as other middleware uses them. */
+/** What a deferred head uses of Node's `ServerResponse`. The names with an underscore are Node's; other middleware uses them too. */
 export interface HeadedResponse extends CarrierResponse {
   statusCode: number;
   statusMessage: string;
   readonly headersSent: boolean;
-  /** The request that it answers, as Node tells. */
+  /** The request that it answers, according to Node. */
   readonly req?: unknown;
   readonly writableEnded?: boolean;
   readonly writableNeedDrain: boolean;
-  /** The head as it will be sent, once it has been built. */
+  /** The head as Node will send it; empty until Node has built it. */
   _header?: string | null;
   readonly _headerSent?: boolean;
-  /** What an implicit head says about the length of the body. */
+  /** The length of the body that Node writes into an implicit head. */
   _contentLength?: number | null;
   setHeader(name: string, value: unknown): unknown;
   appendHeader(name: string, value: unknown): unknown;
@@ -29,7 +29,7 @@ export interface HeadedResponse extends CarrierResponse {
   emit(event: "drain"): unknown;
 }
 
-/** The methods by which a head leaves. */
+/** The methods that send a head. */
 export type HeadMethods = Pick<HeadedResponse, "writeHead" | "write" | "end" | "flushHeaders">;
 
 interface Call {
@@ -37,60 +37,60 @@ interface Call {
   readonly args: readonly unknown[];
 }
 
-/** Knows what a head has to wait for and what goes into it. */
+/** Decides what a head waits for and which headers bring the token. */
 export interface HeadOwner {
-  /** Undefined when there is nothing to wait for; else resolves when all writes started so far are settled. */
+  /** Resolves when all writes started so far are settled; undefined when there is nothing to wait for. */
   settled(): Promise<void> | undefined;
-  /** Called when a head is built before that: others may look then at what is to be kept. */
-  announced(): void;
+  /** Called when Node builds the head before these writes are settled: a session middleware may save its session now. */
+  headBuilt(): void;
   /**
-   * Sets the headers that bring the token. Called just before the head is sent, and once more if Node refuses that head.
-   * Must not throw.
+   * Sets the headers that bring the token. Called just before the head is sent, and again if Node refuses that head. Must not
+   * throw.
    */
   carry(response: CarrierResponse): void;
-  /** Called when the first bytes have left, and whatever was mounted before has had its say. */
-  left(): void;
+  /** Called when the first bytes were sent, after the hooks of all middleware that was mounted earlier. */
+  headSent(): void;
 }
 
-/** Takes over `writeHead`, `write`, `end` and `flushHeaders` of a response, of which a {@link DeferredHead} makes use. */
-export function deferHead(response: HeadedResponse, keeper: HeadOwner): void {
+/** Replaces `writeHead`, `write`, `end` and `flushHeaders` of a response by those of a {@link DeferredHead}. */
+export function deferHead(response: HeadedResponse, owner: HeadOwner): void {
   const { writeHead, write, end, flushHeaders } = response;
-  const head = new DeferredHead(response, keeper, { writeHead, write, end, flushHeaders });
+  const head = new DeferredHead(response, owner, { writeHead, write, end, flushHeaders });
   Object.assign(response, head.methods());
 }
 
 /**
- * What the four methods of a response do instead. With nothing to wait for they do what they did, at once. Else `write`,
- * `end` and `flushHeaders` are kept, in order, until there is nothing any more: the head waits for all writes started
- * before the first of them, and before `end` if that comes meanwhile.
- * Node builds the head when it always does, so that errors, `headersSent` and listeners keep their time; a head that
- * has not left is built again when the token has to go into it.
+ * Replaces the four methods of a response that send its head. If no write is in flight, each method calls the original at once.
+ * Otherwise it defers `write`, `end` and `flushHeaders` in order. The head then waits for all writes that started before the first
+ * deferred call. If `end` is called meanwhile, the head also waits for the writes that started before `end`.
+ * Node builds the head at its usual time, so errors, `headersSent` and listeners behave as always. If the token has to go into a head
+ * that was built but not sent, the head is built again.
  */
 export class DeferredHead implements CarrierResponse {
   protected readonly response: HeadedResponse;
-  readonly #keeper: HeadOwner;
-  readonly #before: HeadMethods;
+  readonly #owner: HeadOwner;
+  readonly #original: HeadMethods;
   #writeHead: HeadMethods["writeHead"] | undefined;
   #built: { code: number; message: string } | undefined;
-  /** The headers that Node built a head from without keeping them. */
-  #given: readonly GivenHeader[] = noHeaders;
-  /** What the headers that were set last, before the head was built, were before. */
+  /** The headers that Node built the head from and did not store on the response. */
+  #givenHeaders: readonly GivenHeader[] = noHeaders;
+  /** The previous values of the headers that bring the token, for a head that Node refuses. */
   #replaced: GivenHeader[] | undefined;
-  /** Whether what was built was thrown away, because the token has to go into it. */
-  #isUndone = false;
-  #kept: Call[] | undefined;
-  #awaited: Promise<void> | undefined;
-  #owesDrain = false;
-  #left = false;
-  #told = false;
+  /** Whether the built head was discarded, because the token has to go into it. */
+  #isDiscarded = false;
+  #deferred: Call[] | undefined;
+  #pending: Promise<void> | undefined;
+  #mustEmitDrain = false;
+  #isReleased = false;
+  #isSentReported = false;
 
-  constructor(response: HeadedResponse, keeper: HeadOwner, before: HeadMethods) {
+  constructor(response: HeadedResponse, owner: HeadOwner, original: HeadMethods) {
     this.response = response;
-    this.#keeper = keeper;
-    this.#before = before;
+    this.#owner = owner;
+    this.#original = original;
   }
 
-  /** What the response is to call. */
+  /** The methods to put on the response. */
   methods(): HeadMethods {
     this.#writeHead = (...args) => this.writeHead(args);
     return {
@@ -101,61 +101,61 @@ export class DeferredHead implements CarrierResponse {
     };
   }
 
-  /** Whether somebody else has taken over `writeHead` since. */
+  /** Whether other middleware has replaced `writeHead` since. */
   protected get isWrapped(): boolean {
     return this.response.writeHead !== this.#writeHead;
   }
 
   getHeader(name: string): number | string | readonly string[] | undefined {
-    if (this.#given.length > 0) this.#undo();
+    if (this.#givenHeaders.length > 0) this.#discardBuilt();
     return this.response.getHeader(name);
   }
 
   setHeader(name: string, value: string | readonly string[]): void {
     const { response } = this;
-    if (response.headersSent) this.#undo();
-    else if (!this.#isUndone) this.#remember(name);
+    if (response.headersSent) this.#discardBuilt();
+    else if (!this.#isDiscarded) this.#storePrevious(name);
     response.setHeader(name, value);
   }
 
-  #remember(name: string): void {
+  #storePrevious(name: string): void {
     this.#replaced ??= [];
     this.#replaced.push([name, this.response.getHeader(name)]);
   }
 
-  /** Throws away a head that was built but not sent, and keeps the headers that Node would forget with it. */
-  #undo(): void {
+  /** Discards a head that was built but not sent, and sets its headers on the response, where Node has not stored them. */
+  #discardBuilt(): void {
     const { response } = this;
     if (!response.headersSent || response._headerSent) return;
     response._header = null;
-    this.#isUndone = true;
-    setAll(response, this.#given);
-    this.#given = noHeaders;
+    this.#isDiscarded = true;
+    setAll(response, this.#givenHeaders);
+    this.#givenHeaders = noHeaders;
   }
 
   writeHead(args: unknown[]): unknown {
     const { response } = this;
-    if (this.#left) {
-      this.#before.writeHead.apply(response, args);
+    if (this.#isReleased) {
+      this.#original.writeHead.apply(response, args);
       return response;
     }
-    this.#keeper.announced();
-    this.#before.writeHead.apply(response, args);
+    this.#owner.headBuilt();
+    this.#original.writeHead.apply(response, args);
     this.#built = { code: response.statusCode, message: response.statusMessage };
-    if (args.length > 1 && response.getHeaderNames().length === 0) this.#given = this.#inHead(args);
+    if (args.length > 1 && response.getHeaderNames().length === 0) this.#givenHeaders = this.#stillIn(args);
     return response;
   }
 
-  /** Those of the headers given to `writeHead` that no listener has taken out again. */
-  #inHead(args: readonly unknown[]): readonly GivenHeader[] {
+  /** The headers given to `writeHead` that no listener has removed again. */
+  #stillIn(args: readonly unknown[]): readonly GivenHeader[] {
     const head = this.response._header ?? "";
     return headersAmong(args).filter(([name]) => head.includes(`\r\n${name}: `));
   }
 
   write(args: unknown[]): boolean {
-    if (!isChunk(args[0]) || this.#mayLeave()) return this.#pass("write", args);
-    this.#kept?.push({ name: "write", args });
-    this.#owesDrain = true;
+    if (!isChunk(args[0]) || this.#maySend()) return this.#callOriginal("write", args);
+    this.#deferred?.push({ name: "write", args });
+    this.#mustEmitDrain = true;
     return false;
   }
 
@@ -163,37 +163,37 @@ export class DeferredHead implements CarrierResponse {
     const { response } = this;
     const [chunk] = args;
     if (chunk && !isChunk(chunk) && typeof chunk !== "function")
-      return this.#before.end.apply(response, args);
-    if (this.#mayLeave(args)) return this.#pass("end", args);
-    this.#kept?.push({ name: "end", args });
+      return this.#original.end.apply(response, args);
+    if (this.#maySend(args)) return this.#callOriginal("end", args);
+    this.#deferred?.push({ name: "end", args });
     if (!response.writableEnded) {
-      this.#awaited = this.#keeper.settled() ?? this.#awaited;
+      this.#pending = this.#owner.settled() ?? this.#pending;
       Object.defineProperty(response, "writableEnded", { value: true, configurable: true });
     }
     return response;
   }
 
   flushHeaders(): void {
-    if (this.#mayLeave()) this.#pass("flushHeaders", []);
-    else this.#kept?.push({ name: "flushHeaders", args: [] });
+    if (this.#maySend()) this.#callOriginal("flushHeaders", []);
+    else this.#deferred?.push({ name: "flushHeaders", args: [] });
   }
 
-  #pass<Name extends Call["name"]>(name: Name, args: unknown[]): ReturnType<HeadMethods[Name]> {
+  #callOriginal<Name extends Call["name"]>(name: Name, args: unknown[]): ReturnType<HeadMethods[Name]> {
     try {
-      const result = Reflect.apply(this.#before[name], this.response, args);
-      this.#tell();
+      const result = Reflect.apply(this.#original[name], this.response, args);
+      this.#reportSent();
       return result;
     } catch (error) {
-      this.#stay();
+      this.#takeBack();
       throw error;
     }
   }
 
-  /** Takes the token back out of a head that Node has refused: what answers instead may write, too. */
-  #stay(): void {
+  /** Removes the token from a head that Node has refused: the handler that answers instead may write too. */
+  #takeBack(): void {
     const { response } = this;
-    if (response.headersSent || this.#told) return;
-    this.#left = false;
+    if (response.headersSent || this.#isSentReported) return;
+    this.#isReleased = false;
     for (const [name, value] of this.#replaced?.reverse() ?? []) {
       if (value === undefined) response.removeHeader(name);
       else response.setHeader(name, value);
@@ -201,72 +201,72 @@ export class DeferredHead implements CarrierResponse {
     this.#replaced = undefined;
   }
 
-  #tell(): void {
-    if (!this.#left || this.#told) return;
-    this.#told = true;
-    this.#keeper.left();
+  #reportSent(): void {
+    if (!this.#isReleased || this.#isSentReported) return;
+    this.#isSentReported = true;
+    this.#owner.headSent();
   }
 
-  /** Whether bytes may leave now; `ending` is what the first call was given, where it brings the whole body. */
-  #mayLeave(ending?: readonly unknown[]): boolean {
-    if (this.#left) return true;
-    if (this.#kept !== undefined) return false;
-    // Whoever wrapped writeHead after us acts before the head leaves, and may start a write even then.
-    if (this.isWrapped) this.#build(ending);
-    const pending = this.#keeper.settled();
+  /** Whether bytes may be sent now. `ending` has the arguments of `end` if `end` is the first call and so has the whole body. */
+  #maySend(ending?: readonly unknown[]): boolean {
+    if (this.#isReleased) return true;
+    if (this.#deferred !== undefined) return false;
+    // Middleware that wrapped writeHead later runs before the head is sent, and may start a write even then.
+    if (this.isWrapped) this.#buildHead(ending);
+    const pending = this.#owner.settled();
     if (pending === undefined) {
-      this.#leave();
+      this.#sendHead();
       return true;
     }
-    this.#build(ending);
-    this.#kept = [];
-    this.response.once("close", () => this.#release());
-    this.#wait(pending);
+    this.#buildHead(ending);
+    this.#deferred = [];
+    this.response.once("close", () => this.#sendDeferred());
+    this.#waitFor(pending);
     return false;
   }
 
-  #build(ending: readonly unknown[] | undefined): void {
+  #buildHead(ending: readonly unknown[] | undefined): void {
     const { response } = this;
     if (response.headersSent) return;
     if (ending !== undefined) response._contentLength = lengthOf(ending);
     response.writeHead(response.statusCode);
   }
 
-  #wait(pending: Promise<void>): void {
-    this.#awaited = pending;
+  #waitFor(pending: Promise<void>): void {
+    this.#pending = pending;
     const arrive = () => {
-      if (this.#awaited === undefined || this.#awaited === pending) this.#release();
-      else this.#wait(this.#awaited);
+      if (this.#pending === undefined || this.#pending === pending) this.#sendDeferred();
+      else this.#waitFor(this.#pending);
     };
     pending.then(arrive, arrive);
   }
 
-  #release(): void {
-    const kept = this.#kept;
+  #sendDeferred(): void {
+    const deferred = this.#deferred;
     const { response } = this;
-    if (kept === undefined) return;
-    this.#kept = undefined;
+    if (deferred === undefined) return;
+    this.#deferred = undefined;
     try {
-      this.#leave();
-      for (const { name, args } of kept) Reflect.apply(this.#before[name], response, args);
-      this.#tell();
+      this.#sendHead();
+      for (const { name, args } of deferred) Reflect.apply(this.#original[name], response, args);
+      this.#reportSent();
     } catch (error) {
       response.destroy(error instanceof Error ? error : undefined);
     }
-    if (this.#owesDrain) process.nextTick(() => this.#drain());
+    if (this.#mustEmitDrain) process.nextTick(() => this.#emitDrain());
   }
 
-  #drain(): void {
+  #emitDrain(): void {
     const { writableEnded, writableNeedDrain } = this.response;
     if (!writableEnded && !writableNeedDrain) this.response.emit("drain");
   }
 
-  #leave(): void {
-    this.#left = true;
-    this.#keeper.carry(this);
-    if (!this.#isUndone || this.#built === undefined) return;
+  #sendHead(): void {
+    this.#isReleased = true;
+    this.#owner.carry(this);
+    if (!this.#isDiscarded || this.#built === undefined) return;
     const { code, message } = this.#built;
-    this.#before.writeHead.call(this.response, code, message);
+    this.#original.writeHead.call(this.response, code, message);
   }
 }
 
@@ -276,7 +276,7 @@ function isChunk(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === "string" || chunk instanceof Uint8Array;
 }
 
-/** Of the body that is given to `end`. */
+/** The length of the body that is given to `end`. */
 function lengthOf([chunk, encoding]: readonly unknown[]): number {
   return isChunk(chunk) ? Buffer.byteLength(chunk, isEncoding(encoding) ? encoding : "utf8") : 0;
 }
@@ -288,7 +288,7 @@ function isEncoding(encoding: unknown): encoding is BufferEncoding {
 /** A header that Node has accepted. */
 export type GivenHeader = readonly [name: string, value: unknown];
 
-/** What Node reads from the arguments of a successful `writeHead` when the response has no headers of its own. */
+/** The headers that Node reads from the arguments of a successful `writeHead` if the response has none. */
 export function headersAmong([, reason, last]: readonly unknown[]): readonly GivenHeader[] {
   const headers = typeof reason === "string" ? last : (last ?? reason);
   if (!Array.isArray(headers)) return Object.entries(Object(headers));
@@ -297,7 +297,7 @@ export function headersAmong([, reason, last]: readonly unknown[]): readonly Giv
   return list.flatMap((name, at) => (at % 2 === 0 ? [given([name, list[at + 1]])] : []));
 }
 
-/** Sets `headers`, which may name one several times. */
+/** Sets `headers`, in which a name may occur several times. */
 export function setAll(
   response: Record<"setHeader" | "appendHeader", (name: string, value: unknown) => unknown>,
   headers: readonly GivenHeader[],

@@ -1,4 +1,4 @@
-/** Names the entry of this package to import, where a framework calls what belongs to another one. */
+/** Names the entry of this package to import, when a framework calls a function of another entry. */
 import { InvalidOptionError } from "../errors/errors.js";
 
 export type Entry = "express" | "koa" | "fastify" | "web";
@@ -10,7 +10,7 @@ const callers: Readonly<Record<Entry, string>> = {
   web: "a framework of Web requests, such as Hono",
 };
 
-/** How each is used, for those who have the right entry. */
+/** How to use each entry, for a wrong call of the right entry. */
 const uses: Readonly<Record<Entry, string>> = {
   express: "call it with a request, its response and next",
   koa: "call app.use(readYourWrites(tidemark, { secret })), behind no adapter",
@@ -24,7 +24,7 @@ function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null;
 }
 
-/** The entry for a framework that calls with these arguments; undefined for an unknown one. */
+/** The entry for the framework that calls with these arguments; undefined for an unknown framework. */
 export function entryFor(first: unknown, second: unknown): Entry | undefined {
   if (!isFields(first)) return undefined;
   if (typeof first.addHook === "function" && typeof first.register === "function") return "fastify";
@@ -34,7 +34,7 @@ export function entryFor(first: unknown, second: unknown): Entry | undefined {
   return isFields(first.headers) ? "express" : undefined;
 }
 
-/** The error of `where`, of the entry `own`, that was called with these arguments. */
+/** The error of the function `where` of the entry `own` after a call with these arguments. */
 export function wrongEntry(where: string, own: Entry, first: unknown, second: unknown): InvalidOptionError {
   const meant = entryFor(first, second);
   if (meant === undefined || meant === own) {
@@ -51,8 +51,8 @@ export function wrongEntry(where: string, own: Entry, first: unknown, second: un
 }
 
 /**
- * Passes that error to the callback of a framework that has given one, as Express does behind a response and Fastify behind the
- * options of a plugin, which may not throw. Throws it where there is none.
+ * Passes that error to the callback among the arguments: Express passes one after the response, and Fastify after the options of a
+ * plugin, which must not throw. Throws the error if there is no callback.
  */
 export function refuseEntry(where: string, own: Entry, [first, second, done]: readonly unknown[]): void {
   const error = wrongEntry(where, own, first, second);

@@ -1,4 +1,4 @@
-/** One request and its response in the care of a session. */
+/** Gives a request its session, and its response the token. */
 import { type IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
@@ -25,7 +25,7 @@ import {
   type SessionSource,
 } from "./request-session.js";
 
-/** What handlers find on a request. Two Tidemarks in one app need different names. */
+/** The names of the properties that handlers use on a request. Two Tidemarks in one app need different names. */
 export interface PropertyNames {
   /** The session's client; default `"redis"`. */
   readonly redis?: string;
@@ -35,47 +35,47 @@ export interface PropertyNames {
 
 /** The options of a middleware. */
 export interface MiddlewareOptions<Request> extends ReadYourWritesOptions<Request> {
-  /** What handlers find the session and its client by; default `{ redis: "redis", consistency: "consistency" }`. */
+  /** The names of the properties for the session and its client; default `{ redis: "redis", consistency: "consistency" }`. */
   readonly properties?: PropertyNames;
 }
 
-/** What a framework's requests have in common. */
+/** How the requests of one framework differ from those of others. */
 export interface Framework<Request> {
-  /** The route as the framework knows it; asked for only when it has to be named. */
+  /** Returns the route as the framework knows it. Called only when Tidemark has to name the route. */
   readonly routeOf: (request: Request) => Route;
-  /** How a response is held; default {@link deferHead}. */
-  readonly hold?: (response: HeadedResponse, keeper: ResponseOwner) => void;
-  /** Whether middleware has still to add to a request; {@link Exchange.begin} is called when it has. */
+  /** Defers the head of a response; default {@link deferHead}. */
+  readonly deferHead?: (response: HeadedResponse, owner: ResponseOwner) => void;
+  /** Whether other middleware still adds to a request. The framework then calls {@link Exchange.begin} later. */
   readonly incomplete?: boolean;
-  /** The names of options beside those of {@link ReadYourWritesOptions}; default `properties`. */
+  /** The names of the options in addition to those of {@link ReadYourWritesOptions}; default `properties`. */
   readonly options?: readonly string[];
-  /** What is aborted when nobody waits for the response any more, where `closing` does not tell. */
+  /** Returns the signal that is aborted when the client gives the response up, if `closing` cannot show it. */
   readonly signalOf?: (request: Request) => AbortSignal;
 }
 
-/** Warns once that handlers cannot reach the Tidemark of `before`, because the names of another one hide it. */
+/** Warns once if the property names of one Tidemark hide those of another, so that handlers cannot reach the other. */
 class NameClash {
   readonly #names: AttachedNames;
-  #isSaid = false;
+  #hasWarned = false;
 
   constructor(names: AttachedNames) {
     this.#names = names;
   }
 
-  check(before: AttachedSession): void {
+  check(previous: AttachedSession): void {
     const own = Object.values(this.#names);
     for (
-      let one: AttachedSession | undefined = before;
-      one !== undefined && !this.#isSaid;
-      one = one.before
+      let one: AttachedSession | undefined = previous;
+      one !== undefined && !this.#hasWarned;
+      one = one.previous
     ) {
       const hidden = Object.values(one.names).filter((name) => own.includes(name));
-      if (hidden.length > 0) this.#say(hidden);
+      if (hidden.length > 0) this.#warn(hidden);
     }
   }
 
-  #say(hidden: readonly string[]): void {
-    this.#isSaid = true;
+  #warn(hidden: readonly string[]): void {
+    this.#hasWarned = true;
     const names = hidden.map((name) => `"${name}"`).join(" and ");
     process.emitWarning(
       `Two Tidemarks give requests the same ${names}: the one that is mounted last hides the other.`,
@@ -90,23 +90,23 @@ class NameClash {
   }
 }
 
-/** What an exchange may need of a server. */
+/** What an exchange uses of a server. */
 export interface ExchangeParts {
-  /** Its listeners are called with the session. */
+  /** Its listeners run in the session. */
   readonly message?: IncomingMessage | undefined;
-  /** Its head waits for the token. Without it the token has to be brought by {@link Exchange.bring}. */
+  /** Its head waits for the token. Without a response, {@link Exchange.finish} brings the token. */
   readonly response?: HeadedResponse;
-  /** What is closed before it has ended when nobody waits for the response any more; default `response`. */
+  /** Emits "close" before it has ended if the client gives the response up; default `response`. */
   readonly closing?: Closing;
 }
 
-/** A response, as far as it tells that it was given up. */
+/** The part of a response that shows whether the client gave it up. */
 interface Closing {
   readonly destroyed?: boolean;
-  /** Tells instead over HTTP/2. */
+  /** Shows it over HTTP/2. */
   readonly stream?: { readonly destroyed: boolean };
   readonly writableEnded?: boolean;
-  /** The request that it answers, as Node tells. */
+  /** The request that it answers, according to Node. */
   readonly req?: unknown;
   getHeader?(name: string): unknown;
   on(event: "close", listener: (this: Closing) => void): unknown;
@@ -121,120 +121,121 @@ export function isHttp2(response: object): boolean {
   return "stream" in response && !(response instanceof ServerResponse);
 }
 
-/** Who keeps a response that has a session. */
+/** The owner of a response whose request has a session. */
 export interface ResponseOwner extends HeadOwner, AttachedSession {
   /**
-   * Waits for the writes that were begun, then has carriers keep what they keep on the server; undefined when there are
-   * none. Never rejects.
+   * Waits for the writes that have started, then lets the `serverSide` carriers store the token. Undefined if no carrier is
+   * `serverSide`. Never rejects.
    */
   readonly store: (() => Promise<void>) | undefined;
-  /** What holds it without the response knowing; it is kept here. */
+  /** The deferred head of a response whose methods are not its own. */
   head: object | undefined;
 }
 
-/** The same for all the exchanges of a middleware. */
-interface Ways<Request> {
-  readonly terms: RequestSessionConfig<Request>;
+/** What all exchanges of one middleware share. */
+interface ExchangeConfig<Request> {
+  readonly sessions: RequestSessionConfig<Request>;
   readonly framework: Framework<Request>;
   readonly names: AttachedNames;
-  readonly late: LateWrites;
-  readonly reading: ReadingRoutes;
-  readonly requests: OpenRequests;
-  /** Undefined where handlers find nothing by a name. */
-  readonly clash: NameClash | undefined;
+  readonly lateWrites: LateWrites;
+  readonly readingRoutes: ReadingRoutes;
+  readonly openRequests: OpenRequests;
+  /** Undefined if requests get no properties. */
+  readonly nameClash: NameClash | undefined;
 }
 
-/** A request that has a session now. */
+/** One request with its session. */
 export class Exchange<Request extends CarrierRequest> implements ResponseOwner, WriteListener {
   readonly session: Session;
-  readonly before: AttachedSession | undefined;
+  readonly previous: AttachedSession | undefined;
   head: object | undefined;
-  readonly #owner: Request;
-  readonly #ways: Ways<Request>;
-  readonly #luggage: RequestTokens<Request>;
+  readonly #request: Request;
+  readonly #config: ExchangeConfig<Request>;
+  readonly #tokens: RequestTokens<Request>;
   readonly #closing: Closing | undefined;
   #controller: AbortController | undefined;
-  /** Whether the Tidemark waits for the response when it is closed. */
-  #isOpen = false;
+  /** Whether `close()` of the Tidemark waits for this response. */
+  #isAwaited = false;
 
-  /** Throws what a `level` function throws. */
+  /** Throws what the `level` function throws. */
   constructor(
-    owner: Request,
-    ways: Ways<Request>,
-    before: AttachedSession | undefined,
+    request: Request,
+    config: ExchangeConfig<Request>,
+    previous: AttachedSession | undefined,
     closing: Closing | undefined,
   ) {
-    const isTold = closing !== undefined || ways.framework.signalOf !== undefined;
-    this.#owner = owner;
-    this.#ways = ways;
+    const hasSignal = closing !== undefined || config.framework.signalOf !== undefined;
+    this.#request = request;
+    this.#config = config;
     this.#closing = closing;
-    this.#luggage = new RequestTokens(owner, ways.terms, isTold ? () => this.#signal() : undefined);
-    this.session = this.#luggage.session;
-    this.before = before;
+    this.#tokens = new RequestTokens(request, config.sessions, hasSignal ? () => this.#signal() : undefined);
+    this.session = this.#tokens.session;
+    this.previous = previous;
   }
 
   get source(): SessionSource {
-    return this.#ways.terms.source;
+    return this.#config.sessions.source;
   }
 
   get names(): AttachedNames {
-    return this.#ways.names;
+    return this.#config.names;
   }
 
   get store(): (() => Promise<void>) | undefined {
-    if (!this.#ways.terms.keepsOnServer) return undefined;
+    if (!this.#config.sessions.storesOnServer) return undefined;
     return async () => {
       await this.settled();
-      this.#luggage.keep();
+      this.#tokens.store();
     };
   }
 
-  /** Tells carriers that the request is complete. */
+  /** Lets carriers look at the complete request. */
   begin(): void {
-    this.#luggage.begin();
+    this.#tokens.begin();
   }
 
   settled(): Promise<void> | undefined {
     return this.session.settled();
   }
 
-  announced(): void {
-    this.#luggage.keep(false);
+  headBuilt(): void {
+    this.#tokens.store(false);
   }
 
   /** Sets the headers that bring the token. Never throws. */
   carry(head: CarrierResponse): void {
-    this.#luggage.carry(head);
+    this.#tokens.carry(head);
     // Node goes on serving the connections that are busy when its server is closed.
-    if (this.#ways.requests.isClosing) closeConnection(head);
+    if (this.#config.openRequests.isClosing) closeConnection(head);
   }
 
-  left(): void {
+  headSent(): void {
     this.session.onWrite(this);
-    const { reading, framework } = this.#ways;
-    if (reading.concerns(this.session)) reading.count(framework.routeOf(this.#owner), this.session);
-    if (this.#closing?.writableEnded) this.over();
+    const { readingRoutes, framework } = this.#config;
+    if (readingRoutes.concerns(this.session))
+      readingRoutes.count(framework.routeOf(this.#request), this.session);
+    if (this.#closing?.writableEnded) this.responseEnds();
   }
 
   /** Makes `close()` of the Tidemark wait until the response is sent or given up. */
-  opens(): void {
+  responseBegins(): void {
     const closing = this.#closing;
     if (closing !== undefined && isGone(closing)) return;
-    this.#isOpen = true;
-    this.#ways.requests.begin();
+    this.#isAwaited = true;
+    this.#config.openRequests.begin();
     // A listener that all requests share costs no closure for each.
-    if (closing?.req === this.#owner) closing.on("close", endAll);
-    else closing?.on("close", () => this.over());
+    if (closing?.req === this.#request) closing.on("close", endResponses);
+    else closing?.on("close", () => this.responseEnds());
   }
 
-  /** Has nobody wait for the response any more. */
-  over(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#ways.requests.end();
+  /** Lets `close()` of the Tidemark go on without this response. */
+  responseEnds(): void {
+    if (!this.#isAwaited) return;
+    this.#isAwaited = false;
+    this.#config.openRequests.end();
   }
 
-  /** Reports a write that begins too late for the response to bring its token. */
+  /** Reports a write that starts after the headers were sent. */
   writeBegins(command?: string): void {
     const closing = this.#closing;
     const isCompressed = closing?.getHeader?.("Content-Encoding") !== undefined;
@@ -242,28 +243,28 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   }
 
   #report(moment: Moment, command?: string): void {
-    const { late, framework } = this.#ways;
-    late.report(this.session, framework.routeOf(this.#owner), moment, command);
+    const { lateWrites, framework } = this.#config;
+    lateWrites.report(this.session, framework.routeOf(this.#request), moment, command);
   }
 
-  /** Waits for the writes that were begun, then has `head` bring the token of them all. Never rejects. */
-  async bring(head: CarrierResponse): Promise<void> {
+  /** Waits for the writes that have started, then sets the headers of `head` that bring their token. Never rejects. */
+  async finish(head: CarrierResponse): Promise<void> {
     await this.settled();
-    this.#luggage.carry(head);
-    this.left();
+    this.#tokens.carry(head);
+    this.headSent();
   }
 
-  /** Without a response: waits for the writes, lets carriers keep what they keep elsewhere, and reports if there were writes. */
-  async lost(): Promise<void> {
-    await this.bring(noResponse);
+  /** Waits for the writes, lets `serverSide` carriers store the token, and reports the writes: no response brings their token. */
+  async finishWithoutResponse(): Promise<void> {
+    await this.finish(noResponse);
     if (this.session.wrote) this.#report("thrown");
   }
 
-  /** What is aborted when nobody waits for the response any more. */
+  /** The signal that is aborted when the client gives the response up. */
   #signal(): AbortSignal {
     const closing = this.#closing;
-    const { signalOf } = this.#ways.framework;
-    if (signalOf !== undefined) return signalOf(this.#owner);
+    const { signalOf } = this.#config.framework;
+    if (signalOf !== undefined) return signalOf(this.#request);
     if (this.#controller !== undefined) return this.#controller.signal;
     const controller = new AbortController();
     this.#controller = controller;
@@ -276,74 +277,74 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   }
 }
 
-/** Whether a response is closed: its "close" event does not come again. */
+/** Whether a response is closed. Its "close" event is not emitted again. */
 function isGone({ destroyed, stream }: Closing): boolean {
   return destroyed ?? stream?.destroyed ?? false;
 }
 
-/** Listens for "close" of responses whose requests own their exchanges. */
-function endAll(this: Closing): void {
+/** The listener for "close" of a response. It finds the exchanges by the request. */
+function endResponses(this: Closing): void {
   const { req: request } = this;
   if (typeof request !== "object" || request === null) return;
-  for (let one = attachedTo(request); one !== undefined; one = one.before)
-    if (one instanceof Exchange) one.over();
+  for (let one = attachedTo(request); one !== undefined; one = one.previous)
+    if (one instanceof Exchange) one.responseEnds();
 }
 
-/** Asks the client to send no more over its connection, unless the app says something of the connection itself. */
+/** Asks the client to close its connection, unless the app sets the `Connection` header itself. */
 function closeConnection(head: CarrierResponse): void {
   try {
     if (head.getHeader("Connection") === undefined) head.setHeader("Connection", "close");
   } catch {
-    // The headers have been sent another way: the client sees the connection close later.
+    // The headers were sent another way, so the client sees the connection close later.
   }
 }
 
 /** Opens the exchanges of one middleware. */
 export class Exchanges<Request extends CarrierRequest> {
-  readonly #ways: Ways<Request>;
+  readonly #config: ExchangeConfig<Request>;
   /** The accessors of the session and its client, the same for all requests. */
   readonly properties: PropertyDescriptorMap;
 
   /** Throws an `InvalidOptionError` for options that cannot work. */
   constructor(source: SessionSource, options: MiddlewareOptions<Request>, framework: Framework<Request>) {
     const further = framework.options ?? ["properties"];
-    const terms = requestSessionConfig(source, options, further);
+    const sessions = requestSessionConfig(source, options, further);
     const names = checkNames(options.properties);
-    const clash = further.includes("properties") ? new NameClash(names) : undefined;
-    this.#ways = {
-      terms,
+    const nameClash = further.includes("properties") ? new NameClash(names) : undefined;
+    this.#config = {
+      sessions,
       framework,
       names,
-      late: new LateWrites(),
-      reading: new ReadingRoutes(),
-      requests: requestsOf(source),
-      clash,
+      lateWrites: new LateWrites(),
+      readingRoutes: new ReadingRoutes(),
+      openRequests: requestsOf(source),
+      nameClash,
     };
     const { redis, consistency } = names;
     this.properties = { [redis]: accessorOf(redis), [consistency]: accessorOf(consistency) };
   }
 
-  /** What handlers find. */
+  /** The names of the properties that handlers use. */
   get names(): AttachedNames {
-    return this.#ways.names;
+    return this.#config.names;
   }
 
-  /** Gives `owner` a session; undefined when it has one of this Tidemark. Throws what a `level` function throws. */
+  /** Gives `owner` a session. Undefined if it has one of this Tidemark already. Throws what the `level` function throws. */
   open(
     owner: Request,
     { message, response, closing = response }: ExchangeParts,
   ): Exchange<Request> | undefined {
-    const { source } = this.#ways.terms;
-    const before = attachedTo(owner);
-    if (sessionAmong(before, source) !== undefined) return undefined;
-    if (before !== undefined) this.#ways.clash?.check(before);
-    const { hold = deferHead, incomplete } = this.#ways.framework;
-    const exchange = new Exchange(owner, this.#ways, before, closing);
+    const { source } = this.#config.sessions;
+    const previous = attachedTo(owner);
+    if (sessionAmong(previous, source) !== undefined) return undefined;
+    if (previous !== undefined) this.#config.nameClash?.check(previous);
+    const { deferHead: defer = deferHead, incomplete } = this.#config.framework;
+    const exchange = new Exchange(owner, this.#config, previous, closing);
     // The response to a request that becomes a WebSocket is never sent.
-    if (closing !== undefined && !isUpgrade(message ?? owner)) exchange.opens();
+    if (closing !== undefined && !isUpgrade(message ?? owner)) exchange.responseBegins();
     if (!incomplete) exchange.begin();
     attach(owner, exchange);
-    if (response !== undefined) hold(response, exchange);
+    if (response !== undefined) defer(response, exchange);
     if (message !== undefined) runListeners(message, (listeners) => source.run(exchange.session, listeners));
     return exchange;
   }
@@ -364,7 +365,7 @@ function checkNames(names: PropertyNames = {}): AttachedNames {
   return { redis, consistency };
 }
 
-/** Node calls the listeners of a request from its connection, outside every session; `run` brings them back in. */
+/** Node calls the listeners of a request from its connection, outside of every session. `run` calls them in the session. */
 function runListeners(
   message: { emit(...args: unknown[]): boolean },
   run: (fn: () => boolean) => boolean,

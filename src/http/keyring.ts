@@ -1,4 +1,4 @@
-/** The keys that encrypt tokens handed to clients: the newest encrypts, all decrypt. */
+/** The keys that encrypt the tokens of clients: the newest key encrypts, and all keys decrypt. */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError } from "../errors/errors.js";
 import { kindOf } from "../errors/value-kind.js";
@@ -7,36 +7,36 @@ const ivBytes = 16;
 const keyBytes = 32;
 const minSecretLength = 16;
 const maxAudienceLength = 100;
-const maxSealedLength = 1536;
-/** No token that says something takes less. */
-const minSealedBytes = ivBytes + 5;
+const maxTextLength = 1536;
+/** A token that requires something has at least this length. */
+const minBytes = ivBytes + 5;
 const cipher = "aes-256-ctr";
-/** Keys for this purpose are of no use for another one, and the keys of another purpose are of no use here. */
+/** Part of every derived key, so that a key serves this purpose only. */
 const purpose = "tidemark consistency token, version 1";
 
-/** A token that was encrypted, and whether with an older secret, which will not be accepted for ever. */
+/** A decrypted token. `usesOldSecret` says that it was encrypted with an older secret, which will be removed some day. */
 export interface OpenedToken {
   readonly token: string;
-  readonly isOld: boolean;
+  readonly usesOldSecret: boolean;
 }
 
-/** What one secret gives for one audience. */
+/** The keys that are derived from one secret for one audience. */
 interface Keys {
   readonly mac: Buffer;
   readonly encryption: Buffer;
 }
 
 /**
- * Encrypts tokens, so that nobody outside can read, make or change one. The construction is SIV (synthetic IV): the HMAC
- * of the token is both its authentication and the IV of the cipher. A token therefore needs no random number, and equal
- * tokens give equal texts. The keys are derived from the secret for this purpose and audience alone.
+ * Encrypts tokens, so that clients cannot read, forge or change them. The construction is SIV (synthetic IV): the HMAC of the
+ * token both authenticates the token and is the IV of the cipher. So a token needs no random number, and equal tokens give equal
+ * texts. The keys are derived from the secret for this purpose and audience only.
  *
- * To rotate, put the new secret in front. It encrypts from then on, and the older ones still decrypt.
+ * To rotate the secret, put the new one first. The first secret encrypts new tokens, and all secrets decrypt.
  */
 export class Keyring {
   readonly #keys: readonly Keys[];
 
-  /** Throws an {@link InvalidOptionError} for a missing secret, one below 16 characters, or an audience that is no name. */
+  /** Throws an {@link InvalidOptionError} for a missing secret, a secret below 16 characters, or an invalid audience. */
   constructor(secret: string | readonly string[], audience?: string) {
     const secrets: readonly unknown[] = typeof secret === "string" ? [secret] : secret;
     if (!Array.isArray(secrets) || secrets.length === 0) {
@@ -51,7 +51,7 @@ export class Keyring {
     });
   }
 
-  /** The token encrypted with the newest secret, in base64url. */
+  /** Encrypts the token with the newest secret. Returns base64url. */
   seal(token: string): string {
     const [keys] = this.#keys;
     if (keys === undefined) return "";
@@ -62,30 +62,30 @@ export class Keyring {
     );
   }
 
-  /** Whether a text that this keyring did not encrypt may have been encrypted by another one. */
-  static isLikely(sealed: string): boolean {
-    const bytes = Buffer.from(sealed, "base64url");
-    return bytes.length >= minSealedBytes && bytes.toString("base64url") === sealed;
+  /** Whether another keyring may have encrypted the text. */
+  static isLikely(text: string): boolean {
+    const bytes = Buffer.from(text, "base64url");
+    return bytes.length >= minBytes && bytes.toString("base64url") === text;
   }
 
-  /** The token inside. Undefined for any text that this keyring did not encrypt, because outside input is never an error. */
-  open(sealed: unknown): OpenedToken | undefined {
-    if (typeof sealed !== "string" || sealed.length > maxSealedLength) return undefined;
-    const bytes = Buffer.from(sealed, "base64url");
-    // A second spelling of one token would count as a second token.
-    if (bytes.length <= ivBytes || bytes.toString("base64url") !== sealed) return undefined;
+  /** Decrypts a text. Undefined for a text that this keyring did not encrypt, because input from outside is never an error. */
+  open(text: unknown): OpenedToken | undefined {
+    if (typeof text !== "string" || text.length > maxTextLength) return undefined;
+    const bytes = Buffer.from(text, "base64url");
+    // Base64url has several spellings of some bytes. Another spelling would count as another token.
+    if (bytes.length <= ivBytes || bytes.toString("base64url") !== text) return undefined;
     const iv = bytes.subarray(0, ivBytes);
     const encrypted = bytes.subarray(ivBytes);
     for (const keys of this.#keys) {
       const token = createDecipheriv(cipher, keys.encryption, iv).update(encrypted);
       if (timingSafeEqual(iv, syntheticIv(token, keys)))
-        return { token: token.toString("base64url"), isOld: keys !== this.#keys[0] };
+        return { token: token.toString("base64url"), usesOldSecret: keys !== this.#keys[0] };
     }
     return undefined;
   }
 }
 
-/** What came in place of a secret. A number could be one, so it is not shown. */
+/** Describes an invalid secret. A number is not shown, because it could be a secret. */
 function problemOf(secret: unknown): string {
   if (typeof secret === "string")
     return `got a string of ${secret.length} ${secret.length === 1 ? "character" : "characters"}`;

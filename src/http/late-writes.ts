@@ -1,21 +1,21 @@
-/** Writes whose position no response can bring to its user, because the headers were sent before. */
+/** Reports writes whose token no response can bring, because its headers were sent before the write started. */
 import { lateWriteChannel } from "../diagnostics/channels.js";
 
-/** A request by its route, or by its path if the framework knows no route. */
+/** The route of a request, or its path if the framework knows no route. */
 export interface Route {
   readonly method: string | undefined;
   readonly pattern: string | undefined;
   readonly path: string;
 }
 
-/** How far the response was when the write began. */
+/** The state of the response when the write started. */
 export type Moment = "ended" | "streaming" | "compressed" | "thrown";
 
 const maxRoutes = 100;
-/** Anybody can ask for any path, so these must neither flood a log nor use up the warnings about routes. */
+/** Anybody can request any path, so paths must neither flood a log nor use up the warnings about routes. */
 const maxPaths = 10;
 const maxNameLength = 200;
-const framesLookedAt = 50;
+const maxFrames = 50;
 
 const remedies: Readonly<Record<Moment, string>> = {
   ended:
@@ -29,7 +29,7 @@ const remedies: Readonly<Record<Moment, string>> = {
   thrown: "Answer errors inside the handler, so that a response can bring the token.",
 };
 
-/** Published on `tidemark:late-write` each time, and warned about once for each route. */
+/** Publishes every late write on `tidemark:late-write`, and warns once for each route. */
 export class LateWrites {
   readonly #warned = new Set<string>();
   #paths = 0;
@@ -52,7 +52,7 @@ export class LateWrites {
     );
   }
 
-  /** Whether there was a warning already, or were too many; else this one counts. */
+  /** Whether this route had a warning already, or too many routes had one. Otherwise counts this route. */
   #isWarnedOf(name: string, pattern: string | undefined): boolean {
     if (this.#warned.has(name)) return true;
     if (pattern === undefined ? this.#paths >= maxPaths : this.#warned.size - this.#paths >= maxRoutes)
@@ -63,7 +63,7 @@ export class LateWrites {
   }
 }
 
-/** Where the write was called: the first place outside Tidemark, ioredis and Node. Empty where that is not known. */
+/** Where the app called the write: the first frame outside of Tidemark, ioredis and Node. Empty if it is unknown. */
 function writtenBy(): string[] {
   const [first = "", ...frames] = stackLines();
   const [, folder] = /(\/\S*\/)http\/late-writes\.[jt]s/.exec(first) ?? [];
@@ -73,13 +73,13 @@ function writtenBy(): string[] {
   return frame === undefined ? [] : [`Written ${frame.trim()}`];
 }
 
-/** The stack from here on. Empty where an app has its own kind of stacks (`Error.prepareStackTrace`). */
+/** The current stack. Empty if the app formats stacks itself (`Error.prepareStackTrace`). */
 function stackLines(): string[] {
   const { stackTraceLimit } = Error;
   try {
-    Reflect.set(Error, "stackTraceLimit", framesLookedAt);
+    Reflect.set(Error, "stackTraceLimit", maxFrames);
     const stack: unknown = new Error().stack;
-    // The first line is the message, the second one this function.
+    // The first line is the message, and the second line is this function.
     return typeof stack === "string" ? stack.split("\n").slice(2) : [];
   } catch {
     return [];

@@ -1,4 +1,4 @@
-/** The token of a session whose response is about to leave, with what becomes of those that its request brought. */
+/** The token that a response brings, compared with the tokens that its request carried. */
 
 import type { Seal, Session } from "../session/session.js";
 import { decodeToken, type TokenClaims } from "../session/token.js";
@@ -6,87 +6,87 @@ import type { OutgoingToken } from "./carriers/carrier.js";
 import type { OpenedToken } from "./keyring.js";
 import { isContained, isRounded, roundedToken } from "./rounded-token.js";
 
-/** A session, and what its request brought. */
+/** A session, and the tokens that its request carried. */
 export interface TokenSource {
   readonly session: Session;
   /** See {@link OutgoingToken.arrivedAt}. */
   readonly arrivedAt: number;
-  /** By the text it came in; undefined until the session needs it. */
+  /** The decrypted tokens by their texts; undefined until the session needs them. */
   readonly opened: ReadonlyMap<string, OpenedToken> | undefined;
 }
 
-/** Unsealed without a seal. */
+/** The token of a session. It is encrypted if a `seal` is given. */
 export class SessionToken implements OutgoingToken {
   readonly ttlMs: number;
-  readonly #bearer: TokenSource;
+  readonly #source: TokenSource;
   readonly #seal: Seal | undefined;
   #claims: ReadonlyMap<string, TokenClaims> | undefined;
 
-  constructor(bearer: TokenSource, seal: Seal | undefined, ttlMs: number) {
+  constructor(source: TokenSource, seal: Seal | undefined, ttlMs: number) {
     this.ttlMs = ttlMs;
-    this.#bearer = bearer;
+    this.#source = source;
     this.#seal = seal;
   }
 
   get arrivedAt(): number {
-    return this.#bearer.arrivedAt;
+    return this.#source.arrivedAt;
   }
 
   get changed(): boolean {
-    return this.#bearer.session.tokenChanged;
+    return this.#source.session.tokenChanged;
   }
 
   get usesOldSecret(): boolean {
-    const { opened } = this.#bearer;
+    const { opened } = this.#source;
     if (opened === undefined) return false;
-    for (const [text, { isOld }] of opened) {
-      const claims = isOld ? this.#brought.get(text) : undefined;
-      if (claims !== undefined && !this.#isVoid(claims)) return true;
+    for (const [text, { usesOldSecret }] of opened) {
+      const claims = usesOldSecret ? this.#carriedClaims.get(text) : undefined;
+      if (claims !== undefined && !this.#isExpired(claims)) return true;
     }
     return false;
   }
 
   text(): string {
-    return this.#sealed(this.#bearer.session.keyedToken());
+    return this.#encrypted(this.#source.session.keyedToken());
   }
 
   rounded(level: number): string {
-    return this.#sealed(roundedToken(this.#bearer.session.keyedToken(), level, this.ttlMs));
+    return this.#encrypted(roundedToken(this.#source.session.keyedToken(), level, this.ttlMs));
   }
 
   histories(): string {
-    const positions = decodeToken(this.#bearer.session.keyedToken())?.positions ?? [];
+    const positions = decodeToken(this.#source.session.keyedToken())?.positions ?? [];
     return [...new Set(positions.map(({ replid }) => replid))].sort().join();
   }
 
   inForce(): ReadonlySet<string> {
-    return this.#textsOf((claims) => !this.#isVoid(claims));
+    return this.#textsOf((claims) => !this.#isExpired(claims));
   }
 
   contained(): ReadonlySet<string> {
-    const whole = decodeToken(this.#bearer.session.keyedToken());
+    const whole = decodeToken(this.#source.session.keyedToken());
     return this.#textsOf(
-      (claims) => this.#isVoid(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole),
+      (claims) => this.#isExpired(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole),
     );
   }
 
-  #sealed(token: string): string {
+  #encrypted(token: string): string {
     return token === "" || this.#seal === undefined ? token : this.#seal.seal(token);
   }
 
-  #textsOf(isMeant: (claims: TokenClaims) => boolean): Set<string> {
+  #textsOf(isIncluded: (claims: TokenClaims) => boolean): Set<string> {
     const texts = new Set<string>();
-    for (const [text, claims] of this.#brought) if (isMeant(claims)) texts.add(text);
+    for (const [text, claims] of this.#carriedClaims) if (isIncluded(claims)) texts.add(text);
     return texts;
   }
 
-  /** What the valid texts of the request say. */
-  get #brought(): ReadonlyMap<string, TokenClaims> {
+  /** The claims of the valid texts of the request. */
+  get #carriedClaims(): ReadonlyMap<string, TokenClaims> {
     if (this.#claims !== undefined) return this.#claims;
-    // The session opens the texts when it first needs them.
-    this.#bearer.session.keyedToken();
+    // The session decrypts the texts when it first needs them.
+    this.#source.session.keyedToken();
     const all = new Map<string, TokenClaims>();
-    for (const [text, { token }] of this.#bearer.opened ?? []) {
+    for (const [text, { token }] of this.#source.opened ?? []) {
       const claims = decodeToken(token);
       if (claims !== undefined) all.set(text, claims);
     }
@@ -94,7 +94,7 @@ export class SessionToken implements OutgoingToken {
     return all;
   }
 
-  #isVoid({ issuedAt }: TokenClaims): boolean {
+  #isExpired({ issuedAt }: TokenClaims): boolean {
     return Date.now() - issuedAt > this.ttlMs;
   }
 }

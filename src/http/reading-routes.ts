@@ -1,13 +1,13 @@
-/** Routes that only read by their method, and whose requests all write all the same. */
+/** Finds routes whose method only reads, but whose requests all write. */
 import type { Session } from "../session/session.js";
 import type { Route } from "./late-writes.js";
 
-/** How many requests of a route in a row have to write. */
+/** How many requests of a route in a row must write before a warning. */
 const requests = 50;
-/** An app may make routes of what its users send. */
+/** An app may create routes from the input of its users. */
 const maxRoutes = 100;
 const maxWarnings = 5;
-/** For a request that writes nothing, finding its route is work that has to end some day. */
+/** Limits the work of finding the routes of requests that write nothing. */
 const maxLooks = 10_000;
 const maxNameLength = 200;
 
@@ -15,24 +15,24 @@ const maxNameLength = 200;
 const placeholder = "your-prefix:";
 const byFunction = "let the function `untracked` return true for them";
 
-/** A session, as far as it shows what its request has written to keys that are in no scope. */
+/** The part of a session that shows whether its request has written to keys outside of all scopes. */
 type Writer = Pick<Session, "wroteUnscoped" | "unscopedWrite" | "statistics">;
 
-/** Counts the requests of each route, and warns once when 50 in a row have written to keys that are in no scope. */
+/** Counts the requests of each route. Warns once when 50 in a row have written to keys outside of all scopes. */
 export class ReadingRoutes {
-  /** How many requests have written, by their routes; undefined for a route that is not counted any more. */
+  /** How many requests of a route have written; undefined for a route that is no longer counted. */
   readonly #writing = new Map<string, number | undefined>();
-  /** How many routes are counted. */
+  /** How many routes are still counted. */
   #open = 0;
   #looks = 0;
   #warnings = 0;
 
-  /** Whether the request of `session` has to be counted: a look at two numbers, where the request has written nothing. */
+  /** Whether the request of `session` has to be counted. Cheap for a request that has written nothing. */
   concerns({ wroteUnscoped }: Writer): boolean {
     return (wroteUnscoped || this.#open > 0) && this.#looks < maxLooks && this.#warnings < maxWarnings;
   }
 
-  /** Counts a request; only the pattern of its route names it, because anybody can ask for any path. */
+  /** Counts a request. Only the pattern of its route names it, because anybody can request any path. */
   count({ method, pattern }: Route, session: Writer): void {
     if (!session.wroteUnscoped) this.#looks += 1;
     if (pattern === undefined || (method !== "GET" && method !== "HEAD")) return;

@@ -1,4 +1,4 @@
-/** The session of one request: its tokens decrypted on the way in, its token encrypted on the way out. */
+/** The session of one request: decrypts the tokens of the request and encrypts the token of the response. */
 
 import { type Consistency, checkConsistency } from "../consistency/read-policy.js";
 import { InvalidOptionError } from "../errors/errors.js";
@@ -13,7 +13,7 @@ import { SessionToken, type TokenSource } from "./outgoing-token.js";
 
 /** What a middleware needs of a `Tidemark`. */
 export interface SessionSource {
-  /** For how many milliseconds a token is of use. */
+  /** How many milliseconds a token is in force. */
   readonly tokenTtlMs: number;
   session(options: {
     token?: () => readonly string[];
@@ -22,77 +22,81 @@ export interface SessionSource {
     seal?: Seal;
     signal?: AbortSignal | (() => AbortSignal);
   }): Session;
-  /** Calls `fn`, and all that follows from it, with `session` as the current one. */
+  /** Calls `fn` with `session` as the current session, also in everything that `fn` awaits or starts. */
   run<R>(session: Session, fn: () => R): R;
 }
 
 export interface ReadYourWritesOptions<Request> {
   /**
-   * Encrypts tokens: at least 16 characters, the same in every process. To rotate, give a list, newest first. Required
-   * unless every carrier is `serverSide`. The keys are derived from it for this purpose alone.
+   * Encrypts tokens: at least 16 characters, the same in every process. To rotate the secret, pass a list, newest first.
+   * Required unless every carrier is `serverSide`. Tidemark derives keys from the secret that serve this purpose only.
    */
   readonly secret?: string | readonly string[] | undefined;
   /**
-   * The name of the apps that share tokens: 1 to 100 characters, the same in each of them. A token of another audience counts
-   * as absent, although the secret is the same. Default: none, which is an audience of its own.
+   * The name of the apps that share tokens: 1 to 100 characters, the same in each of these apps. A token of another audience is
+   * ignored, even if it was encrypted with the same secret. Default: no name, which is an audience of its own.
    */
   readonly audience?: string | undefined;
-  /** How tokens travel, one way or several at once; default `cookie()`. */
+  /** How tokens travel. Pass an array to use several carriers. Default `cookie()`. */
   readonly carrier?: Carrier | readonly Carrier[];
-  /** The level of every request, or a function that chooses it; default that of the `Tidemark`. */
+  /** The level of every request, or a function that returns it; default the level of the `Tidemark`. */
   readonly level?: Consistency | ((request: Request) => Consistency);
   /**
-   * Whether users' later requests too see nothing older than what they have read: then responses that only read may bring
-   * a token as well, whenever what was read is newer than what the request's tokens ask for. Default that of the `Tidemark`.
+   * Whether a later request of a user never sees older data than an earlier one. A response that only read then brings a token
+   * too, if the read data are newer than the request's tokens require. Default the setting of the `Tidemark`.
    */
   readonly monotonicReads?: boolean;
 }
 
-/** A session and the way back to its user. */
+/** A session, and how its token gets to the user. */
 export interface RequestSession {
   readonly session: Session;
-  /** Gives the response what its user has to bring next time. Never throws. */
+  /** Sets the headers of the response that bring the token. Never throws. */
   carry(response: CarrierResponse): void;
-  /** Has carriers that are `serverSide` keep the token; `carry` leaves them out once that was final. Undefined without any. */
+  /**
+   * Lets the `serverSide` carriers store the token. After a final call (the default), `carry` skips these carriers. Undefined if
+   * no carrier is `serverSide`.
+   */
   readonly store: ((isFinal?: boolean) => void) | undefined;
 }
 
 /**
- * Returns what opens the session of a request, for servers that no middleware is made for. Await `session.settled()`,
- * then `carry` into the response before its head leaves. Throws an `InvalidOptionError` at once for options that cannot work.
+ * Returns a function that opens the session of a request, for servers without a middleware of Tidemark. Await
+ * `session.settled()`, then call `carry` before the headers of the response are sent. Throws an `InvalidOptionError` at once for
+ * invalid options.
  */
 export function requestSessions<Request extends CarrierRequest>(
   source: SessionSource,
   options?: ReadYourWritesOptions<Request>,
 ): (request: Request) => RequestSession {
-  const terms = requestSessionConfig(source, options, [], "requestSessions");
+  const config = requestSessionConfig(source, options, [], "requestSessions");
   return (request) => {
-    const luggage = new RequestTokens(request, terms);
-    luggage.begin();
+    const tokens = new RequestTokens(request, config);
+    tokens.begin();
     return {
-      session: luggage.session,
-      carry: (response) => luggage.carry(response),
-      store: terms.keepsOnServer ? (isFinal) => luggage.keep(isFinal) : undefined,
+      session: tokens.session,
+      carry: (response) => tokens.carry(response),
+      store: config.storesOnServer ? (isFinal) => tokens.store(isFinal) : undefined,
     };
   };
 }
 
-/** What the sessions of one middleware's requests have in common: its options, with nothing left open. */
+/** The checked options of one middleware, with their defaults. */
 export interface RequestSessionConfig<Request> {
   readonly source: SessionSource;
   readonly carriers: readonly Carrier[];
-  /** Whether one of them is `serverSide`. */
-  readonly keepsOnServer: boolean;
+  /** Whether a carrier is `serverSide`. */
+  readonly storesOnServer: boolean;
   readonly keyring: Keyring | undefined;
   readonly level: ReadYourWritesOptions<Request>["level"];
   readonly monotonicReads: boolean | undefined;
-  /** Told of what a carrier threw. */
+  /** Called with the error that a carrier threw. */
   readonly failed: (error: unknown) => void;
-  /** Called when a text that looks like a token can be decrypted with none of the secrets. */
+  /** Called when none of the secrets can decrypt a text that looks like a token. */
   readonly unverified: () => void;
 }
 
-/** Throws an `InvalidOptionError` for an option that does not exist. `further` names those that a framework adds. */
+/** Throws an `InvalidOptionError` for an unknown option. `further` has the names of the options that a framework adds. */
 export function refuseUnknownOptions(
   options: unknown,
   further: readonly string[],
@@ -106,7 +110,7 @@ export function refuseUnknownOptions(
   });
 }
 
-/** Throws an `InvalidOptionError` for options that cannot work. `further` names those that a framework adds. */
+/** Throws an `InvalidOptionError` for invalid options. `further` has the names of the options that a framework adds. */
 export function requestSessionConfig<Request>(
   source: SessionSource,
   options: ReadYourWritesOptions<Request> = {},
@@ -121,11 +125,11 @@ export function requestSessionConfig<Request>(
   if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
     throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
   if (level !== undefined && typeof level !== "function") checkConsistency(level);
-  const keepsOnServer = carriers.some(({ serverSide }) => serverSide === true);
+  const storesOnServer = carriers.some(({ serverSide }) => serverSide === true);
   return {
     source,
     carriers,
-    keepsOnServer,
+    storesOnServer,
     keyring,
     level,
     monotonicReads,
@@ -134,20 +138,20 @@ export function requestSessionConfig<Request>(
   };
 }
 
-/** A request's session, with what the request has brought and what its response is to bring. */
+/** A request's session, the tokens of the request, and the token of the response. */
 export class RequestTokens<Request extends CarrierRequest> implements TokenSource {
   readonly session: Session;
   readonly arrivedAt = performance.now();
   opened: Map<string, OpenedToken> | undefined;
   readonly #request: Request;
-  readonly #terms: RequestSessionConfig<Request>;
-  #isKept = false;
+  readonly #config: RequestSessionConfig<Request>;
+  #isStored = false;
 
-  /** Throws what a `level` function throws. */
-  constructor(request: Request, terms: RequestSessionConfig<Request>, signal?: () => AbortSignal) {
-    const { source, level, monotonicReads, keyring } = terms;
+  /** Throws what the `level` function throws. */
+  constructor(request: Request, config: RequestSessionConfig<Request>, signal?: () => AbortSignal) {
+    const { source, level, monotonicReads, keyring } = config;
     this.#request = request;
-    this.#terms = terms;
+    this.#config = config;
     this.session = source.session({
       token: () => this.#open(),
       level: typeof level === "function" ? checkConsistency(level(request)) : level,
@@ -157,56 +161,56 @@ export class RequestTokens<Request extends CarrierRequest> implements TokenSourc
     });
   }
 
-  /** Tells carriers that what middleware adds to the request is there. */
+  /** Lets carriers look at the request with all that middleware has added to it. */
   begin(): void {
-    for (const carrier of this.#terms.carriers) {
+    for (const carrier of this.#config.carriers) {
       try {
         carrier.begin?.(this.#request);
       } catch (error) {
-        this.#terms.failed(error);
+        this.#config.failed(error);
       }
     }
   }
 
-  /** Gives `response` what its user has to bring next time. Never throws. */
+  /** Sets the headers of `response` that bring the token. Never throws. */
   carry(response: CarrierResponse): void {
-    for (const carrier of this.#terms.carriers)
-      if (!carrier.serverSide || !this.#isKept) this.#write(carrier, response);
+    for (const carrier of this.#config.carriers)
+      if (!carrier.serverSide || !this.#isStored) this.#write(carrier, response);
   }
 
-  /** Has carriers that are `serverSide` keep the token; `carry` leaves them out once that was final. */
-  keep(isFinal = true): void {
-    if (this.#isKept && !isFinal) return;
-    this.#isKept = isFinal;
-    for (const carrier of this.#terms.carriers) if (carrier.serverSide) this.#write(carrier, noResponse);
+  /** Lets the `serverSide` carriers store the token. After a final call, `carry` skips these carriers. */
+  store(isFinal = true): void {
+    if (this.#isStored && !isFinal) return;
+    this.#isStored = isFinal;
+    for (const carrier of this.#config.carriers) if (carrier.serverSide) this.#write(carrier, noResponse);
   }
 
   #write(carrier: Carrier, response: CarrierResponse): void {
-    const { source, keyring } = this.#terms;
+    const { source, keyring } = this.#config;
     const seal = carrier.serverSide ? undefined : keyring;
     try {
       carrier.write(this.#request, response, new SessionToken(this, seal, source.tokenTtlMs));
     } catch (error) {
-      this.#terms.failed(error);
+      this.#config.failed(error);
     }
   }
 
   #open(): string[] {
     const opened = new Map<string, OpenedToken>();
     this.opened = opened;
-    const { carriers, keyring, failed, unverified } = this.#terms;
+    const { carriers, keyring, failed, unverified } = this.#config;
     const lost: string[] = [];
     for (const carrier of carriers) {
       try {
         const texts = [...new Set(carrier.read(this.#request))];
-        // An unread token may be the one that counts.
+        // A token that was not read may require the most.
         if (texts.length > maxTexts) lost.push(unknownWrite());
         for (const text of texts.slice(0, maxTexts)) {
           if (text === unsent) {
             lost.push(unknownWrite());
             continue;
           }
-          const one = carrier.serverSide ? { token: text, isOld: false } : keyring?.open(text);
+          const one = carrier.serverSide ? { token: text, usesOldSecret: false } : keyring?.open(text);
           if (one !== undefined) opened.set(text, one);
           else if (Keyring.isLikely(text)) unverified();
         }
@@ -219,10 +223,10 @@ export class RequestTokens<Request extends CarrierRequest> implements TokenSourc
   }
 }
 
-/** A response for carriers that have no use of one. */
+/** A response for carriers that need none. */
 export const noResponse: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
 
-/** A carrier that fails must not fail the response: the first time a process warning says so. */
+/** A carrier that fails must not fail the response. The first failure emits a process warning. */
 function warning(): (error: unknown) => void {
   let warned = false;
   return (error) => {
@@ -236,7 +240,7 @@ function warning(): (error: unknown) => void {
   };
 }
 
-/** Only the first time, because anybody can send such a text. */
+/** Warns only the first time, because anybody can send such a text. */
 function unverifiedWarning(): () => void {
   let warned = false;
   return () => {

@@ -1,19 +1,19 @@
-/** Tokens that ask for somewhat more than they have to, so that many responses have the same one. */
+/** Tokens that require slightly more than necessary, so that many responses bring the same token. */
 import { requiresAsMuch } from "../replication/position.js";
 import { decodeToken, encodeToken, type TokenClaims } from "../session/token.js";
 
 const leastStep = 1024;
 const growth = 4;
-/** Steps of a terabyte: no stream of replication gets past a few of these. */
+/** A step of one terabyte. A replication stream gets past only a few of these. */
 const maxLevel = 16;
-/** Times are rounded to this part of a token's lifetime. */
+/** A token's times are rounded up to this fraction of its lifetime. */
 const periodsPerLifetime = 4;
 
 /**
- * `token` with its times rounded up to a quarter of `ttlMs`; from level 1 also with its offsets rounded up to 1 kB, and to
- * four times as much with each further level. A replica that has a rounded position has the exact one too. The stream may
- * not have come to a rounded offset yet, so it counts as read (see `overstated.ts`): no failover can prove a write there to be lost. Anything that
- * is no token comes back unchanged.
+ * Rounds the times of `token` up to a quarter of `ttlMs`. From level 1 it also rounds the offsets up: to 1 kB, and to four times as
+ * much with each further level. A replica that has a rounded position also has the exact position. The stream may not have reached
+ * a rounded offset yet, so the offset counts as read (see `overstated-position.ts`): no failover can prove that a write at this offset was lost. Returns a text
+ * that is no token unchanged.
  */
 export function roundedToken(token: string, level: number, ttlMs: number): string {
   const claims = decodeToken(token);
@@ -27,19 +27,19 @@ export function roundedToken(token: string, level: number, ttlMs: number): strin
   });
 }
 
-/** Whether a token with these claims looks rounded. One of 15,000 others does too. */
+/** Whether a token with these claims looks rounded. One in 15,000 exact tokens looks rounded too. */
 export function isRounded({ issuedAt }: TokenClaims, ttlMs: number): boolean {
   return issuedAt % periodOf(ttlMs) === 0;
 }
 
-/** Whether no response can bring a rounded token with these claims any more, and `whole` requires all that it does. */
+/** Whether no response can bring a rounded token with these claims any more, and `whole` requires at least as much as it. */
 export function isContained(claims: TokenClaims, whole: TokenClaims | undefined): boolean {
   if (whole === undefined || claims.issuedAt >= Date.now()) return false;
   if (claims.pinnedAt > whole.pinnedAt || claims.freshAsOf > whole.freshAsOf) return false;
   return claims.positions.every((position) => whole.positions.some((one) => requiresAsMuch(one, position)));
 }
 
-/** One of each history, in an order that does not depend on which shard was written to first. */
+/** One position of each history. The order does not depend on which shard was written to first. */
 function roundedPositions({ positions }: TokenClaims, level: number): TokenClaims["positions"] {
   const step = leastStep * growth ** (Math.min(level, maxLevel) - 1);
   const offsets = new Map<string, number>();

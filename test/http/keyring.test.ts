@@ -92,7 +92,7 @@ describe("Keyring for an audience", () => {
 
   it("opens what an older secret encrypted for it", () => {
     const sealed = new Keyring(first, "shop").seal(token);
-    expect(new Keyring([second, first], "shop").open(sealed)).toEqual({ token, isOld: true });
+    expect(new Keyring([second, first], "shop").open(sealed)).toEqual({ token, usesOldSecret: true });
   });
 
   it.each([

@@ -10,7 +10,7 @@ import { consistencyFor, markersFor } from "./markers.js";
 
 export * from "./middleware-entry.js";
 
-/** A middleware as Express, Connect and plain `node:http` can call it. */
+/** A middleware that Express, Connect and plain `node:http` can call. */
 export type ExpressMiddleware<Request> = (
   request: Request,
   response: ServerResponse,
@@ -18,19 +18,21 @@ export type ExpressMiddleware<Request> = (
 ) => void;
 
 /**
- * Gives every request a session as `req.consistency` and its client as `req.redis`, and its user the token of what
- * they wrote. Mount it first: it keeps the head of a response back while a write of its request is in flight, and
- * what is mounted before it may send the head without asking. Once a head has left, with the first bytes of a
- * streamed body, later writes of its request cannot be carried any more, and `tidemark:late-write` reports them. Mounted
- * again for the same Tidemark, it does nothing, with one exception: an app that another copy of Express has made, and that
- * is called by hand and not mounted with `app.use(app)`, needs it again. Without it requests have no `redis` there, and a write
- * that begins while the response ends is not waited for. Throws an `InvalidOptionError` at once for options that cannot work.
+ * Gives every request a session as `req.consistency` and the session's client as `req.redis`. The response brings the user the
+ * token of the request's writes. Mount this middleware first: it defers the headers of a response while a write of the request is
+ * in flight, and middleware that is mounted earlier may send the headers without waiting. Writes that start after the headers
+ * were sent, for example while a body is streamed, are reported on `tidemark:late-write`.
+ *
+ * If you mount it again for the same Tidemark, the second one does nothing, with one exception. Mount it again in an app that was
+ * made by another copy of Express and that you call by hand instead of mounting it with `app.use(app)`. Without it, requests have
+ * no `redis` in that app, and a response does not wait for a write that starts while the response ends. Throws an
+ * `InvalidOptionError` at once for invalid options.
  */
 export function readYourWrites<Request extends IncomingMessage = IncomingMessage>(
   tidemark: SessionSource,
   options: MiddlewareOptions<Request>,
 ): ExpressMiddleware<Request> {
-  const exchanges = new Exchanges(tidemark, options, { routeOf, hold: deferHeadByPrototype });
+  const exchanges = new Exchanges(tidemark, options, { routeOf, deferHead: deferHeadByPrototype });
   const needsNothing = layRequestProperties(exchanges.names);
 
   return function readYourWritesMiddleware(request, response, next) {
@@ -92,14 +94,14 @@ function marking<Request extends IncomingMessage = IncomingMessage>(
   };
 }
 
-/** Over HTTP/2 the headers are sent as soon as they are written, so they cannot be held. */
+/** Over HTTP/2 Node sends the headers as soon as they are written, so they cannot be deferred. */
 function checkProtocol(response: ServerResponse): void {
   if (!isHttp2(response)) return;
   const remedy = "serve HTTP/1.1, with a proxy in front for HTTP/2";
   throw new InvalidOptionError("request", response, remedy, "got HTTP/2");
 }
 
-/** What Express adds to a request once it has found its route. */
+/** A request with the properties that Express adds once it has found the route. */
 interface Routed extends IncomingMessage {
   readonly baseUrl?: string;
   readonly originalUrl?: string;

@@ -1,4 +1,4 @@
-/** Members beneath the prototypes that a framework gives to all its requests, or to all its responses. */
+/** Adds members to all requests and responses of Express by a prototype between Express's and Node's. */
 
 import { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../../errors/errors.js";
@@ -14,22 +14,22 @@ import { DeferredHead, deferHead, type HeadedResponse, type HeadMethods } from "
 import type { ResponseOwner } from "../exchange.js";
 
 /**
- * Express replaces the prototype of each request and response, and every property that is added to one after that, or only
- * asked for, costs V8 a search: adding what a response needs took longer than all else that a middleware does. What is
- * found on a prototype is there already. The layer is put where Express's own prototype ends and Node's begins, so
- * that all apps made by one copy of Express have it, whichever of their prototypes an object has in the meantime.
+ * Express replaces the prototype of each request and response. After that, V8 searches for every property that is added to the
+ * object or read from it. Adding the four methods of a response took longer than all other work of the middleware. A member of a
+ * prototype costs no such search. The layer is placed between Express's own prototype and Node's. All apps of one copy of Express
+ * inherit from it, so the layer stays in place when a mounted app replaces the prototype of an object again.
  */
 export class PrototypeLayer {
   readonly #base: object;
   readonly #members: object;
 
-  /** `base` is Node's prototype. */
+  /** `base` is the prototype of Node that the layer inherits from. */
   constructor(base: object, members: PropertyDescriptorMap) {
     this.#base = base;
     this.#members = Object.create(base, members);
   }
 
-  /** Whether objects have had something by that name before. */
+  /** Whether objects have a member of that name without the layer. */
   hides(name: string): boolean {
     return name in this.#base;
   }
@@ -38,31 +38,31 @@ export class PrototypeLayer {
     if (!Object.hasOwn(this.#members, name)) Object.defineProperty(this.#members, name, member);
   }
 
-  /** Whether `object` finds all of `names` here, with nothing in their way. False where there is no Express. */
+  /** Whether `object` inherits all of `names` from this layer, and nothing overrides them. False without Express. */
   serves(object: object, names: readonly string[]): boolean {
     for (let one = object; one !== this.#members; ) {
       for (const name of names) if (Object.hasOwn(one, name)) return false;
       const next: object | null = Object.getPrototypeOf(one);
       if (next === null) return false;
-      if (next === this.#base) return one !== object && this.#putBeneath(one);
+      if (next === this.#base) return one !== object && this.#insertBelow(one);
       one = next;
     }
     return true;
   }
 
-  /** Whether `object` has the layer beneath it now, whatever else may be in the way. */
-  isBeneath(object: object): boolean {
+  /** Whether `object` inherits from the layer now, even if other members override those of the layer. */
+  isInheritedBy(object: object): boolean {
     return Object.prototype.isPrototypeOf.call(this.#members, object);
   }
 
-  #putBeneath(prototype: object): boolean {
-    // A class has its own idea of what it extends.
+  #insertBelow(prototype: object): boolean {
+    // The prototype of a class belongs to the class.
     if (Object.hasOwn(prototype, "constructor")) return false;
     return Reflect.setPrototypeOf(prototype, this.#members);
   }
 }
 
-/** What the layer is in front of, also for who changes that later. */
+/** Called by its members at each call, so that later changes to Node's prototype take effect. */
 const nodeRequest = IncomingMessage.prototype;
 
 const requestLayer = new PrototypeLayer(nodeRequest, {
@@ -70,18 +70,18 @@ const requestLayer = new PrototypeLayer(nodeRequest, {
     configurable: true,
     writable: true,
     value(this: IncomingMessage, ...args: [string, ...unknown[]]): boolean {
-      // Most events of most requests are nobody's concern.
-      const isHeard = nodeRequest.listenerCount.call(this, args[0]) > 0;
-      const mounted = isHeard ? attachedTo(this) : undefined;
-      return mounted === undefined ? nodeRequest.emit.apply(this, args) : emitIn(mounted, this, args);
+      // Most events of most requests have no listeners.
+      const hasListeners = nodeRequest.listenerCount.call(this, args[0]) > 0;
+      const attached = hasListeners ? attachedTo(this) : undefined;
+      return attached === undefined ? nodeRequest.emit.apply(this, args) : emitIn(attached, this, args);
     },
   },
 });
 
-/** Calls the listeners of `request` in all its sessions. */
-function emitIn(mounted: AttachedSession, request: IncomingMessage, args: [string, ...unknown[]]): boolean {
+/** Calls the listeners of `request` in all sessions of the request. */
+function emitIn(attached: AttachedSession, request: IncomingMessage, args: [string, ...unknown[]]): boolean {
   let emit = (): boolean => nodeRequest.emit.apply(request, args);
-  for (let one: AttachedSession | undefined = mounted; one !== undefined; one = one.before) {
+  for (let one: AttachedSession | undefined = attached; one !== undefined; one = one.previous) {
     const { source, session } = one;
     const inner = emit;
     emit = () => source.run(session, inner);
@@ -90,8 +90,9 @@ function emitIn(mounted: AttachedSession, request: IncomingMessage, args: [strin
 }
 
 /**
- * Tells of a request whether it needs no properties by these `names`, and no `emit` that runs its listeners in its
- * sessions. Throws an `InvalidOptionError` for names that Node needs.
+ * Adds the properties `names` to the layer. Returns a function that is true if a request inherits them, and an `emit` that calls its
+ * listeners in its sessions. If the function is false, the request needs members of its own. Throws an `InvalidOptionError` for a
+ * name that Node uses.
  */
 export function layRequestProperties(names: AttachedNames): (request: IncomingMessage) => boolean {
   const taken = [names.redis, names.consistency];
@@ -112,7 +113,7 @@ export function layRequestProperties(names: AttachedNames): (request: IncomingMe
 function assignable(name: string): PropertyDescriptor & ThisType<object> {
   return {
     ...accessorOf(name),
-    // Requests of other apps pass here too, and are free to have something else by that name.
+    // Apps without the middleware may set a property of that name on their requests.
     set(value: unknown) {
       if (lookUp(this, name) !== undefined)
         throw new TypeError(
@@ -123,15 +124,15 @@ function assignable(name: string): PropertyDescriptor & ThisType<object> {
   };
 }
 
-/** A head that is held without its response knowing. */
+/** A deferred head whose response inherits its methods from the layer. */
 class LayeredHead extends DeferredHead implements WriteListener {
-  readonly keeper: ResponseOwner;
-  /** Whether the response has the methods as its own, which no other prototype takes away. */
+  readonly owner: ResponseOwner;
+  /** Whether the methods are own properties of the response, so that a change of its prototype cannot remove them. */
   isOwn = false;
 
-  constructor(response: HeadedResponse, keeper: ResponseOwner) {
-    super(response, keeper, nodeResponse);
-    this.keeper = keeper;
+  constructor(response: HeadedResponse, owner: ResponseOwner) {
+    super(response, owner, nodeResponse);
+    this.owner = owner;
   }
 
   isOf(response: HeadedResponse): boolean {
@@ -142,7 +143,7 @@ class LayeredHead extends DeferredHead implements WriteListener {
     const { response } = this;
     if (this.isOwn || deferHeadAgain(response)) return;
     this.isOwn = true;
-    // What others have put in front calls the layer's in the end.
+    // A method that other middleware has put on the response calls the layer's method in the end.
     for (const [name, method] of Object.entries(this.methods()))
       if (!Object.hasOwn(response, name)) Object.assign(response, { [name]: method });
   }
@@ -152,7 +153,7 @@ class LayeredHead extends DeferredHead implements WriteListener {
   }
 }
 
-/** What the layer is in front of, also for who changes that later. */
+/** Called by its members at each call, so that later changes to Node's prototype take effect. */
 const nodeResponse: HeadMethods = ServerResponse.prototype;
 
 const methods: HeadMethods & ThisType<HeadedResponse> = {
@@ -179,42 +180,42 @@ const onlyWriteHead = ["writeHead"];
 const responseLayer = new PrototypeLayer(ServerResponse.prototype, Object.getOwnPropertyDescriptors(methods));
 
 /**
- * Does what {@link deferHead} does, where it can without adding anything to `response`. Once a write has begun the methods are
- * the response's own, so that its head is held no matter which app answers: an app that another copy of Express has made finds
- * nothing beneath the prototype it gives.
+ * Does what {@link deferHead} does, without adding anything to `response` if possible. When the first write starts, the methods
+ * become properties of the response. So the head is deferred even if an app of another copy of Express answers, whose prototype
+ * does not inherit from the layer.
  */
-export function deferHeadByPrototype(response: HeadedResponse, keeper: ResponseOwner): void {
-  const { session, store, before } = keeper;
-  // These have something to bring without any write.
-  const mayMoveOtherwise = store !== undefined || session.monotonicReads;
-  const isFree = before === undefined && mountedFor(response) === keeper;
-  if (mayMoveOtherwise || !isFree || !responseLayer.serves(response, names)) {
-    deferHead(response, keeper);
+export function deferHeadByPrototype(response: HeadedResponse, owner: ResponseOwner): void {
+  const { session, store, previous } = owner;
+  // The token of such a session may change without a write.
+  const mayChangeWithoutWrite = store !== undefined || session.monotonicReads;
+  const isAlone = previous === undefined && attachedFor(response) === owner;
+  if (mayChangeWithoutWrite || !isAlone || !responseLayer.serves(response, names)) {
+    deferHead(response, owner);
     return;
   }
-  const head = new LayeredHead(response, keeper);
-  keeper.head = head;
+  const head = new LayeredHead(response, owner);
+  owner.head = head;
   session.onWrite(head);
 }
 
-/** What was mounted last for the request that `response` tells. */
-function mountedFor({ req: request }: HeadedResponse): AttachedSession | undefined {
+/** The session that was attached last to the request of `response`. */
+function attachedFor({ req: request }: HeadedResponse): AttachedSession | undefined {
   return typeof request === "object" && request !== null ? attachedTo(request) : undefined;
 }
 
 function headOf(response: HeadedResponse): LayeredHead | undefined {
-  for (let one = mountedFor(response); one !== undefined; one = one.before) {
+  for (let one = attachedFor(response); one !== undefined; one = one.previous) {
     const { head } = one;
     if (head instanceof LayeredHead && head.isOf(response)) return head;
   }
   return undefined;
 }
 
-/** Holds the head of a response that has lost what was beneath it; whether it had. */
+/** Defers the head of a response that no longer inherits from the layer. Returns whether that was so. */
 export function deferHeadAgain(response: HeadedResponse): boolean {
   const head = headOf(response);
-  if (head === undefined || head.isOwn || responseLayer.isBeneath(response)) return false;
-  head.keeper.head = undefined;
-  deferHead(response, head.keeper);
+  if (head === undefined || head.isOwn || responseLayer.isInheritedBy(response)) return false;
+  head.owner.head = undefined;
+  deferHead(response, head.owner);
   return true;
 }

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
 import type { ReadOptions } from "../../consistency/read-policy.js";
 import { InvalidOptionError } from "../../errors/errors.js";
-// Plugins give the module "fastify" a Session of their own.
+// Some plugins declare a Session in the module "fastify".
 import type { SessionClient, Session as UserSession } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
@@ -23,8 +23,8 @@ declare module "fastify" {
 
   interface FastifyContextConfig {
     /**
-     * The level of the route, whatever hooks say, or options to be added to what they say; or a function that chooses it,
-     * before the body is there.
+     * The level of the route. It overrides the level that hooks set. Without a level, the options are added to that level. Pass a
+     * function to choose the level by the request, before its body was parsed.
      */
     readonly consistency?: LevelChoice<FastifyRequest>;
   }
@@ -32,7 +32,7 @@ declare module "fastify" {
 
 /** The options of the plugin. */
 export interface PluginOptions extends MiddlewareOptions<FastifyRequest> {
-  /** Whose sessions the requests have. */
+  /** The Tidemark that opens the sessions of the requests. */
   readonly tidemark: SessionSource;
 }
 
@@ -41,19 +41,19 @@ export type Hook<Request> = (request: Request, reply: unknown, done: (error?: Er
 
 type Done = (error?: Error) => void;
 
-/** Those of the plugin, and those that Fastify itself takes with every plugin. */
+/** The options of the plugin, and those that Fastify accepts for every plugin. */
 const optionNames = ["properties", "tidemark", "prefix", "logLevel", "logSerializers"];
 
-/** What a marker needs of a request, whichever server it came to. */
+/** The part of a request that a marker uses. It is the same for every type of server. */
 type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions">;
 
 /**
- * Gives every request of the scope it is registered in a session as `request.consistency` and its client as
- * `request.redis`, and its user the token of what they wrote: `app.register(readYourWrites, { tidemark, secret })`.
- * Register it first, and await that where routes follow in the same scope, so that a `config.consistency` that is none
- * is refused when the route is registered. The head of a response waits for the writes of its request. Once a head
- * has left, with the first bytes of a streamed body, later writes of its request cannot be carried any more;
- * `tidemark:late-write` reports them. Rejects with an `InvalidOptionError` for options that cannot work.
+ * Gives every request of the scope that it is registered in a session as `request.consistency` and the session's client as
+ * `request.redis`. The response brings the user the token of the request's writes: `app.register(readYourWrites, { tidemark, secret })`.
+ * Register it first. If routes follow in the same scope, await the registration, so that an invalid `config.consistency` is
+ * refused when its route is registered. The headers of a response wait for the writes of the request. Writes that start after the
+ * headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`. Rejects with an
+ * `InvalidOptionError` for invalid options.
  */
 export const readYourWrites = Object.assign(plugin, {
   [Symbol.for("skip-override")]: true,
@@ -61,7 +61,7 @@ export const readYourWrites = Object.assign(plugin, {
   [Symbol.for("plugin-meta")]: { name: "tidemark", fastify: "5.x" },
 });
 
-/** Not async: Express 4 hears of no error in a promise. */
+/** Not async, because Express 4 ignores a rejected promise. */
 function plugin(app: FastifyInstance, options: PluginOptions, ...rest: unknown[]): Promise<void> {
   if (typeof app?.addHook !== "function")
     return Promise.resolve(refuseEntry("readYourWrites", "fastify", [app, options, ...rest]));
@@ -96,17 +96,17 @@ async function register(app: FastifyInstance, options: PluginOptions): Promise<v
     }
     run(request, done);
   });
-  // By now all other plugins have added to the request, a session for instance.
+  // Other plugins, such as session plugins, have added to the request by now.
   app.addHook("preParsing", (request, _reply, _payload, done) => {
     opened.get(request)?.begin();
     done();
   });
-  // Another hook may have left the context behind; what parses bodies is kept in it by Fastify.
+  // Another hook may have lost the context. Fastify keeps the context while it parses the body.
   app.addHook("preValidation", (request, _reply, done) => run(request, done));
-  bringAfterOthers(app, run, opened);
+  finishAfterOthers(app, run, opened);
 }
 
-/** Has the level of a route's config set once more, behind what a hook has set. */
+/** Set the level of a route's config again, after a hook has set another level. */
 const configured = new WeakMap<Marked, () => void>();
 
 function setConfigured(request: FastifyRequest): void {
@@ -118,30 +118,30 @@ function setConfigured(request: FastifyRequest): void {
   configured.set(request, set);
 }
 
-/** What Fastify makes of a head is final when the last `onSend` is through; those of a route come after all others. */
-function bringAfterOthers(
+/** Fastify's headers are final after the last `onSend` hook. The hooks of a route run after all other hooks. */
+function finishAfterOthers(
   app: FastifyInstance,
   run: (request: FastifyRequest, done: Done) => void,
   opened: WeakMap<FastifyRequest, Exchange<FastifyRequest>>,
 ): void {
   const ofRoute = Symbol("tidemark.ofRoute");
-  const bring = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
+  const finish = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
     const exchange = isHttp2(reply.raw) ? opened.get(request) : undefined;
     if (exchange === undefined) done();
-    else exchange.bring(headOf(reply)).then(() => done());
+    else exchange.finish(headOf(reply)).then(() => done());
   };
   app.addHook("onRoute", (route: RouteOptions) => {
     const { consistency } = route.config ?? {};
     if (consistency !== undefined) checkChoice(consistency, "config.consistency");
     route.config = Object.assign({}, route.config, { [ofRoute]: true });
-    route.onSend = [route.onSend ?? [], bring].flat();
+    route.onSend = [route.onSend ?? [], finish].flat();
   });
   app.addHook("onSend", (request, reply, payload, done) => {
-    // Whatever sent the reply may have left the context behind.
+    // The code that sent the reply may have lost the context.
     run(request, () => {
       const next = (): void => {
         if (ofRoute in request.routeOptions.config) done();
-        else bring(request, reply, payload, done);
+        else finish(request, reply, payload, done);
       };
       const store = opened.get(request)?.store;
       if (store === undefined) next();
@@ -155,8 +155,8 @@ function open(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Exchange<FastifyRequest> | undefined {
-  const held = isHttp2(reply.raw) ? {} : { response: reply.raw };
-  return exchanges.open(request, { message: request.raw, ...held, closing: reply.raw });
+  const deferred = isHttp2(reply.raw) ? {} : { response: reply.raw };
+  return exchanges.open(request, { message: request.raw, ...deferred, closing: reply.raw });
 }
 
 function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {

@@ -23,11 +23,11 @@ declare module "koa" {
 export type KoaMiddleware<Context> = (ctx: Context, next: Next) => Promise<void>;
 
 /**
- * Gives every request a session as `ctx.consistency` and its client as `ctx.redis`, and its user the token of what
- * they wrote, also with the errors that Koa answers. Mount it first: the head of a response waits for the writes of
- * its request, those of middleware mounted before excepted over HTTP/2. Once a head has left, with the first bytes of
- * a streamed body, later writes of its request cannot be carried any more, and `tidemark:late-write` reports them. Mounted
- * again for the same Tidemark, it does nothing. Throws an `InvalidOptionError` at once for options that cannot work.
+ * Gives every request a session as `ctx.consistency` and the session's client as `ctx.redis`. The response brings the user the token
+ * of the request's writes, also when Koa answers with an error. Mount this middleware first: the headers of a response wait for
+ * the writes of the request. Over HTTP/2 they do not wait for writes of middleware that is mounted earlier. Writes that start
+ * after the headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`. If you mount it again
+ * for the same Tidemark, the second one does nothing. Throws an `InvalidOptionError` at once for invalid options.
  */
 export function readYourWrites<Context extends ExtendableContext = ExtendableContext>(
   tidemark: SessionSource,
@@ -37,16 +37,16 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
 
   const pass: KoaMiddleware<Context> = async (ctx, next) => {
     const { req: message, res } = ctx;
-    const isHeld = !isHttp2(res);
-    const held = isHeld ? { response: res } : {};
-    const exchange = exchanges.open(ctx, { message, ...held, closing: res });
+    const isDeferred = !isHttp2(res);
+    const deferred = isDeferred ? { response: res } : {};
+    const exchange = exchanges.open(ctx, { message, ...deferred, closing: res });
     if (exchange === undefined) return next();
     Object.defineProperties(ctx, exchanges.properties);
-    const going = tidemark.run(exchange.session, next);
-    if (exchange.store !== undefined) await going.finally(exchange.store);
-    await (isHeld ? going : bringing(going, exchange, res));
+    const handled = tidemark.run(exchange.session, next);
+    if (exchange.store !== undefined) await handled.finally(exchange.store);
+    await (isDeferred ? handled : finishing(handled, exchange, res));
   };
-  // Not async: Express 4 hears of no error in a promise.
+  // Not async, because Express 4 ignores a rejected promise.
   return function readYourWritesMiddleware(ctx, next, ...rest: unknown[]) {
     if (typeof next !== "function" || ctx.req?.headers === undefined)
       return Promise.resolve(refuseEntry("readYourWrites", "koa", [ctx, next, ...rest]));
@@ -92,25 +92,25 @@ function marking<Context extends ExtendableContext = ExtendableContext>(
   };
 }
 
-/** A head of HTTP/2 cannot be held, but Koa sends it only when all middleware is through. */
-async function bringing(
-  going: Promise<unknown>,
-  exchange: Pick<Exchange<ExtendableContext>, "bring">,
+/** Over HTTP/2 the headers cannot be deferred, but Koa sends them only after all middleware has finished. */
+async function finishing(
+  handled: Promise<unknown>,
+  exchange: Pick<Exchange<ExtendableContext>, "finish">,
   head: CarrierResponse,
 ): Promise<void> {
   try {
-    await going;
+    await handled;
   } catch (error) {
-    // For middleware mounted before, which may answer by itself.
-    await exchange.bring(head);
-    // Koa clears the head it answers an error with, but for what the error brings.
-    if (error instanceof Error) await exchange.bring(headOf(error));
+    // Middleware that is mounted earlier may answer by itself.
+    await exchange.finish(head);
+    // Koa answers an error with the headers of the error only.
+    if (error instanceof Error) await exchange.finish(headOf(error));
     throw error;
   }
-  await exchange.bring(head);
+  await exchange.finish(head);
 }
 
-/** The head of Koa's answer to an error. */
+/** The headers that Koa answers an error with. */
 function headOf(error: Error & { headers?: unknown }): CarrierResponse {
   const { headers } = error;
   const head = new Map<string, number | string | readonly string[]>();
@@ -124,7 +124,7 @@ function headOf(error: Error & { headers?: unknown }): CarrierResponse {
   };
 }
 
-/** What a router adds to a context once it has found the route. */
+/** A context with the property that a router adds once it has found the route. */
 interface Routed extends ExtendableContext {
   readonly _matchedRoute?: unknown;
 }

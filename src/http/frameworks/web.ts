@@ -16,33 +16,36 @@ import { checkChoice, type LevelChoice, setLevel } from "./markers.js";
 export * from "../every-entry.js";
 export type { LevelChoice } from "./markers.js";
 
-/** What answers a request; frameworks may hand it more than that. */
+/** A function that answers a request. A framework may pass further arguments. */
 export type Handler<Asked extends Request, Rest extends unknown[]> = (
   request: Asked,
   ...rest: Rest
 ) => Response | Promise<Response>;
 
-/** What one handler differs in. */
+/** The options of one handler. */
 export interface HandlerOptions<Asked> {
-  /** The level of its requests, or a function that chooses it; it counts more than that of a handler around it. */
+  /** The level of its requests, or a function that returns it. It overrides the level of a handler around this one. */
   readonly level?: LevelChoice<Asked>;
 }
 
-/** Wraps handlers, so that each request has a session and each response its token. */
+/** Wraps a handler, so that each request has a session and each response brings its token. */
 export type WithConsistency = <Asked extends Request, Rest extends unknown[]>(
   handler: Handler<Asked, Rest>,
   options?: HandlerOptions<Asked>,
 ) => (request: Asked, ...rest: Rest) => Promise<Response>;
 
 /**
- * Returns what wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then
- * `export const GET = withConsistency(handler)`. While a handler runs its session is that of `tidemark.redis`; `redisOf` and
- * `sessionOf` give it by the request. Its response waits for the writes that were begun and brings their token, and
- * so does a `Response` that it throws. An `UnavailableError` is answered with 503. No response of ours can bring the token
- * with any other error, so answer errors inside the handler. `tidemark:late-write` reports a write that such an error follows,
- * and writes begun while a body streams. Within another handler of
- * the same Tidemark only the level counts. The protocol is that of `request.url`: behind a proxy that speaks HTTPS
- * give `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for options that cannot work.
+ * Returns a function that wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then
+ * `export const GET = withConsistency(handler)`. While a handler runs, `tidemark.redis` uses its session. `redisOf` and `sessionOf`
+ * return the client and the session of a request.
+ *
+ * The response of the handler waits for the writes that have started and brings their token. So does a `Response` that the handler
+ * throws. Tidemark answers an `UnavailableError` with 503. After any other error no response of Tidemark can bring the token, so
+ * answer errors inside the handler. If writes are followed by such an error, or start while a body is streamed, they are reported on
+ * `tidemark:late-write`.
+ *
+ * Inside another handler of the same Tidemark, only the level applies. The protocol is taken from `request.url`: behind a proxy that
+ * serves HTTPS, pass `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for invalid options.
  */
 export function readYourWrites(
   tidemark: SessionSource,
@@ -54,10 +57,10 @@ export function readYourWrites(
     const remedy = "give cookie() or header(), because a Web Request has no session";
     throw new InvalidOptionError("carrier", carrier, remedy, "got session()");
   }
-  const ofArrival = typeof level === "function" ? ({ request }: WebRequest) => level(request) : level;
+  const levelOf = typeof level === "function" ? ({ request }: WebRequest) => level(request) : level;
   const exchanges = new Exchanges<WebRequest>(
     tidemark,
-    { ...options, level: ofArrival },
+    { ...options, level: levelOf },
     { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal, options: [] },
   );
 
@@ -70,36 +73,39 @@ export function readYourWrites(
     const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
-      // Requests of other implementations than Node's have this too.
+      // A request of another implementation is no instance of Node's Request, but has these headers.
       const isRequest = typeof request?.headers?.get === "function";
       if (!isRequest && entryFor(request, rest[0]) !== undefined)
         throw wrongEntry("withConsistency", "web", request, rest[0]);
-      const arrival = arrivalOf(request);
-      const exchange = exchanges.open(arrival, {});
+      const webRequest = webRequestOf(request);
+      const exchange = exchanges.open(webRequest, {});
       if (choice !== undefined) {
-        setLevel(arrival, typeof choice === "function" ? () => choice(request) : choice, "level");
+        setLevel(webRequest, typeof choice === "function" ? () => choice(request) : choice, "level");
       }
       if (exchange === undefined) return handler(request, ...rest);
-      const bring = (head: CarrierResponse): Promise<void> => exchange.bring(head);
-      exchange.opens();
+      const finish = (head: CarrierResponse): Promise<void> => exchange.finish(head);
+      exchange.responseBegins();
       try {
         const response = await tidemark.run(exchange.session, () => handler(request, ...rest));
-        return await WebResponseHead.of(response, bring);
+        return await WebResponseHead.of(response, finish);
       } catch (thrown) {
-        if (thrown instanceof Response) throw await WebResponseHead.of(thrown, bring);
-        if (thrown instanceof UnavailableError) return await WebResponseHead.of(thrown.getResponse(), bring);
-        await exchange.lost();
+        if (thrown instanceof Response) throw await WebResponseHead.of(thrown, finish);
+        if (thrown instanceof UnavailableError) return await WebResponseHead.of(thrown.getResponse(), finish);
+        await exchange.finishWithoutResponse();
         throw thrown;
       } finally {
-        exchange.over();
+        exchange.responseEnds();
       }
     };
   };
 }
 
-/** The session of a request that a wrapped handler answers; of two Tidemarks that of the inner one, or of the one given. */
+/**
+ * The session of a request that a wrapped handler answers. With two Tidemarks, pass one to get its session; the default is the inner
+ * one. Throws a `TidemarkError` if the request has no session.
+ */
 export function sessionOf(request: Request, tidemark?: SessionSource): Session {
-  const session = carriedSession(arrivalOf(request), tidemark);
+  const session = carriedSession(webRequestOf(request), tidemark);
   if (session !== undefined) return session;
   throw new TidemarkError(
     "TIDEMARK_INVALID_OPTION",
@@ -107,12 +113,12 @@ export function sessionOf(request: Request, tidemark?: SessionSource): Session {
   );
 }
 
-/** An ioredis client whose reads see what the user of the request has written; which one, as {@link sessionOf} says. */
+/** The client of the session that {@link sessionOf} returns: its reads see what the user of the request has written. */
 export function redisOf(request: Request, tidemark?: SessionSource): SessionClient {
   return sessionOf(request, tidemark).redis;
 }
 
-/** A request as carriers see it. */
+/** A Web request with the properties that carriers read. */
 class WebRequest implements CarrierRequest {
   readonly request: Request;
   #headers: IncomingHttpHeaders | undefined;
@@ -131,19 +137,19 @@ class WebRequest implements CarrierRequest {
   }
 }
 
-/** Handlers may not find a request changed, and of two around each other both have to find what there is. */
-const arrivals = new WeakMap<Request, WebRequest>();
+/** A map, because a handler must get its request unchanged. Nested handlers of one request share the entry. */
+const webRequests = new WeakMap<Request, WebRequest>();
 
-function arrivalOf(request: Request): WebRequest {
+function webRequestOf(request: Request): WebRequest {
   if (typeof request !== "object" || request === null || !("headers" in request) || !("url" in request)) {
     throw new InvalidOptionError("request", request, "give the Request that is to be answered");
   }
-  let arrival = arrivals.get(request);
-  if (arrival === undefined) {
-    arrival = new WebRequest(request);
-    arrivals.set(request, arrival);
+  let webRequest = webRequests.get(request);
+  if (webRequest === undefined) {
+    webRequest = new WebRequest(request);
+    webRequests.set(request, webRequest);
   }
-  return arrival;
+  return webRequest;
 }
 
 function routeOf({ method, url }: Request): Route {
@@ -156,8 +162,8 @@ function routeOf({ method, url }: Request): Route {
   };
 }
 
-/** Statuses of responses that no constructor makes: of an error, and of protocols that are switched. */
-const unmade = new Set([0, 101]);
+/** The statuses that the constructor of Response refuses: 0 for an error, 101 for a switch of protocols. */
+const notConstructible = new Set([0, 101]);
 
 export class WebResponseHead implements CarrierResponse {
   readonly #response: Response;
@@ -168,10 +174,10 @@ export class WebResponseHead implements CarrierResponse {
     this.#headers = response.headers;
   }
 
-  /** The response with what `bring` sets, or another that is the same but for it. */
-  static async of(response: Response, bring: (head: CarrierResponse) => Promise<void>): Promise<Response> {
+  /** The response with the headers that `finish` sets, or a copy with these headers if its own are immutable. */
+  static async of(response: Response, finish: (head: CarrierResponse) => Promise<void>): Promise<Response> {
     const head = new WebResponseHead(response);
-    await bring(head);
+    await finish(head);
     return head.#built();
   }
 
@@ -185,7 +191,7 @@ export class WebResponseHead implements CarrierResponse {
     try {
       replace(this.#headers, name, value);
     } catch {
-      // Those of redirections and of what `fetch` got are immutable.
+      // The headers of redirects and of responses of `fetch` are immutable.
       this.#headers = new Headers(this.#headers);
       replace(this.#headers, name, value);
     }
@@ -193,7 +199,7 @@ export class WebResponseHead implements CarrierResponse {
 
   #built(): Response {
     const { body, status, statusText, headers } = this.#response;
-    if (this.#headers === headers || unmade.has(status)) return this.#response;
+    if (this.#headers === headers || notConstructible.has(status)) return this.#response;
     return new Response(body, { status, statusText, headers: this.#headers });
   }
 }

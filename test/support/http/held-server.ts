@@ -26,12 +26,12 @@ export class HandMadeWrites {
 
   hold(response: ServerResponse): void {
     deferHead(response, {
-      announced: () => {},
+      headBuilt: () => {},
       settled: () => this.settled(),
       carry: (head) => {
         if (this.#ended > 0) head.setHeader("Ended", String(this.#ended));
       },
-      left: () => {},
+      headSent: () => {},
     });
   }
 }
