@@ -1,51 +1,52 @@
-/** Tokens of a client that has no cookies for them, or whose services are on several hosts. Runs in browsers, too. */
+/** A `fetch` that keeps tokens, for clients without cookies and for services on several hosts. It also runs in browsers. */
 
 export interface ConsistentFetchOptions {
   /**
-   * The origins that exchange tokens with this client, such as `"https://api.example.com"`. All of them have to share one
-   * secret. Default: the origin of the page. Required where there is no page.
+   * The origins that exchange tokens with this client, such as `"https://api.example.com"`. All of them must share one secret.
+   * Default: the origin of the page. Required outside of a page.
    */
   readonly origins?: string | readonly string[];
-  /** The name given to `header()`; default `"Consistency-Token"`. */
+  /** The name that you pass to `header()`; default `"Consistency-Token"`. */
   readonly header?: string;
-  /** What really sends; default the `fetch` there is at each call. */
+  /** The function that sends requests; default the global `fetch` at the time of each call. */
   readonly fetch?: typeof fetch;
 }
 
-/** A `fetch` that remembers. */
+/** A `fetch` that keeps tokens. */
 export interface ConsistentFetch {
   (...args: Parameters<typeof fetch>): Promise<Response>;
-  /** All that is held, for a websocket or a job; empty when nothing is. */
+  /** All tokens that it has, for a websocket or a job. Empty if it has none. */
   readonly token: string;
-  /** Adds what came in another way; texts that are no tokens are passed over. */
+  /** Adds a token that arrived in another way. Ignores a text that is no token. */
   add(token: string): void;
 }
 
 const optionNames = ["origins", "header", "fetch"];
-const sealedPattern = /^[\w-]{1,1536}$/;
-/** Sent in the place of tokens that were too many: the server then reads from the primary, and answers with one token. */
+const tokenPattern = /^[\w-]{1,1536}$/;
+/** Sent instead of too many tokens. The server then reads from the primary and answers with one token. */
 const unsent = "*";
 const maxHeld = 32;
-/** In characters. Servers and proxies accept a header of 8 kB. */
+/** In characters. Servers and proxies accept headers of 8 kB. */
 const maxLength = 6_000;
-/** How long a request waits for tokens to be merged before it is sent all the same. */
+/** How long a request waits until tokens are merged. Then it is sent anyway. */
 const maxWaitMs = 1_000;
-/** As of `fetch`. */
+/** The same limit as `fetch`. */
 const maxRedirects = 20;
 const redirects = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Returns a `fetch` that sends the tokens it holds and keeps those that come. A token takes the place of those that its
- * own request sent and of no others, so that responses may come in any order. Each request under way may bring one more. A
- * request that may make them more than 32, or longer than 6,000 characters, waits up to a second for another response. Other
- * origins are sent no tokens. If it holds more all the same, or a server answers 431, it forgets what it holds and sends `*`
- * instead: the primary then answers until a response has brought a token. After a 431 it repeats the request once if its method is idempotent and its
- * body is no stream.
+ * Returns a `fetch` that sends the tokens it has and stores the tokens of responses. A new token replaces only the tokens that
+ * its own request sent, so responses may arrive in any order. Each request under way may bring one more token. If there could be
+ * more than 32 tokens, or more than 6,000 characters, a request waits up to a second for another response. Other origins get no
+ * tokens.
  *
- * Where there is no page, redirects are followed here, so that the token of a response that redirects is kept, too. In
- * a page the browser follows them and shows scripts nothing of it: there `cookie()` belongs beside `header()`, and tokens
- * follow a redirect to another origin if its CORS allows their header. Throws a `TypeError` for an option that does not
- * exist or cannot work.
+ * If there are too many tokens anyway, or a server answers 431, the `fetch` forgets its tokens and sends `*` instead. The primary
+ * then answers reads until a response has brought a token. After a 431 the request is repeated once if its method is idempotent
+ * and its body is no stream.
+ *
+ * Outside of a page, this function follows redirects itself, so it also stores the token of a response that redirects. In a page
+ * the browser follows them and hides these responses from scripts. Use `cookie()` together with `header()` there. Tokens follow a
+ * redirect to another origin if its CORS rules allow the header. Throws a `TypeError` for an unknown or invalid option.
  */
 export function consistentFetch(options: ConsistentFetchOptions = {}): ConsistentFetch {
   checkOptionNames(options);
@@ -55,8 +56,8 @@ export function consistentFetch(options: ConsistentFetchOptions = {}): Consisten
   checkHeader(header);
   if (given !== undefined && typeof given !== "function")
     throw new TypeError("fetch: give a function such as fetch itself.");
-  const held = new Held();
-  const gate = new Gate(held);
+  const held = new HeldTokens();
+  const gate = new RequestGate(held);
 
   const exchange: typeof fetch = async (input, init) => {
     const send = given ?? fetch;
@@ -97,15 +98,15 @@ export function consistentFetch(options: ConsistentFetchOptions = {}): Consisten
   );
 }
 
-/** What a request took along. */
+/** The tokens that a request was sent with. */
 interface Sent {
   readonly texts: readonly string[];
-  /** How often tokens had been forgotten by then. */
+  /** How many times tokens had been forgotten before. */
   readonly forgets: number;
 }
 
-/** The tokens of one user, never more than can be sent at once. */
-class Held {
+/** The tokens of one user, never more than one request can send. */
+class HeldTokens {
   readonly #tokens = new Set<string>();
   #longest = 0;
   #forgets = 0;
@@ -114,9 +115,9 @@ class Held {
     return { texts: [...this.#tokens], forgets: this.#forgets };
   }
 
-  /** Puts what is a token among `brought` in the place of what was sent. */
+  /** Replaces the tokens that were sent by the tokens in `brought`. */
   replace({ texts, forgets }: Sent, brought: string): void {
-    // A token does not stand for others that were forgotten after its request was sent.
+    // A new token does not contain tokens that were forgotten after its request was sent.
     for (const one of texts) if (one !== unsent || forgets === this.#forgets) this.#tokens.delete(one);
     this.add(brought);
   }
@@ -131,7 +132,7 @@ class Held {
     }
   }
 
-  /** Whether so many responses may each bring one more. */
+  /** Whether there is room if each of so many responses brings one more token. */
   hasRoomFor(responses: number): boolean {
     if (this.#tokens.size + responses > maxHeld) return false;
     let length = 0;
@@ -139,7 +140,7 @@ class Held {
     return length + responses * this.#longest <= maxLength;
   }
 
-  /** Holds only that there were tokens, which requires more than any of them. */
+  /** Replaces all tokens by `*`, which requires more than any token. */
   forget(): void {
     this.#forgets += 1;
     this.#tokens.clear();
@@ -147,13 +148,13 @@ class Held {
   }
 }
 
-/** Holds requests back, for a while, when what they may bring could not be sent at once. */
-class Gate {
-  readonly #held: Held;
+/** Delays a request while its response may bring a token for which there is no room. */
+class RequestGate {
+  readonly #held: HeldTokens;
   #underWay = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(held: Held) {
+  constructor(held: HeldTokens) {
     this.#held = held;
   }
 
@@ -161,7 +162,7 @@ class Gate {
     const until = performance.now() + maxWaitMs;
     while (this.#underWay > 0 && !this.#held.hasRoomFor(this.#underWay + 1) && !signal?.aborted) {
       const ms = until - performance.now();
-      // The responses under way may never come. Tokens that are too many then become `*`.
+      // The responses under way may never arrive. Too many tokens then become `*`.
       if (ms <= 0) break;
       await this.#change(signal, ms);
     }
@@ -174,7 +175,7 @@ class Gate {
     }
   }
 
-  /** Resolves when a response has come, when `signal` is aborted, or after `ms`. */
+  /** Resolves when a response has arrived, when `signal` is aborted, or after `ms`. */
   #change(signal: AbortSignal | null | undefined, ms: number): Promise<void> {
     return new Promise((resolve) => {
       const go = (): void => {
@@ -189,7 +190,7 @@ class Gate {
   }
 }
 
-/** What the next request of a chain of redirects is made of. */
+/** The next request of a chain of redirects. */
 interface Hop {
   readonly address: URL;
   readonly method: string;
@@ -197,7 +198,7 @@ interface Hop {
   readonly body: RequestInit["body"];
 }
 
-/** Follows redirects as `fetch` does, by an exchange for each hop. */
+/** Follows redirects as `fetch` does, with one exchange for each hop. */
 async function follow(
   exchange: typeof fetch,
   header: string,
@@ -206,7 +207,7 @@ async function follow(
   const request = requestIn(input);
   const mode = init?.redirect ?? request?.redirect;
   const signal = init?.signal ?? request?.signal ?? null;
-  // A request gives its body only once, and hops may need it again.
+  // The body of a request can be read only once, and the next hops may need it again.
   const body = init?.body ?? (request?.body ? await request.arrayBuffer() : null);
   let response = await exchange(input, { ...init, body, redirect: "manual" });
   if (mode === "manual" || !redirects.has(response.status)) return response;
@@ -252,7 +253,7 @@ function hopTo(
   return { address, method: "GET", headers: kept, body: null };
 }
 
-/** Whether a request that was refused may be sent once more, and still has its body. */
+/** Whether a refused request may be sent again and still has its body. */
 function isRepeatable(init: RequestInit | undefined, request: Request | undefined): boolean {
   const method = init?.method ?? request?.method ?? "GET";
   if (/^(get|head|options)$/i.test(method)) return true;
@@ -273,7 +274,7 @@ function requestIn(input: Parameters<typeof fetch>[0]): Request | undefined {
 function checkOptionNames(options: object): void {
   for (const name in options) {
     if (optionNames.includes(name)) continue;
-    // Only a name is shown, because anything else may be a misplaced secret.
+    // Only a plain name is shown, because anything else may be a misplaced secret.
     const problem = /^[a-z]{1,40}$/i.test(name)
       ? `there is no option "${name}"`
       : "there is an option with an unknown name";
@@ -282,7 +283,7 @@ function checkOptionNames(options: object): void {
 }
 
 function isToken(text: string): boolean {
-  return sealedPattern.test(text.trim());
+  return tokenPattern.test(text.trim());
 }
 
 /** Undefined where there is no page. */
@@ -307,7 +308,7 @@ function originOf(given: unknown): string {
     const { protocol, origin } = new URL(String(given));
     if (protocol === "http:" || protocol === "https:") return origin;
   } catch {
-    // Refused below like any other text.
+    // The error below refuses it like any other text.
   }
   throw new TypeError(
     `origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}; ${originRemedy}.`,

@@ -1,7 +1,9 @@
 /** Defers the head of a response until its token can cover every write that the request has started. */
 import type { CarrierResponse } from "./carriers/carrier.js";
 
-/** What a deferred head uses of Node's `ServerResponse`. The names with an underscore are Node's; other middleware uses them too. */
+/**
+ * What a deferred head uses of Node's `ServerResponse`. The names with an underscore are Node's; other middleware uses them too.
+ */
 export interface HeadedResponse extends CarrierResponse {
   statusCode: number;
   statusMessage: string;
@@ -61,10 +63,10 @@ export function deferHead(response: HeadedResponse, owner: HeadOwner): void {
 
 /**
  * Replaces the four methods of a response that send its head. If no write is in flight, each method calls the original at once.
- * Otherwise it defers `write`, `end` and `flushHeaders` in order. The head then waits for all writes that started before the first
- * deferred call. If `end` is called meanwhile, the head also waits for the writes that started before `end`.
- * Node builds the head at its usual time, so errors, `headersSent` and listeners behave as always. If the token has to go into a head
- * that was built but not sent, the head is built again.
+ * Otherwise it defers `write`, `end` and `flushHeaders` in order. The head then waits for all writes that started before the
+ * first deferred call. If `end` is called meanwhile, the head also waits for the writes that started before `end`. Node builds
+ * the head at its usual time, so errors, `headersSent` and listeners behave as always. If the token has to go into a head that
+ * was built but not sent, the head is built again.
  */
 export class DeferredHead implements CarrierResponse {
   protected readonly response: HeadedResponse;

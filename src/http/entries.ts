@@ -51,8 +51,8 @@ export function wrongEntry(where: string, own: Entry, first: unknown, second: un
 }
 
 /**
- * Passes that error to the callback among the arguments: Express passes one after the response, and Fastify after the options of a
- * plugin, which must not throw. Throws the error if there is no callback.
+ * Passes that error to the callback among the arguments: Express passes one after the response, and Fastify after the options of
+ * a plugin, which must not throw. Throws the error if there is no callback.
  */
 export function refuseEntry(where: string, own: Entry, [first, second, done]: readonly unknown[]): void {
   const error = wrongEntry(where, own, first, second);

@@ -10,10 +10,10 @@ const maxLevel = 16;
 const periodsPerLifetime = 4;
 
 /**
- * Rounds the times of `token` up to a quarter of `ttlMs`. From level 1 it also rounds the offsets up: to 1 kB, and to four times as
- * much with each further level. A replica that has a rounded position also has the exact position. The stream may not have reached
- * a rounded offset yet, so the offset counts as read (see `overstated-position.ts`): no failover can prove that a write at this offset was lost. Returns a text
- * that is no token unchanged.
+ * Rounds the times of `token` up to a quarter of `ttlMs`. From level 1 it also rounds the offsets up: to 1 kB, and to four times
+ * as much with each further level. A replica that has a rounded position also has the exact position. The stream may not have
+ * reached a rounded offset yet, so the offset counts as read (see `overstated-position.ts`): no failover can prove that a write
+ * at this offset was lost. Returns a text that is no token unchanged.
  */
 export function roundedToken(token: string, level: number, ttlMs: number): string {
   const claims = decodeToken(token);

@@ -1,39 +1,42 @@
-/** Responses to requests with the same cookies: one browser may get them all at once. */
+/** Groups responses to requests with the same cookies, because one browser may get them all at once. */
 import { createHash } from "node:crypto";
 import type { CarrierRequest, OutgoingToken } from "./carrier.js";
 
-/** What was given to requests with the same cookies that may all be of one browser. */
+/** The texts that were given to requests with the same cookies, which may all come from one browser. */
 interface Burst {
-  /** When the latest text was given, on the monotonic clock. */
+  /** The time of the latest text, on the monotonic clock. */
   lastAt: number;
-  /** The exact texts. */
+  /** The texts of exact tokens. */
   readonly exact: Set<string>;
-  /** By the histories that they have positions of. */
+  /** The rounded tokens, by the histories of their positions. */
   readonly rounded: Map<string, Rounding>;
 }
 
-/** How far the tokens of a burst that have the same histories are rounded. */
+/** How far the tokens of one burst with the same histories are rounded. */
 interface Rounding {
   level: number;
   /** The texts of this level. */
   texts: Set<string>;
 }
 
-/** A browser sends what it was given with all requests that it makes later. This is how long that takes to show here. */
+/** A request that a browser sent before it got the latest response arrives within this time. */
 const onTheWayMs = 250;
-/** A response may take so long that the others of its burst are forgotten. */
+/** After a pause of this length, the next response starts a new burst. */
 const rememberedMs = 15_000;
 const maxBursts = 10_000;
 const textsPerLevel = 2;
-/** Tell browsers apart that have no cookies yet. Only how exact a token is depends on these headers. */
+/** Headers that tell browsers without cookies apart. They only decide how exact a token is. */
 const marks = ["cookie", "x-forwarded-for", "forwarded", "user-agent", "accept-language"] as const;
 
-/** Remembers at most 10,000 bursts, each for 15 seconds after its latest response. */
+/** Stores at most 10,000 bursts, each for 15 seconds after its latest response. */
 export class Bursts {
   /** In the order of their latest responses. */
   readonly #bursts = new Map<string, Burst>();
 
-  /** The text of `token` for a response to `request`: exact for the first `exact` of a burst, then more and more rounded. */
+  /**
+   * The text of `token` for a response to `request`. The first `exact` texts of a burst are exact, later ones are more and more
+   * rounded.
+   */
   textFor(request: CarrierRequest, token: OutgoingToken, exact: number): string {
     const burst = this.#burstOf(request, token.arrivedAt);
     if (burst.exact.size >= exact) return roundedIn(burst, token, exact);
@@ -42,7 +45,7 @@ export class Bursts {
     return text;
   }
 
-  /** A request that arrives after all others were answered comes from another browser, or it would have brought a text. */
+  /** A request that arrives after all others were answered comes from another browser: the same browser would send a text. */
   #burstOf(request: CarrierRequest, arrivedAt: number): Burst {
     const now = performance.now();
     this.#forget(now - rememberedMs);
@@ -64,7 +67,7 @@ export class Bursts {
   }
 }
 
-/** A rounded text; coarser from the beginning where fewer than no exact ones may be given. */
+/** A rounded text. A negative `exact` makes it coarser from the beginning. */
 function roundedIn({ rounded }: Burst, token: OutgoingToken, exact: number): string {
   const histories = token.histories();
   let rounding = rounded.get(histories);
@@ -82,7 +85,7 @@ function roundedIn({ rounded }: Burst, token: OutgoingToken, exact: number): str
   return text;
 }
 
-/** A digest, because the headers of 10,000 requests would take much memory. */
+/** A digest, because the headers of 10,000 requests would take too much memory. */
 function keyOf({ headers, socket }: CarrierRequest): string {
   const said = [...marks.map((name) => headers[name]), addressOf(socket)];
   return createHash("sha1").update(said.join("\n")).digest("base64");

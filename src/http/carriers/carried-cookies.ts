@@ -1,4 +1,4 @@
-/** The cookies of a request that hold tokens, and which of them a response may expire. */
+/** The cookies of a request that contain tokens, and those of them that a response may expire. */
 import type { CarrierRequest, OutgoingToken } from "./carrier.js";
 
 /** A cookie whose value looks like a token. */
@@ -7,17 +7,17 @@ export interface CarriedCookie {
   readonly value: string;
 }
 
-/** As long as it takes to tell any two tokens apart: their last characters look random. */
+/** Long enough to tell any two tokens apart, because their last characters look random. */
 const suffixLength = 12;
 const suffixPattern = /^[\w-]{12}$/;
-/** No token is shorter, since its signature alone takes this much. */
+/** No token is shorter, because its signature alone has 22 characters. */
 const valuePattern = /^[\w-]{22,1536}$/;
-/** Many expired at once could make a head that proxies refuse; what is left over goes with a later response. */
+/** More expired cookies could make headers that proxies refuse. A later response expires the rest. */
 const maxExpired = 16;
-/** A browser has more only while more writes than this are in flight. */
+/** A browser has more cookies only while more writes than this are in flight. */
 export const maxKept = 8;
 
-/** The cookies of `request` whose names begin with one of `prefixes`; the first of these is part of all others. */
+/** The cookies of `request` whose names begin with one of `prefixes`. Every prefix must contain the first one. */
 export function cookiesOf({ headers }: CarrierRequest, prefixes: readonly string[]): CarriedCookie[] {
   const header = headers.cookie;
   const cookies: CarriedCookie[] = [];
@@ -33,55 +33,55 @@ export function cookiesOf({ headers }: CarrierRequest, prefixes: readonly string
   return cookies;
 }
 
-/** The name for a cookie that holds `text`: two texts have two names, so none takes the place of the other. */
+/** The name of the cookie for `text`. Two texts have two names, so neither cookie replaces the other. */
 export function nameFor(prefix: string, text: string): string {
   return `${prefix}${text.slice(-suffixLength)}`;
 }
 
-/** Whether a cookie has the name that it was given with one of `prefixes`; others may have been set by other hosts. */
+/** Whether the name of a cookie belongs to its value and one of `prefixes`. Other hosts may have set cookies with other names. */
 export function isNamedBy(prefixes: readonly string[], { name, value }: CarriedCookie): boolean {
   return prefixes.some((prefix) => name === nameFor(prefix, value));
 }
 
-/** What becomes of cookies that were named after their tokens when `token` is brought. */
+/** Decides what happens to the cookies of a request when its response brings `token`. */
 export class CarriedCookies {
-  /** How many hold a token that is valid and in force. */
+  /** How many cookies contain a token that is valid and in force. */
   readonly count: number;
   readonly #inForce: readonly string[];
-  readonly #mayGo: readonly string[];
+  readonly #expirable: readonly string[];
 
   constructor(cookies: readonly CarriedCookie[], token: OutgoingToken) {
     const isEmpty = cookies.length === 0;
     this.#inForce = isEmpty ? [] : namesOf(cookies, token.inForce());
-    this.#mayGo = isEmpty ? [] : namesOf(cookies, token.contained());
+    this.#expirable = isEmpty ? [] : namesOf(cookies, token.contained());
     this.count = this.#inForce.length;
   }
 
   /**
-   * How many exact tokens a burst of requests with these cookies may be given: one for each write that is likely to be in
-   * flight. Fewer than none where there are too many already, so that new ones are rounded the more.
+   * How many exact tokens a burst of requests with these cookies may get: one for each write that is likely to be in flight. It
+   * is negative if there are too many cookies already. New tokens are then rounded more.
    */
   get exactTokens(): number {
     return this.count > maxKept ? maxKept - this.count : Math.max(1, maxKept - 2 * this.count);
   }
 
   /**
-   * Whether a response that has nothing new to say should put them together: because there are many, or one is `usesOldSecret`. Not
-   * while there is one that may not go yet. It was set by the last attempt, which was in vain if the others are still there:
-   * nothing expires the cookies that another host has set for the whole domain.
+   * Whether a response with an unchanged token should merge the cookies, because there are too many or one uses an old secret.
+   * False while one of the cookies may not be expired yet: the last merge has set that cookie. If the others are still there, the
+   * merge had no effect, because a response cannot expire a cookie that another host has set for the whole domain.
    */
   areToBeMerged(usesOldSecret: boolean): boolean {
     return (
-      (usesOldSecret || this.count > maxKept) && this.#inForce.every((name) => this.#mayGo.includes(name))
+      (usesOldSecret || this.count > maxKept) && this.#inForce.every((name) => this.#expirable.includes(name))
     );
   }
 
   /**
-   * The names of those that a response expires which sets `name`: those in force before others. Where there are more than 16
-   * the new name, which looks random, decides which, so that each has its turn.
+   * The names of the cookies that a response expires when it sets `name`. Cookies in force come first. If there are more than 16,
+   * the new name selects them. The name looks random, so over several responses each cookie has its turn.
    */
   expiredBy(name: string): string[] {
-    const names = this.#mayGo.filter((one) => one !== name).sort();
+    const names = this.#expirable.filter((one) => one !== name).sort();
     const turned = [...names.filter((one) => one > name), ...names.filter((one) => one < name)];
     const isInForce = (one: string): boolean => this.#inForce.includes(one);
     const inOrder = [...turned.filter(isInForce), ...turned.filter((one) => !isInForce(one))];
@@ -89,7 +89,7 @@ export class CarriedCookies {
   }
 }
 
-/** The names, each once, of those that hold one of `texts`. */
+/** The names of the cookies that contain one of `texts`, without duplicates. */
 function namesOf(cookies: readonly CarriedCookie[], texts: ReadonlySet<string>): string[] {
   return [...new Set(cookies.filter(({ value }) => texts.has(value)).map(({ name }) => name))];
 }

@@ -1,79 +1,79 @@
-/** How a token travels from the response that learnt it to the next requests of the same user. */
+/** How a token travels from a response to the next requests of the same user. */
 import type { IncomingHttpHeaders } from "node:http";
 
-/** What a carrier may look at of a request; Node's own and every framework's request will do. */
+/** The part of a request that a carrier reads. The requests of Node and of every framework have it. */
 export interface CarrierRequest {
   readonly headers: IncomingHttpHeaders;
-  /** `"https"` or `"http"`: what the user's connection is, as far as a framework knows about proxies. */
+  /** `"https"` or `"http"`: the protocol of the user's connection, if the framework knows it from a proxy. */
   readonly protocol?: string;
   readonly socket?: object | null;
-  /** The session of a session middleware, where one is mounted before. */
+  /** The session of a session middleware that is mounted earlier. */
   readonly session?: unknown;
 }
 
-/** What a carrier may do to a response, whose head has not left yet. */
+/** The part of a response that a carrier uses. Its headers have not been sent yet. */
 export interface CarrierResponse {
   getHeader(name: string): number | string | readonly string[] | undefined;
   setHeader(name: string, value: string | readonly string[]): unknown;
 }
 
-/** The token of a session whose response is about to leave. */
+/** The token of a session whose response is about to be sent. */
 export interface OutgoingToken {
   /**
-   * Whether more is required than the request has brought, by a write, or with monotonic reads by a read: then a response
-   * without the token lets its user miss it.
+   * Whether the session requires more than the tokens of its request, because of a write, or with `monotonicReads` because of a
+   * read. If a response omits a changed token, its user may miss the write.
    */
   readonly changed: boolean;
-  /** For how many milliseconds the token is of use. */
+  /** How many milliseconds the token is in force. */
   readonly ttlMs: number;
-  /** When the request arrived, in milliseconds on the clock of `performance.now()`. */
+  /** The time at which the request arrived, in milliseconds on the clock of `performance.now()`. */
   readonly arrivedAt: number;
-  /** Whether a text in force that this request carried was sealed with an older secret, which will not be accepted for ever. */
+  /** Whether the request carried a text in force that was encrypted with an older secret, which will be removed some day. */
   readonly usesOldSecret: boolean;
-  /** All that the session requires, sealed unless the carrier is `serverSide`; empty when it requires nothing. */
+  /** Everything that the session requires, encrypted unless the carrier is `serverSide`. Empty if it requires nothing. */
   text(): string;
   /**
-   * The same, asking for somewhat more, so that responses to one user that leave at about the same time have the same text,
-   * whichever process they leave. At level 0 only the times are rounded up, to a quarter of `ttlMs`. From level 1 the offsets
-   * are, too: to 1 kB of replication, and to four times as much with each further level. Reads go to the primary until its
-   * replicas have got that far.
+   * The same, but it requires slightly more. Responses to one user that are sent at about the same time then have the same text,
+   * even from different processes. Level 0 rounds only the times up, to a quarter of `ttlMs`. From level 1 the offsets are
+   * rounded up too: to 1 kB of replication, and to four times as much with each further level. Reads go to the primary until a
+   * replica has reached the rounded offset.
    */
   rounded(level: number): string;
-  /** Names the histories of replication that it has positions of. Tokens with the same ones are rounded to the same texts. */
+  /** Names the replication histories of its positions. Tokens with the same histories are rounded to the same texts. */
   histories(): string;
-  /** Those of the texts this request carried that are valid and have not run out. */
+  /** The texts of this request that are valid and have not expired. */
   inForce(): ReadonlySet<string>;
   /**
-   * Those of the texts this request carried that may be discarded where `text()` or `rounded()` is brought: it contains
-   * them, or they have run out. A rounded text is not among them as long as other responses may bring it, too.
+   * The texts of this request that the client may discard when it gets `text()` or `rounded()`: the new text contains them, or
+   * they have expired. A rounded text is excluded as long as other responses may bring it too.
    */
   contained(): ReadonlySet<string>;
 }
 
 /**
- * One way for tokens to travel. Neither method should throw: a request whose tokens could not be read is answered by
- * the primary, a token that could not be written is lost, and a process warning says so once.
+ * One way for tokens to travel. Its methods should not throw. If `read` throws, the primary answers the reads of the request. If
+ * `write` throws, the token is lost. A process warning reports the first error.
  */
 export interface Carrier {
-  /** True when users can neither see nor change what is carried; tokens are then not sealed. Default false. */
+  /** True if users can neither see nor change what is carried. Tokens are then not encrypted. Default false. */
   readonly serverSide?: boolean;
-  /** Called once for every request, as soon as what middleware adds to it is there. */
+  /** Called once for every request, after other middleware has added to the request. */
   begin?(request: CarrierRequest): void;
   /**
-   * Every text the request carries, unchecked; called when the session first needs them. At most 180 different ones are
-   * looked at. Where there are more, or where one is `"*"`, which stands for tokens that the client could not send, the
-   * request counts as one whose user has written something unknown.
+   * Returns every text that the request carries, unchecked. Called when the session first needs the texts. Tidemark reads at most
+   * 180 different texts. The text `"*"` stands for tokens that the client could not send. If there is a `"*"` or there are more
+   * than 180 texts, the request counts as one whose user has written something unknown.
    */
   read(request: CarrierRequest): readonly string[];
   /**
-   * Called for every response, when its head is about to leave, or before a session middleware saves where that is
-   * earlier; to write nothing is allowed. Once, but for a `serverSide` one whose head is built before its writes are
-   * over: what it is told last counts.
+   * Called for every response: before its headers are sent, or before a session middleware saves if that is earlier. It may write
+   * nothing. It is called once, with one exception. A `serverSide` carrier is called again if the headers were built before all
+   * writes had ended. The last call counts.
    */
   write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
 }
 
-/** What other caches than browsers obey in place of `Cache-Control`, and what keeps a response out of them. */
+/** The headers that shared caches obey instead of `Cache-Control`, and the value that keeps a response out of each cache. */
 const targeted: readonly (readonly [name: string, value: string])[] = [
   ...["CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control"].map(forNone),
   ...["Netlify-CDN-Cache-Control", "Akamai-Cache-Control", "Fastly-Cache-Control"].map(forNone),
@@ -88,8 +88,8 @@ function forNone(name: string): readonly [string, string] {
 }
 
 /**
- * Keeps a response out of caches that several users share, for carriers that give it something of one user's. The user's own
- * browser may cache it as before.
+ * Keeps a response out of caches that several users share. Carriers call it for a response with a token. The user's own browser
+ * may still cache the response.
  */
 export function keepFromSharedCaches(response: CarrierResponse): void {
   const given = response.getHeader("Cache-Control");
@@ -105,12 +105,12 @@ const forOthers = new Set(["public", "s-maxage", "private"]);
 function forOneUser(cacheControl: string): string {
   const parts = cacheControl.match(/("([^"\\]|\\.)*"|[^,])+/g) ?? [];
   const directives = parts.map((part) => part.trim()).filter((part) => part !== "");
-  // Caches differ in how they read a list that is none.
+  // Caches differ in how they read an invalid list.
   if (!directives.every((one) => directive.test(one))) return "private, no-store";
   const names = directives.map((one) => one.toLowerCase());
   const kept = directives.filter((_one, at) => !forOthers.has(names[at]?.split("=", 1)[0] ?? ""));
   const isKept = names.includes("no-store") && !names.includes("must-understand");
-  // With "must-understand" a cache may store in spite of "no-store".
+  // With "must-understand" a cache may store a response despite "no-store".
   if (isKept && kept.length === directives.length) return cacheControl;
   return ["private", ...kept].join(", ");
 }

@@ -1,4 +1,4 @@
-/** Tokens in cookies that no other response can take away. */
+/** Tokens in cookies that no other response can replace. */
 import { InvalidOptionError } from "../../errors/errors.js";
 import { refuseUnknown } from "../../errors/option-names.js";
 import { Bursts } from "./bursts.js";
@@ -7,36 +7,37 @@ import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromShared
 
 export interface CookieOptions {
   /**
-   * Begins every cookie's name; default `"tm_"`. Tidemarks of different Redis on one host need different ones. On HTTPS
-   * `__Host-` is put in front, by which browsers keep other hosts from setting it, unless a `domain` or another `path` is given.
+   * The beginning of every cookie's name; default `"tm_"`. Tidemarks of different Redis servers on one host need different
+   * prefixes. On HTTPS, `__Host-` comes before the prefix, unless you set a `domain` or another `path`. Browsers then prevent
+   * other hosts from setting the cookie.
    */
   readonly prefix?: string;
   /** Default `"/"`. */
   readonly path?: string;
-  /** Default: only the host that answered. */
+  /** Default: the host that answered, without its subdomains. */
   readonly domain?: string;
   /** Default `"lax"`; `"none"` needs `secure: true`. */
   readonly sameSite?: "lax" | "strict" | "none";
-  /** Default: whether the request came over HTTPS, as the framework's own setting for proxies tells. */
+  /** Default: true if the request came over HTTPS, according to the framework's setting for proxies. */
   readonly secure?: boolean;
-  /** Whether scripts of the page are kept from it; default true. */
+  /** Whether scripts of the page cannot read the cookie; default true. */
   readonly httpOnly?: boolean;
-  /** Default: the `tokenTtlMs` of the Tidemark, which it is never less than. */
+  /** The lifetime of the cookie in milliseconds. Default and minimum: the `tokenTtlMs` of the Tidemark. */
   readonly maxAgeMs?: number;
-  /** Whether it is kept apart for each site that embeds this one; default false, and true needs `secure: true`. */
+  /** Whether each site that embeds this one has a cookie of its own; default false. `true` needs `secure: true`. */
   readonly partitioned?: boolean;
-  /** Which cookies a browser drops last when there are too many; default: none is said. */
+  /** The priority by which a browser removes cookies when there are too many. Default: no attribute. */
   readonly priority?: "low" | "medium" | "high";
 }
 
-/** How cookies are set and read over HTTP, or over HTTPS. */
+/** How cookies are set and read over HTTP or over HTTPS. */
 interface Scheme {
   readonly prefix: string;
-  /** The attributes of what is set. */
+  /** The attributes of a new cookie. */
   readonly tail: string;
-  /** Of the cookies that are looked after, and expired when their time has come. */
+  /** The prefixes of the cookies that responses may expire. */
   readonly own: readonly string[];
-  /** The prefixes of those that are read. A token only raises what reads ask for, even if another host has set it. */
+  /** The prefixes of the cookies that are read. Another host may have set one, but a token can only raise what reads require. */
   readonly read: readonly string[];
 }
 
@@ -47,13 +48,16 @@ export const cookieOptions: readonly string[] = [
 ];
 
 /**
- * Each response that wrote, or has read what is newer where reads are monotonic, sets a cookie that is named after its
- * token and expires those that its own request carried, all of which the new token contains. So whatever the order in which
- * responses arrive, none undoes another: two tokens never share a name. Requests with the same cookies get 8 exact tokens
- * in 15 seconds. Those that follow get rounded ones, which many responses share, so that a browser has few cookies
- * however many writes it has in flight. Any other response sets no cookie and stays cacheable, with two exceptions. A response to
- * more than 8 cookies merges them into one. A response to a token of an older secret encrypts it again. Cookies that are not
- * valid are left alone, because they may be another app's. Where a cookie is set, `Cache-Control` becomes `private`. Throws an `InvalidOptionError` for an option that no browser would accept.
+ * Sends tokens in cookies. A response sets a cookie if its request wrote, or with `monotonicReads` if it read newer data. The
+ * cookie is named after its token, and two tokens never share a name. The response also expires the cookies of its own request,
+ * because the new token contains them. So responses may arrive in any order, and none undoes another.
+ *
+ * Requests with the same cookies get 8 exact tokens in 15 seconds. Later requests get rounded tokens, which many responses share.
+ * So a browser has few cookies, even with many writes in flight. Any other response sets no cookie and stays cacheable, with two
+ * exceptions. A response to more than 8 cookies merges them into one. A response to a token of an older secret encrypts it again.
+ *
+ * Invalid cookies are left alone, because they may belong to another app. A response that sets a cookie gets `Cache-Control:
+ * private`. Throws an `InvalidOptionError` for an option that no browser would accept.
  */
 export function cookie(options: CookieOptions = {}): Carrier {
   checkOptions(options);
@@ -66,7 +70,7 @@ export function cookie(options: CookieOptions = {}): Carrier {
     prefix: hostPrefix,
     tail: attributes(options, true),
     own: [hostPrefix],
-    // A user may have written over HTTP a moment ago, unless nothing is set there.
+    // A user may have written over HTTP a moment ago. With `secure` no cookie is set over HTTP.
     read: options.secure === true ? [hostPrefix] : prefixes,
   };
   const schemeOf = (request: CarrierRequest): Scheme =>

@@ -1,4 +1,4 @@
-/** Tokens in a header, for clients that keep them by themselves: other services, mobile apps, scripts of a page. */
+/** Tokens in a header, for clients that store them themselves: other services, mobile apps, scripts of a page. */
 import { InvalidOptionError } from "../../errors/errors.js";
 import { refuseUnknown } from "../../errors/option-names.js";
 import { unsent } from "../../session/token.js";
@@ -10,23 +10,25 @@ export interface HeaderOptions {
 }
 
 const defaultName = "Consistency-Token";
-/** Headers that servers, browsers and proxies act on: a token in one of them would break messages or be lost. */
+/** Headers with a meaning for servers, browsers or proxies. A token in one of them would break messages or be lost. */
 const taken =
   /^(accept|access-control|cache|cdn-cache|content|if|proxy|sec|surrogate)-|^(accept|age|allow|alt-svc|authorization|connection|cookie2?|date|etag|expect|expires|forwarded|from|host|keep-alive|last-modified|link|location|origin|pragma|priority|range|referer|retry-after|server|set-cookie2?|strict-transport-security|te|trailer|transfer-encoding|upgrade|user-agent|vary|via|warning|www-authenticate|x-forwarded-\w+)$/;
-const sealedPattern = /^[\w-]{1,1536}$/;
-/** A client has more only while more writes than this are in flight. */
+const tokenPattern = /^[\w-]{1,1536}$/;
+/** A client has more tokens only while more writes than this are in flight. */
 const maxKept = 8;
-/** Longer than any one token: more would soon be refused by servers and proxies. */
+/** Longer than any single token. Servers and proxies refuse long headers. */
 const maxKeptLength = 2_000;
 
 /**
- * A response that wrote, or has read what is newer where reads are monotonic, brings the token of its session, which
- * stands for all those its request has brought: a client keeps it in their place, beside those that other responses
- * brought meanwhile, and sends all it has, separated by commas. Texts that this process cannot decrypt come back unchanged,
- * because they may have been encrypted with a secret that this process does not have yet. Of more than 8 such texts `*` stands
- * for the rest. Any other response brings no token and stays cacheable, with two exceptions. A response to more than 8 tokens
- * merges them into one. A response to a token of an older secret encrypts it again. Where a token is brought, `Cache-Control` becomes `private`.
- * Throws an `InvalidOptionError` for a name that no header can have, and for one with another meaning, such as `Cookie`.
+ * Sends tokens in a header. A response brings the token of its session if its request wrote, or with `monotonicReads` if it read
+ * newer data. The token contains all tokens that the request sent. The client stores it instead of these, and also stores the
+ * tokens that other responses brought meanwhile. With each request it sends all its tokens, separated by commas.
+ *
+ * A text that this process cannot decrypt is returned unchanged, because another process may have encrypted it with a newer
+ * secret. If there are more than 8 such texts, `*` stands for the rest. Any other response brings no token and stays cacheable,
+ * with two exceptions. A response to more than 8 tokens merges them into one. A response to a token of an older secret encrypts
+ * it again. A response with a token gets `Cache-Control: private`. Throws an `InvalidOptionError` for an invalid name of a
+ * header, and for a name with another meaning, such as `Cookie`.
  */
 export function header(options: HeaderOptions = {}): Carrier {
   refuseUnknown("header", options, ["name"]);
@@ -52,12 +54,12 @@ export function header(options: HeaderOptions = {}): Carrier {
 
     write(request, response, token) {
       const carried = carriedBy(request, key);
-      if (!token.changed && !token.usesOldSecret && !isTooMuch(carried)) return;
+      if (!token.changed && !token.usesOldSecret && !areTooMany(carried)) return;
       const text = token.text();
       if (text === "") return;
       const merged = token.contained();
       const foreign = carried.filter((one) => one !== unsent && !merged.has(one));
-      // One of those that are left out may be the one that counts.
+      // An omitted text may be the one that requires the most.
       if (foreign.length > maxKept) foreign.splice(maxKept, foreign.length, unsent);
       response.setHeader(name, [text, ...foreign].join(", "));
       keepFromSharedCaches(response);
@@ -69,10 +71,10 @@ function carriedBy({ headers }: CarrierRequest, key: string): string[] {
   const lines = headers[key];
   if (lines === undefined) return [];
   const tokens = String(lines).split(",");
-  return tokens.map((one) => one.trim()).filter((one) => one === unsent || sealedPattern.test(one));
+  return tokens.map((one) => one.trim()).filter((one) => one === unsent || tokenPattern.test(one));
 }
 
-/** Whether a client would do better with one token in the place of all that it sent. */
-function isTooMuch(carried: readonly string[]): boolean {
+/** Whether a client should get one token that replaces all tokens it sent. */
+function areTooMany(carried: readonly string[]): boolean {
   return carried.length > maxKept || carried.includes(unsent) || carried.join().length > maxKeptLength;
 }

@@ -1,29 +1,30 @@
-/** Tokens in the session of a session middleware, which stays on the server. */
+/** Tokens in the session of a session middleware. They stay on the server. */
 import { InvalidOptionError } from "../../errors/errors.js";
 import { refuseUnknown } from "../../errors/option-names.js";
 import { decodeToken, encodeToken } from "../../session/token.js";
 import type { Carrier, CarrierRequest } from "./carrier.js";
 
 export interface SessionCarrierOptions {
-  /** The property of the session that holds the token; default `"tidemark"`. Two Tidemarks need different ones. */
+  /** The property of the session for the token; default `"tidemark"`. Two Tidemarks need different names. */
   readonly name?: string;
   /**
-   * For how long, in milliseconds, two requests of one user may be saving their sessions over each other; default 1000.
-   * It has to be longer than a save takes together with what the clocks of app servers differ by.
+   * How many milliseconds two requests of one user may overwrite each other's sessions; default 1000. It must be longer than a
+   * save takes plus the difference between the clocks of your app servers.
    */
   readonly overlapMs?: number;
 }
 
 /**
- * Keeps the token in `req.session`, so that users are handed none. Mount `readYourWrites` behind the session middleware,
- * which then saves the token with the session; on Fastify before it. Where there is no session yet when the token is
- * looked for, the request is answered by the primary.
+ * Stores the token in `req.session`, so users get no token. Mount `readYourWrites` after the session middleware, which then saves
+ * the token with the session. On Fastify, register it before the session plugin. If there is no session when Tidemark needs the
+ * token, the primary answers the reads of the request.
  *
- * A session is saved as a whole, so a request may overwrite a token that another one of the same user has stored since.
- * Therefore a session that is written to or changed also says when: replicas then have to have all that the primary
- * had up to `overlapMs` later, or when the request came if that is sooner, which includes what the overwritten token asked for. So
- * for about a second after a session has changed its reads go to the primary; `cookie()` needs no such time. Requests that change nothing must not save:
- * `resave: false`. Throws an `InvalidOptionError` for options that cannot work.
+ * A session is saved as a whole. So a request may overwrite a token that another request of the same user has stored meanwhile. A
+ * session that was changed or has a new token therefore also stores the time. Replicas then need all data that the primary had up
+ * to `overlapMs` after that time, or up to the arrival of the request if that is earlier. This includes the writes of the overwritten
+ * token. So reads of the session go to the primary
+ * for about a second after it has changed; `cookie()` needs no such time. Requests that change nothing must not save: set
+ * `resave: false`. Throws an `InvalidOptionError` for invalid options.
  */
 export function session(options: SessionCarrierOptions = {}): Carrier {
   refuseUnknown("session", options, ["name", "overlapMs"]);
@@ -38,9 +39,9 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
   if (typeof overlapMs !== "number" || !Number.isFinite(overlapMs) || overlapMs < 0) {
     throw new InvalidOptionError("session overlapMs", overlapMs, "give a number of milliseconds");
   }
-  /** What each session said when its request came. */
+  /** The content of each session when its request arrived. */
   const before = new WeakMap<CarrierRequest, string | undefined>();
-  /** What was there before it was written to, which may turn out to be needless. */
+  /** The previous token of a session. It is restored if storing a new one turns out to be unnecessary. */
   const replaced = new WeakMap<Session, unknown>();
 
   const carrier: Carrier = {
@@ -69,15 +70,15 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
       session[name] = stamped(token.text(), overlapMs);
     },
   };
-  made.add(carrier);
+  sessionCarriers.add(carrier);
   return carrier;
 }
 
-const made = new WeakSet<object>();
+const sessionCarriers = new WeakSet<object>();
 
-/** Whether it is a carrier that {@link session} has made. */
+/** Whether {@link session} has made the carrier. */
 export function isSessionCarrier(carrier: unknown): boolean {
-  return typeof carrier === "object" && carrier !== null && made.has(carrier);
+  return typeof carrier === "object" && carrier !== null && sessionCarriers.has(carrier);
 }
 
 type Session = Record<string, unknown>;
@@ -86,14 +87,14 @@ function isSession(session: unknown): session is Session {
   return typeof session === "object" && session !== null;
 }
 
-/** All that is saved of a session but the token, and but the cookie, which middleware changes by itself. */
+/** The content of a session without the token and without the cookie, which the session middleware changes itself. */
 function textOf(session: unknown, name: string): string | undefined {
   if (!isSession(session)) return undefined;
   const saved: Session = typeof session.toJSON === "function" ? session.toJSON() : session;
   return JSON.stringify({ ...saved, [name]: undefined, cookie: undefined });
 }
 
-/** `token`, or one that requires nothing yet, requiring besides what the primary had up to `overlapMs` from now. */
+/** `token`, which may be empty, with the additional requirement of all data that the primary has until `overlapMs` from now. */
 function stamped(token: string, overlapMs: number): string {
   const now = Date.now();
   const claims = decodeToken(token) ?? { positions: [], pinnedAt: 0 };

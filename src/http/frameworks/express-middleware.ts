@@ -56,8 +56,8 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
 }
 
 /**
- * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a
- * route's level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
+ * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a route's
+ * level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
  */
 export const consistency = consistencyFor(marking);
 

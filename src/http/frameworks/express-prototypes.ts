@@ -90,9 +90,9 @@ function emitIn(attached: AttachedSession, request: IncomingMessage, args: [stri
 }
 
 /**
- * Adds the properties `names` to the layer. Returns a function that is true if a request inherits them, and an `emit` that calls its
- * listeners in its sessions. If the function is false, the request needs members of its own. Throws an `InvalidOptionError` for a
- * name that Node uses.
+ * Adds the properties `names` to the layer. Returns a function that is true if a request inherits them, and an `emit` that calls
+ * its listeners in its sessions. If the function is false, the request needs members of its own. Throws an `InvalidOptionError`
+ * for a name that Node uses.
  */
 export function layRequestProperties(names: AttachedNames): (request: IncomingMessage) => boolean {
   const taken = [names.redis, names.consistency];

@@ -49,11 +49,11 @@ type Marked = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions"
 
 /**
  * Gives every request of the scope that it is registered in a session as `request.consistency` and the session's client as
- * `request.redis`. The response brings the user the token of the request's writes: `app.register(readYourWrites, { tidemark, secret })`.
- * Register it first. If routes follow in the same scope, await the registration, so that an invalid `config.consistency` is
- * refused when its route is registered. The headers of a response wait for the writes of the request. Writes that start after the
- * headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`. Rejects with an
- * `InvalidOptionError` for invalid options.
+ * `request.redis`. The response brings the user the token of the request's writes: `app.register(readYourWrites, { tidemark,
+ * secret })`. Register it first. If routes follow in the same scope, await the registration, so that an invalid
+ * `config.consistency` is refused when its route is registered. The headers of a response wait for the writes of the request.
+ * Writes that start after the headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`.
+ * Rejects with an `InvalidOptionError` for invalid options.
  */
 export const readYourWrites = Object.assign(plugin, {
   [Symbol.for("skip-override")]: true,

@@ -23,9 +23,9 @@ declare module "koa" {
 export type KoaMiddleware<Context> = (ctx: Context, next: Next) => Promise<void>;
 
 /**
- * Gives every request a session as `ctx.consistency` and the session's client as `ctx.redis`. The response brings the user the token
- * of the request's writes, also when Koa answers with an error. Mount this middleware first: the headers of a response wait for
- * the writes of the request. Over HTTP/2 they do not wait for writes of middleware that is mounted earlier. Writes that start
+ * Gives every request a session as `ctx.consistency` and the session's client as `ctx.redis`. The response brings the user the
+ * token of the request's writes, also when Koa answers with an error. Mount this middleware first: the headers of a response wait
+ * for the writes of the request. Over HTTP/2 they do not wait for writes of middleware that is mounted earlier. Writes that start
  * after the headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`. If you mount it again
  * for the same Tidemark, the second one does nothing. Throws an `InvalidOptionError` at once for invalid options.
  */
@@ -55,8 +55,8 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
 }
 
 /**
- * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a
- * route's level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
+ * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a route's
+ * level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
  */
 export const consistency = consistencyFor(marking);
 

@@ -35,17 +35,17 @@ export type WithConsistency = <Asked extends Request, Rest extends unknown[]>(
 ) => (request: Asked, ...rest: Rest) => Promise<Response>;
 
 /**
- * Returns a function that wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then
- * `export const GET = withConsistency(handler)`. While a handler runs, `tidemark.redis` uses its session. `redisOf` and `sessionOf`
- * return the client and the session of a request.
+ * Returns a function that wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then `export const GET
+ * = withConsistency(handler)`. While a handler runs, `tidemark.redis` uses its session. `redisOf` and `sessionOf` return the
+ * client and the session of a request.
  *
- * The response of the handler waits for the writes that have started and brings their token. So does a `Response` that the handler
- * throws. Tidemark answers an `UnavailableError` with 503. After any other error no response of Tidemark can bring the token, so
- * answer errors inside the handler. If writes are followed by such an error, or start while a body is streamed, they are reported on
- * `tidemark:late-write`.
+ * The response of the handler waits for the writes that have started and brings their token. So does a `Response` that the
+ * handler throws. Tidemark answers an `UnavailableError` with 503. After any other error no response of Tidemark can bring the
+ * token, so answer errors inside the handler. If writes are followed by such an error, or start while a body is streamed, they
+ * are reported on `tidemark:late-write`.
  *
- * Inside another handler of the same Tidemark, only the level applies. The protocol is taken from `request.url`: behind a proxy that
- * serves HTTPS, pass `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for invalid options.
+ * Inside another handler of the same Tidemark, only the level applies. The protocol is taken from `request.url`: behind a proxy
+ * that serves HTTPS, pass `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for invalid options.
  */
 export function readYourWrites(
   tidemark: SessionSource,
@@ -101,8 +101,8 @@ export function readYourWrites(
 }
 
 /**
- * The session of a request that a wrapped handler answers. With two Tidemarks, pass one to get its session; the default is the inner
- * one. Throws a `TidemarkError` if the request has no session.
+ * The session of a request that a wrapped handler answers. With two Tidemarks, pass one to get its session; the default is the
+ * inner one. Throws a `TidemarkError` if the request has no session.
  */
 export function sessionOf(request: Request, tidemark?: SessionSource): Session {
   const session = carriedSession(webRequestOf(request), tidemark);
