@@ -1,4 +1,4 @@
-/** What every entry for HTTP exports: carriers, and the types of the options that all entries share. */
+/** The exports of every entry for HTTP: carriers, and the types of the shared options. */
 export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./carriers/carrier.js";
 export { type CookieOptions, cookie } from "./carriers/cookie.js";
 export { type HeaderOptions, header } from "./carriers/header.js";

@@ -90,7 +90,7 @@ class NameClash {
   }
 }
 
-/** What an exchange uses of a server. */
+/** The objects of a server that an exchange uses. */
 export interface ExchangeParts {
   /** Its listeners run in the session. */
   readonly message?: IncomingMessage | undefined;
@@ -132,7 +132,7 @@ export interface ResponseOwner extends HeadOwner, AttachedSession {
   head: object | undefined;
 }
 
-/** What all exchanges of one middleware share. */
+/** The configuration that all exchanges of one middleware share. */
 interface ExchangeConfig<Request> {
   readonly sessions: RequestSessionConfig<Request>;
   readonly framework: Framework<Request>;

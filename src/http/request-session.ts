@@ -11,7 +11,7 @@ import { entryFor } from "./entries.js";
 import { Keyring, type OpenedToken } from "./keyring.js";
 import { SessionToken, type TokenSource } from "./outgoing-token.js";
 
-/** What a middleware needs of a `Tidemark`. */
+/** The part of a `Tidemark` that a middleware uses. */
 export interface SessionSource {
   /** How many milliseconds a token is in force. */
   readonly tokenTtlMs: number;

@@ -1,4 +1,4 @@
-/** What routes ask for: a level for their reads, or replicas that hold their writes. */
+/** Markers: they set the level of a route, or how many replicas its writes wait for. */
 
 import {
   type Consistency,

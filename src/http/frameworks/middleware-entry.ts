@@ -1,4 +1,4 @@
-/** What every entry with a middleware or a plugin exports beside its own functions. */
+/** The exports that all entries with a middleware or a plugin share. */
 export { type SessionCarrierOptions, session } from "../carriers/session.js";
 export * from "../every-entry.js";
 export type { MiddlewareOptions, PropertyNames } from "../exchange.js";
