@@ -165,7 +165,7 @@ function routeOf({ method, url }: Request): Route {
 /** The statuses that the constructor of Response refuses: 0 for an error, 101 for a switch of protocols. */
 const notConstructible = new Set([0, 101]);
 
-export class WebResponseHead implements CarrierResponse {
+class WebResponseHead implements CarrierResponse {
   readonly #response: Response;
   #headers: Headers;
 
