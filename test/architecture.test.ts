@@ -1,4 +1,5 @@
 /** The source tree keeps to its plan: who may know whom, and which ways out of the types exist. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
@@ -187,5 +188,40 @@ describe("The code of src", () => {
         .map((node) => `${name}: ${node.getText().replaceAll(/\s+/g, " ")}`),
     );
     expect(asserted.sort()).toEqual(Object.keys(assertions).sort());
+  });
+});
+
+describe("The pages about the architecture", () => {
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const page = readFileSync(`${root}docs/architecture.md`, "utf8");
+  const rowsBelow = (heading: string): string[][] => {
+    const [, section = ""] = page.split(`\n## ${heading}\n`);
+    const [table = ""] = section.split("\n## ");
+    const lines = table.split("\n").filter((line) => line.startsWith("| "));
+    return lines.slice(2).map((line) => line.split(" | ").map((cell) => cell.replaceAll(/^\| | \|$/g, "")));
+  };
+
+  it("show the table of the folders", () => {
+    const inCode = (folders: readonly string[]) => folders.map((folder) => `\`${folder}/\``).join(", ");
+    expect(rowsBelow("The folders")).toEqual(
+      layers.map(({ folder, holds, imports }) => [inCode([folder]), holds, inCode(imports) || "nothing"]),
+    );
+  });
+
+  it("name a file for each of twelve changes and each word of the glossary", () => {
+    const named = (cell = "") => /^`[\w/-]+\.ts`$/.test(cell);
+    expect(rowsBelow("Where to change what").filter(([, file]) => named(file))).toHaveLength(12);
+    expect(rowsBelow("Glossary").filter(([, , file]) => named(file))).toHaveLength(12);
+  });
+
+  it("name only files that exist, as does every page of docs", () => {
+    const exists = (file: string) => existsSync(`${root}src/${file}`) || existsSync(`${root}${file}`);
+    const pages = readdirSync(`${root}docs`).filter((name) => name.endsWith(".md"));
+    const gone = pages.flatMap((name) =>
+      [...readFileSync(`${root}docs/${name}`, "utf8").matchAll(/`([\w./-]+\.ts)`/g)]
+        .filter(([, file = ""]) => !exists(file))
+        .map(([, file]) => `docs/${name} names ${file}`),
+    );
+    expect(gone).toEqual([]);
   });
 });
