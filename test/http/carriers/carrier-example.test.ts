@@ -69,7 +69,7 @@ it("takes tokens there and back, beside what else its header holds", async () =>
   await supertest(app).get("/").set("X-Client-State", "token=forged").expect(200, "null");
 });
 
-it("has what an older secret sealed sealed anew", async () => {
+it("encrypts texts of an older secret again", async () => {
   const secrets = [secret, "a newer secret of this test"];
   const app = (order: readonly string[]) =>
     express()
