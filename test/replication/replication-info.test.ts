@@ -167,7 +167,10 @@ describe("parseReplication of a replica", () => {
 
   it("takes its own, smaller turn of history after it followed a promotion", () => {
     const info = change(replica, { master_replid: Y, master_replid2: X, second_repl_offset: "1031" });
-    expect(parseReplicationInfo(info)).toMatchObject({ replid: y, ancestor: { replid: x, divergesAt: 1031 } });
+    expect(parseReplicationInfo(info)).toMatchObject({
+      replid: y,
+      ancestor: { replid: x, divergesAt: 1031 },
+    });
   });
 });
 

@@ -152,7 +152,7 @@ describe("decodeToken", () => {
 
   it("gives nothing for characters that base64url does not have, even at the end", () => {
     const token = encodeToken(one);
-    for (const stray of ["=", "+", "/", " ", "\n", "\0", "..", "é", "💥", "%41"]) {
+    for (const stray of ["=", "+", "/", " ", "\n", "\0", ".", "é", "💥", "%41"]) {
       for (const bad of [
         token + stray,
         stray + token,

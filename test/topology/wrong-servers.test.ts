@@ -126,7 +126,7 @@ describe.concurrent("a replica given as the primary", () => {
       const error = await call().catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(NotPrimaryError);
       expect(String(error)).toContain(
-        `${replica.port} is no primary: ${advice}; give that server as \`primary\`..`,
+        `${replica.port} is no primary: ${advice}; give that server as \`primary\`.`,
       );
     }
     await waitUntil(() => warnings.of(unreachable).length > 0, {
@@ -134,7 +134,7 @@ describe.concurrent("a replica given as the primary", () => {
       timeoutMs: warnedMs,
     });
     expect(warnings.of(unreachable)).toEqual([
-      `The Redis server at 127.0.0.1:${replica.port} is no primary: ${advice}: give that server as \`primary\`..`,
+      `The Redis server at 127.0.0.1:${replica.port} is no primary: ${advice}: give that server as \`primary\`.`,
     ]);
     await replica.replicate(undefined);
     await waitUntil(() => warnings.of("TIDEMARK_PRIMARY_REACHED").length > 0, { what: "it is the primary" });

@@ -118,5 +118,5 @@ function directoryOf(path: string): string {
 
 /** The last two labels: no test needs the list of public suffixes. */
 function siteOf(domain: string): string {
-  return domain.split("..").slice(-2).join("..");
+  return domain.split(".").slice(-2).join(".");
 }

@@ -31,7 +31,7 @@ export class InnerNetwork {
 
   private constructor(network: DockerNetwork, subnet: string) {
     this.#network = network;
-    this.#prefix = subnet.slice(0, subnet.lastIndexOf("..") + 1);
+    this.#prefix = subnet.slice(0, subnet.lastIndexOf(".") + 1);
   }
 
   /** The address of the container with this number, from 0. */

@@ -40,7 +40,7 @@ export async function importRedisImage(engine: ContainerRuntimeClient): Promise<
   const root = await mkdtemp(join(tmpdir(), "tidemark-image-"));
   try {
     await fillRoot(root, ingredients);
-    const tar = spawn("tar", ["-C", root, "-c", ".."], { stdio: ["ignore", "pipe", "inherit"] });
+    const tar = spawn("tar", ["-C", root, "-c", "."], { stdio: ["ignore", "pipe", "inherit"] });
     const exited = once(tar, "exit");
     const [repo, tag] = image.split(":");
     const answer = await text(await dockerode.importImage(tar.stdout, { repo, tag }));

@@ -34,7 +34,7 @@ function importsOf(name: string, tree: ts.SourceFile): Import[] {
   const found: Import[] = [];
   const add = (module: ts.Node | undefined, typeOnly: boolean) => {
     if (module === undefined || !ts.isStringLiteral(module)) return;
-    const local = module.text.startsWith("..");
+    const local = module.text.startsWith(".");
     const of = local
       ? posix.join(dirname(name), module.text).replace(/\.js$/, "")
       : module.text.replace(/^(?!node:)/, "package:");
