@@ -20,7 +20,6 @@ import { Router } from "./routing/router.js";
 import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
 import { type Seal, Session, type SessionClient, type SessionParts } from "./session/session.js";
-import { whenConnectedWithin } from "./shard/primary-availability.js";
 import { Followers } from "./shard/primary-followers.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
@@ -115,12 +114,10 @@ export class Tidemark implements AsyncDisposable {
     const joined = (node: Node): void => {
       const { connection } = node;
       const { redis } = connection;
-      connection.watchAttempts({
-        succeeded: () => outages.reached(connection),
-        failed: () => {
-          const isHeard = base === undefined || base.listenerCount("error") > 0;
-          if (!isHeard && isPrimary(node)) outages.failed(connection);
-        },
+      connection.watchAttempts((succeeded) => {
+        const isHeard = base === undefined || base.listenerCount("error") > 0;
+        if (succeeded) outages.reached(connection.address);
+        else if (!isHeard && isPrimary(node)) outages.failed(connection.address, connection.fault);
       });
       for (const event of lifecycleEvents)
         redis.on(event, (...args) => {
@@ -132,9 +129,9 @@ export class Tidemark implements AsyncDisposable {
       options: checked,
       lineage: new Lineage(),
       joined,
-      naming: outages,
+      outages,
       left: (node) => {
-        if (!isPrimary(node)) outages.replaced(node.connection);
+        if (!isPrimary(node)) outages.replaced(node.connection.address);
         for (const client of clients()) client.moved();
         this.#followers.left(node);
         this.#health.notice();
@@ -196,7 +193,7 @@ export class Tidemark implements AsyncDisposable {
     await this.#router.known(timeoutMs);
     const { shards } = this.#topology;
     await Promise.all(
-      shards.map((shard) => whenConnectedWithin(shard, "ready()", until - performance.now())),
+      shards.map((shard) => shard.availability.whenConnectedWithin("ready()", until - performance.now())),
     );
   }
 
@@ -357,7 +354,7 @@ export class Tidemark implements AsyncDisposable {
   #noteAbsences(): void {
     this.#absences.clear();
     for (const shard of this.#topology.shards)
-      if (!shard.hasPrimary) this.#absences.set(shard, shard.primary.connection.absence("quit"));
+      if (!shard.isPrimaryReady) this.#absences.set(shard, shard.primary.connection.absence("quit"));
   }
 
   /** How many losses of writes in a failover were found in this process; `tidemark:lost-write` reports each. */

@@ -401,5 +401,5 @@ function isSelectRefusal(error: unknown): error is Error {
 /** Reports that the server at an address says that it is a replica. */
 function doubt(source: PrimarySource, server: RedisOptions): void {
   const shard = source.shard();
-  if (shard?.primary.connection.address === addressOf(server)) shard.primaryRefusedWrite(shard.primary);
+  if (shard?.primaryAddress === addressOf(server)) shard.availability.refusedWrite(shard.primary);
 }

@@ -1,18 +1,18 @@
-/** The bytes of one turn of the event loop: one long text leaves in less time than many short ones. */
+/** Gathers the bytes of one turn of the event loop, because one long text is sent in less time than many short ones. */
 import type { Redis } from "ioredis";
 
-/** ioredis's second argument of `sendCommand`: the pipeline a command is part of. */
+/** The second argument of `sendCommand` of ioredis: the pipeline that a command is part of. */
 export type CommandStream = NonNullable<Parameters<Redis["sendCommand"]>[1]>;
 
 const maxTextLength = 65_536;
 
-/** Takes what ioredis would write to a socket, and writes it when it is let go. */
+/** Takes the bytes that ioredis would write to a socket, and writes them when it is flushed. */
 export class TurnBuffer {
   readonly isPipeline = true;
   readonly destination: { readonly redis: Redis };
   readonly #stream: Redis["stream"];
   #text = "";
-  /** Whether some of it has been given to the stream, which keeps it. */
+  /** Whether the stream has been given some of the bytes and keeps them. */
   #isCorked = false;
 
   constructor(redis: Redis) {
@@ -29,8 +29,8 @@ export class TurnBuffer {
     if (this.#text.length > maxTextLength) this.#keep(this.#text);
   }
 
-  /** Has everything leave now. */
-  letGo(): void {
+  /** Sends everything now. */
+  flush(): void {
     if (this.#text !== "") this.#stream.write(this.#text);
     if (this.#isCorked) this.#stream.uncork();
   }
@@ -43,30 +43,28 @@ export class TurnBuffer {
   }
 }
 
-/** So many turns in a row have to bring one alone before the next is taken to be alone too. */
-const lasts = 8;
+/** This many turns in a row have to bring a single command before the next turn is expected to bring a single one too. */
+const loneTurns = 8;
 
+/** Predicts whether more commands will follow in this turn of the event loop. */
 export class TurnEstimate {
-  #given = 0;
-  #left = lasts;
+  #commands = 0;
+  #turnsLeft = loneTurns;
 
-  /** Whether others will probably follow in the same turn of the event loop. */
   get expectsMore(): boolean {
-    return this.#left > 0;
+    return this.#turnsLeft > 0;
   }
 
-  /** Takes in that a turn begins. */
   turnBegan(): void {
-    this.#given = 0;
+    this.#commands = 0;
   }
 
-  /** Takes in that a command was given. */
   commandAdded(): void {
-    this.#given += 1;
+    this.#commands += 1;
   }
 
-  /** Takes in that what was given in this turn leaves; what comes on its way out, as an INFO does, is no company. */
+  /** Called when the commands of this turn are sent. A command that is added after that, such as INFO, does not count. */
   turnEnded(): void {
-    this.#left = this.#given > 1 ? lasts : Math.max(0, this.#left - 1);
+    this.#turnsLeft = this.#commands > 1 ? loneTurns : Math.max(0, this.#turnsLeft - 1);
   }
 }

@@ -1,4 +1,4 @@
-/** One ioredis client to one server: what leaves in one turn of the event loop leaves in one system call. */
+/** One ioredis client to one server. It sends the commands of one turn of the event loop in one system call. */
 import { once } from "node:events";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
@@ -10,7 +10,7 @@ import { TurnBuffer, TurnEstimate } from "./auto-pipeline.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
 import { OfflineQueue, type WhenReady } from "./offline-queue.js";
 import {
-  type Finding,
+  type DetectionResult,
   isNotForwarded,
   ProxyDetection,
   plainHandshake,
@@ -26,21 +26,21 @@ import { StallDetector } from "./stall-detector.js";
 export interface ConnectionOptions {
   readonly redis: RedisOptions;
   /** See {@link Connection.waitsForConnection}. */
-  readonly patient: boolean;
+  readonly waitsForConnection: boolean;
   /**
-   * How long a command of a patient connection waits for it to be ready, unless the user's `maxRetriesPerRequest` says
-   * otherwise, and how long the server may leave what was sent unanswered without a byte; in milliseconds.
+   * In milliseconds: how long a command waits for a connection if commands wait at all, unless the user's `maxRetriesPerRequest`
+   * says otherwise. It is also how long the server may leave commands unanswered without sending a byte.
    */
   readonly timeoutMs: number;
-  /** Whether the server may be silent for as long as it likes, because commands that block are sent. */
+  /** Whether blocking commands are sent, so that the server may be silent for as long as they block. */
   readonly mayBlock: boolean;
   /** Called when a TCP connection is ready for commands. */
   readonly onReady: () => void;
-  /** Called when it is gone, or could not be had, with the latest error on the way. */
+  /** Called when the TCP connection has closed or could not be made, with the latest error. */
   readonly onClose: (error: Error | undefined) => void;
   /** Called now and then while commands are unanswered. */
-  readonly onWatch: () => void;
-  /** Called when a patient connection is dropped because the server was silent for too long. */
+  readonly onTick: () => void;
+  /** Called when a connection that commands wait for is dropped because the server was silent for too long. */
   readonly onDrop: () => void;
   /** See {@link Connection.proxySign}. */
   readonly proxySign?: string | undefined;
@@ -48,14 +48,7 @@ export interface ConnectionOptions {
   readonly onJudged: () => void;
 }
 
-/** Called with how attempts to connect end. */
-export interface AttemptWatcher {
-  succeeded(): void;
-  /** Not called for a server that turns out to be a proxy that spreads commands, which is connected to in another way then. */
-  failed(): void;
-}
-
-/** An error that a server has answered a handshake with, such as WRONGPASS, and when, on the monotonic clock. */
+/** An error with which a server has refused a handshake, such as WRONGPASS, and when, on the monotonic clock. */
 export interface Refusal {
   readonly error: Error;
   readonly at: number;
@@ -63,108 +56,113 @@ export interface Refusal {
 
 /** A command that waits for a connection. */
 export interface Wait {
-  /** Named in the error. */
+  /** The command that the error names. */
   readonly command: string;
-  /** Since when, on the monotonic clock; now if left out. */
+  /** Since when it waits, on the monotonic clock. Default now. */
   readonly since?: number | undefined;
-  /** Whether it waits at all; if left out, whether one does in ioredis. */
+  /** Whether it waits at all. By default it waits if ioredis would let it wait. */
   readonly waits?: boolean;
 }
 
-/** A server that has not answered for so long is taken to be gone; in milliseconds. */
+/** A server that has not answered for this long counts as gone, in milliseconds. */
 export const absenceMs = 1_000;
 const retryMaxMs = 500;
 /**
- * How often a server is asked whether it has loaded its data, unless the user has `maxLoadingRetryTime`. With ioredis's default
- * of 10 seconds it would be used up to that much later than it could be.
+ * How often a server is asked whether it has loaded its data, unless the user sets `maxLoadingRetryTime`. With ioredis's default
+ * the server would be used up to 10 seconds later than possible.
  */
 const loadingRetryMs = 500;
 const lastAnswersMs = 1_000;
-/** How often a connection that is to be ended is looked at. */
-const lookMs = 20;
-/** An impatient connection that leaves commands unanswered for so long is given up, and they are sent elsewhere. */
-const hangsAfterMs = 750;
+/** How often a connection that is to be ended is checked. */
+const retireCheckMs = 20;
+/** A connection that commands do not wait for is given up after this long without answers. The commands are sent elsewhere. */
+const stalledAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
-/** A handshake that is answered takes longer only with a server that is LOADING. */
+/** A server that answers the handshake needs longer than this only if it is LOADING. */
 const handshakeMs = 250;
 
 /**
- * Nothing is ever sent again by ioredis itself: what was unanswered when a connection closed is rejected, and
- * the one who gave the command decides. So a reply always comes over the connection that carried its command.
+ * ioredis itself never sends a command again. Commands that were unanswered when a connection closed are rejected, and their
+ * callers decide what to do. So a reply always comes over the connection that carried its command.
  */
 export class Connection {
   readonly redis: Redis;
-  /** How the server is reached, as it was given. */
+  /** The options that connect to the server, as they were given. */
   readonly server: RedisOptions;
   readonly address: string;
   /**
-   * Whether commands wait: for a connection, as in ioredis's offline queue, and for an answer, as long as it takes.
-   * Writes need that; a read can go elsewhere instead.
+   * Whether commands wait for a connection, as in ioredis's offline queue, and for an answer, however long it takes. This is so
+   * for the primary, because writes need it. A read can be sent elsewhere instead.
    */
   waitsForConnection: boolean;
   /** See {@link ConnectionOptions.timeoutMs}. */
   readonly timeoutMs: number;
-  /** Counts TCP connections; two commands went over the same one when it did not change between them. */
+  /** Counts TCP connections. If it has not changed between two commands, both went over the same connection. */
   epoch = 0;
-  /** Counts turns of the event loop in which something was sent. */
+  /** Counts the turns of the event loop whose commands were sent together. */
   turn = 0;
   /** Whether it was ended on purpose. */
   closed = false;
-  /** Since when there is no connection, on the monotonic clock; of no meaning while there is one. */
+  /** Since when there is no connection, on the monotonic clock. Without meaning while there is one. */
   downSince = performance.now();
   /** When the latest TCP connection was made, on the monotonic clock. */
   #connectedAt = Number.NEGATIVE_INFINITY;
-  /** The error that the server answered the latest handshake with, and when; undefined when it did not. */
+  /** The error with which the server refused the latest handshake, and when. Undefined if it did not refuse it. */
   refusal: Refusal | undefined;
-  /** The error that the server answers the handshake of now with. */
+  /** The error with which the server refuses the present handshake. */
   #refused: Error | undefined;
   /**
-   * How the server shows that it is a proxy that spreads commands over several servers; undefined if it does not. Such a
-   * connection begins plainly, and is never asked for what only one server knows of itself.
+   * How the server shows that it is a proxy that spreads commands over several servers. Undefined if it does not. A connection
+   * to such a proxy begins with a plain handshake, and no question about a single server is sent on it.
    */
   proxySign: string | undefined;
   /** The options of the handshake with a server that is no such proxy. */
   readonly #handshakeOptions: Partial<RedisOptions>;
-  /** Whether the latest attempt to connect was made as to such a proxy. */
+  /** Whether the latest attempt to connect used the plain handshake. */
   #isPlain = false;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
-  readonly #examiner: ProxyDetection;
-  /** For how long the server was silent when the connection was dropped for that. */
+  readonly #proxyDetection: ProxyDetection;
+  /** For how long the server had been silent when the connection was dropped because of that. */
   #silenceMs = 0;
   #ready = false;
   #ended = false;
   #error: Error | undefined;
-  /** Why the server has ended an attempt to connect, by its own first words or as far as can be known; until it is ready. */
-  #complaint: Error | undefined;
+  /** Why the server ended an attempt to connect: its first words, or what is known. Kept until a connection is ready. */
+  #closeReason: Error | undefined;
   #firstWords = "";
-  #introduction: SentinelDetection | undefined;
-  /** The bytes of this turn, if any wait for its end. */
-  #outgoing: TurnBuffer | undefined;
-  #lastWords: (() => void)[] = [];
-  readonly #company = new TurnEstimate();
-  readonly #resends: ReconnectOnError;
+  #sentinelDetection: SentinelDetection | undefined;
+  /** The bytes of this turn. Undefined unless some wait for the end of the turn. */
+  #turnBuffer: TurnBuffer | undefined;
+  #beforeFlush: (() => void)[] = [];
+  readonly #turnEstimate = new TurnEstimate();
+  readonly #reconnectOnError: ReconnectOnError;
   readonly #queue: OfflineQueue;
-  readonly #watch: StallDetector;
+  readonly #stallDetector: StallDetector;
   #handshake: NodeJS.Timeout | undefined;
-  #watcher: AttemptWatcher | undefined;
+  #onAttempt: ((succeeded: boolean) => void) | undefined;
   readonly #options: ConnectionOptions;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.server = options.redis;
-    this.waitsForConnection = options.patient;
+    this.waitsForConnection = options.waitsForConnection;
     this.timeoutMs = options.timeoutMs;
     this.#queue = new OfflineQueue(options.redis.maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
-    this.#resends = new ReconnectOnError(this);
-    this.#examiner = new ProxyDetection(options.redis, (found) => this.#take(found));
-    // Sooner than ioredis by itself, which waits up to five seconds in the end: commands do not wait for longer than that.
+    this.#reconnectOnError = new ReconnectOnError(options.redis);
+    this.#proxyDetection = new ProxyDetection(options.redis, (result) => this.#proxyDetected(result));
+    // ioredis itself waits up to five seconds between attempts in the end, but commands do not wait longer than that.
     const retryStrategy = (times: number): number => Math.min(times * 50, retryMaxMs);
     const redis: RedisOptions = {
       ...options.redis,
-      ...(options.patient && options.redis.retryStrategy !== undefined ? {} : { retryStrategy }),
+      ...(options.waitsForConnection && options.redis.retryStrategy !== undefined ? {} : { retryStrategy }),
       maxLoadingRetryTime: options.redis.maxLoadingRetryTime ?? loadingRetryMs,
-      reconnectOnError: (error) => this.#resends.reconnectOn(error, this.waitsForConnection),
+      reconnectOnError: (error) => {
+        const decision = this.#reconnectOnError.decide(error, this.waitsForConnection);
+        // At the end of the turn, the commands so far would be sent too late.
+        if (decision) this.flush();
+        return decision;
+      },
       enableOfflineQueue: false,
       enableAutoPipelining: false,
       autoResendUnfulfilledCommands: false,
@@ -173,7 +171,7 @@ export class Connection {
       blockingTimeout: undefined,
       keyPrefix: "",
     };
-    // ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here.
+    // ioredis 6 types a client by its replyMapping. The user's choice makes no difference here.
     this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
     guardReplies(this.redis);
     const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.redis.options;
@@ -181,32 +179,32 @@ export class Connection {
     this.proxySign = options.proxySign;
     if (this.proxySign !== undefined) Object.assign(this.redis.options, plainHandshake);
     this.address = addressOf(options.redis);
-    // In half of the user's own deadline, so that there is time to ask elsewhere.
-    const patienceMs = Math.min(hangsAfterMs, (options.redis.commandTimeout ?? hangsAfterMs * 2) / 2);
-    this.#watch = new StallDetector(this.redis, {
+    // Half of the user's own timeout, so that there is time to ask another server.
+    const patienceMs = Math.min(stalledAfterMs, (options.redis.commandTimeout ?? stalledAfterMs * 2) / 2);
+    this.#stallDetector = new StallDetector(this.redis, {
       limitMs: () => (this.waitsForConnection ? this.#silenceLimitMs() : patienceMs),
-      onLook: options.onWatch,
-      onHang: () => this.#drop(),
+      onTick: options.onTick,
+      onStall: () => this.#drop(),
     });
     this.#listen();
   }
 
-  /** Whether a command would leave at once. */
+  /** Whether a command would be sent at once. */
   get ready(): boolean {
     return this.#ready && this.redis.status === "ready" && this.redis.stream.writable;
   }
 
-  /** The latest error on the way to the server; undefined while there is a connection, unless a proxy has just closed it. */
+  /** The latest error of the connection. Undefined while there is a connection, unless a proxy has just closed one. */
   get error(): Error | undefined {
     return this.#error ?? (this.proxySign === undefined ? undefined : new Error(whyProxiesClose));
   }
 
-  /** For how long it has not answered, in milliseconds: there is no connection, or all that was sent is unanswered. */
+  /** For how long the server has not answered, in milliseconds: there is no connection, or it leaves commands unanswered. */
   get absentMs(): number {
-    return this.#ready ? this.#watch.silentMs : performance.now() - this.downSince;
+    return this.#ready ? this.#stallDetector.silentMs : performance.now() - this.downSince;
   }
 
-  /** How long the server may be silent: for the time that a command blocks, plus the usual limit. */
+  /** How long the server may be silent: the usual limit, plus the time for which the present command blocks. */
   #silenceLimitMs(): number {
     const front = this.redis.commandQueue.peekFront()?.command;
     if (!this.#options.mayBlock || front === undefined) return this.timeoutMs;
@@ -215,12 +213,12 @@ export class Connection {
     return blockingTimeoutMs(front) + this.timeoutMs;
   }
 
-  /** Whether a command would be answered, as far as is known: there is a connection, and the server is not silent. */
+  /** Whether a command would be answered, as far as known: there is a connection, and the server is not silent. */
   get answers(): boolean {
-    return this.ready && this.#watch.silentMs < absenceMs;
+    return this.ready && this.#stallDetector.silentMs < absenceMs;
   }
 
-  /** Why it does not answer, for people. */
+  /** Why the server does not answer, for people to read. */
   get fault(): string {
     const { status, stream } = this.redis;
     if (this.ready) return silenceOf(this.absentMs).message;
@@ -231,24 +229,24 @@ export class Connection {
     return "it answers, but is not ready, for example because it is LOADING its data";
   }
 
-  /** Whether the server has answered, but keeps the handshake waiting because it loads its data. */
+  /** Whether the server answers, but delays the handshake because it loads its data. */
   get isLoading(): boolean {
     const { status, stream } = this.redis;
     if (status !== "connect" || stream.bytesRead === 0) return false;
     return this.#refused === undefined && performance.now() - this.#connectedAt > handshakeMs;
   }
 
-  /** Whether the user has it that nothing waits for a connection, and there is none. */
+  /** Whether there is no connection, and the user has chosen that commands do not wait for one. */
   get refuses(): boolean {
     return this.server.enableOfflineQueue === false && !this.ready;
   }
 
-  /** Commands sent and not answered. */
+  /** The number of commands that were sent and are unanswered. */
   get inFlight(): number {
     return this.redis.commandQueue.length;
   }
 
-  /** Whether commands wait for it, or for their answers, other than those that block for longer than `ms`. */
+  /** Whether commands wait for the connection or for answers. Commands that block for longer than `ms` do not count. */
   isBusyFor(ms: number): boolean {
     if (!this.#queue.isEmpty) return true;
     const front = this.redis.commandQueue.peekFront()?.command;
@@ -258,27 +256,28 @@ export class Connection {
   }
 
   /**
-   * Gives a command to ioredis. With others in flight, or to be expected, its bytes wait for the end of this turn of the
-   * event loop; alone it leaves at once, because then nothing would be saved by waiting.
+   * Gives a command to ioredis. If other commands are in flight or expected, its bytes wait for the end of this turn of the event
+   * loop. A single command is sent at once, because waiting would save nothing.
    */
   send(command: Command): void {
-    if (this.#outgoing === undefined && (this.inFlight > 0 || this.#company.expectsMore)) this.beginTurn();
-    if (this.#outgoing !== undefined) this.#company.commandAdded();
-    if (this.server.reconnectOnError && !command.inTransaction) this.#resends.attend(command);
-    this.redis.sendCommand(command, this.#outgoing);
-    this.#watch.start();
+    if (this.#turnBuffer === undefined && (this.inFlight > 0 || this.#turnEstimate.expectsMore))
+      this.beginTurn();
+    if (this.#turnBuffer !== undefined) this.#turnEstimate.commandAdded();
+    if (this.server.reconnectOnError && !command.inTransaction) this.#resendIfDue(command);
+    this.redis.sendCommand(command, this.#turnBuffer);
+    this.#stallDetector.start();
   }
 
-  /** Keeps all bytes until the end of this turn; `lastWord` is called just before they leave. */
-  beginTurn(lastWord?: () => void): void {
-    if (lastWord !== undefined) this.#lastWords.push(lastWord);
-    if (this.#outgoing !== undefined) return;
-    this.#outgoing = new TurnBuffer(this.redis);
-    this.#company.turnBegan();
+  /** Keeps all bytes until the end of this turn. `beforeFlush` is called just before they are sent. */
+  beginTurn(beforeFlush?: () => void): void {
+    if (beforeFlush !== undefined) this.#beforeFlush.push(beforeFlush);
+    if (this.#turnBuffer !== undefined) return;
+    this.#turnBuffer = new TurnBuffer(this.redis);
+    this.#turnEstimate.turnBegan();
     process.nextTick(() => this.flush());
   }
 
-  /** Sends ASKING: the server carries out the next command, or the next transaction, though its slot is only on its way there. */
+  /** Sends ASKING. The server then executes the next command or transaction although its slot has not fully moved there. */
   allowMovingSlot(): void {
     const asking = new Command("asking");
     asking.reject = () => {};
@@ -286,7 +285,7 @@ export class Connection {
     this.send(asking);
   }
 
-  /** Connects again after it was closed, or for the first time; rejects as ioredis does when there is nothing to do. */
+  /** Connects for the first time, or again after {@link close}. Rejects like ioredis if there is nothing to do. */
   async open(): Promise<void> {
     if (this.closed && this.redis.status !== "end") await once(this.redis, "end");
     this.closed = false;
@@ -294,19 +293,22 @@ export class Connection {
     await this.redis.connect();
   }
 
-  /** Connects now if `lazyConnect` has kept it from that so far. */
+  /** Connects now if `lazyConnect` has prevented that so far. */
   connectIfLazy(): void {
     if (this.redis.status !== "wait" || this.closed) return;
     this.downSince = performance.now();
     this.redis.connect().catch(() => {});
   }
 
-  /** One at a time. */
-  watchAttempts(watcher: AttemptWatcher): void {
-    this.#watcher = watcher;
+  /**
+   * Calls `onAttempt`, in place of an earlier one, with whether an attempt to connect has succeeded. It is not called for a
+   * server that turns out to be a proxy that spreads commands, because Tidemark then connects in another way.
+   */
+  watchAttempts(onAttempt: (succeeded: boolean) => void): void {
+    this.#onAttempt = onAttempt;
   }
 
-  /** Calls `start` once there is a connection, or with the reason why there is none by the time it has waited enough. */
+  /** Calls `start` once there is a connection. If there is none in time, it calls `start` with the reason. */
   whenReady(
     start: WhenReady,
     { command, since, waits = this.waitsForConnection && !this.refuses }: Wait,
@@ -321,7 +323,7 @@ export class Connection {
     }
   }
 
-  /** Why there will never be a connection; undefined while there may be one. */
+  /** Why there will never be a connection. Undefined while there may be one. */
   get over(): Error | undefined {
     if (this.closed) return new ClosedError();
     if (!this.#ended) return undefined;
@@ -334,24 +336,24 @@ export class Connection {
     return error ?? new NoPrimaryError(titleOf(command), this.address, this.fault, { cause: this.#cause });
   }
 
-  /** A server that closes the connection says why, and writing to it then fails for another reason. */
+  /** The reason that the server gave for closing the connection comes first, because later writes fail for another reason. */
   get #cause(): Error | undefined {
-    return this.#complaint ?? this.#error;
+    return this.#closeReason ?? this.#error;
   }
 
-  /** How long commands wait for a connection; where the user counts attempts instead, as long as these take. */
+  /** How long commands wait for a connection, in milliseconds. There is no limit if the user limits the attempts instead. */
   get #patienceMs(): number {
     return this.server.maxRetriesPerRequest === undefined ? this.timeoutMs : Number.POSITIVE_INFINITY;
   }
 
-  /** Has all that waits for a connection look for another one. */
+  /** Rejects all commands that wait for this connection, because another server is the primary now. */
   failWaiting(): void {
     this.#queue.failAll(new Error(`${this.address} is not the primary any more`));
   }
 
   /**
-   * Resolves when all that was given is answered, and so is this; "quit" has the server close the connection then.
-   * `before` is called when it is about to leave.
+   * Sends a last command, and resolves when it and all commands before it are answered. After "quit" the server closes the
+   * connection. `before` is called just before the last command is sent.
    */
   drained(by: "ping" | "quit", before: () => void = () => {}): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -367,13 +369,13 @@ export class Connection {
     });
   }
 
-  /** Ends the connection; what is in flight has a second to be answered, then it is rejected. */
+  /** Ends the connection. Commands in flight have a second to be answered, then they are rejected. */
   close(): void {
     this.closed = true;
     this.#ready = false;
-    this.#watch.stop();
+    this.#stallDetector.stop();
     clearTimeout(this.#handshake);
-    this.#examiner.stop();
+    this.#proxyDetection.stop();
     this.flush();
     disconnect(this.redis);
     if (this.inFlight === 0) this.reset();
@@ -381,7 +383,7 @@ export class Connection {
     this.#queue.failAll(new ClosedError());
   }
 
-  /** Takes nothing more, and ends the connection when what is in flight is answered, after a second in any case. */
+  /** Takes no more commands, and ends the connection when those in flight are answered, or after a second. */
   retire(): void {
     if (this.inFlight === 0) {
       this.close();
@@ -390,40 +392,40 @@ export class Connection {
     this.closed = true;
     this.#ready = false;
     this.flush();
-    // A server that was made a replica says itself that it does not carry out what blocks there.
+    // Blocking commands need no more time: a server that was made a replica answers them with an error.
     const until = performance.now() + lastAnswersMs;
     const timer = setInterval(() => {
       if (this.inFlight > 0 && performance.now() < until) return;
       clearInterval(timer);
       this.close();
-      // It has had its second.
+      // The commands in flight have had their second.
       this.reset();
-    }, lookMs).unref();
+    }, retireCheckMs).unref();
   }
 
-  /** Ends the TCP connection when what was sent is answered; ioredis then connects again. */
+  /** Ends the TCP connection when the commands that were sent are answered. ioredis then connects again. */
   reconnect(): void {
     this.flush();
     this.redis.disconnect(true);
   }
 
   /**
-   * Expects no answers but those that are on their way, because another server has become the primary. A server that hands
-   * over is silent for as long as its replica lags, and then refuses what is in flight. One that is frozen may wake up and
-   * acknowledge writes that its successor does not have, so it gets a moment only.
+   * Called when another server has become the primary. A server that hands over is silent while its replica lags, and then
+   * refuses the commands in flight. A frozen server may wake up and acknowledge writes that its successor does not have, so it
+   * gets only a moment to answer.
    */
   yields(): void {
     this.waitsForConnection = false;
-    this.#watch.shorten();
+    this.#stallDetector.shorten();
   }
 
-  /** Drops the TCP connection, so that everything in flight is rejected at once; ioredis then connects again. */
+  /** Drops the TCP connection, so that all commands in flight are rejected at once. ioredis then connects again. */
   reset(): void {
     this.#isBeginning = false;
     this.redis.stream?.destroy();
   }
 
-  /** Takes in how the server shows that it is a proxy that spreads commands, or with undefined that it is none. */
+  /** Records how the server shows that it is a proxy that spreads commands, or with undefined that it is none. */
   judge(proxySign: string | undefined): void {
     if (this.proxySign === proxySign) return;
     this.proxySign = proxySign;
@@ -431,7 +433,7 @@ export class Connection {
     this.#options.onJudged();
   }
 
-  /** Gives up a server that is silent. */
+  /** Gives up a connection whose server is silent. */
   #drop(): void {
     this.#silenceMs = this.absentMs;
     this.#error = silenceOf(this.#silenceMs);
@@ -439,15 +441,22 @@ export class Connection {
     if (this.waitsForConnection) this.#options.onDrop();
   }
 
-  /** Has everything that waits for the end of this turn leave now. */
+  /** Sends everything now that waits for the end of this turn. */
   flush(): void {
-    if (this.#outgoing === undefined) return;
-    this.#company.turnEnded();
-    for (const lastWord of this.#lastWords) lastWord();
-    this.#lastWords = [];
-    this.#outgoing.letGo();
-    this.#outgoing = undefined;
+    if (this.#turnBuffer === undefined) return;
+    this.#turnEstimate.turnEnded();
+    for (const call of this.#beforeFlush) call();
+    this.#beforeFlush = [];
+    this.#turnBuffer.flush();
+    this.#turnBuffer = undefined;
     this.turn += 1;
+  }
+
+  #resendIfDue(command: Command): void {
+    this.#reconnectOnError.follow(command, (onFailure) => {
+      const resend: WhenReady = (failure) => (failure ? onFailure(failure) : this.send(command));
+      this.whenReady(resend, { command: command.name });
+    });
   }
 
   #listen(): void {
@@ -468,12 +477,12 @@ export class Connection {
       redis.stream.once("data", (bytes: unknown) => {
         this.#firstWords = String(bytes);
       });
-      this.#introduction?.end();
-      this.#introduction = new SentinelDetection(redis.stream);
+      this.#sentinelDetection?.end();
+      this.#sentinelDetection = new SentinelDetection(redis.stream);
     });
     redis.on("ready", () => {
-      const isSentinel = this.#introduction?.end();
-      // ioredis 5 also says so of a connection that closed during the handshake, and would then never connect again.
+      const isSentinel = this.#sentinelDetection?.end();
+      // ioredis 5 also emits "ready" for a connection that closed during the handshake, and would then never connect again.
       if (!redis.stream.writable) redis.status = "reconnecting";
       else if (isSentinel) this.#refuseSentinel();
       else if (this.server.db) this.#select(this.server.db);
@@ -486,22 +495,21 @@ export class Connection {
       if (wasReady) this.downSince = performance.now() - this.#silenceMs;
       this.#silenceMs = 0;
       this.#ready = false;
-      const complaint = withoutSecrets(complaintIn(this.#firstWords), this.server);
+      const reason = withoutSecrets(errorIn(this.#firstWords), this.server);
       this.#firstWords = "";
-      const isCut =
-        this.#isBeginning && !this.closed && (complaint === undefined || isNotForwarded(complaint));
-      if (complaint !== undefined) this.#complaint = complaint;
-      else if (isCut && this.#isPlain) this.#complaint = new Error(this.#handshakeFault);
+      const isCut = this.#isBeginning && !this.closed && (reason === undefined || isNotForwarded(reason));
+      if (reason !== undefined) this.#closeReason = reason;
+      else if (isCut && this.#isPlain) this.#closeReason = new Error(this.#handshakeFault);
       this.#isBeginning = false;
-      this.#examiner.forgoNext();
+      this.#proxyDetection.cancelNext();
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
       this.#options.onClose(this.#cause);
-      // As in ioredis, which goes on connecting: a command that is given from now on waits for the next attempt.
+      // As in ioredis, which continues to connect: a command that is given from now on waits for the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
       else if (isCut && this.#mayBeProxy()) return;
       else this.#queue.countFailure(this.#error);
-      // A connection that breaks is no outage before the next attempt fails.
+      // A connection that breaks is no outage until the next attempt fails.
       if (!wasReady) this.#failed();
     });
     redis.on("end", () => {
@@ -512,18 +520,18 @@ export class Connection {
     });
   }
 
-  /** Whether a server that has closed the connection during the handshake does so as a proxy, which is known or is found out. */
+  /** Whether a server that closed the connection during the handshake may be a proxy. If that is not known, a test finds out. */
   #mayBeProxy(): boolean {
-    return this.proxySign === undefined ? this.#examiner.start() : !this.#isPlain;
+    return this.proxySign === undefined ? this.#proxyDetection.start() : !this.#isPlain;
   }
 
   #failed(): void {
-    if (!this.closed && this.#cause !== undefined) this.#watcher?.failed();
+    if (!this.closed && this.#cause !== undefined) this.#onAttempt?.(false);
   }
 
   /**
-   * Gives up a server that sends nothing for as long as connecting may take. One that answers, for example that it is
-   * LOADING, is waited for: on a new connection ioredis would ask it a second time beside the first.
+   * Gives up a server that sends nothing for as long as connecting may take. A server that answers, for example that it is
+   * LOADING, gets more time: on a new connection ioredis would ask it again, in addition to the first question.
    */
   #expectHandshake(bytesRead: number): void {
     const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
@@ -544,22 +552,22 @@ export class Connection {
     clearTimeout(this.#handshake);
     this.epoch += 1;
     this.#error = undefined;
-    this.#complaint = undefined;
+    this.#closeReason = undefined;
     this.#firstWords = "";
     this.#refused = undefined;
     this.refusal = undefined;
     this.#isBeginning = false;
     this.#ready = true;
-    this.#watcher?.succeeded();
-    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#examiner.startSoon();
-    // In front of what has waited: the server may be another than before, or in another role.
+    this.#onAttempt?.(true);
+    if (this.proxySign !== undefined && !this.#options.mayBlock) this.#proxyDetection.startSoon();
+    // Before the commands that have waited, because the server may be another one or have another role.
     this.#options.onReady();
     this.#queue.startAll();
   }
 
   /**
-   * Selects the database, and takes a refusal as one of the whole handshake. ioredis has sent SELECT too, but it goes on when
-   * SELECT is refused, so commands would reach database 0. ioredis 5 does not even wait for the answer.
+   * Selects the database, and treats a refusal as that of the whole handshake. ioredis has sent SELECT as well, but it
+   * continues if SELECT is refused, so commands would reach database 0. ioredis 5 does not even wait for the answer.
    */
   #select(db: number): void {
     this.#check(
@@ -573,7 +581,7 @@ export class Connection {
     );
   }
 
-  /** Asks for INFO first where ioredis has not: a proxy may close the connection on that, with commands on their way. */
+  /** Sends INFO first if ioredis has not, because a proxy may close the connection on INFO while commands are in flight. */
   #probe(): void {
     if (this.redis.options.enableReadyCheck || this.#options.mayBlock || this.proxySign !== undefined) {
       this.#begin();
@@ -581,7 +589,7 @@ export class Connection {
     }
     this.#check(
       new Command("info", ["replication"]),
-      // A Sentinel has no words about replication.
+      // A Sentinel answers INFO replication with an empty text.
       (reply) => (String(reply) === "" ? this.#unlessSentinel(() => this.#begin()) : this.#begin()),
       (error) => {
         if (isNotForwarded(error)) this.judge(signOf(withoutSecrets(error, this.server)));
@@ -590,7 +598,7 @@ export class Connection {
     );
   }
 
-  /** Refuses a Sentinel, else goes on; where ioredis has not asked for INFO, nothing else has told. */
+  /** Refuses a Sentinel, and otherwise calls `goOn`. If ioredis has not sent INFO, nothing else shows that it is a Sentinel. */
   #unlessSentinel(goOn: () => void): void {
     const take = (reply: unknown): void => (isOfSentinel(reply) ? this.#refuseSentinel() : goOn());
     this.#check(new Command("info", ["server"]), take, goOn);
@@ -601,7 +609,7 @@ export class Connection {
     this.#refuse(new InvalidOptionError(this.address, undefined, remedy, "is a Sentinel, which has no data"));
   }
 
-  /** Has the server answer a question before it is sent commands. */
+  /** Sends the server a question that it has to answer before it is sent commands. */
   #check(question: Command, onAnswer: (reply: unknown) => void, onRefusal: (error: Error) => void): void {
     const { stream } = this.redis;
     const isCurrent = (): boolean => this.#isBeginning && this.redis.stream === stream;
@@ -614,25 +622,25 @@ export class Connection {
     this.redis.sendCommand(question);
   }
 
-  /** Gives up a connection whose handshake the server has refused; ioredis then reconnects. */
+  /** Gives up a connection whose handshake the server has refused. ioredis then reconnects. */
   #refuse(error: Error): void {
     this.#error = withoutSecrets(error, this.server);
-    // It says more than any earlier words of the server.
-    this.#complaint = error;
+    // This error says more than any earlier words of the server.
+    this.#closeReason = error;
     this.#firstWords = "";
     this.#refused = error;
     this.#isBeginning = false;
-    // ioredis finds nothing wrong with the handshake, so it tells nobody.
+    // For ioredis the handshake has succeeded, so it emits no error itself.
     this.redis.once("close", () => this.redis.emit("error", error));
     this.redis.disconnect(true);
   }
 
-  #take(found: Finding | Error): void {
+  #proxyDetected(result: DetectionResult | Error): void {
     if (this.closed) return;
-    if (!(found instanceof Error)) this.judge(found.sign);
-    else if (this.#ready) this.#examiner.startSoon();
-    // It says more than that the connection was closed, for example that the password is wrong.
-    else if (found.name === "ReplyError") this.#complaint = found;
+    if (!(result instanceof Error)) this.judge(result.sign);
+    else if (this.#ready) this.#proxyDetection.startSoon();
+    // This error says more than that the connection was closed, for example that the password is wrong.
+    else if (result.name === "ReplyError") this.#closeReason = result;
     if (this.#ready) return;
     if (this.proxySign === undefined) {
       this.#queue.countFailure(this.#error);
@@ -640,7 +648,7 @@ export class Connection {
     } else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
   }
 
-  /** Why a proxy closes the connection in spite of a plain handshake, as far as can be known. */
+  /** Why a proxy closes the connection in spite of a plain handshake, as far as known. */
   get #handshakeFault(): string {
     const { db } = this.server;
     return db
@@ -649,8 +657,8 @@ export class Connection {
   }
 }
 
-/** The error in a server's first words, if they are one. */
-function complaintIn(words: string): Error | undefined {
+/** The error in a server's first words, if they are an error. */
+function errorIn(words: string): Error | undefined {
   const [, text] = /^-(.*)\r\n/.exec(words) ?? [];
   return text === undefined ? undefined : new Error(text);
 }

@@ -1,7 +1,7 @@
-/** Ends clients of ioredis so that nothing of them keeps the process alive. */
+/** Ends clients of ioredis so that they do not keep the process alive. */
 import type { Redis } from "ioredis";
 
-/** Between two attempts to connect ioredis has no connection that it could close, so it would never end. */
+/** Ends `redis`. Between two attempts to connect ioredis has no connection to close, so by itself it would never end. */
 export function disconnect(redis: Redis): void {
   if (redis.status === "end") return;
   if (redis.status === "reconnecting") redis.status = "wait";
@@ -9,8 +9,8 @@ export function disconnect(redis: Redis): void {
 }
 
 /**
- * Has `redis` forget each connection that has closed. ioredis ends it once more when it gives up a handshake or is ended itself,
- * with a timer that nothing stops and that keeps the process alive for `disconnectTimeout`.
+ * Makes `redis` forget each connection that has closed. Otherwise ioredis ends that connection again when it gives up a handshake
+ * or is ended itself. It then starts a timer that nothing stops and that keeps the process alive for `disconnectTimeout`.
  */
 export function forgetClosed(redis: Redis): void {
   redis.on("close", () => {

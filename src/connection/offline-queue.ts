@@ -1,9 +1,8 @@
 /** Commands that wait for a connection, as in ioredis's offline queue. */
-
 import { Socket } from "node:net";
 import { AbstractConnector, Command, Redis } from "ioredis";
 
-/** Told that there is a connection, or why there is none. */
+/** Called when there is a connection, or with the reason why there is none. */
 export type WhenReady = (error?: Error) => void;
 
 interface Entry {
@@ -12,14 +11,14 @@ interface Entry {
   deadline: NodeJS.Timeout | undefined;
 }
 
-/** setTimeout fires at once when it is given more. */
+/** The longest time for setTimeout, in milliseconds. With a longer one it fires at once. */
 export const longestTimerMs = 2 ** 31 - 1;
 
 export class OfflineQueue {
   readonly #retries: number;
   readonly #waiting = new Set<Entry>();
 
-  /** `retries` connections may fail before an entry is given up. */
+  /** An entry is given up when more than `retries` connections have failed. */
   constructor(retries: number) {
     this.#retries = retries;
   }
@@ -28,32 +27,32 @@ export class OfflineQueue {
     return this.#waiting.size === 0;
   }
 
-  /** Gives `start` the error that `late` makes when `patienceMs` have passed. */
-  add(start: WhenReady, patienceMs: number, late: () => Error): void {
+  /** Calls `start` once there is a connection, or with the error that `timeoutError` makes when `patienceMs` have passed. */
+  add(start: WhenReady, patienceMs: number, timeoutError: () => Error): void {
     if (patienceMs <= 0) {
-      start(late());
+      start(timeoutError());
       return;
     }
     const entry: Entry = { start, retriesLeft: this.#retries, deadline: undefined };
     const expire = (): void => {
       this.#waiting.delete(entry);
-      start(late());
+      start(timeoutError());
     };
     if (patienceMs <= longestTimerMs) entry.deadline = setTimeout(expire, patienceMs);
     this.#waiting.add(entry);
   }
 
-  /** Lets all go, in the order they came. */
+  /** Starts all entries, in the order in which they were added. */
   startAll(): void {
     for (const { start } of this.#take()) start();
   }
 
-  /** Gives all up. */
+  /** Gives up all entries. */
   failAll(error: Error): void {
     for (const { start } of this.#take()) start(error);
   }
 
-  /** Counts a connection that failed, and gives those up that have waited for enough of them. */
+  /** Counts a connection that failed, and gives up the entries that have waited for enough of them. */
   countFailure(cause: Error | undefined): void {
     for (const entry of [...this.#waiting]) {
       entry.retriesLeft -= 1;
@@ -77,7 +76,7 @@ export class OfflineQueue {
 
 const name = "MaxRetriesPerRequestError";
 
-/** Never reaches a server, and uses no network. */
+/** Connects to nothing and uses no network. */
 class Unreachable extends AbstractConnector {
   constructor() {
     super(0);
@@ -90,7 +89,7 @@ class Unreachable extends AbstractConnector {
 
 let known: Promise<unknown> | undefined;
 
-/** The error that ioredis rejects a command with whose connection failed more than `retries` times; `cause` says why. */
+/** The error with which ioredis rejects a command after more than `retries` failed connections. `cause` says why they failed. */
 export async function retriesError(retries: number, cause: Error | undefined): Promise<Error> {
   known ??= learn();
   const { constructor: Own } = Object(await known);
@@ -104,7 +103,7 @@ export async function retriesError(retries: number, cause: Error | undefined): P
   return Object.defineProperty(own, "cause", { value: cause, configurable: true, writable: true });
 }
 
-/** Resolves with such an error, which only a client of ioredis makes. */
+/** Resolves with such an error. Only a client of ioredis can make one. */
 async function learn(): Promise<unknown> {
   const redis = new Redis({
     Connector: Unreachable,

@@ -1,4 +1,4 @@
-/** Recognizes proxies that spread commands over several servers: they cannot say what only one server knows of itself. */
+/** Recognizes proxies that spread commands over several servers. Such a proxy cannot report the position of one server. */
 import { Redis, type RedisOptions } from "ioredis";
 import { withoutSecrets } from "../errors/secrets.js";
 import { forgetClosed } from "./disconnect.js";
@@ -15,8 +15,8 @@ export const plainHandshake = {
   connectionName: undefined,
 } as const satisfies RedisOptions;
 
-/** What an examination has found: how the server shows that it is such a proxy, or undefined for a server of its own. */
-export interface Finding {
+/** What the detection has found: how the server shows that it is such a proxy, or undefined if it is a single server. */
+export interface DetectionResult {
   readonly sign: string | undefined;
 }
 
@@ -25,11 +25,11 @@ export const whyProxiesClose = "a proxy does so when it is sent a command that i
 
 const closes = "it closes the connection when it is asked for INFO";
 const patienceMs = 2_000;
-/** So many rounds in a row have to show that a server is a proxy. One that has shown it before needs to show it once. */
+/** This many rounds in a row have to show that a server is a proxy. If the server was a proxy before, one round is enough. */
 const rounds = 2;
 const againMs = 1_000;
 
-/** How proxies word that they do not forward a command: Envoy, Twemproxy's forks, and Codis, which takes a section for an address. */
+/** The errors for commands that a proxy does not forward: of Envoy, Twemproxy's forks and Codis, which reads sections as addresses. */
 const notForwarded = /unknown command|unsupported command|is not allowed|backend server .* not found/i;
 
 /** Whether a server says with `error` that it does not know INFO, or another command that every Redis server knows. */
@@ -37,48 +37,48 @@ export function isNotForwarded({ message }: Error): boolean {
   return notForwarded.test(message);
 }
 
-/** How a server shows that it is such a proxy which has answered INFO with `error`. */
+/** How a server that answers INFO with `error` shows that it is such a proxy. */
 export function signOf({ message }: Error): string {
   return `it answers INFO with "${message}"`;
 }
 
 /**
- * Examines one server, over connections of its own. `onResult` is called with what was found, or with an error, without secrets,
- * that says why the server cannot be examined.
+ * Tests one server over separate connections. `onResult` is called with the result, or with an error without secrets that says
+ * why the server cannot be tested.
  */
 export class ProxyDetection {
   readonly #server: RedisOptions;
-  readonly #onResult: (found: Finding | Error) => void;
+  readonly #onResult: (result: DetectionResult | Error) => void;
   #running: AbortController | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
   #next: NodeJS.Timeout | undefined;
 
-  constructor(server: RedisOptions, onResult: (found: Finding | Error) => void) {
+  constructor(server: RedisOptions, onResult: (result: DetectionResult | Error) => void) {
     this.#server = server;
     this.#onResult = onResult;
   }
 
-  /** Examines a server that has closed a connection, at most once a second. Whether it is being examined. */
+  /** Tests a server that has closed a connection, at most once a second. Returns whether a test is running. */
   start(): boolean {
     if (this.#running === undefined && performance.now() - this.#endedAt < againMs) return false;
     this.#run(rounds);
     return true;
   }
 
-  /** Examines a server in a second that was a proxy before it was connected to: there may be another one by now. */
+  /** Tests a server that was a proxy before, after a second, because it may have been replaced by another server. */
   startSoon(): void {
-    this.forgoNext();
+    this.cancelNext();
     this.#next = setTimeout(() => this.#run(1), againMs).unref();
   }
 
-  /** Takes {@link startSoon} back; what has begun goes on. */
-  forgoNext(): void {
+  /** Cancels {@link startSoon}. A test that has begun continues. */
+  cancelNext(): void {
     clearTimeout(this.#next);
   }
 
-  /** Ends the connection of an examination too, which reports nothing then. */
+  /** Ends the running test and its connection as well. The test then reports nothing. */
   stop(): void {
-    this.forgoNext();
+    this.cancelNext();
     this.#running?.abort();
     this.#running = undefined;
   }
@@ -87,29 +87,29 @@ export class ProxyDetection {
     if (this.#running !== undefined) return;
     const running = new AbortController();
     this.#running = running;
-    const found = await examine(this.#server, times, running.signal).catch((error: Error) => error);
+    const result = await detect(this.#server, times, running.signal).catch((error: Error) => error);
     if (this.#running !== running) return;
     this.#running = undefined;
     this.#endedAt = performance.now();
-    this.#onResult(found);
+    this.#onResult(result);
   }
 }
 
 /**
- * The server is a proxy if it answers PING and then not INFO, `left` times in a row. So a server that dies at that very
- * moment is not taken for one. Rejects if the server cannot be examined now.
+ * The server is a proxy if it answers PING but not INFO, `left` times in a row. So a server that dies between the two is not
+ * taken for a proxy. Rejects if the server cannot be tested now.
  */
-async function examine(server: RedisOptions, left: number, signal: AbortSignal): Promise<Finding> {
-  const finding = await look(server, signal);
+async function detect(server: RedisOptions, left: number, signal: AbortSignal): Promise<DetectionResult> {
+  const result = await detectOnce(server, signal);
   signal.throwIfAborted();
-  return finding.sign === undefined || left <= 1 ? finding : examine(server, left - 1, signal);
+  return result.sign === undefined || left <= 1 ? result : detect(server, left - 1, signal);
 }
 
-async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding> {
+async function detectOnce(server: RedisOptions, signal: AbortSignal): Promise<DetectionResult> {
   const options: RedisOptions = {
     ...server,
     ...plainHandshake,
-    // Another database would have to be selected, which no such proxy does.
+    // Such a proxy does not know SELECT, which another database needs.
     db: 0,
     lazyConnect: true,
     retryStrategy: () => null,
@@ -119,7 +119,7 @@ async function look(server: RedisOptions, signal: AbortSignal): Promise<Finding>
     enableAutoPipelining: false,
     commandTimeout: undefined,
     socketTimeout: undefined,
-    // A server that was examined is not waited for until it has closed the connection, too.
+    // The test does not wait until the server has closed the connection as well.
     disconnectTimeout: 0,
   };
   const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });

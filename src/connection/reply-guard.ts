@@ -1,10 +1,10 @@
-/** Ends a connection whose server answers nonsense, which ioredis would end the process for. */
+/** Closes a connection whose server sends nonsense, because nonsense can make ioredis end the process. */
 import { Command, type Redis } from "ioredis";
 import { addressOf } from "../address.js";
 import { withoutSecrets } from "../errors/secrets.js";
 import { ReplyScanner } from "./reply-scanner.js";
 
-/** Why a connection was closed: its server has sent what ioredis cannot read, or what answers nothing. */
+/** Why a connection was closed: its server sent bytes that ioredis cannot read, or a reply that answers no command. */
 export class NonsenseError extends Error {
   override name = "NonsenseError";
 
@@ -32,12 +32,12 @@ const forms: ReadonlyMap<string, RegExp> = new Map([
 const push = ">".charCodeAt(0);
 const shortestName = "subscribe".length;
 
-/** Connections that fail in this time count as failing in a row; in milliseconds. */
+/** Connections that fail within this time count as failing in a row. In milliseconds. */
 const inRowMs = 10_000;
 
 /**
- * Has each connection of `redis` checked before ioredis reads what the server sends. ioredis does not expect some
- * replies, and throws where nobody can catch it.
+ * Checks the bytes of each connection of `redis` before ioredis reads them. ioredis does not expect some replies, and throws
+ * where nobody can catch the error.
  */
 export function guardReplies(redis: Redis): void {
   let [faults, latestAt] = [0, Number.NEGATIVE_INFINITY];
@@ -45,12 +45,12 @@ export function guardReplies(redis: Redis): void {
     const now = performance.now();
     faults = now - latestAt > inRowMs ? 1 : faults + 1;
     latestAt = now;
-    // ioredis counts from 0 when a connection is ready, so one that always fails after that would be tried again at once.
+    // ioredis counts from 0 when a connection is ready. It would retry at once if a connection fails only after that.
     Reflect.set(redis, "retryAttempts", faults);
   };
   redis.on("connect", () => {
     const { stream } = redis;
-    // ioredis has just put its own in front of all others.
+    // ioredis has just put its own listener in front of all others.
     const [parse] = stream.listeners("data");
     if (parse === undefined) return;
     const guard = new ReplyGuard(redis, (chunk) => parse.call(stream, chunk), onFault);
@@ -59,20 +59,20 @@ export function guardReplies(redis: Redis): void {
   });
 }
 
-/** One connection. */
+/** Checks one connection. */
 class ReplyGuard {
   readonly #redis: Redis;
   readonly #stream: Redis["stream"];
   readonly #parse: (chunk: Buffer) => void;
   readonly #onFault: () => void;
   readonly #scanner: ReplyScanner;
-  /** What the reply that is being read answers. */
+  /** The command that the present reply answers. */
   #answered: unknown;
-  /** How much ioredis has been given of the chunk. */
+  /** How many bytes of the chunk ioredis has been given. */
   #given = 0;
-  /** How many commands are answered by replies that ioredis has not been given yet. */
+  /** How many commands are answered by complete replies that ioredis has not been given yet. */
   #ahead = 0;
-  /** Whether ioredis might not expect the reply that is being read. */
+  /** Whether ioredis might not expect the present reply. */
   #isDelicate = false;
   /** The beginning of a delicate reply. ioredis 6 acts on some replies before their last bytes have come. */
   #held: Buffer[] = [];
@@ -89,8 +89,8 @@ class ReplyGuard {
   }
 
   /**
-   * Gives ioredis what is sound of `chunk`. What it makes of a delicate reply depends on what it has read before, so such a
-   * reply comes alone.
+   * Gives ioredis the sound part of `chunk`. How ioredis handles a delicate reply depends on what it has read before, so such a
+   * reply is given alone.
    */
   take(chunk: Buffer): void {
     const scanner = this.#scanner;
@@ -116,13 +116,13 @@ class ReplyGuard {
       if (!this.#isDelicate || scanner.isBetween) this.#give(chunk, chunk.length);
       else this.#held.push(chunk.subarray(this.#given));
     } catch (error) {
-      // A listener of the user's has thrown. If the process survives that, the rest is still to be read.
+      // A listener of the user has thrown. If the process survives that, the rest still has to be read.
       if (at < chunk.length) process.nextTick(() => this.take(chunk.subarray(at)));
       throw error;
     }
   }
 
-  /** Gives ioredis what it does not have yet of `chunk` in front of `to`. */
+  /** Gives ioredis the bytes of `chunk` in front of `to` that it does not have yet. */
   #give(chunk: Buffer, to: number): void {
     const from = this.#given;
     this.#given = to;
@@ -141,7 +141,7 @@ class ReplyGuard {
     return true;
   }
 
-  /** Counts a reply, unless its beginning came earlier and was enough for ioredis to act on it. */
+  /** Counts a complete reply, unless its beginning came earlier and ioredis has already acted on it. */
   #pass(): void {
     const isActedOn = this.#ahead === 0 && this.#redis.commandQueue.peekFront() !== this.#answered;
     if (!isActedOn) this.#ahead += 1;
@@ -162,20 +162,20 @@ class ReplyGuard {
       type === "*" &&
       isUnsubscription(text) &&
       !isUnsubscription(waiting?.name.toLowerCase() ?? "");
-    // ioredis 5 would take it for the answer to another command, or emit an error that ends the process.
+    // ioredis 5 would read it as the answer to another command, or emit an error that ends the process.
     if (isUnasked) this.#expect(text);
     const held = this.#held;
     this.#held = [];
     for (const bytes of held) this.#parse(bytes);
     this.#give(chunk, to);
-    // As ioredis 6 does: the slot of the channels has moved.
+    // ioredis 6 emits this too: the slot of the channels has moved.
     if (isUnasked && text === "sunsubscribe") redis.emit("moved");
-    // The next lines may be here already, and ioredis expects them only after this turn.
+    // The next lines may have arrived already, and ioredis expects them only after this turn.
     if (redis.options.monitor && waiting?.name === "monitor" && text === "OK")
       Reflect.set(redis, "status", "monitoring");
   }
 
-  /** Has ioredis take the reply that it is given next for the answer to a command of this name. */
+  /** Makes ioredis read the next reply as the answer to a command with this name. */
   #expect(name: string): void {
     const { commandQueue, condition } = this.#redis;
     commandQueue.unshift({
@@ -185,7 +185,7 @@ class ReplyGuard {
     });
   }
 
-  /** Why the delicate reply that was read is nonsense, as the end of a sentence about the server. */
+  /** Why the present delicate reply is nonsense, as the end of a sentence about the server. */
   #faultOf(waiting: { readonly name: string } | undefined): string | undefined {
     const { condition, status, options } = this.#redis;
     const { type, isNull, head, text } = this.#scanner;
@@ -199,7 +199,7 @@ class ReplyGuard {
     const name = waiting?.name.toLowerCase() ?? "";
     const isPush = type === ">";
     if (isPush && !head.startsWith("t")) return "sent a push without a name";
-    // Over RESP2 messages come as usual replies, so ioredis looks at all of them.
+    // Over RESP2, messages come as usual replies, so ioredis checks all of them.
     const hasMessages = Boolean(condition?.subscriber) && condition?.protocol !== 3;
     const isList = "*~%".includes(type) && (hasMessages || forms.has(name));
     if ((isPush || isList) && head.startsWith("t") && forms.has(text))
@@ -212,7 +212,7 @@ class ReplyGuard {
     return waiting === undefined ? `sent ${this.#described} that answers no command` : undefined;
   }
 
-  /** The same of a message or confirmation of pub/sub; `name` is that of the command that waits for an answer. */
+  /** The same for a message or confirmation of pub/sub. `name` is that of the command that waits for an answer. */
   #faultInMessage(name: string, hasMessages: boolean): string | undefined {
     const { type, head, text } = this.#scanner;
     if (forms.get(text)?.test(head) === false) return `sent a malformed "${text}"`;

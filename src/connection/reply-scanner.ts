@@ -1,16 +1,16 @@
-/** Finds where each reply of a server ends, without decoding it, and notices bytes that are not Redis's protocol. */
+/** Finds the end of each reply of a server without decoding it, and notices bytes that violate Redis's protocol. */
 
-/** The longest string that a server sends unless `proto-max-bulk-len` was raised, in bytes. */
+/** The longest string that a server sends, in bytes, unless `proto-max-bulk-len` was raised. */
 const maxStringBytes = 512 * 1024 * 1024;
-/** The longest line: a simple string, an error or a number. ioredis copies an unfinished line with each chunk that comes. */
+/** The longest line: a simple string, an error or a number. ioredis copies an unfinished line with each chunk that arrives. */
 const maxLineBytes = 1024 * 1024;
-/** The most elements of a reply, nested ones included. ioredis allocates them when they are announced, not when they come. */
+/** The most elements of a reply, with nested ones. ioredis allocates them when they are announced, not when they arrive. */
 const maxElements = 2 ** 24;
 /** ioredis decodes nested replies recursively. */
 const maxDepth = 512;
-/** How much of a text is kept. */
+/** How many bytes of a text are kept. */
 const maxKeptBytes = 200;
-/** How many elements of a reply are kept, by their kinds. */
+/** For how many elements of a reply the kinds are kept. */
 const maxKept = 4;
 
 const carriageReturn = 13;
@@ -25,18 +25,18 @@ const dollar = 36;
 const shortLineBytes = 64;
 const shortSizeDigits = 8;
 
-/** What comes next. */
+/** The part of a reply that is expected next. */
 type Phase = "type" | "size" | "after-size" | "line" | "string" | "after-string" | "after-line";
 
-/** What a type of reply looks like. */
+/** The form of one type of reply. */
 interface Type {
   readonly sign: string;
-  /** Whether its first line is all of it, or a length. */
+  /** Whether the first line is the whole reply, or a length. */
   readonly shape: "line" | "string" | "array";
   /** See {@link ReplyScanner.head}. */
   readonly kind: "t" | "n" | "i" | "x";
   readonly isResp3: boolean;
-  /** What its line may be. ioredis skips as many bytes as a right one has, without looking. */
+  /** The valid lines. ioredis skips as many bytes as a valid line has, without a check. */
   readonly form: RegExp | undefined;
 }
 
@@ -60,11 +60,11 @@ const typeOf: readonly (Type | undefined)[] = Array.from({ length: 256 }, (_, by
   types.find(({ sign }) => sign.charCodeAt(0) === byte),
 );
 
-/** It keeps its place in a reply that comes in several chunks. */
+/** Reads replies chunk by chunk. A reply may be split over several chunks. */
 export class ReplyScanner {
   /** Whether the next byte begins a reply. */
   isBetween = true;
-  /** What is wrong with the bytes, as the end of a sentence about the server. Nothing can be read any more. */
+  /** What is wrong with the bytes, as the end of a sentence about the server. After a fault nothing more can be read. */
   fault: string | undefined;
   /** The type of the latest reply. */
   type = "";
@@ -72,7 +72,7 @@ export class ReplyScanner {
   isNull = false;
   /** The first elements of a kept reply: `t` a text, `n` null, `i` an integer, `x` anything else. */
   head = "";
-  /** The text of a kept reply, or of its first element; cut short. */
+  /** The text of a kept reply, or of its first element. It is cut to the first bytes. */
   text = "";
   readonly #knowsResp3: boolean;
   readonly #maxLineBytes: number;
@@ -89,21 +89,21 @@ export class ReplyScanner {
   #line = "";
   /** Bytes of a string that are still to come. */
   #left = 0;
-  /** How many elements the innermost array still lacks. Outside of arrays it is the reply itself that is lacking. */
+  /** How many elements the innermost array still lacks. Outside of arrays this is 1, for the reply itself. */
   #lacks = 1;
-  /** The same of the arrays around it. */
+  /** The same for the arrays around it. */
   readonly #outer: number[] = [];
-  /** How many elements each of these arrays has, and all together. */
+  /** How many elements each open array has, and how many all of them have together. */
   readonly #sizes: number[] = [];
   #elements = 0;
 
-  /** `knowsResp3` is whether ioredis decodes RESP3; `isMonitor` whether the lines may be long. */
+  /** `knowsResp3` says whether ioredis decodes RESP3. `isMonitor` says whether lines may be long. */
   constructor(knowsResp3: boolean, isMonitor: boolean) {
     this.#knowsResp3 = knowsResp3;
     this.#maxLineBytes = isMonitor ? maxStringBytes : maxLineBytes;
   }
 
-  /** Reads `chunk` from `from` to the end of a reply or of the chunk, and returns where it has come. */
+  /** Reads `chunk` from `from` to the end of a reply or of the chunk, and returns where it stopped. */
   read(chunk: Buffer, from: number): number {
     let at = from;
     while (at < chunk.length) {
@@ -137,7 +137,7 @@ export class ReplyScanner {
     return at;
   }
 
-  /** Keeps what the next reply looks like. */
+  /** Keeps the kinds and the text of the next reply. */
   keep(): void {
     this.#keeps = true;
   }
@@ -225,7 +225,7 @@ export class ReplyScanner {
     else this.#end();
   }
 
-  /** Takes in the length of a string, or of what has elements. */
+  /** Begins a string or an array, whose length has been read. */
   #open(): void {
     const { sign = "", shape, kind = "x" } = this.#type ?? {};
     const isNull = this.#isNegative;
@@ -263,7 +263,7 @@ export class ReplyScanner {
     this.#phase = "type";
   }
 
-  /** Takes in that an element is complete, and with it what it was the last element of. */
+  /** Ends an element, and each array whose last element it was. */
   #end(): void {
     this.#phase = "type";
     this.#keepsText = false;
@@ -283,8 +283,8 @@ export class ReplyScanner {
   }
 
   /**
-   * Passes over the whole strings and short lines that are next, up to the end of the reply, and returns where it has come.
-   * This is for speed alone.
+   * Skips the complete strings and short lines that are next, up to the end of the reply, and returns where it stopped. This
+   * exists only for speed.
    */
   #skip(chunk: Buffer, from: number): number {
     let [at, lacks] = [from, this.#lacks];
@@ -301,7 +301,7 @@ export class ReplyScanner {
     return at;
   }
 
-  /** Notes the kind of the element that begins, if it is one of those to be kept. */
+  /** Records the kind of the element that begins, if the kind is to be kept. */
   #note(kind: string): void {
     const depth = this.#outer.length;
     if (depth === 1 && this.head.length < maxKept) this.head += kind;
@@ -314,7 +314,7 @@ export class ReplyScanner {
   }
 }
 
-/** Where the string or short line ends that begins at `from`; `from` where it is something else, or not all of it is there. */
+/** The end of the string or short line that begins at `from`. It is `from` for anything else and for an incomplete element. */
 function endOfSimple(chunk: Buffer, from: number): number {
   const type = chunk[from];
   let at = from + 1;

@@ -1,22 +1,22 @@
-/** What a server says of itself while a connection to it begins: Sentinels look like servers with data. */
+/** Recognizes a Sentinel by its first replies on a connection, because otherwise it looks like a server with data. */
 import type { Redis } from "ioredis";
 
-/** A server that loads its data says the same again and again. */
-const mostWords = 32_768;
+/** The length of the text that is kept. A server that loads its data repeats the same text. */
+const maxLength = 32_768;
 /** In the replies to HELLO and INFO, of Redis and Valkey. */
 const ofSentinel = /\bmode\r\n(\$\d+\r\n|\+)sentinel\r\n|^(redis|server)_mode:sentinel\r$/m;
 
-/** Whether `words` are those of a Sentinel. */
-export function isOfSentinel(words: unknown): boolean {
-  return ofSentinel.test(String(words));
+/** Whether `reply` is that of a Sentinel. */
+export function isOfSentinel(reply: unknown): boolean {
+  return ofSentinel.test(String(reply));
 }
 
-/** Listens to a server from the first byte until it is known enough. */
+/** Listens to a server from the first byte of a connection. */
 export class SentinelDetection {
-  #words = "";
+  #text = "";
   readonly #stream: Redis["stream"];
   readonly #listener = (bytes: unknown): void => {
-    this.#words = (this.#words + String(bytes)).slice(-mostWords);
+    this.#text = (this.#text + String(bytes)).slice(-maxLength);
   };
 
   constructor(stream: Redis["stream"]) {
@@ -24,11 +24,11 @@ export class SentinelDetection {
     stream.on("data", this.#listener);
   }
 
-  /** Listens no more; whether a Sentinel has spoken. */
+  /** Stops listening. Returns whether the server is a Sentinel. */
   end(): boolean {
     this.#stream.off("data", this.#listener);
-    const words = this.#words;
-    this.#words = "";
-    return isOfSentinel(words);
+    const text = this.#text;
+    this.#text = "";
+    return isOfSentinel(text);
   }
 }

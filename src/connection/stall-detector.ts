@@ -3,22 +3,22 @@ import type { Redis } from "ioredis";
 
 const everyMs = 250;
 
-/** How long a server may be silent, and who is called. */
+/** How long a server may be silent, and what is called if it is. */
 export interface StallDetectorOptions {
-  /** How long commands may stay unanswered without a byte from the server, in milliseconds; asked at every look. */
+  /** How long commands may stay unanswered without a byte from the server, in milliseconds. Called at every tick. */
   readonly limitMs: () => number;
-  /** Called now and then while commands are unanswered. */
-  readonly onLook: () => void;
+  /** Called at every tick, while commands are unanswered. */
+  readonly onTick: () => void;
   /** Called when the server has been silent for longer than the limit. */
-  readonly onHang: () => void;
+  readonly onStall: () => void;
 }
 
-/** Replies come in order, so a server is stuck when one command stays in front of the queue and no byte comes. */
+/** Replies come in order. So a server is stalled if the first command in the queue stays the same and no byte arrives. */
 export class StallDetector {
   #timer: NodeJS.Timeout | undefined;
   #front: unknown;
   #bytes = 0;
-  #stuckMs = 0;
+  #stalledMs = 0;
   readonly #redis: Redis;
   readonly #options: StallDetectorOptions;
 
@@ -27,45 +27,45 @@ export class StallDetector {
     this.#options = options;
   }
 
-  /** For how long commands have been unanswered without a byte from the server, in milliseconds; 0 when none is. */
+  /** For how long commands have been unanswered without a byte from the server, in milliseconds. 0 if none is. */
   get silentMs(): number {
-    return this.#stuckMs > 0 && this.#isStuck() ? this.#stuckMs : 0;
+    return this.#stalledMs > 0 && this.#isStalled() ? this.#stalledMs : 0;
   }
 
-  /** Watches until nothing is unanswered. */
+  /** Starts the ticks, which continue until no command is unanswered. */
   start(): void {
     if (this.#timer !== undefined) return;
-    const lookMs = Math.min(everyMs, this.#options.limitMs() / 3);
-    this.#timer = setInterval(() => this.#look(lookMs), lookMs).unref();
+    const tickMs = Math.min(everyMs, this.#options.limitMs() / 3);
+    this.#timer = setInterval(() => this.#tick(tickMs), tickMs).unref();
   }
 
-  /** Gives a server that was silent for longer than a limit that has become shorter one to two more looks to answer. */
+  /** Called when the limit has become shorter. A server that was silent for longer gets one to two more ticks to answer. */
   shorten(): void {
-    this.#stuckMs = Math.min(this.#stuckMs, Math.max(0, this.#options.limitMs() - 2 * everyMs));
+    this.#stalledMs = Math.min(this.#stalledMs, Math.max(0, this.#options.limitMs() - 2 * everyMs));
   }
 
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#front = undefined;
-    this.#stuckMs = 0;
+    this.#stalledMs = 0;
   }
 
-  /** Counts looks instead of reading a clock, so that a process that was busy itself does not blame the server. */
-  #look(lookMs: number): void {
+  /** Counts ticks instead of reading a clock, so that the server is not blamed for the time in which this process was busy. */
+  #tick(tickMs: number): void {
     const front = this.#redis.commandQueue.peekFront();
     if (front === undefined) {
       this.stop();
       return;
     }
-    this.#stuckMs = this.#isStuck() ? this.#stuckMs + lookMs : 0;
+    this.#stalledMs = this.#isStalled() ? this.#stalledMs + tickMs : 0;
     this.#front = front;
     this.#bytes = this.#redis.stream.bytesRead;
-    this.#options.onLook();
-    if (this.#stuckMs >= this.#options.limitMs()) this.#options.onHang();
+    this.#options.onTick();
+    if (this.#stalledMs >= this.#options.limitMs()) this.#options.onStall();
   }
 
-  #isStuck(): boolean {
+  #isStalled(): boolean {
     const { commandQueue, stream } = this.#redis;
     return commandQueue.peekFront() === this.#front && stream.bytesRead === this.#bytes;
   }

@@ -1,8 +1,8 @@
-/** Whether a server's ACL forbids reads: it refuses one after the other, and others answer them. */
+/** Notices that a server's ACL forbids reads: the server refuses one read after the other, and other servers answer them. */
 
-/** So many refusals in a row show that reads are forbidden. */
+/** This many refusals in a row show that reads are forbidden. */
 const most = 5;
-/** How often a read is tried on a server that has refused so many. */
+/** How often a read is tried on a server whose ACL forbids reads. */
 const tryEveryMs = 3_000;
 
 export class AclDenials {
@@ -10,12 +10,12 @@ export class AclDenials {
   #latest = "";
   #triedAt = Number.NEGATIVE_INFINITY;
 
-  /** What the server refuses reads with; undefined while it does not, as far as is known. */
+  /** The error that the server refuses reads with. Undefined while reads are not known to be forbidden. */
   get fault(): string | undefined {
     return this.#inRow < most ? undefined : this.#latest;
   }
 
-  /** Whether a read may be sent to the server: while it refuses reads, one now and then. */
+  /** Whether a read may be sent to the server. While reads are forbidden, one is sent now and then. */
   mayTry(now: number): boolean {
     return this.#inRow < most || now - this.#triedAt >= tryEveryMs;
   }
@@ -25,14 +25,14 @@ export class AclDenials {
     if (this.#inRow >= most) this.#triedAt = performance.now();
   }
 
-  /** Told that the server has refused a read with an error of its ACL that another server has answered. */
+  /** Called when the server has refused a read by its ACL and another server has answered the read. */
   refused({ message }: Error): void {
     this.#inRow += 1;
     this.#latest = message;
     if (this.#inRow === most) this.#triedAt = performance.now();
   }
 
-  /** Told that the server has carried out a read. */
+  /** Called when the server has executed a read. */
   answered(): void {
     this.#inRow = 0;
   }

@@ -1,31 +1,31 @@
-/** How fast a replica applies what it lacks, and how long that usually takes, by its last words: it supports estimates, never proofs. */
+/** How fast a replica applies the writes that it lacks, and how long that usually takes, by its latest reports. This supports estimates, never proofs. */
 
-/** What a replica has said of itself. */
+/** One report of a replica. */
 interface Progress {
-  /** When it was asked, on the monotonic clock. */
+  /** When the replica was asked, on the monotonic clock. */
   readonly at: number;
   readonly offset: number;
-  /** For how long it has lacked what comes next; 0 where it is not known to lack anything, undefined where only a least is known. */
+  /** For how long it has lacked the next write. 0 if it is not known to lack one, undefined if only a lower bound is known. */
   readonly lagMs: number | undefined;
   /** How long ago the newest write that it has was made, as far as that is known. */
   readonly newestMs: number;
 }
 
-/** What was seen of a replica that was behind and moved. */
+/** How fast a replica moved while it was behind. */
 export interface ApplyPace {
   readonly bytesPerMs: number;
-  /** By how many milliseconds its lag grows in one: 1 for a replica that stands still, below 0 for one that catches up. */
+  /** How much its lag grows per millisecond: 1 for a replica that stands still, below 0 for one that catches up. */
   readonly lagGrowth: number;
 }
 
-/** Between once and twice this long is looked back; half of it without a move is a standstill. */
+/** The rate covers between once and twice this time. A replica that has not moved for half of it stands still. */
 const windowMs = 250;
-/** In less time than this a single command, which is applied all at once, may be all that was seen. */
+/** A shorter measurement may cover only a single command, which is applied all at once. */
 const shortestMs = 50;
 /** Two words this far apart show the lag well enough, whatever it is; others only if it is within a factor of two. */
 const closeMs = 10;
 
-/** The rate is that between two words, of which the latter is the last that showed a move: it says nothing of a pause since. */
+/** The rate is measured between two reports. The later one is the last that showed a move: a later pause does not count. */
 export class ApplyRate {
   #first: Progress | undefined;
   #middle: Progress | undefined;
@@ -47,29 +47,29 @@ export class ApplyRate {
     return this.#measuredAt;
   }
 
-  /** Takes in a replica's word; `usualLagMs` is the present estimate of its lag. */
-  observe(said: Progress, usualLagMs: number): void {
+  /** Records a report of the replica. `usualLagMs` is the present estimate of its lag. */
+  observe(report: Progress, usualLagMs: number): void {
     const before = this.#last;
-    const hasMoved = this.#moved === undefined || said.offset !== this.#moved.offset;
-    this.#last = said;
-    if (hasMoved) [this.#moved, this.#usualLagMs] = [said, usualLagMs];
-    if (hasMoved && before !== undefined && showsLag(before, said)) this.#measuredAt = said.at;
-    // Of a replica that lacks nothing only the primary's rate could be measured.
-    const isNew = this.#first === undefined || said.offset <= this.#first.offset || !said.lagMs;
-    if (isNew) this.#first = said;
-    if (isNew || this.#middle === undefined) this.#middle = said;
-    else if (said.at - this.#middle.at > windowMs) {
+    const hasMoved = this.#moved === undefined || report.offset !== this.#moved.offset;
+    this.#last = report;
+    if (hasMoved) [this.#moved, this.#usualLagMs] = [report, usualLagMs];
+    if (hasMoved && before !== undefined && showsLag(before, report)) this.#measuredAt = report.at;
+    // While a replica lacks nothing, its rate is that of the primary.
+    const isNew = this.#first === undefined || report.offset <= this.#first.offset || !report.lagMs;
+    if (isNew) this.#first = report;
+    if (isNew || this.#middle === undefined) this.#middle = report;
+    else if (report.at - this.#middle.at > windowMs) {
       this.#first = this.#middle;
-      this.#middle = said;
+      this.#middle = report;
     }
   }
 
-  /** When it was first seen at its present offset, on the monotonic clock; minus infinity before it was seen. */
+  /** When it was first seen at its present offset, on the monotonic clock. Minus infinity before its first report. */
   get standsSince(): number {
     return this.#moved?.at ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Undefined unless it was seen to move lately while it was behind. */
+  /** Undefined unless it has recently moved while it was behind. */
   get pace(): ApplyPace | undefined {
     const [first, moved] = [this.#first, this.#moved];
     if (first === undefined || moved === undefined || (this.#last?.at ?? 0) - moved.at > windowMs / 2)

@@ -1,31 +1,31 @@
-/** How far a server's clock is from those of others: keys expire by each server's own. */
+/** Measures how far the clocks of servers differ, because each server expires keys by its own clock. */
 
-/** How long a measurement stands, in milliseconds. */
+/** How long a measurement is valid, in milliseconds. */
 export const clockIntervalMs = 10_000;
 
-/** What `TIME` has shown of one server. All times are in milliseconds, `at` on this process's monotonic clock. */
+/** The clock of one server, measured by `TIME`. All times are in milliseconds, and `at` is on this process's monotonic clock. */
 export class ClockSkew {
   /** When the server was last asked. */
   askedAt = Number.NEGATIVE_INFINITY;
   #offset: number | undefined;
   #error = 0;
 
-  /** Takes the reply of a `TIME` that was sent at `sentAt` and answered at `at`; what is none is passed over. */
-  take(reply: unknown, sentAt: number, at: number): void {
-    const [seconds, micros] = Array.isArray(reply) ? reply.slice(0, 2).map(numberIn) : [];
+  /** Records the reply of a `TIME` that was sent at `sentAt` and answered at `at`. Ignores anything that is no such reply. */
+  record(reply: unknown, sentAt: number, at: number): void {
+    const [seconds, micros] = Array.isArray(reply) ? reply.slice(0, 2).map(parseNumber) : [];
     if (seconds === undefined || micros === undefined) return;
-    // It was carried out at some moment between: in the middle, give or take half of the way.
+    // The server executed TIME at some moment between the two: in the middle, plus or minus half of the time.
     this.#offset = seconds * 1000 + micros / 1000 - (sentAt + at) / 2;
     this.#error = (at - sentAt) / 2;
   }
 
-  /** Forgets what was told: behind the next connection there may be another server. */
+  /** Forgets the measurement, because the next connection may lead to another server. */
   forget(): void {
     this.#offset = undefined;
     this.askedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** How far this clock is ahead of `other`; undefined while one of them is not known. */
+  /** How far this clock is ahead of `other`; undefined while one of the two is unknown. */
   aheadOf(other: ClockSkew): number | undefined {
     if (this.#offset === undefined || other.#offset === undefined) return undefined;
     return this.#offset - other.#offset;
@@ -38,6 +38,6 @@ export class ClockSkew {
   }
 }
 
-function numberIn(word: unknown): number | undefined {
+function parseNumber(word: unknown): number | undefined {
   return typeof word === "string" && /^\d{1,15}$/.test(word) ? Number(word) : undefined;
 }

@@ -1,35 +1,35 @@
-/** What a connection says first: which of its roles in a cluster a server has for it. */
+/** READONLY or READWRITE: how a node of a cluster treats the commands of one connection. */
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
 
-type Role = "readonly" | "readwrite";
+type Mode = "readonly" | "readwrite";
 
 export class ClusterMode {
-  #role: Role | undefined;
+  #mode: Mode | undefined;
 
-  /** Says `role` at once where there is a connection, and first on every later one. */
-  take(role: Role, connection: Connection): void {
-    if (this.#role === role) return;
-    this.#role = role;
-    if (connection.ready) this.say(connection);
+  /** Sends `mode` at once if there is a connection, and first on every later connection. */
+  set(mode: Mode, connection: Connection): void {
+    if (this.#mode === mode) return;
+    this.#mode = mode;
+    if (connection.ready) this.announce(connection);
   }
 
-  say(connection: Connection): void {
-    if (this.#role !== undefined) sendRole(this.#role, connection);
+  announce(connection: Connection): void {
+    if (this.#mode !== undefined) sendMode(this.#mode, connection);
   }
 
-  /** Calls `send` so that the server takes what it sends for that of a client that is not READONLY. */
+  /** Calls `send` in such a way that the server treats the commands that it sends as those of a client without READONLY. */
   asWriter(connection: Connection, send: () => void): void {
-    const isReader = this.#role === "readonly";
-    if (isReader) sendRole("readwrite", connection);
+    const isReader = this.#mode === "readonly";
+    if (isReader) sendMode("readwrite", connection);
     send();
-    if (isReader) sendRole("readonly", connection);
+    if (isReader) sendMode("readonly", connection);
   }
 }
 
-function sendRole(role: Role, connection: Connection): void {
-  const command = new Command(role);
-  // A server that refuses READONLY refuses each read by itself.
+function sendMode(mode: Mode, connection: Connection): void {
+  const command = new Command(mode);
+  // If the server refuses READONLY, each read on this connection fails by itself.
   command.reject = () => {};
   connection.send(command);
 }

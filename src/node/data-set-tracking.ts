@@ -1,30 +1,31 @@
-/** How a server says that it has loaded another data set: by RESP3's tracking, on the connection whose replies change. */
+/** Notices that a server has loaded another data set: by RESP3's client tracking, on the connection whose replies change. */
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
 
-/** What Redis pushes to a connection that tracks when all its data is replaced or flushed. */
+/** The push that Redis sends to a tracking connection when all data is replaced or flushed. */
 const frame = Buffer.from(">2\r\n$10\r\ninvalidate\r\n_\r\n");
 const frameStart = ">".charCodeAt(0);
 const nothing: Buffer = Buffer.alloc(0);
-/** Where the server says nothing by itself, a position is believed for this part of the usual time. */
+/** Without tracking, a position is believed for this part of the usual time. */
 const untrackedShare = 1 / 5;
 
 /**
- * With `CLIENT TRACKING ON OPTIN` a server remembers no key, so it costs nothing per command, but it pushes `invalidate`
- * with null before the first reply from another data set. A partial resynchronization pushes nothing and replaces nothing.
+ * With `CLIENT TRACKING ON OPTIN` a server remembers no keys, so tracking costs nothing per command. The server still pushes
+ * `invalidate` with null before the first reply from another data set. A partial resynchronization replaces no data and pushes
+ * nothing.
  */
 export class DataSetTracking {
-  /** Whether the server of this connection has promised to push. */
+  /** Whether the server of this connection has confirmed that it tracks. */
   #isOn = false;
 
   /**
-   * Asks for it on a new TCP connection, in front of everything that is to be believed. `onReload` is called when a push has
-   * arrived, but before ioredis reads any reply that came with it.
+   * Turns tracking on for a new TCP connection, in front of every command whose reply will be believed. `onReload` is called
+   * when a push has arrived, but before ioredis reads any reply that came with the push.
    */
   begin(connection: Connection, onReload: () => void): void {
     this.#isOn = false;
     const { redis } = connection;
-    // ioredis 5 knows no other protocol than RESP2, in which a server pushes nothing.
+    // ioredis 5 speaks only RESP2, in which a server pushes nothing.
     if (redis.condition?.protocol !== 3) return;
     const search = new FrameSearch();
     redis.stream.prependListener("data", (chunk: Buffer) => {
@@ -36,20 +37,20 @@ export class DataSetTracking {
       this.#isOn = true;
       return resolve(reply);
     };
-    // The position is asked for more often instead.
+    // Without tracking, the position is asked for more often instead.
     command.reject = () => resolve(null);
     connection.send(command);
   }
 
-  /** How long a position that was told on this connection is believed, of `probeIntervalMs`. */
+  /** How long a position that was reported on this connection is believed, in milliseconds: `probeIntervalMs` or a part of it. */
   trustMs(probeIntervalMs: number): number {
     return this.#isOn ? probeIntervalMs : probeIntervalMs * untrackedShare;
   }
 }
 
-/** Finds the frame in a stream of chunks, which may split it anywhere. The same bytes in a value are found too. */
+/** Finds the push in a stream of chunks, which may split it anywhere. It also finds the same bytes in a value. */
 export class FrameSearch {
-  /** The end of what came so far, if a frame may begin in it. */
+  /** The end of the latest bytes, if a push may begin in it. */
   #begun = nothing;
 
   finds(chunk: Buffer): boolean {

@@ -1,22 +1,23 @@
-/** One TCP connection to one server, and what the server said of itself on it. */
+/** One TCP connection to one server, and what the server reported about itself on it. */
 import type { ReplicationInfo } from "../replication/replication-info.js";
 
-/** What a node said of itself, and when it was asked, on this process's monotonic clock. */
+/** What a node has reported about itself. */
 export interface NodeReport {
   readonly replication: ReplicationInfo;
+  /** When the node was asked, on this process's monotonic clock. */
   readonly at: number;
-  /** The text that says it. */
+  /** The text of the report. */
   readonly text: string;
 }
 
-/** One INFO in front of the reads of a turn; `sighting` is there when the answer to a read sent behind it is. */
+/** One INFO in front of the reads of a turn. Its `report` is there when a read that was sent behind it is answered. */
 export interface PendingProbe {
-  sighting: NodeReport | undefined;
-  /** Set when the answer is the same wherever it comes from. */
+  report: NodeReport | undefined;
+  /** Set if the answer to the read is the same on every server. */
   needless?: true;
 }
 
-/** The identity of what can be remembered: one TCP connection to one server that has not gone back in time. */
+/** What is remembered of a server belongs to one incarnation: one TCP connection to one server that has not gone back in time. */
 export class Incarnation {
   /** When it was replaced, on the monotonic clock; undefined while it is in use. */
   endedAt: number | undefined = undefined;

@@ -1,31 +1,31 @@
-/** How long a server takes to answer, guessed from what it was asked: it decides who is asked, never what is true. */
+/** Estimates how long a server takes to answer. The estimate decides which server is asked, never what is true. */
 
-/** A server is slow when all of so many answers were: one alone may have met a pause of this process. */
+/** A server counts as slow if all of its last answers were slow, because a single one may have met a pause of this process. */
 const remembered = 4;
 
-/** The least of the last few answers' times, of questions that are asked anyway; in milliseconds. */
+/** The shortest time of the last few answers, in milliseconds. Only questions count that are asked anyway. */
 export class LatencyEstimate {
   readonly #times: number[] = [];
   #askedAt: number | undefined;
 
-  /** Takes in that a question leaves, if none is on its way. */
+  /** Called when a question is sent. It counts only if no earlier one is unanswered. */
   asked(at: number): void {
     this.#askedAt ??= at;
   }
 
-  /** Takes in that what was asked at `askedAt` was answered at `at`. */
+  /** Called when a question that was sent at `askedAt` was answered at `at`. */
   answered(askedAt: number, at: number): void {
     this.#times.push(Math.max(0, at - askedAt));
     if (this.#times.length > remembered) this.#times.shift();
     this.#askedAt = undefined;
   }
 
-  /** Forgets what is on its way: it will not be answered. */
+  /** Forgets the unanswered question, because no answer will come. */
   forget(): void {
     this.#askedAt = undefined;
   }
 
-  /** What the next answer will probably take; a question that is still unanswered at `now` counts with its age. */
+  /** How long the next answer will probably take, in milliseconds. A question that is unanswered at `now` counts with its age. */
   at(now: number): number {
     let least = Number.POSITIVE_INFINITY;
     for (const time of this.#times) least = Math.min(least, time);

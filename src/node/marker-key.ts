@@ -1,24 +1,24 @@
-/** A small key that stands for a position where a server does not tell its own. */
+/** A small key that proves the position of a server whose ACL forbids INFO. */
 import { randomBytes } from "node:crypto";
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
 import type { ReplicationInfo } from "../replication/replication-info.js";
 
-/** An idle process's key goes by itself; who misses it is read from only as a primary until it is written again. */
+/** The key of an idle process expires by itself. Replicas without the key answer no reads until it is written again. */
 const keptMs = 120_000;
 
-/** What a server is asked, and what its reply means; a text says why it means nothing. */
+/** A question for a server, and how to read the reply. The result is a report, or the reason why the reply has no meaning. */
 export interface ProbeCommand {
   readonly command: Command;
   readonly read: (reply: unknown) => ReplicationInfo | string;
 }
 
 /**
- * Counts up in a key on the primary. A replica on which it stands at `n` or above has applied all that was carried out in
- * front of `SET n`, since a stream is applied in its order.
+ * Counts up in a key on the primary. A replica whose key is at `n` or above has applied every command that the primary executed
+ * before `SET n`, because replicas apply the stream in its order.
  *
- * Invariant: the numbers of one key are written in their order, each once. So it belongs to one TCP connection: over
- * another one, or at another primary, a later number could stand beside an earlier write that is not there.
+ * Invariant: the numbers of one key are written in their order, each once. So a key belongs to one TCP connection: over another
+ * connection, or at another primary, a later number could be there although an earlier write is missing.
  */
 export class MarkerKey {
   #id = "";
@@ -26,8 +26,8 @@ export class MarkerKey {
   #owner: Connection | undefined;
   #epoch = 0;
 
-  /** Writes the next number behind all that was sent to the primary over `connection`. */
-  write(connection: Connection): ProbeCommand {
+  /** Writes the next number behind everything that was sent to the primary over `connection`. */
+  writeCommand(connection: Connection): ProbeCommand {
     if (connection !== this.#owner || connection.epoch !== this.#epoch) {
       this.#id = randomBytes(8).toString("hex");
       this.#last = 0;
@@ -41,8 +41,8 @@ export class MarkerKey {
     return { command, read: (reply) => (reply === "OK" ? { role: "primary", ...position } : notThere) };
   }
 
-  /** Looks how far a replica has come. */
-  look(): ProbeCommand {
+  /** Reads how far a replica has come. */
+  readCommand(): ProbeCommand {
     const replid = this.#id;
     const command = new Command("get", [keyOf(replid)], { replyEncoding: "utf8" });
     const read = (reply: unknown): ReplicationInfo | string => {
@@ -52,13 +52,13 @@ export class MarkerKey {
     return { command, read };
   }
 
-  /** What a server says of itself by refusing a marker because it is a replica. */
+  /** The report of a server that refuses a marker because it is a replica. */
   refused(): ReplicationInfo {
     return nowhere(this.#id);
   }
 }
 
-/** The reason where a marker is not to be found, as on every replica at first. */
+/** The reason if a server does not have the marker. At first this is so on every replica. */
 export const notThere = "marker not there";
 
 function nowhere(replid: string): Extract<ReplicationInfo, { role: "replica" }> {

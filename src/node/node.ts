@@ -1,4 +1,4 @@
-/** One Redis server: its connection, what it was last seen at, and the two ways of asking it for its position. */
+/** One Redis server: its connection, its last report, and the two ways of asking it for its position. */
 import type { Command, RedisOptions } from "ioredis";
 import { sentTo } from "../commands/destination.js";
 import { Connection, type ConnectionOptions } from "../connection/connection.js";
@@ -19,22 +19,22 @@ import { PositionProbe, type ProbeAnswer, sendWithProof } from "./position-probe
 import { ServerWarning } from "./server-warnings.js";
 import { type OnRefusal, WriteBatch } from "./write-batch.js";
 
-/** Told what becomes of a server. */
+/** Called with what happens to a server. */
 export interface Observer {
   /** Called with every answer to an INFO, in order. */
-  saw(node: Node, sighting: NodeReport): void;
-  /** Told now and then while commands are unanswered. */
+  saw(node: Node, report: NodeReport): void;
+  /** Called now and then while commands are unanswered. */
   waits(node: Node): void;
-  /** Told that the connection to a primary was dropped because the server was silent for too long. */
+  /** Called when the connection to a primary was dropped because the server was silent for too long. */
   dropped(node: Node): void;
-  /** Whether replicas are learnt from what the primary says. */
+  /** Whether the reports of the primary name the replicas. */
   readonly discovers: boolean;
-  /** Told that a server was recognized as a proxy that spreads commands, or that it is none after all. */
+  /** Called when a server was recognized as a proxy that spreads commands, or as none after all. */
   judged(node: Node): void;
 }
 
-/** What its connection is for; see {@link ConnectionOptions}. */
-type Use = Pick<ConnectionOptions, "patient" | "timeoutMs" | "mayBlock" | "proxySign">;
+/** The purpose of a connection; see {@link ConnectionOptions}. */
+type Use = Pick<ConnectionOptions, "waitsForConnection" | "timeoutMs" | "mayBlock" | "proxySign">;
 
 const nobody: Observer = {
   saw: () => {},
@@ -44,232 +44,220 @@ const nobody: Observer = {
   judged: () => {},
 };
 
-/** Why nothing is known of a server that has just been connected to. */
+/** Why nothing is known of a server just after the connection to it was made. */
 export const notAsked = "not asked yet";
 
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
-  /** Of the link of now. */
+  /** Belongs to the present incarnation. */
   applyRate = new ApplyRate();
   readonly latency = new LatencyEstimate();
   readonly clock = new ClockSkew();
-  readonly denials = new AclDenials();
-  readonly proof: PositionProbe;
-  /** How much it gets of the reads, as against others. */
+  readonly aclDenials = new AclDenials();
+  readonly probe: PositionProbe;
+  /** Its share of the reads, compared with other servers. */
   weight = 1;
-  /** Where it is; undefined when that is not known. */
+  /** The zone of the server. Undefined if it is not known. */
   zone: string | undefined;
-  /** Replaced when the connection closes, and when the server was seen to have gone back or changed its history. */
-  link = new Incarnation();
-  /** Changes whenever the server may have gone back: a read counts only if it did not between sending and answer. */
+  /** Replaced when the connection closes, and when the server has gone back or changed its history. */
+  incarnation = new Incarnation();
+  /** Changes whenever the server may have gone back. A read counts only if it has not changed between sending and answer. */
   era = 0;
-  /** Undefined when nothing is known: never asked on this connection, or something spoke of a resynchronisation. */
+  /** Undefined if the server has not been asked on this connection, or if something has indicated a resynchronization since. */
   lastReport: NodeReport | undefined;
-  /** The TCP connection on which it was the last to refuse a write because it is a replica. */
+  /** The TCP connection on which the server last refused a write because it is a replica. */
   #refusedIn: number | undefined;
-  /** Set by a read that the server refused for its state; such a server has to show a healthy link first. */
+  /** Set if the server refused a read because of its state. It answers no reads until it reports a healthy link. */
   suspect = false;
-  /** Why the position of this node cannot be told; undefined when it can. */
+  /** Why the position of this node is unknown. Undefined if it is known. */
   fault: string | undefined = "not connected";
-  /** Until when no read is tried on it without knowing. */
+  /** Until when no read is sent to it unless it is known to have caught up. */
   avoidUntil = Number.NEGATIVE_INFINITY;
-  /** When it was last asked for its position. */
+  /** When it was last asked for its position, on the monotonic clock. */
   probedAt = Number.NEGATIVE_INFINITY;
-  #probe: { readonly turn: number; readonly probe: PendingProbe } | undefined;
-  #writes: WriteBatch | undefined;
-  /** Turns whose INFO is on its way. */
-  readonly #unfinished = new Set<WriteBatch>();
+  #pendingProbe: { readonly turn: number; readonly probe: PendingProbe } | undefined;
+  #batch: WriteBatch | undefined;
+  /** Batches whose INFO is unanswered. */
+  readonly #unansweredBatches = new Set<WriteBatch>();
   readonly #warning = new ServerWarning();
   readonly #tracking = new DataSetTracking();
-  #isLent = false;
-  /** Which of its roles in a cluster the server has here. */
-  readonly greeting = new ClusterMode();
+  #isDedicated = false;
+  readonly clusterMode = new ClusterMode();
   readonly #observer: Observer;
 
-  private constructor(server: RedisOptions, use: Use, observer: Observer, marker: MarkerKey | undefined) {
+  private constructor(server: RedisOptions, use: Use, observer: Observer, marker?: MarkerKey) {
     this.#observer = observer;
     this.connection = new Connection({
       redis: server,
       ...use,
       onReady: () => this.#connected(),
       onClose: (error) => this.#disconnected(error),
-      onWatch: () => {
-        for (const writes of this.#unfinished) writes.expire(performance.now());
+      onTick: () => {
+        for (const batch of this.#unansweredBatches) batch.expire(performance.now());
         observer.waits(this);
       },
       onDrop: () => observer.dropped(this),
       onJudged: () => this.#judged(),
     });
-    this.proof = new PositionProbe(this.connection, marker);
+    this.probe = new PositionProbe(this.connection, marker);
   }
 
-  /** A node that takes writes: commands wait for its connection, for `timeoutMs`. */
-  static primary(
-    server: RedisOptions,
-    timeoutMs: number,
-    observer: Observer,
-    marker: MarkerKey | undefined,
-  ): Node {
-    return new Node(server, { patient: true, timeoutMs, mayBlock: false }, observer, marker);
+  /** A node that takes writes. Commands wait up to `timeoutMs` for its connection. */
+  static primary(server: RedisOptions, timeoutMs: number, observer: Observer, marker?: MarkerKey): Node {
+    return new Node(server, { waitsForConnection: true, timeoutMs, mayBlock: false }, observer, marker);
   }
 
-  /** A further connection to a primary, which is watched over by the first; that has seen `proxySign`. */
+  /** A further connection to a primary. The first one reports the state of the server, and has seen `proxySign`. */
   static dedicated(server: RedisOptions, timeoutMs: number, proxySign?: string): Node {
-    const use = { patient: true, timeoutMs, mayBlock: true, proxySign };
-    const node = new Node(server, use, nobody, undefined);
-    node.#warning.isSaid = true;
-    node.#isLent = true;
+    const use = { waitsForConnection: true, timeoutMs, mayBlock: true, proxySign };
+    const node = new Node(server, use, nobody);
+    node.#isDedicated = true;
     return node;
   }
 
-  /** A node that only answers reads; `timeoutMs` counts once it is made the primary. */
-  static replica(
-    server: RedisOptions,
-    timeoutMs: number,
-    observer: Observer,
-    marker: MarkerKey | undefined,
-  ): Node {
-    return new Node(server, { patient: false, timeoutMs, mayBlock: false }, observer, marker);
+  /** A node that only answers reads. `timeoutMs` counts once it is made the primary. */
+  static replica(server: RedisOptions, timeoutMs: number, observer: Observer, marker?: MarkerKey): Node {
+    return new Node(server, { waitsForConnection: false, timeoutMs, mayBlock: false }, observer, marker);
   }
 
   /**
-   * Sends a write with this turn's INFO behind it; its promise resolves when `handle` was ended with the position.
-   * `onRefusal` is given what the server refused it with, and says whether the write goes on elsewhere.
+   * Sends a write with this turn's INFO behind it. Its promise resolves after `handle` was ended with the position. `onRefusal`
+   * is called with the error that the server refuses the write with, and returns whether the write is sent elsewhere.
    */
   write(command: Command, handle: WriteHandle, onRefusal?: OnRefusal): void {
-    this.#writes ??= this.#openWrites();
-    this.#writes.add(command, handle, onRefusal);
+    this.#batch ??= this.#openBatch();
+    this.#batch.add(command, handle, onRefusal);
     this.#send(command);
   }
 
-  /** Sends what changes nothing; `behindWrites` has it answered after the writes sent before it in this turn. */
+  /** Sends a command that changes nothing. With `behindWrites` it is answered after the earlier writes of this turn. */
   read(command: Command, behindWrites: boolean): void {
-    if (behindWrites) this.#writes?.follow(command);
+    if (behindWrites) this.#batch?.holdBehindWrites(command);
     this.#send(command);
   }
 
-  /** Asks for the position behind everything sent in this turn, with the writes' INFO if there are any. */
+  /** Asks for the position behind everything that is sent in this turn. Writes of this turn share the INFO. */
   probeAfter(): void {
-    this.#writes ??= this.#openWrites();
+    this.#batch ??= this.#openBatch();
   }
 
-  /** The same; resolves when it was answered, or will not be. */
+  /** The same. Resolves when the question is answered, or when it is certain that it will not be. */
   afterProbe(): Promise<void> {
     this.probeAfter();
-    return new Promise((resolve) => this.#writes?.whenOver(resolve));
+    return new Promise((resolve) => this.#batch?.whenOver(resolve));
   }
 
-  /** Sends the INFO of the writes so far now: what is sent next must not come between. */
+  /** Sends the INFO of the writes so far now, because the next command must not come between the writes and their INFO. */
   flushWrites(): void {
-    const writes = this.#writes;
+    const batch = this.#batch;
     const { epoch, ready } = this.connection;
-    if (writes === undefined) return;
-    this.#writes = undefined;
-    if (!ready || writes.epoch !== epoch) {
-      writes.abandon();
+    if (batch === undefined) return;
+    this.#batch = undefined;
+    if (!ready || batch.epoch !== epoch) {
+      batch.rejectAll();
       return;
     }
-    this.#unfinished.add(writes);
-    this.#ask((sighting, error) => {
-      this.#unfinished.delete(writes);
+    this.#unansweredBatches.add(batch);
+    this.#ask((report, error) => {
+      this.#unansweredBatches.delete(batch);
       // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
       if (this.connection.epoch !== epoch || (error !== undefined && ConnectionLostError.isMeantBy(error)))
-        writes.abandon();
-      else if (sighting?.replication.role !== "primary") writes.finish(undefined, sighting !== undefined);
-      else writes.finish({ replid: sighting.replication.replid, offset: sighting.replication.offset });
+        batch.rejectAll();
+      else if (report?.replication.role !== "primary") batch.resolveAt(undefined, report !== undefined);
+      else batch.resolveAt({ replid: report.replication.replid, offset: report.replication.offset });
     });
   }
 
   /**
-   * The INFO in front of the reads sent from now on in this turn. The reads see at least what it reports: Redis
-   * carries out the commands of one connection in order.
+   * Sends INFO in front of the reads that follow in this turn. The reads see at least the data of the position that it reports,
+   * because Redis executes the commands of one connection in order.
    */
   probeBefore(): PendingProbe {
     const { turn, proxySign } = this.connection;
-    if (this.#probe?.turn === turn) return this.#probe.probe;
-    const probe: PendingProbe = { sighting: undefined };
+    if (this.#pendingProbe?.turn === turn) return this.#pendingProbe.probe;
+    const probe: PendingProbe = { report: undefined };
     if (proxySign !== undefined) {
       this.#blame(proxySign);
       return probe;
     }
-    this.#probe = { turn, probe };
+    this.#pendingProbe = { turn, probe };
     this.connection.beginTurn();
-    this.#ask((sighting) => {
-      probe.sighting = sighting;
+    this.#ask((report) => {
+      probe.report = report;
     });
     if (performance.now() - this.clock.askedAt > clockIntervalMs) askTime(this.connection, this.clock);
     return probe;
   }
 
-  /** Sends a read with its proof in one transaction; the probe is answered when the read is. */
+  /** Sends a read with its proof in one transaction. The probe is answered when the read is. */
   readVerified(command: Command): PendingProbe {
-    const probe: PendingProbe = { sighting: undefined };
+    const probe: PendingProbe = { report: undefined };
     const at = performance.now();
-    const { command: proof, read } = this.proof.question();
-    sendWithProof(this.connection, command, proof, (reply) => {
+    const { command: info, read } = this.probe.probeCommand();
+    sendWithProof(this.connection, command, info, (reply) => {
       if (reply === undefined) probe.needless = true;
-      else probe.sighting = this.#took(read(reply), at);
+      else probe.report = this.#record(read(reply), at);
     });
     return probe;
   }
 
-  /** How long its position is believed after it was asked for, in milliseconds. */
+  /** How long its position is believed after the server was asked for it, in milliseconds. */
   trustMs(probeIntervalMs: number): number {
     return this.#tracking.trustMs(probeIntervalMs);
   }
 
-  /** Takes back all that is remembered, because the server spoke of a state in which nothing of it need be true. */
+  /** Forgets everything that the server reported, because the server may be in a state in which nothing of it is true. */
   forgetState(): void {
-    this.#replaceLink();
+    this.#replaceIncarnation();
     this.lastReport = undefined;
     this.suspect = true;
   }
 
-  /** Takes in that what it says of itself cannot be true, and why: it answers nothing until it is heard again. */
+  /** Records why the report of the server cannot be true. The server answers no reads until it sends another report. */
   disbelieve(fault: string): void {
     this.suspect = true;
     this.#blame(fault);
   }
 
-  /** Takes in that a read found it behind: what its lag was guessed at is not worth a try for a moment. */
+  /** Called when a read has found the server behind. Its estimated lag is then not trusted for a moment. */
   failedProof(now: number): void {
     this.avoidUntil = now + this.lag.ms / 2 + 1;
   }
 
-  /** Resolves when all that was given is answered, and the server has closed the connection then. */
+  /** Resolves when all commands are answered and the server has closed the connection. */
   quit(): Promise<void> {
-    // Behind QUIT nothing is answered, also not where the writes before it ended up. Twemproxy does not answer QUIT either.
+    // Behind QUIT nothing is answered, not even the INFO of the writes before it. Twemproxy does not answer QUIT itself.
     return this.connection.drained(this.isProxy ? "ping" : "quit", () => this.flushWrites());
   }
 
-  /** Resolves when all that was given is answered, with the positions of writes; rejects when the connection closes first. */
+  /** Resolves when all commands are answered and the positions of writes are known. Rejects if the connection closes first. */
   drained(): Promise<void> {
     return this.connection.drained("ping", () => this.flushWrites());
   }
 
-  /** Whether it is a proxy that spreads commands: what one command shows of its server says nothing of the others. */
+  /** Whether it is a proxy that spreads commands. What one command shows about its server is not true of the other servers. */
   get isProxy(): boolean {
     return this.connection.proxySign !== undefined;
   }
 
-  /** Takes in that it has refused a write because it is a replica. */
+  /** Called when the server has refused a write because it is a replica. */
   refusedWrite(): void {
     if (this.isProxy) return;
     this.#refusedIn = this.connection.epoch;
   }
 
-  /** Whether the server cannot say how far it is, nor name its replicas. */
+  /** Whether the server can report neither its position nor its replicas. */
   get isUnprovable(): boolean {
-    return this.proof.kind !== undefined && this.proof.kind !== "position";
+    return this.probe.kind !== undefined && this.probe.kind !== "position";
   }
 
-  /** Whether the server said last that it is a replica. */
+  /** Whether the last report of the server says that it is a replica. */
   get isReplica(): boolean {
     return this.lastReport?.replication.role === "replica";
   }
 
-  /** Whether the server has said on this TCP connection, not later than its latest answer, that it is a replica. */
+  /** Whether an answer on this TCP connection has shown that the server is a replica, and no later report says otherwise. */
   get saidReplica(): boolean {
     return this.isReplica || this.#refusedIn === this.connection.epoch;
   }
@@ -279,88 +267,88 @@ export class Node {
     this.connection.send(command);
   }
 
-  #openWrites(): WriteBatch {
-    const writes = new WriteBatch(this);
+  #openBatch(): WriteBatch {
+    const batch = new WriteBatch(this);
     this.connection.beginTurn(() => {
-      if (this.#writes === writes) this.flushWrites();
+      if (this.#batch === batch) this.flushWrites();
     });
-    return writes;
+    return batch;
   }
 
-  #ask(answer: (sighting: NodeReport | undefined, error?: Error) => void): void {
+  #ask(onAnswer: (report: NodeReport | undefined, error?: Error) => void): void {
     const at = performance.now();
     this.probedAt = at;
-    if (this.proof.kind === "proxy") {
-      answer(undefined);
+    if (this.probe.kind === "proxy") {
+      onAnswer(undefined);
       return;
     }
     this.latency.asked(at);
-    this.proof.ask((said, error) => {
-      if (said !== undefined) this.latency.answered(at, performance.now());
-      const { refusal, kind } = this.proof;
+    this.probe.ask((answer, error) => {
+      if (answer !== undefined) this.latency.answered(at, performance.now());
+      const { refusal, kind } = this.probe;
       if (refusal !== undefined && kind !== undefined) this.#blame(refusal.message);
       else if (error?.name === "ReplyError" && isNotForwarded(error)) this.connection.judge(signOf(error));
       else if (error?.name === "ReplyError") this.#blame(error.message);
-      answer(said === undefined ? undefined : this.#took(said, at), error);
+      onAnswer(answer === undefined ? undefined : this.#record(answer, at), error);
     });
   }
 
-  #took(said: ProbeAnswer, at: number): NodeReport | undefined {
-    if (typeof said === "string") {
-      if (said === notThere) this.forgetState();
-      this.#blame(said);
+  #record(answer: ProbeAnswer, at: number): NodeReport | undefined {
+    if (typeof answer === "string") {
+      if (answer === notThere) this.forgetState();
+      this.#blame(answer);
       return undefined;
     }
-    const sighting = { replication: said.replication, at, text: said.text };
-    this.#saw(sighting);
-    return sighting;
+    const report = { replication: answer.replication, at, text: answer.text };
+    this.#saw(report);
+    return report;
   }
 
-  #saw(sighting: NodeReport): void {
+  #saw(report: NodeReport): void {
     const before = this.lastReport?.replication;
-    const now = sighting.replication;
+    const now = report.replication;
     if (before !== undefined && (before.replid !== now.replid || before.offset > now.offset))
-      this.#replaceLink();
-    this.lastReport = sighting;
+      this.#replaceIncarnation();
+    this.lastReport = report;
     this.#refusedIn = undefined;
     this.fault = undefined;
     if (now.role === "replica" && now.linkUp && !now.syncing) this.suspect = false;
-    this.#observer.saw(this, sighting);
+    this.#observer.saw(this, report);
   }
 
-  /** The server has flushed its data or loaded others. What is asked for now is answered behind that. */
+  /** Called when the server has flushed its data or loaded another data set. It answers new questions after that. */
   #reloaded(): void {
     this.#doubt();
     this.probeBefore();
-    // ioredis has yet to read the replies that came with the push, and those in front of it speak of the old data.
+    // ioredis has yet to read the replies that came with the push. Those in front of the push are about the old data.
     process.nextTick(() => this.#doubt());
   }
 
   /**
-   * A primary stays what it was until its next INFO says otherwise, so that iterations survive the FLUSHDB of another
-   * database.
+   * A primary keeps its last report until its next INFO, so that iterations survive a FLUSHDB of another database.
    */
   #doubt(): void {
     if (this.connection.waitsForConnection) this.era += 1;
     else this.forgetState();
   }
 
-  #replaceLink(): void {
+  #replaceIncarnation(): void {
     this.era += 1;
-    this.link.endedAt = performance.now();
-    this.link = new Incarnation();
+    this.incarnation.endedAt = performance.now();
+    this.incarnation = new Incarnation();
     this.applyRate = new ApplyRate();
   }
 
-  /** Remembers why the position cannot be told, and says so once. */
+  /** Remembers why the position is unknown, and warns once. The first connection to a server warns for the dedicated ones. */
   #blame(fault: string): void {
     this.fault = fault;
-    this.#warning.say(this.connection, fault, this.proof.kind, this.#observer.discovers);
+    if (this.#isDedicated) return;
+    this.#warning.give(this.connection, fault, this.probe.kind, this.#observer.discovers);
   }
 
-  /** What was asked before is answered as by the server that it was taken for. */
+  /** Starts over, because earlier answers were read as those of another kind of server. */
   #judged(): void {
-    this.proof.begin();
+    this.probe.begin();
     this.forgetState();
     this.#observer.judged(this);
     if (this.connection.ready) this.probeBefore();
@@ -368,19 +356,19 @@ export class Node {
 
   #connected(): void {
     this.fault = notAsked;
-    this.proof.begin();
-    this.greeting.say(this.connection);
-    // What is asked by itself must not come into a transaction.
-    if (!this.#isLent) this.#tracking.begin(this.connection, () => this.#reloaded());
+    this.probe.begin();
+    this.clusterMode.announce(this.connection);
+    // Questions that Tidemark sends by itself must not come between the commands of a transaction.
+    if (!this.#isDedicated) this.#tracking.begin(this.connection, () => this.#reloaded());
     this.probeBefore();
   }
 
   #disconnected(error: Error | undefined): void {
     this.clock.forget();
     this.latency.forget();
-    this.#replaceLink();
+    this.#replaceIncarnation();
     this.lastReport = undefined;
     this.fault = error === undefined ? "not connected" : `not connected: ${error.message}`;
-    this.#probe = undefined;
+    this.#pendingProbe = undefined;
   }
 }

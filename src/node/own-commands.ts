@@ -1,9 +1,9 @@
-/** What a server is asked of itself: how its replication stands, and what time it is there. */
+/** The commands that ask a server about itself: its replication, its cluster, its zone and its clock. */
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
 import type { ClockSkew } from "./clock-skew.js";
 
-/** The command that asks a server how its replication stands; the reply is its text. */
+/** The command that asks a server for the state of its replication. The reply is a text. */
 export function infoCommand(): Command {
   return new Command("info", ["replication"], { replyEncoding: "utf8" });
 }
@@ -13,41 +13,36 @@ export function clusterCommand(): Command {
   return new Command("info", ["cluster"], { replyEncoding: "utf8" });
 }
 
-/** Whether the reply to {@link clusterCommand} says that it is none; false also where it says nothing. */
+/** Whether the reply to {@link clusterCommand} says that the server is not a node of a cluster. False if it says nothing. */
 export function isOfNoCluster(reply: unknown): boolean {
   return typeof reply === "string" && /^cluster_enabled:0/m.test(reply);
 }
 
-/** The command that asks a server for its clock; the reply is seconds and microseconds. */
-function timeCommand(): Command {
-  return new Command("time", [], { replyEncoding: "utf8" });
-}
-
-/** Asks a server for its availability zone, which Valkey knows since 8.0; `tell` is not called where it does not say. */
-export function askZone(connection: Connection, tell: (zone: string) => void): void {
-  const command = new Command("info", ["server"], { replyEncoding: "utf8" });
-  const { resolve } = command;
-  command.resolve = (reply) => {
-    const info = command.transformReply(reply);
+/** Asks a server for its availability zone, which Valkey reports since 8.0. Calls `onZone` only if the server names one. */
+export function askZone(connection: Connection, onZone: (zone: string) => void): void {
+  ask(connection, new Command("info", ["server"], { replyEncoding: "utf8" }), (info) => {
     const zone = typeof info === "string" ? /^availability_zone:(\S{1,255})/m.exec(info)?.[1] : undefined;
-    if (zone !== undefined) tell(zone);
-    return resolve(reply);
-  };
-  command.reject = () => resolve(null);
-  connection.send(command);
+    if (zone !== undefined) onZone(zone);
+  });
 }
 
-/** Has `clock` measured. */
+/** Measures `clock`. */
 export function askTime(connection: Connection, clock: ClockSkew): void {
   const at = performance.now();
   clock.askedAt = at;
-  const command = timeCommand();
+  // If an ACL forbids TIME, the clock stays unknown, and an unknown clock does not count as different.
+  ask(connection, new Command("time", [], { replyEncoding: "utf8" }), (time) => {
+    clock.record(time, at, performance.now());
+  });
+}
+
+/** Calls `onReply` unless the server answers with an error. */
+function ask(connection: Connection, command: Command, onReply: (reply: unknown) => void): void {
   const { resolve } = command;
   command.resolve = (reply) => {
-    clock.take(command.transformReply(reply), at, performance.now());
+    onReply(command.transformReply(reply));
     return resolve(reply);
   };
-  // Who forbids it is not known to differ.
   command.reject = () => resolve(null);
   connection.send(command);
 }

@@ -1,5 +1,4 @@
-/** How a server is asked how far it is in the stream: by INFO, or where that is forbidden by a marker. */
-
+/** Asks a server for its position in the replication stream: by INFO, or by a marker key if an ACL forbids INFO. */
 import { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import type { Connection } from "../connection/connection.js";
@@ -8,106 +7,110 @@ import { type MarkerKey, notThere, type ProbeCommand } from "./marker-key.js";
 import { infoCommand } from "./own-commands.js";
 
 /**
- * The proof of how far a server is: its own word, a key in the stream, or none. Nothing can be proven of a proxy
- * that spreads commands.
+ * The proof of a server's position: its own report, a marker key in the stream, or none. Nothing can be proven of a proxy that
+ * spreads commands.
  */
 export type ProofKind = "position" | "marker" | "none" | "proxy";
 
-/** What a server has said; a text says why it means nothing. */
+/** The report of a server, or the reason why its reply has no meaning. */
 export type ProbeAnswer = { readonly replication: ReplicationInfo; readonly text: string } | string;
 
-type Answer = (said: ProbeAnswer | undefined, error?: Error) => void;
+type OnAnswer = (answer: ProbeAnswer | undefined, error?: Error) => void;
 
 export class PositionProbe {
   /** Undefined until the server of this connection has been asked. */
   kind: ProofKind | undefined;
-  /** What INFO was refused with on this connection, if it was forbidden. */
+  /** The error of INFO on this connection, if an ACL forbids it. */
   refusal: Error | undefined;
-  /** Whether INFO is asked next although it was forbidden: the rule may have been taken back. */
+  /** Whether the next question is INFO although it was forbidden. The ACL rule may have changed. */
   #asksAgain = false;
   readonly #connection: Connection;
   readonly #marker: MarkerKey | undefined;
 
-  /** `marker` stands for the word of a server whose ACL forbids to ask for it. */
+  /** `marker` proves the position of a server whose ACL forbids INFO. */
   constructor(connection: Connection, marker: MarkerKey | undefined) {
     this.#connection = connection;
     this.#marker = marker;
   }
 
-  /** Begins with INFO again: behind a new connection there may be another server, or another rule. */
+  /** Starts with INFO again, because a new connection may lead to another server or meet another ACL rule. */
   begin(): void {
     this.kind = this.#connection.proxySign === undefined ? undefined : "proxy";
     this.refusal = undefined;
   }
 
-  /** Has the next question be INFO, although it was forbidden on this connection. */
+  /** Makes INFO the next question, although it was forbidden on this connection. */
   askAgain(): void {
     this.#asksAgain = this.refusal !== undefined;
   }
 
-  /** Asks, unless all that could be asked was forbidden on this connection. */
-  ask(answer: Answer): void {
+  /** Asks for the position, unless the ACL forbids every question on this connection. */
+  ask(onAnswer: OnAnswer): void {
     const refusal = this.#asksAgain ? undefined : this.refusal;
     if (refusal !== undefined && this.kind === "none") {
-      answer(undefined, refusal);
+      onAnswer(undefined, refusal);
       return;
     }
-    const { command, read } = this.#asksAgain ? this.#info() : this.question();
+    const { command, read } = this.#asksAgain ? this.#info() : this.probeCommand();
     this.#asksAgain = false;
     const { resolve } = command;
     command.resolve = (reply) => {
-      // Nobody waits for its promise.
+      // Nothing waits for the promise of the command.
       resolve(null);
-      answer(read(command.transformReply(reply)));
+      onAnswer(read(command.transformReply(reply)));
     };
     command.reject = (error) => {
       resolve(null);
-      if (error.name !== "ReplyError") answer(undefined, error);
-      else if (error.message.startsWith("NOPERM")) this.#forbidden(refusal, error, answer);
+      if (error.name !== "ReplyError") onAnswer(undefined, error);
+      else if (error.message.startsWith("NOPERM")) this.#forbidden(refusal, error, onAnswer);
       else if (refusal !== undefined && error.message.startsWith("READONLY"))
-        answer(this.#told("marker", this.#marker?.refused() ?? faultOf(""), ""));
-      else answer(undefined, error);
+        onAnswer(this.#answer("marker", this.#marker?.refused() ?? faultOf(""), ""));
+      else onAnswer(undefined, error);
     };
     this.#connection.send(command);
   }
 
-  /** What is asked now, to be sent by somebody else; `read` takes the reply as the command transforms it. */
-  question(): { readonly command: ProbeCommand["command"]; readonly read: (reply: unknown) => ProbeAnswer } {
+  /** The present question, for a caller that sends it itself. `read` takes the reply as the command transforms it. */
+  probeCommand(): {
+    readonly command: ProbeCommand["command"];
+    readonly read: (reply: unknown) => ProbeAnswer;
+  } {
     if (this.refusal === undefined || this.#marker === undefined) return this.#info();
-    // Only the connection to a primary is patient.
+    // Only commands for a primary wait for their connection.
     const marker = this.#connection.waitsForConnection
-      ? this.#marker.write(this.#connection)
-      : this.#marker.look();
-    return { command: marker.command, read: (reply) => this.#told("marker", marker.read(reply), "") };
+      ? this.#marker.writeCommand(this.#connection)
+      : this.#marker.readCommand();
+    return { command: marker.command, read: (reply) => this.#answer("marker", marker.read(reply), "") };
   }
 
   #info(): { readonly command: ProbeCommand["command"]; readonly read: (reply: unknown) => ProbeAnswer } {
     const read = (reply: unknown): ProbeAnswer => {
       this.refusal = undefined;
-      return this.#told("position", parseReplicationInfo(reply) ?? faultOf(reply), reply);
+      return this.#answer("position", parseReplicationInfo(reply) ?? faultOf(reply), reply);
     };
     return { command: infoCommand(), read };
   }
 
-  /** Goes one rung down: from INFO, or with `refusal` from the marker, to what there is below. */
-  #forbidden(refusal: Error | undefined, error: Error, answer: Answer): void {
+  /** Falls back from INFO to the marker, or if `refusal` is given from the marker to no proof. */
+  #forbidden(refusal: Error | undefined, error: Error, onAnswer: OnAnswer): void {
     this.refusal = refusal ?? error;
-    const goesOn = refusal === undefined && this.#marker !== undefined;
-    if (!goesOn) this.kind = "none";
-    this.ask(answer);
+    const canUseMarker = refusal === undefined && this.#marker !== undefined;
+    if (!canUseMarker) this.kind = "none";
+    this.ask(onAnswer);
   }
 
-  #told(kind: ProofKind, said: ReplicationInfo | string, text: unknown): ProbeAnswer {
-    this.kind = typeof said === "string" && said !== notThere ? "none" : kind;
-    if (typeof said === "string") return said;
-    return { replication: said, text: typeof text === "string" ? text : "" };
+  #answer(kind: ProofKind, report: ReplicationInfo | string, text: unknown): ProbeAnswer {
+    this.kind = typeof report === "string" && report !== notThere ? "none" : kind;
+    if (typeof report === "string") return report;
+    return { replication: report, text: typeof text === "string" ? text : "" };
   }
 }
 
 /**
- * Sends MULTI, INFO, the read and EXEC: what the read sees is exactly what the INFO beside it reports, also when a
- * resynchronisation falls between two commands. `info` may be what stands in its place. Before the read is answered
- * `prove` is given its reply, or undefined when the read was refused for its form, which no position changes.
+ * Sends MULTI, INFO, the read and EXEC. The read then sees exactly the data of the position that INFO reports, even if the
+ * replica resynchronizes between two commands. `info` may be the command that replaces INFO. Before the read is answered,
+ * `prove` is called with the reply of `info`. It is called with undefined if the read was refused for its form, which is the same
+ * at every position.
  */
 export function sendWithProof(
   connection: Connection,
@@ -118,10 +121,10 @@ export function sendWithProof(
   const ends = new Ends(command);
   const [multi, exec] = [new Command("multi"), new Command("exec")];
   let refused = false;
-  let carriedOut = false;
+  let isExecuted = false;
   command.resolve = () => {};
   command.reject = (error) => {
-    refused ||= !carriedOut;
+    refused ||= !isExecuted;
     if (refused && error.name === "ReplyError") prove(undefined);
     ends.reject(error);
   };
@@ -129,9 +132,9 @@ export function sendWithProof(
     if (refused) return;
     const [text, value] = Array.isArray(reply) ? reply : [];
     prove(info.transformReply(text));
-    carriedOut = true;
-    // ioredis tells the command only with errors that are a reply of their own; the end is the one that it has changed
-    // when the command left, so that it knows of scripts that a server has forgotten.
+    isExecuted = true;
+    // ioredis names the command only in errors that are replies of their own. The command is rejected here by the method that
+    // ioredis replaced when it sent the command: so ioredis notices scripts that the server has forgotten.
     if (value instanceof Error)
       command.reject(Object.assign(value, { command: { name: command.name, args: command.args } }));
     else ends.resolve(value);

@@ -1,4 +1,5 @@
-/** The process warnings for operators: what is wrong with a server, and what to do. */
+/** The process warnings for operators: what is wrong with a server, and what to do about it. */
+import type { Connection } from "../connection/connection.js";
 import type { NodeState } from "../diagnostics/channels.js";
 import type { ProofKind } from "./position-probe.js";
 
@@ -6,7 +7,7 @@ const type = "TidemarkWarning";
 
 const asPrimaryOnly = "Tidemark reads from this server only while it is the primary.";
 
-/** What stands in for a position that an ACL forbids to ask for, and what it promises. */
+/** What replaces the position of a server whose ACL forbids INFO, and what that guarantees. */
 const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
   position: asPrimaryOnly,
   marker:
@@ -18,13 +19,13 @@ const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
 const noDiscovery = " Without a position, Tidemark discovers no replicas, so the primary answers every read.";
 const toDiscover = ' Allow INFO, or name the replicas: replicas: ["redis://host:port"].';
 
-/** The cause where a replica has a position and its primary has none. */
+/** The cause if a replica has a position and its primary has none. */
 export const primaryUnknown = "the position of the primary is unknown";
 
-/** The cause where an ACL forbids the reads. */
+/** The cause if an ACL forbids the reads. */
 export const deniesReads = "it refuses reads";
 
-/** The cause where a replica is a primary with the history of the primary. */
+/** The cause if a replica is a primary with the history of the primary. */
 export const isPrimaryItself =
   "it is a primary itself with the primary's replication id, so it may be the primary by another name";
 
@@ -33,7 +34,7 @@ const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
 
 const seeProxies = "See Proxies in docs/topologies.md.";
 
-/** What a proxy is used for. */
+/** How Tidemark uses a proxy in each role. */
 const usesOfProxies = {
   primary:
     'Tidemark uses it as the primary: all writes go there, and all reads but those at level "eventual". No write has a ' +
@@ -45,32 +46,24 @@ const usesOfProxies = {
     `of its data. To read from replicas at other levels, connect to the Redis servers themselves. ${seeProxies}`,
 };
 
-/** A server, as far as warnings name it. */
-interface Reached {
-  readonly address: string;
-  /** Whether it is the primary. */
-  readonly waitsForConnection: boolean;
-}
-
-/** Warns once that the position of a server is not known: reads are answered by fewer servers then. */
+/** Warns once that the position of a server is unknown, because fewer servers answer reads then. */
 export class ServerWarning {
-  /** Whether the warning was given. */
-  isSaid = false;
+  #isGiven = false;
 
   /**
-   * Names the fault of the server of `connection`, and what proves its position instead. `discovers` is set if replicas are
-   * learnt from the primary.
+   * Names the fault of the server of `connection`, and what proves its position instead. `discovers` is set if the primary names
+   * the replicas.
    */
-  say(
-    { address, waitsForConnection }: Reached,
+  give(
+    { address, waitsForConnection }: Connection,
     fault: string,
     kind: ProofKind | undefined,
     discovers: boolean,
   ): void {
-    if (this.isSaid || passing.test(fault)) return;
-    // A replica that forbids INFO is either used like its primary, which is warned of, or warned of as unusable.
+    if (this.#isGiven || passing.test(fault)) return;
+    // For a replica that forbids INFO there is another warning: that of its primary, or the one that the replica is unusable.
     if (!waitsForConnection && fault.startsWith("NOPERM")) return;
-    this.isSaid = true;
+    this.#isGiven = true;
     if (kind === "proxy") {
       process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
         type: "TidemarkWarning",
@@ -90,14 +83,14 @@ export class ServerWarning {
   }
 }
 
-/** A replica that answers no reads, and what it should be. */
+/** A replica that answers no reads. */
 export interface Unusable {
   readonly address: string;
   readonly state: NodeState;
   readonly reason: string;
   /** `host:port` of the primary that it should follow. */
   readonly primary: string;
-  /** Whether its address is the one that servers announce, and not one that the user gave. */
+  /** Whether its address is one that servers announce, and not one that the user gave. */
   readonly isAnnounced: boolean;
   /** Whether the primary answers every read, because no other replica is usable. */
   readonly isLast: boolean;
@@ -106,7 +99,7 @@ export interface Unusable {
 const follow = ({ primary }: Unusable): string =>
   `Make it a replica of ${primary} with REPLICAOF, or remove it from the configuration.`;
 
-/** What to do about a replica in each state; what has no remedy is not warned of. */
+/** What to do about a replica in each state. There is no warning of a state without a remedy. */
 const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => string>>> = {
   silent: ({ isAnnounced }) =>
     isAnnounced
@@ -148,7 +141,7 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
   skewed: () => "Synchronize the clocks of the servers, or raise maxClockSkewMs.",
 };
 
-/** Warns of a replica that stays unusable; whether there was anything to say. */
+/** Warns of a replica that stays unusable. Returns whether there was a warning for its state. */
 export function warnOfUnusable(unusable: Unusable): boolean {
   const { address, state, reason, isLast } = unusable;
   const remedy = remedies[state]?.(unusable);
@@ -163,7 +156,7 @@ export function warnOfUnusable(unusable: Unusable): boolean {
   return true;
 }
 
-/** Takes a warning of {@link warnOfUnusable} back. */
+/** Ends a warning of {@link warnOfUnusable}. */
 export function warnOfRecovery(address: string): void {
   process.emitWarning(`Replica ${address} answers reads again.`, { type, code: "TIDEMARK_REPLICA_USABLE" });
 }

@@ -1,4 +1,4 @@
-/** The writes of one turn of the event loop, and the one INFO behind them that tells the position of all. */
+/** The writes of one turn of the event loop, and the one INFO behind them that reports the position of all. */
 import type { Command } from "ioredis";
 import { isScript, provesPrimary } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
@@ -8,46 +8,46 @@ import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 
-/** The server that writes are given to. */
+/** The server that executes the writes. This is a `Node`, whose file imports this one. */
 interface Server {
   readonly connection: Connection;
-  /** Whether it has said on this TCP connection, not later than its latest answer, that it is a replica. */
+  /** Whether an answer on this TCP connection has shown that it is a replica, and no later report says otherwise. */
   readonly saidReplica: boolean;
   refusedWrite(): void;
 }
 
-/** A reply that waits for the position. */
-interface Held {
-  /** `byReplica` when the server has said behind it that it is a replica. */
+/** A reply that waits for the position of its batch. */
+interface HeldReply {
+  /** Gives out the reply. `byReplica` is set if the server reports behind it that it is a replica. */
   settle(position: Position | undefined, byReplica: boolean): void;
-  /** What is done instead when the connection is gone, and with it all that would tell of a loss. */
-  abandon(): void;
+  /** Called instead if the connection is gone, because nothing can show then whether the write is lost. */
+  reject(): void;
   readonly handle: WriteHandle | undefined;
-  /** What the handle is ended with when the position is not known. */
-  otherwise(byReplica: boolean): "unknown" | "not-sent";
+  /** The outcome of the write if the position is unknown. */
+  outcomeWithoutPosition(byReplica: boolean): "unknown" | "not-sent";
 }
 
-/** A write whose turn is not over. */
-class PendingWrite implements Held {
+/** A write whose position is not known yet. */
+class PendingWrite implements HeldReply {
   readonly handle: WriteHandle;
   readonly #ends: Ends;
   readonly #name: string;
-  readonly #turn: WriteBatch;
+  readonly #batch: WriteBatch;
   readonly #onRefusal: OnRefusal | undefined;
   #reply: unknown;
   #refusal: Error | undefined;
-  /** Whether the server had said before its answer that it is a replica. */
+  /** Whether the server had reported before its answer that it is a replica. */
   #isBehindReplica = false;
 
-  constructor(command: Command, handle: WriteHandle, turn: WriteBatch, onRefusal: OnRefusal | undefined) {
+  constructor(command: Command, handle: WriteHandle, batch: WriteBatch, onRefusal: OnRefusal | undefined) {
     this.handle = handle;
     this.#ends = new Ends(command);
     this.#name = command.name;
-    this.#turn = turn;
+    this.#batch = batch;
     this.#onRefusal = onRefusal;
   }
 
-  otherwise(byReplica: boolean): "unknown" | "not-sent" {
+  outcomeWithoutPosition(byReplica: boolean): "unknown" | "not-sent" {
     return this.#wroteNothing(byReplica) ? "not-sent" : "unknown";
   }
 
@@ -58,9 +58,9 @@ class PendingWrite implements Held {
   }
 
   /**
-   * Whether a replica has carried it out, so that it wrote nothing and saw old data, as a script does. Only when the server
-   * had said before it, on the same TCP connection, that it is a replica, and says so behind it: what was carried out
-   * before that, or when nobody knows, may have been written by a primary, and must not be carried out again.
+   * Whether a replica has executed the command, so that the command wrote nothing and saw old data, as a script can. This is
+   * certain only if the server reported before and behind the command, on the same TCP connection, that it is a replica.
+   * Otherwise a primary may have executed the command, which must not be executed again then.
    */
   #isVoid(byReplica: boolean): boolean {
     return byReplica && this.#isBehindReplica && !provesPrimary(this.#name);
@@ -68,15 +68,15 @@ class PendingWrite implements Held {
 
   acknowledge(reply: unknown): void {
     this.#reply = reply;
-    this.#isBehindReplica = this.#turn.server.saidReplica;
-    this.#turn.hold(this);
+    this.#isBehindReplica = this.#batch.server.saidReplica;
+    this.#batch.hold(this);
   }
 
   fail(error: Error): void {
     if (error.name === "ReplyError") {
       this.#refusal = error;
-      if (provesPrimary(this.#name) && isReadOnlyError(error)) this.#turn.server.refusedWrite();
-      this.#turn.hold(this);
+      if (provesPrimary(this.#name) && isReadOnlyError(error)) this.#batch.server.refusedWrite();
+      this.#batch.hold(this);
     } else {
       this.handle.end("unknown");
       this.#lose(error);
@@ -92,7 +92,7 @@ class PendingWrite implements Held {
     }
     if (this.#isVoid(byReplica)) {
       ends.restore();
-      const { address } = this.#turn.server.connection;
+      const { address } = this.#batch.server.connection;
       if (this.#onRefusal?.(new NotPrimaryError(this.#name.toUpperCase(), address))) return;
     }
     const held = this.handle.acknowledged?.(position);
@@ -100,8 +100,8 @@ class PendingWrite implements Held {
     else this.#resolveAfter(held);
   }
 
-  abandon(): void {
-    // A refused write was not carried out, whatever became of the connection.
+  reject(): void {
+    // A refused write was not executed, no matter what became of the connection.
     if (this.#refusal !== undefined) this.settle(undefined, false);
     else this.#lose(new Error("its position did not follow"));
   }
@@ -112,28 +112,29 @@ class PendingWrite implements Held {
   }
 
   #lose(error: Error): void {
-    this.#ends.reject(ConnectionLostError.of(this.#name, this.#turn.server.connection, error));
+    this.#ends.reject(ConnectionLostError.of(this.#name, this.#batch.server.connection, error));
   }
 }
 
 /**
- * Given the error that a server refused a write with, or a `NotPrimaryError` when a replica has carried it out; says
- * whether the write goes on elsewhere.
+ * Called with the error that a server refused a write with, or with a `NotPrimaryError` if a replica has executed the write.
+ * Returns whether the write is sent elsewhere.
  */
 export type OnRefusal = (error: Error) => boolean;
 
 const infoDeadlineMs = 1_000;
 
 /**
- * Holds the replies of its writes back until the position is known, so that a write's promise resolves covered.
- * Redis answers in order, so all replies are in when the INFO's is; a write that is not is of unknown position.
+ * Holds back the replies of its writes until their position is known, so that the session knows the position when a promise
+ * resolves. Redis answers in order, so all replies have arrived when the reply of INFO does. A write without a reply then is of
+ * unknown position.
  */
 export class WriteBatch {
-  #held: Held[] = [];
+  #held: HeldReply[] = [];
   #repliedAt = Number.POSITIVE_INFINITY;
-  #over = false;
+  #isOver = false;
   readonly server: Server;
-  /** The TCP connection the writes were given to. */
+  /** The TCP connection that the writes were sent on. */
   readonly epoch: number;
 
   constructor(server: Server) {
@@ -141,61 +142,58 @@ export class WriteBatch {
     this.epoch = server.connection.epoch;
   }
 
-  /** Makes `command` one of this turn's writes; called before it is sent. */
+  /** Adds a write to the batch. Call it before the command is sent. */
   add(command: Command, handle: WriteHandle, onRefusal?: OnRefusal): void {
     const write = new PendingWrite(command, handle, this, onRefusal);
     command.resolve = (reply) => write.acknowledge(reply);
     command.reject = (error) => write.fail(error);
   }
 
-  /** Has a read that stands behind writes of its session answered after them; called before it is sent. */
-  follow(command: Command): void {
+  /** Makes a read resolve after the writes of its session that were sent before it. Call it before the command is sent. */
+  holdBehindWrites(command: Command): void {
     const ends = new Ends(command);
-    const hold = (settle: () => void): void => {
-      this.hold({ settle, abandon: settle, handle: undefined, otherwise: () => "unknown" });
-    };
-    command.resolve = (reply) => hold(() => ends.resolve(reply));
-    command.reject = (error) => hold(() => ends.reject(error));
+    command.resolve = (reply) => this.whenOver(() => ends.resolve(reply));
+    command.reject = (error) => this.whenOver(() => ends.reject(error));
   }
 
-  /** Calls `then` when the position is known, or will not be. */
+  /** Calls `then` when the position is known, or when it is certain that it will not be. */
   whenOver(then: () => void): void {
-    this.hold({ settle: then, abandon: then, handle: undefined, otherwise: () => "unknown" });
+    this.hold({ settle: then, reject: then, handle: undefined, outcomeWithoutPosition: () => "unknown" });
   }
 
   /**
-   * Ends every handle of the turn with its position, then gives the replies out, in order; `byReplica` when the server has said
-   * that it is a replica.
+   * Ends every handle of the batch with the position, then gives out the replies in order. `byReplica` is set if the server has
+   * reported that it is a replica.
    */
-  finish(position: Position | undefined, byReplica = false): void {
+  resolveAt(position: Position | undefined, byReplica = false): void {
     for (const held of this.#end(position, byReplica)) held.settle(position, byReplica);
   }
 
   /**
-   * Rejects what was acknowledged, because the connection closed before its position came: that server may be gone with
-   * the write, and nobody could ever tell.
+   * Rejects the writes that were acknowledged, because the connection closed before their position arrived. The server may be
+   * gone with the writes, and nothing could ever show that.
    */
-  abandon(): void {
-    for (const held of this.#end(undefined)) held.abandon();
+  rejectAll(): void {
+    for (const held of this.#end(undefined)) held.reject();
   }
 
-  /** Gives the replies out without a position when the INFO's has not followed the last of them for a second. */
+  /** Gives out the replies without a position if INFO is unanswered a second after the last of them. */
   expire(now: number): void {
-    if (now - this.#repliedAt > infoDeadlineMs) this.finish(undefined);
+    if (now - this.#repliedAt > infoDeadlineMs) this.resolveAt(undefined);
   }
 
-  #end(position: Position | undefined, byReplica = false): readonly Held[] {
-    this.#over = true;
+  #end(position: Position | undefined, byReplica = false): readonly HeldReply[] {
+    this.#isOver = true;
     const held = this.#held;
     this.#held = [];
-    for (const one of held) one.handle?.end(position ?? one.otherwise(byReplica));
+    for (const one of held) one.handle?.end(position ?? one.outcomeWithoutPosition(byReplica));
     return held;
   }
 
-  /** Holds a reply back until the position is known, or for no time at all when it already is, or will not be. */
-  hold(held: Held): void {
-    if (this.#over) {
-      held.handle?.end(held.otherwise(false));
+  /** Holds back a reply until the position is known. If the batch is over, the reply is given out at once. */
+  hold(held: HeldReply): void {
+    if (this.#isOver) {
+      held.handle?.end(held.outcomeWithoutPosition(false));
       held.settle(undefined, false);
       return;
     }

@@ -26,7 +26,7 @@ export function nextAttainable(
 /** The primary can meet whatever is asked, if it may be asked. */
 function primaryIsInTime({ terms, shard, certain, givenAt }: PendingRead, now: number): boolean {
   const mayAsk = certain !== undefined || terms.fallback === "primary";
-  return mayAsk && shard.hasPrimary && shard.primary.latency.at(now) <= terms.withinMs - (now - givenAt);
+  return mayAsk && shard.isPrimaryReady && shard.primary.latency.at(now) <= terms.withinMs - (now - givenAt);
 }
 
 /** Whether somebody can probably answer in time. */

@@ -46,9 +46,9 @@ const reserveMs = 2;
 /** The replica that may probably answer `read` first, and when. */
 export function estimateCatchUp(read: PendingRead, now: number): CatchUpEstimate {
   const { shard, certain } = read;
-  if (certain !== undefined || !shard.hasPrimary) return noEstimate;
+  if (certain !== undefined || !shard.isPrimaryReady) return noEstimate;
   // Nothing newer is proven of any replica while two servers say that they are the primary.
-  if (shard.succession.withoutRivalUntil(shard.replicas) < asOfRequired(read, now)) return noEstimate;
+  if (shard.promotion.withoutRivalUntil < asOfRequired(read, now)) return noEstimate;
   let first: Prospect | undefined;
   for (const node of shard.replicas) {
     const prospect = prospectOf(read, node, now);

@@ -39,7 +39,7 @@ export class LostWrites {
       const gap = position.offset - survivor.offset;
       if (this.#isNews(session, position)) {
         this.count += 1;
-        const primary = shard.primary.connection.address;
+        const primary = shard.primaryAddress;
         const { replid, offset } = position;
         lostWriteChannel.publish({ session, position: { replid, offset }, survivor, gap, primary });
       }

@@ -54,7 +54,7 @@ function positionBehind(shard: Shard, reader: object, sentAt: number): Position 
 }
 
 function nodeOf(shard: Shard, reader: object): Node | undefined {
-  return shard.replicas.find(({ link }) => link === reader);
+  return shard.replicas.find(({ incarnation }) => incarnation === reader);
 }
 
 /** Asks the node that was read from, in the end the primary, which is ahead of all. */

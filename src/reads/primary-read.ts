@@ -7,7 +7,7 @@ import type { Level } from "../consistency/level.js";
 import type { Reason } from "../diagnostics/channels.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
-import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 import { discardSend, noteAnswer, publishRoute } from "./route-record.js";
 
@@ -45,7 +45,7 @@ export function sendToPrimary(
       return;
     }
     const { primary } = shard;
-    const { era, link } = primary;
+    const { era, incarnation } = primary;
     const startedAt = performance.now();
     // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
     const again = (): void => {
@@ -53,7 +53,7 @@ export function sendToPrimary(
       sendToPrimary(read, repeats - 1, true, since ?? startedAt);
     };
     const settle = (reply: unknown): unknown => {
-      if (!isStillPrimary(shard, primary) || primary.link !== link) {
+      if (!shard.isStillPrimary(primary) || primary.incarnation !== incarnation) {
         if (repeats > 0) return again();
         return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
       }
@@ -65,25 +65,25 @@ export function sendToPrimary(
     };
     command.resolve = (reply) => {
       // Known to be a replica, it has to be left at once, or what was given later is sent elsewhere first.
-      if (primary.era === era || !isStillPrimary(shard, primary)) return settle(reply);
+      if (primary.era === era || !shard.isStillPrimary(primary)) return settle(reply);
       // It may have been made a replica and loaded other data. If it says behind the read that it is the primary of the same
       // history as before, it has been that all the time.
       return void primary.afterProbe().then(() => settle(reply));
     };
     command.reject = (failure) => {
-      if (mayRetryElsewhere(failure)) shard.primaryRefusedWrite(primary);
-      const isUnanswered = ConnectionLostError.isMeantBy(failure) || !isStillPrimary(shard, primary);
+      if (mayRetryElsewhere(failure)) shard.availability.refusedWrite(primary);
+      const isUnanswered = ConnectionLostError.isMeantBy(failure) || !shard.isStillPrimary(primary);
       // The caller follows redirections, and keeps the order with commands that were redirected earlier.
       if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
       else if (primary.isProxy)
         ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       else ends.reject(failure);
     };
-    shard.askPrimary(startedAt, read.doubtful);
+    shard.monitor.probePrimary(startedAt, read.doubtful);
     // After the INFO in front of it, which must not stand for what the read sees.
     read.onSend(performance.now());
     const sent = publishRoute(command, primary, "primary", read.reason, read.level);
     primary.read(command, read.behindWrites);
   };
-  whenPrimary(shard, command.name, start, isReturned, since);
+  shard.availability.whenReady(command.name, start, isReturned, since);
 }

@@ -51,7 +51,7 @@ export class ReadFallback {
   take(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
-    shard.look(now);
+    shard.monitor.probeReplicas(now);
     const inVain = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
     if (!inVain && this.#sample(read, reason, now)) return;
     if (now >= waitUntil || inVain) {
@@ -72,7 +72,7 @@ export class ReadFallback {
    */
   #sample(read: PendingRead, reason: Reason | undefined, now: number): boolean {
     const { shard, terms, waitUntil, iteration } = read;
-    if (read.isSampled || iteration?.node !== undefined || !shard.hasPrimary) return false;
+    if (read.isSampled || iteration?.node !== undefined || !shard.isPrimaryReady) return false;
     const isLate = now >= waitUntil;
     if (isLate && (terms.fallback === "primary" || terms.next !== undefined)) return false;
     const wantedAt = sampleWantedAt(read, now);
@@ -88,7 +88,7 @@ export class ReadFallback {
         isOver = true;
       },
     );
-    shard.sampleBehind(now);
+    shard.monitor.samplePrimary(now);
     shard.sampling.add({
       attempt: () => {
         if (isOver) return true;
@@ -186,13 +186,13 @@ export class ReadFallback {
   relieve(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
-    if (limit === undefined || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
+    if (limit === undefined || !shard.isPrimaryReady) this.#ways.toPrimary(read, reason);
     else if (limit.tryAcquire()) this.#ways.toPrimary(counted(read, limit), reason);
     else {
       let leaveLine: (() => void) | undefined;
       const giveUp = (): void => {
         // A primary that is gone has no room to wait for: the read waits for the next one, as all commands do.
-        if (shard.primary.connection.closed || !shard.hasPrimary) this.#ways.toPrimary(read, reason);
+        if (shard.primary.connection.closed || !shard.isPrimaryReady) this.#ways.toPrimary(read, reason);
         else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
       };
       const until = performance.now() + overloadWaitMs;
@@ -229,7 +229,7 @@ export class ReadFallback {
       this.#giveUp(read, "behind");
       return true;
     }
-    if (session.progressIn(shard, touched).ahead) shard.sampleBehind(now);
+    if (session.progressIn(shard, touched).ahead) shard.monitor.samplePrimary(now);
     // What is written after a step was asked for would have it wait for ever.
     const requirement = read.iteration?.node
       ? read.requirement
@@ -263,7 +263,7 @@ function counted(read: PendingRead, limit: FallbackLimit): PendingRead {
   const { ends, shard } = read;
   const sentAt = performance.now();
   // So that the limit knows soon how the primary takes it.
-  shard.sampleBehind(sentAt);
+  shard.monitor.samplePrimary(sentAt);
   const resolve = (reply: unknown): unknown => {
     limit.release(performance.now() - sentAt);
     return ends.resolve(reply);

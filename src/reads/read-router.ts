@@ -130,7 +130,11 @@ export class ReadRouter {
     const { shard, command, iteration } = given;
     const { node } = iteration;
     const isPrimary = node === shard.primary;
-    if (iteration.isLost || node === undefined || (isPrimary ? shard.demoted : session === undefined)) {
+    if (
+      iteration.isLost ||
+      node === undefined ||
+      (isPrimary ? shard.isPrimaryDemoted : session === undefined)
+    ) {
       command.reject(iterationLostError(command, iteration));
     } else if (isPrimary || session === undefined) {
       const ends = new Ends(command);
@@ -195,7 +199,8 @@ export class ReadRouter {
       doubtful,
       onSend: (at) => {
         sentAt = at;
-        if (shard.replicas.length > 0 && session.progressIn(shard, touched).ahead) shard.sampleBehind(at);
+        if (shard.replicas.length > 0 && session.progressIn(shard, touched).ahead)
+          shard.monitor.samplePrimary(at);
       },
       behindWrites: session.isWriting(touched),
       onAnswer: (from) => {

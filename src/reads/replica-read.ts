@@ -35,12 +35,12 @@ export function sendToReplica(
   inFull = false,
 ): void {
   const { command, session, shard, touched, level, iteration } = read;
-  const { link, era } = node;
+  const { incarnation, era } = node;
   const ordered = level !== "eventual";
-  if (ordered) session.progressIn(shard, touched).readFrom(link);
+  if (ordered) session.progressIn(shard, touched).readFrom(incarnation);
   let probe: PendingProbe | undefined;
   command.resolve = (reply) => {
-    node.denials.answered();
+    node.aclDenials.answered();
     if (!proves(probe, read, node)) {
       node.failedProof(performance.now());
       return fallbacks.fallBack(read, "check-failed");
@@ -48,7 +48,7 @@ export function sendToReplica(
     // Since the read was sent, the server has said that it has gone back, or may have.
     if (node.era !== era) return fallbacks.fallBack(read, "check-failed");
     if (mayHideKey(read, reply)) return fallbacks.toPrimary(read, "missing-key");
-    if (ordered) session.progressIn(shard, touched).readBy(link);
+    if (ordered) session.progressIn(shard, touched).readBy(incarnation);
     if (reason === "unproven") session.markStale();
     iteration?.answeredBy(node);
     return read.ends.resolve(reply);
@@ -59,7 +59,7 @@ export function sendToReplica(
     if (again && node.era === era) sendToReplica(read, node, reason, fallbacks, true);
     else failed(read, node, error, isProvable(reason) && proves(probe, read, node), fallbacks);
   };
-  node.denials.tries();
+  node.aclDenials.tries();
   publishRoute(command, node, "replica", reason, level);
   if (fallbacks.always && isProvable(reason)) probe = node.readVerified(command);
   else {
@@ -77,7 +77,7 @@ function isProvable(reason: ReplicaReason): boolean {
 /** Whether what `node` said in front of a read, if it was asked, meets what that requires. */
 function proves(probe: PendingProbe | undefined, { shard, requirement }: PendingRead, node: Node): boolean {
   if (probe === undefined || probe.needless === true) return true;
-  return !ineligibility(shard, probe.sighting, node.suspect, requirement, performance.now());
+  return !ineligibility(shard, probe.report, node.suspect, requirement, performance.now());
 }
 
 /** Has the position asked for behind the read: what it has seen is nothing newer. */
@@ -102,7 +102,7 @@ function failed(
   const isOfServer = error.name === "ReplyError";
   const isDenied = isOfServer && isDenial(error);
   const isAnswer = isOfServer && !isDenied && !isStateError(error);
-  if (isAnswer) node.denials.answered();
+  if (isAnswer) node.aclDenials.answered();
   else if (isOfServer && !isDenied) {
     node.forgetState();
     node.avoidUntil = performance.now() + read.shard.options.probeIntervalMs;
@@ -122,7 +122,7 @@ function failed(
 function denied(read: PendingRead, node: Node, error: Error): PendingRead {
   const { ends } = read;
   const resolve = (reply: unknown): unknown => {
-    node.denials.refused(withoutSecrets(error, node.connection.server));
+    node.aclDenials.refused(withoutSecrets(error, node.connection.server));
     return ends.resolve(reply);
   };
   return { ...read, ends: { resolve, reject: (failure) => ends.reject(failure) } };

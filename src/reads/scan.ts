@@ -11,7 +11,7 @@ export class ScanIteration {
   /** The shard whose keys it goes through, from its first step on. */
   shard: Shard | undefined;
   #node: Node | undefined;
-  #link: Incarnation | undefined;
+  #incarnation: Incarnation | undefined;
 
   /** The node it is bound to; undefined until its first step is answered. */
   get node(): Node | undefined {
@@ -22,12 +22,15 @@ export class ScanIteration {
   answeredBy(node: Node): void {
     if (this.#node !== undefined) return;
     this.#node = node;
-    this.#link = node.link;
+    this.#incarnation = node.incarnation;
   }
 
   /** Whether it began on a connection that is gone. */
   get isLost(): boolean {
-    return this.#node !== undefined && (this.#node.link !== this.#link || !this.#node.connection.ready);
+    return (
+      this.#node !== undefined &&
+      (this.#node.incarnation !== this.#incarnation || !this.#node.connection.ready)
+    );
   }
 }
 

@@ -130,7 +130,7 @@ function monotonic(epochMs: number): number {
 /** The replica a read goes to: one known to cover it, else one that will probably prove it. */
 export function selectReplica(question: ReadQuery, now: number): Selection | undefined {
   if (question.shard.replicas.length === 0) return choosePool(question, now);
-  question.shard.refresh(question.requirement.maxStalenessMs, now);
+  question.shard.monitor.keepFresh(question.requirement.maxStalenessMs, now);
   const known = selectKnownReplica(question, now);
   if (known !== undefined) return { node: known, reason: "known" };
   const { shard, requirement, session } = question;
@@ -161,7 +161,8 @@ function whyNot({ shard, session, touched, level, requirement }: ReadQuery, node
   if (state === "excluded") return "no-replica";
   if (state === "starting") return "starting";
   if (state !== "serving" && state !== "behind") return "unusable";
-  if (level !== "eventual" && !session.progressIn(shard, touched).mayReadFrom(node.link)) return "read-ahead";
+  if (level !== "eventual" && !session.progressIn(shard, touched).mayReadFrom(node.incarnation))
+    return "read-ahead";
   return now - shard.history.latestAt > requirement.maxStalenessMs ? "starting" : "behind";
 }
 
@@ -227,11 +228,11 @@ function leastLagging(
 /** Whether a read may go to `node` if that has what it requires: without taking the session back in time. */
 function mayGo({ shard, session, touched, level, iteration }: ReadQuery, node: Node, now: number): boolean {
   const only = iteration?.node;
-  if (only !== undefined ? node !== only : node.weight === 0 || !node.denials.mayTry(now)) return false;
+  if (only !== undefined ? node !== only : node.weight === 0 || !node.aclDenials.mayTry(now)) return false;
   if (
     only === undefined &&
     level !== "eventual" &&
-    !session.progressIn(shard, touched).mayReadFrom(node.link)
+    !session.progressIn(shard, touched).mayReadFrom(node.incarnation)
   )
     return false;
   return !hasClockSkew(shard, node);

@@ -11,7 +11,7 @@ import { noteAnswer, publishRoute } from "./route-record.js";
 
 /** Has the freshest replica answer `read`, if it may now and there is one; whether it will. */
 export function answerStale(read: PendingRead): boolean {
-  return mayBeStale(read) && read.shard.vacantMs >= absenceMs && sendToFreshest(read);
+  return mayBeStale(read) && read.shard.availability.absentMs >= absenceMs && sendToFreshest(read);
 }
 
 /** A step of an iteration may not: the next one would meet another server. */
@@ -53,7 +53,7 @@ export function withDeadlineForPrimary(read: PendingRead): PendingRead {
   const deadline = setTimeout(() => {
     isDue = true;
     if (!goElsewhere() && failure !== undefined) reject(failure);
-  }, absenceMs - read.shard.vacantMs);
+  }, absenceMs - read.shard.availability.absentMs);
   return { ...read, ends: { resolve, reject: failed } };
 }
 
@@ -65,7 +65,7 @@ function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean
   // The primary may still have the command itself, and answer it.
   const again = new Command(command.name, [...command.args]);
   again.resolve = (reply) => {
-    node.denials.answered();
+    node.aclDenials.answered();
     session.markStale();
     if (staleReadChannel.hasSubscribers) {
       const { address } = node.connection;
@@ -80,7 +80,7 @@ function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean
     noteAnswer(command, sent);
     ends.reject(error);
   };
-  node.denials.tries();
+  node.aclDenials.tries();
   const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
   const sent = publishRoute(command, node, "replica", reason, level);
   node.connection.send(again);
@@ -98,7 +98,7 @@ function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
     if (
       !node.connection.ready ||
       tried.includes(node) ||
-      !node.denials.mayTry(now) ||
+      !node.aclDenials.mayTry(now) ||
       known?.role !== "replica" ||
       known.syncing ||
       !hasOffset(known)

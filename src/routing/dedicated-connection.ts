@@ -13,7 +13,7 @@ import type { Node } from "../node/node.js";
 import { discardSend, publishRoute } from "../reads/route-record.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
-import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 import { mayBeRedirected } from "../topology/script-redirect.js";
 import type { ConnectionPool } from "./connection-pool.js";
@@ -248,7 +248,7 @@ export class DedicatedConnection {
       else if (this.#isBehindWrites) this.#fallBehind({ command, since });
       else this.#lend({ command, since });
     };
-    whenPrimary(this.#shard, command, start, false, since);
+    this.#shard.availability.whenReady(command, start, false, since);
   }
 
   /** Waits until the session's earlier writes are carried out, also when they move to another primary. */
@@ -261,7 +261,7 @@ export class DedicatedConnection {
         this.#borrow();
       };
       if (this.#holds?.(commands, this.#isReleased, go) === true) return;
-      if (!isStillPrimary(this.#shard, primary)) {
+      if (!this.#shard.isStillPrimary(primary)) {
         this.#borrow();
         return;
       }
@@ -498,7 +498,7 @@ export class DedicatedConnection {
     if (moving === undefined || this.#inFlight.size > 0) return;
     const { primary } = this.#shard;
     if (moving === "refused" && primary.connection.address === node.connection.address)
-      this.#shard.primaryRefusedWrite(primary);
+      this.#shard.availability.refusedWrite(primary);
     this.#moving = undefined;
     this.#moves += 1;
     this.#pool.end(node);

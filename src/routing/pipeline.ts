@@ -10,7 +10,7 @@ import type { Node } from "../node/node.js";
 import { discardSend, publishRoute } from "../reads/route-record.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
-import { isStillPrimary, maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 
 const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
@@ -80,7 +80,7 @@ class Delivery {
       }
       // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
       this.#sentAt = performance.now();
-      shard.askPrimary(this.#sentAt, this.#doubtful);
+      shard.monitor.probePrimary(this.#sentAt, this.#doubtful);
       if (isAsked) primary.connection.allowMovingSlot();
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
       // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
@@ -92,14 +92,14 @@ class Delivery {
       };
       for (const unit of units) unit.transmit(primary, this.#writer, onReply);
     };
-    whenPrimary(shard, given[0]?.name ?? "", start, isReturned, since);
+    shard.availability.whenReady(given[0]?.name ?? "", start, isReturned, since);
   }
 
   #answered(units: readonly Unit[], from: Node): void {
     const { shard } = this.#batch;
-    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.primaryRefusedWrite(from);
+    if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.availability.refusedWrite(from);
     const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
-    const isReplica = !isStillPrimary(shard, from);
+    const isReplica = !shard.isStillPrimary(from);
     // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
     const proven = units.findLastIndex((unit) => unit.isCarriedOut);
     const again = units.filter(

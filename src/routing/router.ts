@@ -9,7 +9,6 @@ import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
 import { cursorOf, iterationLostError, ScanCursors, ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
-import { whenPrimary } from "../shard/primary-availability.js";
 import type { Followers } from "../shard/primary-followers.js";
 import type { Shard } from "../shard/shard.js";
 import type { Topology } from "../topology/topology.js";
@@ -75,7 +74,7 @@ export class Router {
     const shard = this.#beginning.shardOf(command);
     if (shard === undefined)
       this.#beginning.add([command], ["lookup"], undefined, () => this.whenPrimary(command, start));
-    else whenPrimary(shard, command.name, (error) => (error ? command.reject(error) : start()));
+    else shard.availability.whenReady(command.name, (error) => (error ? command.reject(error) : start()));
   }
 
   /** Routes again after it was closed. */
@@ -285,7 +284,7 @@ export class Router {
         if (kind !== "scan") continue;
         const iteration = this.#follow(shard, command, session);
         const { node } = iteration;
-        if (node !== undefined && (iteration.isLost || node !== shard.primary || shard.demoted))
+        if (node !== undefined && (iteration.isLost || node !== shard.primary || shard.isPrimaryDemoted))
           return iterationLostError(command, iteration);
       }
     }
@@ -321,7 +320,7 @@ export class Router {
   #converse(batch: Batch): void {
     const { shard, commands, kinds, session, terms } = batch;
     let current = session && this.#conversations.get(session);
-    shard.askPrimary(performance.now(), false);
+    shard.monitor.probePrimary(performance.now(), false);
     for (const [index, command] of commands.entries()) {
       const kind = kinds[index] ?? "write";
       if (current?.send(command, kind, terms.level)) continue;

@@ -8,7 +8,7 @@ import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { publishRoute } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
-import { maxRepeats, whenPrimary } from "../shard/primary-availability.js";
+import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 
 /**
@@ -45,7 +45,7 @@ export function sendOutsideSession(
     }
     const isOfScript = isScript(command.name);
     const goOn = (stand: () => void): void => {
-      shard.primaryRefusedWrite(primary);
+      shard.availability.refusedWrite(primary);
       ends.restore();
       sendOutsideSession(
         shard,
@@ -70,8 +70,8 @@ export function sendOutsideSession(
     publishRoute(command, primary, "primary", "not-a-read", level);
     primary.read(command, false);
   };
-  shard.askPrimary(performance.now(), false);
-  whenPrimary(shard, command.name, start, isReturned);
+  shard.monitor.probePrimary(performance.now(), false);
+  shard.availability.whenReady(command.name, start, isReturned);
 }
 
 /**
@@ -103,7 +103,7 @@ export function sendWrite(
           command.reject(failure);
           return true;
         }
-        shard.primaryRefusedWrite(primary);
+        shard.availability.refusedWrite(primary);
         const stand = (): void => command.reject(failure);
         const next = isOfScript && !isVoid ? { server: primary, stand } : undefined;
         sendWrite(shard, command, session, level, true, repeats - 1, next);
@@ -113,7 +113,7 @@ export function sendWrite(
     }
     handle.end("not-sent");
   };
-  whenPrimary(shard, command.name, start, isReturned);
+  shard.availability.whenReady(command.name, start, isReturned);
 }
 
 /** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
@@ -136,5 +136,5 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
       else primary.write(command, handle);
     }
   };
-  whenPrimary(shard, command.name, start, true);
+  shard.availability.whenReady(command.name, start, true);
 }

@@ -1,98 +1,86 @@
-/** Reads that wait for a replica to catch up: woken by what replicas say, in the order of what they wait for. */
+/** Reads that wait for a replica to catch up: the reports of replicas wake them, in the order of the offsets they wait for. */
+import { intervals, type ShardMonitor } from "./monitor.js";
 
 /** A read that waits. All times are on the monotonic clock. */
 export interface CatchUpWaiter {
-  /** The offset it waits for in the history of now; 0 where no offset tells. */
+  /** The offset that it waits for in the present history; 0 if no offset tells. */
   offset: number;
-  /** When what it waits for was made. */
+  /** When that offset was written. */
   readonly madeAt: number;
   readonly until: number;
-  /** Goes on when it can by now; says whether it did. */
+  /** Continues the read if that is possible by now, and says whether it did. */
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
-  /** Whether it cannot go on however long it waits; asked at every look. */
+  /** Whether the read cannot continue however long it waits. The queue asks each time that it looks at the replicas. */
   readonly isStranded?: (() => boolean) | undefined;
 }
 
-/** How the replicas are looked at, all of them for all who wait. */
-export interface ReplicaMonitor {
-  /** Asks them how far they are, those that are not being asked already. */
-  look(now: number): void;
-  /** By how much the most promising one lags, in milliseconds. */
-  leastLagMs(): number;
-}
-
-const soonestMs = 1;
-const latestMs = 25;
-/** Looks for each lag: the wait is longer than it needs to be by no more than such a part. */
-const looksPerLag = 4;
-
 /**
- * Invariant: those who wait are in the order of their offsets. What a replica has said ends the wait of all up to its
- * offset; in between one timer has the replicas asked, ends waits whose time is over, and those that have become hopeless.
+ * Invariant: the waiters are in the order of their offsets. A replica's report ends the waits of all waiters up to its offset.
+ * Between the reports one timer has the replicas asked. It also ends the waits whose time is over or that have become hopeless.
  */
 export class CatchUpQueue {
-  #latecomers: CatchUpWaiter[] = [];
+  #waiters: CatchUpWaiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  readonly #lookout: ReplicaMonitor;
+  readonly #monitor: Pick<ShardMonitor, "probeForWaitingReads" | "leastLagMs">;
 
-  constructor(lookout: ReplicaMonitor) {
-    this.#lookout = lookout;
+  constructor(monitor: Pick<ShardMonitor, "probeForWaitingReads" | "leastLagMs">) {
+    this.#monitor = monitor;
   }
 
   get isEmpty(): boolean {
-    return this.#latecomers.length === 0;
+    return this.#waiters.length === 0;
   }
 
-  /** By how much the most promising replica lags, in milliseconds. */
+  /** The lag of the most promising replica, in milliseconds. */
   get leastLagMs(): number {
-    return this.#lookout.leastLagMs();
+    return this.#monitor.leastLagMs;
   }
 
-  /** Has `latecomer` wait, or gives it up at once when no replica is likely to be in time. */
-  add(latecomer: CatchUpWaiter): void {
-    if (this.#closed || this.#isHopeless(latecomer, this.leastLagMs)) {
-      latecomer.giveUp();
+  /** Makes `waiter` wait, or gives it up at once if no replica is likely to be in time. */
+  add(waiter: CatchUpWaiter): void {
+    if (this.#closed || this.#isHopeless(waiter, this.leastLagMs)) {
+      waiter.giveUp();
       return;
     }
-    this.#insert(latecomer);
-    if (this.#timer === undefined) this.#rest();
+    this.#insert(waiter);
+    if (this.#timer === undefined) this.#scheduleTick();
   }
 
-  /** Has `latecomer` wait no more; whether it did. */
-  remove(latecomer: CatchUpWaiter): boolean {
-    const at = this.#latecomers.indexOf(latecomer);
-    if (at >= 0) this.#latecomers.splice(at, 1);
+  /** Ends the wait of `waiter`. Returns whether it was waiting. */
+  remove(waiter: CatchUpWaiter): boolean {
+    const at = this.#waiters.indexOf(waiter);
+    if (at >= 0) this.#waiters.splice(at, 1);
     return at >= 0;
   }
 
-  /** Told that a replica has come to `offset`. */
+  /** Called when a replica has reached `offset`. */
   reached(offset: number): void {
-    if (this.#latecomers.length === 0) return;
-    const ready = this.#latecomers.splice(0, this.#firstBeyond(offset));
-    for (const latecomer of ready) if (!latecomer.attempt()) this.#insert(latecomer);
+    if (this.#waiters.length === 0) return;
+    const ready = this.#waiters.splice(0, this.#firstBeyond(offset));
+    for (const waiter of ready) if (!waiter.attempt()) this.#insert(waiter);
   }
 
-  /** Told that there is another history now: in that, nobody's offset need mean what it meant. */
-  reconsider(): void {
-    for (const latecomer of this.#latecomers.splice(0)) {
-      latecomer.offset = 0;
-      if (!latecomer.attempt()) this.#insert(latecomer);
+  /** Called when the primary has another history. No waiter's offset has to mean there what it meant before. */
+  historyChanged(): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.offset = 0;
+      if (!waiter.attempt()) this.#insert(waiter);
     }
   }
 
-  /** Takes latecomers again after it was closed. */
+  /** Takes waiters again after {@link close}. */
   open(): void {
     this.#closed = false;
   }
 
-  /** Gives all up, at the end. */
+  /** Gives up all waiters. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const { giveUp } of this.#latecomers.splice(0)) giveUp();
+    for (const { giveUp } of this.#waiters.splice(0)) giveUp();
   }
 
   #tick(): void {
@@ -101,18 +89,19 @@ export class CatchUpQueue {
     const { leastLagMs } = this;
     const isOver = (one: CatchUpWaiter): boolean =>
       now >= one.until || this.#isHopeless(one, leastLagMs) || (one.isStranded?.() ?? false);
-    if (this.#latecomers.some(isOver)) {
-      const over = this.#latecomers.filter(isOver);
-      this.#latecomers = this.#latecomers.filter((one) => !isOver(one));
+    if (this.#waiters.some(isOver)) {
+      const over = this.#waiters.filter(isOver);
+      this.#waiters = this.#waiters.filter((one) => !isOver(one));
       for (const one of over) if (!one.attempt()) one.giveUp();
     }
-    if (this.#latecomers.length === 0) return;
-    this.#lookout.look(now);
-    this.#rest();
+    if (this.#waiters.length === 0) return;
+    this.#monitor.probeForWaitingReads(now);
+    this.#scheduleTick();
   }
 
-  #rest(): void {
-    const ms = Math.min(Math.max(this.leastLagMs / looksPerLag, soonestMs), latestMs);
+  #scheduleTick(): void {
+    const { waitingPerLag, waitingLeastMs, waitingMostMs } = intervals;
+    const ms = Math.min(Math.max(this.leastLagMs / waitingPerLag, waitingLeastMs), waitingMostMs);
     this.#timer = setTimeout(() => this.#tick(), ms);
   }
 
@@ -120,17 +109,17 @@ export class CatchUpQueue {
     return madeAt + leastLagMs > until;
   }
 
-  #insert(latecomer: CatchUpWaiter): void {
-    this.#latecomers.splice(this.#firstBeyond(latecomer.offset), 0, latecomer);
+  #insert(waiter: CatchUpWaiter): void {
+    this.#waiters.splice(this.#firstBeyond(waiter.offset), 0, waiter);
   }
 
-  /** The index of the first that waits for more than `offset`. */
+  /** The index of the first waiter that waits for more than `offset`. */
   #firstBeyond(offset: number): number {
     let low = 0;
-    let high = this.#latecomers.length;
+    let high = this.#waiters.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#latecomers[middle]?.offset ?? 0) <= offset) low = middle + 1;
+      if ((this.#waiters[middle]?.offset ?? 0) <= offset) low = middle + 1;
       else high = middle;
     }
     return low;

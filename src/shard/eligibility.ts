@@ -1,19 +1,19 @@
-/** Why a replica may not answer a read: here is decided when a replica is out. */
+/** Decides whether a replica may answer a read, and why not. */
 import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import { covers, hasOffset } from "../replication/lineage.js";
 import type { Position } from "../replication/position.js";
 import type { Shard } from "./shard.js";
 
-/** What a read asks of the node that answers it. */
+/** What a read requires of the node that answers it. */
 export interface ReadRequirement {
   readonly positions: readonly Position[];
-  /** A moment on the monotonic clock: whatever was finished by then has to be there too. */
+  /** A moment on the monotonic clock. The node also has to have every write that was finished by then. */
   readonly since: number;
   readonly maxStalenessMs: number;
 }
 
-/** What asks for nothing, as of the primary, which has everything. */
+/** Requires nothing. This is what the primary has to meet, because it has every write. */
 export const noRequirement: ReadRequirement = {
   positions: [],
   since: Number.NEGATIVE_INFINITY,
@@ -30,28 +30,25 @@ export type Ineligibility =
   | "behind"
   | undefined;
 
-/** The moment whose every finished write is included at `position`, no matter which node is there; undefined when none is proven. */
+/** The latest moment whose finished writes are all proven to be included at `position`, on any node. Undefined without proof. */
 export function freshAsOf(shard: Shard, position: Position): number | undefined {
   const sampledAt = shard.history.asOf(position);
-  const asOf = Math.min(
-    sampledAt ?? Number.NEGATIVE_INFINITY,
-    shard.succession.withoutRivalUntil(shard.replicas),
-  );
+  const asOf = Math.min(sampledAt ?? Number.NEGATIVE_INFINITY, shard.promotion.withoutRivalUntil);
   return asOf === Number.NEGATIVE_INFINITY ? undefined : asOf;
 }
 
-/** Whether what a node of `shard` said of itself meets `requirement` now; the reason when it does not. */
+/** Whether the report of a node of `shard` meets `requirement` now. Returns the reason if it does not. */
 export function ineligibility(
   shard: Shard,
-  sighting: NodeReport | undefined,
+  report: NodeReport | undefined,
   suspect: boolean,
   requirement: ReadRequirement,
   now: number,
 ): Ineligibility {
-  if (sighting === undefined) return "position unknown";
-  const { replication } = sighting;
+  if (report === undefined) return "position unknown";
+  const { replication } = report;
   if (!hasOffset(replication)) return "position unknown";
-  // No other server is a primary with its history: it is the primary by another name.
+  // Only the primary itself is a primary with this history, so this is the primary by another name.
   if (replication.role === "primary" && replication.replid === shard.history.replid)
     return "is the primary itself";
   if (suspect) return "link to the primary is down";
@@ -64,7 +61,7 @@ export function ineligibility(
   return undefined;
 }
 
-/** The same by what is remembered of `node`, as long as that is believed. */
+/** The same for the last report of `node`, as long as that report is believed. */
 export function ineligibilityByLastReport(
   shard: Shard,
   node: Node,
@@ -77,7 +74,7 @@ export function ineligibilityByLastReport(
   return ineligibility(shard, node.lastReport, node.suspect, requirement, now);
 }
 
-/** Whether an INFO and the read are worth sending to `node` together, although it is not known to have caught up. */
+/** Whether it is worthwhile to send INFO and the read together to `node`, although the node is not known to have caught up. */
 export function isLikelyEligible(
   shard: Shard,
   node: Node,
@@ -89,19 +86,19 @@ export function isLikelyEligible(
   const known = node.lastReport?.replication;
   if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.avoidUntil)
     return false;
-  // Without its link, or in another history, it will not come closer by itself; asking it alone is cheaper. While there is no
-  // primary every replica is without its link, and a read has nowhere else to go.
-  const isLinked = known.linkUp || !shard.hasPrimary;
+  // A replica without its link, or in another history, does not come closer by itself, so it is cheaper to send it only INFO.
+  // While there is no primary, every replica is without its link, and a read has nowhere else to go.
+  const isLinked = known.linkUp || !shard.isPrimaryReady;
   if (!isLinked || known.syncing || history.asOf(known) === undefined) return false;
   const { maxStalenessMs, since } = requirement;
   // Whatever it has, nothing shows yet what the primary had then.
   if (since > history.latestAt) return false;
-  const provenUntil = Math.min(history.latestAt, shard.succession.withoutRivalUntil(shard.replicas));
+  const provenUntil = Math.min(history.latestAt, shard.promotion.withoutRivalUntil);
   if (node.lag.ms > maxStalenessMs || now - provenUntil > maxStalenessMs) return false;
   return node.lag.hasPassed(now - requiredSince(shard, requirement, issuedAt, now));
 }
 
-/** By when all that is required had been made, on the monotonic clock, as far as this process knows. */
+/** When the latest of the required writes was made, on the monotonic clock, as far as this process knows. */
 export function requiredSince(
   { history }: Shard,
   { since, positions }: ReadRequirement,
@@ -114,7 +111,7 @@ export function requiredSince(
   return latest;
 }
 
-/** Whether keys expire on a replica at another time than on its primary, by more than may be. */
+/** Whether keys expire on a replica at another time than on its primary, by more than `maxClockSkewMs`. */
 export function hasClockSkew({ primary, options }: Shard, node: Node): boolean {
   return node !== primary && node.clock.differsFrom(primary.clock, options.maxClockSkewMs);
 }

@@ -1,12 +1,11 @@
-/** Replicas that claim an offset that their primary has not reached: what they say of themselves cannot be true. */
-
+/** Finds replicas that report an offset that their primary has not reached. Such a report cannot be true. */
 import type { Node } from "../node/node.js";
 import type { OffsetTimeline } from "../replication/offset-timeline.js";
 import type { Position } from "../replication/position.js";
 
 interface Claim {
   readonly position: Position;
-  /** When it was heard, on the monotonic clock. */
+  /** When the replica reported it, on the monotonic clock. */
   readonly at: number;
 }
 
@@ -15,30 +14,32 @@ const maxBytesPerMs = 10_000_000;
 const slackMs = 10;
 
 /**
- * A replica may well be ahead of the newest sample of its primary, since that grows old. It claims too much if the primary
- * cannot have written so much since, or reports less in an INFO that it was sent later.
+ * A replica may be ahead of the newest sample of its primary, because the sample grows old. Its claim is impossible if the
+ * primary cannot have written so much since then. It is also impossible if the primary reports a smaller offset in an INFO that
+ * was sent to it after the claim.
  */
 export class ImpossibleOffsets {
   readonly #history: OffsetTimeline;
-  /** What each replica has claimed beyond the newest sample, until a later sample is there. */
+  /** What each replica has claimed beyond the newest sample. A later sample decides about the claim. */
   readonly #claims = new Map<Node, Claim>();
-  readonly #proven = new WeakSet<Node>();
+  /** Replicas whose latest claim was impossible. */
+  readonly #refuted = new WeakSet<Node>();
 
   constructor(history: OffsetTimeline) {
     this.#history = history;
   }
 
-  /** Takes in what a replica says of itself. One that has claimed too much has to claim less first. */
+  /** Checks the position that a replica reports. A replica that was refuted is believed again once it reports less. */
   saw(node: Node, position: Position): void {
     const { replid, offset } = position;
     if (replid !== this.#history.replid || offset <= this.#history.latestOffset) {
       this.#claims.delete(node);
-      this.#proven.delete(node);
-    } else if (this.#proven.has(node) || offset > this.#mostNow()) this.#refute(node, offset);
+      this.#refuted.delete(node);
+    } else if (this.#refuted.has(node) || offset > this.#mostNow()) this.#refute(node, offset);
     else if (!this.#claims.has(node)) this.#claims.set(node, { position, at: performance.now() });
   }
 
-  /** Takes in that the primary was at this position, by an INFO that was sent at `sentAt`. */
+  /** Checks the claims by the position of the primary, which an INFO that was sent at `sentAt` has shown. */
   sampled(sentAt: number, { replid, offset }: Position): void {
     for (const [node, { position, at }] of this.#claims) {
       if (sentAt < at) continue;
@@ -47,14 +48,14 @@ export class ImpossibleOffsets {
     }
   }
 
-  /** What the primary can have written by now. */
+  /** The greatest offset that the primary can have reached by now. */
   #mostNow(): number {
     const { latestOffset, latestAt } = this.#history;
     return latestOffset + (performance.now() - latestAt + slackMs) * maxBytesPerMs;
   }
 
   #refute(node: Node, offset: number): void {
-    this.#proven.add(node);
+    this.#refuted.add(node);
     node.disbelieve(
       `says that it is at offset ${offset}, which its primary has not reached, so its INFO, or a proxy in front of it, is wrong`,
     );

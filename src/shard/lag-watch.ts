@@ -1,27 +1,32 @@
-/** Looks at the replicas after a read was refused, until they have caught up: else a process that reads seldom never sees how long that takes. */
-import type { ReplicaMonitor } from "./catch-up-queue.js";
+/** Asks the replicas after a read was refused, until they have caught up. Otherwise a process that reads rarely never measures their lag. */
+import type { ShardMembers } from "./members.js";
+import { intervals, type ShardMonitor } from "./monitor.js";
 
-const soonestMs = 1;
-const latestMs = 25;
-const looksPerLag = 4;
-/** A replica that takes longer is looked at again by the next read that is refused. */
+/** A replica that takes longer is asked again after the next read that is refused. */
 const longestMs = 5_000;
+/** A lag that was measured within this time counts as the present lag. */
+const remeasureMs = 250;
 
 export class LagWatch {
-  readonly #lookout: ReplicaMonitor;
-  /** Whether all that can catch up have come to an offset. */
-  readonly #areAt: (offset: number) => boolean;
+  readonly #members: ShardMembers;
+  readonly #monitor: ShardMonitor;
   #offset = 0;
   #until = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(lookout: ReplicaMonitor, areAt: (offset: number) => boolean) {
-    this.#lookout = lookout;
-    this.#areAt = areAt;
+  constructor(members: ShardMembers, monitor: ShardMonitor) {
+    this.#members = members;
+    this.#monitor = monitor;
   }
 
-  /** Looks at the replicas from `now` until they have come to `offset`, or it takes too long; one watch at a time. */
+  /** Measures how long the replicas take to reach `offset`, unless their lag was measured a moment ago. One watch at a time. */
   begin(offset: number, now: number): void {
+    const isMeasured = this.#members.replicas.every(
+      ({ applyRate }) => now - applyRate.measuredAt <= remeasureMs,
+    );
+    if (isMeasured) return;
+    // A lag counts from the moment when the primary was seen to have more.
+    this.#monitor.samplePrimary(now);
     if (this.#timer !== undefined) return;
     this.#offset = offset;
     this.#until = now + longestMs;
@@ -36,15 +41,23 @@ export class LagWatch {
   #tick(): void {
     this.#timer = undefined;
     const now = performance.now();
-    if (now >= this.#until || this.#areAt(this.#offset)) return;
-    this.#lookout.look(now);
+    if (now >= this.#until || this.#haveCaughtUp) return;
+    this.#monitor.probeForWaitingReads(now);
     this.#rest();
   }
 
+  get #haveCaughtUp(): boolean {
+    return this.#members.replicas.every(
+      ({ connection, lastReport }) =>
+        !connection.ready || (lastReport?.replication.offset ?? 0) >= this.#offset,
+    );
+  }
+
   #rest(): void {
-    const ms = Math.min(Math.max(this.#lookout.leastLagMs() / looksPerLag, soonestMs), latestMs);
+    const { waitingLeastMs, waitingMostMs, waitingPerLag } = intervals;
+    const ms = Math.min(Math.max(this.#monitor.leastLagMs / waitingPerLag, waitingLeastMs), waitingMostMs);
     this.#timer = setTimeout(() => this.#tick(), ms);
-    // No process has to go on for the sake of an estimate.
+    // An estimate does not keep the process alive.
     this.#timer.unref();
   }
 }

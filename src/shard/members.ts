@@ -1,52 +1,53 @@
-/** The servers of one shard, each in its role: which is the primary, and who comes and goes. */
+/** The servers of one shard and their roles: which one is the primary, and which ones join and leave. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { MarkerKey } from "../node/marker-key.js";
 import { Node, type Observer } from "../node/node.js";
 import { askZone } from "../node/own-commands.js";
-import type { ShardLimits } from "./shard-options.js";
+import type { ShardOptions } from "./shard-options.js";
 
-/** Who is told what becomes of the servers of a shard. */
-export interface MembersObserver extends Omit<Observer, "judged"> {
+/** The servers that a shard begins with. */
+export interface ShardServers {
+  readonly primary: RedisOptions;
+  readonly replicas: readonly RedisOptions[];
+}
+
+/** Called with what happens to the servers of a shard. */
+export interface MembersObserver extends Pick<Observer, "saw" | "waits" | "dropped"> {
   /** Called with a server that was the primary until now. */
   readonly left: (node: Node) => void;
-  /** Told of every server that is connected to for the first time. */
+  /** Called with every server that Tidemark connects to for the first time. */
   readonly joined: (node: Node) => void;
-  /** Whether replicas answer only connections that have said READONLY. */
-  readonly inCluster: boolean;
-  readonly limits: ShardLimits;
 }
 
 export class ShardMembers {
+  readonly options: ShardOptions;
   #primary: Node;
   /** All servers but the primary. */
   #others: readonly Node[];
-  /** Those whose word counts, because the primary is no proxy. */
   #replicas: readonly Node[] = [];
-  /** Since when the primary is taken for it, on the monotonic clock. */
+  /** When the primary became the primary for this process, on the monotonic clock. */
   primarySince = performance.now();
-  /** Primaries that were replaced, each until it has answered everything that it was sent before. */
+  /** Primaries that were replaced. Each stays until it has answered everything that it was sent before. */
   readonly #leaving = new Set<Node>();
+  /** Whether replicas answer only connections that have sent READONLY. */
+  readonly #inCluster: boolean;
   readonly #observer: MembersObserver;
-  /** The same, for nodes: told first when the primary is recognized as a proxy. */
+  /** The observer of the nodes. It notices first when the primary turns out to be a proxy. */
   readonly #nodeObserver: Observer;
   readonly #marker: MarkerKey | undefined;
 
-  constructor(primary: RedisOptions, replicas: readonly RedisOptions[], observer: MembersObserver) {
+  constructor(servers: ShardServers, options: ShardOptions, inCluster: boolean, observer: MembersObserver) {
+    this.options = options;
+    this.#inCluster = inCluster;
     this.#observer = observer;
-    this.#nodeObserver = {
-      saw: (node, sighting) => observer.saw(node, sighting),
-      waits: (node) => observer.waits(node),
-      dropped: (node) => observer.dropped(node),
-      discovers: observer.discovers,
-      judged: () => this.#sort(),
-    };
-    const { inCluster, limits } = observer;
-    // In a cluster a key belongs to a slot, which may move away from its shard.
+    this.#nodeObserver = { ...observer, discovers: options.discovers, judged: () => this.#sort() };
+    // In a cluster the marker's key belongs to a slot, which may move to another shard.
     this.#marker = inCluster ? undefined : new MarkerKey();
-    const { primaryTimeoutMs } = limits;
-    this.#primary = this.#join(Node.primary(primary, primaryTimeoutMs, this.#nodeObserver, this.#marker));
-    this.#others = replicas.map((replica) => this.#replica(replica));
+    this.#primary = this.#join(
+      Node.primary(servers.primary, options.primaryTimeoutMs, this.#nodeObserver, this.#marker),
+    );
+    this.#others = servers.replicas.map((replica) => this.#replica(replica));
     this.#sort();
   }
 
@@ -54,16 +55,17 @@ export class ShardMembers {
     return this.#primary;
   }
 
-  /** Those that may prove what they have; none while the primary is a proxy, which has no position to compare theirs with. */
+  /** The replicas that can prove their positions. None while the primary is a proxy, because a proxy has no position. */
   get replicas(): readonly Node[] {
     return this.#replicas;
   }
 
-  /** Those named beside a primary that is a proxy: nothing can be proven of them. */
+  /** The servers named beside a primary that is a proxy. Nothing can be proven of them. */
   get pools(): readonly Node[] {
     return this.#primary.isProxy ? this.#others : [];
   }
 
+  /** The primary first. */
   get all(): readonly Node[] {
     return [this.#primary, ...this.#others];
   }
@@ -75,9 +77,9 @@ export class ShardMembers {
   }
 
   /**
-   * Whether the primary before this one has answered all commands. Only then is this one sent any: a command that the other
-   * one refuses must not be overtaken by commands that were given later. A server that hangs delays this for as long as
-   * an impatient connection leaves commands unanswered.
+   * Whether the primary before this one has answered all commands. Until then this one is sent none: a command that the other
+   * one refuses must not be overtaken by commands that were given later. A server that hangs delays this for as long as the
+   * connection to a replica may leave commands unanswered.
    */
   get isHandedOver(): boolean {
     return this.#leaving.size === 0;
@@ -94,20 +96,18 @@ export class ShardMembers {
     node.connection.waitsForConnection = true;
     old.connection.yields();
     this.#leave(old);
-    // Whatever waits for it has to wait for the new one.
+    // Commands that wait for the old primary have to wait for the new one.
     old.connection.failWaiting();
     this.#observer.left(old);
     this.#sort();
     if (node.connection.ready) node.probeBefore();
   }
 
-  /** Connects to who is new, goes on with who was there before, and leaves who is not named any more. */
+  /** Connects to servers that are new, keeps those that were there before, and leaves those that are not named any more. */
   assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
     const named = new Map([primary, ...replicas].map((server) => [addressOf(server), server]));
     const known = new Map(this.all.map((node) => [node.connection.address, node]));
-    const nodes = [...named].map(([address, server]) => {
-      return known.get(address) ?? this.#replica(server);
-    });
+    const nodes = [...named].map(([address, server]) => known.get(address) ?? this.#replica(server));
     const leaving = this.all.filter(({ connection }) => !named.has(connection.address));
     const [heir] = nodes;
     if (heir !== undefined) this.promote(heir);
@@ -127,32 +127,30 @@ export class ShardMembers {
 
   #sort(): void {
     this.#replicas = this.#primary.isProxy ? [] : this.#others;
-    this.#greet();
+    if (this.#inCluster) this.#setClusterModes();
   }
 
-  /** A primary must not be READONLY: made a replica, it would go on answering. */
-  #greet(): void {
-    if (!this.#observer.inCluster) return;
-    this.#primary.greeting.take("readwrite", this.#primary.connection);
-    for (const replica of this.#others) replica.greeting.take("readonly", replica.connection);
+  /** A connection to a primary must not be READONLY: the server would go on answering after it was made a replica. */
+  #setClusterModes(): void {
+    this.#primary.clusterMode.set("readwrite", this.#primary.connection);
+    for (const replica of this.#others) replica.clusterMode.set("readonly", replica.connection);
   }
 
   #replica(server: RedisOptions): Node {
-    const { primaryTimeoutMs } = this.#observer.limits;
-    return this.#join(Node.replica(server, primaryTimeoutMs, this.#nodeObserver, this.#marker));
+    return this.#join(Node.replica(server, this.options.primaryTimeoutMs, this.#nodeObserver, this.#marker));
   }
 
   #join(node: Node): Node {
-    const { joined, limits } = this.#observer;
+    const { weights, zones, zone } = this.options;
     const { address, redis } = node.connection;
-    node.weight = limits.weights[address] ?? 1;
-    node.zone = limits.zones[address];
-    const tell = (zone: string): void => {
-      node.zone = zone;
+    node.weight = weights[address] ?? 1;
+    node.zone = zones[address];
+    const setZone = (reported: string): void => {
+      node.zone = reported;
     };
-    if (limits.zone !== undefined && node.zone === undefined)
-      redis.on("ready", () => node.isProxy || askZone(node.connection, tell));
-    joined(node);
+    if (zone !== undefined && node.zone === undefined)
+      redis.on("ready", () => node.isProxy || askZone(node.connection, setZone));
+    this.#observer.joined(node);
     return node;
   }
 }

@@ -1,28 +1,26 @@
-/** The state a server is in, whatever a session requires of it, and why. */
+/** The state of a server, no matter what a session requires of it, and the reason for that state. */
 import type { NodeState } from "../diagnostics/channels.js";
 import { type Node, notAsked } from "../node/node.js";
 import { deniesReads, isPrimaryItself, primaryUnknown } from "../node/server-warnings.js";
-import { parseUpstream } from "../replication/replication-info.js";
 import { hasClockSkew, ineligibility, noRequirement } from "./eligibility.js";
+import { upstreamOf } from "./primary-availability.js";
 import type { Shard } from "./shard.js";
 
-/** A server that was never connected to is starting for so long. */
+/** A server that Tidemark has never been connected to counts as starting for this long. */
 const startMs = 5_000;
 /** A connection that takes longer has a fault of its own. */
 const slowMs = 1_000;
-/** The longest name of a server that is repeated from another server's words. */
-const longestName = 100;
 
 const notConnected = "not connected";
 const unauthorized = /^(WRONGPASS|NOAUTH|NOPERM)\b/;
 
-/** The state of `node`, as what is known of it shows at `now`. */
+/** The state of `node` at `now`, as far as it is known. */
 export function stateOf(shard: Shard, node: Node, now: number): NodeState {
   if (node === shard.primary) return primaryState(shard, now);
   if (node.weight === 0) return "excluded";
   const disconnected = disconnectedState(node, now);
   if (disconnected !== undefined) return disconnected;
-  if (node.denials.fault !== undefined) return "refusing";
+  if (node.aclDenials.fault !== undefined) return "refusing";
   if (shard.primary.isProxy) return "unproven";
   if (hasClockSkew(shard, node)) return "skewed";
   if (node.lastReport === undefined) return unheardState(node);
@@ -35,7 +33,7 @@ export function stateOf(shard: Shard, node: Node, now: number): NodeState {
 
 /** Why a server in `state` may not answer, for people to read; undefined when it may. */
 export function reasonOf(shard: Shard, node: Node, state: NodeState): string | undefined {
-  const { fault, lastReport, proof, connection, denials } = node;
+  const { fault, lastReport, probe, connection, aclDenials } = node;
   const { primary, history } = shard;
   switch (state) {
     case "serving":
@@ -56,7 +54,7 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
       return "clock differs";
     case "refusing":
       if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
-      if (denials.fault !== undefined) return `${deniesReads}: ${denials.fault}`;
+      if (aclDenials.fault !== undefined) return `${deniesReads}: ${aclDenials.fault}`;
       return fault;
     case "other-primary":
       return lastReport?.replication.replid === history.replid
@@ -71,9 +69,9 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "behind":
       return stalenessOf(shard);
     case "unknown-position":
-      // Only a primary that forbids INFO too writes the marker that a replica is looked at for.
+      // A replica has a marker only if its primary forbids INFO as well, because only such a primary writes the marker.
       return (
-        (primary.proof.kind === "position" ? proof.refusal?.message : undefined) ?? fault ?? lackOf(primary)
+        (primary.probe.kind === "position" ? probe.refusal?.message : undefined) ?? fault ?? lackOf(primary)
       );
     default:
       return fault ?? (history.replid === undefined ? primaryUnknown : "nothing recent is known of it");
@@ -81,18 +79,18 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
 }
 
 /**
- * The moment at which `node` is judged by what it last said. An idle process asks nothing, which makes nobody staler; while
- * the primary is gone, everything may be.
+ * The moment at which `node` is judged by its last report. An idle process asks nothing, but that makes no server staler.
+ * While the primary is gone, every server may be staler than it has reported.
  */
 export function judgedAt(shard: Shard, node: Node, now: number): number {
   const { probeIntervalMs } = shard.options;
-  if (node.lastReport === undefined || !shard.hasPrimary) return now;
+  if (node.lastReport === undefined || !shard.isPrimaryReady) return now;
   return Math.min(now, node.lastReport.at + node.trustMs(probeIntervalMs));
 }
 
 function primaryState(shard: Shard, now: number): NodeState {
-  if (shard.demoted) return "demoted";
-  if (shard.hasPrimary) return "serving";
+  if (shard.isPrimaryDemoted) return "demoted";
+  if (shard.isPrimaryReady) return "serving";
   return disconnectedState(shard.primary, now) ?? "silent";
 }
 
@@ -106,15 +104,15 @@ function disconnectedState({ connection }: Node, now: number): NodeState | undef
   return isNew || redis.status === "wait" ? "starting" : "silent";
 }
 
-/** The state of a server that has not said where it is since it was last in doubt. */
-function unheardState({ proof, fault }: Node): NodeState {
-  if (proof.kind !== undefined && proof.kind !== "position") return "unknown-position";
+/** The state of a server that has not reported its position since the position was last in doubt. */
+function unheardState({ probe, fault }: Node): NodeState {
+  if (probe.kind !== undefined && probe.kind !== "position") return "unknown-position";
   return fault === undefined || fault === notAsked ? "starting" : "refusing";
 }
 
-/** The state of a server that has said where it is, and may not answer. */
+/** The state of a server that has reported its position and may not answer. */
 function unusableState(shard: Shard, node: Node, at: number): NodeState {
-  const { history, lineage, hasPrimary, options, primary } = shard;
+  const { history, lineage, isPrimaryReady, options, primary } = shard;
   const replication = node.lastReport?.replication;
   if (history.replid === undefined) return primary.isUnprovable ? "unknown-position" : "starting";
   if (replication === undefined) return "starting";
@@ -124,7 +122,7 @@ function unusableState(shard: Shard, node: Node, at: number): NodeState {
   if (lineage.presenceOf(replication, history.replid) !== "valid") return "unknown-history";
   const isTold = at - Math.min(history.firstAt, at) > options.maxStalenessMs;
   const isRecent = at - history.latestAt <= options.maxStalenessMs;
-  return hasPrimary && !(isTold && isRecent) ? "starting" : "behind";
+  return isPrimaryReady && !(isTold && isRecent) ? "starting" : "behind";
 }
 
 function lackOf({ fault }: Node): string {
@@ -139,29 +137,15 @@ function silenceOf({ connection, fault = notConnected }: Node): string {
 }
 
 function stalenessOf(shard: Shard): string {
-  const { succession, replicas, hasPrimary, options } = shard;
-  if (!hasPrimary) return "staleness not proven";
-  if (succession.withoutRivalUntil(replicas) < Number.POSITIVE_INFINITY)
+  const { promotion, isPrimaryReady, options } = shard;
+  if (!isPrimaryReady) return "staleness not proven";
+  if (promotion.withoutRivalUntil < Number.POSITIVE_INFINITY)
     return "staleness not proven: another server says that it is the primary too";
   return `it is more than ${options.maxStalenessMs} ms behind`;
 }
 
-/** The server to give as the primary: the one that was given has only ever been its replica, as far as this process knows. */
-export function rightfulPrimary({ primary, demoted, history, options }: Shard): string | undefined {
-  if (!demoted || history.replid !== undefined || options.hasArbiter) return undefined;
-  const text = primary.lastReport?.text ?? "";
-  return parseUpstream(text) && upstreamOf(text);
-}
-
-function demotionOf(shard: Shard): string {
-  const upstream = rightfulPrimary(shard);
+function demotionOf({ availability }: Shard): string {
+  const upstream = availability.rightfulPrimary;
   if (upstream !== undefined) return `it replicates from ${upstream}: give that server as \`primary\``;
   return "says that it is a replica";
-}
-
-function upstreamOf(text = ""): string {
-  const upstream = parseUpstream(text);
-  return upstream === undefined
-    ? "another server"
-    : `${upstream.host}:${upstream.port}`.slice(0, longestName);
 }

@@ -1,128 +1,229 @@
-/** Waits for a primary that may be asked, and says why there is none when the wait ends. */
-
+/** Whether a shard has a primary that takes commands, what waits while it has none, and the error of a wait in vain. */
 import type { WhenReady } from "../connection/offline-queue.js";
 import { NotPrimaryError } from "../errors/errors.js";
+import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
-import { rightfulPrimary } from "./node-state.js";
-import type { Shard } from "./shard.js";
+import type { OffsetTimeline } from "../replication/offset-timeline.js";
+import { parseUpstream } from "../replication/replication-info.js";
+import type { ShardMembers } from "./members.js";
+import type { ShardMonitor } from "./monitor.js";
+import { WaitQueue } from "./wait-queue.js";
 
-/** How often a command is sent again that servers have proven not to have carried out, or that changes nothing. */
+/** How often a command is sent again if it changes nothing, or if servers have proven that they did not execute it. */
 export const maxRepeats = 3;
 const promotionPatienceMs = 1_000;
-/** How long commands wait for the next primary where nobody but the servers themselves says which one it is. */
+/** How long commands wait for the next primary if only the servers themselves say which one it is. */
 const handOverPatienceMs = 3_000;
+/** The longest name of a server that is repeated from another server's report. */
+const longestName = 100;
 
-/**
- * Calls `start` when there is a connection to a server that is not known to have become a replica, and answers; or with
- * the reason when there is none in time. Commands start in the order in which they were given: `isReturned` is for one
- * that was sent before and came back, so that it goes ahead of commands that were given later. `since` is when the
- * command began to wait.
- */
-export function whenPrimary(
-  shard: Shard,
-  command: string,
-  start: WhenReady,
-  isReturned = false,
-  since?: number,
-): void {
-  if (shard.primaryWaiters.isEmpty && shard.hasPrimary) {
-    start();
-    return;
+export class PrimaryAvailability {
+  readonly #members: ShardMembers;
+  readonly #monitor: ShardMonitor;
+  readonly #history: OffsetTimeline;
+  /** Commands that wait while there is no primary, in their order. */
+  readonly #waiting = new WaitQueue((now) => {
+    this.#monitor.probePrimary(now, true);
+    this.#monitor.findPrimary(now);
+  });
+  /** Whether the primary has refused a write because it is a replica, and has sent no report since. */
+  #hasRefused = false;
+  /** Since when the primary is known to be a replica, on the monotonic clock. Undefined while it is a primary. */
+  #demotedAt: number | undefined;
+
+  constructor(members: ShardMembers, monitor: ShardMonitor, history: OffsetTimeline) {
+    this.#members = members;
+    this.#monitor = monitor;
+    this.#history = history;
   }
-  const givenAt = since ?? performance.now();
-  if (shard.primaryWaiters.isEmpty && isUpToConnection(shard)) whenConnected(shard, command, start, givenAt);
-  else waitInVacancy(shard, command, start, isReturned, givenAt);
-}
 
-/** Whether the wait is the connection's affair: nobody else says who the primary is. */
-function isUpToConnection({ primary: { connection }, demoted, isHandedOver, options }: Shard): boolean {
-  if (connection.closed || connection.refuses) return true;
-  return !connection.ready && !demoted && isHandedOver && !options.hasArbiter;
-}
+  /** Whether the primary, by its latest answer, is a replica. */
+  get isDemoted(): boolean {
+    return this.#hasRefused || this.#members.primary.isReplica;
+  }
 
-function whenConnected(shard: Shard, command: string, start: WhenReady, since: number): void {
-  const { primary } = shard;
-  shard.watch();
-  const settle = (error?: Error): void => {
-    if (shard.primary === primary) start(error);
-    else whenPrimary(shard, command, start, false, since);
-  };
-  primary.connection.whenReady(settle, { command, since });
-}
+  /** Whether the primary would be sent a command at once, unless other commands wait. */
+  get isReady(): boolean {
+    const { primary, isHandedOver } = this.#members;
+    return !this.isDemoted && primary.connection.answers && isHandedOver;
+  }
 
-function waitInVacancy(
-  shard: Shard,
-  command: string,
-  start: WhenReady,
-  isReturned: boolean,
-  since: number,
-): void {
-  shard.primary.connection.connectIfLazy();
-  shard.watch();
-  const attempt = (): boolean => {
-    const refusal = refusalSince(shard, since);
-    if (shard.hasPrimary) start();
-    else if (isUpToConnection(shard)) whenConnected(shard, command, start, since);
-    else if (refusal !== undefined) start(refusal);
-    else return false;
-    return true;
-  };
-  shard.primaryWaiters.add({
-    attempt,
-    giveUp: () => start(absence(shard, command)),
-    isReturned,
-    // Another primary may be named meanwhile; it is there only when the one before it has answered or was given up.
-    get until() {
-      return shard.isHandedOver ? patienceOf(shard, since) : Number.POSITIVE_INFINITY;
-    },
-  });
-}
+  /** Whether the primary would be sent a command at once: it is ready, and no earlier command waits. */
+  get isImmediate(): boolean {
+    return this.#waiting.isEmpty && this.isReady;
+  }
 
-/** Until when a command may wait that was given at `since`. */
-function patienceOf(shard: Shard, since: number): number {
-  const { demoted, primary, primarySince, options } = shard;
-  const { ready, server, downSince } = primary.connection;
-  if (demoted && !options.hasArbiter) return since + Math.min(handOverPatienceMs, options.primaryTimeoutMs);
-  if (server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
-  const latest = since + options.primaryTimeoutMs;
-  if (demoted) return Math.min(latest, since + promotionPatienceMs);
-  if (ready || !options.hasArbiter) return latest;
-  // Not for long after the primary was lost, since then everybody knows; and after another one was named, which has
-  // closed all connections when it was promoted.
-  return Math.min(latest, Math.max(downSince, primarySince) + promotionPatienceMs);
-}
+  /** Whether commands wait while there is no primary. */
+  get hasWaiting(): boolean {
+    return !this.#waiting.isEmpty;
+  }
 
-/** What the primary has refused a handshake with since then. */
-function refusalSince({ primary: { connection } }: Shard, since: number): Error | undefined {
-  const { refusal } = connection;
-  return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;
-}
+  /** For how long there has been no primary, in milliseconds; 0 while there is one. */
+  get absentMs(): number {
+    if (this.isReady) return 0;
+    const demotedMs = this.#demotedAt === undefined ? 0 : performance.now() - this.#demotedAt;
+    return Math.max(demotedMs, this.#members.primary.connection.absentMs);
+  }
 
-function absence(shard: Shard, command: string): Error {
-  const { connection } = shard.primary;
-  if (shard.demoted && !connection.closed)
-    return new NotPrimaryError(command.toUpperCase(), connection.address, rightfulPrimary(shard));
-  return connection.absence(command);
-}
+  /**
+   * The server that the user should give as the primary. It is undefined unless the server that was given has only ever been
+   * a replica of another one, as far as this process knows.
+   */
+  get rightfulPrimary(): string | undefined {
+    const { primary, options } = this.#members;
+    if (!this.isDemoted || this.#history.replid !== undefined || options.hasArbiter) return undefined;
+    const text = primary.lastReport?.text ?? "";
+    return parseUpstream(text) && upstreamOf(text);
+  }
 
-/** Resolves when the primary is connected, or the one that takes its place; rejects when none is after `timeoutMs`. */
-export function whenConnectedWithin(shard: Shard, command: string, timeoutMs: number): Promise<void> {
-  const since = performance.now();
-  shard.primary.connection.connectIfLazy();
-  return new Promise((resolve, reject) => {
-    const attempt = (): boolean => {
-      const { connection } = shard.primary;
-      const error = refusalSince(shard, since) ?? connection.over;
-      if (connection.answers) resolve();
-      else if (error !== undefined) reject(error);
-      return connection.answers || error !== undefined;
+  /** Records the role that the primary has reported. */
+  reported({ replication, at }: NodeReport): void {
+    this.#hasRefused = false;
+    const isPrimary = replication.role === "primary";
+    this.#demotedAt = isPrimary ? undefined : (this.#demotedAt ?? at);
+    if (!isPrimary) this.#monitor.findPrimary(performance.now());
+  }
+
+  /** Called when another server has become the primary. */
+  replaced(): void {
+    this.#hasRefused = false;
+  }
+
+  /** Called when `node` has refused a write because it is a replica. Behind a proxy that is true of one server of many. */
+  refusedWrite(node: Node): void {
+    if (node !== this.#members.primary || node.isProxy) return;
+    this.#hasRefused = true;
+    this.#demotedAt ??= performance.now();
+    node.probeBefore();
+    this.#monitor.findPrimary(performance.now());
+  }
+
+  /** Checks the primary for owners of other connections to it, and looks for the next primary while it is absent. */
+  check(now: number): void {
+    this.#monitor.probePrimary(now, this.isDemoted);
+    if (this.isDemoted) this.#monitor.findPrimary(now);
+    else this.#monitor.searchUntilAnswered();
+  }
+
+  /**
+   * Calls `start` once there is a connection to a server that answers and is not known to have become a replica. If there is
+   * none in time, it calls `start` with the reason. Commands start in the order in which they were given: `isReturned` is for
+   * a command that was sent before and came back, so it goes ahead of commands that were given later. `since` is when the
+   * command began to wait.
+   */
+  whenReady(command: string, start: WhenReady, isReturned = false, since?: number): void {
+    if (this.isImmediate) {
+      start();
+      return;
+    }
+    const givenAt = since ?? performance.now();
+    if (this.#waiting.isEmpty && this.#isUpToConnection) this.#whenConnected(command, start, givenAt);
+    else this.#waitForPrimary(command, start, isReturned, givenAt);
+  }
+
+  /** Resolves once the primary is connected, or the one that takes its place. Rejects if none is after `timeoutMs`. */
+  whenConnectedWithin(command: string, timeoutMs: number): Promise<void> {
+    const since = performance.now();
+    this.#members.primary.connection.connectIfLazy();
+    return new Promise((resolve, reject) => {
+      const attempt = (): boolean => {
+        const { connection } = this.#members.primary;
+        const error = this.#refusalSince(since) ?? connection.over;
+        if (connection.answers) resolve();
+        else if (error !== undefined) reject(error);
+        return connection.answers || error !== undefined;
+      };
+      const giveUp = (): void => reject(this.#members.primary.connection.absence(command));
+      if (!attempt()) this.#monitor.connectionWaiters.add({ attempt, giveUp, until: since + timeoutMs });
+    });
+  }
+
+  /** Lets commands wait again after {@link close}. */
+  open(): void {
+    this.#waiting.open();
+  }
+
+  /** Gives up all commands that wait. */
+  close(): void {
+    this.#waiting.close();
+  }
+
+  /** Whether a command only waits for the connection, because nobody but the servers says which one is the primary. */
+  get #isUpToConnection(): boolean {
+    const { primary, isHandedOver, options } = this.#members;
+    const { connection } = primary;
+    if (connection.closed || connection.refuses) return true;
+    return !connection.ready && !this.isDemoted && isHandedOver && !options.hasArbiter;
+  }
+
+  #whenConnected(command: string, start: WhenReady, since: number): void {
+    const { primary } = this.#members;
+    this.#monitor.searchUntilAnswered();
+    const settle = (error?: Error): void => {
+      if (this.#members.primary === primary) start(error);
+      else this.whenReady(command, start, false, since);
     };
-    const giveUp = (): void => reject(shard.primary.connection.absence(command));
-    if (!attempt()) shard.absence.add({ attempt, giveUp, until: since + timeoutMs });
-  });
+    primary.connection.whenReady(settle, { command, since });
+  }
+
+  #waitForPrimary(command: string, start: WhenReady, isReturned: boolean, since: number): void {
+    this.#members.primary.connection.connectIfLazy();
+    this.#monitor.searchUntilAnswered();
+    const attempt = (): boolean => {
+      const refusal = this.#refusalSince(since);
+      if (this.isReady) start();
+      else if (this.#isUpToConnection) this.#whenConnected(command, start, since);
+      else if (refusal !== undefined) start(refusal);
+      else return false;
+      return true;
+    };
+    const until = (): number =>
+      this.#members.isHandedOver ? this.#patienceOf(since) : Number.POSITIVE_INFINITY;
+    this.#waiting.add({
+      attempt,
+      giveUp: () => start(this.#absence(command)),
+      isReturned,
+      // Another primary may be named meanwhile. It takes commands only once the one before it has answered or was given up.
+      get until() {
+        return until();
+      },
+    });
+  }
+
+  /** Until when a command may wait that was given at `since`. */
+  #patienceOf(since: number): number {
+    const { primary, primarySince, options } = this.#members;
+    const { ready, server, downSince } = primary.connection;
+    const { isDemoted } = this;
+    if (isDemoted && !options.hasArbiter)
+      return since + Math.min(handOverPatienceMs, options.primaryTimeoutMs);
+    if (server.maxRetriesPerRequest === null) return Number.POSITIVE_INFINITY;
+    const latest = since + options.primaryTimeoutMs;
+    if (isDemoted) return Math.min(latest, since + promotionPatienceMs);
+    if (ready || !options.hasArbiter) return latest;
+    // The wait is short after the primary was lost, because everybody knows then. It is also short after another one was named:
+    // that server closed all its connections when it was promoted.
+    return Math.min(latest, Math.max(downSince, primarySince) + promotionPatienceMs);
+  }
+
+  /** The error that the primary has refused a handshake with since then. */
+  #refusalSince(since: number): Error | undefined {
+    const { refusal } = this.#members.primary.connection;
+    return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;
+  }
+
+  #absence(command: string): Error {
+    const { connection } = this.#members.primary;
+    if (this.isDemoted && !connection.closed)
+      return new NotPrimaryError(command.toUpperCase(), connection.address, this.rightfulPrimary);
+    return connection.absence(command);
+  }
 }
 
-/** Whether `node` is the primary by everything that is known: it has neither said that it is a replica nor refused a write. */
-export function isStillPrimary(shard: Shard, node: Node): boolean {
-  return shard.primary === node && !shard.demoted;
+/** The server that a server with this INFO replicates from, for people to read. */
+export function upstreamOf(text = ""): string {
+  const upstream = parseUpstream(text);
+  return upstream === undefined
+    ? "another server"
+    : `${upstream.host}:${upstream.port}`.slice(0, longestName);
 }

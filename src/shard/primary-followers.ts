@@ -1,17 +1,16 @@
-/** Owners of connections to a primary that have to leave it when the primary changes. */
+/** Tells the owners of further connections to a primary when they have to leave it. */
 import type { Node } from "../node/node.js";
 import type { Shard } from "./shard.js";
 
-/** Keeps connections of its own to the primary of a shard. */
+/** Owns further connections to the primary of a shard. */
 export interface Follower {
-  /** Called when `node` was demoted or does not answer, so that connections to it have to be left. */
+  /** Called when `node` was demoted or does not answer, so that the follower has to leave its connections to `node`. */
   leave(node: Node): void;
 }
 
-/** How often the primary is asked while there are followers, whose own connections may be silent for hours. */
-const lookEveryMs = 1_000;
+/** How often the primary is checked while there are followers. Their own connections may be silent for hours. */
+const checkEveryMs = 1_000;
 
-/** Tells followers when a primary is left, and checks the primaries while there are followers. */
 export class Followers {
   readonly #shards: () => readonly Shard[];
   readonly #followers = new Set<Follower>();
@@ -24,8 +23,8 @@ export class Followers {
   add(follower: Follower): void {
     this.#followers.add(follower);
     this.#timer ??= setInterval(() => {
-      for (const shard of this.#shards()) shard.keepLooking(performance.now());
-    }, lookEveryMs).unref();
+      for (const shard of this.#shards()) shard.availability.check(performance.now());
+    }, checkEveryMs).unref();
   }
 
   remove(follower: Follower): void {

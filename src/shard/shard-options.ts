@@ -1,30 +1,41 @@
-/** What bounds what may be believed of servers; times in milliseconds. */
+/** The limits that a shard keeps, such as how long it believes what a server has said. Times are in milliseconds. */
 
 /**
- * Whether a server at this address may be connected to. Tidemark sends it the user name and password of the Redis user, and
- * believes what it says.
+ * Whether Tidemark may connect to a server at this address. It sends the server the user name and the password of the Redis
+ * user, and believes what the server says.
  */
 export type Accept = (host: string, port: number) => boolean;
 
 export interface ShardLimits {
-  /** How long a replica's position is remembered before it is asked again. */
+  /** How long the position of a replica is remembered before the replica is asked again. */
   readonly probeIntervalMs: number;
-  /** A replica not proven to be fresher than this answers nothing. */
+  /** A replica answers no reads unless it is proven to be fresher than this. */
   readonly maxStalenessMs: number;
-  /** A replica whose clock is certain to differ from the primary's by more answers nothing. */
+  /** A replica answers no reads if its clock is certain to differ from the primary's by more than this. */
   readonly maxClockSkewMs: number;
-  /** How long a command waits for a primary, and a primary may be silent while commands are unanswered. */
+  /** How long a command waits for a primary, and how long a primary may be silent while commands are unanswered. */
   readonly primaryTimeoutMs: number;
-  /** How long what a session has written is looked for. */
+  /** How long after a write of a session its reads still look for the write. */
   readonly tokenTtlMs: number;
-  /** Whether every read of a replica is proven, by an INFO of its own. */
+  /** Whether every read from a replica is proven by an INFO of its own. */
   readonly verify: "when-needed" | "always";
-  /** Where this process is; replicas there are preferred. */
+  /** The zone of this process. Replicas in the same zone are preferred. */
   readonly zone: string | undefined;
-  /** Where servers are that do not tell so themselves, by their addresses. */
+  /** The zones of servers that do not report their zone, by address. */
   readonly zones: Readonly<Record<string, string>>;
-  /** Which of the servers that others announce may be connected to; undefined for all. */
+  /** Which of the servers that others announce Tidemark may connect to. Undefined allows all. */
   readonly accept: Accept | undefined;
-  /** How much servers get of the reads, by their addresses; those not named 1. */
+  /** The share of the reads that each server gets, by address. A server that is not named has weight 1. */
   readonly weights: Readonly<Record<string, number>>;
+}
+
+/** The limits of one shard, and who decides which servers are in it. */
+export interface ShardOptions extends ShardLimits {
+  /**
+   * Whether somebody else names the primary, as Sentinels do. Then no server becomes the primary by its own word alone, and
+   * commands do not wait for long while there is no primary.
+   */
+  readonly hasArbiter: boolean;
+  /** Whether the replicas are those that the servers themselves name. */
+  readonly discovers: boolean;
 }

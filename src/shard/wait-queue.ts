@@ -1,33 +1,33 @@
-/** What waits for a server: commands for a primary to be there, reads for room at the primary. */
+/** Waits that end when a server is ready: commands wait for a primary, and reads for room at the primary. */
 
 interface Waiter {
-  /** Goes on when it can by now; says whether it did. */
+  /** Continues the command or read if that is possible by now, and says whether it did. */
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
+  /** The end of the wait, on the monotonic clock. */
   readonly until: number;
-  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. Default false. */
+  /** Whether a command was sent before and came back. It then goes ahead of all new commands. Default false. */
   readonly isReturned?: boolean;
 }
 
 const everyMs = 5;
 
-/** One list and one timer for all who wait for the same; it asks the servers for all of them together. */
+/** One list and one timer for all waiters for the same server. The servers are asked once for all of them. */
 export class WaitQueue {
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  readonly #look: (now: number) => void;
+  readonly #probe: (now: number) => void;
 
-  /** `look` asks the servers how they are; it is called while somebody waits. */
-  constructor(look: (now: number) => void) {
-    this.#look = look;
+  /** `probe` asks the servers for their state. It is called again and again while there are waiters. */
+  constructor(probe: (now: number) => void) {
+    this.#probe = probe;
   }
 
   get isEmpty(): boolean {
     return this.#waiters.length === 0;
   }
 
-  /** Adds one that has until `until` on the monotonic clock. */
   add(waiter: Waiter): void {
     if (this.#closed) {
       waiter.giveUp();
@@ -39,12 +39,12 @@ export class WaitQueue {
     this.#timer ??= setInterval(() => this.#tick(), everyMs);
   }
 
-  /** Takes waiters again after it was closed. */
+  /** Takes waiters again after {@link close}. */
   open(): void {
     this.#closed = false;
   }
 
-  /** Gives all up, at the end. */
+  /** Gives up all waiters. */
   close(): void {
     this.#closed = true;
     if (this.#timer !== undefined) clearInterval(this.#timer);
@@ -64,7 +64,7 @@ export class WaitQueue {
       else this.#waiters.push(waiter);
     }
     if (this.#waiters.length > 0) {
-      this.#look(now);
+      this.#probe(now);
       return;
     }
     clearInterval(this.#timer);

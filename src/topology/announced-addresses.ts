@@ -1,25 +1,25 @@
-/** Servers by the addresses they announce: which are followed, and where they can be reached. */
+/** Decides which of the announced servers Tidemark connects to, and at which address it reaches them. */
 import { isIPv6 } from "node:net";
 import type { NatMap, RedisOptions } from "ioredis";
 import type { Endpoint } from "../address.js";
 import type { Accept } from "../shard/shard-options.js";
 
-/** So many replicas of one primary are followed, and as many Sentinels. */
+/** The most replicas of one primary that Tidemark connects to, and the most Sentinels. */
 export const maxFollowed = 100;
-/** So many shards of a cluster are followed. */
+/** The most shards of a cluster that Tidemark connects to. */
 export const maxShards = 1_000;
 
-/** So many refused addresses are warned of, so that nobody can flood the log. */
+/** The most warnings about refused addresses, so that nobody can flood the log. */
 const maxRefusals = 10;
 
-/** Servers that nobody has given by themselves: each is sent the password, so not any address will do. */
+/** Servers that the user has not given. Each is sent the password, so not every address is acceptable. */
 export class AnnouncedAddresses {
   readonly #common: RedisOptions;
   readonly #natMap: NatMap | undefined;
   readonly #accept: Accept | undefined;
-  /** The addresses that were warned of. */
+  /** The addresses with a warning. */
   readonly #refused = new Set<string>();
-  #saidMany = false;
+  #hasWarnedOfMany = false;
 
   /** `common` are the options of all connections to such servers. */
   constructor(common: RedisOptions, natMap: NatMap | undefined, accept: Accept | undefined) {
@@ -28,7 +28,7 @@ export class AnnouncedAddresses {
     this.#accept = accept;
   }
 
-  /** Options to connect to an announced server, at the address it has from here; undefined when it is not accepted. */
+  /** Options to connect to an announced server at the address that it has from here. Undefined if the server is not accepted. */
   reach({ host, port }: Endpoint): RedisOptions | undefined {
     const announced = `${host}:${port}`;
     const natMap = this.#natMap;
@@ -48,23 +48,23 @@ export class AnnouncedAddresses {
     return undefined;
   }
 
-  /** Those of `servers` that are accepted, as far as there is room for them; `what` names them in the warning. */
+  /** The accepted ones of the first `maxFollowed` of `servers`. `what` names the servers in the warning. */
   reachAll(servers: readonly Endpoint[], what: string): RedisOptions[] {
     if (servers.length > maxFollowed) this.warnOfMany(what, maxFollowed);
     return servers.slice(0, maxFollowed).flatMap((server) => this.reach(server) ?? []);
   }
 
-  /** Warns once that more than `most` of these were announced. */
+  /** Warns once that more than `most` servers were announced. */
   warnOfMany(what: string, most: number): void {
-    if (this.#saidMany) return;
-    this.#saidMany = true;
+    if (this.#hasWarnedOfMany) return;
+    this.#hasWarnedOfMany = true;
     this.#warn(
       "TIDEMARK_TOO_MANY_SERVERS",
       `More than ${most} ${what} were announced; Tidemark does not connect to the others.`,
     );
   }
 
-  /** Warns once of each address. */
+  /** Warns once about each address. */
   #warnOfRefusal(announced: string, why: string): void {
     if (this.#refused.has(announced) || this.#refused.size >= maxRefusals) return;
     this.#refused.add(announced);

@@ -1,4 +1,4 @@
-/** A Redis Cluster: a shard for each primary, and which of them serves a key's slot. */
+/** A Redis Cluster: a shard for each primary, and the shard that serves the slot of a key. */
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, type RedisOptions } from "ioredis";
 import { keyCount } from "../commands/command-kind.js";
@@ -9,10 +9,10 @@ import { Shard } from "../shard/shard.js";
 import { AnnouncedAddresses, maxShards } from "./announced-addresses.js";
 import { summarize } from "./fault-summary.js";
 import { askForRedirection } from "./script-redirect.js";
-import { type Left, parseSlotOwners, SlotMap, type SlotOwner, slotCount } from "./slot-map.js";
+import { type MovedSlots, parseSlotOwners, SlotMap, type SlotOwner, slotCount } from "./slot-map.js";
 import { onPrimaryClosed, Patience, type Topology, type TopologyContext } from "./topology.js";
 
-/** The nodes to begin with. */
+/** The nodes that Tidemark asks first. */
 export interface ClusterSetup {
   readonly seeds: readonly RedisOptions[];
   /** Options for all nodes. */
@@ -28,37 +28,37 @@ const notOne = "give this server as `primary`";
 
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
-/** Until commands are sent again that met a cluster in the middle of a change. */
+/** How long commands wait before they are sent again if the cluster is in the middle of a change. */
 const pauseMs = 100;
-/** Less than commands wait for a primary, so that their error can say which node did not answer. */
+/** How long a node may take to answer. Commands wait longer for a primary, so that their error can name the silent node. */
 const answerMs = 750;
-/** After so long without an answer the next node is asked, too. */
+/** If a node has not answered for this long, the next node is asked as well. */
 const slowMs = 50;
-/** For how long after a change it is asked more often: at first nobody tells of a primary that was made a replica. */
+/** How long nodes are asked more often after a change, because at first no node reports that a primary was made a replica. */
 const unrestMs = 5_000;
 
 export class ClusterTopology implements Topology {
-  readonly #ground: TopologyContext;
+  readonly #context: TopologyContext;
   readonly #seeds: readonly RedisOptions[];
   readonly #announced: AnnouncedAddresses;
   readonly #map = new SlotMap();
-  /** Of slots that have moved: until all commands are answered that went to the shard they have left. */
+  /** For each slot that has moved: resolves when all commands are answered that went to the shard that the slot left. */
   readonly #leaving = new Map<number, Promise<void>>();
-  #begun: Node[] = [];
+  #seedNodes: Node[] = [];
   #round: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
   #changedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  /** Why nodes have not told, by their addresses, since one last has. */
+  /** Why nodes have not described the cluster, by address, since a node last did. */
   readonly #faults = new Map<string, string>();
   readonly #patience: Patience;
   refusal: Refusal | undefined;
 
-  constructor({ seeds, common }: ClusterSetup, ground: TopologyContext) {
-    this.#ground = ground;
-    this.#patience = new Patience("cluster nodes", ground.naming);
+  constructor({ seeds, common }: ClusterSetup, context: TopologyContext) {
+    this.#context = context;
+    this.#patience = new Patience("cluster nodes", context.outages);
     this.#seeds = seeds;
-    this.#announced = new AnnouncedAddresses(common, common.natMap, ground.options.accept);
+    this.#announced = new AnnouncedAddresses(common, common.natMap, context.options.accept);
     if (!common.lazyConnect) this.open();
   }
 
@@ -70,15 +70,15 @@ export class ClusterTopology implements Topology {
     return this.#faults.size === 0 ? "not connected" : summarize(this.#faults);
   }
 
-  /** Of the key's slot; any for a command without keys. */
+  /** The shard of the slot of the key, or any shard for a command without keys. */
   shardOf(command: Command): Shard | undefined {
     if (this.shards.length === 0) this.open();
     return this.#map.shardOf(keyCount(command) === 0 ? undefined : command.getSlot());
   }
 
   /**
-   * Takes in that a node has answered a command with an error that sends it elsewhere, and calls `again` when it is to be
-   * sent again; with a shard, when that shard is to be asked for this once. False for any other error.
+   * Handles an error of a node that redirects a command, and calls `again` when the command should be sent again. `again` gets a
+   * shard if only this command should go to that shard. Returns false for any other error.
    */
   redirect(error: Error, again: (asked?: Shard) => void): boolean {
     if (error.name !== "ReplyError" || this.#timer === undefined) return false;
@@ -116,11 +116,11 @@ export class ClusterTopology implements Topology {
     clearInterval(this.#timer);
     this.#timer = undefined;
     for (const shard of this.shards) shard.close();
-    for (const node of this.#begun) node.connection.close();
-    this.#begun = [];
+    for (const node of this.#seedNodes) node.connection.close();
+    this.#seedNodes = [];
   }
 
-  /** False where it leads to no slot, or to a server that is not accepted. */
+  /** Returns false if the redirection names an invalid slot, or a server that is not accepted. */
   #follow({ kind, slot, endpoint }: Target, again: (asked?: Shard) => void): boolean {
     const server = endpoint && this.#announced.reach(endpoint);
     if (slot >= slotCount || (endpoint !== undefined && server === undefined)) return false;
@@ -131,7 +131,7 @@ export class ClusterTopology implements Topology {
     }
     const asked = this.#askOfChange();
     if (known !== undefined && server !== undefined) {
-      // In a failover it names a replica of the shard, which has to say itself that it is the primary by now.
+      // During a failover it names a replica of the shard. The replica has to report itself that it is the primary by now.
       if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf));
       this.#settle(this.#map.move(slot, known));
       again();
@@ -139,7 +139,7 @@ export class ClusterTopology implements Topology {
     }
     asked.then(() => {
       const shard = server && this.#map.shardAt(server);
-      // Not everybody knows yet: nothing is gained by asking at once.
+      // The other nodes do not know of the change yet, so it is too early to send the command again.
       const isPrimary = server !== undefined && shard?.find(server) === shard?.primary;
       if (shard === undefined || !isPrimary) setTimeout(again, pauseMs);
       else again();
@@ -148,19 +148,20 @@ export class ClusterTopology implements Topology {
   }
 
   #poll(): void {
-    this.#patience.look(this);
+    this.#patience.check(this);
     const now = performance.now();
     const isDue = now - this.#askedAt > pollMs || now - this.#changedAt < unrestMs;
-    if (isDue || this.shards.length === 0 || this.shards.some(({ hasPrimary }) => !hasPrimary)) this.#ask();
+    if (isDue || this.shards.length === 0 || this.shards.some(({ isPrimaryReady }) => !isPrimaryReady))
+      this.#ask();
   }
 
-  /** Asks because something has shown that what is known is not so any more. */
+  /** Asks because something has shown that the cluster has changed. */
   #askOfChange(): Promise<void> {
     this.#changedAt = performance.now();
     return this.#ask();
   }
 
-  /** Asks nodes until one tells of the cluster; one round at a time. */
+  /** Asks nodes until one describes the cluster, in one round at a time. */
   async #ask(): Promise<void> {
     if (this.#timer === undefined) return;
     this.#askedAt = performance.now();
@@ -172,33 +173,34 @@ export class ClusterTopology implements Topology {
 
   async #askAll(): Promise<void> {
     const known = this.shards.flatMap(({ nodes }) => nodes).filter(({ connection }) => connection.ready);
-    // Another one each time, so that one that was cut off from the rest is not believed for long.
+    // Each round starts with another node, so that a node that was cut off from the rest is not believed for long.
     const from = Math.floor(Math.random() * known.length);
     if (await this.#askInTurn([...known.slice(from), ...known.slice(0, from)])) return;
-    if (this.#begun.length === 0) this.#begun = this.#seeds.map((server) => this.#begin(server));
-    const begun = this.#begun;
-    const asked = begun.map((node) => this.#askNode(node));
-    Promise.all(asked).then((told) => {
-      const refusals = begun.map(({ connection }) => connection.refusal);
+    if (this.#seedNodes.length === 0)
+      this.#seedNodes = this.#seeds.map((server) => this.#connectSeed(server));
+    const seedNodes = this.#seedNodes;
+    const asked = seedNodes.map((node) => this.#askNode(node));
+    Promise.all(asked).then((answered) => {
+      const refusals = seedNodes.map(({ connection }) => connection.refusal);
       this.refusal = refusals.includes(undefined) ? undefined : refusals[0];
-      if (!told.includes(true) || this.#begun !== begun) return;
-      for (const node of begun) node.connection.close();
-      this.#begun = [];
+      if (!answered.includes(true) || this.#seedNodes !== seedNodes) return;
+      for (const node of seedNodes) node.connection.close();
+      this.#seedNodes = [];
     });
-    await someTold(asked);
+    await anyTrue(asked);
   }
 
-  /** Asks the first node, and the others when it does not tell, or not soon. */
+  /** Asks the first node, and also the others if it does not describe the cluster soon. */
   async #askInTurn([first, ...others]: readonly Node[]): Promise<boolean> {
     if (first === undefined) return false;
     const asked = this.#askNode(first);
-    const told = await Promise.race([asked, pause(slowMs, undefined, { ref: false })]);
-    if (told === true) return true;
-    return someTold([asked, this.#askInTurn(others)]);
+    const isAnswered = await Promise.race([asked, pause(slowMs, undefined, { ref: false })]);
+    if (isAnswered === true) return true;
+    return anyTrue([asked, this.#askInTurn(others)]);
   }
 
-  #begin(server: RedisOptions): Node {
-    return Node.dedicated({ ...server, enableOfflineQueue: true }, this.#ground.options.primaryTimeoutMs);
+  #connectSeed(server: RedisOptions): Node {
+    return Node.dedicated({ ...server, enableOfflineQueue: true }, this.#context.options.primaryTimeoutMs);
   }
 
   async #askNode({ connection }: Node): Promise<boolean> {
@@ -206,7 +208,7 @@ export class ClusterTopology implements Topology {
       const command = new Command("cluster", [about], { replyEncoding: "utf8" });
       const start = (error?: Error): void => (error ? command.reject(error) : connection.send(command));
       connection.whenReady(start, { command: "cluster", waits: true });
-      return Promise.race([command.promise, late(command, connection)]);
+      return Promise.race([command.promise, timeout(command, connection)]);
     };
     try {
       const [slots, nodes] = await Promise.all([ask("SLOTS"), ask("NODES").catch(() => undefined)]);
@@ -238,13 +240,13 @@ export class ClusterTopology implements Topology {
       }
       const replicas = this.#announced.reachAll(owner.replicas, "replicas");
       known?.assign(primary, replicas);
-      this.#settle(this.#map.assign(known ?? this.#found(primary, replicas), owner, at));
+      this.#settle(this.#map.assign(known ?? this.#newShard(primary, replicas), owner, at));
     }
     for (const shard of this.#map.prune()) shard.close();
   }
 
-  #settle(left: Left): void {
-    for (const [{ primary }, slots] of left) {
+  #settle(moved: MovedSlots): void {
+    for (const [{ primary }, slots] of moved) {
       if (primary.connection.inFlight === 0) continue;
       const settled = answered(primary);
       for (const slot of slots) this.#leaving.set(slot, settled);
@@ -254,15 +256,14 @@ export class ClusterTopology implements Topology {
     }
   }
 
-  #found(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
-    const { options, lineage, left } = this.#ground;
-    const joined = onPrimaryClosed(this.#ground, this, () => this.#askOfChange());
+  #newShard(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
+    const joined = onPrimaryClosed(this.#context, this, () => this.#askOfChange());
     const saw = (shard: Shard, node: Node): void => {
-      if (node === shard.primary && shard.demoted) this.#askOfChange();
+      if (node === shard.primary && shard.isPrimaryDemoted) this.#askOfChange();
     };
     const siblings = (): readonly Shard[] => this.shards;
-    const surroundings = { lineage, joined, saw, left, siblings };
-    return new Shard({ ...options, hasArbiter: true, discovers: false }, { primary, replicas }, surroundings);
+    const options = { ...this.#context.options, hasArbiter: true, discovers: false };
+    return new Shard(options, { primary, replicas }, { ...this.#context, joined, saw, siblings });
   }
 }
 
@@ -278,13 +279,13 @@ function serverOf({ connection }: Node): RedisOptions {
   return connection.server;
 }
 
-/** Resolves with true as soon as one of them does, else with false. */
-function someTold(asked: readonly Promise<boolean>[]): Promise<boolean> {
-  const tellings = asked.map(async (told) => (await told) || Promise.reject());
-  return Promise.any(tellings).catch(() => false);
+/** Resolves with true as soon as one of the promises does, and otherwise with false. */
+function anyTrue(asked: readonly Promise<boolean>[]): Promise<boolean> {
+  const successes = asked.map(async (one) => (await one) || Promise.reject());
+  return Promise.any(successes).catch(() => false);
 }
 
-/** Resolves when a node has answered everything that it was sent, or has been silent for too long. */
+/** Resolves when a node has answered all its commands, or has been silent for too long. */
 function answered(node: Node): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, answerMs);
@@ -296,7 +297,7 @@ function answered(node: Node): Promise<void> {
   });
 }
 
-function late(command: Command, connection: Node["connection"]): Promise<never> {
+function timeout(command: Command, connection: Node["connection"]): Promise<never> {
   return new Promise((_, reject) => {
     const giveUp = (): void => reject(new Error(connection.ready ? "it does not answer" : connection.fault));
     const timer = setTimeout(giveUp, answerMs).unref();

@@ -1,4 +1,4 @@
-/** A primary, and the replicas that it and they themselves name: these come and go without anybody telling us. */
+/** A primary and the replicas that it and its replicas name. The replicas come and go without any notice. */
 import type { RedisOptions } from "ioredis";
 import { addressOf, type Endpoint } from "../address.js";
 import type { NodeReport } from "../node/incarnation.js";
@@ -9,32 +9,21 @@ import { AnnouncedAddresses, maxFollowed } from "./announced-addresses.js";
 import { singleShard, type Topology, type TopologyContext } from "./topology.js";
 
 /** Connects to the primary given, to the replicas of the present primary, and to theirs. */
-export function discoveredTopology(
-  primary: RedisOptions,
-  { options, lineage, joined, left }: TopologyContext,
-): Topology {
-  const announced = new AnnouncedAddresses(primary, primary.natMap, options.accept);
-  const discovery = new Discovery(announced, options.maxStalenessMs);
-  const surroundings = {
-    lineage,
-    joined,
-    left,
-    saw: (shard: Shard, node: Node, sighting: NodeReport) => discovery.saw(shard, node, sighting),
-  };
-  const shard = new Shard(
-    { ...options, hasArbiter: false, discovers: true },
-    { primary, replicas: [] },
-    surroundings,
-  );
-  return singleShard(shard);
+export function discoveredTopology(primary: RedisOptions, context: TopologyContext): Topology {
+  const { accept, maxStalenessMs } = context.options;
+  const announced = new AnnouncedAddresses(primary, primary.natMap, accept);
+  const discovery = new Discovery(announced, maxStalenessMs);
+  const options = { ...context.options, hasArbiter: false, discovers: true };
+  const saw = discovery.saw.bind(discovery);
+  return singleShard(new Shard(options, { primary, replicas: [] }, { ...context, saw }));
 }
 
 class Discovery {
   readonly #announced: AnnouncedAddresses;
   readonly #lingerMs: number;
-  /** When each was last named, by its address. */
+  /** When each server was last named, by its address. */
   readonly #named = new Map<string, { readonly server: RedisOptions; at: number }>();
-  /** How each announced address is reached; undefined for one that is not accepted. */
+  /** How each announced address is reached. Undefined for an address that is not accepted. */
   readonly #reached = new Map<string, RedisOptions | undefined>();
 
   constructor(announced: AnnouncedAddresses, lingerMs: number) {
@@ -42,17 +31,18 @@ class Discovery {
     this.#lingerMs = lingerMs;
   }
 
-  /** Takes in whom a server has named. */
+  /** Records the servers that a report names. */
   saw(shard: Shard, node: Node, { text, replication }: NodeReport): void {
     const now = performance.now();
-    let news = false;
-    for (const endpoint of parseReplicas(text)) news = this.#note(shard, endpoint, now) || news;
-    // A primary that is one no more names the one it follows.
+    let isChanged = false;
+    for (const endpoint of parseReplicas(text)) isChanged = this.#note(shard, endpoint, now) || isChanged;
+    // A former primary names the primary that it follows.
     const upstream =
       node === shard.primary && replication.role === "replica" ? parseUpstream(text) : undefined;
-    if (upstream !== undefined) news = this.#note(shard, upstream, now) || news;
-    if (node === shard.primary && replication.role === "primary") news = this.#forget(shard, now) || news;
-    if (!news) return;
+    if (upstream !== undefined) isChanged = this.#note(shard, upstream, now) || isChanged;
+    if (node === shard.primary && replication.role === "primary")
+      isChanged = this.#forget(shard, now) || isChanged;
+    if (!isChanged) return;
     const replicas = [...this.#named.values()].map(({ server }) => server);
     shard.assign(shard.primary.connection.server, replicas);
   }
@@ -71,7 +61,7 @@ class Discovery {
     return shard.find(server) === undefined;
   }
 
-  /** An INFO behind each write names the same servers: the app's accept() and natMap are called for a new address only. */
+  /** The INFO behind each write names the same servers, so the app's accept() and natMap are called only for a new address. */
   #reach(endpoint: Endpoint): RedisOptions | undefined {
     const announced = `${endpoint.host}:${endpoint.port}`;
     const known = this.#reached.get(announced);
@@ -82,15 +72,15 @@ class Discovery {
     return server;
   }
 
-  /** One that is not named any more may still have what it is asked for, as long as it can be at all. */
+  /** A replica that is no longer named may still be fresh enough, so it is only left after `maxStalenessMs`. */
   #forget(shard: Shard, now: number): boolean {
-    let news = false;
+    let isChanged = false;
     for (const node of shard.replicas) {
       const named = this.#named.get(node.connection.address);
       if (named !== undefined && now - named.at < this.#lingerMs) continue;
       this.#named.delete(node.connection.address);
-      news = true;
+      isChanged = true;
     }
-    return news;
+    return isChanged;
   }
 }

@@ -1,13 +1,6 @@
-/** Says once that there is no primary, where the app does not listen to errors, and once that there is one. */
+/** Warns once that there is no primary, if the app does not listen to errors, and once that there is one again. */
 
-/** A connection to a primary, as far as it tells why there is none. */
-interface Reached {
-  readonly address: string;
-  /** For people. */
-  readonly fault: string;
-}
-
-/** Stands for the address of a primary that nobody has named yet. */
+/** Replaces the address of a primary that nobody has named yet. */
 const unnamed = "unnamed";
 
 const patience = "Tidemark keeps connecting, and commands wait for up to primaryTimeoutMs.";
@@ -15,63 +8,63 @@ const check = "Check that the server runs, and its host, port, password and TLS 
 const listen = 'Listen to tidemark.redis.on("error") to handle each error instead of this warning.';
 
 export class PrimaryOutages {
-  /** When each was said, by what it was about, on the monotonic clock. */
-  readonly #said = new Map<string, number>();
+  /** When each warning was given, on the monotonic clock, by its subject. */
+  readonly #warnedAt = new Map<string, number>();
 
-  /** Takes in that a connection has failed. */
-  failed({ address, fault }: Reached): void {
+  /** Called when a connection to the primary has failed. */
+  failed(address: string, fault: string): void {
     const message = `The Redis primary at ${address} cannot be reached: ${sentence(fault)}`;
-    this.#say(address, message, `${check} ${patience} ${listen}`);
+    this.#warn(address, message, `${check} ${patience} ${listen}`);
   }
 
-  /** Takes in that the server at an address is no primary, and that no other one is known. */
-  demoted({ address, fault }: Reached): void {
+  /** Called when the server at an address is a replica and no other primary is known. */
+  demoted(address: string, fault: string): void {
     const message = `The Redis server at ${address} is no primary: ${sentence(fault)}`;
-    this.#say(
+    this.#warn(
       roleOf(address),
       message,
       "Commands that need the primary fail until a server that Tidemark knows is the primary.",
     );
   }
 
-  /** Takes in that the server at an address is the primary and answers. */
-  serves({ address }: Pick<Reached, "address">): void {
-    this.#takeBack(roleOf(address), `The Redis server at ${address} is the primary now`);
+  /** Called when the server at an address is the primary and answers. */
+  serves(address: string): void {
+    this.#end(roleOf(address), `The Redis server at ${address} is the primary now`);
   }
 
-  /** Takes in that none of `servers` has named a primary so far. */
+  /** Called again and again while none of `servers` has named a primary, with the causes. */
   unnamed(servers: "Sentinels" | "cluster nodes", fault: string): void {
     const detail = `Check the addresses that you gave, and that these servers run. Tidemark keeps asking them.`;
-    this.#say(unnamed, `The ${servers} have named no primary: ${sentence(fault)}`, detail);
+    this.#warn(unnamed, `The ${servers} have named no primary: ${sentence(fault)}`, detail);
   }
 
-  /** Takes in that a primary was named. */
+  /** Called again and again while a primary is named. */
   named(): void {
-    this.#takeBack(unnamed, "A Redis primary has been named");
+    this.#end(unnamed, "A Redis primary has been named");
   }
 
-  /** Takes in that a server can be reached. */
-  reached({ address }: Pick<Reached, "address">): void {
-    this.#takeBack(address, `The Redis server at ${address} can be reached again`);
+  /** Called when a server has been reached. */
+  reached(address: string): void {
+    this.#end(address, `The Redis server at ${address} can be reached again`);
   }
 
-  /** Takes in that another server is the primary now. */
-  replaced({ address }: Pick<Reached, "address">): void {
-    for (const about of [address, roleOf(address)])
-      this.#takeBack(about, `Another server has taken the place of the Redis primary at ${address}`);
+  /** Called when another server has become the primary. */
+  replaced(address: string): void {
+    for (const subject of [address, roleOf(address)])
+      this.#end(subject, `Another server has taken the place of the Redis primary at ${address}`);
   }
 
-  #say(about: string, message: string, detail: string): void {
-    if (this.#said.has(about)) return;
-    this.#said.set(about, performance.now());
+  #warn(subject: string, message: string, detail: string): void {
+    if (this.#warnedAt.has(subject)) return;
+    this.#warnedAt.set(subject, performance.now());
     const code = "TIDEMARK_PRIMARY_UNREACHABLE";
     process.emitWarning(message, { type: "TidemarkWarning", code, detail });
   }
 
-  #takeBack(about: string, what: string): void {
-    const since = this.#said.get(about);
+  #end(subject: string, what: string): void {
+    const since = this.#warnedAt.get(subject);
     if (since === undefined) return;
-    this.#said.delete(about);
+    this.#warnedAt.delete(subject);
     const seconds = ((performance.now() - since) / 1_000).toFixed(1);
     process.emitWarning(`${what}, after ${seconds} s.`, {
       type: "TidemarkWarning",

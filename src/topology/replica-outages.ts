@@ -1,64 +1,56 @@
-/** When operators are warned of a replica that no read can use, and how often. */
+/** Decides when, and how often, operators are warned of a replica that no read can use. */
 import type { NodeState } from "../diagnostics/channels.js";
+import type { Node } from "../node/node.js";
 import { warnOfRecovery, warnOfUnusable } from "../node/server-warnings.js";
+import type { Shard } from "../shard/shard.js";
+import type { NodeStatus } from "./status.js";
 
-/** How a replica stands now. */
-export interface Standing {
-  readonly address: string;
-  readonly state: NodeState;
-  readonly reason: string | undefined;
-  /** Whether any replica of its shard may answer. */
+/** The present state of a replica. */
+export interface ReplicaCondition extends Pick<NodeStatus, "address" | "state" | "reason"> {
+  /** Whether any replica of its shard may answer reads. */
   readonly isCovered: boolean;
 }
 
-/** What ends by itself within this time is no outage. */
+/** A state that ends by itself within this time is no outage. */
 const graceMs = 5_000;
 /** The same while a replica loads or copies data. */
 const transferGraceMs = 30_000;
-/** Replicas need time after their primary was gone or was replaced: Sentinel converts an old primary after ten seconds. */
+/** Replicas get this time after their primary was gone or replaced. Sentinel makes an old primary a replica after ten seconds. */
 const settleMs = 15_000;
 const maxWarnings = 5;
 const warningsPerMs = 3_600_000;
 
-/** A shard, as far as it excuses its replicas. */
-interface Scene {
-  readonly primary: { readonly connection: { readonly address: string } };
-  readonly hasPrimary: boolean;
-  readonly history: { readonly replid: string | undefined };
-  readonly options: { readonly hasArbiter: boolean; readonly discovers: boolean };
-}
-
-/** A replica that cannot be used, as far as it is known. */
+/** What is known of a replica that cannot be used. */
 interface Outage {
-  /** When it was first in each state since it was usable, on the monotonic clock. */
+  /** When the replica was first in each state since it was last usable, on the monotonic clock. */
   readonly since: Map<NodeState, number>;
-  /** The states that were warned of since it was usable. */
+  /** The states with a warning since it was last usable. */
   readonly warned: Set<NodeState>;
   /** When warnings were given. */
   warnedAt: number[];
-  lookedAt: number;
+  checkedAt: number;
 }
 
 export class ReplicaOutages {
-  /** By address: a server may leave and come back. */
+  /** By address, because a server may leave and come back. */
   readonly #outages = new Map<string, Outage>();
-  /** The primary that each shard had, and until when its replicas are given time to follow it. */
-  readonly #reigns = new WeakMap<Scene, { readonly primary: Scene["primary"]; readonly settledAt: number }>();
+  /** The primary that each shard had, and until when its replicas have time to follow it. */
+  readonly #primaries = new WeakMap<Shard, { readonly primary: Node; readonly settledAt: number }>();
 
-  /** Takes in who the primary of a shard is; to be called before the shard's replicas are looked at. */
-  observe(shard: Scene, now: number): void {
-    const { primary, hasPrimary, history } = shard;
-    const known = this.#reigns.get(shard);
+  /** Records the primary of a shard. Call it before {@link check} is called for the replicas of the shard. */
+  observe(shard: Shard, now: number): void {
+    const { primary, isPrimaryReady, history } = shard;
+    const known = this.#primaries.get(shard);
     const isReplaced = known !== undefined && known.primary !== primary;
     // At the start there is no primary yet.
-    const isLost = !hasPrimary && history.replid !== undefined;
+    const isLost = !isPrimaryReady && history.replid !== undefined;
     const settledAt = isReplaced || isLost ? now + settleMs : (known?.settledAt ?? now);
     if (known?.primary !== primary || known.settledAt !== settledAt)
-      this.#reigns.set(shard, { primary, settledAt });
+      this.#primaries.set(shard, { primary, settledAt });
   }
 
-  /** Takes in how a replica stands, and warns if it has been unusable for too long. */
-  look(shard: Scene, { address, state, reason, isCovered }: Standing, now: number): void {
+  /** Records the state of a replica, and warns if it has been unusable for too long. */
+  check(shard: Shard, { address, state, reason, isCovered }: ReplicaCondition, now: number): void {
     const outage = this.#outageOf(address, now);
     if (state === "serving" || state === "unproven" || state === "excluded") {
       if (outage.warned.size > 0) warnOfRecovery(address);
@@ -68,37 +60,37 @@ export class ReplicaOutages {
     }
     const since = sinceWhen(outage, state, now);
     outage.since.set(state, since);
-    const settledAt = this.#reigns.get(shard)?.settledAt ?? now;
-    const isDue = shard.hasPrimary && now >= Math.max(since + graceOf(state), settledAt);
+    const settledAt = this.#primaries.get(shard)?.settledAt ?? now;
+    const isDue = shard.isPrimaryReady && now >= Math.max(since + graceOf(state), settledAt);
     if (!isDue || outage.warned.has(state) || outage.warnedAt.length >= maxWarnings) return;
-    const { primary, options } = shard;
+    const { primaryAddress, options } = shard;
     const isAnnounced = options.hasArbiter || options.discovers;
-    const unusable = { address, state, reason: reason ?? state, primary: primary.connection.address };
+    const unusable = { address, state, reason: reason ?? state, primary: primaryAddress };
     if (!warnOfUnusable({ ...unusable, isAnnounced, isLast: !isCovered })) return;
     outage.warned.add(state);
     outage.warnedAt.push(now);
   }
 
-  /** Forgets the servers that were gone for long. */
+  /** Forgets the servers that have been gone for long. */
   prune(now: number): void {
-    for (const [address, { lookedAt }] of this.#outages)
-      if (now - lookedAt > warningsPerMs) this.#outages.delete(address);
+    for (const [address, { checkedAt }] of this.#outages)
+      if (now - checkedAt > warningsPerMs) this.#outages.delete(address);
   }
 
   #outageOf(address: string, now: number): Outage {
     const known = this.#outages.get(address);
     if (known !== undefined) {
-      known.lookedAt = now;
+      known.checkedAt = now;
       known.warnedAt = known.warnedAt.filter((at) => now - at < warningsPerMs);
       return known;
     }
-    const outage: Outage = { since: new Map(), warned: new Set(), warnedAt: [], lookedAt: now };
+    const outage: Outage = { since: new Map(), warned: new Set(), warnedAt: [], checkedAt: now };
     this.#outages.set(address, outage);
     return outage;
   }
 }
 
-/** Since when a replica is in `state`. Of one that is not known yet, the first state that shows has lasted all the time. */
+/** Since when a replica is in `state`. The first state after "starting" counts from the start. */
 function sinceWhen({ since }: Outage, state: NodeState, now: number): number {
   const isFirst = since.size === 1;
   return since.get(state) ?? (isFirst ? since.get("starting") : undefined) ?? now;

@@ -1,18 +1,18 @@
 /**
- * Whether a node of a cluster redirects a script, or the script has returned the text of a redirection itself. The error alone
- * does not tell, so the node is asked.
+ * Finds out whether a node of a cluster redirects a script, or the script itself has returned the text of a redirection. The
+ * error alone does not show that, so the node is asked.
  */
 import { Command } from "ioredis";
 import { isScript, keyCount } from "../commands/command-kind.js";
 import { isRedirection } from "../commands/server-reply.js";
 import type { Node } from "../node/node.js";
 
-/** A hash that no script has, or as good as none. */
+/** A hash that no script has, for all practical purposes. */
 const noHash = "0".repeat(40);
 
 /**
- * Whether `error` may redirect `command`. A script may return an error of any text, and one that does not fit the script's keys
- * is certainly its own.
+ * Whether `error` may redirect `command`. A script may return an error with any text. An error that does not fit the script's
+ * keys is certainly the script's own.
  */
 export function mayBeRedirected(command: Command, error: Error): boolean {
   if (!isRedirection(error)) return false;
@@ -24,17 +24,18 @@ export function mayBeRedirected(command: Command, error: Error): boolean {
 }
 
 /**
- * Resolves with the error that `node` redirects calls of `script` with. Undefined when it carries them out, or when it does not
- * say. `isAsked` is for a script that was sent behind ASKING. It takes as long as the connection waits for an answer.
+ * Resolves with the error with which `node` redirects calls of `script`. Resolves with undefined if the node executes them, or
+ * if it does not answer. `isAsked` is for a script that was sent behind ASKING. It takes as long as the connection waits for an
+ * answer.
  */
 export function askForRedirection(
-  { connection, greeting }: Node,
+  { connection, clusterMode }: Node,
   script: Command,
   isAsked: boolean,
 ): Promise<Error | undefined> {
   if (!connection.ready) return Promise.resolve(undefined);
   const question = emptyCall(script);
-  greeting.asWriter(connection, () => {
+  clusterMode.asWriter(connection, () => {
     if (isAsked) connection.allowMovingSlot();
     connection.send(question);
   });
@@ -45,8 +46,8 @@ export function askForRedirection(
 }
 
 /**
- * The same call on the same keys, but of a script that does nothing or does not exist. A node looks at the keys first. The
- * ACL rules that allow the script allow this call too.
+ * The same call with the same keys, but of a script that does nothing or does not exist. A node checks the keys first. The ACL
+ * rules that allow the script also allow this call.
  */
 function emptyCall(script: Command): Command {
   const isByHash = script.name.toLowerCase().startsWith("evalsha");

@@ -1,4 +1,4 @@
-/** The Sentinels that watch over one primary: whom they name, and that they have something new to tell. */
+/** The Sentinels of one primary: which servers they name, and the events that they report. */
 import { Redis, type RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../address.js";
 import { disconnect, forgetClosed } from "../connection/disconnect.js";
@@ -7,16 +7,16 @@ import { withoutSecrets } from "../errors/secrets.js";
 import { type AnnouncedAddresses, maxFollowed } from "./announced-addresses.js";
 import { summarize } from "./fault-summary.js";
 
-/** What one Sentinel says. */
+/** The answer of one Sentinel. */
 export interface SentinelAnswer {
   readonly primary: Endpoint;
   readonly replicas: readonly (Endpoint & { readonly isDown: boolean })[];
-  /** Grows with every failover: of two Sentinels that differ, the one with the greater is right. */
+  /** Grows with every failover. If two Sentinels differ, the one with the greater epoch is right. */
   readonly epoch: number;
 }
 
 const retryMaxMs = 1_000;
-/** Unless `sentinelCommandTimeout` says otherwise. Less than commands wait for a primary, so that their error can say why. */
+/** Default of `sentinelCommandTimeout`. Commands wait longer for a primary, so that their error can name the cause. */
 const answerMs = 750;
 
 const nonsense =
@@ -25,18 +25,18 @@ const notOne = "it is not a Sentinel; give the addresses of Sentinels, or give t
 const unknownName = "give as `name` what stands behind `sentinel monitor` in its configuration";
 
 const epochs = /^\d{1,15}$/;
-/** A reply with more fields, or of more servers, is none of a Sentinel's. */
+/** A Sentinel sends no reply with more fields or servers than this. */
 const maxEntries = 10_000;
 
-/** One Sentinel: a connection to ask it, and one on which it tells by itself. */
+/** One Sentinel: a connection for questions, and one for the events that it reports by itself. */
 class SentinelClient {
   readonly #redis: Redis;
   readonly #events: Redis;
   fault = "not connected";
-  /** When it has answered, or another one has named it, on the monotonic clock. */
+  /** When it last answered or another Sentinel last named it, on the monotonic clock. */
   heardOfAt = performance.now();
 
-  constructor(options: RedisOptions, onNews: (about: string) => void) {
+  constructor(options: RedisOptions, onEvent: (message: string) => void) {
     const plain: RedisOptions & { protocol: 2; replyMapping: "legacy" } = {
       ...options,
       protocol: 2,
@@ -46,8 +46,8 @@ class SentinelClient {
       maxRetriesPerRequest: 0,
     };
     this.#redis = new Redis({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
-    // Nobody would hear of it if a subscription that ioredis renews by itself were cut short. One that it sends again by
-    // itself would come on top of the one that each connection begins with.
+    // If ioredis renewed the subscription itself and the connection closed meanwhile, nobody would notice. If it sent the command
+    // again, that would add to the subscription that each connection begins with.
     this.#events = new Redis({
       ...plain,
       maxRetriesPerRequest: null,
@@ -61,17 +61,17 @@ class SentinelClient {
         this.fault = withoutSecrets(error, options).message;
       });
     }
-    this.#events.on("pmessage", (_pattern, _channel, message: string) => onNews(message));
+    this.#events.on("pmessage", (_pattern, _channel, message: string) => onEvent(message));
     this.#events.on("ready", () => {
-      // What it said meanwhile is not said again.
+      // Events that it reported meanwhile are not repeated.
       this.#events.psubscribe("*").then(
-        () => onNews(""),
+        () => onEvent(""),
         () => {},
       );
     });
   }
 
-  /** Rejects when it cannot be asked, does not know the name, or is changing its mind. */
+  /** Rejects if the Sentinel cannot be asked, does not know the name, or is in the middle of a change. */
   async ask(name: string): Promise<SentinelAnswer & { readonly sentinels: readonly Endpoint[] }> {
     const ask = (about: string): Promise<unknown> => this.#redis.call("SENTINEL", about, name);
     const [before, address, replicas, sentinels, after] = await Promise.all([
@@ -90,7 +90,7 @@ class SentinelClient {
     const replicasOf = listOf(replicas).flatMap((one) => {
       const fields = fieldsOf(one);
       const endpoint = endpointOf(fields.get("ip"), fields.get("port"));
-      // A replica it has only just found is "disconnected", and nothing is told when it is that no more.
+      // A replica that the Sentinel has just found is "disconnected", and no event reports the end of that.
       const isDown = /[so]_down/.test(fields.get("flags") ?? "");
       return endpoint === undefined ? [] : { ...endpoint, isDown };
     });
@@ -108,42 +108,34 @@ class SentinelClient {
   close(): void {
     for (const redis of [this.#redis, this.#events]) {
       disconnect(redis);
-      // A Sentinel that hangs does not close the connection, and nothing that is unanswered is waited for.
+      // A Sentinel that hangs does not close the connection, and no unanswered question has to be waited for.
       redis.stream?.destroy();
     }
   }
 }
 
-/** Which Sentinels are asked, and for what. */
+/** Which Sentinels are asked, and about which primary. */
 export interface SentinelGroupOptions {
-  /** What they call the primary. */
+  /** The name that they have for the primary. */
   readonly name: string;
   readonly given: readonly RedisOptions[];
-  /** Those that others name; undefined when only those that were given are asked. */
+  /** The addresses of Sentinels that others name. Undefined if only the given Sentinels are asked. */
   readonly others: AnnouncedAddresses | undefined;
-  /** How long one is kept that neither answers nor is named by any other, in milliseconds. */
+  /** How long a Sentinel is kept that neither answers nor is named by another one, in milliseconds. */
   readonly lingerMs: number;
-  readonly onNews: () => void;
+  readonly onEvent: () => void;
 }
 
 export class SentinelGroup {
-  readonly #name: string;
-  readonly #given: readonly RedisOptions[];
-  readonly #others: AnnouncedAddresses | undefined;
-  readonly #lingerMs: number;
-  readonly #onNews: () => void;
-  /** By address; those given, and those that they know of. */
+  readonly #options: SentinelGroupOptions;
+  /** By address: the given Sentinels, and those that they name. */
   readonly #sentinels = new Map<string, SentinelClient>();
 
-  constructor({ name, given, others, lingerMs, onNews }: SentinelGroupOptions) {
-    this.#name = name;
-    this.#given = given;
-    this.#others = others;
-    this.#lingerMs = lingerMs;
-    this.#onNews = onNews;
+  constructor(options: SentinelGroupOptions) {
+    this.#options = options;
   }
 
-  /** Why nothing is known, by the word of each. */
+  /** Why no Sentinel has named a primary, with the cause of each. */
   get fault(): string {
     if (this.#sentinels.size === 0) return "closed";
     return summarize(new Map([...this.#sentinels].map(([address, { fault }]) => [address, fault])));
@@ -153,18 +145,18 @@ export class SentinelGroup {
     return this.#sentinels.size;
   }
 
-  /** Asks all of them; `answer` is called with each answer as it comes, and the promise resolves after the last. */
-  async ask(answer: (naming: SentinelAnswer) => void): Promise<void> {
+  /** Asks all Sentinels. Calls `onAnswer` with each answer as it comes, and resolves after the last. */
+  async ask(onAnswer: (answer: SentinelAnswer) => void): Promise<void> {
     let isAnswered = false;
     const asked = [...this.#sentinels.values()].map(async (sentinel) => {
       try {
-        const naming = await sentinel.ask(this.#name);
+        const answer = await sentinel.ask(this.#options.name);
         sentinel.heardOfAt = performance.now();
         isAnswered = true;
-        for (const endpoint of naming.sentinels.slice(0, maxFollowed)) this.#learn(endpoint);
-        answer(naming);
+        for (const endpoint of answer.sentinels.slice(0, maxFollowed)) this.#learn(endpoint);
+        onAnswer(answer);
       } catch (error) {
-        // Its connection's own error says why.
+        // The error of the connection itself names the cause.
         if (error instanceof Error && error.name === "MaxRetriesPerRequestError") return;
         sentinel.fault = faultOf(error);
       }
@@ -174,7 +166,7 @@ export class SentinelGroup {
   }
 
   open(): void {
-    for (const server of this.#given) this.#add(server);
+    for (const server of this.#options.given) this.#add(server);
   }
 
   close(): void {
@@ -182,24 +174,24 @@ export class SentinelGroup {
     this.#sentinels.clear();
   }
 
-  /** Takes in that a Sentinel has named another one. */
+  /** Records that a Sentinel has named another one. */
   #learn(endpoint: Endpoint): void {
-    const at = this.#others?.reach(endpoint);
+    const at = this.#options.others?.reach(endpoint);
     if (at === undefined) return;
     const { host, port, family } = at;
-    const server = { ...this.#given[0], host, port, family };
+    const server = { ...this.#options.given[0], host, port, family };
     const known = this.#sentinels.get(addressOf(server));
     if (known !== undefined) known.heardOfAt = performance.now();
-    else if (this.#sentinels.size >= maxFollowed) this.#others?.warnOfMany("Sentinels", maxFollowed);
+    else if (this.#sentinels.size >= maxFollowed) this.#options.others?.warnOfMany("Sentinels", maxFollowed);
     else this.#add(server);
   }
 
-  /** Ends the connections to those that neither answer nor are named any more, unless they were given. */
+  /** Closes the Sentinels that no longer answer and are no longer named, unless they were given. */
   #forget(): void {
-    const given = new Set(this.#given.map(addressOf));
+    const given = new Set(this.#options.given.map(addressOf));
     const now = performance.now();
     for (const [address, sentinel] of this.#sentinels) {
-      if (given.has(address) || now - sentinel.heardOfAt < this.#lingerMs) continue;
+      if (given.has(address) || now - sentinel.heardOfAt < this.#options.lingerMs) continue;
       this.#sentinels.delete(address);
       sentinel.close();
     }
@@ -208,8 +200,12 @@ export class SentinelGroup {
   #add(server: RedisOptions): void {
     const address = addressOf(server);
     if (this.#sentinels.has(address)) return;
-    const mine = (message: string): boolean => message === "" || message.split(" ").includes(this.#name);
-    this.#sentinels.set(address, new SentinelClient(server, (about) => mine(about) && this.#onNews()));
+    const isRelevant = (message: string): boolean =>
+      message === "" || message.split(" ").includes(this.#options.name);
+    this.#sentinels.set(
+      address,
+      new SentinelClient(server, (message) => isRelevant(message) && this.#options.onEvent()),
+    );
   }
 }
 
@@ -225,7 +221,7 @@ function listOf(reply: unknown): readonly unknown[] {
   return Array.isArray(reply) ? reply.slice(0, maxEntries) : [];
 }
 
-/** The fields of a reply that has each name in front of its value; others than texts are passed over. */
+/** The fields of a reply in which each name stands before its value. Only texts are kept. */
 function fieldsOf(reply: unknown): ReadonlyMap<string, string> {
   const list = listOf(reply);
   const fields = new Map<string, string>();

@@ -17,16 +17,16 @@ export interface SentinelSetup {
 /** How often Sentinels are asked although they have reported nothing. */
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
-/** For how long the newest word counts although nobody repeats it: by then Sentinels have told each other, every two seconds. */
+/** How long the newest answer counts if no Sentinel repeats it. Sentinels inform each other every two seconds. */
 const newestCountsMs = 3_000;
-/** The first answer waits so long at least for others, which may know of a failover that the first has not heard of. */
+/** The first answer waits at least this long for others, because another Sentinel may know of a newer failover. */
 const leastGraceMs = 25;
-/** No round holds up an answer, or the next round, for longer. */
+/** The longest time for which a round delays an answer or the next round. */
 const holdMs = 100;
 
-/** Asks the Sentinels whenever they tell of something or the primary is gone; what they name still has to prove itself. */
+/** Asks the Sentinels when they report an event or the primary is gone. The servers that they name have to prove their roles. */
 export class SentinelTopology implements Topology {
-  readonly #ground: TopologyContext;
+  readonly #context: TopologyContext;
   readonly #announced: AnnouncedAddresses;
   readonly #sentinels: SentinelGroup;
   readonly #patience: Patience;
@@ -34,23 +34,29 @@ export class SentinelTopology implements Topology {
   /** Why the primary that the Sentinels name is not connected to. */
   #refused: string | undefined;
   #epoch = -1;
-  /** When that epoch was last heard of. */
+  /** When a Sentinel last answered with that epoch, on the monotonic clock. */
   #heardAt = Number.NEGATIVE_INFINITY;
   #round: Promise<void> | undefined;
-  /** Whether something was told since the round began. */
+  /** Whether a Sentinel has reported an event since the round began. */
   #again = false;
   #askedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ sentinels, name, common }: SentinelSetup, ground: TopologyContext) {
-    this.#ground = ground;
-    this.#patience = new Patience("Sentinels", ground.naming);
-    const { accept, maxStalenessMs } = ground.options;
+  constructor({ sentinels, name, common }: SentinelSetup, context: TopologyContext) {
+    this.#context = context;
+    this.#patience = new Patience("Sentinels", context.outages);
+    const { accept, maxStalenessMs } = context.options;
     this.#announced = new AnnouncedAddresses(common, common.natMap, accept);
     const others =
       common.updateSentinels === false ? undefined : new AnnouncedAddresses({}, common.natMap, accept);
-    const onNews = (): void => this.#ask();
-    this.#sentinels = new SentinelGroup({ name, given: sentinels, others, lingerMs: maxStalenessMs, onNews });
+    const onEvent = (): void => this.#ask();
+    this.#sentinels = new SentinelGroup({
+      name,
+      given: sentinels,
+      others,
+      lingerMs: maxStalenessMs,
+      onEvent,
+    });
     if (!common.lazyConnect) this.open();
   }
 
@@ -88,12 +94,12 @@ export class SentinelTopology implements Topology {
   }
 
   #poll(): void {
-    this.#patience.look(this);
+    this.#patience.check(this);
     const isDue = performance.now() - this.#askedAt > pollMs;
-    if (isDue || !this.#shard?.hasPrimary) this.#ask();
+    if (isDue || !this.#shard?.isPrimaryReady) this.#ask();
   }
 
-  /** One round at a time: what is told meanwhile makes another follow. */
+  /** Starts a round of questions. If an event is reported during the round, another round follows. */
   #ask(): void {
     if (this.#timer === undefined) return;
     if (this.#round !== undefined) {
@@ -116,8 +122,8 @@ export class SentinelTopology implements Topology {
   }
 
   /**
-   * Over when most Sentinels have answered, or some time after the first answer, so that hung Sentinels hold up nothing.
-   * A greater epoch is adopted whenever it comes.
+   * Ends when most Sentinels have answered, or some time after the first answer, so that Sentinels that hang delay nothing. An
+   * answer with a greater epoch is adopted whenever it comes.
    */
   #askAll(): Promise<void> {
     const askedAt = performance.now();
@@ -125,72 +131,70 @@ export class SentinelTopology implements Topology {
     let answers = 0;
     let isSettled = false;
     return new Promise((resolve) => {
-      const settle = (naming: SentinelAnswer): void => {
+      const settle = (answer: SentinelAnswer): void => {
         if (isSettled) return;
         isSettled = true;
-        this.#adopt(naming);
+        this.#adopt(answer);
         resolve();
       };
-      const answered = (naming: SentinelAnswer): void => {
+      const answered = (answer: SentinelAnswer): void => {
         answers += 1;
-        if (naming.epoch >= this.#epoch) this.#heardAt = performance.now();
-        if (best === undefined || naming.epoch > best.epoch) best = naming;
-        if (this.#shard !== undefined && naming.epoch > this.#epoch) this.#adopt(naming);
+        if (answer.epoch >= this.#epoch) this.#heardAt = performance.now();
+        if (best === undefined || answer.epoch > best.epoch) best = answer;
+        if (this.#shard !== undefined && answer.epoch > this.#epoch) this.#adopt(answer);
         const settleBest = (): void => {
           if (best !== undefined && best.epoch >= this.#epoch) settle(best);
         };
         if (answers > this.#sentinels.count / 2) settleBest();
-        // Sentinels that are well take about as long as the first.
+        // Healthy Sentinels take about as long as the first.
         else if (answers === 1) setTimeout(settleBest, graceAfter(performance.now() - askedAt));
       };
       const all = this.#sentinels.ask(answered).then(() => {
         const isMost = answers > this.#sentinels.count / 2;
-        if (best !== undefined && this.#hasToDo(best, answers, isMost)) settle(best);
+        if (best !== undefined && this.#isAcceptable(best, answers, isMost)) settle(best);
       });
       all.then(resolve, resolve);
     });
   }
 
-  /** An older word than the last one does when all have begun to count again, or there is no primary to be left for it. */
-  #hasToDo({ epoch }: SentinelAnswer, answers: number, isMost: boolean): boolean {
+  /**
+   * Whether an answer may be adopted. An answer with an older epoch may be adopted if all Sentinels have answered, because they
+   * may have started to count again. It may also be adopted if most have answered, the newest epoch is no longer repeated, and
+   * there is no primary to lose.
+   */
+  #isAcceptable({ epoch }: SentinelAnswer, answers: number, isMost: boolean): boolean {
     if (epoch >= this.#epoch || answers === this.#sentinels.count) return true;
     const isForgotten = performance.now() - this.#heardAt > newestCountsMs;
-    return isMost && isForgotten && !this.#shard?.hasPrimary;
+    return isMost && isForgotten && !this.#shard?.isPrimaryReady;
   }
 
-  #adopt(naming: SentinelAnswer): void {
+  #adopt(answer: SentinelAnswer): void {
     if (this.#timer === undefined) return;
-    const primary = this.#announced.reach(naming.primary);
+    const primary = this.#announced.reach(answer.primary);
     if (primary === undefined) {
-      const { host, port } = naming.primary;
+      const { host, port } = answer.primary;
       this.#refused = `the Sentinels name ${host}:${port}, which accept() refuses; have it return true for your primary`;
       return;
     }
     this.#refused = undefined;
-    this.#epoch = naming.epoch;
-    const up = this.#announced.reachAll(
-      naming.replicas.filter(({ isDown }) => !isDown),
-      "replicas",
-    );
-    const down = this.#announced.reachAll(
-      naming.replicas.filter(({ isDown }) => isDown),
-      "replicas",
-    );
-    const replicas = [...up, ...down.filter((server) => this.#shard?.find(server)?.connection.ready)];
-    if (this.#shard === undefined) this.#shards = [this.#begin(primary, replicas)];
+    this.#epoch = answer.epoch;
+    const accepted = (areDown: boolean): readonly RedisOptions[] =>
+      this.#announced.reachAll(
+        answer.replicas.filter(({ isDown }) => isDown === areDown),
+        "replicas",
+      );
+    const up = accepted(false);
+    const down = accepted(true).filter((server) => this.#shard?.find(server)?.connection.ready);
+    const replicas = [...up, ...down];
+    if (this.#shard === undefined) this.#shards = [this.#newShard(primary, replicas)];
     else this.#shard.assign(primary, replicas);
   }
 
-  #begin(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
-    const { options, lineage, left } = this.#ground;
-    const joined = onPrimaryClosed(this.#ground, this, () => this.#ask());
+  #newShard(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {
+    const joined = onPrimaryClosed(this.#context, this, () => this.#ask());
     const others = replicas.filter((one) => addressOf(one) !== addressOf(primary));
-    const surroundings = { lineage, joined, left, saw: () => {} };
-    return new Shard(
-      { ...options, hasArbiter: true, discovers: false },
-      { primary, replicas: others },
-      surroundings,
-    );
+    const options = { ...this.#context.options, hasArbiter: true, discovers: false };
+    return new Shard(options, { primary, replicas: others }, { ...this.#context, joined });
   }
 }
 

@@ -1,4 +1,4 @@
-/** What `tidemark.topology()` says of each server. */
+/** The status of each server that `tidemark.topology()` returns. */
 import type { NodeState } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";
 import type { ProofKind } from "../node/position-probe.js";
@@ -52,7 +52,7 @@ export function statusOf(shard: Shard): NodeStatus[] {
 }
 
 function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
-  const { connection, latency, clock, proof, lastReport, zone, weight } = node;
+  const { connection, latency, clock, probe, lastReport, zone, weight } = node;
   const known = connection.ready ? lastReport : undefined;
   const state = stateOf(shard, node, now);
   return {
@@ -63,7 +63,7 @@ function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
     ...lagOf(shard, node, known?.replication, now),
     clockSkewMs: clock.aheadOf(shard.primary.clock),
     ...{ latencyMs: latency.at(now), zone, weight },
-    proof: proof.kind,
+    proof: probe.kind,
     state,
     eligible: state === "serving",
     reason: reasonOf(shard, node, state),
@@ -77,7 +77,7 @@ function lagOf(
   now: number,
 ): Pick<NodeStatus, "lagBytes" | "lagMs"> {
   if (node === shard.primary) {
-    const lag = shard.demoted || shard.history.replid === undefined ? undefined : 0;
+    const lag = shard.isPrimaryDemoted || shard.history.replid === undefined ? undefined : 0;
     return { lagBytes: lag, lagMs: lag };
   }
   if (known === undefined) return { lagBytes: undefined, lagMs: undefined };

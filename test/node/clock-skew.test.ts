@@ -10,7 +10,7 @@ import { waitUntil } from "../support/wait-until.js";
 /** A clock that was asked at 100 and answered at 110, by a server at `seconds` and `micros`. */
 function clockAt(seconds: number, micros: number): ClockSkew {
   const clock = new ClockSkew();
-  clock.take([String(seconds), String(micros)], 100, 110);
+  clock.record([String(seconds), String(micros)], 100, 110);
   return clock;
 }
 
@@ -28,7 +28,7 @@ describe("Clock", () => {
 
   it.each([[null], ["1000"], [["x", "y"]], [["1000"]], [[]]])("is not known by the reply %j", (reply) => {
     const clock = new ClockSkew();
-    clock.take(reply, 100, 110);
+    clock.record(reply, 100, 110);
     expect(clock.aheadOf(clockAt(1000, 0))).toBeUndefined();
     expect(clock.differsFrom(clockAt(1000, 0), 1)).toBe(false);
   });

@@ -179,4 +179,20 @@ describe("reconnectOnError", () => {
     expect(refusals).toBeGreaterThan(0);
     expect(await session.redis.get("again")).toBe("1");
   });
+
+  it("that returns 2 has a command sent again that Tidemark would not repeat by itself", async () => {
+    let refusals = 0;
+    const reconnectOnError = (error: Error): false | 2 => {
+      if (!error.message.startsWith("WRONGTYPE")) return false;
+      refusals += 1;
+      void group.primary.admin().del("list");
+      return 2;
+    };
+    const tidemark = openTidemark(group, { replicas: [], redis: { reconnectOnError } });
+    opened.push(tidemark);
+    const session = tidemark.session();
+    await session.redis.set("list", "no list");
+    expect(await session.redis.lpush("list", "a")).toBe(1);
+    expect(refusals).toBeGreaterThan(0);
+  });
 });

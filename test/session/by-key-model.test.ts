@@ -79,7 +79,7 @@ interface Held {
 }
 
 interface Replica {
-  link: ReadSource & { endedAt: number | undefined };
+  incarnation: ReadSource & { endedAt: number | undefined };
   state: Point;
   /** What it was last asked, after all reads. */
   lastReport: { readonly at: number; readonly replication: ReplicationInfo } | undefined;
@@ -117,7 +117,7 @@ class Place {
     [this.holdsAllKeys, this.lineage, this.#places, this.#names] = [holdsAllKeys, lineage, places, names];
     this.state = { past: { replid: names(), forkedAt: 0, goesOn: false }, offset: 1 };
     this.replicas = [this.state, this.state].map((state) => ({
-      link: newLink(),
+      incarnation: newIncarnation(),
       state,
       lastReport: undefined,
     }));
@@ -181,13 +181,13 @@ class Place {
       replica.state = { past, offset: follows ? replica.state.offset : this.state.offset };
       replica.lastReport = undefined;
       if (follows) continue;
-      replica.link.endedAt = performance.now();
-      replica.link = newLink();
+      replica.incarnation.endedAt = performance.now();
+      replica.incarnation = newIncarnation();
     }
   }
 }
 
-function newLink(): Replica["link"] {
+function newIncarnation(): Replica["incarnation"] {
   return { endedAt: undefined };
 }
 
@@ -386,9 +386,9 @@ class World {
     const mayAnswer = certain === undefined && this.#mayAnswer(request, place, draft, replica, isFirst);
     const progress = session.progressIn(place, touched);
     if (mayAnswer) {
-      progress.readFrom(replica.link);
+      progress.readFrom(replica.incarnation);
       progress.readLeft(performance.now());
-      progress.readBy(replica.link);
+      progress.readBy(replica.incarnation);
       replica.lastReport = undefined;
       this.#counts.replica += 1;
     } else {
@@ -405,7 +405,7 @@ class World {
     const { session, witness } = request;
     const touched = session.touchedBy(this.#commandsOf(draft));
     const { positions, since } = requirementOf(place.shard, session, touched, "session", maxStalenessMs);
-    const isInOrder = session.progressIn(place, touched).mayReadFrom(replica.link);
+    const isInOrder = session.progressIn(place, touched).mayReadFrom(replica.incarnation);
     const needed = [...witness.needs(place, draft.keys)].filter((write) => place.log.includes(write));
     const isExact = isFirst && since === Number.NEGATIVE_INFINITY && this.#isExact(request, draft);
     const { past, offset } = replica.state;

@@ -16,8 +16,10 @@ function arrange({ lagMs = 20 } = {}) {
   const start = performance.now();
   const scene = { lagMs };
   const catchUp = new CatchUpQueue({
-    look: (now) => log.push(`look at ${now - start}`),
-    leastLagMs: () => scene.lagMs,
+    probeForWaitingReads: (now) => log.push(`look at ${now - start}`),
+    get leastLagMs() {
+      return scene.lagMs;
+    },
   });
   const add = (
     name: string,
@@ -136,7 +138,7 @@ describe("CatchUp", () => {
     catchUp.add({ ...latecomer, attempt: () => ++attempts > 2 && log.push("high sent") > 0 });
     catchUp.reached(5);
     expect(attempts).toBe(0);
-    catchUp.reconsider();
+    catchUp.historyChanged();
     catchUp.reached(5);
     catchUp.reached(6);
     expect([attempts, ends(log)]).toEqual([3, ["high sent"]]);

@@ -22,7 +22,7 @@ it("is told of a primary that is silent for too long, and of one that another ta
     options,
     lineage: new Lineage(),
     joined: () => {},
-    naming: { unnamed: () => {}, named: () => {} },
+    outages: { unnamed: () => {}, named: () => {} },
     left,
   };
   const topology = staticTopology(options.servers, ground);
@@ -37,8 +37,8 @@ it("is told of a primary that is silent for too long, and of one that another ta
     await waitUntil(() => heard.length > 0, { what: "it is dropped" });
     expect(heard).toEqual([address]);
     await heir.replicate(undefined);
-    shard.watch();
-    await waitUntil(() => shard.primary.connection.address !== address, { what: "the heir is followed" });
+    shard.monitor.searchUntilAnswered();
+    await waitUntil(() => shard.primaryAddress !== address, { what: "the heir is followed" });
     expect(heard.length).toBeGreaterThan(1);
     expect(new Set(heard)).toEqual(new Set([address]));
   } finally {

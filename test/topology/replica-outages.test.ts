@@ -1,6 +1,7 @@
 /** When a replica is warned of that cannot be used, and how often. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { NodeState } from "../../src/index.js";
+import type { Shard } from "../../src/shard/shard.js";
 import { ReplicaOutages } from "../../src/topology/replica-outages.js";
 
 let outages: ReplicaOutages;
@@ -10,8 +11,9 @@ let now: number;
 
 function sceneOf(primary: string) {
   return {
-    primary: { connection: { address: primary } },
-    hasPrimary: true,
+    primary: {},
+    primaryAddress: primary,
+    isPrimaryReady: true,
     history: { replid: "aa" },
     options: { hasArbiter: false, discovers: false },
   };
@@ -29,8 +31,9 @@ beforeEach(() => {
 /** Has the replica be in `state` for so long, looked at twice a second. */
 function stays(state: NodeState, ms: number, address = "r:1"): void {
   for (const until = now + ms; now < until; now += 500) {
-    outages.observe(shard, now);
-    outages.look(shard, { address, state, reason: "why", isCovered: false }, now);
+    const asShard = shard as unknown as Shard;
+    outages.observe(asShard, now);
+    outages.check(asShard, { address, state, reason: "why", isCovered: false }, now);
   }
 }
 
@@ -99,9 +102,9 @@ describe("an outage", () => {
 
   it("is not warned of while the primary is gone, nor for 15 s after that", () => {
     stays("serving", 1_000);
-    shard.hasPrimary = false;
+    shard.isPrimaryReady = false;
     stays("link-down", 60_000);
-    shard.hasPrimary = true;
+    shard.isPrimaryReady = true;
     stays("link-down", 14_500);
     expect(said).toEqual([]);
     stays("link-down", 1_500);

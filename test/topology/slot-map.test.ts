@@ -2,7 +2,15 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { Shard } from "../../src/shard/shard.js";
 import { SlotMap, type SlotOwner } from "../../src/topology/slot-map.js";
 
-const shard = (): Shard => ({ slotsGainedAt: Number.NEGATIVE_INFINITY }) as unknown as Shard;
+const shard = (): Shard => {
+  const one = {
+    slotsGainedAt: Number.NEGATIVE_INFINITY,
+    gainedSlots: (at: number): void => {
+      one.slotsGainedAt = at;
+    },
+  };
+  return one as unknown as Shard;
+};
 const claim = (epoch: number, ...ranges: [number, number][]): SlotOwner => {
   return { primary: { host: "10.0.0.1", port: 7000 }, replicas: [], epoch, ranges };
 };
@@ -59,7 +67,11 @@ describe("SlotMap", () => {
       { host: "10.0.0.2", port: 7000 },
     ];
     const of = (primary: object, ...all: object[]): Shard =>
-      ({ primary, find: (server: object) => all.find((one) => one === server) }) as unknown as Shard;
+      ({
+        primary,
+        find: (server: object) => all.find((one) => one === server),
+        gainedSlots: () => {},
+      }) as unknown as Shard;
     const [left, taken] = [of(other, other, heir), of(heir, heir)];
     map = new SlotMap();
     map.assign(left, claim(1, [0, 99]), 10);

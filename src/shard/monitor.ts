@@ -1,0 +1,139 @@
+/** The schedule of a shard: when each of its servers is asked for its position. */
+import { absenceMs } from "../connection/connection.js";
+import type { ShardMembers } from "./members.js";
+import { WaitQueue } from "./wait-queue.js";
+
+/** How often servers are asked. */
+export const intervals = {
+  /** Replicas in use are asked often enough in a `probeIntervalMs` that their remembered positions do not expire. */
+  perProbeInterval: 2,
+  /** Servers in use are asked at most this often in a `probeIntervalMs`, unless reads wait for them. */
+  mostPerProbeInterval: 16,
+  /** The primary is asked often enough in the `maxStalenessMs` of a read that the samples of its offset are young enough. */
+  perStaleness: 4,
+  /** A replica that lags is asked at most this often in the time that it lags, while there is a primary. */
+  mostPerLag: 8,
+  /** A replica that reads wait for is asked this often in the time that it lags. Reads wait too long by a quarter of it at most. */
+  waitingPerLag: 4,
+  /** The shortest time between two such questions, and the longest between two checks of the reads that wait. */
+  waitingLeastMs: 1,
+  waitingMostMs: 25,
+  /** A question counts as lost when it has been unanswered for this long. Another one is then sent for reads that wait. */
+  lostMs: 1_000,
+  /** While there is no primary, each server is asked this often whether it is the primary. */
+  withoutPrimaryMs: 15,
+  /** Replicas are asked for this long after a command needed a primary that did not answer. */
+  searchMs: 60_000,
+} as const;
+
+export class ShardMonitor {
+  readonly #members: ShardMembers;
+  #sampledAt = Number.NEGATIVE_INFINITY;
+  #refreshedAt = Number.NEGATIVE_INFINITY;
+  #isSearching = false;
+  /** What waits for a connection to the primary, or to the replica that takes its place. */
+  readonly connectionWaiters = new WaitQueue((now) => {
+    if (this.#members.primary.connection.absentMs > absenceMs) this.findPrimary(now);
+  });
+
+  constructor(members: ShardMembers) {
+    this.#members = members;
+  }
+
+  /**
+   * Asks the servers that have not been asked for a while. The remembered positions of replicas then do not expire while the
+   * replicas are in use, and samples of the primary's offset are young enough for `maxStalenessMs`.
+   */
+  keepFresh(maxStalenessMs: number, now: number): void {
+    const { primary, options } = this.#members;
+    const leastMs = options.probeIntervalMs / intervals.mostPerProbeInterval;
+    const sampleMs = Math.max(maxStalenessMs / intervals.perStaleness, leastMs);
+    this.probePrimary(now, now - primary.probedAt > sampleMs);
+    if (now - this.#refreshedAt < leastMs) return;
+    this.#refreshedAt = now;
+    this.#probe(options.probeIntervalMs / intervals.perProbeInterval, now);
+  }
+
+  /** Asks the primary in front of what it is sent in this turn, if `always` or if nobody has asked it for a while. */
+  probePrimary(now: number, always: boolean): void {
+    const { primary, options } = this.#members;
+    const { probedAt, connection } = primary;
+    if (!connection.answers || !(always || now - probedAt > options.probeIntervalMs)) return;
+    primary.probeBefore();
+  }
+
+  /** Asks the primary behind what it is sent in this turn, unless that was done a moment ago. */
+  samplePrimary(now: number): void {
+    const { primary, options } = this.#members;
+    const everyMs = options.probeIntervalMs / intervals.mostPerProbeInterval;
+    if (now - this.#sampledAt <= everyMs || !primary.connection.ready) return;
+    this.#sampledAt = now;
+    primary.probeAfter();
+  }
+
+  /** Asks the replicas more often than usual, because a read could use none of them. */
+  probeReplicas(now: number): void {
+    this.#probe(this.#members.options.probeIntervalMs / intervals.mostPerProbeInterval, now);
+  }
+
+  /** Asks the replicas that reads wait for, unless they have yet to answer. */
+  probeForWaitingReads(now: number): void {
+    // The report of a replica proves its age only together with samples of the primary that are young enough.
+    this.probePrimary(now, false);
+    const mostMs = this.#members.options.probeIntervalMs / intervals.perProbeInterval;
+    for (const node of this.#members.replicas) {
+      node.connection.connectIfLazy();
+      const isAsked = node.lastReport !== undefined && node.lastReport.at < node.probedAt;
+      const dueMs = Math.min(
+        Math.max(node.lag.ms / intervals.waitingPerLag, intervals.waitingLeastMs),
+        mostMs,
+      );
+      if (node.connection.ready && now - node.probedAt > (isAsked ? intervals.lostMs : dueMs))
+        node.probeBefore();
+    }
+  }
+
+  /** Asks the replicas whether one was promoted, even if they are rarely asked otherwise. */
+  findPrimary(now: number): void {
+    this.#probe(intervals.withoutPrimaryMs, now, intervals.withoutPrimaryMs);
+  }
+
+  /** Asks the replicas until the primary answers, because one of them may have been promoted. */
+  searchUntilAnswered(): void {
+    const { primary, options } = this.#members;
+    if (primary.connection.answers || this.#isSearching || options.hasArbiter) return;
+    this.#isSearching = true;
+    const end = (): void => {
+      this.#isSearching = false;
+    };
+    const attempt = (): boolean => {
+      const isOver = this.#members.primary !== primary || primary.connection.answers;
+      if (isOver) end();
+      return isOver;
+    };
+    this.connectionWaiters.add({ attempt, giveUp: end, until: performance.now() + intervals.searchMs });
+  }
+
+  /** The lag of the most promising replica, in milliseconds; infinity without one. */
+  get leastLagMs(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { connection, lag, lastReport, aclDenials } of this.#members.replicas)
+      if (connection.ready && aclDenials.fault === undefined && lastReport?.replication.role === "replica")
+        least = Math.min(least, lag.ms);
+    return least;
+  }
+
+  /**
+   * Asks each replica that nobody has asked for `everyMs`. A replica that lags is asked less often, but at least every
+   * `atMostMs`, and soon enough that its position is believed without a break.
+   */
+  #probe(everyMs: number, now: number, atMostMs = Number.POSITIVE_INFINITY): void {
+    const { replicas, options } = this.#members;
+    for (const node of replicas) {
+      node.connection.connectIfLazy();
+      const inTimeMs = node.trustMs(options.probeIntervalMs) / 2;
+      const dueMs = Math.min(Math.max(everyMs, node.lag.ms / intervals.mostPerLag), inTimeMs, atMostMs);
+      if (now - node.probedAt > dueMs && node.connection.ready) node.probeBefore();
+    }
+  }
+}
