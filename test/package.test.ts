@@ -17,9 +17,9 @@ beforeAll(async () => {
 afterAll(() => installed[Symbol.asyncDispose]());
 
 describe("The tarball", () => {
-  it("holds the built files and what people read, and nothing else", () => {
+  it("holds the built files with their sources and what people read, and nothing else", () => {
     const expected =
-      /^(dist\/[\w/-]+\.(js|d\.ts)|docs\/[\w-]+\.(md|svg)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(dist\/[\w/-]+\.(js|d\.ts)(\.map)?|src\/[\w/-]+\.ts|docs\/[\w-]+\.(md|svg)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
     expect(installed.packed).toContain("dist/index.js");
     expect(installed.packed).toContain("dist/index.d.ts");
@@ -28,6 +28,8 @@ describe("The tarball", () => {
     // Warnings name this file.
     expect(installed.packed).toContain("docs/late-writes.md");
     expect(installed.packed).toContain("dist/client/node-redis.js");
+    expect(installed.packed).toContain("dist/index.js.map");
+    expect(installed.packed).toContain("src/index.ts");
     expect(installed.packed).toContain("dist/client/node-redis.d.ts");
   });
 
@@ -93,6 +95,12 @@ describe("The installed package", () => {
   it("gives TypeScript the types of requests, commands and options", async () => {
     await installed.write("tsconfig.json", JSON.stringify(compiler));
     await installed.write("app.mts", app);
+    await installed.tool("tsc", ["-p", "tsconfig.json"]);
+  });
+
+  it("shows of a session only what apps use", async () => {
+    await installed.write("session.mts", shownOfSession);
+    await installed.write("tsconfig.json", JSON.stringify({ ...compiler, files: ["session.mts"] }));
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
@@ -165,6 +173,16 @@ const compiler = {
   },
   files: ["app.mts"],
 };
+
+/** A member too many is an error, and one too few as well. */
+const shownOfSession = `
+import type { Session } from "tidemark";
+export const shown: Record<keyof Session, "shown"> = {
+  level: "shown", redis: "shown", at: "shown", monotonicReads: "shown", stale: "shown", reads: "shown", signal: "shown",
+  wrote: "shown", writing: "shown", token: "shown", sealed: "shown", add: "shown", addSealed: "shown", settled: "shown",
+  replicated: "shown",
+};
+`;
 
 /** Each wrong use is expected to be an error, so that the right ones are not right because all is \`any\`. */
 const app = `

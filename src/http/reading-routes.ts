@@ -15,7 +15,11 @@ const maxNameLength = 200;
 const placeholder = "your-prefix:";
 const byFunction = "let the function `untracked` return true for them";
 
-/** The part of a session that shows whether its request has written to keys outside of all scopes. */
+/**
+ * The part of a session that shows whether its request has written to keys outside of all scopes.
+ *
+ * @internal
+ */
 type Writer = Pick<Session, "wroteUnscoped" | "unscopedWrite" | "statistics">;
 
 /** Counts the requests of each route. Warns once when 50 in a row have written to keys outside of all scopes. */
@@ -27,12 +31,20 @@ export class ReadingRoutes {
   #looks = 0;
   #warnings = 0;
 
-  /** Whether the request of `session` has to be counted. Cheap for a request that has written nothing. */
+  /**
+   * Whether the request of `session` has to be counted. Cheap for a request that has written nothing.
+   *
+   * @internal
+   */
   concerns({ wroteUnscoped }: Writer): boolean {
     return (wroteUnscoped || this.#open > 0) && this.#looks < maxLooks && this.#warnings < maxWarnings;
   }
 
-  /** Counts a request. Only the pattern of its route names it, because anybody can request any path. */
+  /**
+   * Counts a request. Only the pattern of its route names it, because anybody can request any path.
+   *
+   * @internal
+   */
   count({ method, pattern }: Route, session: Writer): void {
     if (!session.wroteUnscoped) this.#looks += 1;
     if (pattern === undefined || (method !== "GET" && method !== "HEAD")) return;

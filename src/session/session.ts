@@ -50,7 +50,11 @@ export class Session {
   #scoped: SmallMap<string, ReadProgressByShard> | undefined;
   #isWhole = false;
 
-  /** Made by `tidemark.session()`. */
+  /**
+   * Made by `tidemark.session()`.
+   *
+   * @internal
+   */
   constructor(parts: SessionParts<Session>) {
     this.#parts = parts;
     this.#level = parts.level;
@@ -69,7 +73,11 @@ export class Session {
     this.#terms = undefined;
   }
 
-  /** The same, with nothing left open. */
+  /**
+   * The same, with nothing left open.
+   *
+   * @internal
+   */
   get terms(): ResolvedReadPolicy {
     this.#terms ??= this.#parts.terms(this.#level);
     return this.#terms;
@@ -108,7 +116,11 @@ export class Session {
     return this.#reads === undefined ? noReads : Object.freeze([...this.#reads]);
   }
 
-  /** Called by the router for each read that is over, while reads are recorded. */
+  /**
+   * Called by the router for each read that is over, while reads are recorded.
+   *
+   * @internal
+   */
   keepRead(record: ReadRecord): void {
     const { recordReads = 0 } = this.#parts;
     if (recordReads === 0) return;
@@ -127,12 +139,20 @@ export class Session {
     return this.#wrote;
   }
 
-  /** Whether more is required than its tokens brought, or may be: for what it wrote, or with monotonic reads has read. */
+  /**
+   * Whether more is required than its tokens brought, or may be: for what it wrote, or with monotonic reads has read.
+   *
+   * @internal
+   */
   get tokenChanged(): boolean {
     return this.#wrote || this.#anchor() !== undefined || this.#moved;
   }
 
-  /** For the router: the session, if one of `commands` is a write that counts for it. `kinds` are those of the commands. */
+  /**
+   * For the router: the session, if one of `commands` is a write that counts for it. `kinds` are those of the commands.
+   *
+   * @internal
+   */
   writerOf(commands: readonly Command[], kinds: readonly CommandKind[]): this | undefined {
     const isFraming = ({ name }: Command): boolean => commands.length > 1 && name.toLowerCase() === "exec";
     const isTracked = (command: Command, i: number): boolean =>
@@ -140,7 +160,11 @@ export class Session {
     return commands.some(isTracked) ? this : undefined;
   }
 
-  /** For the router: whether a write counts for the session. */
+  /**
+   * For the router: whether a write counts for the session.
+   *
+   * @internal
+   */
   tracks(write: Command): boolean {
     return this.#parts.keys?.tracks(write) !== false;
   }
@@ -150,57 +174,101 @@ export class Session {
     return this.#writes?.any === true;
   }
 
-  /** For the router: what the latest write that a read of `touched` has to see touches; undefined when there was none. */
+  /**
+   * For the router: what the latest write that a read of `touched` has to see touches; undefined when there was none.
+   *
+   * @internal
+   */
   latestWrite({ scope }: Touched): Touched | undefined {
     return this.#writes?.latestIn(this.#isWhole ? undefined : scope);
   }
 
-  /** For the middleware: whether it has made a write that counts and is in no scope. */
+  /**
+   * For the middleware: whether it has made a write that counts and is in no scope.
+   *
+   * @internal
+   */
   get wroteUnscoped(): boolean {
     return this.#writes?.latestIn("") !== undefined;
   }
 
-  /** For the middleware: what the latest of these touches; undefined where there is none. */
+  /**
+   * For the middleware: what the latest of these touches; undefined where there is none.
+   *
+   * @internal
+   */
   get unscopedWrite(): Touched | undefined {
     return this.#writes?.latestIn("");
   }
 
-  /** For the router: what its latest write touches that may touch any key; undefined where there is none. */
+  /**
+   * For the router: what its latest write touches that may touch any key; undefined where there is none.
+   *
+   * @internal
+   */
   get latestOfAnyKey(): Touched | undefined {
     return this.#writes?.latestOfAnyKey;
   }
 
-  /** For the router: where its reads and writes are counted; undefined where they are not. */
+  /**
+   * For the router: where its reads and writes are counted; undefined where they are not.
+   *
+   * @internal
+   */
   get statistics(): Statistics | undefined {
     return this.#parts.statistics;
   }
 
-  /** Whether a write that a read of `touched` may see is on its way; the read then follows it on the primary's own connection. */
+  /**
+   * Whether a write that a read of `touched` may see is on its way; the read then follows it on the primary's own connection.
+   *
+   * @internal
+   */
   isWriting({ scope }: Touched): boolean {
     return this.#writes?.anyIn(this.#isWhole ? undefined : scope) === true;
   }
 
-  /** For the router: what `commands` touch. */
+  /**
+   * For the router: what `commands` touch.
+   *
+   * @internal
+   */
   touchedBy(commands: Command | readonly Command[]): Touched {
     return this.#parts.keys?.touchedBy(commands) ?? anyKey;
   }
 
-  /** What the session has written, or was brought by tokens: all of it is to be found wherever it reads. */
+  /**
+   * What the session has written, or was brought by tokens: all of it is to be found wherever it reads.
+   *
+   * @internal
+   */
   get positions(): readonly Position[] {
     return this.demand.positions;
   }
 
-  /** Whether only the primary may answer, because a write was made whose position is not known. */
+  /**
+   * Whether only the primary may answer, because a write was made whose position is not known.
+   *
+   * @internal
+   */
   get pinned(): boolean {
     return this.demand.pinned;
   }
 
-  /** Tells the user from others while reads wait in line: the newest token it was brought, else the session itself. */
+  /**
+   * Tells the user from others while reads wait in line: the newest token it was brought, else the session itself.
+   *
+   * @internal
+   */
   get bearer(): string | Session {
     return this.demand.bearer ?? this;
   }
 
-  /** When a token was added, on the monotonic clock: what the primary was seen to have before need not include it. */
+  /**
+   * When a token was added, on the monotonic clock: what the primary was seen to have before need not include it.
+   *
+   * @internal
+   */
   get addedAt(): number {
     return this.#addedAt;
   }
@@ -214,7 +282,11 @@ export class Session {
     return this.#token(true);
   }
 
-  /** For carriers: the same for the user's next requests, whose reads require only what was written to their own keys. */
+  /**
+   * For carriers: the same for the user's next requests, whose reads require only what was written to their own keys.
+   *
+   * @internal
+   */
   keyedToken(): string {
     return this.#token(false);
   }
@@ -279,7 +351,11 @@ export class Session {
     return this.#parts.anchor?.(this)?.catch(() => this.demand.pin());
   }
 
-  /** For carriers: calls `watcher` when a write begins, or a token of one is added, and none is in flight; one at a time. */
+  /**
+   * For carriers: calls `watcher` when a write begins, or a token of one is added, and none is in flight; one at a time.
+   *
+   * @internal
+   */
   onWrite(watcher: WriteListener): void {
     this.#watcher = watcher;
   }
@@ -288,6 +364,8 @@ export class Session {
    * For the router: counts a write as in flight until its handle is ended. `command` is its name, where one command stands
    * for all. Reads in every scope stay behind a write that does not say what it touches. `shard` is the one it is sent to,
    * where that is known already.
+   *
+   * @internal
    */
   beginWrite(command?: string, touched?: Touched, shard?: object): WriteHandle {
     if (!this.writing) this.#watcher?.writeBegins(command);
@@ -311,17 +389,29 @@ export class Session {
     this.#writes?.ended(touched.scope);
   }
 
-  /** Told by the router: what was read is there at `position`, so that nothing older may be read later. */
+  /**
+   * Told by the router: what was read is there at `position`, so that nothing older may be read later.
+   *
+   * @internal
+   */
   requireRead(position: Position): void {
     if (this.demand.require({ ...position, read: true }, Date.now())) this.#moved = true;
   }
 
-  /** Told by the router: a read was answered by a server that could be reached, without any proof. */
+  /**
+   * Told by the router: a read was answered by a server that could be reached, without any proof.
+   *
+   * @internal
+   */
   markStale(): void {
     this.#stale = true;
   }
 
-  /** How far the session has read in `shard`, of what is in the scope of `touched`. */
+  /**
+   * How far the session has read in `shard`, of what is in the scope of `touched`.
+   *
+   * @internal
+   */
   progressIn(shard: object, { scope }: Touched): ReadProgress {
     if (scope === undefined) this.#joinScopes();
     if (scope === undefined || scope === "" || this.#isWhole) return this.#all.in(shard);
@@ -333,7 +423,11 @@ export class Session {
     return progresses.in(shard);
   }
 
-  /** How far it has read in `shard`, in each scope. */
+  /**
+   * How far it has read in `shard`, in each scope.
+   *
+   * @internal
+   */
   progressesIn(shard: object): readonly ReadProgress[] {
     const ofScopes = this.#scoped?.entries.map(([, progresses]) => progresses) ?? [];
     const all = [this.#progresses, ...ofScopes];
@@ -360,7 +454,11 @@ export class Session {
     this.#scoped = undefined;
   }
 
-  /** Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user. */
+  /**
+   * Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user.
+   *
+   * @internal
+   */
   markLost(lost: Position, survivor: Position): void {
     this.demand.lose(lost, survivor);
     this.#wrote = true;
@@ -376,7 +474,11 @@ export class Session {
     );
   }
 
-  /** All that it requires, with what its tokens brought. */
+  /**
+   * All that it requires, with what its tokens brought.
+   *
+   * @internal
+   */
   get demand(): SessionRequirement {
     if (this.#demand === undefined) {
       this.#demand = new SessionRequirement(this.#parts.ttlMs, this.#parts.maxKeys);
