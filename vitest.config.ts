@@ -7,6 +7,9 @@ const dependOnIoredis = testsIn(
   ...["client", "connection", "node", "options", "reads", "routing", "scenarios", "shard"],
 );
 
+/** Over RESP2 a replica does not report that it has loaded older data, so its position counts for a moment longer. */
+const needResp3 = ["test/node/data-set-tracking.test.ts", "test/scenarios/chaos.test.ts"];
+
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
 const dependOnServer = testsIn("node", "reads", "routing", "scenarios", "shard", "topology");
 
@@ -44,7 +47,11 @@ export default defineConfig({
       {
         extends: true,
         resolve: { alias: { ioredis: "ioredis5" } },
-        test: { name: "ioredis 5", include: dependOnIoredis },
+        test: {
+          name: "ioredis 5",
+          include: dependOnIoredis,
+          exclude: [...configDefaults.exclude, ...needResp3],
+        },
       },
       {
         extends: true,

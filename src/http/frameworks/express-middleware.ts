@@ -8,7 +8,7 @@ import type { SessionSource } from "../request-session.js";
 import { deferHeadAgain, deferHeadByPrototype, layRequestProperties } from "./express-prototypes.js";
 import { consistencyFor, markersFor } from "./markers.js";
 
-export * from "./middleware-entry.js";
+export * from "./middleware-exports.js";
 
 /** A middleware that Express, Connect and plain `node:http` can call. */
 export type ExpressMiddleware<Request> = (

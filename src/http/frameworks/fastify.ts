@@ -11,7 +11,7 @@ import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { checkChoice, consistencyFor, type LevelChoice, markersFor, setLevel } from "./markers.js";
 
-export * from "./middleware-entry.js";
+export * from "./middleware-exports.js";
 
 declare module "fastify" {
   interface FastifyRequest {

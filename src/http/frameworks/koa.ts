@@ -8,7 +8,7 @@ import type { Route } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { consistencyFor, markersFor } from "./markers.js";
 
-export * from "./middleware-entry.js";
+export * from "./middleware-exports.js";
 
 declare module "koa" {
   interface DefaultContext {

@@ -13,7 +13,7 @@ import type { Route } from "../late-writes.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "../request-session.js";
 import { checkChoice, type LevelChoice, setLevel } from "./markers.js";
 
-export * from "../every-entry.js";
+export * from "../entry-exports.js";
 export type { LevelChoice } from "./markers.js";
 
 /** A function that answers a request. A framework may pass further arguments. */

@@ -16,11 +16,11 @@ const askEveryMs = 1_000;
 
 type Seen = Pick<NodeStatus, "address" | "role" | "state" | "eligible" | "reason">;
 
-export class Health {
+export class StateChanges {
   readonly #shards: () => readonly Shard[];
   readonly #replicas = new ReplicaOutages();
   readonly #primaries: PrimaryOutages;
-  /** Since when each primary has been demoted, by {@link Health.#watchedMs}. */
+  /** Since when each primary has been demoted, by {@link StateChanges.#watchedMs}. */
   readonly #demotedSince = new WeakMap<Node, number>();
   #seen = new Map<Node, Seen>();
   #checkedAt = performance.now();
