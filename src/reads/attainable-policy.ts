@@ -1,10 +1,10 @@
-/** Which of several wishes is granted: the first that can be met now, by what was seen of lag and latency. */
+/** Selects the read policy of a read: the first that can probably be met now, judged by recent lag and latency. */
 
 import { requiredSince } from "../shard/eligibility.js";
 import { type PendingRead, withPolicy } from "./read.js";
 import { selectReplica } from "./server-selection.js";
 
-/** `read` on the first of its terms that can be met now, else on the last. */
+/** Returns `read` with the first of its read policies that can be met now, or with the last one if none can. */
 export function firstAttainable(read: PendingRead, maxStalenessMs: number, now: number): PendingRead {
   let wished = read;
   while (wished.terms.next !== undefined && !canBeMet(wished, now))
@@ -12,7 +12,10 @@ export function firstAttainable(read: PendingRead, maxStalenessMs: number, now: 
   return wished;
 }
 
-/** What is wished for when no replica could meet the present terms, nor can the primary in time; undefined for nothing. */
+/**
+ * Returns `read` with a later read policy when no replica can meet the present one. Undefined if there is no later policy, or if
+ * the primary can answer in time.
+ */
 export function nextAttainable(
   read: PendingRead,
   maxStalenessMs: number,
@@ -23,13 +26,13 @@ export function nextAttainable(
   return firstAttainable(withPolicy(read, next, maxStalenessMs), maxStalenessMs, now);
 }
 
-/** The primary can meet whatever is asked, if it may be asked. */
+/** Whether Tidemark may ask the primary and will probably get the answer in time. The primary can meet every requirement. */
 function primaryIsInTime({ terms, shard, certain, givenAt }: PendingRead, now: number): boolean {
   const mayAsk = certain !== undefined || terms.fallback === "primary";
   return mayAsk && shard.isPrimaryReady && shard.primary.latency.at(now) <= terms.withinMs - (now - givenAt);
 }
 
-/** Whether somebody can probably answer in time. */
+/** Whether a server can probably answer in time. */
 function canBeMet(read: PendingRead, now: number): boolean {
   const { terms, shard, certain, givenAt, waitUntil } = read;
   if (primaryIsInTime(read, now)) return true;

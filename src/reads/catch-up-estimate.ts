@@ -1,4 +1,4 @@
-/** When a replica will probably be able to answer a read that none may answer now, by what was seen of its lag and its rate. */
+/** Estimates when a replica can probably answer a read that none may answer now, from the lag and the rate of the replicas. */
 import type { NodeState } from "../diagnostics/channels.js";
 import { type CatchUpEstimate, noEstimate } from "../errors/errors.js";
 import type { NodeReport } from "../node/incarnation.js";
@@ -10,44 +10,46 @@ import { mayBeOverstated } from "./overstated-position.js";
 import type { PendingRead } from "./read.js";
 import { knownAtOf } from "./server-selection.js";
 
-/** What one replica is expected to do. */
+/** The expected progress of one replica. */
 interface Prospect {
   readonly node: Node;
   readonly behindBytes: number | undefined;
-  /** In milliseconds; undefined when nothing supports an estimate. */
+  /** In milliseconds. Undefined if nothing supports an estimate. */
   readonly waitMs: number | undefined;
-  /** Whether it gets anything from its primary now. */
+  /** Whether the replica receives data from its primary now. */
   readonly isFed: boolean;
 }
 
-/** What a replica has yet to reach. All times are on the monotonic clock. */
+/** The goal that a replica has yet to reach. All times are on the monotonic clock. */
 interface Target {
-  /** Undefined while the primary has not been sampled since it was required. */
+  /** Undefined until the primary is sampled after the required moment. */
   readonly offset: number | undefined;
-  /** By when all of it had been written. */
+  /** The time by which all required data had been written. */
   readonly madeAt: number;
 }
 
-/** The states that pass by themselves, or in which a replica answers what it has. */
+/** A replica in one of these states may still answer: the state passes by itself, or the replica answers with the data it has. */
 const hopeful: readonly NodeState[] = ["serving", "behind", "starting", "link-down", "syncing"];
-/** A replica that has stood still may do so for as long again, but nobody is asked to wait longer than this. */
+/** A replica that has stood still may do so for as long again. No caller is asked to wait longer than this. */
 const maxStandstillMs = 30_000;
-/** A shorter standstill of a replica whose lag was never seen says nothing: any replica takes a moment. */
+/** A shorter standstill says nothing about a replica whose lag was never seen, because every replica takes a moment. */
 const leastStandstillMs = 50;
-/** A write that is late by less than this part of the usual lag is nothing unusual. */
+/** A write that is late by less than this part of the usual lag is normal. */
 const jitter = 0.125;
-/** A lag that grows or shrinks by less in each millisecond counts as steady: samples of the primary are no more exact. */
+/** A lag is steady if it grows or shrinks by less than this in each millisecond. Samples of the primary are no more exact. */
 const steady = 0.25;
 
-/** Added to each wait, because half of all would be a moment too short, and a retry that comes too early is refused again. */
+/**
+ * Added to each wait. Otherwise half of all waits would be a moment too short, and a retry that comes too early is refused again.
+ */
 const reserve = 1.05;
 const reserveMs = 2;
 
-/** The replica that may probably answer `read` first, and when. */
+/** Returns the replica that can probably answer `read` first, and when. */
 export function estimateCatchUp(read: PendingRead, now: number): CatchUpEstimate {
   const { shard, certain } = read;
   if (certain !== undefined || !shard.isPrimaryReady) return noEstimate;
-  // Nothing newer is proven of any replica while two servers say that they are the primary.
+  // While two servers report that they are the primary, Tidemark cannot prove that any replica has newer data.
   if (shard.promotion.withoutRivalUntil < asOfRequired(read, now)) return noEstimate;
   let first: Prospect | undefined;
   for (const node of shard.replicas) {
@@ -63,7 +65,10 @@ export function estimateCatchUp(read: PendingRead, now: number): CatchUpEstimate
   };
 }
 
-/** One that is estimated comes before one that is not, and of those one that gets its bytes before one that does not. */
+/**
+ * A replica with an estimate comes before a replica without one. Among replicas with an estimate, a replica that receives data
+ * from its primary comes first.
+ */
 function isSooner(one: Prospect, other: Prospect): boolean {
   if (one.waitMs === undefined || other.waitMs === undefined) {
     if (one.waitMs !== other.waitMs) return one.waitMs !== undefined;
@@ -72,7 +77,7 @@ function isSooner(one: Prospect, other: Prospect): boolean {
   return one.isFed === other.isFed ? one.waitMs < other.waitMs : one.isFed;
 }
 
-/** Undefined for a replica that will not answer it, however far it comes. */
+/** Undefined for a replica that will not answer the read, however far it catches up. */
 function prospectOf(read: PendingRead, node: Node, now: number): Prospect | undefined {
   const { shard, session, touched, level } = read;
   const { lastReport } = node;
@@ -80,14 +85,14 @@ function prospectOf(read: PendingRead, node: Node, now: number): Prospect | unde
   const { replication } = lastReport;
   if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
   const knownAt = knownAtOf(session, shard, touched);
-  // Until the primary has said more, a rounded position may be any up to this one.
+  // Until the primary reports again, a rounded position may stand for any position up to this one.
   if (read.requirement.positions.some((position) => mayBeOverstated(shard, knownAt, position)))
     return { node, behindBytes: undefined, waitMs: undefined, isFed: false };
-  // The session may be bound to one replica that it has tried. The next request, which brings its token, is not.
+  // The session may be bound to one replica that it has tried. The next request, with the token of the session, is not bound.
   const isAhead = level !== "eventual" && session.progressIn(shard, touched).ahead;
   const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, lastReport, now);
   if (target === undefined) return undefined;
-  // While it copies all data, its offset says nothing of what it has.
+  // While the replica copies all data, its offset does not show which data it has.
   const isKnown = target.offset !== undefined && !replication.syncing;
   const behindBytes = isKnown ? Math.max(0, target.offset - replication.offset) : undefined;
   const isFed = replication.linkUp && !replication.syncing;
@@ -97,12 +102,12 @@ function prospectOf(read: PendingRead, node: Node, now: number): Prospect | unde
   return { node, behindBytes, waitMs, isFed };
 }
 
-/** The moment as of which a replica has to have everything, if it is to answer now; on the monotonic clock. */
+/** The moment as of which a replica must have every write to answer now, on the monotonic clock. */
 function asOfRequired({ requirement }: PendingRead, now: number): number {
   return Math.max(requirement.since, now - requirement.maxStalenessMs);
 }
 
-/** Undefined for what is not in the history of the replica. */
+/** Undefined if a required position is not in the history of the replica. */
 function targetOf(read: PendingRead, { replication }: NodeReport, now: number): Target | undefined {
   const { shard, requirement } = read;
   const asOf = asOfRequired(read, now);
@@ -117,19 +122,22 @@ function targetOf(read: PendingRead, { replication }: NodeReport, now: number): 
 }
 
 /**
- * By when all that is required had been written. A process that asks the primary seldom sees a write late, so the time that the
- * token says counts if it is earlier.
+ * The time by which all required data had been written. A process that rarely asks the primary sees a write late. The time in the
+ * token counts if it is earlier.
  */
 function writtenAt({ shard, session, touched, requirement }: PendingRead, now: number): number {
   const { demand } = session;
   const seenAt = requiredSince(shard, requirement, demand.issuedAt, now);
   const isByToken = requirement.positions.length > 0 && requirement.since === Number.NEGATIVE_INFINITY;
-  // What was read since has another time.
+  // Data that was read since then has another time.
   if (!isByToken || session.progressIn(shard, touched).floor !== undefined) return seenAt;
   return Math.min(seenAt, now - (Date.now() - demand.issuedAt));
 }
 
-/** How long until `node`, which gets what its primary writes, has reached `target` and can prove that it is fresh enough. */
+/**
+ * The time in milliseconds until `node` has reached `target` and can prove that it is fresh enough. `node` receives the writes of
+ * its primary.
+ */
 function waitOf(
   read: PendingRead,
   node: Node,
@@ -138,14 +146,14 @@ function waitOf(
   now: number,
 ): number | undefined {
   const { latestAt, latestOffset } = read.shard.history;
-  // The primary has yet to get there itself, which no rate of a replica foretells.
+  // The primary itself has not reached this offset yet. The rate of a replica cannot predict when the primary will.
   if (target.offset !== undefined && target.offset > latestOffset && latestAt > target.madeAt)
     return undefined;
   const freshAt = freshAtOf(read, node, seen, now);
   if (freshAt === undefined) return undefined;
   const reachesAt = reachesAtOf(read, node, seen, target, now);
   if (reachesAt === undefined) return undefined;
-  // Whatever it has by then, it has to be asked.
+  // Tidemark has to ask the replica, whatever data the replica has by then.
   const roundTripMs = Math.max(
     node.latency.at(now),
     target.offset === undefined ? read.shard.primary.latency.at(now) : 0,
@@ -154,7 +162,7 @@ function waitOf(
   return waitMs * reserve + reserveMs;
 }
 
-/** The moment at which `node` has probably reached `target`; undefined when noRequirement shows that. */
+/** The moment at which `node` has probably reached `target`. Undefined if nothing shows that moment. */
 function reachesAtOf(
   read: PendingRead,
   node: Node,
@@ -169,14 +177,14 @@ function reachesAtOf(
   const missing = target.offset - seen.replication.offset;
   if (missing <= 0) return now;
   if (pace === undefined || byLag === undefined) return moves(read, node, seen, now) ?? byLag;
-  // While it keeps pace with the primary, its rate is only that at which the primary writes.
+  // While the replica keeps pace with the primary, its rate only shows how fast the primary writes.
   const keepsPace = Math.abs(pace.lagGrowth) < steady;
   return keepsPace && seen.at < byLag ? byLag : seen.at + missing / pace.bytesPerMs;
 }
 
 /**
- * When `node` will probably move that stands still for longer than it usually takes; undefined for one that does not. By how
- * much it is late is how much later it will probably be yet: what its usual lag has taken is over.
+ * The moment at which `node` will probably move, if it stands still for longer than usual. Undefined if it does not. `node` will
+ * probably be late by as much again as it is late now. The time of its usual lag is over and does not count.
  */
 function moves(read: PendingRead, node: Node, seen: NodeReport, now: number): number | undefined {
   const { usualLagMs } = node.applyRate;
@@ -188,7 +196,7 @@ function moves(read: PendingRead, node: Node, seen: NodeReport, now: number): nu
   return now + Math.min(Math.max(now - dueAt, usualLagMs * jitter), maxStandstillMs);
 }
 
-/** The moment at which `node` is probably as fresh as the level asks; undefined when nothing shows that it will be. */
+/** The moment at which `node` is probably as fresh as the level requires. Undefined if nothing shows that `node` will be. */
 function freshAtOf(read: PendingRead, node: Node, seen: NodeReport, now: number): number | undefined {
   const { shard, requirement } = read;
   const { pace } = node.applyRate;
@@ -199,12 +207,12 @@ function freshAtOf(read: PendingRead, node: Node, seen: NodeReport, now: number)
   return pace.lagGrowth <= -steady ? now + overMs / -pace.lagGrowth : undefined;
 }
 
-/** Since when `node` has stood still while it lacked something, or could not say so. */
+/** Since when `node` has stood still while it lacked data, or while it could not report that. */
 function standsSinceOf({ shard }: PendingRead, { applyRate }: Node, { replication }: NodeReport): number {
   return Math.max(applyRate.standsSince, shard.history.passedAt(replication) ?? Number.NEGATIVE_INFINITY);
 }
 
-/** For how long `node` will probably stand still yet: as long as it has already. */
+/** How much longer `node` will probably stand still, in milliseconds: for as long as it already has. */
 function standstillOf(read: PendingRead, node: Node, seen: NodeReport, now: number): number {
   return Math.min(now - standsSinceOf(read, node, seen), maxStandstillMs);
 }

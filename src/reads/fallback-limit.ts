@@ -1,17 +1,20 @@
-/** How many reads that belong on replicas may go to the primary instead: what keeps writes alive while replicas lag. */
+/** Limits how many reads may fall back to the primary, so that writes stay possible while replicas lag. */
 
-/** For one process and one primary. */
+/** The limits for one process and one primary. */
 export interface FallbackLimits {
-  /** How many may be on their way at a time; fewer do while the primary answers more slowly than when it was calm. */
+  /**
+   * How many fallback reads may be in flight at a time. The number is lower while the primary answers more slowly than when it
+   * was calm.
+   */
   readonly concurrency: number;
-  /** How many may be sent in a second; as many at once after a calm second. */
+  /** How many fallback reads may be sent in a second. After a calm second, as many may be sent at once. */
   readonly perSecond: number;
 }
 
-/** How fast servers answer now, in milliseconds. */
+/** The present response times of the servers, in milliseconds. */
 export interface ResponseTimes {
   readonly primaryMs: number;
-  /** Of the fastest replica: what slows that down too is not the primary's. Infinity without any. */
+  /** Of the fastest replica. If that replica slows down too, the cause is not the primary. Infinity if there is no replica. */
   readonly replicaMs: number;
 }
 
@@ -22,13 +25,17 @@ const calmAfterMs = 250;
 const adjustEveryMs = 10;
 const least = 0.2;
 const drift = 0.05;
-/** One that took long, because it had to wait for another primary, must not hold up those in line until their time is over. */
+/**
+ * A read may take long because it had to wait for another primary. Such a read must not hold up the reads in line until their
+ * time is over.
+ */
 const longestPauseMs = 250;
 
 /**
- * A bucket of `perSecond`, a number of slots, and a line of those who wait for one. The slots follow the primary's answers:
- * fewer by a factor while these take more than twice as long as when no such read was on its way, one more for each round of
- * answers else. Less than one slot is one with a pause behind each read.
+ * Holds a bucket of `perSecond` reads, a number of slots, and a line of reads that wait for a slot. The primary's response times
+ * set the number of slots. The number falls by a factor while the primary takes more than twice as long as when no fallback read
+ * was in flight. Otherwise the number grows by one for each round of answers. With less than one slot, there is one slot and a
+ * pause after each read.
  */
 export class FallbackLimit {
   readonly #limits: FallbackLimits;
@@ -51,7 +58,9 @@ export class FallbackLimit {
     this.#credit = limits.perSecond;
   }
 
-  /** Whether one more may go now, before which nobody waits; it has to {@link release} then. */
+  /**
+   * Takes a slot if one is free and no read waits in line, and returns whether it did. Call {@link release} when the read ends.
+   */
   tryAcquire(): boolean {
     const now = performance.now();
     if (this.#inFlight === 0 && now - this.#leftAt > calmAfterMs) this.#learnCalm();
@@ -60,14 +69,14 @@ export class FallbackLimit {
     return true;
   }
 
-  /** Calls `go` when there is room and it is the turn of `bearer`; the returned function takes it out of the line. */
+  /** Calls `go` when there is room and it is the turn of `bearer`. Call the returned function to leave the line. */
   acquireLater(bearer: unknown, go: () => boolean): () => void {
     const leaveLine = this.#line.add(bearer, go);
     this.#advance();
     return leaveLine;
   }
 
-  /** Told that one has been answered, `tookMs` after it was sent. */
+  /** Called when a read is answered, `tookMs` milliseconds after it was sent. */
   release(tookMs: number): void {
     const now = performance.now();
     this.#inFlight -= 1;
@@ -105,7 +114,7 @@ export class FallbackLimit {
       this.#take();
       if (this.#line.next()?.() !== true) this.#giveBack();
     }
-    // With some on their way their answers have the line go on.
+    // While reads are in flight, their answers advance the line.
     if (this.#line.isEmpty || this.#inFlight > 0 || this.#timer !== undefined) return;
     const creditInMs = ((1 - this.#credit) * 1000) / this.#limits.perSecond;
     const ms = Math.max(1, creditInMs, this.#pausedUntil - now);
@@ -129,10 +138,10 @@ export class FallbackLimit {
   }
 }
 
-/** Goes on, unless it has gone elsewhere meanwhile; says whether it did. */
+/** Continues a waiting read, unless the read has gone elsewhere meanwhile. Returns whether the read continued. */
 export type Go = () => boolean;
 
-/** Invariant: nobody is in the map without a place, and the one whose turn was last is at its end. */
+/** Lets bearers take turns. Invariant: every bearer in the map has a place, and the bearer whose turn was last is at the end. */
 export class Turns {
   readonly #places = new Map<unknown, Set<Go>>();
 
@@ -140,7 +149,7 @@ export class Turns {
     return this.#places.size === 0;
   }
 
-  /** Gives `bearer` one more place, behind those it has; the returned function gives that up. */
+  /** Gives `bearer` one more place, behind the places that it has. Call the returned function to give up the new place. */
   add(bearer: unknown, go: Go): () => void {
     let places = this.#places.get(bearer);
     if (places === undefined) {
@@ -153,7 +162,7 @@ export class Turns {
     };
   }
 
-  /** Takes out the first place of the one whose turn it is; undefined when the line is empty. */
+  /** Takes out the first place of the bearer whose turn it is. Undefined if the line is empty. */
   next(): Go | undefined {
     for (const [bearer, places] of this.#places) {
       this.#places.delete(bearer);

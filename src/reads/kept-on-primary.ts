@@ -1,4 +1,7 @@
-/** Which writes keep a read on the primary. It is found out when the read is sent there, so that other reads pay nothing. */
+/**
+ * Finds which writes keep a read on the primary. Tidemark does this when it sends the read there, so that other reads pay
+ * nothing.
+ */
 import type { Reason } from "../diagnostics/channels.js";
 import type { KeptReads, Statistics } from "../diagnostics/statistics.js";
 import { narrowed, type Position } from "../replication/position.js";
@@ -7,13 +10,16 @@ import { judgedAt, stateOf } from "../shard/node-health.js";
 import type { Shard } from "../shard/shard.js";
 import type { ReadQuery } from "./server-selection.js";
 
-/** Why a read goes to the primary when the replicas may only have to catch up with what the session has written. */
+/** The reasons why a read goes to the primary when the replicas may only have to catch up with the session's writes. */
 const ofWrites: ReadonlySet<Reason> = new Set([
   ...(["write-in-flight", "position-unknown"] as const),
   ...(["behind", "read-ahead", "check-failed"] as const),
 ]);
 
-/** Counts a read that goes to the primary for `reason`, if writes keep it there; returns what it was counted for. */
+/**
+ * Counts a read that goes to the primary for `reason`, if writes keep it there. Returns the group that counts the read, or
+ * undefined if the read was not counted.
+ */
 export function countKept(read: ReadQuery, reason: Reason, now: number): KeptReads | undefined {
   const { statistics } = read.session;
   if (statistics === undefined || read.level === "eventual" || !ofWrites.has(reason)) return undefined;
@@ -27,22 +33,23 @@ function keptBy(read: ReadQuery, reason: Reason, statistics: Statistics, now: nu
   if (reason === "position-unknown") return statistics.keptBy(undefined);
   const latest = session.latestWrite(touched);
   if (reason === "write-in-flight") return statistics.keptBy(latest?.named);
-  // What would be required of the read if nothing else had been done in its request.
+  // The read would require these positions if its request had done nothing else.
   const own = narrowed(session.demand.positions, touched).filter(
     (position) => !shard.belongsToOtherShard(position),
   );
   if (own.length > 0 && !isMet(shard, { ...noRequirement, positions: own }, now))
     return keptByOwn(read, own, statistics);
   const progress = session.progressIn(shard, touched);
-  // The bound of the read's level keeps it there.
+  // The staleness bound of the read's level keeps the read on the primary.
   if (!progress.ahead && isMet(shard, { ...requirement, maxStalenessMs: noRequirement.maxStalenessMs }, now))
     return undefined;
   return latest === undefined ? progress.kept : statistics.keptBy(latest.named);
 }
 
 /**
- * What a read is kept by that requires the `positions` by itself: writes to its own keys, or to keys that are not known. Of the
- * latter only those of its own request can be named, by what a script declares, because a token says nothing of them.
+ * The group that counts a read that requires the `positions` by itself. Such a read is kept by writes to its own keys, or by
+ * writes to unknown keys. Tidemark can name unknown keys only for writes of the read's own request, by the keys that a script
+ * declares. A token says nothing about unknown keys.
  */
 function keptByOwn(
   { session, touched }: ReadQuery,
@@ -54,11 +61,11 @@ function keptByOwn(
     return hash !== undefined && session.demand.positions.some(({ keys }) => keys?.hashes.includes(hash));
   });
   if (written !== undefined && written.length > 0) return statistics.keptBy(written);
-  // With monotonic reads nothing need be written.
+  // With monotonic reads, the session need not have written anything.
   return positions.every(({ read }) => read) ? undefined : statistics.keptBy(session.latestOfAnyKey?.named);
 }
 
-/** Whether a replica is known to have what `requirement` asks for. */
+/** Whether a replica is known to meet `requirement`. */
 function isMet(shard: Shard, requirement: ReadRequirement, now: number): boolean {
   return shard.replicas.some((node) => {
     const state = stateOf(shard, node, now);

@@ -1,13 +1,13 @@
-/** Which of two servers that may both answer a read is asked. */
+/** Picks one of two servers that may both answer a read. */
 import type { Node } from "../node/node.js";
 
-/** Answers that differ by less count as equally fast: what is measured is never quite the same. */
+/** Response times that differ by less count as equal, because measurements are never quite the same. */
 const notableRatio = 3;
 const notableMs = 3;
-/** A server in the own zone is passed by when one elsewhere answers so many times faster. */
+/** A server in the own zone is passed over if a server elsewhere answers this many times faster. */
 const farRatio = 8;
 
-/** Draws two servers at random, by their weights and those in the own zone first, and prefers the one with less to do. */
+/** Picks two servers at random by their weights, with the own zone first. Prefers the one of the two that has less to do. */
 export class TwoChoices {
   readonly #zone: string | undefined;
   readonly #now: number;
@@ -17,7 +17,7 @@ export class TwoChoices {
   #second: Node | undefined;
   #secondDraw = Number.NEGATIVE_INFINITY;
 
-  /** Begins with `one`. Among `all` it is told by how far one is the slower. */
+  /** Begins with `one`. The fastest server of `all` shows how much slower another server is. */
   constructor(zone: string | undefined, all: readonly Node[], now: number, one: Node) {
     this.#zone = zone;
     this.#now = now;
@@ -26,7 +26,7 @@ export class TwoChoices {
     this.#firstDraw = this.#drawOf(one);
   }
 
-  /** Takes in that `node` may answer. */
+  /** Adds `node`, which may answer the read too. */
   add(node: Node): void {
     const drawn = this.#drawOf(node);
     if (drawn > this.#firstDraw) {
@@ -48,7 +48,7 @@ export class TwoChoices {
     const other = second.latency.at(this.#now);
     const slower = slowness(one, other);
     const fewer = slowness(other, one);
-    // Among the equally fast one more of a read that is only now to be sent would outweigh every draw.
+    // Among equally fast servers, counting the read that is about to be sent would outweigh every random pick.
     const more = slower * fewer > 1 ? 1 : 0;
     return burden(second, more) * fewer < burden(first, more) * slower ? second : first;
   }
@@ -63,7 +63,7 @@ export class TwoChoices {
   }
 }
 
-/** Weighted sampling by Efraimidis and Spirakis: the larger, the sooner it is drawn; below 1. */
+/** Weighted sampling by Efraimidis and Spirakis. A node with a larger result is picked sooner. The result is below 1. */
 function drawOf({ weight }: Node): number {
   const random = Math.random();
   return weight === 1 ? random : random ** (1 / weight);
@@ -73,7 +73,7 @@ function burden({ connection, weight }: Node, more: number): number {
   return (connection.inFlight + more) / weight;
 }
 
-/** By how much a server that answers within `ms` is slower than one that does within `otherMs`; 1 when it is not. */
+/** How many times slower a server that answers within `ms` is than one that answers within `otherMs`. 1 if it is not slower. */
 function slowness(ms: number, otherMs: number): number {
   const isNotable = ms - otherMs > notableMs && ms > notableRatio * otherMs;
   return isNotable ? ms / Math.max(otherMs, notableMs) : 1;

@@ -1,18 +1,21 @@
-/** Acknowledged writes that a failover has lost: found when their session reads next, and said. */
+/** Finds acknowledged writes that a failover has lost when their session reads next, and reports them. */
 import { lostWriteChannel } from "../diagnostics/channels.js";
 import { LostWriteError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { Session } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";
 
-/** What is done about a lost write, beside telling those who listen. */
+/** How Tidemark reacts to a lost write, besides publishing it to subscribers. */
 export type OnLostWrite = "report" | "error";
 
-/** So many positions are remembered: then the oldest is forgotten, and a token that says it is reported again. */
+/**
+ * Tidemark remembers this many positions and then forgets the oldest. A forgotten position is reported again if a token contains
+ * it.
+ */
 const maxRemembered = 10_000;
 
 export class LostWrites {
-  /** How many have been reported. */
+  /** How many lost writes have been reported. */
   count = 0;
   readonly #reported = new Set<string>();
   readonly #onLostWrite: OnLostWrite;
@@ -22,11 +25,11 @@ export class LostWrites {
   }
 
   /**
-   * Reports what `session` has lost, and gives with `"error"` what its read is to be rejected with. Only what the
-   * primary's own history proves counts as lost: a history nobody knows may have everything.
+   * Reports the writes that `session` has lost. With `"error"`, returns the error that rejects the read. A write counts as lost
+   * only if the primary's own history proves it. A history that is not known may contain everything.
    *
-   * A token may be sent again and again. Each session that it begins gets the error, since the response that told its user may
-   * have got lost; the report and the count are made once for each position.
+   * A token may be sent many times. Each session that begins with it gets the error, because the response with the error may have
+   * been lost. The report and the count are made once for each position.
    */
   check(shards: readonly Shard[], session: Session, command: string): LostWriteError | undefined {
     let error: LostWriteError | undefined;
@@ -48,7 +51,7 @@ export class LostWrites {
     return error;
   }
 
-  /** Whether `position` was not reported yet, or is of a write that `session` itself has made. */
+  /** Whether `position` has not been reported yet, or belongs to a write that `session` itself has made. */
   #isNews(session: Session, position: Position): boolean {
     const name = `${position.replid}:${position.offset}`;
     const isReported = this.#reported.has(name);
@@ -63,7 +66,10 @@ export class LostWrites {
   }
 }
 
-/** The shard whose history lacks what belongs to it at `position`; undefined when it has it, or nobody knows. */
+/**
+ * The shard that `position` belongs to, if the history of the shard lacks it. Undefined if the shard has it, or if that is not
+ * known.
+ */
 function loserOf(position: Position, shards: readonly Shard[]): Shard | undefined {
   for (const shard of shards) {
     const outcome = shard.outcome(position);

@@ -1,4 +1,4 @@
-/** Positions for what was read, so that later requests of a session see nothing older. */
+/** Finds positions for the data that a session has read, so that its later requests see nothing older. */
 import type { Node } from "../node/node.js";
 import type { Position } from "../replication/position.js";
 import type { ReadProgress } from "../session/read-progress.js";
@@ -8,9 +8,9 @@ import type { Shard } from "../shard/shard.js";
 const deadlineMs = 1_000;
 
 /**
- * Has `session` require what it has read in `shards`. Undefined when the positions are known: those of a replica by an INFO
- * that followed the reads on its connection, those of the primary by a sample that was taken later. Else a promise, which
- * rejects when they cannot be learnt within a second.
+ * Makes `session` require the data that it has read in `shards`. Returns undefined if the positions are known. The position of a
+ * replica comes from an INFO that followed the reads on its connection. The position of the primary comes from a sample that was
+ * taken later. Otherwise returns a promise. The promise rejects if the positions cannot be learned within a second.
  */
 export function settleReads(session: Session, shards: readonly Shard[]): Promise<void> | undefined {
   let open: Promise<void>[] | undefined;
@@ -22,7 +22,7 @@ export function settleReads(session: Session, shards: readonly Shard[]): Promise
   return open && Promise.all(open).then(() => {});
 }
 
-/** Whether all that was read in `shard` has a position by now, or nothing was. */
+/** Whether all data that was read in `shard` has a position by now. True if nothing was read. */
 function anchorNow(session: Session, shard: Shard): boolean {
   let isOver = true;
   for (const progress of session.progressesIn(shard))
@@ -32,7 +32,7 @@ function anchorNow(session: Session, shard: Shard): boolean {
 
 function anchorOne(session: Session, shard: Shard, progress: ReadProgress): boolean {
   const { latest } = shard.history;
-  // What was added since may be ahead of it.
+  // A position that was added since may be ahead of the sample.
   if (latest !== undefined && latest.at > session.addedAt)
     progress.anchor(latest.at, latest.position, session.positions);
   const { only, floor } = progress;
@@ -45,7 +45,7 @@ function anchorOne(session: Session, shard: Shard, progress: ReadProgress): bool
   return !progress.ahead;
 }
 
-/** Where a connection was when it was asked after `sentAt`. */
+/** The position that a connection reported when it was asked after `sentAt`. Undefined if it was not asked since. */
 function positionBehind(shard: Shard, reader: object, sentAt: number): Position | undefined {
   const seen = nodeOf(shard, reader)?.lastReport;
   if (seen === undefined || seen.at <= sentAt) return undefined;
@@ -57,7 +57,7 @@ function nodeOf(shard: Shard, reader: object): Node | undefined {
   return shard.replicas.find(({ incarnation }) => incarnation === reader);
 }
 
-/** Asks the node that was read from, in the end the primary, which is ahead of all. */
+/** Asks the node that the session read from, and in the end the primary, which is ahead of all nodes. */
 async function ask(session: Session, shard: Shard): Promise<void> {
   const until = performance.now() + deadlineMs;
   while (performance.now() < until) {
@@ -69,7 +69,7 @@ async function ask(session: Session, shard: Shard): Promise<void> {
     if (!node.connection.ready) break;
     await node.afterProbe();
     if (anchorNow(session, shard)) return;
-    // Who is forbidden to tell says so without being asked: there would be no end to it before time is over.
+    // If the server forbids INFO, Tidemark knows that without asking. The loop would then not end before the deadline.
     if (node.connection.ready && (node.lastReport === undefined || node.lastReport.at < askedAt)) break;
   }
   throw new Error("no position was told for what was read");

@@ -1,11 +1,12 @@
-/** Positions by which no replica can be judged: the primary itself has not got there, or does not know their history. */
+/** Finds positions by which no replica can be judged, because the primary has not reached them or does not know their history. */
 import type { Position } from "../replication/position.js";
 import type { Shard } from "../shard/shard.js";
 
 /**
- * Whether `position`, which was known at `learntAt`, says more than the primary has: when it was asked after that moment, it had
- * not reached the position, or its history did not have it. Such a position was rounded up, or is of a history that ended with a
- * restart. Every write it stands for had been made by `learntAt`, so a replica has them all once it has what the primary had then.
+ * Whether `position`, which was known at `learntAt`, is ahead of the primary. This is true if the primary was asked after that
+ * moment and had not reached the position, or if the primary's history did not contain the position. Such a position was rounded
+ * up, or its history ended with a restart. Every write that the position stands for had been made by `learntAt`. A replica
+ * therefore has all these writes once it has the data that the primary had then.
  */
 export function isOverstated(shard: Shard, learntAt: number, position: Position): boolean {
   const { history } = shard;
@@ -17,7 +18,7 @@ export function isOverstated(shard: Shard, learntAt: number, position: Position)
   return history.latestAt >= learntAt && isUnknown(shard, position);
 }
 
-/** Whether {@link isOverstated} may turn out to be true of `position` when the primary is asked again. */
+/** Whether {@link isOverstated} may become true for `position` when the primary is asked again. */
 export function mayBeOverstated(shard: Shard, learntAt: number, position: Position): boolean {
   const { history } = shard;
   if (history.latestAt >= learntAt) return false;

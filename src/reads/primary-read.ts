@@ -1,4 +1,4 @@
-/** Sends reads to a shard's primary, and again when the connection closes before the answer. */
+/** Sends reads to a shard's primary, and resends them if the connection closes before the answer. */
 import type { Command } from "ioredis";
 import type { Ends } from "../commands/ends.js";
 import { isRedirection, mayRetryElsewhere } from "../commands/server-reply.js";
@@ -11,26 +11,29 @@ import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 import { discardSend, noteAnswer, publishRoute } from "./route-record.js";
 
-/** What is read from the primary, and who is told. */
+/** A read for the primary, with the callbacks that report its progress. */
 export interface PrimaryRead {
   readonly shard: Shard;
   readonly command: Command;
   readonly level: Level;
   readonly reason: Reason;
-  /** Whether the primary has to prove in front of this very read that it still is one. */
+  /** Whether the primary must prove directly in front of this read that it still is the primary. */
   readonly doubtful: boolean;
-  /** Called when it leaves, with the time on the monotonic clock; more than once when it is sent again. */
+  /** Called when the read is sent, with the time on the monotonic clock. Called again each time the read is resent. */
   readonly onSend: (at: number) => void;
-  /** Whether it stands behind a write of the same session, and must not be answered before that. */
+  /** Whether the read follows a write of the same session. The read must not be answered before that write. */
   readonly behindWrites: boolean;
-  /** Called when `from` has answered it, before it is resolved; gives the error that it is rejected with instead. */
+  /**
+   * Called when `from` has answered the read, before the read resolves. Returns the error that rejects the read instead, if any.
+   */
   readonly onAnswer: (from: Node) => Error | undefined;
   readonly ends: Pick<Ends, "resolve" | "reject">;
 }
 
 /**
- * Sends what changes nothing, again if the connection closes before the answer. The answer counts only while the
- * server's latest word is that it is a primary; else the read waits for another one to say so.
+ * Sends a command that changes nothing, and resends it if the connection closes before the answer. The answer counts only while
+ * the server's latest report says that it is a primary. Otherwise the read waits until another server reports that it is the
+ * primary.
  */
 export function sendToPrimary(
   read: PrimaryRead,
@@ -47,7 +50,7 @@ export function sendToPrimary(
     const { primary } = shard;
     const { era, incarnation } = primary;
     const startedAt = performance.now();
-    // The time that an unanswered attempt has taken counts, or a read could wait for several primaries in turn.
+    // The time that an unanswered attempt has taken counts. Otherwise a read could wait for several primaries in turn.
     const again = (): void => {
       discardSend(command);
       sendToPrimary(read, repeats - 1, true, since ?? startedAt);
@@ -59,15 +62,15 @@ export function sendToPrimary(
       }
       const failure = read.onAnswer(primary);
       if (failure !== undefined) return ends.reject(failure);
-      // A replica may have been asked meanwhile, because the primary seemed to be gone.
+      // Tidemark may have asked a replica meanwhile, because the primary seemed to be gone.
       noteAnswer(command, sent);
       return ends.resolve(reply);
     };
     command.resolve = (reply) => {
-      // Known to be a replica, it has to be left at once, or what was given later is sent elsewhere first.
+      // Tidemark must leave a server at once if it is known to be a replica. Otherwise later commands are sent elsewhere first.
       if (primary.era === era || !shard.isStillPrimary(primary)) return settle(reply);
-      // It may have been made a replica and loaded other data. If it says behind the read that it is the primary of the same
-      // history as before, it has been that all the time.
+      // The server may have become a replica and loaded other data. If it reports behind the read that it is the primary of the
+      // same history as before, it was the primary all the time.
       return void primary.afterProbe().then(() => settle(reply));
     };
     command.reject = (failure) => {
@@ -80,7 +83,7 @@ export function sendToPrimary(
       else ends.reject(failure);
     };
     shard.monitor.probePrimary(startedAt, read.doubtful);
-    // After the INFO in front of it, which must not stand for what the read sees.
+    // The INFO in front of the read must not stand for the data that the read sees, so `onSend` is called after that INFO.
     read.onSend(performance.now());
     const sent = publishRoute(command, primary, "primary", read.reason, read.level);
     primary.read(command, read.behindWrites);

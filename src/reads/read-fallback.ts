@@ -1,4 +1,4 @@
-/** What becomes of reads that no replica may answer now: they wait for one, or go elsewhere as their terms say. */
+/** Decides about reads that no replica may answer now: they wait for a replica, or go elsewhere as their read policy says. */
 import type { Reason } from "../diagnostics/channels.js";
 import { AbortedError, ReplicasBehindError } from "../errors/errors.js";
 import type { Session } from "../session/session.js";
@@ -21,20 +21,23 @@ import {
 } from "./server-selection.js";
 import { answerStale } from "./stale-read.js";
 
-/** How reads go on. */
+/** The ways in which a read can continue. */
 export interface FallbackRoutes {
   readonly maxStalenessMs: number;
-  /** What the session of a read has lost. */
+  /** The error to reject a read with because a failover lost writes of its session. Undefined if the read may continue. */
   lossOf(session: Session, command: PendingRead["command"]): Error | undefined;
   choose(read: PendingRead, now: number): Selection | undefined;
   sendTo(read: PendingRead, choice: Selection | undefined): void;
   toPrimary(read: PendingRead, reason: Reason | undefined): void;
 }
 
-/** How long a read that would be refused waits for the primary's word. */
+/** How long a read that would be refused waits for the primary's report, in milliseconds. */
 const primaryWordMs = 250;
 
-/** How long a read waits in line for the primary, or for a replica, while too many others are at the primary. */
+/**
+ * How long a read waits in line for the primary, or for a replica, while too many other reads are at the primary, in
+ * milliseconds.
+ */
 const overloadWaitMs = 1_000;
 
 export class ReadFallback {
@@ -47,7 +50,10 @@ export class ReadFallback {
     this.#limits = limits;
   }
 
-  /** Waits for a replica if there is time and hope, else does as the terms say. Without a reason, no replica may answer. */
+  /**
+   * Waits for a replica if there is time and one may catch up. Otherwise does what the read policy says. If `reason` is
+   * undefined, the reason is that no replica may answer.
+   */
   take(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
@@ -58,7 +64,7 @@ export class ReadFallback {
       this.#giveUp(read, reason);
       return;
     }
-    // A step of an iteration can go nowhere else.
+    // A step of an iteration cannot go anywhere else.
     const isBound = iteration?.node !== undefined;
     const since = isBound
       ? Number.NEGATIVE_INFINITY
@@ -67,8 +73,8 @@ export class ReadFallback {
   }
 
   /**
-   * Has `read` wait for the primary's next word on how far it is, if that may show that a replica has what is required; whether
-   * it does. A read that would be refused waits for it even without `waitMs`.
+   * Makes `read` wait for the primary's next report of its position, if that report may show that a replica meets the
+   * requirement. Returns whether `read` waits. A read that would be refused waits for the report even without `waitMs`.
    */
   #sample(read: PendingRead, reason: Reason | undefined, now: number): boolean {
     const { shard, terms, waitUntil, iteration } = read;
@@ -103,7 +109,7 @@ export class ReadFallback {
     return true;
   }
 
-  /** Goes on with a read by what the primary has said meanwhile. */
+  /** Continues a read with the primary's latest report. */
   #resume(read: PendingRead): void {
     const loss = this.#ways.lossOf(read.session, read.command);
     if (loss !== undefined) {
@@ -114,7 +120,9 @@ export class ReadFallback {
     this.#ways.sendTo(again, this.#ways.choose(again, performance.now()));
   }
 
-  /** Gives what ends the wait, and says whether it was still going on; `over` is called however it ends. */
+  /**
+   * Returns a function that ends the wait and returns whether the read was still waiting. `over` is called however the wait ends.
+   */
   #wait(read: PendingRead, since: number, until: number, giveUp: () => void, over = () => {}): () => boolean {
     const { shard, session, command, ends } = read;
     const { signal } = session;
@@ -156,7 +164,7 @@ export class ReadFallback {
     function abort(): void {
       if (cancel()) aborted();
     }
-    // No replica can answer it, so none is asked.
+    // No replica can answer the read, so Tidemark asks none.
     if (isForPrimary) shard.queue.add({ attempt: () => isOver, giveUp: end, until });
     else shard.catchUp.add(latecomer);
     return cancel;
@@ -182,7 +190,7 @@ export class ReadFallback {
     ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why, estimate));
   }
 
-  /** Sends a read to the primary that replicas cannot answer, unless too many such reads are there: then it waits in line. */
+  /** Sends a read that replicas cannot answer to the primary. If too many such reads are there, the read waits in line. */
   relieve(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
@@ -191,7 +199,7 @@ export class ReadFallback {
     else {
       let leaveLine: (() => void) | undefined;
       const giveUp = (): void => {
-        // A primary that is gone has no room to wait for: the read waits for the next one, as all commands do.
+        // A primary that is gone has no room to wait for. The read waits for the next primary, as all commands do.
         if (shard.primary.connection.closed || !shard.isPrimaryReady) this.#ways.toPrimary(read, reason);
         else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
       };
@@ -216,7 +224,7 @@ export class ReadFallback {
     return limit;
   }
 
-  /** Sends a waiting read to a replica that has caught up by now; says whether it need not wait any more. */
+  /** Sends a waiting read to a replica that has caught up by now. Returns whether the wait is over. */
   #attempt(read: PendingRead): boolean {
     const { shard, session, touched, level } = read;
     const now = performance.now();
@@ -230,7 +238,7 @@ export class ReadFallback {
       return true;
     }
     if (session.progressIn(shard, touched).ahead) shard.monitor.samplePrimary(now);
-    // What is written after a step was asked for would have it wait for ever.
+    // If a step required the writes that came after it was asked for, it would wait forever.
     const requirement = read.iteration?.node
       ? read.requirement
       : requirementOf(shard, session, touched, level, this.#ways.maxStalenessMs);
@@ -241,14 +249,14 @@ export class ReadFallback {
 }
 
 /**
- * When the primary has to be asked, or later, to show that a replica has what `read` requires: what is known of it is too old for
- * that. Undefined where its word can change nothing.
+ * The time at or after which the primary has to be asked to show that a replica has what `read` requires. The latest report of
+ * the primary is too old for that. Undefined if a new report cannot change anything.
  */
 function sampleWantedAt(
   { shard, session, touched, level, requirement }: PendingRead,
   now: number,
 ): number | undefined {
-  // What it has read on the primary has no position yet.
+  // The data that the session has read on the primary has no position yet.
   if (level !== "eventual" && session.progressIn(shard, touched).ahead) return now;
   const asOf = Math.max(requirement.since, now - requirement.maxStalenessMs);
   if (asOf > shard.history.latestAt) return asOf;
@@ -258,11 +266,11 @@ function sampleWantedAt(
   return positions.some((position) => mayBeOverstated(shard, knownAt, position)) ? knownAt : undefined;
 }
 
-/** The same read, whose end is told to `limit`. */
+/** Returns the same read, and releases its slot of `limit` when the read ends. */
 function counted(read: PendingRead, limit: FallbackLimit): PendingRead {
   const { ends, shard } = read;
   const sentAt = performance.now();
-  // So that the limit knows soon how the primary takes it.
+  // The sample soon shows the limit how the primary copes with the read.
   shard.monitor.samplePrimary(sentAt);
   const resolve = (reply: unknown): unknown => {
     limit.release(performance.now() - sentAt);
@@ -283,7 +291,7 @@ function paceOf({ primary, replicas }: Shard): ResponseTimes {
   return { primaryMs: primary.latency.at(now), replicaMs };
 }
 
-/** The offset that is waited for in the history of now; 0 where something else is. */
+/** The offset in the present history that the read waits for. 0 if the read waits for something else. */
 function offsetOf({ shard, requirement }: PendingRead): number {
   let offset = 0;
   for (const position of requirement.positions)
@@ -294,8 +302,8 @@ function offsetOf({ shard, requirement }: PendingRead): number {
 const told = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Has `call` called when `signal` is aborted, unless what this returns is called before. A signal gets one listener for
- * all who wait with it, since Node warns of a leak where there are more than ten.
+ * Calls `call` when `signal` is aborted, unless the returned function is called before. A signal gets one listener for all reads
+ * that wait with it, because Node warns of a leak if there are more than ten.
  */
 export function onAbort(signal: AbortSignal, call: () => void): () => void {
   const calls = told.get(signal) ?? listen(signal);

@@ -1,4 +1,4 @@
-/** Reads on their way: each is sent where it may be answered, and elsewhere when that fails. */
+/** Sends each read to a server that may answer it, and elsewhere if that fails. */
 import type { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import type { Touched } from "../commands/touched-keys.js";
@@ -22,7 +22,7 @@ import { iterationLostError, type ScanIteration } from "./scan.js";
 import { primaryMustProve, type Selection, selectReplica, whyNoReplica } from "./server-selection.js";
 import { answerStale, withDeadlineForPrimary } from "./stale-read.js";
 
-/** How replicas' answers are proven, and what happens to reads that none of them may answer. */
+/** How replicas prove their answers, and how Tidemark handles reads that no replica may answer. */
 export interface ReadRouterOptions extends ReadDefaults {
   readonly maxStalenessMs: number;
   readonly verify: "when-needed" | "always";
@@ -31,7 +31,7 @@ export interface ReadRouterOptions extends ReadDefaults {
 
 export class ReadRouter {
   readonly #options: ReadRouterOptions;
-  /** Whether every read is proven, by an INFO of its own. */
+  /** Whether every read is proven by an INFO of its own. */
   readonly #always: boolean;
   readonly #topology: Pick<Topology, "shards">;
   readonly #losses: LostWrites;
@@ -64,7 +64,7 @@ export class ReadRouter {
     };
   }
 
-  /** Sends a read of `session`; of none, to the primary. */
+  /** Sends a read of `session`. Without a session, the read goes to the primary. */
   send(given: ReadRequest, session: Session | undefined): void {
     if (session === undefined) {
       this.sendToPrimary(given, session, "no-session");
@@ -80,7 +80,7 @@ export class ReadRouter {
     this.#sendTo(read, this.#choose(read, now));
   }
 
-  /** Sends reads that belong together where the first of them may go. */
+  /** Sends reads that belong together to a server that may answer the first of them. */
   sendAll(given: readonly ReadRequest[], session: Session | undefined): void {
     if (session === undefined) {
       for (const one of given) this.send(one, session);
@@ -99,7 +99,7 @@ export class ReadRouter {
     for (const read of reads) this.#sendTo(read, choice);
   }
 
-  /** Sends what only the primary may answer: what is no read of data, and all that belongs to no session. */
+  /** Sends a command that only the primary may answer: a command that does not read data, or any command outside of a session. */
   sendToPrimary(
     given: ReadRequest,
     session: Session | undefined,
@@ -120,12 +120,15 @@ export class ReadRouter {
     sendToPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats, isReturned);
   }
 
-  /** Has `session` require what it has read so far; see {@link settleReads}. */
+  /** Makes `session` require the data that it has read so far. See {@link settleReads}. */
   anchor(session: Session): Promise<void> | undefined {
     return settleReads(session, this.#topology.shards);
   }
 
-  /** Sends a further step of an iteration, to the node and connection where it began or nowhere. */
+  /**
+   * Sends a further step of an iteration to the node and connection where the iteration began. Rejects the step if that is
+   * impossible.
+   */
   resume(given: ReadRequest & { readonly iteration: ScanIteration }, session: Session | undefined): void {
     const { shard, command, iteration } = given;
     const { node } = iteration;
@@ -153,7 +156,9 @@ export class ReadRouter {
     }
   }
 
-  /** What a read of `session` is rejected with because writes of it were found to be lost. */
+  /**
+   * The error to reject a read of `session` with because its writes were found to be lost. Undefined if the read may continue.
+   */
   #lossOf(session: Session, { name }: Command): Error | undefined {
     return this.#losses.check(this.#topology.shards, session, name);
   }
@@ -175,20 +180,20 @@ export class ReadRouter {
 
   #sendTo(read: PendingRead, choice: Selection | undefined): void {
     if (choice === undefined) this.#fallback.take(read, undefined);
-    // A token can say that a position is unknown, and a user can send a token as often as they like.
+    // A token can claim that a position is unknown, and users can send a token as often as they like.
     else if (choice.reason === "position-unknown") this.#fallback.relieve(read, choice.reason);
     else if (choice.node === undefined) this.#readPrimary(read, choice.reason);
     else sendToReplica(read, choice.node, choice.reason, this.#fallbacks);
   }
 
-  /** Without a reason, it is why no replica may answer. */
+  /** If `reason` is undefined, the reason is why no replica may answer. */
   #readPrimary(read: PendingRead, reason: Reason | undefined, repeats?: number, isReturned = false): void {
     if (answerStale(read)) return;
     const { command, session, shard, touched, level, iteration } = read;
     const doubtful = this.#always || session.positions.some((position) => primaryMustProve(shard, position));
     const now = performance.now();
     const because = reason ?? whyNoReplica(read, now);
-    // One that comes back was counted when it was sent first.
+    // A read that comes back was counted when it was first sent.
     const kept = isReturned ? undefined : countKept(read, because, now);
     let sentAt = Number.POSITIVE_INFINITY;
     const toPrimary: PrimaryRead = {
@@ -208,7 +213,7 @@ export class ReadRouter {
         const progress = session.progressIn(shard, touched);
         progress.readAhead(sentAt);
         progress.kept = kept ?? progress.kept;
-        // Only the answer to an INFO in front of it may have told that there is another primary.
+        // The answer to an INFO in front of the read may be the first report of another primary.
         return this.#lossOf(session, command);
       },
       ends: withDeadlineForPrimary(read).ends,

@@ -1,4 +1,4 @@
-/** One read on its way: what it asks for, and by when. */
+/** Describes one read on its way: its requirement and its deadline. */
 import type { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import { cannotShowMissingKey } from "../commands/server-reply.js";
@@ -13,8 +13,8 @@ import type { ScanIteration } from "./scan.js";
 import { primaryOnlyReason, type ReadQuery, requirementOf } from "./server-selection.js";
 
 /**
- * One read, as it was given. Here and below a class and no literal: V8 may place what a literal makes among its old objects
- * from the start, and dead ones there would keep alive all that came after.
+ * One read as it was given. This type and the next are classes, because V8 may place the objects of a literal among its old
+ * objects from the start. Dead objects there would keep alive everything that came after them.
  */
 export class ReadRequest {
   readonly shard: Shard;
@@ -30,7 +30,7 @@ export class ReadRequest {
   }
 }
 
-/** A read with its own ends kept apart, so that it can be sent more than once. */
+/** A read that keeps its own `resolve` and `reject` apart, so that it can be sent more than once. */
 export class PendingRead implements ReadQuery {
   readonly command: Command;
   readonly shard: Shard;
@@ -38,15 +38,15 @@ export class PendingRead implements ReadQuery {
   readonly touched: Touched;
   readonly iteration: ScanIteration | undefined;
   readonly ends: Pick<Ends, "resolve" | "reject">;
-  /** When it was given, on the monotonic clock; of a list of wishes all count from then. */
+  /** When the read was given, on the monotonic clock. All read policies in a list count from then. */
   readonly givenAt: number;
   readonly level: Level;
   readonly terms: ResolvedReadPolicy;
-  /** Why only the primary may answer; undefined when a replica may. */
+  /** Why only the primary may answer. Undefined if a replica may answer. */
   readonly certain: Reason | undefined;
   readonly requirement: ReadRequirement;
   readonly waitUntil: number;
-  /** Whether the primary has been asked how far it is because no replica was known to have what is required. */
+  /** Whether the primary was asked for its position because no replica was known to meet the requirement. */
   readonly isSampled: boolean = false;
 
   constructor(
@@ -78,7 +78,7 @@ export class PendingRead implements ReadQuery {
   }
 }
 
-/** A read of `session`, given at `now`; `touched` is what it reads with all that are sent with it. */
+/** Creates a read of `session`, given at `now`. `touched` covers the read and all reads that are sent with it. */
 export function openRead(
   given: ReadRequest,
   session: Session,
@@ -89,7 +89,7 @@ export function openRead(
   return new PendingRead(given, session, touched, new Ends(given.command), given.terms, maxStalenessMs, now);
 }
 
-/** The same read on other terms. */
+/** Returns the same read with another read policy. */
 export function withPolicy(
   read: PendingRead,
   terms: ResolvedReadPolicy,
@@ -98,8 +98,8 @@ export function withPolicy(
   return new PendingRead(read, read.session, read.touched, read.ends, terms, maxStalenessMs, read.givenAt);
 }
 
-/** Whether the primary has to be asked for what a replica lacks. */
+/** Whether the primary has to be asked for data that a replica lacks. */
 export function confirmsMisses(shard: Shard, { level, confirmMisses }: ResolvedReadPolicy): boolean {
-  // In a cluster keys may be on their way to another shard; then a replica answers nothing where its primary would say where.
+  // In a cluster, keys may be moving to another shard. A replica then returns nothing for a key that its primary would redirect.
   return confirmMisses || (level !== "eventual" && !shard.holdsAllKeys);
 }

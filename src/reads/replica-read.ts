@@ -1,4 +1,4 @@
-/** What goes to a replica: its answer counts with the proof that the replica has what the read requires. */
+/** Sends reads to replicas. An answer counts with the proof that the replica has what the read requires. */
 
 import {
   isDenial,
@@ -16,17 +16,17 @@ import { confirmsMisses, type PendingRead } from "./read.js";
 import { publishRoute } from "./route-record.js";
 import type { ReplicaReason } from "./server-selection.js";
 
-/** What becomes of reads that replicas do not answer, and what their answers have to come with. */
+/** How Tidemark handles reads that replicas do not answer, and which proof their answers need. */
 export interface ReplicaReadOutcomes {
-  /** Whether a transaction has to prove that the replica has what is required. */
+  /** Whether a transaction has to prove that the replica meets the requirement. */
   readonly always: boolean;
-  /** Whether an error that the command itself was answered with ends it, `proven` or not. */
+  /** Whether an error reply to the command itself ends the read. `proven` says whether the replica met the requirement. */
   isFinal(read: PendingRead, proven: boolean): boolean;
   fallBack(read: PendingRead, reason: Reason): void;
   toPrimary(read: PendingRead, reason: Reason): void;
 }
 
-/** Sends a read to the replica that was chosen for it; `inFull` when it is a script that is sent again with its text. */
+/** Sends a read to the replica that was selected for it. `inFull` is true for a script that is resent with its text. */
 export function sendToReplica(
   read: PendingRead,
   node: Node,
@@ -45,7 +45,7 @@ export function sendToReplica(
       node.failedProof(performance.now());
       return fallbacks.fallBack(read, "check-failed");
     }
-    // Since the read was sent, the server has said that it has gone back, or may have.
+    // Since the read was sent, the server has reported that it has gone back, or may have gone back.
     if (node.era !== era) return fallbacks.fallBack(read, "check-failed");
     if (mayHideKey(read, reply)) return fallbacks.toPrimary(read, "missing-key");
     if (ordered) session.progressIn(shard, touched).readBy(incarnation);
@@ -54,7 +54,7 @@ export function sendToReplica(
     return read.ends.resolve(reply);
   };
   command.reject = (error) => {
-    // ioredis sends a script of defineCommand in full where it was not known.
+    // If a server does not know a script of `defineCommand`, ioredis sends the script in full.
     const again = error.message.startsWith("NOSCRIPT") && command.isReadOnly && !inFull;
     if (again && node.era === era) sendToReplica(read, node, reason, fallbacks, true);
     else failed(read, node, error, isProvable(reason) && proves(probe, read, node), fallbacks);
@@ -69,29 +69,29 @@ export function sendToReplica(
   if (ordered && session.monotonicReads) followUp(read, node);
 }
 
-/** Whether what the replica has can be told at all. */
+/** Whether Tidemark can prove at all which data the replica has. */
 function isProvable(reason: ReplicaReason): boolean {
   return reason === "known" || reason === "checked";
 }
 
-/** Whether what `node` said in front of a read, if it was asked, meets what that requires. */
+/** Whether the report of `node` in front of a read meets the requirement of the read. True if `node` was not asked. */
 function proves(probe: PendingProbe | undefined, { shard, requirement }: PendingRead, node: Node): boolean {
   if (probe === undefined || probe.needless === true) return true;
   return !ineligibility(shard, probe.report, node.suspect, requirement, performance.now());
 }
 
-/** Has the position asked for behind the read: what it has seen is nothing newer. */
+/** Asks for the position behind the read, because the read has seen nothing newer than that position. */
 function followUp({ session, shard, touched }: PendingRead, node: Node): void {
   session.progressIn(shard, touched).readLeft(performance.now());
   node.probeAfter();
 }
 
-/** Whether `reply` may be that of a server which does not have the key although it exists. */
+/** Whether `reply` may come from a server that lacks the key although the key exists. */
 function mayHideKey({ command, shard, terms }: PendingRead, reply: unknown): boolean {
   return confirmsMisses(shard, terms) && mayBeMissingKey(command, reply);
 }
 
-/** Takes in an error that a replica, or its connection, has answered a read with. */
+/** Handles the error with which a replica, or its connection, has answered a read. */
 function failed(
   read: PendingRead,
   node: Node,
@@ -107,10 +107,10 @@ function failed(
     node.forgetState();
     node.avoidUntil = performance.now() + read.shard.options.probeIntervalMs;
   }
-  // A script that was declared to be read-only writes: on the primary that would go unnoticed.
+  // The script was declared read-only but it writes. On the primary that would go unnoticed.
   const isFinal = isReadOnlyError(error) || read.iteration?.node !== undefined;
-  // Scripts are not replicated, so a node need not know one that another does.
-  // Of a slot that is moved, or about to be, the primary knows best.
+  // Scripts are not replicated, so a node may not know a script that another node knows. The primary knows best about a slot that
+  // has moved or is about to move.
   if (error.message.startsWith("NOSCRIPT") || isRedirection(error))
     fallbacks.toPrimary(read, "replica-failed");
   else if (isAnswer && read.shard.holdsAllKeys && (isFinal || fallbacks.isFinal(read, proven)))
@@ -118,7 +118,9 @@ function failed(
   else fallbacks.fallBack(isDenied ? denied(read, node, error) : read, "replica-failed");
 }
 
-/** The same read, whose end shows whether only `node` forbids it: an app may ask for what its user may read nowhere. */
+/**
+ * Returns the same read, whose end shows whether only `node` forbids it. An app may ask for data that its user may read nowhere.
+ */
 function denied(read: PendingRead, node: Node, error: Error): PendingRead {
   const { ends } = read;
   const resolve = (reply: unknown): unknown => {

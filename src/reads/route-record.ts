@@ -1,4 +1,4 @@
-/** What became of each read of a session. It is recorded only while somebody wants to know. */
+/** Records the outcome of each read of a session. Tidemark records reads only while somebody uses the records. */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import type { Level } from "../consistency/level.js";
@@ -8,18 +8,18 @@ import type { Session } from "../session/session.js";
 
 const reading: ReadonlySet<CommandKind> = new Set(["read", "scan", "lookup"]);
 
-/** A read that is first sent within this time was sent at once. */
+/** A read that is first sent within this time counts as sent at once. */
 const atOnceMs = 1;
 
 /**
- * The reads that are recorded and not over yet. Not a Map: each time that grows or shrinks, V8 leaves behind an old table, which
- * keeps the commands in it alive for long, and all that hangs on them.
+ * The recorded reads that are not over yet. This is not a Map, because V8 leaves an old table behind each time a Map grows or
+ * shrinks. That table keeps its commands, and everything that they refer to, alive for a long time.
  */
 const open = new WeakMap<Command, OpenRecord>();
-/** How many they are, so that nothing is looked up when there are none. */
+/** The number of open records. If it is 0, nothing is looked up. */
 let count = 0;
 
-/** Where a read was sent once. */
+/** One send of a read to a server. */
 export class SentRead {
   readonly node: string;
   readonly role: "primary" | "replica";
@@ -46,16 +46,16 @@ export class SentRead {
   }
 }
 
-/** The record of a read that is on its way. */
+/** The record of a read that is not over yet. */
 class OpenRecord {
   readonly #command: Command;
-  /** A script changes its name while it is sent. */
+  /** Kept here, because a script changes its name while it is sent. */
   readonly #name: string;
   readonly #session: Session;
   readonly #level: Level;
   readonly #givenAt = performance.now();
   #sends = 0;
-  /** The send whose answer counts; undefined while there is none. */
+  /** The send whose answer counts. Undefined if there is none. */
   send: SentRead | undefined;
 
   constructor(command: Command, session: Session, level: Level) {
@@ -68,7 +68,7 @@ class OpenRecord {
     const { resolve, reject } = command;
     command.resolve = (reply) => {
       const result: unknown = resolve(reply);
-      // Not if a transformer of the user's has thrown: then ioredis has called `reject`.
+      // This does nothing if a transformer of the user has thrown, because ioredis has then called `reject`.
       this.#end(undefined);
       return result;
     };
@@ -87,7 +87,7 @@ class OpenRecord {
   }
 
   #end(error: Error | undefined): void {
-    // A command that has timed out may be answered all the same.
+    // A command that has timed out may still be answered.
     if (open.get(this.#command) !== this) return;
     open.delete(this.#command);
     count -= 1;
@@ -108,12 +108,12 @@ class OpenRecord {
   }
 }
 
-/** Records what becomes of `command`, which `session` gave at `level`, if it is a read. */
+/** Records the outcome of `command`, which `session` gave at `level`, if `command` is a read. */
 export function recordRead(command: Command, session: Session, level: Level): void {
   if (reading.has(kindOf(command, false))) new OpenRecord(command, session, level);
 }
 
-/** Publishes where `command` goes, if anybody listens, and notes it if `command` is a read that is recorded. */
+/** Publishes where `command` goes if there are subscribers. Records the send if `command` is a read with an open record. */
 export function publishRoute(
   command: Command,
   node: Node,
@@ -132,13 +132,13 @@ export function publishRoute(
   return openOf(command)?.sent(node, role, reason, level);
 }
 
-/** Has the answer to `send` count, although `command` may have been sent elsewhere since. */
+/** Makes the answer to `send` count, although `command` may have been sent elsewhere since. */
 export function noteAnswer(command: Command, send: SentRead | undefined): void {
   const record = send && openOf(command);
   if (record !== undefined) record.send = send;
 }
 
-/** Notes that no answer to what was sent so far counts. */
+/** Records that no answer to an earlier send counts. */
 export function discardSend(command: Command): void {
   const record = openOf(command);
   if (record !== undefined) record.send = undefined;

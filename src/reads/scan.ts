@@ -1,4 +1,4 @@
-/** One pass of SCAN, HSCAN, SSCAN or ZSCAN: it ends on the connection where it began. */
+/** Keeps one pass of SCAN, HSCAN, SSCAN or ZSCAN on the connection where it began. */
 import type { Command } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import { IterationLostError } from "../errors/errors.js";
@@ -6,26 +6,26 @@ import type { Incarnation } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import type { Shard } from "../shard/shard.js";
 
-/** Where an iteration began; a server's cursors mean nothing on another, and nothing once it was restarted. */
+/** The origin of an iteration. A server's cursors mean nothing on another server, and nothing after that server was restarted. */
 export class ScanIteration {
-  /** The shard whose keys it goes through, from its first step on. */
+  /** The shard whose keys the iteration goes through. Set from the first step on. */
   shard: Shard | undefined;
   #node: Node | undefined;
   #incarnation: Incarnation | undefined;
 
-  /** The node it is bound to; undefined until its first step is answered. */
+  /** The node that the iteration is bound to. Undefined until the first step is answered. */
   get node(): Node | undefined {
     return this.#node;
   }
 
-  /** Told of every answer. */
+  /** Called for every answer. */
   answeredBy(node: Node): void {
     if (this.#node !== undefined) return;
     this.#node = node;
     this.#incarnation = node.incarnation;
   }
 
-  /** Whether it began on a connection that is gone. */
+  /** Whether the iteration began on a connection that is gone. */
   get isLost(): boolean {
     return (
       this.#node !== undefined &&
@@ -34,7 +34,7 @@ export class ScanIteration {
   }
 }
 
-/** The error of an iteration that cannot go on where it began. */
+/** The error of an iteration that cannot continue where it began. */
 export function iterationLostError(
   command: Command,
   iteration: ScanIteration | undefined,
@@ -50,13 +50,13 @@ export function iterationLostError(
 const maxOpen = 1_000;
 
 /**
- * Where the cursors that a session was given come from. One that came from another session or process is not here:
- * nothing can be said of it.
+ * Remembers where the cursors that a session was given come from. A cursor from another session or process is not here, and
+ * Tidemark knows nothing about such a cursor.
  */
 export class ScanCursors {
   readonly #iterations = new Map<string, ScanIteration>();
 
-  /** The iteration that `command` goes on with, by its cursor; one that is lost is reported once. */
+  /** The iteration that `command` continues, by its cursor. A lost iteration is reported once. */
   find(command: Command): ScanIteration | undefined {
     const key = keyOf(command, cursorOf(command));
     const iteration = this.#iterations.get(key);
@@ -64,7 +64,7 @@ export class ScanCursors {
     return iteration;
   }
 
-  /** Has the cursor remembered that the primary will answer `command` with. */
+  /** Remembers the cursor that the primary will return for `command`. */
   track(command: Command, shard: { readonly primary: Node }, iteration: ScanIteration): void {
     const ends = new Ends(command);
     command.reject = (error) => ends.reject(error);
@@ -75,7 +75,7 @@ export class ScanCursors {
     };
   }
 
-  /** The cursor of `command` is used up, the one it was answered with is open. */
+  /** Forgets the cursor of `command`, which is used up, and remembers the cursor in the reply, which is open. */
   #note(command: Command, reply: unknown, iteration: ScanIteration): void {
     this.#iterations.delete(keyOf(command, cursorOf(command)));
     const next = Array.isArray(reply) ? String(reply[0]) : "0";
@@ -90,7 +90,7 @@ export class ScanCursors {
   }
 }
 
-/** The cursor of a SCAN command or its kin; "0" begins an iteration. */
+/** The cursor of a SCAN, HSCAN, SSCAN or ZSCAN command. "0" begins an iteration. */
 export function cursorOf({ name, args }: Command): string {
   return String(args[name.toLowerCase() === "scan" ? 0 : 1]);
 }

@@ -1,4 +1,4 @@
-/** Which node a read goes to, and why: here is decided what a replica may answer. */
+/** Selects the node that a read goes to, and gives the reason. This file decides which reads a replica may answer. */
 import type { Command } from "ioredis";
 import type { Touched } from "../commands/touched-keys.js";
 import type { Level } from "../consistency/level.js";
@@ -21,30 +21,33 @@ import { TwoChoices } from "./load-balancing.js";
 import { isOverstated } from "./overstated-position.js";
 import type { ScanIteration } from "./scan.js";
 
-/** A read, as far as it decides who may answer. */
+/** The parts of a read that decide which servers may answer it. */
 export interface ReadQuery {
   readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
   readonly level: Level;
   readonly requirement: ReadRequirement;
-  /** What it reads. */
+  /** The data that the read touches. */
   readonly touched: Touched;
-  /** The iteration it is a step of: once begun, only its node may answer, which is in order with itself. */
+  /**
+   * The iteration that the read is a step of. Once the iteration has begun, only its node may answer, because one node keeps the
+   * order of its own answers.
+   */
   readonly iteration: ScanIteration | undefined;
 }
 
 /** Why a replica may answer. */
 export type ReplicaReason = "known" | "checked" | "unproven";
 
-/** The node a read goes to, undefined for the primary, and the reason. */
+/** The node that a read goes to, and the reason. The node is undefined for the primary. */
 export type Selection =
   | { readonly node: Node; readonly reason: ReplicaReason }
   | { readonly node: undefined; readonly reason: Reason };
 
 /**
- * The reason why no replica may answer, whatever it has applied; undefined when one may. Beside a write that is not
- * settled a read may still keep to its replica when it can go nowhere else: it owes that write nothing yet.
+ * The reason why no replica may answer, whatever the replica has applied. Undefined if a replica may answer. While a write is not
+ * settled, a read that cannot move may stay on its replica, because the read does not have to show that write yet.
  */
 export function primaryOnlyReason(
   shard: Shard,
@@ -68,7 +71,10 @@ function hasPools({ pools, options }: Shard): boolean {
   return options.verify !== "always" && pools.length > 0;
 }
 
-/** What a replica has to prove; at level eventual only its health, else also all that the session requires. */
+/**
+ * The requirement that a replica has to meet. At level eventual it covers only the replica's health. At other levels it also
+ * covers everything that the session requires.
+ */
 export function requirementOf(
   shard: Shard,
   session: Session,
@@ -89,35 +95,41 @@ export function requirementOf(
   const asOf = required === all ? freshAsOf(demand) : knownAt;
   if (shard.holdsAllKeys) return { positions: required, since: asOf, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.belongsToOtherShard(position));
-  // What was written in another shard may have been moved to this one since; and a replica that has missed how a slot
-  // went and came back has keys of it as they were before.
+  // Data that was written in another shard may have moved to this shard since. A replica may also have missed that a slot left
+  // and came back. That replica has keys of the slot as they were before.
   const isSpread = positions.length < required.length;
   const gainedAt = isSpread ? Math.max(shard.slotsGainedAt, monotonic(demand.issuedAt)) : shard.slotsGainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
 }
 
-/** When all that a read of `touched` requires was known, on the monotonic clock: the primary had it by then. */
+/** When everything that a read of `touched` requires was known, on the monotonic clock. The primary had all of it by then. */
 export function knownAtOf(session: Session, shard: Shard, touched: Touched): number {
   return Math.max(session.demand.learntAt, session.progressIn(shard, touched).floorAt);
 }
 
-/** What a token asks for of a moment after it came in cannot have been made before it was given. */
+/**
+ * The moment as of which the session requires every write, on the monotonic clock. If a token names a moment after its arrival,
+ * the arrival counts. Data from after the arrival cannot have been written before the token was issued.
+ */
 function freshAsOf({ freshAsOf: moment, learntAt }: SessionRequirement): number {
   return moment > 0 ? Math.min(monotonic(moment), learntAt) : Number.NEGATIVE_INFINITY;
 }
 
-/** Has a position of the primary stand for what was read, once there is one that was asked for later. */
+/** Makes a position of the primary stand for the data that was read, once Tidemark has a position that it asked for later. */
 function anchorTo(shard: Shard, session: Session, { scope }: Touched, progress: ReadProgress): void {
   const { latest } = shard.history;
   if (latest === undefined || latest.at <= session.addedAt) return;
   if (!progress.anchor(latest.at, latest.position, session.demand.requiredIn(scope))) return;
-  // Where there are several primaries, what this one has never heard of may be another's.
+  // If there are several primaries, a position that this primary does not know may belong to another primary.
   if (shard.holdsAllKeys)
     session.demand.replaceUnknown(latest.position, (position) => stands(shard, position, latest.position));
 }
 
-/** Whether `position` is judged by the primary's history, so that it need not be given up for `latest`: a lost one is reported. */
+/**
+ * Whether the primary's history judges `position`. Then `latest` need not replace `position`, because a lost position is
+ * reported.
+ */
 function stands(shard: Shard, position: Position, latest: Position): boolean {
   if (position.replid === latest.replid) return position.offset <= latest.offset;
   return shard.outcome(position) !== "unknown";
@@ -127,7 +139,7 @@ function monotonic(epochMs: number): number {
   return performance.now() - (Date.now() - epochMs);
 }
 
-/** The replica a read goes to: one known to cover it, else one that will probably prove it. */
+/** Selects the replica for a read: one that is known to meet the requirement, or else one that will probably prove it. */
 export function selectReplica(question: ReadQuery, now: number): Selection | undefined {
   if (question.shard.replicas.length === 0) return choosePool(question, now);
   question.shard.monitor.keepFresh(question.requirement.maxStalenessMs, now);
@@ -140,14 +152,14 @@ export function selectReplica(question: ReadQuery, now: number): Selection | und
   return likely && { node: likely, reason: "checked" };
 }
 
-/** Why no replica may answer, the most hopeful one first: a replica that is behind has only to catch up. */
+/** Why no replica may answer, most promising reason first. A replica that is behind only has to catch up. */
 const hopes = ["behind", "read-ahead", "starting", "unusable", "no-replica"] as const;
 
 type Hope = (typeof hopes)[number];
 
-/** Why no replica may answer a read for which there is no choice. */
+/** Why no replica may answer a read for which none could be selected. */
 export function whyNoReplica(question: ReadQuery, now: number): Hope {
-  // A step of an iteration can go nowhere else.
+  // A step of an iteration cannot go anywhere else.
   if (question.iteration?.node !== undefined) return "behind";
   let least = hopes.length - 1;
   for (const node of question.shard.replicas)
@@ -166,12 +178,12 @@ function whyNot({ shard, session, touched, level, requirement }: ReadQuery, node
   return now - shard.history.latestAt > requirement.maxStalenessMs ? "starting" : "behind";
 }
 
-/** The preferred one of the replicas that are known to cover the read. */
+/** The preferred one of the replicas that are known to meet the requirement. */
 export function selectKnownReplica(question: ReadQuery, now: number): Node | undefined {
   return preferred(question, question.shard.replicas, now, isKnown);
 }
 
-/** Of the servers named beside a proxy one that answers, if the level asks for no more. */
+/** Selects one of the servers named beside a proxy, if it answers and the level requires no more. */
 function choosePool(question: ReadQuery, now: number): Selection | undefined {
   const { level, iteration, shard } = question;
   if (level !== "eventual" || iteration !== undefined || !hasPools(shard)) return undefined;
@@ -179,7 +191,7 @@ function choosePool(question: ReadQuery, now: number): Selection | undefined {
   return node && { node, reason: "unproven" };
 }
 
-/** Whether `node` is connected, and as far as can be known no primary and not without data. */
+/** Whether `node` is connected and, as far as Tidemark can know, is no primary and has data. */
 function isPool(_question: ReadQuery, node: Node, now: number): boolean {
   node.connection.connectIfLazy();
   if (!node.connection.ready || now < node.avoidUntil) return false;
@@ -225,7 +237,7 @@ function leastLagging(
   return least;
 }
 
-/** Whether a read may go to `node` if that has what it requires: without taking the session back in time. */
+/** Whether a read may go to `node` if `node` meets the requirement. The read must not take the session back in time. */
 function mayGo({ shard, session, touched, level, iteration }: ReadQuery, node: Node, now: number): boolean {
   const only = iteration?.node;
   if (only !== undefined ? node !== only : node.weight === 0 || !node.aclDenials.mayTry(now)) return false;
@@ -238,7 +250,7 @@ function mayGo({ shard, session, touched, level, iteration }: ReadQuery, node: N
   return !hasClockSkew(shard, node);
 }
 
-/** Whether the one node that may answer a read will not do so however long it waits. */
+/** Whether the one node that may answer a read will never answer it, however long the read waits. */
 export function isStranded({
   iteration,
   shard,
@@ -250,7 +262,10 @@ export function isStranded({
   return iteration.isLost || primaryOnlyReason(shard, session, touched, level, false) !== undefined;
 }
 
-/** A token of a history that no primary is known to have is what a failover nobody has told us of looks like. */
+/**
+ * Whether the primary must prove that it still is the primary, because of `position`. A token with a history that no primary is
+ * known to have may be the first sign of a failover.
+ */
 export function primaryMustProve(shard: Shard, position: Position): boolean {
   return shard.outcome(position) !== "valid" && !shard.belongsToOtherShard(position);
 }

@@ -1,4 +1,4 @@
-/** Reads that a replica answers without any proof, because the primary is gone and their level or terms allow it. */
+/** Sends reads to a replica without any proof, because the primary is gone and their level or read policy allows it. */
 import { Command } from "ioredis";
 import { isDenial, isStateError } from "../commands/server-reply.js";
 import { absenceMs } from "../connection/connection.js";
@@ -9,23 +9,26 @@ import type { Shard } from "../shard/shard.js";
 import type { PendingRead } from "./read.js";
 import { noteAnswer, publishRoute } from "./route-record.js";
 
-/** Has the freshest replica answer `read`, if it may now and there is one; whether it will. */
+/** Sends `read` to the freshest replica, if a stale answer is allowed now and there is a replica. Returns whether it did. */
 export function answerStale(read: PendingRead): boolean {
   return mayBeStale(read) && read.shard.availability.absentMs >= absenceMs && sendToFreshest(read);
 }
 
-/** A step of an iteration may not: the next one would meet another server. */
+/**
+ * Whether a replica may answer without proof. It may not answer a step of an iteration, because the next step would meet another
+ * server.
+ */
 function mayBeStale({ terms, level, iteration }: PendingRead): boolean {
   return iteration === undefined && (terms.staleIfPrimaryGone || level === "eventual");
 }
 
-/** The same read for the primary, with ends that do not wait for an answer that does not come. */
+/** Returns the same read for the primary, with ends that do not wait for an answer that never comes. */
 export function withDeadlineForPrimary(read: PendingRead): PendingRead {
   if (!mayBeStale(read)) return read;
   let isOver = false;
   let isTried = false;
   let isDue = false;
-  /** What the primary has failed with before a replica could be asked. */
+  /** The error with which the primary failed before a replica could be asked. */
   let failure: Error | undefined;
   const once = <Given, Result>(end: (given: Given) => Result) => {
     return (given: Given): Result | undefined => {
@@ -57,12 +60,12 @@ export function withDeadlineForPrimary(read: PendingRead): PendingRead {
   return { ...read, ends: { resolve, reject: failed } };
 }
 
-/** Sends `read` to the freshest replica that is not among those `tried`; whether there is one. */
+/** Sends `read` to the freshest replica that is not among those `tried`. Returns whether there is one. */
 function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean {
   const { command, ends, session, shard, level, terms } = read;
   const node = freshestOf(shard, tried);
   if (node === undefined) return false;
-  // The primary may still have the command itself, and answer it.
+  // The replica gets a new command, because the primary may still have the original and answer it.
   const again = new Command(command.name, [...command.args]);
   again.resolve = (reply) => {
     node.aclDenials.answered();
@@ -87,7 +90,7 @@ function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean
   return true;
 }
 
-/** Of the replicas that have data the one that has come farthest; of several the one with the least to do. */
+/** The replica with data that has come farthest. Among several, the one with the least to do. */
 function freshestOf(shard: Shard, tried: readonly Node[]): Node | undefined {
   const { replid } = shard.history;
   const now = performance.now();
