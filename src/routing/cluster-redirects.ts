@@ -1,4 +1,4 @@
-/** Commands that a node of a cluster sends elsewhere: they are sent again, there, and keep their order. */
+/** Resends commands that a node of a cluster redirects to another node, and keeps their order. */
 import type { Command, RedisOptions } from "ioredis";
 import { isScript, keyNames } from "../commands/command-kind.js";
 import { destinationOf, trackDestination } from "../commands/destination.js";
@@ -10,36 +10,39 @@ import type { Shard } from "../shard/shard.js";
 import { mayBeRedirected } from "../topology/script-redirect.js";
 import { type QueuedRedirect, RedirectQueue } from "./redirect-queue.js";
 
-/** Takes in an error that sends a command elsewhere; see `Topology.redirect`. */
+/** Handles an error that redirects a command. See `Topology.redirect`. */
 export type Redirect = (error: Error, again: (asked?: Shard) => void) => boolean;
 
-/** Asks a server whether it redirects a script; see `Topology.confirm`. */
+/** Asks a server whether it redirects a script. See `Topology.confirm`. */
 export type Confirm = (
   script: Command,
   server: RedisOptions | undefined,
   isAsked: boolean,
 ) => Promise<Error | undefined>;
 
-/** A command on its way, or a transaction. */
+/** A command or a transaction on its way. */
 export interface Traveller {
   readonly commands: readonly Command[];
-  /** The session, or what stands for all commands outside of sessions: its commands on a key keep their order. */
+  /**
+   * The session, or an object that stands for all commands outside of sessions. Commands of one owner on the same key keep their
+   * order.
+   */
   readonly owner: object;
-  /** The session, if it writes. */
+  /** The session, if the traveller writes. */
   readonly writer: Session | undefined;
-  /** Sends it, `asked` the shard that its keys are on their way to; it has its own ends again then. */
+  /** Sends the traveller, whose commands have their own ends again by then. `asked` is the shard that its keys are moving to. */
   readonly send: (asked?: Shard) => void;
 }
 
-/** As in ioredis. */
+/** The same limit as in ioredis. */
 const maxRedirections = 16;
-/** So many of them are followed at once; nodes that go on sending a command to each other need time to agree. */
+/** This many redirections are followed at once. Nodes that keep redirecting a command to each other need time to agree. */
 const maxAtOnce = 4;
 const pauseMs = 100;
 
 const nothingToWaitFor = (): undefined => undefined;
 
-/** Commands that redirections are followed for, and those that wait behind them. */
+/** Follows the redirections of commands, and holds back the commands that wait behind them. */
 export class ClusterRedirects {
   readonly #redirect: Redirect;
   readonly #confirm: Confirm;
@@ -57,12 +60,11 @@ export class ClusterRedirects {
     this.#settled = settled;
   }
 
-  /** Whether no command is on a detour. */
   get isEmpty(): boolean {
     return this.#detours.isEmpty;
   }
 
-  /** Whether `commands`, which are new, have to wait for others on the same keys; `go` is called when they may be sent. */
+  /** Whether new `commands` have to wait for others on the same keys. If so, `go` is called when they may be sent. */
   holds(commands: readonly Command[], owner: object, go: () => void): boolean {
     const isUnsettled = this.#unsettled(commands) !== undefined;
     if (this.#detours.isEmpty && !isUnsettled) return false;
@@ -72,7 +74,7 @@ export class ClusterRedirects {
     return true;
   }
 
-  /** The same for commands that have waited before, so that new ones go behind them. */
+  /** The same for commands that have waited before, so that new commands go behind them. */
   holdsBack(commands: readonly Command[], owner: object, go: () => void): boolean {
     if (this.#detours.isEmpty) return false;
     const keys = keyNames(commands);
@@ -89,13 +91,13 @@ export class ClusterRedirects {
     return undefined;
   }
 
-  /** Has a command that is only read again where it was overtaken, and any that is redirected, sent again. */
+  /** Resends a command that is redirected. Also resends a read that has overtaken an earlier command on its keys. */
   attend(traveller: Traveller & { readonly command: Command; readonly isRead: boolean }): void {
     const { command, isRead } = traveller;
     const ends = new Ends(command);
     const journey = new Journey(traveller, this.#redirect, this.#detours);
     command.resolve = (reply) => {
-      // A write given before it was sent elsewhere meanwhile.
+      // An earlier write was redirected meanwhile.
       if (isRead && journey.isOvertaking) return journey.fallBehind();
       journey.end();
       return ends.resolve(reply);
@@ -115,8 +117,8 @@ export class ClusterRedirects {
   }
 
   /**
-   * Takes in where an error sends `command`, which is not sent again: it stands for others on its connection. A script's error
-   * may be its own.
+   * Learns from an error where `command` is redirected, without resending `command`, because `command` stands for others on its
+   * connection. Ignores scripts, because the error of a script may be its own.
    */
   takeIn(command: Command): void {
     if (isScript(command.name)) return;
@@ -129,8 +131,9 @@ export class ClusterRedirects {
   }
 
   /**
-   * The same for a transaction as a whole, from MULTI to EXEC: when one of its commands was sent elsewhere, EXEC carries
-   * nothing out. While its keys are on their way one by one, no one shard can: then it is tried again until they have arrived.
+   * Follows the redirections of a transaction as a whole, from MULTI to EXEC. If a node has redirected one of its commands, EXEC
+   * carries out nothing. While the keys move one by one, no single shard can carry out the transaction. It is then retried until
+   * the keys have arrived.
    */
   attendTransaction(traveller: Traveller): void {
     const { commands } = traveller;
@@ -154,15 +157,15 @@ export class ClusterRedirects {
   }
 }
 
-/** How a traveller is sent from node to node. What is redirected was not carried out. */
+/** Sends a traveller from node to node. A redirected command was not carried out. */
 class Journey {
   readonly #traveller: Traveller;
   readonly #redirect: Redirect;
   readonly #detours: RedirectQueue;
   #left = maxRedirections;
-  /** Whether it was sent behind ASKING last. */
+  /** Whether the traveller was last sent behind ASKING. */
   isAsked = false;
-  /** What others wait for while this is not sent at once. */
+  /** The place in the queue that others wait behind while the traveller is not sent at once. */
   #detour: QueuedRedirect | undefined;
 
   constructor(traveller: Traveller, redirect: Redirect, detours: RedirectQueue) {
@@ -171,13 +174,13 @@ class Journey {
     this.#detours = detours;
   }
 
-  /** Whether another one on the same keys has to be carried out first. */
+  /** Whether another traveller on the same keys has to be carried out first. */
   get isOvertaking(): boolean {
     if (this.#detours.isEmpty || this.#detour !== undefined) return false;
     return this.#detours.isBehindReturned(this.#traveller.owner, keyNames(this.#traveller.commands));
   }
 
-  /** Sends it again when those are carried out. */
+  /** Resends the traveller when the commands ahead of it are carried out. */
   fallBehind(): void {
     const { commands, owner, writer } = this.#traveller;
     const handle = writer?.beginWrite();
@@ -187,13 +190,13 @@ class Journey {
     });
   }
 
-  /** Sends it where `error` says. `refuse` is called when it was sent too often, or when that is no redirection. */
+  /** Sends the traveller where `error` redirects it. Calls `refuse` if it was sent too often, or if `error` is no redirection. */
   goOn(error: Error, refuse: () => void): void {
     if (this.isOvertaking) this.#goOnLater(() => error, nothingToWaitFor, refuse);
     else this.#follow(error, refuse);
   }
 
-  /** The same with the error that `confirmed` resolves with. If that is undefined, `refuse` is called. */
+  /** The same with the error that `confirmed` resolves with. Calls `refuse` if that error is undefined. */
   goOnIf(confirmed: Promise<Error | undefined>, refuse: () => void): void {
     let redirection: Error | undefined;
     let pending: Promise<void> | undefined = confirmed.then((error) => {
@@ -207,7 +210,10 @@ class Journey {
     );
   }
 
-  /** Goes on when nothing is ahead of it and `settled` has nothing left to wait for. Others on its keys wait behind it. */
+  /**
+   * Continues when nothing is ahead of the traveller and `settled` has nothing left to wait for. Others on its keys wait behind
+   * it.
+   */
   #goOnLater(
     redirection: () => Error | undefined,
     settled: () => Promise<void> | undefined,
@@ -253,7 +259,7 @@ class Journey {
       handle?.end("not-sent");
       refuse();
     } else if (isSent) {
-      // Those behind it go the same way, in their order.
+      // The commands behind the traveller go the same way, in their order.
       if (this.#detour?.isFollower) this.end();
     } else {
       this.#detour ??= this.#detours.begin(owner, keyNames(commands));
@@ -273,20 +279,20 @@ class Journey {
     this.#traveller.send(asked);
   }
 
-  /** Ends it, whatever came of it. */
+  /** Ends the detour, whatever the outcome was. */
   end(): void {
     if (this.#detour !== undefined) this.#detours.end(this.#traveller.owner, this.#detour);
     this.#detour = undefined;
   }
 }
 
-/** What became of the commands of a transaction that was sent once. */
+/** The outcomes of the commands of a transaction that was sent once. */
 class Outcomes {
   readonly #ends: readonly Ends[];
   readonly #settled = new Map<number, () => void>();
-  /** What one of the commands was sent elsewhere with. */
+  /** The error that redirected one of the commands. */
   elsewhere: Error | undefined;
-  /** Whether EXEC has carried nothing out. */
+  /** Whether EXEC has carried out nothing. */
   aborted = false;
 
   constructor(commands: readonly Command[], ends: readonly Ends[], onEnd: (outcomes: Outcomes) => void) {
@@ -298,9 +304,9 @@ class Outcomes {
       };
       command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
       command.reject = (error) => {
-        // A script as well: while it is only queued, it returns nothing of its own.
+        // Scripts are included: while a script is only queued, it returns nothing of its own.
         if (isRedirection(error)) this.elsewhere ??= error;
-        // EXEC itself is redirected where each command was given its own key, but not all keys are there.
+        // A node redirects EXEC itself if each command was given its own key, but not all keys are there.
         const isExec = command.name.toLowerCase() === "exec";
         if (isExec && (isRedirection(error) || error.message.startsWith("EXECABORT"))) this.aborted = true;
         settle(() => this.#ends[index]?.reject(error));
@@ -308,7 +314,7 @@ class Outcomes {
     }
   }
 
-  /** Gives each command its own. */
+  /** Gives each command its own outcome. */
   readonly hand = (): void => {
     for (const index of this.#ends.keys()) this.#settled.get(index)?.();
   };

@@ -1,4 +1,4 @@
-/** Connections to a primary that are lent to one borrower at a time, for what must not be sent over a shared one. */
+/** Lends connections to a primary to one borrower at a time, for commands that must not use a shared connection. */
 import type { RedisOptions } from "ioredis";
 import { Node } from "../node/node.js";
 import type { Follower, Followers } from "../shard/primary-followers.js";
@@ -12,14 +12,14 @@ interface Idle {
   readonly expiry: NodeJS.Timeout;
 }
 
-/** Opens as many as are borrowed at once, and keeps a few of those given back for the next. */
+/** Opens as many connections as are borrowed at once. Keeps a few returned connections for the next borrowers. */
 export class ConnectionPool implements Follower {
   #idle: Idle[] = [];
-  /** Each with the server it is to. */
+  /** The lent connections, each with its server. */
   readonly #lent = new Map<Node, RedisOptions>();
   readonly #followers: Followers;
   #closed = false;
-  /** The name of new connections in `CLIENT LIST`; undefined for that of the options. */
+  /** The name of new connections in `CLIENT LIST`. Undefined to use the name in the options. */
   connectionName: string | undefined;
 
   constructor(followers: Followers) {
@@ -31,7 +31,7 @@ export class ConnectionPool implements Follower {
     return this.#closed;
   }
 
-  /** A connection to the server of `primary` with nobody else's commands on it; it may yet have to be connected. */
+  /** Lends a connection to the server of `primary` that carries no other commands. The connection may not be connected yet. */
   acquire({ connection: { server, ready, timeoutMs, proxySign } }: Node): Node {
     const isAlike = (one: Idle): boolean =>
       one.server === server && one.node.connection.proxySign === proxySign;
@@ -44,7 +44,7 @@ export class ConnectionPool implements Follower {
     return node;
   }
 
-  /** Takes back a connection that is as it was when lent: nothing in flight, nothing watched, nothing queued. */
+  /** Takes back a connection that is as it was when it was lent: nothing in flight, nothing watched, nothing queued. */
   release(node: Node): void {
     const server = this.#lent.get(node);
     if (this.#closed || server === undefined || !node.connection.ready || this.#idle.length >= maxIdle) {
@@ -60,13 +60,13 @@ export class ConnectionPool implements Follower {
     this.#isOver(node);
   }
 
-  /** Ends a lent connection that is not as it was. */
+  /** Closes a lent connection that is not as it was when it was lent. */
   end(node: Node): void {
     this.#isOver(node);
     node.connection.close();
   }
 
-  /** Closes all connections to a server that was demoted; borrowers continue at the next primary. */
+  /** Closes all connections to a server that was demoted. Borrowers continue at the next primary. */
   leave({ connection }: Node): void {
     for (const idle of this.#idle.filter(({ server }) => server === connection.server)) {
       this.#take(idle);
@@ -75,22 +75,22 @@ export class ConnectionPool implements Follower {
     for (const [node, server] of this.#lent) if (server === connection.server) node.connection.retire();
   }
 
-  /** Whether commands of those who borrow are unanswered, other than those that block for longer than `ms`. */
+  /** Whether commands of borrowers are unanswered. Commands that block for longer than `ms` milliseconds do not count. */
   isBusyFor(ms: number): boolean {
     return [...this.#lent.keys()].some(({ connection }) => connection.isBusyFor(ms));
   }
 
-  /** Resolves when all that was given to those who borrow is answered. */
+  /** Resolves when all commands of the borrowers are answered. */
   async drained(): Promise<void> {
     await Promise.allSettled([...this.#lent.keys()].map((node) => node.quit()));
   }
 
-  /** Lends again after it was closed. */
+  /** Makes the pool lend again after it was closed. */
   open(): void {
     this.#closed = false;
   }
 
-  /** Ends all, lent ones too: what is unanswered is rejected. */
+  /** Closes all connections, including lent ones. Unanswered commands are rejected. */
   close(): void {
     this.#closed = true;
     for (const { node, expiry } of this.#idle) {
@@ -107,7 +107,7 @@ export class ConnectionPool implements Follower {
     this.#restIfEmpty();
   }
 
-  /** Idle connections have to be left as well, or the next borrower would find one that nobody answers. */
+  /** The pool also has to leave idle connections. Otherwise the next borrower would get a connection that no server answers. */
   #restIfEmpty(): void {
     if (this.#lent.size === 0 && this.#idle.length === 0) this.#followers.remove(this);
   }
@@ -118,7 +118,10 @@ export class ConnectionPool implements Follower {
     this.#restIfEmpty();
   }
 
-  /** A command waits for the connection that is opened for it, and none is sent again outside of its transaction. */
+  /**
+   * The options of a lent connection. A command waits for the connection that is opened for it. No command is resent outside of
+   * its transaction.
+   */
   #lentOptions(server: RedisOptions, isConnected: boolean): RedisOptions {
     const { connectionName = server.connectionName } = this;
     return {

@@ -18,7 +18,7 @@ import type { Shard } from "../shard/shard.js";
 import { mayBeRedirected } from "../topology/script-redirect.js";
 import type { ConnectionPool } from "./connection-pool.js";
 
-/** A transaction that the user has abandoned would otherwise keep its connection for ever. */
+/** A transaction that the user has abandoned would otherwise keep its connection forever. */
 const maxPauseMs = 5_000;
 /** Shorter waits are not subtracted from the timeout of a command that blocks. */
 const notableMs = 10;
@@ -58,7 +58,7 @@ interface Line {
   readonly name: string;
   readonly level: Level;
   readonly ends: Ends;
-  /** Its position among all commands of the conversation. */
+  /** The place of the command among all commands of the conversation. */
   readonly order: number;
   /** Whether it needs a replication position. */
   readonly writes: boolean;
@@ -73,7 +73,7 @@ interface Line {
   readonly givenAt: number;
   /** Since when it waits for a connection. */
   waitsSince: number;
-  /** For how long it blocks at most, from when it was given. */
+  /** How long the command blocks at most, in milliseconds, from when it was given. */
   readonly blocksMs: number;
   /** The redirection of a script that the server has confirmed. */
   redirection: Error | undefined;
@@ -99,7 +99,7 @@ export class DedicatedConnection {
   /** Whether it has waited for redirected writes. */
   #isReleased = false;
   #node: Node | undefined;
-  /** The TCP connection of the node; undefined before the first command is sent. */
+  /** The TCP connection of the node. Undefined before the first command is sent. */
   #epoch: number | undefined;
   /** Commands that are not sent on this connection yet, in order. */
   #queue: Line[] = [];
@@ -169,7 +169,7 @@ export class DedicatedConnection {
     const blocks = kind === "blocking" && !this.#queueing;
     const isWrite = kind === "write" || kind === "blocking";
     const isTracked = isWrite && this.#session?.tracks(command) !== false;
-    // What MULTI queues is carried out by EXEC, and its position is asked for behind that.
+    // EXEC carries out the commands that MULTI queues, and Tidemark asks for their position behind EXEC.
     const writes = this.#queueing ? name === "exec" : isTracked;
     if (isWrite && !isTracked && !this.#queueing) this.#session?.statistics?.countUntracked(1);
     const isProof = name === "exec" ? this.#queuesWrites : writes && provesPrimary(name);
@@ -318,7 +318,7 @@ export class DedicatedConnection {
     // An INFO in front of each turn proves that the server still is the primary. Between MULTI and EXEC it would be queued.
     if (!line.isQueued) node.probeBefore();
     this.#epoch = node.connection.epoch;
-    // An INFO that came behind MULTI would be queued with the rest.
+    // An INFO behind MULTI would be queued with the rest.
     if (name === "multi") node.flushWrites();
     publishRoute(command, node, "primary", "not-a-read", level);
     if (line.isQueued) sendScriptTexts([command]);
@@ -340,7 +340,7 @@ export class DedicatedConnection {
   /** Subtracts the time that `line` has waited from its own timeout. */
   #leaveInTime(line: Line): void {
     const waitedMs = performance.now() - line.givenAt;
-    // When no time is left, the server still has to be asked, because only it knows whether there is an element.
+    // When no time is left, Tidemark still asks the server, because only the server knows whether there is an element.
     if (Number.isFinite(line.blocksMs) && waitedMs > notableMs)
       setBlockingTimeout(line.command, Math.max(1, line.blocksMs - waitedMs));
     deadlineOf(line.command)?.sent();
@@ -370,8 +370,8 @@ export class DedicatedConnection {
   }
 
   /**
-   * Whether `line` is a script whose error may be a redirection or its own: then the server is asked, over another connection,
-   * because on this one the question could be queued by a MULTI.
+   * Whether `line` is a script whose error may be a redirection or its own. Tidemark then asks the server over another
+   * connection, because a MULTI on this connection could queue the question.
    */
   #asks(line: Line, node: Node, error: Error): boolean {
     const { command, inTransaction, writes } = line;
@@ -390,12 +390,12 @@ export class DedicatedConnection {
     return true;
   }
 
-  /** Whether a script may have returned what `line` has failed with. It returns nothing while a MULTI only queues it. */
+  /** Whether a script itself may have returned the error of `line`. A script returns nothing while a MULTI only queues it. */
   #mayBeOwn({ name, isQueued }: Line): boolean {
     return isScript(name) && !(isQueued && this.#lost === undefined);
   }
 
-  /** Whether the server says with `error` that the keys of `line` have moved. */
+  /** Whether the server reports with `error` that the keys of `line` have moved. */
   #isMoved(line: Line, error: Error): boolean {
     return error.message.startsWith("MOVED ") && (!this.#mayBeOwn(line) || line.redirection === error);
   }
@@ -424,15 +424,15 @@ export class DedicatedConnection {
     else line.ends.reject(ConnectionLostError.of(line.command.name, node.connection, error));
   }
 
-  /** When MULTI is refused, the server carries out at once what should have been queued. */
+  /** When the server refuses MULTI, it carries out at once the commands that should have been queued. */
   #mindRefusal(error: Error): void {
     this.#session?.beginWrite().end("unknown");
     this.#lose(`MULTI was refused (${error.message})`);
   }
 
   /**
-   * Whether `line` is sent elsewhere for what it has failed with: to the next primary for its refusal, or a read for a lost
-   * connection, and a transaction to the shard that its keys have moved to.
+   * Whether `line` is sent elsewhere because of `error`. A refused command goes to the next primary, and so does a read whose
+   * connection was lost. A transaction goes to the shard that its keys have moved to.
    */
   #hasMoved(line: Line, node: Node, error: Error): boolean {
     const { command, inTransaction } = line;
@@ -440,7 +440,7 @@ export class DedicatedConnection {
     const isRefused =
       isDemotion(error) || (this.#moving !== undefined && error.message.startsWith("EXECABORT"));
     const isMoved = (inTransaction || this.#isKept) && this.#isMoved(line, error);
-    // Nothing of a transaction was carried out before its EXEC, but for writes in front of its MULTI.
+    // Before its EXEC, a transaction has carried out nothing except the writes in front of its MULTI.
     const isRead = inTransaction ? !this.#hasWrites(line) : !line.writes || line.name === "xread";
     const isCut = !isAnswered && isRead;
     if (!(isAnswered ? isRefused || isMoved : isCut) || !this.#mayMove(line)) return false;
@@ -566,7 +566,7 @@ export class DedicatedConnection {
     this.#pump();
   }
 
-  /** The error of a command after the transaction was lost. The session continues once the user can have seen it. */
+  /** The error of a command after the transaction was lost. The session continues once the user can have seen the error. */
   #lossOf({ name, inTransaction }: Pick<Line, "name" | "inTransaction">): Error {
     const why = this.#lost ?? "it was ended";
     if (this.#queueing || !this.#begun) setImmediate(() => this.#onOver());

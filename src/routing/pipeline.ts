@@ -1,4 +1,4 @@
-/** A pipeline or transaction that is not all reads: it goes to the primary as a whole, and each part is carried out once. */
+/** Sends a pipeline or transaction that is not all reads to the primary as a whole, and each part is carried out once. */
 import type { Command } from "ioredis";
 import { type CommandKind, isScript, kindOf, provesPrimary } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
@@ -15,28 +15,28 @@ import type { Shard } from "../shard/shard.js";
 
 const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
 
-/** The commands of a batch in order, and what each of them is. */
+/** The commands of a batch in order, and the kind of each. */
 export interface Batch {
   readonly shard: Shard;
   readonly commands: readonly Command[];
   readonly kinds: readonly CommandKind[];
   readonly session: Session | undefined;
   readonly terms: ResolvedReadPolicy;
-  /** Whether it is one transaction, and its keys are only on their way to the shard. */
+  /** Whether the batch is one transaction whose keys are still moving to the shard. */
   readonly isAsked?: boolean;
-  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
+  /** Whether the batch was sent before and came back. It then goes ahead of all new commands. */
   readonly isReturned?: boolean;
 }
 
 /**
- * Sends the batch when there is a primary. Replies are handed out together once all are in: until then it is not known
- * whether the server was still the primary when it answered. `doubtful` asks the server for its role in front of the batch.
+ * Sends the batch when there is a primary. Replies are handed out together once all have arrived. Before that, Tidemark cannot
+ * know whether the server was still the primary when it answered. `doubtful` asks the server for its role in front of the batch.
  */
 export function sendBatch(batch: Batch, doubtful: boolean): void {
   new Delivery(batch, doubtful).begin();
 }
 
-/** Sends a batch, and again those of its units that a server refused or answered as a replica. */
+/** Sends a batch, and resends those of its units that a server refused or answered as a replica. */
 class Delivery {
   readonly #batch: Batch;
   readonly #doubtful: boolean;
@@ -57,12 +57,12 @@ class Delivery {
   }
 
   begin(): void {
-    // Reads that follow without waiting have to stay behind the batch, also while parts of it are sent again.
+    // Reads that follow without waiting must stay behind the batch, also while parts of the batch are resent.
     this.#handle = this.#writer?.beginWrite();
     this.#send(this.#units, this.#batch.isReturned === true);
   }
 
-  /** `isDue` says which of the units that came back a primary is sent; the others keep their answers. */
+  /** `isDue` decides which of the returned units are sent to a primary. The other units keep their answers. */
   #send(
     given: readonly Unit[],
     isReturned: boolean,
@@ -78,12 +78,12 @@ class Delivery {
         this.#end();
         return;
       }
-      // Only here: an INFO between MULTI and EXEC would be carried out as part of the transaction.
+      // The primary is probed only here, because an INFO between MULTI and EXEC would be carried out as part of the transaction.
       this.#sentAt = performance.now();
       shard.monitor.probePrimary(this.#sentAt, this.#doubtful);
       if (isAsked) primary.connection.allowMovingSlot();
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
-      // A script that the server has lost would be carried out behind the rest, or not at all in a transaction.
+      // If the server has lost a script, the script would be carried out behind the rest, or not at all in a transaction.
       const known = {};
       for (const { commands } of units) sendScriptTexts(commands, known);
       const onReply = (): void => {
@@ -100,7 +100,8 @@ class Delivery {
     if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.availability.refusedWrite(from);
     const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
     const isReplica = !shard.isStillPrimary(from);
-    // A carried out write proves that the server was the primary until then. A read in front of it must not see it.
+    // A write that was carried out proves that the server was the primary until then. A read in front of it must not see that
+    // write.
     const proven = units.findLastIndex((unit) => unit.isCarriedOut);
     const again = units.filter(
       (unit, index) =>
@@ -114,7 +115,8 @@ class Delivery {
       this.#repeats -= 1;
       // The time that an unanswered attempt has taken counts.
       const since = again.some(({ isUnread }) => isUnread) ? this.#sentAt : undefined;
-      // If it is still the primary, what scripts have answered stands, and so do reads when only scripts denied it.
+      // If the server is still the primary, the answers of scripts stand. Reads stand too if only scripts denied that it is the
+      // primary.
       const isDue = (unit: Unit, primary: Node): boolean =>
         primary !== from || unit.isUnread || (isSaid && !unit.isDoubtful);
       this.#send(again, true, isDue, since);
@@ -134,15 +136,15 @@ class Delivery {
   }
 }
 
-/** A command of a batch, or a transaction from MULTI to its end: it is sent again as a whole or not at all. */
+/** A command of a batch, or a transaction from MULTI to its end. A unit is resent as a whole or not at all. */
 class Unit {
   readonly #batch: Batch;
   readonly #ends: readonly Ends[];
   readonly #replies: unknown[] = [];
   readonly #errors: (Error | undefined)[] = [];
-  /** Its session, if one of its writes counts for that. */
+  /** The session of the unit, if one of the unit's writes counts for that session. */
   readonly #session: Session | undefined;
-  /** Whether the server had said before its answer that it is a replica. */
+  /** Whether the server had reported before its answer that it is a replica. */
   #isBehindReplica = false;
 
   constructor(batch: Batch) {
@@ -167,30 +169,30 @@ class Unit {
     return !this.#batch.kinds.includes("write");
   }
 
-  /** How many of its writes count for no session. */
+  /** How many of the unit's writes count for no session. */
   get untracked(): number {
     const { commands, kinds } = this.#batch;
     if (this.#session !== undefined) return 0;
     return commands.filter(({ name }, i) => kinds[i] === "write" && !framing.has(name.toLowerCase())).length;
   }
 
-  /** Whether it only reads, and was not sent elsewhere. */
+  /** Whether the unit only reads and was not redirected. */
   get isAnsweredRead(): boolean {
     return this.#isRead && !this.#errors.some((error) => error !== undefined && isRedirection(error));
   }
 
-  /** Whether it shows the session something of the primary's data. */
+  /** Whether the unit shows the session any data of the primary. */
   get shows(): boolean {
     return this.#isRead || this.size > 1;
   }
 
-  /** Whether the server carried out none of its writes because it is a replica. */
+  /** Whether the server carried out none of the unit's writes because it is a replica. */
   get isRefused(): boolean {
     const { commands, kinds } = this.#batch;
     if (this.size === 1) return this.#errors[0] !== undefined && isDenial(this.#errors[0]);
     const exec = commands.length - 1;
     const carriedOut = this.#replies[exec];
-    // EXEC brings the errors of scripts, which a replica starts: only their writes are refused.
+    // EXEC returns the errors of scripts. A replica starts scripts and refuses only their writes.
     if (commands[exec]?.name.toLowerCase() === "exec" && Array.isArray(carriedOut)) {
       const written = carriedOut.filter((_reply, index) => kinds[index + 1] === "write");
       return written.length > 0 && written.every((reply) => reply instanceof Error && isReadOnlyError(reply));
@@ -199,8 +201,8 @@ class Unit {
   }
 
   /**
-   * Whether it counts only if the server is a primary: a script has returned an error that it may have made itself, or was
-   * carried out where another write had been refused before.
+   * Whether the unit counts only if the server is a primary. A script has returned an error that it may have made itself, or a
+   * script was carried out where another write had been refused before.
    */
   get isDoubtful(): boolean {
     const { length } = this.#batch.commands;
@@ -210,37 +212,37 @@ class Unit {
     return error === undefined && this.#isBehindReplica;
   }
 
-  /** Whether scripts are all that it may write with. */
+  /** Whether the unit may write only with scripts. */
   get #isOfScripts(): boolean {
     const { commands, kinds } = this.#batch;
     const isScripted = (name: string): boolean => isScript(name) || name.toLowerCase() === "exec";
     return !this.#isRead && commands.every(({ name }, index) => kinds[index] !== "write" || isScripted(name));
   }
 
-  /** Whether it only reads, and the connection closed before the answer. */
+  /** Whether the unit only reads and the connection closed before the answer. */
   get isUnread(): boolean {
     const isLost = this.#errors.some((error) => error !== undefined && ConnectionLostError.isMeantBy(error));
     return this.#isRead && isLost;
   }
 
-  /** Whether its reply proves that the server was the primary. */
+  /** Whether the unit's reply proves that the server was the primary. */
   get isCarriedOut(): boolean {
     const { commands } = this.#batch;
     if (this.#isRead || this.isRefused || this.#errors[commands.length - 1] !== undefined) return false;
     return commands.some(({ name }) => provesPrimary(name));
   }
 
-  /** Sends it to `primary`, and calls `onReply` for each of its commands. */
+  /** Sends the unit to `primary`, and calls `onReply` for each of its commands. */
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
     const { shard, commands, kinds, terms } = this.#batch;
     const { connection } = primary;
-    // The position of what EXEC carries out counts for each of its commands.
+    // The position behind EXEC counts for each command of the transaction.
     const session = this.#session;
     const touched = session?.touchedBy(commands);
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
-        // For a session's write, the write turn has already checked this, by the INFO behind it.
+        // For a write of a session, the write turn has already checked this by the INFO behind the write.
         if (session === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;
@@ -249,7 +251,7 @@ class Unit {
       command.reject = (error) => {
         if (session === undefined && isWordOfReplica(command, error)) primary.refusedWrite();
         this.#replies[index] = undefined;
-        // A write of a session comes with what this means for it.
+        // The error of a session's write already says what the failure means for the session.
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
         onReply();
       };
@@ -266,18 +268,18 @@ class Unit {
     }
   }
 
-  /** The same without sending it, or sending it again. */
+  /** Makes every command of the unit reject with `error`, without sending or resending the unit. */
   giveUp(error: Error): void {
     for (const command of this.commands) discardSend(command);
     this.fail(error);
   }
 
-  /** Has every command rejected with `error`. */
+  /** Makes every command of the unit reject with `error`. */
   fail(error: Error): void {
     for (const index of this.#ends.keys()) this.#errors[index] = error;
   }
 
-  /** Has what `from` answered as a replica rejected: there was no other primary after all attempts. */
+  /** Makes a unit that `from` answered as a replica reject, because no attempt has found another primary. */
   exhaust({ connection: { address } }: Node): void {
     if (!this.isRefused) this.fail(new NotPrimaryError(this.name.toUpperCase(), address));
   }
@@ -292,14 +294,14 @@ class Unit {
   }
 }
 
-/** Whether a server says with `error` that it is a replica, or has said so around what it carried out. */
+/** Whether a server reports with `error` that it is a replica, or has reported so around the command that it carried out. */
 function isDenial(error: Error): boolean {
   return isOfReplica(error) || error instanceof NotPrimaryError;
 }
 
 /**
- * What the commands of a batch are, each where it stands: EXEC is what it carries out, nothing waits behind MULTI, and a
- * MULTI that the batch does not end goes on after it.
+ * The kinds of the commands of a batch, each in its place. EXEC has the kind of the commands that it carries out. Commands behind
+ * MULTI do not block. A MULTI that the batch does not end stays open after the batch.
  */
 export function batchKinds(commands: readonly Command[]): CommandKind[] {
   let queued: CommandKind | undefined;
@@ -324,7 +326,7 @@ export function batchKinds(commands: readonly Command[]): CommandKind[] {
   return kinds;
 }
 
-/** What of a batch can be sent again by itself: its transactions, each from MULTI to its end, and all other commands. */
+/** The parts of a batch that can be resent by themselves: each transaction from MULTI to its end, and every other command. */
 export function retryUnits(batch: Batch): Batch[] {
   const units: { commands: Command[]; kinds: CommandKind[] }[] = [];
   let isOpen = false;

@@ -1,28 +1,28 @@
-/** Commands that a cluster cannot carry out for a moment, and commands on the same keys, which wait behind them. */
+/** Queues commands that a cluster cannot carry out for a moment, and commands on the same keys, which wait behind them. */
 
-/** A command, or several that are sent together, in the lines of its keys. */
+/** A command, or several commands that are sent together, in the lines of their keys. */
 export interface QueuedRedirect {
   readonly keys: readonly string[];
-  /** Whether it was sent before and came back, so that it goes ahead of everything that is new. */
+  /** Whether the command was sent before and came back. It then goes ahead of all new commands. */
   readonly isReturned: boolean;
-  /** Sends it; undefined while it is sent again and again by itself. */
+  /** Sends the command. Undefined while the command is resent repeatedly by itself. */
   go: (() => void) | undefined;
-  /** What it waits for at the head of its lines; undefined when it may go. */
+  /** The wait of the command at the head of its lines. Undefined if the command may go. */
   readonly settled: Settled | undefined;
-  /** Whether it keeps its place when it has gone, until it is ended. */
+  /** Whether the command keeps its place after it has gone, until it is ended. */
   readonly isKept: boolean;
-  /** Whether it goes where a redirection of its own says; others are first sent to where its keys were. */
+  /** Whether the command goes where its own redirection says. Other commands are first sent to where their keys were. */
   isFollower: boolean;
 }
 
-/** Resolves when the wait is over; undefined when there is nothing to wait for. */
+/** Resolves when the wait is over. Undefined if there is nothing to wait for. */
 type Settled = () => Promise<void> | undefined;
 
-/** For each key of one session, or of all commands outside of sessions, a line of detours. */
+/** The line of detours for each key, of one session or of all commands outside of sessions. */
 type Lines = Map<string, QueuedRedirect[]>;
 
 export class RedirectQueue {
-  /** Only of those for whom there are any. */
+  /** Contains only the owners that have detours. */
   readonly #linesOf = new Map<object, Lines>();
 
   get isEmpty(): boolean {
@@ -35,15 +35,15 @@ export class RedirectQueue {
     return lines !== undefined && keys.some((key) => lines.has(key));
   }
 
-  /** Whether a command of `owner` on `keys` that came back has to wait: those that are new wait behind it. */
+  /** Whether a returned command of `owner` on `keys` has to wait. New commands wait behind a returned command. */
   isBehindReturned(owner: object, keys: readonly string[]): boolean {
     const lines = this.#linesOf.get(owner);
     return lines !== undefined && keys.some((key) => lines.get(key)?.[0]?.isReturned === true);
   }
 
   /**
-   * Whether a command of `owner` on `keys` that came back may go where its own redirection says. It would overtake those ahead of
-   * it that are sent to where the keys were.
+   * Whether a returned command of `owner` on `keys` may go where its own redirection says. The command would overtake the
+   * commands ahead of it that are sent to where the keys were.
    */
   mayFollow(owner: object, keys: readonly string[]): boolean {
     const lines = this.#linesOf.get(owner);
@@ -51,15 +51,15 @@ export class RedirectQueue {
     return ahead.every(({ isReturned, isFollower }) => isFollower || !isReturned);
   }
 
-  /** Adds one that others wait for from now on, until `end` is called. */
+  /** Adds a command that others wait for from now on, until `end` is called. */
   begin(owner: object, keys: readonly string[]): QueuedRedirect {
     const [go, settled] = [undefined, undefined];
     return this.#add(owner, { keys, isReturned: true, go, settled, isKept: true, isFollower: false });
   }
 
   /**
-   * The same for one that follows a redirection. `go` is called once, when nothing is ahead of it and `settled` has nothing left to
-   * wait for.
+   * The same for a command that follows a redirection. `go` is called once, when nothing is ahead of the command and `settled`
+   * has nothing left to wait for.
    */
   follow(owner: object, keys: readonly string[], go: () => void, settled: Settled): QueuedRedirect {
     const follower = { keys, isReturned: true, go, settled, isKept: true, isFollower: true };
@@ -68,28 +68,28 @@ export class RedirectQueue {
     return detour;
   }
 
-  /** Calls `go` when nothing is ahead any more on any of `keys`, and `settled` has nothing left to wait for. */
+  /** Calls `go` when nothing is ahead on any of `keys` any more and `settled` has nothing left to wait for. */
   wait(owner: object, keys: readonly string[], isReturned: boolean, go: () => void, settled?: Settled): void {
     const detour = { keys, isReturned, go, settled, isKept: false, isFollower: false };
     this.#advance(owner, [this.#add(owner, detour)]);
   }
 
-  /** Ends one that was begun, and releases those that waited for it alone. */
+  /** Ends a detour that was begun, and releases the commands that waited only for that detour. */
   end(owner: object, detour: QueuedRedirect): void {
     const lines = this.#linesOf.get(owner);
     if (lines !== undefined) this.#advance(owner, this.#remove(owner, lines, detour));
   }
 
-  /** Sends those of `detours`, and of the ones behind them, that may go. */
+  /** Sends those of `detours` that may go, and those of the commands behind them that may go. */
   #advance(owner: object, detours: readonly QueuedRedirect[]): void {
     const next = new Set(detours);
-    // Set iteration includes what is added on the way.
+    // A loop over a Set includes the entries that are added on the way.
     for (const one of next) {
       const lines = this.#linesOf.get(owner);
       if (one.go === undefined || !lines || one.keys.some((key) => lines.get(key)?.[0] !== one)) continue;
       const settled = one.settled?.();
       if (settled !== undefined) {
-        // It keeps its place: whatever comes meanwhile stays behind it.
+        // The detour keeps its place, so that later commands stay behind it.
         settled.then(() => this.#advance(owner, [one]));
         continue;
       }
@@ -116,7 +116,7 @@ export class RedirectQueue {
     return detour;
   }
 
-  /** Takes it out of its lines; gives those who are first in them then. */
+  /** Takes `detour` out of its lines. Returns the detours that are first in those lines then. */
   #remove(owner: object, lines: Lines, detour: QueuedRedirect): readonly QueuedRedirect[] {
     const first: QueuedRedirect[] = [];
     for (const key of detour.keys) {

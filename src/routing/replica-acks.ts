@@ -1,4 +1,4 @@
-/** Replicas' acknowledgements: what a shard was written is waited for in groups, on connections of their own. */
+/** Waits in groups, on dedicated connections, until replicas acknowledge the writes of a shard. */
 
 import { Command } from "ioredis";
 import type { WriteConcern } from "../consistency/write-concern.js";
@@ -18,44 +18,44 @@ import type { ConnectionPool } from "./connection-pool.js";
 interface Waiter {
   readonly position: Position;
   readonly wanted: WriteConcern;
-  /** By when, on the monotonic clock. */
+  /** The deadline on the monotonic clock. */
   readonly until: number;
   readonly resolve: (replicas: number) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** What a server has said behind a fence: in which history, and how many replicas have all of it. */
+/** The report of a server behind a fence: its history, and how many replicas have all of that history. */
 interface Answer {
   readonly replid: string;
   readonly wanted: number;
   readonly replicas: number;
-  /** Up to where each of them had acknowledged it before, where that counts. */
+  /** The offset that each replica had acknowledged before, where that offset counts. */
   readonly acknowledged: readonly number[];
 }
 
-/** What all of a group have in common. */
+/** The properties that all waiters of a group share. */
 interface Kind extends Omit<WriteConcern, "timeoutMs"> {
-  /** None of them waits for less. */
+  /** The least wait of the group, in milliseconds. No waiter waits for less. */
   readonly leastMs: number;
 }
 
-/** A server that answers so much later than it was told to is taken to be gone. */
+/** A server is taken to be gone if it answers this much later than the timeout that it was given. */
 const graceMs = 250;
-/** What those are told then whose own time is over, too. */
+/** The cause of the error for waiters whose own time is over, too, when the server is gone. */
 const silence = new Error("the primary did not answer");
-/** Longer than this no timer runs. */
+/** No timer runs longer than this. */
 const maxTimerMs = 2 ** 31 - 1;
 
 /**
- * All that waits for as many replicas of one shard, and for times that do not differ by more than twice, so that there are
- * few groups whatever is asked for. Acknowledgements only grow, so that none overtakes another.
+ * All waiters for the same number of replicas of one shard, with timeouts that do not differ by more than a factor of two. There
+ * are few groups, whatever callers ask for. Acknowledgements only grow, so no waiter overtakes another.
  */
 class Group {
   readonly #shard: Shard;
   readonly #kind: Kind;
   readonly #pool: ConnectionPool;
   readonly #fence: Fence;
-  /** Called when nobody waits any more; the group is not used again then. */
+  /** Called when nobody waits any more. The group is not used again after that. */
   readonly #onIdle: () => void;
   #waiters: Waiter[] = [];
   #isRunning = false;
@@ -72,7 +72,7 @@ class Group {
     this.#waiters.push(waiter);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    // Behind all those whose writes were answered in the same packet.
+    // Starts behind all waiters whose writes were answered in the same packet.
     process.nextTick(() => this.#run());
   }
 
@@ -101,7 +101,9 @@ class Group {
     else this.#onIdle();
   }
 
-  /** Only what is in the history of the server that was asked is held by those that follow it. */
+  /**
+   * Settles the waiters that it can. The replicas of the server that was asked hold only writes in the history of that server.
+   */
   #settle(waiters: readonly Waiter[], answer: Answer): void {
     const now = performance.now();
     const { replid, wanted } = answer;
@@ -145,14 +147,17 @@ class Group {
     return { replid: replication.replid, wanted, replicas: held, acknowledged };
   }
 
-  /** By when a WAIT is over, so that those who come meanwhile have half of their time or more for one of their own. */
+  /** The time by which a WAIT is over. Waiters that come meanwhile keep half of their time or more for a WAIT of their own. */
   #latest(): number {
-    // A file that is flushed once a second on each server needs one fence that stands for longer.
+    // An append-only file that each server flushes once a second needs one fence that stands for longer.
     return this.#kind.fsync ? Number.POSITIVE_INFINITY : performance.now() + this.#kind.leastMs / 2;
   }
 }
 
-/** How many hold what was written at `position`: that may be older than the fence, and known of more of them. */
+/**
+ * How many replicas hold the write at `position`. That position may be older than the fence, so more replicas may be known to
+ * hold it.
+ */
 function holdersOf(position: Position, { replid, replicas, acknowledged }: Answer): number {
   if (position.replid !== replid) return replicas;
   return Math.max(replicas, acknowledged.filter((offset) => offset >= position.offset).length);
@@ -175,8 +180,8 @@ export class ReplicaAcks {
   }
 
   /**
-   * Resolves with how many replicas hold what `shard` had been written at `position`; rejects with a
-   * {@link NotReplicatedError} when they are too few in time.
+   * Resolves with the number of replicas that hold everything that was written to the shard up to `position`. Rejects with a
+   * {@link NotReplicatedError} if too few replicas hold it in time.
    */
   wait(given: object | undefined, position: Position | undefined, wanted: WriteConcern): Promise<number> {
     const { replicas, timeoutMs } = wanted;
@@ -191,7 +196,7 @@ export class ReplicaAcks {
     });
   }
 
-  /** The shard whose history `position` is of. */
+  /** The shard whose history contains `position`. */
   #shardOf(position: Position): Shard | undefined {
     return this.#topology.shards.find((shard) => shard.outcome(position) === "valid");
   }
@@ -218,7 +223,7 @@ export class ReplicaAcks {
   }
 }
 
-/** What `promise` gives, or a rejection at `until` on the monotonic clock. */
+/** Resolves with the result of `promise`, or rejects at `until` on the monotonic clock. */
 function within<T>(until: number, promise: Promise<T>): Promise<T> {
   let deadline: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -231,14 +236,14 @@ function within<T>(until: number, promise: Promise<T>): Promise<T> {
 type Send = (command: Command) => Promise<unknown>;
 
 const channel = "tidemark:fence";
-/** Long enough for a slow server, short enough to be nothing. */
+/** Long enough for a slow server, and short enough to cost nothing. */
 const lifeMs = "1000";
 const maxTags = 100_000;
 
 export class Fence {
   readonly #shard: Shard;
   readonly #topology: Pick<Topology, "shardOf">;
-  /** Whether a message may do; else a key has to. */
+  /** Whether a message can move the offset. Otherwise a key has to. */
   #speaks: boolean;
 
   constructor(shard: Shard, topology: Pick<Topology, "shardOf">) {
@@ -247,7 +252,10 @@ export class Fence {
     this.#speaks = shard.holdsAllKeys;
   }
 
-  /** Moves the offset of the primary by what `send` sends; `isOnDisk` when append-only files have to have it too. */
+  /**
+   * Moves the offset of the primary with a command that `send` sends. `isOnDisk` means that append-only files need the command
+   * too.
+   */
   async raise(send: Send, isOnDisk: boolean): Promise<void> {
     if (this.#speaks && !isOnDisk) this.#speaks = await speak(send);
     if (!this.#speaks || isOnDisk) await send(this.#key());
@@ -262,14 +270,14 @@ export class Fence {
   }
 }
 
-/** Sends a message; whether it is in the stream of replication. */
+/** Sends a message. Returns whether the message is in the replication stream. */
 async function speak(send: Send): Promise<boolean> {
   try {
     const [, reply] = await Promise.all([
       send(new Command("publish", [channel, ""])),
       send(clusterCommand()),
     ]);
-    // The nodes of a cluster tell each other of messages instead, also when one of them was named as a server of its own.
+    // The nodes of a cluster pass messages to each other instead, also if one of the nodes was named as a server of its own.
     return isOfNoCluster(reply);
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("NOPERM")) return false;

@@ -1,4 +1,4 @@
-/** Commands in, each to what sends its kind. */
+/** Routes each command to the code that sends its kind. */
 import type { Command, RedisOptions } from "ioredis";
 import { type CommandKind, kindOf, refusalError, transactionError } from "../commands/command-kind.js";
 import { ReadPolicyCache, type ResolvedReadPolicy } from "../consistency/read-policy.js";
@@ -20,13 +20,13 @@ import { ReplicaAcks } from "./replica-acks.js";
 import { ShardResolver } from "./shard-resolver.js";
 import { sendAsking, sendOutsideSession, sendWrite } from "./write.js";
 
-/** What the way of commands depends on. */
+/** The options that decide how commands are routed. */
 export interface RouterOptions extends ReadRouterOptions {
   readonly redis: RedisOptions;
   readonly recordReads: number;
 }
 
-/** How long commands wait for the first word of which servers there are, in milliseconds. */
+/** How long commands wait for the first report of which servers there are, in milliseconds. */
 const beginningMs = 1_000;
 
 export class Router {
@@ -34,16 +34,16 @@ export class Router {
   /** Whether sessions keep records of their reads. */
   readonly keepsReads: boolean;
   readonly #topology: Pick<Topology, "shards">;
-  /** What is given before it is known which servers there are. */
+  /** Holds the commands that are given before the servers are known. */
   readonly #beginning: ShardResolver;
-  /** Where data is spread over shards. */
+  /** Set if data is spread over shards. */
   readonly #redirect: Redirect | undefined;
   readonly #confirm: Confirm;
   readonly #redirects: ClusterRedirects | undefined;
   readonly reads: ReadRouter;
   readonly acks: ReplicaAcks;
   readonly #always: boolean;
-  /** The cursors that were given out, to each session its own. */
+  /** The cursors that were given out, separate for each session. */
   readonly #cursors = new WeakMap<Session | Router, ScanCursors>();
   readonly pool: ConnectionPool;
   /** The transactions that sessions have begun by hand. */
@@ -66,10 +66,10 @@ export class Router {
     this.acks = new ReplicaAcks(this.pool, topology);
   }
 
-  /** Resolves when it is known which servers there are. */
+  /** Resolves when the servers are known. */
   readonly known = (timeoutMs: number): Promise<void> => this.#beginning.known(timeoutMs);
 
-  /** Calls `start` when there is a primary for `command`, or rejects it when there is none in time. */
+  /** Calls `start` when there is a primary for `command`. Rejects `command` if there is none in time. */
   whenPrimary(command: Command, start: () => void): void {
     const shard = this.#beginning.shardOf(command);
     if (shard === undefined)
@@ -77,32 +77,32 @@ export class Router {
     else shard.availability.whenReady(command.name, (error) => (error ? command.reject(error) : start()));
   }
 
-  /** Routes again after it was closed. */
+  /** Makes the router accept commands again after it was closed. */
   open(): void {
     this.#beginning.open();
     this.pool.open();
   }
 
-  /** Whether commands are on their way or wait, other than those that block for longer than `ms`. */
+  /** Whether commands are in flight or waiting. Commands that block for longer than `ms` milliseconds do not count. */
   isBusyFor(ms: number): boolean {
     if (!this.#beginning.isEmpty || this.#redirects?.isEmpty === false) return true;
     return this.#topology.shards.some(({ isBusy }) => isBusy) || this.pool.isBusyFor(ms);
   }
 
-  /** Resolves when what was given to the connections that were lent is answered. */
+  /** Resolves when all commands on lent connections are answered. */
   drained(): Promise<void> {
     return this.pool.drained();
   }
 
-  /** Ends what still waits, and the connections that were lent. */
+  /** Ends the commands that still wait, and the lent connections. */
   close(): void {
     this.#beginning.close();
     this.pool.close();
   }
 
   /**
-   * Sends `command` where `session` and `level` let it go; `iteration` when it is a step of a stream's, `isReleased` when it
-   * has waited for others on its keys.
+   * Sends `command` to a server that its session and read policy allow. `iteration` is set for a step of a stream's iteration.
+   * `isReleased` is true for a command that has waited for others on its keys.
    */
   route(
     command: Command,
@@ -124,8 +124,8 @@ export class Router {
   }
 
   /**
-   * Sends a pipeline or transaction as a whole, or to each shard its part of a pipeline: to one replica when all of it
-   * are reads, else to the primary. When one of its commands is refused, all are rejected and none is sent.
+   * Sends a pipeline or transaction as a whole, or sends each shard its part of a pipeline. Each of these goes to one replica if
+   * it consists of reads only, and otherwise to the primary. If one command is refused, all are rejected and none is sent.
    */
   routeBatch(
     commands: readonly Command[],
@@ -148,7 +148,7 @@ export class Router {
     else for (const batch of batches) this.#sendPart(batch);
   }
 
-  /** Whether commands have to wait for others on their keys that a cluster has sent elsewhere; `again` then routes them. */
+  /** Whether commands have to wait for others on their keys that a cluster has redirected. `again` then routes the commands. */
   #holds(
     commands: readonly Command[],
     session: Session | undefined,
@@ -156,14 +156,14 @@ export class Router {
   ): boolean {
     if (this.#redirects === undefined) return false;
     let handle: WriteHandle | undefined;
-    // Those behind it are still in the line, so it must not be compared with the line again.
+    // The commands behind this one are still in the line, so this one must not be compared with the line again.
     const go = (): void => {
       again(true);
       handle?.end("not-sent");
     };
     if (!this.#redirects.holds(commands, session ?? this, go)) return false;
     const kinds = batchKinds(commands);
-    // Until they leave they count as on their way, so that what their session does next stays behind them.
+    // Until they leave, the commands count as in flight, so that later commands of their session stay behind them.
     handle = session?.writerOf(commands, kinds)?.beginWrite();
     return true;
   }
@@ -177,14 +177,15 @@ export class Router {
 
   #attendUnit(redirects: ClusterRedirects, unit: Batch): void {
     const { commands, kinds, session, terms } = unit;
-    // What is watched for a transaction is watched on one connection only.
+    // Keys that are watched for a transaction are watched on one connection only.
     if (commands.length === 1 || (session !== undefined && this.#conversations.has(session))) {
       for (const [index, command] of commands.entries())
         this.#attend(command, kinds[index] ?? "write", session, terms);
       return;
     }
     const writer = session?.writerOf(commands, kinds);
-    // Replicas may still have its keys as they were when they left: MULTI, answered there, counts as a read.
+    // Replicas may still have the keys of the unit as they were when the keys left. A MULTI that is answered there counts as a
+    // read.
     const send = (asked?: Shard): void => {
       const [[shard] = [unit.shard]] = this.#beginning.partsOf(commands) ?? [];
       const isAsked = asked !== undefined;
@@ -217,7 +218,7 @@ export class Router {
     if (kind === "refused") command.reject(refusalError(command));
     else if (kind === "scan" && iteration !== undefined)
       this.#scan(shard, command, session, terms, iteration);
-    // One that comes back was given before the transaction began.
+    // A command that comes back was given before the transaction began.
     else if (!isReturned && session && this.#conversations.get(session)?.send(command, kind, terms.level))
       return;
     else if (kind === "write" && session?.tracks(command))
@@ -246,7 +247,7 @@ export class Router {
     }
   }
 
-  /** Has `command` follow where a cluster's nodes send it, unless it is part of what only one connection knows. */
+  /** Makes `command` follow the redirections of a cluster, unless it is part of something that only one connection knows. */
   #attend(
     command: Command,
     kind: CommandKind,
@@ -264,7 +265,7 @@ export class Router {
     const isRead = kind === "read" || kind === "lookup";
     const send = (asked?: Shard): void => {
       const shard = this.#beginning.shardOf(command);
-      // Replicas may still have a key as it was when it left.
+      // Replicas may still have a key as it was when the key left.
       if (asked !== undefined && shard !== undefined && session !== undefined)
         session.progressIn(shard, session.touchedBy(command)).readAhead(performance.now());
       if (asked !== undefined) sendAsking(asked, command, writer, terms.level);
@@ -274,7 +275,7 @@ export class Router {
     redirects.attend({ command, commands: [command], isRead, owner: session ?? this, writer, send });
   }
 
-  /** Why a batch cannot be sent; undefined when it can. */
+  /** Why a batch cannot be sent. Undefined if it can. */
   #objection(batches: readonly Batch[]): Error | undefined {
     for (const { shard, commands, kinds, session } of batches) {
       for (const [index, command] of commands.entries()) {
@@ -306,7 +307,7 @@ export class Router {
     else this.reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
   }
 
-  /** The iteration that a plain SCAN is a step of; its cursors may be used anywhere, so they are the primary's. */
+  /** The iteration that a plain SCAN is a step of. Its cursors may be used anywhere, so they are the primary's. */
   #follow(shard: Shard, command: Command, session: Session | undefined): ScanIteration {
     const owner = session ?? this;
     const cursors = this.#cursors.get(owner) ?? new ScanCursors();
@@ -316,7 +317,7 @@ export class Router {
     return iteration;
   }
 
-  /** Sends commands over a connection of their own, which a session keeps while it is in a transaction. */
+  /** Sends commands over a dedicated connection. A session keeps that connection while it is in a transaction. */
   #converse(batch: Batch): void {
     const { shard, commands, kinds, session, terms } = batch;
     let current = session && this.#conversations.get(session);
@@ -335,7 +336,7 @@ export class Router {
       redirect &&
       ((error: Error, command: Command, again: (shard?: Shard) => void): boolean =>
         redirect(error, () => again(this.#beginning.shardOf(command))));
-    // Only a shared connection keeps order with what was given before by itself.
+    // Only a shared connection keeps the order with earlier commands by itself.
     const isBehindWrites = session?.writing === true;
     const redirects = this.#redirects;
     const holds =

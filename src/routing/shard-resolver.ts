@@ -1,4 +1,4 @@
-/** What is given before it is known which servers there are, and waits for that in its order. */
+/** Keeps commands waiting in their order until the servers are known. */
 import type { Command } from "ioredis";
 import { type CommandKind, keyCount } from "../commands/command-kind.js";
 import { ClosedError, NoPrimaryError } from "../errors/errors.js";
@@ -8,12 +8,12 @@ import { WaitQueue } from "../shard/wait-queue.js";
 import type { Topology } from "../topology/topology.js";
 import { isTransaction } from "./pipeline.js";
 
-/** What goes to one shard of what was given together. */
+/** A shard, and the commands of a batch that go to it. */
 type Part = readonly [Shard, readonly Command[]];
 
 export class ShardResolver {
   readonly #topology: Topology;
-  /** How long commands wait for the first word of which servers there are, in milliseconds. */
+  /** How long commands wait for the first report of which servers there are, in milliseconds. */
   readonly #patienceMs: number;
   readonly #waiting = new WaitQueue(() => {});
   #closed = false;
@@ -23,21 +23,20 @@ export class ShardResolver {
     this.#patienceMs = patienceMs;
   }
 
-  /** Whether nothing waits. */
   get isEmpty(): boolean {
     return this.#waiting.isEmpty;
   }
 
-  /** The shard that holds what `command` touches; undefined while nobody knows, or others wait that came before. */
+  /** The shard that holds the data of `command`. Undefined while the shard is not known, or while earlier commands wait. */
   shardOf(command: Command): Shard | undefined {
-    // To be asked would have it look for servers again.
+    // A closed topology would look for servers again if it were asked.
     const isOver = this.#closed && this.#topology.shards.length === 0;
     return this.#waiting.isEmpty && !isOver ? this.#topology.shardOf(command) : undefined;
   }
 
   /**
-   * The commands by the shards that hold what they touch, a transaction all with the first that has a key; those without
-   * keys go with the one before. Undefined while nobody knows.
+   * Groups the commands by the shards that hold their keys. A transaction goes as a whole with its first command that has a key.
+   * Commands without keys go with the command before them. Undefined while the shards are not known.
    */
   partsOf(commands: readonly Command[]): readonly Part[] | undefined {
     const isSpread = this.#topology.redirect !== undefined;
@@ -55,7 +54,7 @@ export class ShardResolver {
     return [...parts];
   }
 
-  /** Has `send` called when it is known; the commands are rejected when nobody has told in time. */
+  /** Calls `send` when the servers are known. Rejects the commands if the servers are not known in time. */
   add(
     commands: readonly Command[],
     kinds: readonly CommandKind[],
@@ -63,7 +62,7 @@ export class ShardResolver {
     send: () => void,
   ): void {
     const writer = session?.writerOf(commands, kinds);
-    // Until it leaves it counts as on its way, so that what its session does next stays behind it.
+    // Until they leave, the commands count as in flight, so that later commands of their session stay behind them.
     const handle = writer?.beginWrite();
     const goOn = (what: () => void): void => {
       what();
@@ -77,7 +76,7 @@ export class ShardResolver {
     this.#wait(() => goOn(send), giveUp, this.#patienceMs);
   }
 
-  /** Resolves when it is known; rejects when nobody has told within `timeoutMs`. */
+  /** Resolves when the servers are known. Rejects if they are not known within `timeoutMs` milliseconds. */
   known(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#topology.shards.length > 0) return resolve();
@@ -86,13 +85,13 @@ export class ShardResolver {
     });
   }
 
-  /** Takes commands again after it was closed. */
+  /** Accepts commands again after it was closed. */
   open(): void {
     this.#closed = false;
     this.#waiting.open();
   }
 
-  /** Rejects what waits. */
+  /** Rejects all waiting commands. */
   close(): void {
     this.#closed = true;
     this.#waiting.close();

@@ -1,4 +1,4 @@
-/** Sends one command to a shard's primary, and again if the server refused it because it is no primary. */
+/** Sends one command to a shard's primary, and resends it if the server refused it because the server is no primary. */
 import type { Command } from "ioredis";
 import { isScript } from "../commands/command-kind.js";
 import { Ends } from "../commands/ends.js";
@@ -12,8 +12,8 @@ import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 
 /**
- * What a script was answered with, if only a replica's answer is void: an error that a script may have returned itself
- * or old data that it has seen. If the server turns out to be the primary, the answer stands.
+ * The answer to a script, if the answer is void only on a replica. The script may have returned the error itself, or may have
+ * seen old data. If the server turns out to be the primary, the answer stands.
  */
 interface Doubt {
   readonly server: Node;
@@ -21,8 +21,8 @@ interface Doubt {
 }
 
 /**
- * Sends a write that belongs to no session, and again only if the server refused it. The primary has to say now and then
- * that it still is one.
+ * Sends a write that belongs to no session, and resends it only if the server refused it. The primary has to report from time to
+ * time that it still is one.
  */
 export function sendOutsideSession(
   shard: Shard,
@@ -75,8 +75,8 @@ export function sendOutsideSession(
 }
 
 /**
- * Sends a write of `session`, and again only if the server refused it. Tells the session where it ended up before its
- * promise resolves.
+ * Sends a write of `session`, and resends it only if the server refused it. The session learns the position of the write before
+ * the promise resolves.
  */
 export function sendWrite(
   shard: Shard,
@@ -87,7 +87,7 @@ export function sendWrite(
   repeats = maxRepeats,
   doubt?: Doubt,
 ): void {
-  // Reads that follow without waiting have to stay behind the write, also while it waits for a connection.
+  // Reads that follow without waiting must stay behind the write, also while the write waits for a connection.
   const handle = session.beginWrite(command.name, session.touchedBy(command), shard);
   const start = (error?: Error): void => {
     const { primary } = shard;
@@ -116,7 +116,7 @@ export function sendWrite(
   shard.availability.whenReady(command.name, start, isReturned);
 }
 
-/** Sends a command to a shard that its key is on its way to, once; `writer` is told its position. */
+/** Sends a command once to a shard that its key is moving to. `writer` learns the position of the command. */
 export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
   const ends = new Ends(command);
   const handle = writer?.beginWrite(command.name, writer.touchedBy(command), shard);
