@@ -1,4 +1,4 @@
-/** The context of apps that carry what belongs to a request in a namespace of cls-hooked. */
+/** Lets Tidemark keep the current session in a cls-hooked namespace. */
 import { randomUUID } from "node:crypto";
 import { InvalidOptionError } from "../errors/errors.js";
 import type { Context } from "./context.js";
@@ -6,7 +6,7 @@ import { Session } from "./session.js";
 
 export type { Context } from "./context.js";
 
-/** What is needed of a namespace; those of cls-hooked fit as they are. */
+/** The part of a namespace that Tidemark needs. A cls-hooked namespace has it. */
 export interface ClsNamespace {
   get(key: string): unknown;
   set(key: string, value: unknown): unknown;
@@ -14,9 +14,9 @@ export interface ClsNamespace {
 }
 
 /**
- * Keeps sessions in `namespace`, for the `context` option of a Tidemark; each call keeps them apart from those of all
- * others. What the app has set in the namespace is visible inside as before. Throws an `InvalidOptionError` for what is
- * no namespace.
+ * Keeps sessions in `namespace`. Pass the result as the `context` option of a Tidemark. Each call stores its sessions under a key
+ * of its own. Values that the app has set in the namespace stay visible inside. Throws an `InvalidOptionError` if `namespace` is
+ * not a namespace.
  */
 export function clsHooked(namespace: ClsNamespace): Context {
   checkNamespace(namespace);
@@ -28,7 +28,7 @@ export function clsHooked(namespace: ClsNamespace): Context {
     },
     run: (session, fn) => {
       let end = fn;
-      // cls-hooked writes its context on errors that it sees, which frozen ones and strings do not bear.
+      // cls-hooked writes its context on each error that it sees, and cannot write on frozen errors or on strings.
       namespace.run(() => {
         namespace.set(key, session);
         end = outcomeOf(fn);
@@ -38,7 +38,7 @@ export function clsHooked(namespace: ClsNamespace): Context {
   };
 }
 
-/** Calls `fn`, and gives what does the same as often as it is called: returns its result or throws its error. */
+/** Calls `fn` once. The returned function repeats the outcome each time: it returns the result or throws the error. */
 function outcomeOf<R>(fn: () => R): () => R {
   try {
     const result = fn();

@@ -1,6 +1,6 @@
-/** The HTTP requests that have a session of a Tidemark and are not answered yet: closing it waits for them. */
+/** Tracks the HTTP requests that have a session and are not answered yet, because closing a Tidemark waits for them. */
 
-/** For so long no request may arrive: one may be on its way over a connection that was just opened. */
+/** How long no request may arrive before closing goes on. A request may be in flight on a connection that was just opened. */
 const quietMs = 50;
 
 export class OpenRequests {
@@ -9,7 +9,7 @@ export class OpenRequests {
   #isClosing = false;
   #onLast: (() => void) | undefined;
 
-  /** Whether the Tidemark is about to be closed, so that clients should not send more requests. */
+  /** Whether the Tidemark is about to be closed, so that clients should send no more requests. */
   get isClosing(): boolean {
     return this.#isClosing;
   }
@@ -23,7 +23,7 @@ export class OpenRequests {
     if (this.#ended === this.#begun) this.#onLast?.();
   }
 
-  /** Resolves when all are answered, those that arrive meanwhile included. */
+  /** Resolves when all requests are answered, including those that arrive meanwhile. */
   async over(): Promise<void> {
     this.#isClosing = true;
     for (let seen = 0; seen < this.#begun; ) {
@@ -33,7 +33,7 @@ export class OpenRequests {
     }
   }
 
-  /** Takes requests as before. */
+  /** Accepts requests again after closing. */
   reopen(): void {
     this.#isClosing = false;
   }
@@ -47,7 +47,7 @@ export class OpenRequests {
 
 const all = new WeakMap<object, OpenRequests>();
 
-/** Those whose sessions are of `source`. */
+/** The open requests whose sessions belong to `source`. */
 export function requestsOf(source: object): OpenRequests {
   let requests = all.get(source);
   if (requests === undefined) {

@@ -1,91 +1,96 @@
-/** How far a session has read in one shard: who may answer next without taking it back in time. */
+/** Tracks how far a session has read in one shard, to decide which server may answer next without showing older data. */
 
 import type { Touched } from "../commands/touched-keys.js";
 import type { KeptReads } from "../diagnostics/statistics.js";
 import { narrowed, type Position } from "../replication/position.js";
 import { SmallMap } from "./small-map.js";
 
-/** One connection to a replica, as long as it cannot have gone back in time. */
+/** One connection to a replica, as long as the data behind it cannot have gone back in time. */
 export interface ReadSource {
-  /** Since when it is over, on the monotonic clock; undefined while it is not. */
+  /** When the connection ended, on the monotonic clock. Undefined while it lasts. */
   readonly endedAt: number | undefined;
 }
 
 const nobody: unique symbol = Symbol("nobody");
 const several: unique symbol = Symbol("several");
 
-/** One connection to a replica only moves forward; two replicas are in no order, and the primary is ahead of all. */
+/**
+ * Data read over one connection to a replica only gets newer. Two replicas are in no order. The primary is ahead of all replicas.
+ */
 export class ReadProgress {
   #reader: ReadSource | typeof nobody | typeof several = nobody;
-  /** When the last read had left. */
+  /** When the last read was sent. */
   #sentAt = Number.NEGATIVE_INFINITY;
   #readAt = Number.NEGATIVE_INFINITY;
   #floor: Position | undefined;
   #floorAt = Number.NEGATIVE_INFINITY;
   /** The required positions that the floor stands for. */
   #settled: readonly Position[] = [];
-  /** What the latest read that writes sent to the primary was counted for; undefined while there was none. */
+  /** The count that includes the latest read which writes sent to the primary. Undefined while there was no such read. */
   kept: KeptReads | undefined;
 
-  /** Whether `reader` may answer without going back in time: it alone has answered so far, or nobody has. */
+  /** Whether `reader` may answer without going back in time: either only `reader` has answered so far, or no connection has. */
   mayReadFrom(reader: ReadSource): boolean {
     return this.#reader === nobody || this.#reader === reader;
   }
 
-  /** Told by the router before a read leaves for a replica: later reads keep to the same connection. */
+  /** The router calls this before it sends a read to a replica. Later reads keep to the same connection. */
   readFrom(reader: ReadSource): void {
     if (this.#reader === nobody) this.#reader = reader;
   }
 
-  /** Told by the router that a read has left: what is asked after `at` is asked behind it. */
+  /** The router calls this when it has sent a read. A question sent after `at` is answered after that read. */
   readLeft(at: number): void {
     this.#sentAt = at;
   }
 
-  /** The connection that alone has answered so far, and when the last read had left; undefined when there is none. */
+  /**
+   * The only connection that has answered so far, and when the last read was sent. Undefined when there is no such connection.
+   */
   get only(): { readonly reader: ReadSource; readonly sentAt: number } | undefined {
     const reader = this.#reader;
     return typeof reader === "symbol" ? undefined : { reader, sentAt: this.#sentAt };
   }
 
-  /** What was read last; undefined before it has a position. */
+  /** The position of the latest read. Undefined until the position is known. */
   get floor(): Position | undefined {
     return this.#reader === nobody ? this.#floor : undefined;
   }
 
-  /** When the primary was asked for the position that stands for what was read, on the monotonic clock. */
+  /** When Tidemark asked the primary for the position that stands for all reads so far, on the monotonic clock. */
   get floorAt(): number {
     return this.#floorAt;
   }
 
-  /** Told by the router when a read was answered by a connection to a replica. */
+  /** The router calls this when a connection to a replica has answered a read. */
   readBy(reader: ReadSource): void {
     if (this.#reader !== reader) this.readAhead(performance.now());
   }
 
   /**
-   * Told by the router when a read was answered by the primary, which is ahead of every replica. A position asked for
-   * after `at` stands for it: the time of sending, where both went over one connection, else that of the answer.
+   * The router calls this when the primary, which is ahead of every replica, has answered a read. A position that is requested
+   * after `at` includes that read. `at` is the time of sending if both use one connection. Otherwise `at` is the time of the
+   * answer.
    */
   readAhead(at: number): void {
     this.#reader = several;
     this.#readAt = Math.max(this.#readAt, at);
   }
 
-  /** Whether what was read is ahead of any one replica, until `settleReads` finds a position for it. */
+  /** Whether the session has read data that no single replica is known to have. `settleReads` ends this by finding a position. */
   get ahead(): boolean {
     return this.#aheadSince !== undefined;
   }
 
-  /** From when on a position of the primary stands for all that was read; undefined when one reader may go on. */
+  /** From this time on, a position of the primary stands for all reads so far. Undefined when one connection may go on. */
   get #aheadSince(): number | undefined {
     if (this.#reader === nobody) return undefined;
     return this.#reader === several ? this.#readAt : this.#reader.endedAt;
   }
 
   /**
-   * Takes a position the primary was seen at, by an INFO sent at `at`. When that was after all reads so far, the
-   * position stands for them and for all of `required`, the positions the session has at this moment.
+   * Takes a position of the primary, from an INFO sent at `at`. If that was after all reads so far, the position stands for the
+   * reads. The position then also stands for all of `required`, the positions that the session has at this moment.
    */
   anchor(at: number, position: Position, required: readonly Position[]): boolean {
     const since = this.#aheadSince;
@@ -97,7 +102,7 @@ export class ReadProgress {
     return true;
   }
 
-  /** What a node must cover for a read that touches `touched`, of `required` and of what was read. */
+  /** The positions that a node must cover for a read of `touched`: those of `required`, and those of earlier reads. */
   requirement(required: readonly Position[], touched: Touched): readonly Position[] {
     if (this.#floor === undefined) return narrowed(required, touched);
     if (this.#settled === required) return [this.#floor];
@@ -106,7 +111,7 @@ export class ReadProgress {
   }
 }
 
-/** How far a session has read in each shard, whatever a shard is to the caller. */
+/** How far a session has read in each shard. The caller decides which object stands for a shard. */
 export class ReadProgressByShard {
   readonly #byShard = new SmallMap<object, ReadProgress>();
 
@@ -118,12 +123,12 @@ export class ReadProgressByShard {
     return progress;
   }
 
-  /** Undefined where nothing was read. */
+  /** Undefined if the session has read nothing in `shard`. */
   find(shard: object): ReadProgress | undefined {
     return this.#byShard.get(shard);
   }
 
-  /** The shards that were read from. */
+  /** The shards that the session has read from. */
   get shards(): readonly object[] {
     return this.#byShard.entries.map(([shard]) => shard);
   }

@@ -1,4 +1,4 @@
-/** What a session wants of replicas before its writes are answered. */
+/** Holds a session's write concern, and delays the answers of its writes until enough replicas have them. */
 
 import type { WriteConcern } from "../consistency/write-concern.js";
 import { InvalidOptionError } from "../errors/errors.js";
@@ -14,14 +14,14 @@ export class WriteConcernOfSession {
     this.#replicate = replicate;
   }
 
-  /** What the answers of writes to `shard` have to wait for. */
+  /** The condition that answers to writes in `shard` wait for. */
   heldIn(shard: object): WriteHandle["acknowledged"] {
     const [replicate, wanted] = [this.#replicate, this.#wanted];
     if (replicate === undefined || wanted === undefined) return undefined;
     return (position) => replicate(shard, position, wanted);
   }
 
-  /** Holds the answers of the writes to come back; resolves when all that was made `before` is held in that way. */
+  /** Applies `wanted` to all writes from now on. Resolves when the writes made `before` meet the same write concern. */
   async want(
     wanted: WriteConcern,
     before: () => Promise<readonly (Position | undefined)[]>,

@@ -1,4 +1,4 @@
-/** What a session is made of, and what it deals in. */
+/** Defines the parts that a session is made of and the types that it exposes. */
 import type { Redis } from "ioredis";
 import type { KeyFinder } from "../commands/touched-keys.js";
 import type { Consistency, ReadOptions, ResolvedReadPolicy } from "../consistency/read-policy.js";
@@ -8,8 +8,8 @@ import type { Position } from "../replication/position.js";
 import { maxTexts, unknownWrite, unsent } from "./token.js";
 
 /**
- * Resolves with how many replicas hold what was written up to `position`, in `shard` or in that of its history, or rejects
- * when too few do.
+ * Resolves with the number of replicas that have applied everything up to `position`. The position is in `shard`, or in the shard
+ * that its history belongs to. Rejects when too few replicas have applied it.
  */
 export type Replicate = (
   shard: object | undefined,
@@ -25,50 +25,53 @@ export type SessionClient = Redis & {
   readonly untracked: SessionClient;
 };
 
-/** Whoever is told that a write begins. */
+/** Receives a call when a write begins. */
 export interface WriteListener {
-  /** `command` is its name, where that is known. */
+  /** `command` is the name of the command, if the name is known. */
   writeBegins(command?: string): void;
 }
 
-/** Makes tokens fit to be handed to users: nobody else can make one, or change it. */
+/** Encrypts tokens before users get them. Only the holder of the secret can make or change such a token. */
 export interface Seal {
   seal(token: string): string;
-  /** Undefined for whatever it has not sealed. */
+  /** Undefined for anything that this object did not encrypt. */
   open(sealed: unknown): { readonly token: string } | undefined;
 }
 
-/** What a session is made of. */
+/** The parts that a session is made of. */
 export interface SessionParts<Session> {
   readonly level: Consistency;
-  /** What a level means here, with all defaults in their places. */
+  /** Turns a level into a read policy with all defaults filled in. */
   readonly terms: (level: Consistency) => ResolvedReadPolicy;
-  /** Unsigned tokens to start from; called once, when the session first needs them. */
+  /** Unsigned tokens to start from. The session calls this once, when it first needs them. */
   readonly tokens: () => readonly string[];
-  /** How long a token, and a pin to the primary, is in force. */
+  /** How long a token or a pin to the primary stays valid, in milliseconds. */
   readonly ttlMs: number;
   readonly seal?: Seal | undefined;
-  /** Makes the session's client; called once, when it is first used. */
+  /** Makes the session's client. The session calls this once, on first use. */
   readonly client: (session: Session) => SessionClient;
   /**
-   * For monotonic reads: has the session require what it has read so far; a promise where that has to be asked for, which
-   * rejects when it cannot be learnt.
+   * For monotonic reads: makes the session require everything that it has read so far. Returns a promise if a server must be
+   * asked for the position. The promise rejects when the position cannot be found out.
    */
   readonly anchor?: ((session: Session) => Promise<void> | undefined) | undefined;
   readonly replicate?: Replicate;
-  /** Finds what commands touch; without it every command may touch any key. */
+  /** Finds the keys that commands touch. Without it every command may touch any key. */
   readonly keys?: KeyFinder;
-  /** Of how many keys of the latest writes a token says which they were; default 0. */
+  /** For how many of the latest written keys a token names the key. Default 0. */
   readonly maxKeys?: number;
-  /** How many of its latest reads it keeps a record of; default 0. */
+  /** How many of its latest reads the session records. Default 0. */
   readonly recordReads?: number;
-  /** Counts what becomes of its reads and writes. */
+  /** Counts the outcomes of the session's reads and writes. */
   readonly statistics?: Statistics;
-  /** Aborts what waits; a function is called when something begins to wait. */
+  /** Aborts waiting reads. A function is called when a read begins to wait. */
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
 }
 
-/** What `seal` opens of texts with commas between them. Where there are more than are opened, one may be the one that counts. */
+/**
+ * Decrypts the tokens in `sealed`, which are separated by commas. Only the first {@link maxTexts} are decrypted. If there are
+ * more, one of the rest may be the token that counts, so the result then includes an unknown write.
+ */
 export function openedBy(seal: Seal, sealed: string | null | undefined): string[] {
   const texts = typeof sealed === "string" ? sealed.split(",", maxTexts + 1) : [];
   const opened = texts

@@ -1,4 +1,7 @@
-/** All that a session requires of the nodes that answer its reads; it grows, but for what a failover has made void. */
+/**
+ * Holds everything that a session requires of the nodes that answer its reads. The requirement only grows, except when a failover
+ * has lost data.
+ */
 
 import { anyKey, type Touched } from "../commands/touched-keys.js";
 import { type Position, positionAt, withPosition } from "../replication/position.js";
@@ -12,9 +15,9 @@ export class SessionRequirement {
   readonly #ttlMs: number;
   readonly #maxKeys: number;
   #positions: readonly Position[] = nowhere;
-  /** The positions of the session's own writes whose keys are known, by their scopes; undefined for keys of several. */
+  /** The positions of the session's own writes with known keys, by scope. The scope is undefined for keys of several scopes. */
   #own: SmallMap<string | undefined, readonly Position[]> | undefined;
-  /** What reads in each scope require, until it changes. */
+  /** The positions that reads in each scope require. Cleared when the requirement changes. */
   #required: SmallMap<string | undefined, readonly Position[]> | undefined;
   /** Whether all scopes count as one. */
   #isWhole = false;
@@ -22,12 +25,12 @@ export class SessionRequirement {
   #learntAt = Number.NEGATIVE_INFINITY;
   #pinnedAt = 0;
   #freshAsOf = 0;
-  /** Those that tokens said. */
+  /** The positions that came with tokens. */
   #brought = nowhere;
   #bearer: string | undefined;
   #bearerIssuedAt = 0;
 
-  /** Pins, moments and tokens are in force for `ttlMs`. Of each history the keys of the latest `maxKeys` writes are remembered. */
+  /** Pins, moments and tokens stay valid for `ttlMs`. The keys of the latest `maxKeys` writes of each history are remembered. */
   constructor(ttlMs: number, maxKeys = 0) {
     this.#ttlMs = ttlMs;
     this.#maxKeys = maxKeys;
@@ -38,8 +41,9 @@ export class SessionRequirement {
   }
 
   /**
-   * The positions that reads in `scope` require, in any where it is undefined: of what tokens brought each read requires only
-   * what its keys need, of the session's own writes in the scope all, so that one request sees things in their order.
+   * The positions that reads in `scope` require, or reads in any scope if `scope` is undefined. Of the positions that tokens
+   * brought, each read requires only the ones that its keys need. Of the session's own writes, each read requires all in the
+   * scope, so that one request sees its writes in order.
    */
   requiredIn(scope: string | undefined): readonly Position[] {
     const own = this.#own;
@@ -58,42 +62,45 @@ export class SessionRequirement {
   }
 
   /**
-   * The positions that a write of the user may be at. They include those that a token says were only read at, because a rounded
-   * token says so of writes.
+   * The positions that a write of the user may have. Positions that a token marks as only read are included, because a rounded
+   * token marks positions of writes in the same way.
    */
   get written(): readonly Position[] {
     return [...this.#positions.filter(({ read }) => !read), ...this.#brought.filter(({ read }) => read)];
   }
 
-  /** When the newest position was taken, in milliseconds since the epoch; 0 when there is none. */
+  /** When the newest position was taken, in milliseconds since the epoch. 0 if there is no position. */
   get issuedAt(): number {
     return this.#issuedAt;
   }
 
-  /** When the newest position or token was taken in, on the monotonic clock: the primary had all of it by then. */
+  /** When the session took in its newest position or token, on the monotonic clock. The primary had all of it by then. */
   get learntAt(): number {
     return this.#learntAt;
   }
 
-  /** A moment whose state of the primary is required, in milliseconds since the epoch; 0 for none. */
+  /** Reads must see the primary's state at this moment, in milliseconds since the epoch. 0 for no such moment. */
   get freshAsOf(): number {
     return this.#freshAsOf > 0 && Date.now() - this.#freshAsOf <= this.#ttlMs ? this.#freshAsOf : 0;
   }
 
-  /** Whether only the primary can be trusted to have everything. */
+  /** Whether only the primary is sure to have everything that the session requires. */
   get pinned(): boolean {
     return this.#pinnedAt > 0 && Date.now() - this.#pinnedAt <= this.#ttlMs;
   }
 
   /**
-   * The newest token that was taken, which tells one user from another; undefined when there was none. The stand-in for
-   * tokens that cannot be read tells nobody from others, so any other token takes its place.
+   * The newest token that the session was given, which tells one user from another. Undefined if there was none. The stand-in for
+   * unreadable tokens identifies no user, so any other token replaces the stand-in.
    */
   get bearer(): string | undefined {
     return this.#bearer;
   }
 
-  /** Requires a position that is known since `issuedAt`, of a write to what was `touched`; whether that is more than before. */
+  /**
+   * Requires the position of a write to `touched`. The position is known since `issuedAt`. Returns whether the session now
+   * requires more than before.
+   */
   require(position: Position, issuedAt: number, touched: Touched = anyKey): boolean {
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     this.#learntAt = performance.now();
@@ -102,7 +109,7 @@ export class SessionRequirement {
       this.#own ??= new SmallMap();
       this.#own.set(scope, withPosition(this.#own.get(scope) ?? nowhere, position, 0));
     }
-    // No read can see it.
+    // A write that touches no keys is visible to no read.
     if (hashes?.length === 0) return false;
     const { replid, offset, read } = position;
     return this.#add(
@@ -119,17 +126,17 @@ export class SessionRequirement {
     return this.#positions !== before;
   }
 
-  /** Has all scopes count as one from now on. */
+  /** Makes all scopes count as one from now on. */
   joinScopes(): void {
     this.#isWhole = true;
   }
 
-  /** Requires what is not known. */
+  /** Sends reads to the primary, because the position of a write is unknown. */
   pin(): void {
     this.#pinnedAt = Date.now();
   }
 
-  /** Requires no more those positions for which `stands` is not true; whether there were any. */
+  /** Drops the positions for which `stands` is false. Returns whether there were any. */
   #keep(stands: (position: Position) => boolean): boolean {
     const standing = this.#positions.filter(stands);
     if (standing.length === this.#positions.length) return false;
@@ -138,7 +145,10 @@ export class SessionRequirement {
     return true;
   }
 
-  /** Requires `survivor` instead of `lost` and all others behind it: only what came up to that still exists. */
+  /**
+   * Requires `survivor` instead of `lost` and of all later positions in the same history. Writes after `survivor` no longer
+   * exist.
+   */
   lose(lost: Position, survivor: Position): void {
     this.#keep(({ replid, offset }) => replid !== lost.replid || offset <= survivor.offset);
     for (const [scope, positions] of this.#own?.entries ?? [])
@@ -150,8 +160,8 @@ export class SessionRequirement {
   }
 
   /**
-   * Requires `position` instead of those that `stands` is not true of, because the one primary there is was read at it after
-   * all of them. What they require of each key, `position` does.
+   * Replaces the positions for which `stands` is false by `position`. The only primary reported `position` after all of them. The
+   * requirement on each key moves to `position` too.
    */
   replaceUnknown({ replid, offset }: Position, stands: (position: Position) => boolean): void {
     const fallen = this.#positions.filter((position) => !stands(position));
@@ -166,15 +176,16 @@ export class SessionRequirement {
   }
 
   /**
-   * Requires what a token says, if it is one and in force; whether that is more than before. Clocks of app servers differ, so
-   * a token of a faster clock counts as issued now. One from further in the future than tokens are in force would outlive
-   * them all: it counts as a write of unknown position, since its own positions are not to be believed for ever.
+   * Requires the content of a token, if the token is well-formed and still valid. Returns whether the session now requires more
+   * than before. Clocks of app servers differ, so a token from a faster clock counts as issued now. If a token is dated further
+   * ahead than tokens are valid, its positions would stay required for too long. Such a token counts as a write of unknown
+   * position.
    */
   addToken(token: string): boolean {
     const now = Date.now();
     const claims = decodeToken(token);
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
-    // Even where it says nothing new: a rounded token that comes again may stand for a later write than before.
+    // Set even if the token adds nothing. A rounded token that is sent again may stand for a later write than before.
     this.#learntAt = performance.now();
     if (token === unknownWrite()) this.#bearer ??= token;
     else if (claims.issuedAt > this.#bearerIssuedAt)
@@ -194,14 +205,15 @@ export class SessionRequirement {
     this.#pinnedAt = Math.max(this.#pinnedAt, Math.min(claims.pinnedAt, now));
   }
 
-  /** Whether a token said `position`, and not this session's own write. */
+  /** Whether `position` came with a token. False if it comes only from this session's own writes. */
   isBrought({ replid, offset }: Position): boolean {
     return this.#brought.some((one) => one.replid === replid && one.offset === offset);
   }
 
   /**
-   * All of it as a token that pins if `pins`; empty when nothing is required. With `everything` each read of a session that takes
-   * the token requires all that was written, whatever the keys of the read are.
+   * The whole requirement as a token. Empty when nothing is required. If `pins` is true, the token pins its session to the
+   * primary. If `everything` is true, each read of a session with this token requires all writes, whichever keys the read
+   * touches.
    */
   token(pins: boolean, everything: boolean): string {
     const pinnedAt = pins ? Date.now() : this.pinned ? this.#pinnedAt : 0;

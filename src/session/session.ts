@@ -1,4 +1,7 @@
-/** What one user's session requires of the node that answers its reads; it never asks for less than before. */
+/**
+ * Holds one user's session: which data its reads must see, and which writes are in flight. The requirement never shrinks, except
+ * when a failover has lost data.
+ */
 import type { Command } from "ioredis";
 import type { CommandKind } from "../commands/command-kind.js";
 import { anyKey, type Touched } from "../commands/touched-keys.js";
@@ -27,10 +30,10 @@ export type { Seal, SessionClient, SessionParts, WriteListener } from "./session
 
 const noReads: readonly ReadRecord[] = Object.freeze([]);
 
-/** Only the handle of a write may end it. */
+/** Only the handle of a write may end the write. */
 let endWrite: (session: Session, outcome: WriteOutcome, touched: Touched) => void;
 
-/** One user's line of reads and writes, for the length of a request or for as long as it is kept. */
+/** One user's sequence of reads and writes, for one request or for as long as you keep the session. */
 export class Session {
   readonly #parts: SessionParts<Session>;
   #level: Consistency;
@@ -46,12 +49,12 @@ export class Session {
   #replicated: WriteConcernOfSession | undefined;
   #reads: ReadRecord[] | undefined;
   #progresses: ReadProgressByShard | undefined;
-  /** The same for the keys of scopes, until all scopes count as one. */
+  /** Read progress in each scope. Empty once all scopes count as one. */
   #scoped: SmallMap<string, ReadProgressByShard> | undefined;
   #isWhole = false;
 
   /**
-   * Made by `tidemark.session()`.
+   * Call `tidemark.session()` instead.
    *
    * @internal
    */
@@ -61,8 +64,8 @@ export class Session {
   }
 
   /**
-   * The level of reads that name none. Options without a level are added to those there are. Setting it throws an
-   * `InvalidOptionError` for anything that is no level.
+   * The level of reads that name no level. If you set options without a level, they are added to the current level. Setting a
+   * value that is not a level throws an `InvalidOptionError`.
    */
   get level(): Consistency {
     return this.#level;
@@ -74,7 +77,7 @@ export class Session {
   }
 
   /**
-   * The same, with nothing left open.
+   * The read policy of `level`, with all defaults filled in.
    *
    * @internal
    */
@@ -94,30 +97,30 @@ export class Session {
     return this.redis.at(level, options);
   }
 
-  /** Whether its reads are monotonic across requests too: then they move the token. */
+  /** Whether reads are monotonic across requests too. If so, reads change the session's token. */
   get monotonicReads(): boolean {
     return this.#parts.anchor !== undefined;
   }
 
   /**
-   * Whether a read was answered without proof, because its level or `staleIfPrimaryGone` allowed it and the primary was gone, or
-   * is a proxy that spreads commands.
+   * Whether a read of this session was answered without proof that the data is fresh enough. Either the primary was gone and the
+   * read's level or `staleIfPrimaryGone` allowed the answer, or the primary is a proxy that spreads commands.
    */
   get stale(): boolean {
     return this.#stale;
   }
 
   /**
-   * The session's latest reads that were answered or rejected, the newest last: which server answered each, why, and how
-   * long it waited. At most as many as the option `recordReads` of the `Tidemark` says, so by default none. Each call gives
-   * a frozen list, which later reads do not change.
+   * The session's latest answered or rejected reads, the newest last. Each record says which server answered, why, and how long
+   * the read waited. The `recordReads` option of the `Tidemark` limits the number of records. By default the list is empty. Each
+   * call returns a frozen list that later reads do not change.
    */
   get reads(): readonly ReadRecord[] {
     return this.#reads === undefined ? noReads : Object.freeze([...this.#reads]);
   }
 
   /**
-   * Called by the router for each read that is over, while reads are recorded.
+   * The router calls this for each finished read while reads are recorded.
    *
    * @internal
    */
@@ -128,19 +131,23 @@ export class Session {
     if (this.#reads.push(record) > recordReads) this.#reads.shift();
   }
 
-  /** Aborted when nobody waits for the session's answers any more; undefined when that is not told. */
+  /** Aborts when nobody waits for the session's answers any more. Undefined if the session was made without a signal. */
   get signal(): AbortSignal | undefined {
     const { signal } = this.#parts;
     return typeof signal === "function" ? signal() : signal;
   }
 
-  /** Whether the session has started a write, or has been told that one is lost: then its token has to reach the user. */
+  /**
+   * Whether the user must get the session's token: the session has started a write, has taken in a token with `add()`, or has
+   * lost a write.
+   */
   get wrote(): boolean {
     return this.#wrote;
   }
 
   /**
-   * Whether more is required than its tokens brought, or may be: for what it wrote, or with monotonic reads has read.
+   * Whether the session requires more than its tokens brought, or may require more. Writes add to the requirement. Reads do so if
+   * they are monotonic.
    *
    * @internal
    */
@@ -149,7 +156,7 @@ export class Session {
   }
 
   /**
-   * For the router: the session, if one of `commands` is a write that counts for it. `kinds` are those of the commands.
+   * For the router: this session, if one of `commands` is a write that counts for it. `kinds` has the kind of each command.
    *
    * @internal
    */
@@ -169,13 +176,13 @@ export class Session {
     return this.#parts.keys?.tracks(write) !== false;
   }
 
-  /** Whether a write is still on its way. */
+  /** Whether a write is in flight. */
   get writing(): boolean {
     return this.#writes?.any === true;
   }
 
   /**
-   * For the router: what the latest write that a read of `touched` has to see touches; undefined when there was none.
+   * For the router: the keys of the latest write that a read of `touched` must see. Undefined when there was no such write.
    *
    * @internal
    */
@@ -184,7 +191,7 @@ export class Session {
   }
 
   /**
-   * For the middleware: whether it has made a write that counts and is in no scope.
+   * For the middleware: whether the session has made a write that counts for it and is in no scope.
    *
    * @internal
    */
@@ -193,7 +200,7 @@ export class Session {
   }
 
   /**
-   * For the middleware: what the latest of these touches; undefined where there is none.
+   * For the middleware: the keys of the latest write in no scope. Undefined when there was no such write.
    *
    * @internal
    */
@@ -202,7 +209,7 @@ export class Session {
   }
 
   /**
-   * For the router: what its latest write touches that may touch any key; undefined where there is none.
+   * For the router: the keys of the latest write that may touch any key. Undefined when there was no such write.
    *
    * @internal
    */
@@ -211,7 +218,7 @@ export class Session {
   }
 
   /**
-   * For the router: where its reads and writes are counted; undefined where they are not.
+   * For the router: the statistics that count the session's reads and writes. Undefined when nothing counts them.
    *
    * @internal
    */
@@ -220,7 +227,8 @@ export class Session {
   }
 
   /**
-   * Whether a write that a read of `touched` may see is on its way; the read then follows it on the primary's own connection.
+   * Whether a write that a read of `touched` may see is in flight. The read then follows the write on the primary's own
+   * connection.
    *
    * @internal
    */
@@ -229,7 +237,7 @@ export class Session {
   }
 
   /**
-   * For the router: what `commands` touch.
+   * For the router: the keys that `commands` touch.
    *
    * @internal
    */
@@ -238,7 +246,7 @@ export class Session {
   }
 
   /**
-   * What the session has written, or was brought by tokens: all of it is to be found wherever it reads.
+   * The positions of the session's writes and of its tokens. Every node that the session reads from must have all of them.
    *
    * @internal
    */
@@ -247,7 +255,7 @@ export class Session {
   }
 
   /**
-   * Whether only the primary may answer, because a write was made whose position is not known.
+   * Whether only the primary may answer, because the position of a write is unknown.
    *
    * @internal
    */
@@ -256,7 +264,8 @@ export class Session {
   }
 
   /**
-   * Tells the user from others while reads wait in line: the newest token it was brought, else the session itself.
+   * The newest token that the session was given, or the session itself. This tells one user from another while reads wait in
+   * line.
    *
    * @internal
    */
@@ -265,7 +274,8 @@ export class Session {
   }
 
   /**
-   * When a token was added, on the monotonic clock: what the primary was seen to have before need not include it.
+   * When a token was added, on the monotonic clock. A position that the primary reported earlier may not include the token's
+   * writes.
    *
    * @internal
    */
@@ -274,16 +284,17 @@ export class Session {
   }
 
   /**
-   * All that the session requires now, as a base64url text that is neither encrypted nor signed; empty when it requires
-   * nothing. Hand it to `tidemark.session({ token })` in another process, and never to a user. Each read there sees all that
-   * was written here, whatever its keys. While a write is in flight the token pins to the primary.
+   * Everything that the session requires now, as base64url text. The text is neither encrypted nor signed. Empty when the session
+   * requires nothing. Pass it to `tidemark.session({ token })` in another process, and never to a user. Each read there sees all
+   * writes of this session, whichever keys the read touches. While a write is in flight, the token pins its session to the
+   * primary.
    */
   token(): string {
     return this.#token(true);
   }
 
   /**
-   * For carriers: the same for the user's next requests, whose reads require only what was written to their own keys.
+   * For carriers: the token for the user's next requests. Their reads require only the writes to their own keys.
    *
    * @internal
    */
@@ -296,15 +307,17 @@ export class Session {
     return this.demand.token(isOpen, everything);
   }
 
-  /** The same, encrypted with the secret of `readYourWrites`, to be handed to the user or to another service. */
+  /**
+   * The result of `token()`, encrypted with the secret of `readYourWrites`. You may give it to the user or to another service.
+   */
   sealed(): string {
     const token = this.token();
     return token === "" ? token : this.#seal.seal(token);
   }
 
   /**
-   * Requires from now on also what `token` says: what `token()` gave in a worker, say, about what it has written. The
-   * user is then brought the token of both. Whatever is not a token counts as absent.
+   * Adds the requirement of `token` to this session, for example the `token()` of a worker that has written for this user. The
+   * user then gets a token for both. Text that is not a token is ignored.
    */
   add(token: string): void {
     if (!this.demand.addToken(token)) return;
@@ -313,24 +326,25 @@ export class Session {
     this.#wrote = true;
   }
 
-  /** The same for what `sealed()` gave, or for several of these with commas between them. Whatever else it is counts as absent. */
+  /** Adds the requirement of one result of `sealed()`, or of several separated by commas. Any other text is ignored. */
   addSealed(sealed: string | null | undefined): void {
     for (const token of openedBy(this.#seal, sealed)) this.add(token);
   }
 
   /**
-   * Undefined when the token says all there is to say, else a promise that resolves once the positions of all writes in
-   * flight are known, and with monotonic reads those of all that was read. After one second it resolves all the same, and
-   * the session is pinned to the primary. It never rejects.
+   * Undefined when the token is complete already. Otherwise a promise that resolves once the positions of all writes in flight
+   * are known. With monotonic reads it also waits for the positions of all reads. After one second the promise resolves anyway
+   * and the session is pinned to the primary. The promise never rejects.
    */
   settled(): Promise<void> | undefined {
     return this.#written()?.then(() => this.#anchor()) ?? this.#anchor();
   }
 
   /**
-   * From now on a write of this session is answered only when `replicas` of them, or all that are connected, have applied
-   * it; else it rejects with a `NotReplicatedError`, and stands. Resolves, when awaited, with how many hold what was written
-   * so far, or rejects with that error. Throws an `InvalidOptionError` for what cannot be wanted.
+   * From now on, each write of this session resolves once `replicas` replicas have applied it, or all connected replicas for
+   * `"all"`. Otherwise the write rejects with a `NotReplicatedError` but stays on the primary. Await the returned promise to
+   * cover earlier writes: it resolves with the number of replicas that have them, or rejects with the same error. Throws an
+   * `InvalidOptionError` for invalid arguments.
    */
   replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
     const before = async (): Promise<(Position | undefined)[]> => {
@@ -352,7 +366,8 @@ export class Session {
   }
 
   /**
-   * For carriers: calls `watcher` when a write begins, or a token of one is added, and none is in flight; one at a time.
+   * For carriers: calls `watcher` when a write begins or a token is added while no write is in flight. There is one watcher at a
+   * time.
    *
    * @internal
    */
@@ -361,9 +376,9 @@ export class Session {
   }
 
   /**
-   * For the router: counts a write as in flight until its handle is ended. `command` is its name, where one command stands
-   * for all. Reads in every scope stay behind a write that does not say what it touches. `shard` is the one it is sent to,
-   * where that is known already.
+   * For the router: counts a write as in flight until its handle is ended. `command` is the name of the command, or of the one
+   * that stands for a batch. If the write does not say what it touches, reads in every scope stay behind the write. `shard` is
+   * the shard that the write goes to, if it is known already.
    *
    * @internal
    */
@@ -390,7 +405,7 @@ export class Session {
   }
 
   /**
-   * Told by the router: what was read is there at `position`, so that nothing older may be read later.
+   * The router calls this when a read has seen the data at `position`. Later reads must not see older data.
    *
    * @internal
    */
@@ -399,7 +414,7 @@ export class Session {
   }
 
   /**
-   * Told by the router: a read was answered by a server that could be reached, without any proof.
+   * The router calls this when a read was answered without proof, by a server that could be reached.
    *
    * @internal
    */
@@ -408,7 +423,7 @@ export class Session {
   }
 
   /**
-   * How far the session has read in `shard`, of what is in the scope of `touched`.
+   * How far the session has read in `shard`, within the scope of `touched`.
    *
    * @internal
    */
@@ -424,7 +439,7 @@ export class Session {
   }
 
   /**
-   * How far it has read in `shard`, in each scope.
+   * How far the session has read in `shard`, one entry per scope.
    *
    * @internal
    */
@@ -439,7 +454,7 @@ export class Session {
     return this.#progresses;
   }
 
-  /** Has all scopes count as one, because something was read or written that is in several. */
+  /** Makes all scopes count as one, because a read or write spans several scopes. */
   #joinScopes(): void {
     if (this.#isWhole) return;
     this.#isWhole = true;
@@ -455,7 +470,8 @@ export class Session {
   }
 
   /**
-   * Told by the router: of `lost` only what came up to `survivor` still exists. The token has to reach the user.
+   * The router calls this when a failover has lost `lost`. Of that history, only data up to `survivor` still exists. The user
+   * must get the new token.
    *
    * @internal
    */
@@ -475,7 +491,7 @@ export class Session {
   }
 
   /**
-   * All that it requires, with what its tokens brought.
+   * The session's whole requirement, including its tokens.
    *
    * @internal
    */
@@ -493,7 +509,7 @@ function isWriting(kind: CommandKind | undefined): boolean {
   return kind === "write" || kind === "blocking";
 }
 
-/** A write of a session that is not over. */
+/** A write that its session counts as in flight. */
 class OpenWrite implements WriteHandle {
   readonly acknowledged: WriteHandle["acknowledged"];
   readonly #session: Session;

@@ -1,4 +1,4 @@
-/** A map that mostly has one entry. */
+/** A map that usually has one entry. */
 
 class Entry<K, V> {
   readonly key: K;
@@ -10,7 +10,7 @@ class Entry<K, V> {
   }
 }
 
-/** A Map is made only for the second key, because a session of one request mostly needs none. */
+/** A Map is created only for the second key, because the session of one request rarely needs it. */
 export class SmallMap<K, V> {
   #first: Entry<K, V> | undefined;
   #others: Map<K, V> | undefined;
@@ -29,7 +29,7 @@ export class SmallMap<K, V> {
     }
   }
 
-  /** In the order in which the keys were first set. */
+  /** The entries, in the order in which their keys were first set. */
   get entries(): readonly (readonly [K, V])[] {
     if (this.#first === undefined) return [];
     return [[this.#first.key, this.#first.value], ...(this.#others ?? [])];

@@ -1,47 +1,52 @@
-/** What a session requires, as the short text that travels with the user. */
+/** Encodes the requirement of a session as the short token that travels with the user. */
 import { type Position, positionAt } from "../replication/position.js";
 import { WrittenKeys } from "../replication/written-keys.js";
 
-/** What a token says. Times are milliseconds since the epoch. */
+/** The content of a token. Times are milliseconds since the epoch. */
 export interface TokenClaims {
   /** When the newest of the positions was taken. */
   readonly issuedAt: number;
-  /** Every one of them must be covered, the latest last. Usually there is one, or two around a failover. */
+  /** A replica must cover every one of them. The latest is last. Usually there is one position, or two around a failover. */
   readonly positions: readonly Position[];
-  /** When a write was made whose position could not be learnt; 0 when there was none. */
+  /** When a write of unknown position was made. 0 when there was none. */
   readonly pinnedAt: number;
-  /** A replica must have all writes that the primary had then, of all users; 0 when nothing asks for that. */
+  /** A replica must have all users' writes that the primary had at this time. 0 for no such time. */
   readonly freshAsOf: number;
 }
 
-/** Of tokens that name no keys. */
+/** Marks tokens that name no keys. */
 const version = 2;
-/** Of tokens that do. */
+/** Marks tokens that name keys. */
 const keyedVersion = 3;
 const headerBytes = 2;
 const replidBytes = 8;
 const hashBytes = 2;
-/** Of a number below 2^53, seven bits to the byte. */
+/** A number below 2^53 takes at most this many bytes, with seven bits in each byte. */
 const maxNumberBytes = 8;
-/** A token of so many positions stays below 1100 bytes, and encrypted below 1500 characters: a cookie may have 4096. */
+/**
+ * A token with this many positions is shorter than 1100 bytes, and shorter than 1500 characters once encrypted. A cookie may have
+ * 4096.
+ */
 const maxPositions = 64;
-/** A token of more positions names no keys, so that it does not get longer than one without. */
+/** A token with more positions names no keys, so that it is no longer than one without keys. */
 const maxKeyedPositions = 16;
-/** The most keys that a token names, whatever is asked for. */
+/** The most keys that a token names, whatever `keysPerToken` asks for. */
 export const maxTokenKeys = 32;
 const maxBytes = headerBytes + 3 * maxNumberBytes + maxPositions * (replidBytes + maxNumberBytes);
 const maxLength = Math.ceil((maxBytes * 4) / 3);
-/** The lowest bits of an offset share their byte with the mark of what was only read. */
+/** The lowest bits of an offset share a byte with the mark for positions that were only read. */
 const lowBits = 64;
 
 /**
- * Base64url of the version, the number of positions, three times, and for each position 8 bytes of replication id and its
- * offset. Numbers are varints: seven bits to the byte, lowest first. In a token that names keys each offset is followed by 0
- * when the keys are not known, else by 1 more than the number of keys, by how far the floor is below the offset plus 1, or
- * 0 for no floor, and for each key by 2 bytes of hash and how far its write is below the offset.
+ * Encodes in base64url: the version, the number of positions, three times, then the positions. Each position has 8 bytes of
+ * replication id and an offset. Numbers are varints with seven bits in each byte, lowest bits first.
  *
- * Of more positions than 64 the oldest become a pin, which requires more than they do. Of more keys than `maxKeys` those
- * of the oldest writes are left out, and all earlier writes with them.
+ * If the token names keys, each offset is followed by 0 when its keys are unknown. Otherwise these follow: the number of keys
+ * plus 1, then the distance from the offset down to the floor plus 1 (or 0 for no floor), then the keys. Each key has 2 bytes of
+ * hash and the distance from the offset down to its write.
+ *
+ * If there are more than 64 positions, the oldest become a pin, which requires more than they do. If there are more than
+ * `maxKeys` keys, the keys of the oldest writes are left out, together with all earlier writes.
  */
 export function encodeToken(claims: TokenClaims, maxKeys = maxTokenKeys): string {
   const { issuedAt, freshAsOf } = claims;
@@ -66,7 +71,7 @@ export function encodeToken(claims: TokenClaims, maxKeys = maxTokenKeys): string
   return bytes.toString("base64url", 0, at);
 }
 
-/** The same positions, with `maxKeys` keys of all together; those that are the latest in the list come first. */
+/** The same positions, with at most `maxKeys` keys in total. Positions later in the list keep their keys first. */
 function withinLimit(positions: readonly Position[], maxKeys: number): readonly Position[] {
   let left = maxKeys;
   return positions
@@ -79,7 +84,7 @@ function withinLimit(positions: readonly Position[], maxKeys: number): readonly 
     .toReversed();
 }
 
-/** Writes the keys of a position at `at`; where the next one goes. */
+/** Writes the keys of a position at `at`. Returns the index of the next byte. */
 function putKeys(bytes: Buffer, at: number, { keys, offset }: Position): number {
   if (keys === undefined) return putNumber(bytes, at, 0);
   let next = putNumber(bytes, at, keys.hashes.length + 1);
@@ -92,15 +97,14 @@ function putKeys(bytes: Buffer, at: number, { keys, offset }: Position): number 
 }
 
 /**
- * So many texts of one request are read: as many as a browser keeps cookies for one site, and more than fit into the headers
- * that Node accepts.
+ * The most tokens that one request may carry. Browsers keep this many cookies for one site, and Node's header limit allows fewer.
  */
 export const maxTexts = 180;
 
-/** Stands among the texts of a request for tokens that its client held but could not send. */
+/** Stands in a request for tokens that the client had but could not send. */
 export const unsent = "*";
 
-/** No app server issues it, because it is from the end of time. */
+/** No app server issues this token, because its times are the latest possible. */
 const standIn = encodeToken({
   issuedAt: Number.MAX_SAFE_INTEGER,
   positions: [],
@@ -109,14 +113,14 @@ const standIn = encodeToken({
 });
 
 /**
- * A token that says only that something was written: its session reads from the primary. It stands in for tokens that cannot
- * be read. It is the same for everybody, because a client that sends such tokens must not get a turn for each of them.
+ * A token that says only that a write happened, so its session reads from the primary. This token replaces tokens that cannot be
+ * read. All users share it, because a client that sends many unreadable tokens must not get a turn for each of them.
  */
 export function unknownWrite(): string {
   return standIn;
 }
 
-/** Reads a token; undefined for anything that is not one of this version, because a bad token counts as absent. */
+/** Decodes a token. Undefined for anything that is not a token of this version, because a bad token is ignored. */
 export function decodeToken(token: unknown): TokenClaims | undefined {
   if (typeof token !== "string" || token.length > maxLength || !/^[\w-]+$/.test(token)) return undefined;
   const bytes = Buffer.from(token, "base64url");
@@ -134,7 +138,7 @@ export function decodeToken(token: unknown): TokenClaims | undefined {
   return saysNothing || !cursor.isAtEnd ? undefined : { issuedAt, pinnedAt, freshAsOf, positions };
 }
 
-/** Writes `number` as a varint at `at`; where the next one goes. */
+/** Writes `number` as a varint at `at`. Returns the index of the next byte. */
 function putNumber(bytes: Buffer, at: number, number: number): number {
   let [next, rest] = [at, number];
   for (; rest >= 128; next++) {
@@ -145,7 +149,7 @@ function putNumber(bytes: Buffer, at: number, number: number): number {
   return next + 1;
 }
 
-/** Reads bytes one after the other. */
+/** Reads bytes in order. */
 class Cursor {
   readonly #bytes: Buffer;
   #at: number;
@@ -156,7 +160,7 @@ class Cursor {
     this.#at = at;
   }
 
-  /** Whether all bytes were read and no more, and every number was a safe one. */
+  /** Whether exactly all bytes were read and every number was a safe integer. */
   get isAtEnd(): boolean {
     return this.#isSafe && this.#at === this.#bytes.length;
   }
@@ -175,7 +179,7 @@ class Cursor {
     return positionAt(replid, offset, read, isKeyed ? this.#keysUpTo(offset) : undefined);
   }
 
-  /** The keys of the writes up to `offset`; undefined when they are not known. */
+  /** The keys of the writes up to `offset`. Undefined when the keys are unknown. */
   #keysUpTo(offset: number): WrittenKeys | undefined {
     const count = this.number() - 1;
     if (count < 0) return undefined;
@@ -198,7 +202,7 @@ class Cursor {
     return offset;
   }
 
-  /** `low`, and the varint from here on times `scale`. */
+  /** `low`, plus the varint at the cursor times `scale`. */
   #more(low: number, scale: number): number {
     let number = low;
     let times = scale;

@@ -1,4 +1,4 @@
-/** The writes of a session that are on their way, and who waits for the last of them. */
+/** Tracks which writes of a session are in flight, and resolves the promises that wait for the last of them. */
 
 import type { Touched } from "../commands/touched-keys.js";
 import { SmallMap } from "./small-map.js";
@@ -8,16 +8,16 @@ const settleDeadlineMs = 1_000;
 /** The writes in one scope. */
 class Writes {
   inFlight = 0;
-  /** What the latest of all touches, whether it is still on its way or not; undefined while there was none. */
+  /** The keys of the latest write, even if it is over. Undefined while there was none. */
   latest: Touched | undefined;
-  /** When that was started: a greater number is later. */
+  /** The order of the latest write. A greater number is later. */
   latestAt = 0;
 }
 
 export class WritesInFlight {
   #count = 0;
   #started = 0;
-  /** By scopes; those whose scope is not known count for every one. */
+  /** The writes by scope. A write of unknown scope counts for every scope. */
   readonly #ofScope = new SmallMap<string | undefined, Writes>();
   #waiting: (() => void)[] | undefined;
   #latestOfAnyKey: Touched | undefined;
@@ -26,13 +26,15 @@ export class WritesInFlight {
     return this.#count > 0;
   }
 
-  /** Whether a read in `scope`, or in any where it is undefined, may see one of them. */
+  /** Whether a read in `scope` may see a write in flight. If `scope` is undefined, the read may be in any scope. */
   anyIn(scope: string | undefined): boolean {
     if (scope === undefined || this.#count === 0) return this.any;
     return this.#inFlight(scope) + this.#inFlight(undefined) > 0;
   }
 
-  /** What the latest write in `scope` touches, or in any where it is undefined, also when that write is over. */
+  /**
+   * The keys of the latest write in `scope`, even if the write is over. If `scope` is undefined, the write may be in any scope.
+   */
   latestIn(scope: string | undefined): Touched | undefined {
     let latest: Writes | undefined;
     for (const [ofScope, writes] of this.#ofScope.entries) {
@@ -42,12 +44,12 @@ export class WritesInFlight {
     return latest?.latest;
   }
 
-  /** The latest write that may touch any key, also when it is over; undefined when there was none. */
+  /** The latest write that may touch any key, even if the write is over. Undefined when there was none. */
   get latestOfAnyKey(): Touched | undefined {
     return this.#latestOfAnyKey;
   }
 
-  /** `touched` is undefined where the write itself is still to come: it stands for all scopes until then. */
+  /** `touched` is undefined if the write itself has not been sent yet. The write then stands for all scopes. */
   started(touched: Touched | undefined): void {
     this.#count += 1;
     const writes = this.#in(touched?.scope);
@@ -59,15 +61,15 @@ export class WritesInFlight {
     if (touched.keys === undefined) this.#latestOfAnyKey = touched;
   }
 
-  /** Called once for each that was started, with the same scope. */
+  /** The caller calls this once for each started write, with the same scope. */
   ended(scope: string | undefined): void {
     this.#count -= 1;
     this.#in(scope).inFlight -= 1;
-    // Not at once: ioredis answers NOSCRIPT by sending the script, and a write that follows a write is part of it.
+    // Deferred, because ioredis answers NOSCRIPT by sending the script. A write that directly follows another is part of it.
     if (!this.any && this.#waiting !== undefined) setImmediate(() => this.#release());
   }
 
-  /** Resolves when there is none any more, or after one second, when `late` is called before. */
+  /** Resolves when no write is in flight. After one second it calls `late` and resolves anyway. */
   settled(late: () => void): Promise<void> {
     return new Promise((resolve) => {
       const deadline = setTimeout(() => {
