@@ -1,4 +1,4 @@
-/** The timeout of a command that blocks, in its own arguments. */
+/** Reads and changes the timeout in the arguments of a blocking command. */
 import type { Command } from "ioredis";
 
 type Named = Pick<Command, "name"> & { readonly args: readonly unknown[] };
@@ -6,7 +6,7 @@ type Named = Pick<Command, "name"> & { readonly args: readonly unknown[] };
 const inSeconds = 1_000;
 const firstArgument: ReadonlySet<string> = new Set(["blmpop", "bzmpop"]);
 
-/** Where a command has its timeout, and how many milliseconds one of it is; undefined where it has none. */
+/** The index of a command's timeout argument and the argument's unit in milliseconds. Undefined if the command has no timeout. */
 function timeoutIn({ name, args }: Named): { readonly at: number; readonly unitMs: number } | undefined {
   const lower = name.toLowerCase();
   if (lower === "xread" || lower === "xreadgroup") {
@@ -14,11 +14,14 @@ function timeoutIn({ name, args }: Named): { readonly at: number; readonly unitM
     return block < 0 ? undefined : { at: block + 1, unitMs: 1 };
   }
   if (firstArgument.has(lower)) return { at: 0, unitMs: inSeconds };
-  // Other options may follow the timeout of BLMOVEM.
+  // In BLMOVEM other options may follow the timeout.
   return { at: lower === "blmovem" ? 4 : args.length - 1, unitMs: inSeconds };
 }
 
-/** For how many milliseconds `command` blocks at most; Infinity when that is for ever, or not a number. */
+/**
+ * The longest time that `command` may block, in milliseconds. Infinity if the command blocks for ever or its timeout is not a
+ * number.
+ */
 export function blockingTimeoutMs(command: Named): number {
   const timeout = timeoutIn(command);
   const given = timeout && Number(command.args[timeout.at]);
@@ -27,10 +30,10 @@ export function blockingTimeoutMs(command: Named): number {
     : Number.POSITIVE_INFINITY;
 }
 
-/** Changes the timeout of `command` to `ms`, which is more than 0. */
+/** Changes the timeout of `command` to `ms`, which must be more than 0. */
 export function setBlockingTimeout(command: Command, ms: number): void {
   const timeout = timeoutIn(command);
   if (timeout === undefined) return;
-  // Redis takes fractions of a second, but not of a millisecond.
+  // Redis accepts fractions of a second, but not fractions of a millisecond.
   command.args[timeout.at] = String(Math.max(1, Math.ceil(ms)) / timeout.unitMs);
 }

@@ -1,11 +1,11 @@
-/** Which keys a command reads or writes. A missing key would mean stale reads, so any doubt counts as every key. */
+/** Finds the keys that a command reads or writes. A missed key would mean stale reads, so any doubt counts as every key. */
 import type { Command } from "ioredis";
 import { isScript } from "./command-kind.js";
 
-/** As it is sent to the server, with the key prefix. */
+/** A key as it is sent to the server, with the key prefix. */
 type Key = string | Buffer;
 type Arguments = Command["args"];
-/** The keys among the arguments of one command; undefined when they are not what that command takes. */
+/** Finds the keys in the arguments of one command. Undefined if the arguments do not fit the command. */
 type Rule = (args: Arguments) => readonly Key[] | undefined;
 
 const firstOnly = `
@@ -26,14 +26,14 @@ const firstTwo = `
 const every = `
   del exists mget pfcount pfmerge sdiff sdiffstore sinter sinterstore sunion sunionstore touch unlink watch`;
 
-/** Those that neither show nor change what is stored. EXEC is missing: it carries out what came before. */
+/** Commands that neither show nor change stored data. EXEC is not among them, because it runs the commands queued before it. */
 const none = `
   asking auth client command discard echo hello lastsave lolwut multi ping psubscribe publish pubsub punsubscribe quit
   readonly readwrite role spublish ssubscribe subscribe sunsubscribe time unsubscribe unwatch wait waitaof`;
 
 const noKeys: readonly Key[] = [];
 
-/** How many operands an option has. */
+/** The number of operands of each option. */
 type Operands = Readonly<Record<string, number>>;
 const REST = Number.POSITIVE_INFINITY;
 const streamOptions: Operands = {
@@ -74,8 +74,8 @@ const rules: ReadonlyMap<string, Rule> = new Map([
 ]);
 
 /**
- * The keys that `command` reads or writes, as they are sent to the server: with the key prefix, as strings or Buffers.
- * A key may be named more than once. Undefined when not all keys are known: then the command may touch any key.
+ * The keys that `command` reads or writes, as strings or Buffers, exactly as sent to the server with the key prefix. A key may
+ * occur more than once. Undefined if not all keys are known: the command may then touch any key.
  */
 export function keysTouchedBy(command: Pick<Command, "name" | "args">): readonly Key[] | undefined {
   const { name, args } = command;
@@ -84,8 +84,8 @@ export function keysTouchedBy(command: Pick<Command, "name" | "args">): readonly
 }
 
 /**
- * The keys that a call of a script or a function declares, as they are sent to the server. The script may touch others.
- * Undefined when it declares none, when their count is wrong or no number, and for all other commands.
+ * The keys that a call of a script or function declares, as sent to the server. The script may touch other keys. Undefined if the
+ * call declares no keys, or if their count is wrong or not a number. Also undefined for all other commands.
  */
 export function declaredKeysOf(command: Pick<Command, "name" | "args">): readonly Key[] | undefined {
   return isScript(command.name) ? countedKeys(command.args, 1) : undefined;
@@ -96,7 +96,7 @@ function firstKey(args: Arguments): readonly Key[] | undefined {
   return key === undefined ? undefined : [key];
 }
 
-/** Those from `start` up to, but not including, `end`; undefined unless there is at least one and none is missing. */
+/** The keys from `start` up to, but not including, `end`. Undefined if there are none or one is missing. */
 function keysIn(args: Arguments, start: number, end: number, step = 1): readonly Key[] | undefined {
   if (start >= end || end > args.length) return undefined;
   const keys: Key[] = [];
@@ -120,7 +120,7 @@ function keyOfSubcommand(args: Arguments, subcommands: string): readonly Key[] |
   return subcommands.split(" ").includes(wordOf(args[0])) ? keysIn(args, 1, 2) : undefined;
 }
 
-/** As many keys as stream ids follow STREAMS. */
+/** After STREAMS there are as many keys as stream ids. */
 function streamKeys(args: Arguments): readonly Key[] | undefined {
   const start = optionsIn(args, 0, streamOptions)?.find(({ name }) => name === "streams")?.operand ?? 0;
   const count = (args.length - start) / 2;
@@ -132,7 +132,7 @@ function radiusKeys(args: Arguments, optionsIndex: number): readonly Key[] | und
   return joined(firstKey(args), stores && keysAt(args, stores));
 }
 
-/** BY and GET read the keys that their patterns make of the elements, unless it is BY a constant or GET #. */
+/** BY and GET read keys that their patterns build from the elements. A constant after BY and GET # read none. */
 function sortKeys(args: Arguments, operands: Operands): readonly Key[] | undefined {
   const options = optionsIn(args, 1, operands);
   const readsOthers = options?.some(
@@ -153,11 +153,11 @@ function migratedKeys(args: Arguments): readonly Key[] | undefined {
 
 interface Option {
   readonly name: string;
-  /** Where its first operand is. */
+  /** The index of the option's first operand. */
   readonly operand: number;
 }
 
-/** The options from `start` on; undefined when one is unknown or lacks an operand, or when the arguments end earlier. */
+/** The options from `start` on. Undefined if an option is unknown or lacks an operand, or if the arguments end too early. */
 function optionsIn(args: Arguments, start: number, operands: Operands): readonly Option[] | undefined {
   if (args.length < start) return undefined;
   const options: Option[] = [];
@@ -175,25 +175,27 @@ function keysAt(args: Arguments, options: readonly Option[]): readonly Key[] | u
   return joined(...options.map(({ operand }) => keysIn(args, operand, operand + 1)));
 }
 
-/** All together; undefined when one is. */
+/** All parts as one list. Undefined if one of the parts is undefined. */
 function joined(...parts: readonly (readonly Key[] | undefined)[]): readonly Key[] | undefined {
   const known = parts.filter((part) => part !== undefined);
   return known.length === parts.length ? known.flat() : undefined;
 }
 
-/** The number of keys that the argument states, by Redis's strict rules of integers; 0 when it is none. */
+/**
+ * The number of keys that the argument states, by Redis's strict rules for integers. 0 if the argument is not such an integer.
+ */
 function countAt(args: Arguments, index: number): number {
   const word = wordOf(args[index]);
   return /^[1-9]\d*$/.test(word) ? Number(word) : 0;
 }
 
-/** ioredis sends numbers as their decimal text. */
+/** ioredis sends numbers as decimal text. */
 function keyOf(arg: unknown): Key | undefined {
   if (typeof arg === "string" || Buffer.isBuffer(arg)) return arg;
   return typeof arg === "number" ? String(arg) : undefined;
 }
 
-/** Longer than any word and any count of arguments; a value of that length is neither. */
+/** Longer than any option name and any count of arguments. A longer value is neither. */
 const LONGEST_WORD = 16;
 
 function wordOf(arg: unknown): string {

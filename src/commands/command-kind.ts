@@ -1,22 +1,22 @@
-/** What a command is for routing: which may a replica answer, which write, which must not share a connection. */
+/** Classifies commands for routing: which ones a replica may answer, which ones write, and which must not share a connection. */
 import type { Command } from "ioredis";
 import { RefusedCommandError } from "../errors/errors.js";
 
 /**
- * - `"read"`: changes nothing and any node with the data answers alike.
- * - `"scan"`: one step of an iteration, whose cursor means nothing but where it came from.
- * - `"lookup"`: changes nothing that is replicated, but only the primary's answer is right.
- * - `"write"`: everything else; a command nobody has heard of counts as a write.
- * - `"blocking"`: may wait for other clients, and meanwhile holds up all that comes behind it on its connection.
- * - `"transactional"`: changes what later commands on its connection do, until EXEC, DISCARD or UNWATCH.
- * - `"refused"`: would change the connection that all share, for good.
+ * - `"read"`: changes nothing, and every node with the data gives the same answer.
+ * - `"scan"`: one step of an iteration. Its cursor is valid only on the node that it came from.
+ * - `"lookup"`: changes no replicated data, but only the primary's answer is correct.
+ * - `"write"`: everything else. An unknown command counts as a write.
+ * - `"blocking"`: may wait for other clients. Meanwhile it delays every later command on its connection.
+ * - `"transactional"`: changes the effect of later commands on its connection, until EXEC, DISCARD or UNWATCH.
+ * - `"refused"`: would permanently change the connection that all requests share.
  */
 export type CommandKind = "read" | "scan" | "lookup" | "write" | "blocking" | "transactional" | "refused";
 
 /**
- * Flagged `readonly` by Redis, less what a replica cannot answer alike: cursors (SCAN and kin belong to a node), what
- * describes a node (DBSIZE, OBJECT, MEMORY, RANDOMKEY), and TOUCH. GETEX, GETDEL, SORT, BITFIELD and GEORADIUS look
- * like reads, but Redis refuses them on replicas; their `_RO` forms are here.
+ * Commands that Redis flags `readonly`, except those that a replica answers differently. Left out are cursors (SCAN and the like
+ * belong to one node), commands that describe a node (DBSIZE, OBJECT, MEMORY, RANDOMKEY), and TOUCH. GETEX, GETDEL, SORT,
+ * BITFIELD and GEORADIUS look like reads, but replicas refuse them. Their `_RO` forms are in the list.
  */
 const reads = `
   bitcount bitfield_ro bitpos dump eval_ro evalsha_ro exists expiretime fcall_ro geodist geohash geopos georadius_ro
@@ -32,8 +32,8 @@ const lookups = `
   command dbsize echo info lastsave lolwut memory object ping pubsub randomkey role time touch xinfo`;
 
 /**
- * Flagged `write` by Redis, so that a replica refuses them whatever they would do. Scripts, PUBLISH and the commands of
- * administrators are missing, because a replica carries these out too, and so are those of modules, of which nothing is known.
+ * Commands that Redis flags `write`. A replica refuses them whatever their arguments are. Scripts, PUBLISH and administration
+ * commands are left out, because a replica runs them too. Commands of modules are left out, because nothing is known of them.
  */
 const writes = `
   append bitfield bitop copy decr decrby del delex expire expireat flushall flushdb geoadd georadius georadiusbymember
@@ -68,7 +68,7 @@ const kinds: ReadonlyMap<string, CommandKind> = new Map<string, CommandKind>([
   ...[...remedies.keys()].map((name): [string, CommandKind] => [name, "refused"]),
 ]);
 
-/** Of commands that do both, the subcommands that only look. */
+/** The subcommands that only read, for commands that have both kinds. */
 const looking: ReadonlyMap<string, ReadonlySet<string>> = new Map(
   Object.entries({
     acl: "cat dryrun genpass getuser help list log users whoami",
@@ -83,10 +83,10 @@ const looking: ReadonlyMap<string, ReadonlySet<string>> = new Map(
     slowlog: "get help len",
   }).map(([name, subcommands]) => [name, new Set(subcommands.split(" "))]),
 );
-/** What CLIENT does to others than the connection it is sent on. */
+/** The CLIENT subcommands that affect other connections than their own. */
 const clientWrites = new Set(["kill", "pause", "unblock", "unpause"]);
 
-/** What `command` is, whatever the case of its name; inside a batch MULTI and EXEC only frame what is between. */
+/** Classifies `command`, whatever the case of its name. Inside a batch, MULTI and EXEC only frame the commands between them. */
 export function kindOf(
   command: Pick<Command, "name" | "args" | "isReadOnly">,
   inBatch: boolean,
@@ -104,26 +104,26 @@ export function kindOf(
   return kinds.get(name) ?? "write";
 }
 
-/** Whether a server that has carried out the command `name` was a primary then: a replica would have refused it. */
+/** Whether a server that has run the command `name` was a primary at that time. A replica would have refused the command. */
 export function provesPrimary(name: string): boolean {
   return primaryOnly.has(name.toLowerCase());
 }
 
 const scripts = new Set(["eval", "evalsha", "fcall", "eval_ro", "evalsha_ro", "fcall_ro"]);
 
-/** Whether the command `name` runs a script, which may return an error of any text. */
+/** Whether the command `name` runs a script. A script may return an error with any text. */
 export function isScript(name: string): boolean {
   return scripts.has(name.toLowerCase());
 }
 
-/** Why a command is refused, and the right way to do what it would do to a shared connection. */
+/** The error for a refused command, which names the right way to get the same effect. */
 export function refusalError({ name }: Pick<Command, "name">): RefusedCommandError {
   return new RefusedCommandError(name, remedyFor(name));
 }
 
 /**
- * Why a transaction by hand cannot begin or go on with a command, if so: outside of any session there is nobody to keep
- * it, and where data is spread over shards a MULTI does not say which it is for.
+ * The error if a command cannot begin or continue a manual transaction, with the right way in its text. Outside of a session
+ * nobody keeps the transaction's connection. In a cluster a MULTI does not say which shard it is for.
  */
 export function transactionError(
   { name }: Pick<Command, "name">,
@@ -138,13 +138,13 @@ export function transactionError(
   return new RefusedCommandError(name, remedy);
 }
 
-/** The right way to do what `name` would do to a shared connection. */
+/** The right way to get the effect that `name` would have on a shared connection. */
 export function remedyFor(name: string): string {
   return remedies.get(name.toLowerCase()) ?? ownConnection;
 }
 
 function blocks(args: readonly unknown[]): boolean {
-  // The names of a group and its consumer may be any words.
+  // A group and its consumer may have any names.
   const first = wordOf(args[0]) === "group" ? 3 : 0;
   for (const arg of args.slice(first)) {
     const word = wordOf(arg);
@@ -165,24 +165,24 @@ function entries<T>(names: string, value: T): [string, T][] {
     .map((name) => [name, value]);
 }
 
-/** The keys that commands name, each once. */
+/** The keys that the commands name, each once. */
 export function keyNames(commands: readonly Command[]): readonly string[] {
   return [
     ...new Set(commands.flatMap((command) => (keyCount(command) > 0 ? command.getKeys().map(String) : []))),
   ];
 }
 
-/** Where commands that say how many keys follow have that number. */
+/** The index of the argument that states the number of keys, for commands that have one. */
 const countAt: ReadonlyMap<string, number> = new Map([
   ...entries("lmpop msetex sdiffcard sintercard sunioncard zdiff zinter zintercard zmpop zunion", 0),
   ...entries("blmpop bzmpop eval eval_ro evalsha evalsha_ro fcall fcall_ro", 1),
   ...entries("zdiffstore zinterstore zunionstore", 1),
 ]);
 
-/** How many keys a command names; none when its arguments are not what it needs, which the server will say. */
+/** The number of keys that a command names. 0 if its arguments do not fit the command. The server reports that error. */
 export function keyCount(command: Command): number {
   const at = countAt.get(command.name.toLowerCase());
-  // ioredis would make a list of that length, however long it is.
+  // ioredis would create a list of that length, however long it is.
   if (at !== undefined && Number(command.args[at]) > command.args.length) return 0;
   try {
     return command.getKeys().length;
@@ -191,7 +191,7 @@ export function keyCount(command: Command): number {
   }
 }
 
-/** What errors call a command: those of Redis in capitals, and a method such as `ready()` as it is written. */
+/** The name of a command in errors. Redis commands are in capitals, and a method such as `ready()` is as written. */
 export function titleOf(command: string): string {
   return command.endsWith("()") ? command : command.toUpperCase();
 }

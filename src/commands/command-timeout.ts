@@ -1,4 +1,4 @@
-/** How long a command may take by the user's options, kept at the client for all the ways it may go. */
+/** Applies the user's command timeouts at the client, whichever way the command takes. */
 import { Command, type RedisOptions } from "ioredis";
 import { Ends } from "./ends.js";
 
@@ -9,8 +9,8 @@ const defaultGraceMs = 100;
 const deadlines = new WeakMap<Command, Deadline>();
 
 /**
- * Rejects `command` after `commandTimeout`. Resolves it with null after `blockingTimeout` if ioredis counts it among those
- * that block, XREAD without BLOCK included.
+ * Rejects `command` after `commandTimeout`. Resolves `command` with null after `blockingTimeout` if ioredis counts it as
+ * blocking. ioredis also counts XREAD without BLOCK as blocking.
  */
 export function applyTimeouts(command: Command, options: TimeOptions): void {
   const { commandTimeout, blockingTimeout } = options;
@@ -23,12 +23,12 @@ export function applyTimeouts(command: Command, options: TimeOptions): void {
   deadlines.set(command, new Deadline(command, { rejectMs, yieldMs, graceMs }));
 }
 
-/** The deadline of a command that has one. */
+/** The deadline of `command`. Undefined if it has none. */
 export function deadlineOf(command: Command): Deadline | undefined {
   return deadlines.get(command);
 }
 
-/** The sender keeps the command: a late command may still be carried out and answered. */
+/** The sender keeps the command after the deadline, because a late command may still run and get an answer. */
 export class Deadline {
   readonly #command: Command;
   readonly #graceMs: number;
@@ -63,17 +63,20 @@ export class Deadline {
     };
   }
 
-  /** Told that the command has left: one that blocks for a time of its own has that and a little more from now on. */
+  /**
+   * The sender calls this once the command is sent. A command with its own blocking time gets that time plus a grace period from
+   * now.
+   */
   sent(): void {
     if (this.#yielding === undefined || this.#lateMs !== undefined) return;
     const own = this.#command.extractBlockingTimeout();
-    // For ever, as its BLOCK 0 or the lack of a BLOCK says: the option bounds that.
+    // The command blocks for ever, because it has BLOCK 0 or no BLOCK. The option limits that.
     if (own === 0 || own === null) return;
     clearTimeout(this.#yielding);
     this.#yielding = this.#after(own && own + this.#graceMs, this.#yield);
   }
 
-  /** Calls `onLate` once the command is not waited for any more, with the milliseconds that it was. */
+  /** Calls `onLate` when the caller stops waiting for the command, with the milliseconds that the caller has waited. */
   whenLate(onLate: (ms: number) => void): void {
     this.#onLate = onLate;
     if (this.#lateMs !== undefined) onLate(this.#lateMs);

@@ -1,7 +1,7 @@
-/** The two ends of a command: the sender puts its own in their place, and calls these in the end. */
+/** Keeps a command's own `resolve` and `reject`, so that a sender can replace them for a while and call them at the end. */
 import type { Command } from "ioredis";
 
-/** Both ends as they were when it was made. */
+/** Both functions of a command, as they were when this object was made. */
 export class Ends {
   readonly #command: Command;
   readonly #resolve: Command["resolve"];
@@ -24,8 +24,8 @@ export class Ends {
   }
 
   /**
-   * Puts them in their place again, for another who sends the command. ioredis too calls them again, when a transformer
-   * of the user's throws or a pipeline is given twice: not for us.
+   * Restores both functions, so that another sender can take the command. ioredis also calls them again if a user's transformer
+   * throws or a pipeline is run twice. Those calls must not reach the sender.
    */
   restore(): void {
     this.#command.resolve = this.#resolve;

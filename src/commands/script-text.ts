@@ -1,15 +1,15 @@
-/** Sends scripts of `defineCommand` with their text, where a reply of NOSCRIPT would come too late to keep the order. */
+/** Sends scripts of `defineCommand` with their text where a NOSCRIPT reply would come too late to keep the order of commands. */
 import type { Command } from "ioredis";
 
-/** Up to this length, in characters, a script is always sent with its text: that costs about as much as its hash. */
+/** A script of up to this many characters is always sent with its text, which costs about as much as the hash. */
 const shortLength = 1_024;
 
-/** ioredis's own: it writes the text of a script once for each socket, and the hash from then on. */
+/** ioredis's own writer. It sends a script's text once on each socket, and the hash after that. */
 type Writer = (this: Command, socket: object) => string | Buffer;
 
 /**
- * Sends the text with the first call of each script among `commands`, and only the hash with later calls. Calls that are
- * given the same `known` count as one sequence.
+ * Sends the text with the first call of each script among `commands`, and only the hash with later calls. Calls with the same
+ * `known` count as one sequence.
  */
 export function sendScriptTexts(commands: readonly Command[], known: object = {}): void {
   for (const command of commands) {
@@ -19,7 +19,7 @@ export function sendScriptTexts(commands: readonly Command[], known: object = {}
   }
 }
 
-/** Has every call of a short script sent with its text; `defined` is what ioredis keeps of the script, `lua` its text. */
+/** Sends every call of a short script with its text. `defined` is ioredis's definition of the script, and `lua` is the text. */
 export function alwaysSendText(defined: unknown, lua: string): void {
   if (lua.length > shortLength || !isDefinition(defined)) return;
   const { prototype } = defined.Command;
@@ -33,7 +33,7 @@ interface Definition {
   readonly Command: { readonly prototype: Command & { toWritable: Writer } };
 }
 
-/** Each script has a class of commands of its own in ioredis. */
+/** ioredis makes a separate command class for each script. */
 function isDefinition(defined: unknown): defined is Definition {
   return (
     typeof defined === "object" && defined !== null && typeof Reflect.get(defined, "Command") === "function"

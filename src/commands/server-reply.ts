@@ -1,6 +1,6 @@
 /**
- * What a server says instead of carrying a command out, in the words of Redis and Valkey. A script may return an error of any
- * text, so the first word alone means little, and of a script even the whole text is only a hint.
+ * Recognises errors with which Redis and Valkey decline a command. A script may return an error with any text, so the first word
+ * alone proves little. From a script, even the whole text is only a hint.
  */
 
 import type { Command } from "ioredis";
@@ -18,42 +18,44 @@ const instability =
 const demotion =
   /^(UNBLOCKED force unblock from blocking operation, instance state changed|EXECABORT Transaction discarded because of: READONLY )/;
 
-/** What a replica of Redis 6 makes of a write in a script; the first part is missing when the script itself hands it on. */
+/**
+ * The error of a Redis 6 replica for a write inside a script. The first part is missing if the script itself returns the error.
+ */
 const inScript =
   /^(ERR Error running script \(call to f_[0-9a-f]{40}\): @user_script:\d+: )?@user_script: \d+: -READONLY You can't write against a /;
 
 const stateErrors = /^(LOADING|MASTERDOWN|BUSY|NOAUTH|WRONGPASS|EXECABORT)\b/;
 
-/** Whether a server says so when its state, not the command, is the matter. */
+/** Whether the error is about the server's state and not about the command. */
 export function isStateError({ message }: Error): boolean {
   return stateErrors.test(message);
 }
 
-/** Whether a server says so when its ACL forbids the user a command or a key. */
+/** Whether the server's ACL forbids the user a command or a key. */
 export function isDenial({ message }: Error): boolean {
   return message.startsWith("NOPERM");
 }
 
-/** Whether a server says so when a command has changed nothing. */
+/** Whether the error proves that the command changed nothing. */
 export function wasNotExecuted(error: Error): boolean {
   return refusals.test(error.message) || isReadOnlyError(error);
 }
 
-/** Whether a node of a cluster says so when it does not serve the key's slot, or not now. */
+/** Whether a cluster node says that it does not serve the key's slot, or does not serve it now. */
 export function isRedirection(error: Error): boolean {
   return instability.test(error.message) || targetIn(error) !== undefined;
 }
 
-/** Where MOVED or ASK sends a command. */
+/** The target of a MOVED or ASK. */
 export interface Target {
   readonly kind: "MOVED" | "ASK";
-  /** At most 99,999: whether there is such a slot is not known here. */
+  /** At most 99,999. This code does not check whether the slot exists. */
   readonly slot: number;
-  /** Undefined where the node does not know the other one's host. */
+  /** Undefined if the node does not know the other node's host. */
   readonly endpoint: Endpoint | undefined;
 }
 
-/** Where `message` sends a command; undefined for an error that is none of these, or names no address. */
+/** The target that `message` redirects to. Undefined for other errors, and for a redirection without an address. */
 export function targetIn({ message }: Error): Target | undefined {
   const [, kind, slot, host = "", port] = target.exec(message) ?? [];
   const endpoint = endpointOf(host, port);
@@ -62,48 +64,48 @@ export function targetIn({ message }: Error): Target | undefined {
 }
 
 /**
- * Whether a server with an open connection says so when it was made a replica: it takes no writes, or has no data to show
- * until it has synchronised with its primary.
+ * Whether a server reports that it was made a replica while the connection stayed open. Such a server refuses writes, or has no
+ * data to show until it has synchronised with its primary.
  */
 export function isOfReplica(error: Error): boolean {
   return isReadOnlyError(error) || noData.test(error.message);
 }
 
-/** Whether a server says so when it takes no writes, because it is a replica. */
+/** Whether a server reports that it refuses writes because it is a replica. */
 export function isReadOnlyError({ message }: Error): boolean {
   return readOnly.test(message) || inScript.test(message);
 }
 
-/** Whether a server says so when it has not carried out a command because it is a replica now. */
+/** Whether a server reports that it did not run a command because it is now a replica. */
 export function isDemotion(error: Error): boolean {
-  // Redis ends the wait of those who block when it is made a replica, and aborts a transaction that was queued before.
+  // A server that becomes a replica ends the wait of blocked clients. It also aborts transactions that were queued before.
   return isReadOnlyError(error) || demotion.test(error.message);
 }
 
-/** Whether a server, not a script, says with `error` that it is a replica. */
+/** Whether `error` reports that the server is a replica, and comes from the server and not from a script. */
 export function isWordOfReplica({ name }: Command, error: Error): boolean {
   return provesPrimary(name) && isReadOnlyError(error);
 }
 
-/** Whether a server refused to carry a command out because it is no primary, so that another one may be asked. */
+/** Whether a server refused a command because it is not a primary, so that the command may be sent to another server. */
 export function mayRetryElsewhere(error: Error): boolean {
   return error.name === "ReplyError" && isOfReplica(error);
 }
 
 const nothingThere: ReadonlySet<unknown> = new Set([null, undefined, 0, -1, -2, false, "0", "-1", "-2", ""]);
 
-/** Whose replies tell of each key, so that those of several keys can be judged. */
+/** Commands whose replies show each key separately, so that the reply for several keys can be judged. */
 const perKey = new Set(["mget", "exists"]);
 
 /**
- * Whether `reply`, as it came from the server, may be that of a missing key, or misses one of several. Replies of scripts,
- * and of most commands over several keys, cannot be told from those.
+ * Whether `reply` may mean that a key is missing. `reply` is as the server sent it. With several keys, one missing key is enough.
+ * For scripts, and for most commands with several keys, the reply does not show whether a key is missing.
  */
 export function mayBeMissingKey(command: Command, reply: unknown): boolean {
   if (cannotShowMissingKey(command)) return true;
   const name = command.name.toLowerCase();
   if (name === "exists" && Number(reply) < keyCount(command)) return true;
-  // TYPE has a word for it.
+  // TYPE replies "none" for a missing key.
   if (Buffer.isBuffer(reply)) return reply.length === 0 || (name === "type" && String(reply) === "none");
   if (reply === "none") return name === "type";
   if (reply instanceof Map || reply instanceof Set) return reply.size === 0;
@@ -111,7 +113,7 @@ export function mayBeMissingKey(command: Command, reply: unknown): boolean {
   return name === "mget" ? reply.includes(null) : reply.every((one) => nothingThere.has(one));
 }
 
-/** Whether no reply can tell that all keys were there. */
+/** Whether the reply can never show that all keys existed. */
 export function cannotShowMissingKey(command: Command): boolean {
   const name = command.name.toLowerCase();
   if (perKey.has(name)) return false;

@@ -1,4 +1,4 @@
-/** What commands touch: which keys, and in which scope. */
+/** Finds which keys commands touch, in which scope, and which writes count for a session. */
 import type { Command } from "ioredis";
 import { declaredKeysOf, keysTouchedBy } from "./command-keys.js";
 import { isScript } from "./command-kind.js";
@@ -7,15 +7,15 @@ import { isLeftUntracked } from "./untracked.js";
 
 type Key = string | Buffer;
 
-/** Keys, by their hashes, that are all in one scope; or anything. */
+/** Keys in one scope, known by their hashes. Can also stand for any key. */
 export class Touched {
-  /** The prefix of the keys, "" for those of no scope; undefined when the keys are not known, or not all in one scope. */
+  /** The common prefix of the keys, or "" for keys in no scope. Undefined if the keys are unknown or in several scopes. */
   readonly scope: string | undefined;
-  /** As they are sent; undefined when any key may be touched. */
+  /** The keys as sent to the server. Undefined if any key may be touched. */
   readonly keys: readonly Key[] | undefined;
   /**
-   * The keys that the commands name, for people to read: where any key may be touched, those that scripts declare. Undefined when
-   * one of the commands names none of what it may touch.
+   * The keys that the commands name, for people to read. If a script may touch any key, these are the keys that it declares.
+   * Undefined if one of the commands does not name any key that it may touch.
    */
   readonly named: readonly Key[] | undefined;
   #hashes: readonly number[] | undefined;
@@ -26,7 +26,7 @@ export class Touched {
     this.named = named;
   }
 
-  /** Undefined when any key may be touched. */
+  /** Undefined if any key may be touched. */
   get hashes(): readonly number[] | undefined {
     const { keys } = this;
     if (this.#hashes === undefined && keys !== undefined) {
@@ -37,45 +37,45 @@ export class Touched {
   }
 }
 
-/** What may be any key. */
+/** Stands for commands that may touch any key. */
 export const anyKey = new Touched(undefined, undefined);
 
-/** Finds what commands touch, and which of their writes count. */
+/** Finds which keys commands touch, and which writes count. */
 export interface KeyFinder {
   touchedBy(commands: Command | readonly Command[]): Touched;
   /** Whether a write counts for its session. */
   tracks(write: Command): boolean;
 }
 
-/** A write, as far as it decides whether it counts for its session. */
+/** The facts about a write that decide whether it counts for its session. */
 export interface WriteToTrack {
-  /** The command's name in small letters, for example `"set"` or `"evalsha"`. */
+  /** The command's name in lower case, for example `"set"` or `"evalsha"`. */
   readonly command: string;
-  /** The keys as they are sent; of a script those that it declares. */
+  /** The keys as sent to the server. For a script, the keys that it declares. */
   readonly keys: readonly (string | Buffer)[];
 }
 
-/** Which keys are in an order only among themselves, and which writes count for no session. */
+/** Which keys are ordered only among themselves, and which writes count for no session. */
 export interface KeyRules {
-  /** Prefixes of keys, as they are sent. */
+  /** Key prefixes, as sent to the server. */
   readonly scopes: readonly string[];
-  /** Whether scripts touch no keys but those that they declare. */
+  /** Whether scripts touch only the keys that they declare. */
   readonly scriptsDeclareKeys: boolean;
-  /** Whether a write of known keys counts for no session; undefined when all count. */
+  /** Whether a write of known keys counts for no session. Undefined if all writes count. */
   readonly isUntracked: ((write: WriteToTrack) => boolean) | undefined;
-  /** The commands, in small letters, whose writes it can be true of; undefined for any. */
+  /** The commands, in lower case, for which `isUntracked` can return true. Undefined for all commands. */
   readonly untrackedCommands: ReadonlySet<string> | undefined;
 }
 
-/** Finds what commands touch by the rules of a Tidemark. */
+/** Finds the keys that commands touch, by the rules of one Tidemark. */
 export class RuledKeys implements KeyFinder {
   readonly #prefixes: readonly string[];
-  /** The bytes that prefixes begin with: most keys of an app begin with none of them. */
+  /** The first bytes of the prefixes. Most keys of an app begin with none of them, so this test is a shortcut. */
   readonly #initials: ReadonlySet<number>;
   readonly #rules: KeyRules;
 
   constructor(rules: KeyRules) {
-    // The longest that fits counts.
+    // The longest matching prefix counts.
     this.#prefixes = rules.scopes.toSorted((one, other) => other.length - one.length);
     this.#initials = new Set(this.#prefixes.map(initialOf));
     this.#rules = rules;
@@ -104,7 +104,7 @@ export class RuledKeys implements KeyFinder {
     const declared = isScript(command.name) ? declaredKeysOf(command) : undefined;
     if (declared === undefined || declared.length === 0) return anyKey;
     const scope = this.#scopeOf(declared);
-    // Scripts of a library are taken at their word where the library keeps to its own keys.
+    // A library that keeps to its own keys can be trusted to declare all keys of its scripts.
     const isKnown = scope === "" ? this.#rules.scriptsDeclareKeys : scope !== undefined;
     return isKnown ? new Touched(scope, declared) : new Touched(undefined, undefined, declared);
   }
@@ -125,12 +125,12 @@ export class RuledKeys implements KeyFinder {
     return isKnown ? new Touched(scope, keys) : new Touched(undefined, undefined, keys);
   }
 
-  /** The scope of all `keys`; undefined when they are in several. */
+  /** The scope of all `keys`. Undefined if they are in several scopes. */
   #scopeOf(keys: readonly Key[]): string | undefined {
     const [first] = keys;
     if (first === undefined) return "";
     const scope = this.#prefixOf(first);
-    // A closure for each command would cost more than the rest.
+    // A closure for each command would cost more than the rest of this method.
     for (let i = 1; i < keys.length; i += 1) if (this.#prefixOf(keys[i] ?? first) !== scope) return undefined;
     return scope;
   }
@@ -142,14 +142,14 @@ export class RuledKeys implements KeyFinder {
   }
 }
 
-/** What frames a transaction touches no keys beside those of the commands inside, and WATCH changes none. */
+/** Commands that frame a transaction touch only the keys of the commands inside. WATCH changes no keys. */
 const framing: ReadonlySet<string> = new Set(["multi", "exec", "discard", "unwatch"]);
 
 function isOne(commands: Command | readonly Command[]): commands is Command {
   return !Array.isArray(commands);
 }
 
-/** The first byte; one number for all bytes that are no ASCII, and 0 of an empty key. */
+/** The first byte. All non-ASCII bytes give the same number, and an empty key gives 0. */
 function initialOf(key: Key): number {
   const code = (typeof key === "string" ? key.charCodeAt(0) : key[0]) || 0;
   return Math.min(code, 0x80);
