@@ -6,27 +6,27 @@ import type { Context } from "../session/context.js";
 import type { CommandRouter } from "./pipeline-collector.js";
 import { type ConnectionLifecycle, RoutedRedis } from "./redis-client.js";
 
-/** Routes the commands of one client over connections that are closed with it. */
+/** Routes the commands of one client over connections that close with that client. */
 interface OwnRouting extends CommandRouter {
   readonly pool: { connectionName: string | undefined };
   open(): void;
   close(): void;
-  /** Resolves when the commands on dedicated connections are answered. */
+  /** Resolves when all commands on dedicated connections are answered. */
   drained(): Promise<void>;
 }
 
-/** The client belongs to no request, also when a request handler calls it. */
+/** The client belongs to no request, even if a request handler calls it. */
 const nobody: Context = { get: () => undefined, run: (_session, fn) => fn() };
 
 /**
- * It sends each command to the primary of its key, over the shared connections. Commands that block use dedicated
- * connections, which are closed with the client.
+ * Sends each command to the primary of the command's key, over the shared connections. Blocking commands use dedicated
+ * connections, which close with this client.
  */
 export class ClusterDuplicate extends RoutedRedis {
   protected readonly life: { isOver: boolean };
   protected readonly router: OwnRouting;
 
-  /** `router` is its own; `onEnd` is called when it is closed. */
+  /** `router` serves only this client. `onEnd` is called when the client is closed. */
   constructor(
     options: RedisOptions,
     router: OwnRouting,
@@ -68,7 +68,7 @@ export class ClusterDuplicate extends RoutedRedis {
     const [subcommand, name] = command.args;
     if (this.life.isOver) command.reject(new ClosedError());
     else if (command.name === "client" && String(subcommand).toLowerCase() === "setname") {
-      // Libraries call their blocking connections by names, to find them again in CLIENT LIST.
+      // Libraries name their blocking connections, to find them again in CLIENT LIST.
       this.router.pool.connectionName = String(name);
       command.resolve(Buffer.from("OK"));
     } else return super.sendCommand(command, stream);

@@ -1,11 +1,11 @@
-/** A connection in MONITOR mode: ioredis's own, kept from ending the process by errors that nobody expects. */
+/** Opens an ioredis connection in MONITOR mode whose errors cannot end the process. */
 import type { Redis } from "ioredis";
 
 const defaultConnectTimeoutMs = 10_000;
 
 /**
- * Resolves with `redis`, a client that was made with the option `monitor`, once its server monitors. Rejects and closes
- * the client when its first connection fails, or is not there within `connectTimeout` (0: waits on).
+ * Resolves with `redis` once its server is in MONITOR mode. `redis` must be a client that was made with the option `monitor`.
+ * Rejects and closes the client if its first connection fails or takes longer than `connectTimeout` (0 for no limit).
  */
 export function monitored(redis: Redis): Promise<Redis> {
   return new Promise((resolve, reject) => {
@@ -32,7 +32,7 @@ export function monitored(redis: Redis): Promise<Redis> {
   });
 }
 
-/** ioredis throws what it emits when MONITOR is refused after a reconnect, unless somebody listens. */
+/** If MONITOR is refused after a reconnect, ioredis emits an error. Without a listener that error would be thrown. */
 function printUnheard(redis: Redis, error: Error): void {
   if (redis.listenerCount("error") === 1) console.error("[ioredis] Unhandled error event:", error.stack);
 }

@@ -1,4 +1,4 @@
-/** A client of node-redis on top of an ioredis client, for libraries that take no other. */
+/** A node-redis client on top of an ioredis client, for libraries that accept only node-redis. */
 import { EventEmitter } from "node:events";
 import { Redis } from "ioredis";
 import {
@@ -21,19 +21,19 @@ type None = Record<never, never>;
 type CommandOptions = RedisClientOptions["commandOptions"];
 type Queued = readonly { readonly args: readonly RedisArgument[] }[];
 
-/** Whoever node-redis calls a method on: the client, or what `withTypeMapping()` and its kin make of it. */
+/** The object that node-redis calls a method on: the client, or the result of `withTypeMapping()` and similar methods. */
 interface Receiver {
   readonly _commandOptions?: CommandOptions;
 }
 
-/** What `createClient` of node-redis takes besides the connection. */
+/** The options of node-redis's `createClient` that do not concern the connection. */
 export interface NodeRedisOptions<M extends RedisModules, F extends RedisFunctions, S extends RedisScripts> {
   readonly modules?: M;
   readonly functions?: F;
   readonly scripts?: S;
 }
 
-/** The client that `createClient({ RESP: 2 })` of the installed node-redis gives. */
+/** The type that `createClient({ RESP: 2 })` of the installed node-redis returns. */
 export type NodeRedis<
   M extends RedisModules = None,
   F extends RedisFunctions = None,
@@ -43,8 +43,10 @@ export type NodeRedis<
 const ownConnection = "use a client of its own: createClient() of node-redis, or tidemark.redis.duplicate()";
 
 /**
- * A client of node-redis, with its commands, arguments and replies, that has no connection of its own: commands, events
- * and the end are those of `redis`. Give it `tidemark.redis`, once; it follows the session of the current request.
+ * Returns a node-redis client without a connection of its own, with the commands, arguments and replies of node-redis. Commands,
+ * events and closing go through `redis`. Call this once with `tidemark.redis`. The client follows the session of the current
+ * request. Throws an `InvalidOptionError` if `redis` is not an ioredis client or has `stringNumbers` or the RESP 3
+ * `replyMapping`.
  */
 export function nodeRedis<
   M extends RedisModules = None,
@@ -53,7 +55,7 @@ export function nodeRedis<
 >(redis: Redis, options: NodeRedisOptions<M, F, S> = {}): NodeRedis<M, F, S> {
   checkClient(redis);
   refuseUnknown("nodeRedis", options, ["modules", "functions", "scripts"]);
-  // Only the one that duplicate() gives is itself what its methods are called on.
+  // Only for a client from duplicate() do methods run on the client object itself.
   const client: NodeRedis<M, F, S> = createClient<M, F, S, 2, None>({ ...options, RESP: 2 }).duplicate();
   for (const part of [commandsOf(redis), connectionOf(redis, client), eventsOf(redis, client), refusals()]) {
     Object.defineProperties(client, Object.getOwnPropertyDescriptors(part));
@@ -71,7 +73,7 @@ function checkClient(redis: Redis): void {
   }
 }
 
-/** All that node-redis's commands, scripts and iterators end in. */
+/** The functions that all commands, scripts and iterators of node-redis finally call. */
 function commandsOf(redis: Redis): object {
   async function send(args: readonly RedisArgument[], options: CommandOptions): Promise<unknown> {
     if (options?.abortSignal?.aborted) throw new AbortError();
@@ -95,19 +97,22 @@ function commandsOf(redis: Redis): object {
         throw errorOf(firstOf(error));
       });
       if (replies === null) throw new WatchError();
-      // node-redis maps no types in the reply to EXEC.
+      // node-redis applies no type mapping to the reply of EXEC.
       return replies.map(([error, reply]) => (error ? errorOf(error) : decoded(reply, undefined)));
     },
   };
 }
 
-/** ioredis makes objects of the reply to "hgetall", but not to "HGETALL"; to others it gives the shape of RESP 2. */
+/**
+ * ioredis turns the reply of "hgetall" into an object, but not the reply of "HGETALL". Replies of other commands have the RESP 2
+ * shape.
+ */
 function callOf([name, ...args]: readonly RedisArgument[]): [string, RedisArgument[]] {
   const lower = String(name).toLowerCase();
   return [lower === "hgetall" ? "HGETALL" : lower, args];
 }
 
-/** A reply as node-redis's own parser gives it, of one whose strings are all Buffers. */
+/** Converts a reply in which all strings are Buffers to the form that node-redis's own parser returns. */
 function decoded(reply: unknown, mapping: TypeMapping | undefined): unknown {
   if (Buffer.isBuffer(reply)) return mapping?.[RESP_TYPES.BLOB_STRING] === Buffer ? reply : reply.toString();
   if (typeof reply === "number") return mapping?.[RESP_TYPES.NUMBER] === String ? String(reply) : reply;
@@ -115,12 +120,12 @@ function decoded(reply: unknown, mapping: TypeMapping | undefined): unknown {
   return reply instanceof Error ? errorOf(reply) : reply;
 }
 
-/** The server's errors are node-redis's; Tidemark's stay what they are. */
+/** Errors of the server become node-redis errors. Tidemark's errors stay as they are. */
 function errorOf(error: unknown): unknown {
   return error instanceof Error && error.name === "ReplyError" ? new SimpleError(error.message) : error;
 }
 
-/** Of the errors of a transaction, the one that says why it was not carried out. */
+/** The first error in a failed transaction, which says why the transaction was not run. */
 function firstOf(error: unknown): unknown {
   const previous = error instanceof Error && "previousErrors" in error ? error.previousErrors : undefined;
   return Array.isArray(previous) && previous.length > 0 ? previous[0] : error;
@@ -135,7 +140,7 @@ function connectionOf(redis: Redis, client: unknown): object {
       return redis.status === "ready";
     },
     async connect() {
-      // ioredis's own connect() rejects when there is a connection.
+      // ioredis's own connect() rejects if there is already a connection.
       await redis.ping();
       return client;
     },
@@ -151,7 +156,7 @@ function connectionOf(redis: Redis, client: unknown): object {
   };
 }
 
-/** Listeners are those of `redis`: both name the events of a connection alike. */
+/** Listeners are added to `redis`, because both libraries use the same names for connection events. */
 function eventsOf(redis: Redis, client: unknown): object {
   const names = Object.keys(EventEmitter.prototype).filter((name) => !name.startsWith("_"));
   const call = (name: string, args: unknown[]) => {
@@ -161,7 +166,7 @@ function eventsOf(redis: Redis, client: unknown): object {
   return Object.fromEntries(names.map((name) => [name, (...args: unknown[]) => call(name, args)]));
 }
 
-/** What would wait for ever for a connection that there is not, or open one to nowhere. */
+/** Methods that would wait for ever for a missing connection, or would open a connection to nowhere. */
 function refusals(): object {
   const awaited = "subscribe unsubscribe pSubscribe pUnsubscribe sSubscribe sUnsubscribe monitor reset";
   const refuse = (name: string): never => {

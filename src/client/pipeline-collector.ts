@@ -1,4 +1,4 @@
-/** Commands as ioredis hands them over, one by one: a batch is put together again before it is routed. */
+/** Collects the commands of a batch, which ioredis hands over one by one, so that the router gets the batch as a whole. */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
@@ -9,11 +9,11 @@ import type { ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 
-/** Where a client's commands go. */
+/** Routes the commands of a client. */
 export interface CommandRouter {
   readonly terms: ReadPolicyCache;
   readonly keepsReads: boolean;
-  /** Sends one command; `iteration` when it is a step of a scan stream. */
+  /** Sends one command. `iteration` is set if the command is a step of a scan stream. */
   route(
     command: Command,
     session: Session | undefined,
@@ -24,19 +24,19 @@ export interface CommandRouter {
   routeBatch(commands: readonly Command[], session: Session | undefined, terms: ResolvedReadPolicy): void;
 }
 
-/** The batch that ioredis is handing over, command by command, in this very turn. */
+/** The batch whose commands ioredis is handing over in this turn of the event loop. */
 interface OpenBatch {
   readonly stream: CommandStream;
   readonly commands: Command[];
   readonly session: Session | undefined;
   readonly terms: ResolvedReadPolicy;
-  /** Counts the batch as a write in flight; undefined while it has none. */
+  /** Counts the batch as a write in flight. Undefined while the batch contains no write. */
   handle: WriteHandle | undefined;
 }
 
-/** The client a command is given to. */
+/** The client that a command was given to. */
 export interface CommandOrigin {
-  /** Undefined for the session of the current request, null for none. */
+  /** Undefined for the session of the current request. Null for no session. */
   readonly boundSession: Session | null | undefined;
   readonly boundTerms: ResolvedReadPolicy | undefined;
   readonly iteration: ScanIteration | undefined;
@@ -44,7 +44,7 @@ export interface CommandOrigin {
 
 const writing: ReadonlySet<CommandKind> = new Set(["write", "blocking"]);
 
-/** One for all clients of a Tidemark; it gives batches on as a whole. */
+/** Passes batches on as a whole. All clients of a Tidemark share one collector. */
 export class PipelineCollector {
   readonly #routing: CommandRouter;
   readonly #findSession: () => Session | undefined;
@@ -56,14 +56,14 @@ export class PipelineCollector {
     this.#findSession = findSession;
   }
 
-  /** Records what becomes of a read of a session from now on, if somebody wants to know. */
+  /** Starts a record of the outcome of a session's read, if somebody wants such records. */
   record(command: Command, sender: CommandOrigin): void {
     if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
     const session = this.sessionOf(sender);
     if (session !== undefined) recordRead(command, session, (sender.boundTerms ?? session.terms).level);
   }
 
-  /** Routes one command, or takes it into the batch it is part of; batches keep their place in the order of commands. */
+  /** Routes one command, or adds it to the batch that it is part of. Batches keep their place in the order of commands. */
   send(command: Command, stream: CommandStream | undefined, sender: CommandOrigin): void {
     if (this.#open !== undefined && this.#open.stream !== stream) this.#close();
     if (this.#open !== undefined) {
@@ -95,7 +95,7 @@ export class PipelineCollector {
     this.#given += 1;
   }
 
-  /** The session of a client, or of the current request. */
+  /** The session of the client, or of the current request. */
   sessionOf({ boundSession }: Pick<CommandOrigin, "boundSession">): Session | undefined {
     return boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
   }
@@ -104,7 +104,7 @@ export class PipelineCollector {
     return this.#routing.terms.of(consistency);
   }
 
-  /** A write counts as started when it is given, not when its batch leaves: a response could leave between the two. */
+  /** Counts a write as started when the caller gives it. The batch is sent later, and a response could be sent in between. */
   #join(batch: OpenBatch, command: Command): void {
     batch.commands.push(command);
     if (batch.handle !== undefined || !writing.has(kindOf(command, true)) || !batch.session?.tracks(command))

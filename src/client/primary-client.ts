@@ -20,9 +20,9 @@ import type { Shard } from "../shard/shard.js";
 /** Finds the server that a client connects to. */
 export interface PrimarySource {
   readonly followers: Followers;
-  /** The shard whose primary it is; undefined while it is not known which servers there are. */
+  /** The shard whose primary the client connects to. Undefined while the servers are not known. */
   shard(): Shard | undefined;
-  /** Resolves when it is known; rejects after `primaryTimeoutMs`. */
+  /** Resolves when the servers are known. Rejects after `primaryTimeoutMs`. */
   known(): Promise<void>;
 }
 
@@ -31,13 +31,13 @@ const ofServer = ["host", "port", "path", "family", "username", "password", "tls
 /** Options that ask for a certain server instead of the primary. */
 const otherServer = ["host", "port", "path", "sentinels"] as const;
 
-/** What ioredis sends by itself when a connection is ready again. */
+/** The commands that ioredis sends by itself when a connection is ready again. */
 const renewals: ReadonlySet<string> = new Set(["subscribe", "psubscribe", "ssubscribe", "select"]);
 
-/** How long a client that leaves a server waits for a command that blocks. */
+/** How long a client that leaves a server waits for a blocking command. */
 const lastAnswersMs = 1_000;
 
-/** Commands for the next primary: those that this one has refused, and those given since. */
+/** Commands for the next primary. They are the commands that this server has refused, and those given since. */
 interface Departure {
   readonly refused: { readonly command: Command; readonly left: number }[];
   readonly given: Command[];
@@ -46,7 +46,7 @@ interface Departure {
   readonly deadline: NodeJS.Timeout;
 }
 
-/** Connects to the server that is the primary when it is asked for a connection. */
+/** Connects to the server that is the primary at the time of the connection. */
 class PrimaryConnector extends AbstractConnector {
   readonly #options: RedisOptions;
   readonly #source: PrimarySource;
@@ -54,7 +54,7 @@ class PrimaryConnector extends AbstractConnector {
   readonly #Own: RedisOptions["Connector"];
   #cancel: (() => void) | undefined;
 
-  /** `aim` has `options` name the primary of the moment; with a connector of the user's own, that one connects to it. */
+  /** `aim` writes the current primary into `options`. If the user has a connector, `Own`, that connector makes the connection. */
   constructor(options: RedisOptions, source: PrimarySource, aim: () => void, Own: RedisOptions["Connector"]) {
     super(options.disconnectTimeout ?? 0);
     this.#options = options;
@@ -63,7 +63,7 @@ class PrimaryConnector extends AbstractConnector {
     this.#Own = Own;
   }
 
-  /** Called with what the server says of itself, before the connection counts as ready. */
+  /** ioredis calls this with the server's INFO, before the connection counts as ready. */
   override check(info: unknown): boolean {
     if (!isReplicaIn(info)) return true;
     doubt(this.#source, this.#options);
@@ -75,7 +75,7 @@ class PrimaryConnector extends AbstractConnector {
     try {
       if (this.#source.shard() === undefined) await this.#known();
     } catch (error) {
-      // ioredis would end for good if this were rejected; a connection that fails is tried again.
+      // If this rejected, ioredis would give up for good. ioredis retries a failed connection.
       if (this.connecting) return this.#failed(error);
     }
     if (!this.connecting) throw new ClosedError();
@@ -114,26 +114,28 @@ class PrimaryConnector extends AbstractConnector {
 const defaultPort = 6379;
 
 /**
- * It works and reconnects like any ioredis client. In addition, each new connection goes to the current primary, and the
- * client leaves a server that was demoted.
+ * Works and reconnects like any ioredis client. In addition, each new connection goes to the current primary, and the client
+ * leaves a server that was demoted.
  */
 export class PrimaryClient extends Redis implements Follower {
-  /** Tells this client from an app's own, which may be given as a server. */
+  /** Tells this client from an app's own client, which an app may give as a server. */
   readonly followsPrimary = true;
   readonly #source: PrimarySource;
   readonly #override: Partial<RedisOptions>;
   readonly #aim: () => void;
-  /** Whether the connection has begun as one to a proxy that spreads commands. */
+  /** Whether the connection began in the way that is used for a proxy that spreads commands. */
   readonly #isPlain: () => boolean;
-  /** Whether all of a handshake is sent that ioredis sends as soon as it has connected. */
+  /** Whether ioredis has sent the whole part of the handshake that it sends as soon as it has connected. */
   #isGreeted = false;
-  /** Whether a MULTI was sent by hand, so that a refused command is not to be sent again outside of it. */
+  /** Whether a MULTI was sent by hand. A refused command must not be sent again outside of that transaction. */
   #queueing = false;
-  /** The SELECT of a handshake that is not answered yet. ioredis 5 sends commands behind it without knowing the answer. */
+  /** The unanswered SELECT of a handshake. ioredis 5 sends commands after SELECT without knowing the answer. */
   #selecting: Promise<unknown> | undefined;
-  /** The error that the server has refused the SELECT of the latest handshake with. */
+  /** The error with which the server refused the SELECT of the latest handshake. */
   #refused: Error | undefined;
-  /** Whether listeners know that the connection is ready. What is sent between the two, ioredis sends by itself. */
+  /**
+   * Whether listeners know that the connection is ready. Before that, commands on a ready connection come from ioredis itself.
+   */
   #isAnnounced = false;
   /** Commands that were given to the client before it was ready. */
   readonly #early = new WeakSet<Command>();
@@ -195,19 +197,19 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override connect(callback?: Callback<void>): Promise<void> {
-    // ioredis does not count this status, and would open a second connection.
+    // ioredis does not check for this status, and would open a second connection.
     if (String(this.status) === "monitoring") {
       const error = new Error("Redis is already connecting/connected");
       callback?.(error);
       return Promise.reject(error);
     }
     this.#source.followers.add(this);
-    // ioredis takes the password from the options before it asks for a connection.
+    // ioredis reads the password from the options before it asks for a connection.
     this.#aim();
     return super.connect(callback);
   }
 
-  /** Leaves the server of `node`, if it is connected to that. */
+  /** Leaves the server of `node` if the client is connected to that server. */
   leave({ connection }: Node): void {
     if (addressOf(this.options) !== connection.address) return;
     if (this.status === "reconnecting") this.connect().catch(() => {});
@@ -216,7 +218,7 @@ export class PrimaryClient extends Redis implements Follower {
   }
 
   override disconnect(reconnect = false): void {
-    // Between two attempts ioredis has no connection to close: without this, neither it nor its waiting commands would end.
+    // Between two attempts ioredis has no connection to close. Without this, neither ioredis nor its waiting commands would end.
     if (!reconnect && this.status === "reconnecting") this.status = "wait";
     super.disconnect(reconnect);
   }
@@ -231,7 +233,7 @@ export class PrimaryClient extends Redis implements Follower {
       this.#selecting.then(() => this.sendCommand(command, stream));
       return command.promise;
     }
-    // ioredis would keep these for the next connection, which may begin in another way.
+    // ioredis would keep these commands for the next connection, which may begin with a different handshake.
     if (this.#isOfHandshake && !this.stream.writable) return command.promise;
     if (this.status === "ready" && this.#isPlain() && isClientInfo(command)) {
       command.reject(new Error(whyProxiesClose));
@@ -246,7 +248,7 @@ export class PrimaryClient extends Redis implements Follower {
     const shown = withoutSecrets(error, this.options);
     if (event !== "error" || shown === this.#refused || !isSelectRefusal(shown))
       return super.silentEmit(event, shown);
-    // ioredis would go on, and commands would reach database 0.
+    // ioredis would continue, and commands would reach database 0.
     this.#refused = shown;
     this.recoverFromFatalError(shown, shown, {});
     this.stream?.destroy();
@@ -257,12 +259,12 @@ export class PrimaryClient extends Redis implements Follower {
     return duplicatePrimaryClient(this.options, { ...this.#override, ...override }, this.#source);
   }
 
-  /** Whether ioredis sends its handshake now. It waits for no answer from a connection that has closed. */
+  /** Whether ioredis is sending its handshake. On a closed connection, ioredis does not wait for the answer. */
   get #isOfHandshake(): boolean {
     return this.status === "connect" && !this.#isGreeted;
   }
 
-  /** ioredis leaves the promises of the subscriptions unhandled that it renews by itself; a rejection would end the process. */
+  /** ioredis renews subscriptions by itself and leaves their promises unhandled. A rejection would end the process. */
   #mindRenewal(command: Command): void {
     if (this.status !== "ready") this.#early.add(command);
     else if (!this.#isAnnounced && !this.#early.has(command) && renewals.has(command.name))
@@ -277,7 +279,7 @@ export class PrimaryClient extends Redis implements Follower {
     this.#selecting = selecting;
   }
 
-  /** Whether `command` belongs to a transaction, outside of which it must not be sent again. */
+  /** Whether `command` belongs to a transaction. Such a command must not be sent again outside of it. */
   #isBound({ name, inTransaction }: Command): boolean {
     const lower = name.toLowerCase();
     const isEnd = lower === "exec" || lower === "discard";
@@ -287,7 +289,10 @@ export class PrimaryClient extends Redis implements Follower {
     return isBound;
   }
 
-  /** Rejects what a proxy has left unanswered: sent again, a command that the proxy does not forward would close each connection. */
+  /**
+   * Rejects the commands that a proxy left unanswered. If the proxy does not forward a command, a resend would close each new
+   * connection.
+   */
   #giveUp(): void {
     const unanswered = this.commandQueue.toArray();
     this.commandQueue.clear();
@@ -296,7 +301,7 @@ export class PrimaryClient extends Redis implements Follower {
       command.reject(ConnectionLostError.of(command.name, lost, new Error("Connection is closed.")));
   }
 
-  /** Watches `command`, and keeps it for the next primary if a demoted server refuses it. */
+  /** Watches `command`. If a demoted server refuses it, the client keeps it for the next primary. */
   #attend(command: Command, isBound: boolean, left: number): void {
     const ends = new Ends(command);
     command.resolve = (reply) => {
@@ -318,7 +323,7 @@ export class PrimaryClient extends Redis implements Follower {
     };
   }
 
-  /** Leaves once everything in flight is answered, so that nothing is carried out twice or in another order. */
+  /** Leaves the server once all commands in flight are answered, so that no command runs twice or in another order. */
   #prepareDeparture(): Departure {
     this.#departure ??= {
       refused: [],
@@ -331,7 +336,10 @@ export class PrimaryClient extends Redis implements Follower {
     return this.#departure;
   }
 
-  /** Stops waiting for a command that blocks, and for a server that stays silent. ioredis resends what is unanswered. */
+  /**
+   * Leaves the server if a blocking command holds up the answers, or if the server stays silent for too long. ioredis resends
+   * unanswered commands.
+   */
   #departInTime(): void {
     const front = this.commandQueue.peekFront()?.command.name ?? "";
     const waitedMs = performance.now() - (this.#departure?.since ?? 0);
@@ -376,17 +384,19 @@ export function duplicatePrimaryClient(
   return redis;
 }
 
-/** Whether options ask for a server of their own. */
+/** Whether the options name a certain server. */
 export function namesServer(options: Partial<RedisOptions>): boolean {
   return otherServer.some((name) => options[name] !== undefined);
 }
 
-/** ioredis 6 types a client by its replyMapping; which one the user chose makes no difference here. */
+/** In ioredis 6 the type of a client depends on its replyMapping. The user's choice makes no difference here. */
 function typed(own: RedisOptions): RedisOptions & { replyMapping?: "legacy" } {
   return own as RedisOptions & { replyMapping?: "legacy" };
 }
 
-/** Whether it is the part of a handshake that ioredis 5 sends later than the rest, so that it may come too late for its connection. */
+/**
+ * Whether the command is CLIENT SETINFO. ioredis 5 sends it later than the rest of the handshake, so its connection may be gone.
+ */
 function isClientInfo({ name, args }: Command): boolean {
   return name === "client" && /^setinfo$/i.test(String(args[0]));
 }
@@ -398,7 +408,7 @@ function isSelectRefusal(error: unknown): error is Error {
   return typeof command === "object" && command !== null && "name" in command && command.name === "select";
 }
 
-/** Reports that the server at an address says that it is a replica. */
+/** Reports that the server at this address says that it is a replica. */
 function doubt(source: PrimarySource, server: RedisOptions): void {
   const shard = source.shard();
   if (shard?.primaryAddress === addressOf(server)) shard.availability.refusedWrite(shard.primary);

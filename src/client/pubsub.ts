@@ -1,4 +1,4 @@
-/** Dedicated connections for pub/sub: a subscription would block all other commands on a shared connection. */
+/** Keeps dedicated connections for pub/sub, because a subscription would block all other commands on a shared connection. */
 import { Command, type Redis } from "ioredis";
 import { Ends } from "../commands/ends.js";
 import { ClosedError, NoPrimaryError } from "../errors/errors.js";
@@ -13,23 +13,23 @@ const subscribing = new Set([
   "sunsubscribe",
 ]);
 
-/** The client that commands of pub/sub are given to, and that emits their messages. */
+/** The client that receives the pub/sub commands and emits the messages. */
 export interface Subscribed {
-  /** Whether subscriptions are made again after a reconnect, as the user's `autoResubscribe` says. */
+  /** Whether subscriptions are renewed after a reconnect, as in the user's `autoResubscribe`. */
   readonly resubscribes: boolean;
-  /** A client of the primary of a shard; of any when that makes no difference. */
+  /** A client of the primary of `shard`. Undefined stands for any shard. */
   subscriberOf(shard: Shard | undefined): Redis;
   emitOutsideSessions(event: string, ...args: unknown[]): void;
 }
 
 /** Finds the server for a subscription. */
 export interface ChannelSlots {
-  /** Calls `start` when there is a primary for `command`, or rejects it when there is none in time. */
+  /** Calls `start` when there is a primary for `command`. Rejects the command if there is no primary in time. */
   whenPrimary(command: Command, start: () => void): void;
-  /** How long a subscription may take, in milliseconds; Infinity for as long as it takes. */
+  /** How long a subscription may take, in milliseconds. Infinity for no limit. */
   readonly timeoutMs: number;
   shardOf(command: Command): Shard | undefined;
-  /** Follows a redirection: whether `again` will be called when the command can be sent again. */
+  /** Follows a redirection. Returns whether `again` will be called when the command can be resent. */
   readonly redirect: ((error: Error, again: () => void) => boolean) | undefined;
 }
 
@@ -44,7 +44,7 @@ const messages = [
   "smessageBuffer",
 ] as const;
 
-/** As in ioredis. */
+/** The same limit as in ioredis. */
 const maxRedirections = 16;
 
 /** The channels and patterns of a connection, by the command that subscribes to them. */
@@ -62,14 +62,14 @@ interface Connected {
 }
 
 /**
- * One connection serves all channels and patterns, because every node of a cluster passes their messages on. In a cluster
- * there is one more for the channels of each shard.
+ * One connection serves all channels and patterns, because every node of a cluster forwards their messages. In a cluster each
+ * shard that has sharded channels gets another connection.
  */
 export class PubSub {
   readonly #client: Subscribed;
   readonly #slots: ChannelSlots;
   readonly #connections = new Map<Shard | undefined, Connected>();
-  /** Rejects a command that is not answered yet, by the connection that it was sent to. */
+  /** The functions that reject unanswered commands, each with the connection that the command was sent on. */
   readonly #pending = new Map<(error: Error) => void, Redis>();
   #closed = false;
 
@@ -78,7 +78,7 @@ export class PubSub {
     this.#slots = slots;
   }
 
-  /** Takes `command` if it is one of pub/sub; connects for the first. */
+  /** Handles `command` if it is a pub/sub command, and returns whether it is. The first one opens a connection. */
   take(command: Command): boolean {
     const name = command.name.toLowerCase();
     if (!subscribing.has(name)) return false;
@@ -91,7 +91,7 @@ export class PubSub {
     return true;
   }
 
-  /** Connects again after it was closed, with the subscriptions it had. */
+  /** Connects again after `close()`, with the same subscriptions as before. */
   open(): void {
     this.#closed = false;
     for (const { redis } of this.#connections.values()) {
@@ -100,12 +100,12 @@ export class PubSub {
     }
   }
 
-  /** Reconnects, if there are connections. */
+  /** Reconnects all connections. */
   reconnect(): void {
     for (const { redis } of this.#connections.values()) redis.disconnect(true);
   }
 
-  /** Ends the connections, if there are any. */
+  /** Ends all connections. */
   close(): void {
     this.#closed = true;
     for (const giveUp of [...this.#pending.keys()]) giveUp(new ClosedError());
@@ -156,14 +156,14 @@ export class PubSub {
     Promise.all(all).then(() => command.resolve(0), command.reject);
   }
 
-  /** Limits the wait here, because ioredis would keep a subscription for as long as it takes to connect. */
+  /** Limits the wait here, because ioredis would keep a subscription for as long as connecting takes. */
   #send(command: Command, { redis }: Connected): void {
     this.#limit(command, redis);
     if (redis.status === "ready") redis.sendCommand(command);
     else this.#slots.whenPrimary(command, () => redis.sendCommand(command));
   }
 
-  /** Rejects `command` when it is not answered in time, when the server refuses the connection, and at the end. */
+  /** Rejects `command` if it is not answered in time, if the server refuses the connection, or if the client is closed. */
   #limit(command: Command, redis: Redis): void {
     const ends = new Ends(command);
     const { timeoutMs } = this.#slots;
@@ -193,7 +193,7 @@ export class PubSub {
     };
   }
 
-  /** Ends a subscription that was rejected and succeeds later. */
+  /** Ends a subscription that was rejected but succeeds later. */
   #undo({ name, args }: Command): void {
     const undoing = new Command(name.toLowerCase().replace("sub", "unsub"), [...args]);
     undoing.promise.catch(() => {});
@@ -218,7 +218,7 @@ export class PubSub {
       subscriptions: { subscribe: new Map(), psubscribe: new Map(), ssubscribe: new Map() },
     };
     redis.on("error", (error: Error) => {
-      // The server has refused the connection, for example by its password.
+      // A ReplyError means that the server has refused the connection, for example because of its password.
       if (error.name !== "ReplyError") return;
       for (const [giveUp, on] of [...this.#pending]) if (on === redis) giveUp(error);
     });
@@ -237,7 +237,7 @@ export class PubSub {
     for (const kind of kinds) {
       for (const channel of [...subscriptions[kind].values()]) {
         const key = `${kind} ${channel}`;
-        // Against a server that closes the connection each time, they would become more and more.
+        // If a server closes each new connection, the resent subscriptions would pile up.
         if (isResent && renewed.has(key)) continue;
         renewed.add(key);
         const command = new Command(kind, [channel]);

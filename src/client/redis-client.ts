@@ -1,4 +1,4 @@
-/** ioredis clients that own no connection for commands: each command is handed to the router. */
+/** Provides ioredis clients that own no connection for commands, but hand each command to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
 import { applyTimeouts } from "../commands/command-timeout.js";
 import { alwaysSendText } from "../commands/script-text.js";
@@ -21,18 +21,18 @@ import { type CommandOrigin, type CommandRouter, PipelineCollector } from "./pip
 import { PrimaryClient, type PrimarySource } from "./primary-client.js";
 import { type ChannelSlots, PubSub, type Subscribed } from "./pubsub.js";
 
-/** The connections a client stands for: begun and ended with their Tidemark. */
+/** The connections that a client stands for. They start and end with their Tidemark. */
 export interface ConnectionLifecycle extends ChannelSlots {
-  /** Begins all connections that were not begun, or were ended; resolves when the primary's is ready. */
+  /** Starts all connections that were not started yet or were ended. Resolves when the primary's connection is ready. */
   connect(): Promise<void>;
-  /** The connection to the primary of now. */
+  /** The connection to the current primary. */
   primary(): { readonly redis: Redis; readonly closed: boolean } | undefined;
-  /** Where the primary of `shard` is, or that of the only one. */
+  /** Finds the primary of `shard`. Without `shard`, finds the primary of the only shard. */
   sourceOf(shard?: Shard): PrimarySource;
-  /** A client of its own that starts from `options`, and before these from `override`. */
+  /** A separate client with `options`. Values in `override` take precedence. */
   duplicate(options: RedisOptions, override: Partial<RedisOptions>): Redis;
   reconnect(): void;
-  /** Ends all connections when what was begun is over. */
+  /** Ends all connections once all work that was begun is over. */
   quit(): Promise<void>;
   /** Ends all connections at once. */
   close(): void;
@@ -40,7 +40,7 @@ export interface ConnectionLifecycle extends ChannelSlots {
 
 type ScanOptions = Parameters<Redis["scanStream"]>[0];
 
-/** What ioredis emits of a connection. */
+/** The events that ioredis emits for a connection. */
 export const lifecycleEvents = [
   ...(["connecting", "connect", "ready", "error", "close"] as const),
   ...(["reconnecting", "end"] as const),
@@ -49,24 +49,24 @@ export const lifecycleEvents = [
 export type LifecycleEvent = (typeof lifecycleEvents)[number];
 
 /**
- * The client without a session of its own: it takes the one of the current request. It is a real ioredis client that
- * never connects. Sessions' clients have it as their prototype, so that making one costs nothing.
+ * The client that uses the session of the current request. This is a real ioredis client that never connects. Clients of sessions
+ * have this client as their prototype, so that making one costs nothing.
  */
 export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, Subscribed {
   boundSession: Session | null | undefined = undefined;
   boundLevel: Consistency | undefined = undefined;
   boundTerms: ResolvedReadPolicy | undefined = undefined;
-  /** Whether its writes count for no session. */
+  /** Whether this client's writes count for no session. */
   protected readonly isUntracked: boolean = false;
   iteration: ScanIteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
   protected readonly dispatch: PipelineCollector;
   readonly subscriber: PubSub;
-  /** Whether plain clients of the primary are to have it. */
+  /** Whether plain clients of the primary use auto-pipelining. */
   protected readonly autoPipelining: boolean;
   protected readonly lifecycle: ConnectionLifecycle;
   protected readonly context: Context;
-  /** What was emitted last of the connection to the primary. */
+  /** The latest event that was emitted for the connection to the primary. */
   protected readonly shown: { redis?: Redis; event: string } = { event: "connecting" };
 
   constructor(
@@ -75,7 +75,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     context: Context,
     lifecycle: ConnectionLifecycle,
   ) {
-    // Batching is the connections' work; ioredis's auto-pipelining would mix sessions in one batch.
+    // The connections batch commands themselves. ioredis's auto-pipelining would mix sessions in one batch.
     const own: RedisOptions = { ...options, lazyConnect: true, enableAutoPipelining: false };
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
@@ -100,8 +100,8 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 
   /**
-   * This client with reads at `level`; options without a level are added to what it has. Throws an `InvalidOptionError`
-   * when it is none.
+   * This client with reads at `level`. If you pass options without a level, they apply to the current level. Throws an
+   * `InvalidOptionError` if `level` is not a level.
    */
   at(level: Consistency, options?: ReadOptions): SessionClient {
     const before = this.boundLevel ?? this.dispatch.sessionOf(this)?.level ?? "session";
@@ -112,16 +112,16 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 
   /**
-   * This client for writes that count for no session: no later read has to see them, and the response gets no token for them.
-   * For counters and logs that this user does not read.
+   * This client for writes that count for no session. Later reads do not have to see them, and the response carries no token for
+   * them. Use it for counters and logs that this user does not read.
    */
   get untracked(): SessionClient {
     return Object.create(this, { isUntracked: { value: true } });
   }
 
-  /** ioredis calls this for every command; `stream` is the batch it is part of. */
+  /** ioredis calls this for every command. `stream` is the batch that the command is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    // First, so that the record sees the time run out.
+    // Called first, so that the record sees a timeout.
     this.dispatch.record(command, this);
     applyTimeouts(command, this.options);
     if (this.isUntracked) leaveUntracked(command);
@@ -135,8 +135,8 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 
   /**
-   * Connects, after `disconnect()` or with `lazyConnect`; resolves when the primary can be reached. As in ioredis it
-   * rejects when there is a connection or one is being made: `tidemark.ready()` waits for that.
+   * Connects after `disconnect()` or with `lazyConnect`. Resolves when the primary can be reached. As in ioredis, the promise
+   * rejects if the client is connected or connecting. To wait for a connection, use `tidemark.ready()`.
    */
   override connect(callback?: Callback<void>): Promise<void> {
     const connected = this.lifecycle.connect();
@@ -145,8 +145,8 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 
   /**
-   * Closes the Tidemark, as it would close the connection of a plain client, or with `reconnect` begins the primary's
-   * connection again. A session has none of its own: there it does nothing.
+   * Closes the Tidemark, as a plain client would close its connection. With `reconnect`, closes the connection to the primary and
+   * opens it again. Does nothing on a session's client, because a session has no connection of its own.
    */
   override disconnect(reconnect = false): void {
     if (this.boundSession !== undefined) return;
@@ -157,9 +157,9 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 
   /**
-   * An ioredis client of its own, connected to the primary wherever that goes, for blocking commands, transactions by
-   * hand, pub/sub and MONITOR. It is yours to close. With `host`, `port`, `path` or `sentinels` it is one of that server.
-   * In a cluster its commands go to the primaries of their keys.
+   * A separate ioredis client that stays connected to the primary, even after a failover. Use it for blocking commands, manual
+   * transactions, pub/sub and MONITOR. You must close it. If you pass `host`, `port`, `path` or `sentinels`, the client connects
+   * to that server instead. In a cluster, commands go to the primaries of their keys.
    */
   override duplicate(override: Partial<RedisOptions> = {}): Redis {
     return this.lifecycle.duplicate(this.plainOptions(), override);
@@ -169,14 +169,14 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     return this.options.autoResubscribe !== false;
   }
 
-  /** A client of the primary of `shard` for the Subscriber, which makes subscriptions again by itself. */
+  /** A client of the primary of `shard`. PubSub renews the subscriptions by itself. */
   subscriberOf(shard: Shard | undefined): Redis {
     return new PrimaryClient(this.plainOptions(), { autoResubscribe: false }, this.lifecycle.sourceOf(shard));
   }
 
   /**
-   * Resolves with a plain client of the primary that emits `monitor` for each command the primary is sent. Rejects when
-   * its first connection fails or takes longer than `connectTimeout` (default 10000 ms).
+   * Resolves with a plain client of the primary that emits `monitor` for each command sent to the primary. Rejects if the first
+   * connection fails or takes longer than `connectTimeout` (default 10000 ms).
    */
   override monitor(callback?: Callback<Redis>): Promise<Redis> {
     const own = { monitor: true, lazyConnect: false };
@@ -190,19 +190,19 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     return monitoring;
   }
 
-  /** How many commands were given in this turn of the event loop, to leave together, with `enableAutoPipelining`. */
+  /** With `enableAutoPipelining`: how many commands of this turn of the event loop are waiting to be sent together. */
   override get autoPipelineQueueSize(): number {
     return this.dispatch.given;
   }
 
-  /** Defines it for all clients of the Tidemark, as for all users of a connection. */
+  /** Defines the command for all clients of the Tidemark, as ioredis does for all users of one connection. */
   override defineCommand(name: string, definition: Parameters<Redis["defineCommand"]>[1]): void {
     const root = this.root();
     super.defineCommand.call(root, name, definition);
     alwaysSendText(Reflect.get(root.scriptsSet, name), definition.lua);
   }
 
-  /** Adds it to all clients of the Tidemark. */
+  /** Adds the command to all clients of the Tidemark. */
   override addBuiltinCommand(name: string): void {
     super.addBuiltinCommand.call(this.root(), name);
   }
@@ -239,12 +239,12 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     return super.zscanBufferStream.call(this.iterating(), key, options);
   }
 
-  /** Told what becomes of a connection; while it is the one to the primary, it is this client's own. */
+  /** Receives the events of a connection. Emits them as this client's own events if the connection is the one to the primary. */
   heard(redis: Redis, event: LifecycleEvent, args: readonly unknown[]): void {
     if (this.lifecycle.primary()?.redis === redis) this.show(redis, event, ...args);
   }
 
-  /** Told that there is another primary: to those who listen this client has reconnected. */
+  /** Called when there is another primary. This client's listeners see a reconnect. */
   moved(): void {
     const redis = this.lifecycle.primary()?.redis;
     if (redis === undefined || redis === this.shown.redis) return;
@@ -263,16 +263,16 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
       this.shown.event = event;
       this.emitOutsideSessions(event, ...args);
     } else if (this.listenerCount("error") > 0 && !this.lifecycle.primary()?.closed)
-      // ioredis would print an error that nobody listens to; a warning says it once.
+      // Without a listener ioredis would print each error. A warning reports it once.
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
   }
 
-  /** Rejects all commands from now on but `quit()`, also those of sessions, and those given to it that ioredis sends again. */
+  /** From now on, rejects all commands except `quit()`. This includes commands of sessions and commands that ioredis resends. */
   refuse(): void {
     this.sendCommand = this.refuseCommand;
   }
 
-  /** Takes commands again. */
+  /** Accepts commands again. */
   accept(): void {
     Reflect.deleteProperty(this, "sendCommand");
   }
@@ -289,22 +289,27 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     this.lifecycle.quit().then(() => command.resolve(Buffer.from("OK")), command.reject);
   }
 
-  /** Those of a client with a connection of its own. */
+  /** The options of a client with a connection of its own. */
   protected plainOptions(): RedisOptions {
     return { ...this.options, enableAutoPipelining: this.autoPipelining };
   }
 
-  /** Emits what no request has brought about, outside of the one that happened to have a connection made. */
+  /**
+   * Emits an event outside of any session. Otherwise the event would belong to the request that happened to open the connection.
+   */
   emitOutsideSessions(event: string, ...args: unknown[]): void {
     this.context.run(undefined, () => this.emit(event, ...args));
   }
 
-  /** The client that all others of its Tidemark are made from; ioredis defines `scripts` while that is being made. */
+  /**
+   * The client that all other clients of its Tidemark derive from. ioredis defines the `scripts` of that client during
+   * construction, when `base` is not set yet.
+   */
   protected root(): RoutedRedis {
     return this.base ?? this;
   }
 
-  /** The client of one scan stream, which belongs to the session it was made in, no matter where it is read. */
+  /** The client of one scan stream. The stream belongs to the session in which it was created, wherever it is read. */
   protected iterating(): RoutedRedis {
     const client: RoutedRedis = Object.create(this);
     client.boundSession ??= this.dispatch.sessionOf(this) ?? null;
@@ -313,7 +318,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 }
 
-/** Listeners are those of the Tidemark's client, also when they are added to a session's. */
+/** Makes all clients share the listeners of the Tidemark's client, even listeners added to a session's client. */
 function shareWithSessions(client: RoutedRedis, name: string): void {
   let value: unknown = Reflect.get(client, name);
   const set = (given: unknown): void => {
