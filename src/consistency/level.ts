@@ -1,24 +1,24 @@
-/** The levels of consistency a read can ask for. */
+/** Defines the levels of consistency that a read can ask for. */
 import { InvalidOptionError } from "../errors/errors.js";
 
 /**
- * What a read is promised, weakest to strongest.
+ * The guarantee for a read, from weakest to strongest.
  *
- * - `"eventual"`: whichever node is healthy, replicas first; no promise beyond health.
- * - `"session"`: a replica that has applied all the session's own writes, else the primary.
- * - `{ maxStalenessMs }`: as `"session"`, and the replica is proven to be at most so many milliseconds behind.
- * - `"strong"`: the primary only.
+ * - `"eventual"`: any healthy node answers, replicas first. Nothing else is guaranteed.
+ * - `"session"`: a replica answers if it has applied all of the session's own writes. Otherwise the primary answers.
+ * - `{ maxStalenessMs }`: like `"session"`, but the replica must also be proven to lag at most this many milliseconds.
+ * - `"strong"`: only the primary answers.
  */
 export type Level = "eventual" | "session" | "strong" | { readonly maxStalenessMs: number };
 
-/** Levels by their names; all with a bound of staleness have one. */
+/** The names of the levels. All levels with a bound on staleness share one name. */
 export type LevelName = "eventual" | "session" | "bounded" | "strong";
 
 export function levelName(level: Level): LevelName {
   return typeof level === "object" ? "bounded" : level;
 }
 
-/** `level` if it is one. */
+/** Returns `level`, or undefined if it is not a level. */
 export function parseLevel(level: unknown): Level | undefined {
   if (level === "eventual" || level === "session" || level === "strong") return level;
   if (typeof level !== "object" || level === null || !("maxStalenessMs" in level)) return undefined;
@@ -27,7 +27,7 @@ export function parseLevel(level: unknown): Level | undefined {
   return isBound ? { maxStalenessMs } : undefined;
 }
 
-/** The error for what is no level. */
+/** The error for a value that is not a level. */
 export function invalidLevel(option: string, got: unknown): InvalidOptionError {
   const remedy = 'give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }';
   return new InvalidOptionError(option, got, remedy);

@@ -1,43 +1,52 @@
-/** What a read is asked for: its level, what may be done to meet it, and what is wished for if it cannot be met. */
+/** Checks and resolves read policies: the level of a read, its options, and the next policy if this one cannot be met. */
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
 import { invalidLevel, type Level, type LevelName, levelName, parseLevel } from "./level.js";
 
-/** What may be done for a read besides asking a replica that is known to have what its level requires. */
+/** The options of a read, in addition to its level. */
 export interface ReadOptions {
   /**
-   * How long a read may wait for a replica to catch up before `fallback` applies, in milliseconds. It waits only while
-   * the recent lag leaves hope. Default that of the `Tidemark`.
+   * How long a read may wait for a replica to catch up before `fallback` applies, in milliseconds. The read waits only if recent
+   * lag suggests that a replica will catch up in time. Default: the option of the `Tidemark`.
    */
   readonly waitMs?: number;
-  /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. */
+  /**
+   * The outcome of a read that no replica may answer: the primary answers, or the read rejects with a `ReplicasBehindError`.
+   * Default: the option of the `Tidemark`.
+   */
   readonly fallback?: "primary" | "error";
   /**
-   * Whether what a replica lacks is looked up on the primary, for what others have just made: who follows a link has no
-   * token of its author. Default that of the `Tidemark`.
+   * If a key is missing on the replica, check the primary before returning null. This finds keys that other users have just
+   * written: a user who follows a link does not have the token of its author. Default: the option of the `Tidemark`.
    */
   readonly confirmMisses?: boolean;
   /**
-   * Whether the freshest replica answers when the primary cannot be reached and none can prove what is required;
-   * `session.stale` is true then, and `tidemark:stale-read` tells of it. Default false.
+   * Whether the freshest replica answers if the primary cannot be reached and no replica can prove what the read requires. Then
+   * `session.stale` is true, and `tidemark:stale-read` reports the read. Default false.
    */
   readonly staleIfPrimaryGone?: boolean;
 }
 
-/** A level with what may be done for it. */
+/** A level with options. */
 export interface ReadPolicy extends ReadOptions {
-  /** Default that which would count without this wish. */
+  /** Default: the level that applies without this policy. */
   readonly level?: Level;
-  /** Instead of `level`: that of a bounded staleness, in milliseconds. */
+  /** A level of bounded staleness, in milliseconds. Use it instead of `level`. */
   readonly maxStalenessMs?: number;
-  /** In a list: the time the answer has to come in, in milliseconds, by recent lag and latency; default any. */
+  /**
+   * Only in a list: the policy applies if recent lag and latency suggest an answer within this many milliseconds. Default: no
+   * limit.
+   */
   readonly withinMs?: number;
 }
 
-/** A level, a level with options, or a list of these: the first that can be met now counts, or else the last. */
+/**
+ * A level, a level with options, or a list of these. In a list, the first one that can be met now applies. If none can be met,
+ * the last one applies.
+ */
 export type Consistency = Level | ReadPolicy | readonly (Level | ReadPolicy)[];
 
-/** One wish with nothing left open. */
+/** A read policy with all defaults filled in. */
 export interface ResolvedReadPolicy {
   readonly level: Level;
   readonly waitMs: number;
@@ -45,11 +54,11 @@ export interface ResolvedReadPolicy {
   readonly confirmMisses: boolean;
   readonly staleIfPrimaryGone: boolean;
   readonly withinMs: number;
-  /** What is asked for if this cannot be met. */
+  /** The policy that applies if this one cannot be met. */
   readonly next: ResolvedReadPolicy | undefined;
 }
 
-/** What holds for reads that do not say otherwise. */
+/** The defaults for reads. */
 export interface ReadDefaults {
   readonly waitMs: Readonly<Record<LevelName, number>>;
   readonly fallback: "primary" | "error";
@@ -60,7 +69,7 @@ const optionNames = ["waitMs", "fallback", "confirmMisses", "staleIfPrimaryGone"
 const names = [...optionNames, "level", "maxStalenessMs", "withinMs"];
 const maxWishes = 16;
 
-/** Returns `given` as it is, or throws an {@link InvalidOptionError} that names what came. */
+/** Returns `given` if it is valid. Otherwise throws an {@link InvalidOptionError} that says what was given. */
 export function checkConsistency(given: unknown, option = "level"): Consistency {
   if (!Array.isArray(given)) return checkOne(given, option);
   if (given.length === 0 || given.length > maxWishes)
@@ -68,7 +77,7 @@ export function checkConsistency(given: unknown, option = "level"): Consistency 
   return given.map((one, index) => checkOne(one, `${option}[${index}]`));
 }
 
-/** Returns a level together with the options given beside it, both checked. */
+/** Checks a level and the options that came with it. Returns both together. */
 export function withOptions(level: unknown, options: unknown, option: string): Consistency {
   const consistency = checkConsistency(level, option);
   if (options === undefined) return consistency;
@@ -126,7 +135,10 @@ function checkLevelOf(wish: Record<string, unknown>, option: string): void {
     throw invalidLevel(`${option}.level`, level);
 }
 
-/** What `given` asks for where `before` counted: one that names no level keeps it, and adds its options. */
+/**
+ * Combines `given` with `before`, the policy that applied until now. If `given` names no level, its options are added to
+ * `before`.
+ */
 export function mergeConsistency(before: Consistency, given: Consistency): Consistency {
   if (typeof given !== "object") return given;
   if (isList(given)) {
@@ -138,7 +150,7 @@ export function mergeConsistency(before: Consistency, given: Consistency): Consi
   return { ...asWish(before), ...asWish(given) };
 }
 
-/** `consistency`, checked before, with nothing left open. */
+/** Resolves `consistency`, which was checked before. */
 function termsOf(consistency: Consistency, defaults: ReadDefaults): ResolvedReadPolicy {
   const wishes = isList(consistency) ? consistency : [consistency];
   let terms: ResolvedReadPolicy | undefined;
@@ -147,9 +159,9 @@ function termsOf(consistency: Consistency, defaults: ReadDefaults): ResolvedRead
   return terms;
 }
 
-/** The terms of each consistency that is asked for, made once. */
+/** Resolves each read policy once and keeps the result. */
 export class ReadPolicyCache {
-  /** Those of who asks for nothing. */
+  /** The policy of reads that ask for nothing special. */
   readonly usual: ResolvedReadPolicy;
   readonly #defaults: ReadDefaults;
   readonly #named = new Map<Consistency, ResolvedReadPolicy>();
@@ -188,7 +200,7 @@ function termsOfOne(
   };
 }
 
-/** With its level by that name, whichever way it was given. */
+/** The policy with its level in `level`, whether it was given as `level` or as `maxStalenessMs`. */
 function asWish(one: Level | ReadPolicy): ReadPolicy {
   if (typeof one !== "object") return { level: one };
   const { maxStalenessMs, ...options } = one;

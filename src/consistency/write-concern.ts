@@ -1,18 +1,18 @@
-/** How many replicas have to hold a write before it is answered. */
+/** Checks write concerns: how many replicas must have a write before it resolves. */
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
 
 export interface ReplicatedOptions {
-  /** For how many milliseconds replicas are waited for once the primary has acknowledged the write. Default 1000. */
+  /** How long to wait for replicas after the primary has acknowledged the write, in milliseconds. Default 1000. */
   readonly timeoutMs?: number;
   /**
-   * Whether it has to be on disk there, and on the primary's: by `WAITAOF`, which Redis and Valkey have since 7.2, where
-   * append-only files are on. Default false.
+   * Whether the write must be on disk on these replicas and on the primary. Tidemark uses `WAITAOF`, which Redis and Valkey have
+   * since 7.2 and which needs append-only files. Default false.
    */
   readonly fsync?: boolean;
 }
 
-/** The same with nothing left open. */
+/** A write concern with all defaults filled in. */
 export interface WriteConcern {
   readonly replicas: number | "all";
   readonly timeoutMs: number;
@@ -22,7 +22,7 @@ export interface WriteConcern {
 const usualTimeoutMs = 1_000;
 const names = ["timeoutMs", "fsync"];
 
-/** Throws an {@link InvalidOptionError} for what cannot be wanted. */
+/** Throws an {@link InvalidOptionError} for an invalid write concern. */
 export function checkWriteConcern(replicas: unknown, options: ReplicatedOptions = {}): WriteConcern {
   if (replicas !== "all" && !(typeof replicas === "number" && Number.isInteger(replicas) && replicas >= 1))
     throw new InvalidOptionError(
@@ -32,7 +32,7 @@ export function checkWriteConcern(replicas: unknown, options: ReplicatedOptions 
     );
   refuseUnknown("replicated options", options, names);
   const { timeoutMs = usualTimeoutMs, fsync = false } = options;
-  // Redis takes 0 for ever.
+  // Redis waits for ever with 0.
   if (typeof timeoutMs !== "number" || !Number.isFinite(timeoutMs) || timeoutMs < 1)
     throw new InvalidOptionError(
       "replicated timeoutMs",
