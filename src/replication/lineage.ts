@@ -1,18 +1,18 @@
-/** Which history of replication descends from which, and whether a node that reports one point includes another. */
+/** Tracks which replication history descends from which, and decides whether a node's position includes another position. */
 import type { Position } from "./position.js";
 import type { ReplicationInfo } from "./replication-info.js";
 
 interface Edge {
-  /** Offsets below this one are common to both histories (`second_repl_offset`). */
+  /** Offsets below this one belong to both histories (`second_repl_offset`). */
   divergesAt: number;
-  /** Read from the new history's own primary, which alone knows the true turning point. */
+  /** Whether the new history's own primary reported the edge. Only that primary knows where the histories really diverge. */
   saidByPrimary: boolean;
 }
 
-/** What is known of a write in a given history: there, provably not there, or nothing. */
+/** Whether a history has a write: it has it, it provably lacks it, or nothing is known. */
 export type Presence = "valid" | "lost" | "unknown";
 
-/** An outcome, and up to which offset the two histories are known to agree when it is "lost". */
+/** An outcome. If it is "lost", `shared` is the offset up to which both histories are known to agree. */
 interface Fate {
   readonly outcome: Presence;
   readonly shared: number;
@@ -21,18 +21,18 @@ interface Fate {
 const maxEdges = 1024;
 
 /**
- * The family tree of replication ids, learnt from INFO. Redis itself remembers one ancestor; the map chains them.
+ * The family tree of replication ids, learnt from INFO. Redis itself remembers one ancestor, and this class chains them.
  *
- * Invariant: an edge holds the largest `second_repl_offset` seen. The promoted primary reports the true one,
- * its replicas a smaller one, so that a smaller one can only make an answer more careful.
+ * Invariant: an edge holds the largest `second_repl_offset` seen. The promoted primary reports the true value, and its replicas
+ * report a smaller one. A smaller value can only make an answer more careful.
  */
 export class Lineage {
   readonly #parents = new Map<string, Map<string, Edge>>();
   #edges = 0;
 
   /**
-   * Learns the edge a node reports, if any. Without an active backlog the report proves nothing: a replica
-   * emptied by a failed synchronisation and then promoted still names its old history.
+   * Learns the edge that a node reports, if any. Without an active backlog the report proves nothing. A replica that a failed
+   * synchronisation has emptied still names its old history when it is promoted.
    */
   learn(seen: ReplicationInfo): void {
     const { ancestor } = seen;
@@ -52,12 +52,12 @@ export class Lineage {
     else parents.set(ancestor.replid, edge);
   }
 
-  /** What became of a write at `position` in the history `replid`. */
+  /** Whether the history `replid` has the write at `position`. */
   presenceOf(position: Position, replid: string): Presence {
     return position.replid === replid ? "valid" : this.#climb(position, replid, new Set()).outcome;
   }
 
-  /** Of a position that is lost in the history `replid`: the last one before it that is not. */
+  /** For a position that is lost in the history `replid`: the last position before it that is not lost. */
   lastShared(position: Position, replid: string): Position {
     const { shared } = this.#climb(position, replid, new Set());
     return { replid: position.replid, offset: Math.min(position.offset, shared) };
@@ -92,11 +92,11 @@ function valid({ offset }: Position): Fate {
 }
 
 /**
- * Whether a node that answered `seen` has applied everything up to `required`. False is also the answer to every doubt.
+ * Whether a node that reported `seen` has applied everything up to `required`. In case of doubt the answer is false.
  *
- * 1. Only the applied offset counts (`slave_repl_offset`); bytes received or fed on are not applied.
- * 2. The node's history is the required one, or descends from it past a known, later turn.
- * 3. A replica with its link down counts only above offset 1, which Redis reports for "no position".
+ * 1. Only the applied offset counts (`slave_repl_offset`). Bytes that the node has only received or forwarded are not applied.
+ * 2. The node's history must be the required one, or must descend from it and diverge only after `required`.
+ * 3. A replica whose link is down counts only if its offset is above 1, because Redis reports 1 for "no position".
  * 4. A primary of the required history has all of it by definition.
  */
 export function covers(seen: ReplicationInfo, required: Position, lineage: Lineage): boolean {
@@ -105,12 +105,12 @@ export function covers(seen: ReplicationInfo, required: Position, lineage: Linea
   return hasOffset(seen) && seen.offset >= required.offset;
 }
 
-/** Whether what was written at `required` is in the history of a node that answered `seen`, whether or not it has it yet. */
+/** Whether the history of a node that reported `seen` includes `required`, even if the node has not applied it yet. */
 export function isOfHistory(seen: ReplicationInfo, required: Position, lineage: Lineage): boolean {
   return seen.replid === required.replid || lineage.presenceOf(required, seen.replid) === "valid";
 }
 
-/** Whether the offset a node reports is one: a replica without its link reports 1 when it has no position at all. */
+/** Whether the reported offset is a real one. A replica without a link reports 1 if it has no position at all. */
 export function hasOffset(seen: ReplicationInfo): boolean {
   return seen.role === "primary" || seen.linkUp || seen.offset > 1;
 }

@@ -1,61 +1,61 @@
-/** The primary's offset over time, as this process saw it: what turns an offset into an age. */
+/** Records the primary's offset over time, as this process saw it, to turn an offset into an age. */
 import type { Position } from "./position.js";
 
 interface Sample {
-  /** Client time in milliseconds, on the monotonic clock, before the INFO was sent. */
+  /** When the INFO was sent, in milliseconds on the client's monotonic clock. */
   readonly at: number;
   readonly offset: number;
-  /** When it was answered. */
+  /** When the INFO was answered. */
   readonly seenAt: number;
 }
 
 const maxSamples = 12_288;
 
 /**
- * Samples of one primary's offset. All times are `performance.now()` of this process: no server's clock is used.
+ * Samples of one primary's offset. All times are `performance.now()` of this process. No server's clock is used.
  *
- * Invariant: samples are in order of time, and their offsets never fall, because they belong to one history;
- * another history begins the list again.
+ * Invariant: samples are in order of time and their offsets never fall, because they belong to one history. Another history
+ * starts a new list.
  */
 export class OffsetTimeline {
   #replid: string | undefined;
   #samples: Sample[] = [];
   readonly #minGapMs: number;
 
-  /** Keeps samples at least so far apart that they reach back over `spanMs`. */
+  /** Keeps samples far enough apart that they reach back over `spanMs`. */
   constructor(spanMs: number) {
-    // Three quarters always stay, and neighbours are at least half a gap apart.
+    // Three quarters of the samples always stay, and neighbours are at least half a gap apart.
     this.#minGapMs = spanMs / ((maxSamples * 3) / 8);
   }
 
-  /** The history that the samples are of; undefined when there are none. */
+  /** The history of the samples. Undefined if there are no samples. */
   get replid(): string | undefined {
     return this.#replid;
   }
 
-  /** The newest sample, if any. */
+  /** The newest sample. Undefined if there are no samples. */
   get latest(): { at: number; position: Position } | undefined {
     const sample = this.#samples.at(-1);
     if (sample === undefined || this.#replid === undefined) return undefined;
     return { at: sample.at, position: { replid: this.#replid, offset: sample.offset } };
   }
 
-  /** When the oldest sample was taken; infinity when there is none. */
+  /** When the oldest sample was taken. Infinity if there are no samples. */
   get firstAt(): number {
     return this.#samples[0]?.at ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The offset of the newest sample; minus infinity when there is none. */
+  /** The offset of the newest sample. Minus infinity if there are no samples. */
   get latestOffset(): number {
     return this.#samples.at(-1)?.offset ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** When the newest sample was taken; minus infinity when there is none. */
+  /** When the newest sample was taken. Minus infinity if there are no samples. */
   get latestAt(): number {
     return this.#samples.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Adds what the primary answered, at `seenAt`, to an INFO sent at `at`. */
+  /** Adds the primary's answer, received at `seenAt`, to an INFO sent at `at`. */
   record(at: number, position: Position, seenAt = performance.now()): void {
     const last = this.#samples.at(-1);
     if (position.replid !== this.#replid || (last !== undefined && position.offset < last.offset)) {
@@ -71,13 +71,13 @@ export class OffsetTimeline {
     if (this.#samples.length > maxSamples) this.#samples = this.#samples.slice(maxSamples / 4);
   }
 
-  /** The moment whose every finished write is included at `position`; undefined when that cannot be proven. */
+  /** A moment such that `position` includes every write finished before it. Undefined if that cannot be proven. */
   asOf(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;
     return this.#samples[this.#firstAbove(position.offset) - 1]?.at;
   }
 
-  /** The offset that includes every write finished by `moment`; undefined when no sample is as young as that. */
+  /** An offset that includes every write finished by `moment`. Undefined if all samples are older than `moment`. */
   offsetAsOf(moment: number): number | undefined {
     let low = 0;
     let high = this.#samples.length;
@@ -89,31 +89,37 @@ export class OffsetTimeline {
     return this.#samples[low]?.offset;
   }
 
-  /** By when all that {@link offsetAsOf} gives for `moment` had been written; `moment` itself where no sample is as young as that. */
+  /**
+   * The time by which all writes up to `offsetAsOf(moment)` had been made. Returns `moment` if all samples are older than
+   * `moment`.
+   */
   madeAsOf(moment: number): number {
     const offset = moment === Number.NEGATIVE_INFINITY ? undefined : this.offsetAsOf(moment);
     return offset === undefined ? moment : (this.#samples[this.#firstAbove(offset - 1)]?.seenAt ?? moment);
   }
 
-  /** The moment by which the primary was seen past `position`; undefined when it was not, or not in this history. */
+  /** The time by which the primary was seen past `position`. Undefined if it was not seen past it, or has another history. */
   passedAt(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;
     return this.#samples[this.#firstAbove(position.offset)]?.seenAt;
   }
 
-  /** The moment by which the primary was seen to have reached `position`; undefined in the same cases. */
+  /**
+   * The time by which the primary was seen to have reached `position`. Undefined if it was not seen there, or has another
+   * history.
+   */
   reachedAt(position: Position): number | undefined {
     return this.passedAt({ replid: position.replid, offset: position.offset - 1 });
   }
 
-  /** The moment by which the newest write that is included at `position` had been made; undefined when unknown. */
+  /** The time by which the newest write included at `position` had been made. Undefined if that is unknown. */
   newestWriteAt(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;
     const newest = this.#samples[this.#firstAbove(position.offset) - 1];
     return newest && this.reachedAt({ replid: position.replid, offset: newest.offset });
   }
 
-  /** The least and the most that the lag of a server was which was seen at `position` at `at`. */
+  /** The smallest and the largest possible lag of a server that was at `position` at the time `at`. */
   lagOf(position: Position, at: number): readonly [atLeastMs: number, atMostMs: number] {
     const missingSince = this.passedAt(position) ?? at;
     return [at - missingSince, at - (this.newestWriteAt(position) ?? Number.NEGATIVE_INFINITY)];

@@ -1,27 +1,27 @@
-/** A point in a primary's replication stream. */
+/** Defines a position in a primary's replication stream, and combines and compares positions. */
 import { WrittenKeys } from "./written-keys.js";
 
 /**
  * A point in the stream of one history.
  *
- * `replid` names the history by the first 16 hex digits of Redis's `master_replid` (64 random bits);
- * `offset` counts the bytes of that history, at most `Number.MAX_SAFE_INTEGER`.
+ * `replid` names the history by the first 16 hex digits of Redis's `master_replid` (64 random bits). `offset` counts the bytes of
+ * that history and is at most `Number.MAX_SAFE_INTEGER`.
  */
 export interface Position {
   readonly replid: string;
   readonly offset: number;
-  /** Set when something was read there, nothing written: without it nothing is proven to be lost. */
+  /** Set if the position was only read and not written. Only a position without this mark can prove that a write was lost. */
   readonly read?: true;
-  /** Which keys were written up to there; without it any may have been. */
+  /** The keys that were written up to the position. Undefined if any key may have been written. */
   readonly keys?: WrittenKeys | undefined;
 }
 
-/** Keys by their hashes; undefined for any key. */
+/** Keys by their hashes. Undefined for any key. */
 interface Hashed {
   readonly hashes: readonly number[] | undefined;
 }
 
-/** What a read of the keys `read` requires of `positions`. */
+/** The part of `positions` that a read of the keys `read` requires. */
 export function narrowed(positions: readonly Position[], read: Hashed): readonly Position[] {
   if (!positions.some(({ keys }) => keys !== undefined)) return positions;
   const { hashes } = read;
@@ -29,7 +29,7 @@ export function narrowed(positions: readonly Position[], read: Hashed): readonly
   return positions.flatMap((position) => requiredOf(position, hashes) ?? []);
 }
 
-/** Undefined for nothing. */
+/** Undefined if the read requires nothing of this position. */
 function requiredOf(position: Position, hashes: readonly number[]): Position | undefined {
   const { replid, offset, keys } = position;
   if (keys === undefined) return position;
@@ -38,7 +38,7 @@ function requiredOf(position: Position, hashes: readonly number[]): Position | u
   return required === 0 ? undefined : { replid, offset: required };
 }
 
-/** `positions` and `position`, which are required together, with at most `maxKeys` keys of each; the same list if that is no more. */
+/** Adds `position` to `positions`, and keeps at most `maxKeys` keys in each. Returns the same list if `position` adds nothing. */
 export function withPosition(
   positions: readonly Position[],
   position: Position,
@@ -55,18 +55,20 @@ export function withPosition(
   return [...others, together];
 }
 
-/** Whether what requires `position` need not require `other` too. Of writes the newest tells what is lost. */
+/**
+ * Whether `position` makes `other` superfluous. A read position does not replace a write, because the newest write shows a loss.
+ */
 function includes(position: Position, other: Position): boolean {
   return (position.read === undefined || other.read === true) && requiresAsMuch(position, other);
 }
 
-/** Whether every read that `other` requires something of is required as much by `position`. */
+/** Whether `position` requires at least as much as `other` of every read. */
 export function requiresAsMuch(position: Position, other: Position): boolean {
   if (position.replid !== other.replid || position.offset < other.offset) return false;
   return position.keys === undefined || position.keys.includes(keysOf(other));
 }
 
-/** Whether one position can stand for two, so that a loss of writes is still seen. */
+/** Whether one position can replace both so that a loss of writes is still noticed. */
 function isOneWith(one: Position, other: Position): boolean {
   if (one.replid !== other.replid) return false;
   if (one.read === other.read) return true;
@@ -81,7 +83,7 @@ function union(one: Position, other: Position, maxKeys: number): Position {
   return positionAt(replid, offset, read, keys);
 }
 
-/** A position with these keys, or with none where nothing is listed that is above the floor. */
+/** A position with these keys. The keys are left out if the floor is not below `offset`. */
 export function positionAt(
   replid: string,
   offset: number,
@@ -93,7 +95,7 @@ export function positionAt(
   return kept === undefined ? { replid, offset, read } : { replid, offset, read, keys: kept };
 }
 
-/** Where none are known, every write counts as unlisted. */
+/** If no keys are known, every write counts as unlisted. */
 function keysOf({ keys, offset }: Position): WrittenKeys {
   return keys ?? new WrittenKeys(offset, [], []);
 }

@@ -1,7 +1,7 @@
-/** What a server says of its replication: the text of `INFO replication`, read. */
+/** Parses the reply of `INFO replication` into a server's role, position and replicas. */
 import { type Endpoint, endpointOf } from "../address.js";
 
-/** The history a node's own history grew out of, and the first offset they do not share. */
+/** The history that a node's own history grew out of, and the first offset that they do not share. */
 export interface ParentHistory {
   readonly replid: string;
   readonly divergesAt: number;
@@ -13,7 +13,7 @@ interface Common {
   readonly backlogActive: boolean;
 }
 
-/** A node as it described itself. `offset` is what a primary has written, or a replica has applied. */
+/** A node as it reported itself. `offset` is the position that a primary has written, or that a replica has applied. */
 export type ReplicationInfo =
   | (Common & { readonly role: "primary"; readonly offset: number })
   | (Common & {
@@ -26,13 +26,13 @@ export type ReplicationInfo =
 const replidDigits = 16;
 const fullReplid = /^[0-9a-f]{40}$/;
 const noReplid = "0".repeat(40);
-/** Tokens mark with such an id what is no position. Redis draws its ids at random, so it never uses one of these. */
+/** Tokens use such an id to mark entries that are not positions. Redis picks its ids at random, so it never uses one of these. */
 const reserved = /^0{15}/;
 const zero = 48;
 /**
- * How long the two parts of sound texts were: up to `master_replid`, and from there. Only numbers change from one text to
- * the next, so most need not be looked through. In a forged text of the same lengths the server's own fields are read all
- * the same.
+ * The lengths of texts that were found sound: up to `master_replid`, and from there. Most texts differ only in numbers, so a text
+ * of known lengths is not checked again. If a forged text has the same lengths, the server's own fields are still the ones that
+ * are read.
  */
 const soundShapes = new Set<number>();
 const maxSoundShapes = 64;
@@ -40,13 +40,13 @@ const maxRest = 4_096;
 /** In characters. A primary needs about 120 for each of its replicas. */
 const maxLength = 65_536;
 /**
- * A replica as Redis prints it. The replica itself chooses the text behind `ip=`, and Redis checks only its length: a line
- * break there would add fields to the INFO of its primary.
+ * The line of a replica, as Redis prints it. The replica itself chooses the text after `ip=`, and Redis checks only its length. A
+ * line break there would add fields to the INFO of its primary.
  */
 const replicaLine =
   /slave\d{1,5}:ip=([!-+\--~]{0,255}),port=(\d{1,5}),state=([a-z_]{1,32}),offset=(-?\d{1,19}),lag=-?\d{1,19}(?:,[a-z_]{1,32}=[^,\s]{0,64}){0,8}(?=\r\n|$)/y;
 const replicaLabel = "\nslave";
-/** The fields that a position depends on, each with the end of the line in front of it. */
+/** The fields that a position depends on, each with the line break before it. */
 const counted = [
   "\nrole:",
   "\nconnected_slaves:",
@@ -72,17 +72,17 @@ const unreadable =
   "INFO replication has a line of a replica that Tidemark cannot read, or a line break in a value; allow the commands REPLCONF " +
   "and PSYNC to replicas alone";
 
-/** The one that was read last, so that it need not be read again, and that the same is one string wherever it is kept. */
+/** The id that was read last. A repeated id need not be parsed again, and all positions share one string. */
 let known = { full: noReplid, short: "" };
 
 /**
- * Reads the reply of `INFO replication`. Undefined when it lacks what a position needs (a role, a 40-digit
- * `master_replid`, whole offsets below 2^53) or may have been forged: such a server, or a proxy before it, cannot be
- * trusted with one. {@link faultOf} says why.
+ * Parses the reply of `INFO replication`. Undefined if it lacks a field that a position needs: a role, a 40-digit
+ * `master_replid`, or whole offsets below 2^53. Also undefined if the reply may be forged. Such a server, or a proxy in front of
+ * it, cannot be trusted with a position. {@link faultOf} says why.
  */
 export function parseReplicationInfo(info: unknown): ReplicationInfo | undefined {
   if (typeof info !== "string") return undefined;
-  // Redis prints it behind all that others may have written into the text, and what follows it is Redis's own.
+  // Redis prints this field after all text that others may have influenced. Redis itself writes everything that follows.
   const from = info.indexOf("\nmaster_replid:");
   if (from < 0 || !isSound(info, from)) return undefined;
   if (info.indexOf("\nmaster_replid:", from + 1) >= 0) return undefined;
@@ -102,7 +102,7 @@ export function parseReplicationInfo(info: unknown): ReplicationInfo | undefined
   return { role: "replica", offset, linkUp, syncing, replid, ancestor, backlogActive };
 }
 
-/** Why {@link parseReplicationInfo} gives nothing for `info`, for people. */
+/** A text for people that says why {@link parseReplicationInfo} returns undefined for `info`. */
 export function faultOf(info: unknown): string {
   if (typeof info !== "string") return unfit;
   if (info.length > maxLength) return tooLong;
@@ -110,36 +110,36 @@ export function faultOf(info: unknown): string {
   return hasUnreadableLine(info) ? unreadable : unfit;
 }
 
-/** Whether the fields of an INFO, as ioredis reads them, are those of a replica. */
+/** Whether an INFO, as parsed by ioredis, is from a replica. */
 export function isReplicaIn(info: unknown): boolean {
   return typeof info === "object" && info !== null && "role" in info && info.role === "slave";
 }
 
-/** The servers that replicate from the one that said so, by the addresses they announce. */
+/** The replicas of the server that reported `info`, by the addresses that they announce. */
 export function parseReplicas(info: string): Endpoint[] {
   return replicaLinesIn(info).flatMap(([, host, port]) => endpointOf(host, port) ?? []);
 }
 
-/** How many replicas are connected to the primary that said so. */
+/** How many replicas are connected to the primary that reported `info`. */
 export function parseReplicaCount(info: string): number {
   return numberIn(info, "\nconnected_slaves:") ?? 0;
 }
 
-/** What each replica that is in sync has acknowledged, by the primary that said so. */
+/** The offset that each synchronised replica has acknowledged, as reported by the primary. */
 export function parseAcknowledgedOffsets(info: string): number[] {
   return replicaLinesIn(info).flatMap(([, , , state, offset]) => (state === "online" ? Number(offset) : []));
 }
 
-/** The server that a replica was told to replicate from; undefined for a primary. */
+/** The server that a replica is set to replicate from. Undefined for a primary. */
 export function parseUpstream(info: string): Endpoint | undefined {
   return endpointOf(textIn(info, "\nmaster_host:"), numberIn(info, "\nmaster_port:"));
 }
 
-/** Whether `info` has a bounded length, and nobody but the server seems to have written in it. */
+/** Whether `info` is not too long and seems to contain only the server's own text. */
 function isSound(info: string, from: number): boolean {
   const rest = info.length - from;
   if (info.length > maxLength) return false;
-  // A longer rest would share the number of another shape.
+  // A longer rest would get the same number as another shape.
   if (rest >= maxRest) return !isAmbiguous(info);
   const shape = from * maxRest + rest;
   if (soundShapes.has(shape)) return true;
@@ -153,7 +153,7 @@ function isAmbiguous(info: string): boolean {
   return hasFieldTwice(info) || hasUnreadableLine(info);
 }
 
-/** Whether a field that counts occurs twice. */
+/** Whether one of the counted fields occurs twice. */
 function hasFieldTwice(info: string): boolean {
   for (const label of counted) {
     const at = info.indexOf(label);
@@ -162,7 +162,7 @@ function hasFieldTwice(info: string): boolean {
   return false;
 }
 
-/** Whether the line of a replica is none that Redis prints. */
+/** Whether `info` has a replica's line that Redis would not print. */
 function hasUnreadableLine(info: string): boolean {
   for (let at = info.indexOf(replicaLabel); at >= 0; at = info.indexOf(replicaLabel, at + 1)) {
     replicaLine.lastIndex = at + 1;
@@ -171,7 +171,7 @@ function hasUnreadableLine(info: string): boolean {
   return false;
 }
 
-/** The lines of replicas, each with its parts; none of a text that is too long. */
+/** The lines of replicas, each with its parts. Empty if the text is too long. */
 function replicaLinesIn(info: string): RegExpExecArray[] {
   const lines: RegExpExecArray[] = [];
   if (info.length > maxLength) return lines;
@@ -190,7 +190,7 @@ function ancestorIn(info: string, start: number): ParentHistory | undefined {
   return divergesAt === undefined ? undefined : { replid, divergesAt };
 }
 
-/** The beginning of a replication id; undefined where there is none, or all are zeros, which is none. */
+/** The beginning of a replication id. Undefined if there is no id, or if the id is all zeros and so stands for none. */
 function replidIn(info: string, label: string, start: number): string | undefined {
   const from = valueAfter(info, label, start);
   if (from < 0 || info.startsWith(noReplid, from)) return undefined;
@@ -211,7 +211,7 @@ function numberIn(info: string, label: string, start = 0): number | undefined {
   return at > from && isLineEnd(info, at) && Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** Whether the value is `text`. */
+/** Whether the value of the field is `text`. */
 function says(info: string, label: string, text: string, start = 0): boolean {
   const from = valueAfter(info, label, start);
   return from >= 0 && info.startsWith(text, from) && isLineEnd(info, from + text.length);
@@ -225,8 +225,8 @@ function textIn(info: string, label: string): string | undefined {
 }
 
 /**
- * Where the value of a field begins, below 0 where there is none; `label` has the end of the line in front of it. It is
- * looked for behind `start` first.
+ * The index at which the value of a field begins. Negative if there is no such field. `label` includes the line break before the
+ * field. The search begins at `start` and then covers the whole text.
  */
 function valueAfter(info: string, label: string, start: number): number {
   let at = info.indexOf(label, start);

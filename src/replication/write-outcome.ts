@@ -1,13 +1,13 @@
-/** What became of a write, and who learns of it. */
+/** Defines the outcome of a write and the handle that reports it. */
 import type { Position } from "./position.js";
 
-/** What became of a write: the position that covers it, nothing known, or proof that no server received it. */
+/** The outcome of a write: the position that covers it, nothing known, or proof that no server received it. */
 export type WriteOutcome = Position | "unknown" | "not-sent";
 
-/** A write that may be on its way. Its session counts it as in flight until `end` is called. */
+/** A write that may be in flight. Its session counts it as in flight until `end` is called. */
 export interface WriteHandle {
-  /** Says what became of the write; only the first call counts. */
+  /** Reports the outcome of the write. Only the first call counts. */
   end(outcome: WriteOutcome): void;
-  /** What the answer has to wait for besides the position: replicas, where a write concern asks for them. */
+  /** Resolves when the replicas of a write concern have the write. The answer waits for this in addition to the position. */
   readonly acknowledged?: ((position: Position | undefined) => Promise<unknown>) | undefined;
 }

@@ -1,15 +1,15 @@
-/** Which keys the writes up to a position touched. */
+/** Records which keys were touched by the writes up to a position. */
 
 /**
- * The latest writes by the hashes of their keys, and of all others only how far they come. Offsets are those of the history
- * that the position is in. Two keys with one hash count as one key, so a collision only asks for more than is needed.
+ * The latest writes by the hashes of their keys. For all other writes, only the highest offset is kept. Offsets belong to the
+ * position's history. Two keys with the same hash count as one key, so a collision can only require more than necessary.
  */
 export class WrittenKeys {
-  /** Every write that is not listed is at or below this offset; 0 when all are listed. */
+  /** Every unlisted write is at or below this offset. 0 if all writes are listed. */
   readonly floor: number;
   /** Each hash once, in the order of the offsets. */
   readonly hashes: readonly number[];
-  /** The offset of the latest write of each hash, in ascending order, all above the floor. */
+  /** The offset of the latest write of each hash, in ascending order. All are above the floor. */
   readonly offsets: readonly number[];
 
   constructor(floor: number, hashes: readonly number[], offsets: readonly number[]) {
@@ -18,7 +18,7 @@ export class WrittenKeys {
     this.offsets = offsets;
   }
 
-  /** Those of one write. */
+  /** The keys of one write. */
   static at(offset: number, hashes: readonly number[], max: number): WrittenKeys {
     const once = hashes.length > 1 ? [...new Set(hashes)] : hashes;
     if (once.length > max) return new WrittenKeys(offset, [], []);
@@ -29,15 +29,15 @@ export class WrittenKeys {
     );
   }
 
-  /** The offset that a reader of these keys has to have; 0 for any. */
+  /** The offset that a replica needs before it may answer a read of these keys. 0 if any replica may answer. */
   requiredBy(hashes: readonly number[]): number {
-    // The latest is the greatest.
+    // The latest write has the greatest offset.
     for (let i = this.hashes.length - 1; i >= 0; i -= 1)
       if (hashes.includes(this.hashes[i] ?? -1)) return this.offsets[i] ?? 0;
     return this.floor;
   }
 
-  /** With a write at `offset`, which may be above or below the others; at most `max` hashes are kept. */
+  /** A copy that includes a write at `offset`. The offset may be above or below the others. At most `max` hashes are kept. */
   with(written: readonly number[], offset: number, max: number): WrittenKeys {
     if (offset <= this.floor) return this;
     const [hashes, offsets] = [[...this.hashes], [...this.offsets]];
@@ -56,14 +56,14 @@ export class WrittenKeys {
     return limited(this.floor, hashes, offsets, max);
   }
 
-  /** With all writes of `others` too. */
+  /** A copy that also includes all writes of `others`. */
   and(others: WrittenKeys, max: number): WrittenKeys {
     let all = this.above(others.floor);
     for (const [i, hash] of others.hashes.entries()) all = all.with([hash], others.offsets[i] ?? 0, max);
     return all;
   }
 
-  /** With every write up to `floor` unlisted. */
+  /** A copy in which all writes up to `floor` are unlisted. */
   above(floor: number): WrittenKeys {
     if (floor <= this.floor) return this;
     const first = this.offsets.findIndex((offset) => offset > floor);
@@ -71,12 +71,12 @@ export class WrittenKeys {
     return new WrittenKeys(floor, this.hashes.slice(from), this.offsets.slice(from));
   }
 
-  /** With at most `max` hashes. */
+  /** A copy with at most `max` hashes. */
   limited(max: number): WrittenKeys {
     return limited(this.floor, this.hashes, this.offsets, max);
   }
 
-  /** All of them as if they were written at `offset`, which is above every one. */
+  /** A copy in which all writes are at `offset`, which must be above every one of them. */
   movedTo(offset: number): WrittenKeys {
     const floor = this.floor > 0 ? offset : 0;
     return floor > 0
@@ -88,14 +88,14 @@ export class WrittenKeys {
         );
   }
 
-  /** Whether a read that requires these requires all of `others`. */
+  /** Whether a read that requires these writes also requires all of `others`. */
   includes(others: WrittenKeys): boolean {
     if (this.floor < others.floor) return false;
     return others.hashes.every((hash, i) => this.requiredBy([hash]) >= (others.offsets[i] ?? 0));
   }
 }
 
-/** The oldest of more than `max` become unlisted. */
+/** If there are more than `max` hashes, the oldest become unlisted. */
 function limited(
   floor: number,
   hashes: readonly number[],
