@@ -1,4 +1,4 @@
-/** One server as the app gives it: which options it names by a URL, an object or a client. */
+/** Reads one server as the app gives it, as a URL, an object or a client, and returns the options that it names. */
 import { isIPv6 } from "node:net";
 import { Redis, type RedisOptions } from "ioredis";
 import { InvalidOptionError } from "../errors/errors.js";
@@ -7,7 +7,7 @@ import { ioredisDefaults, isRedisOption, refuseCommonOptions, refuseOptions } fr
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What is wrong with something that is not a server, and what to give instead. */
+/** The problem with a value that is not a server, and what to give instead. */
 type Fault = readonly [problem: string, remedy: string];
 
 const likeThis = 'give a URL like "redis://10.0.0.1:6379", ioredis options, or a client';
@@ -15,14 +15,14 @@ const encoded =
   "percent-encode special characters in its user name and password (encodeURIComponent), and give the database as a number";
 const soleAddress = 'give the address of the server itself, like "redis://10.0.0.1:6379"';
 
-/** Whether it is an object with fields. */
+/** Whether `value` is an object with fields. */
 export function isRecord(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**
- * The options that `server` names, without defaults of ioredis. Throws an {@link InvalidOptionError} for what is no server, or
- * names an option that cannot be used.
+ * The options that `server` names, without ioredis's defaults. Throws an {@link InvalidOptionError} if `server` is not a server
+ * or names an option that cannot be used.
  */
 export function namedIn(option: string, server: unknown): RedisOptions {
   const named = fieldsIn(option, server);
@@ -30,14 +30,17 @@ export function namedIn(option: string, server: unknown): RedisOptions {
   return checkPlace(option, named);
 }
 
-/** The same of options for all servers. */
+/** Checks options for all servers in the same way as {@link namedIn} checks those of one server. */
 export function commonIn(redis: RedisOptions): RedisOptions {
   refuseCommonOptions(redis);
   const { tls, ...named } = given({ ...redis });
   return checkPlace("redis", tls === undefined ? named : { ...named, tls });
 }
 
-/** Returns `options` with numbers as numbers, or throws for an address that is none. Addresses are shown to people. */
+/**
+ * Converts ports and database numbers from text to numbers. Throws if the host, path or number is not valid. Addresses are shown
+ * to people, so they must not contain secrets.
+ */
 function checkPlace(option: string, options: RedisOptions): RedisOptions {
   const host: unknown = options.host;
   const path: unknown = options.path;
@@ -77,23 +80,26 @@ function fieldsIn(option: string, server: unknown): RedisOptions {
   return fields;
 }
 
-/** Which client or other thing was given in the place of options; undefined when it may be options. */
+/** The problem, if a client or something else was given in the place of options. Undefined if `value` may be options. */
 export function notOptions(value: Fields): string | undefined {
   if (isClient(value)) return "got a client";
   return faultOf(value)?.[0];
 }
 
-/** An ioredis client that makes connections. It is not known by its class, because it may come from another copy of ioredis. */
+/**
+ * Whether `server` is an ioredis client that makes connections. Its class proves nothing, because another copy of ioredis may
+ * have made it.
+ */
 function isClient(server: Fields): boolean {
   const { isCluster, sendCommand, connector, options } = server;
   const connects = isRecord(connector) && typeof connector.connect === "function";
   return isCluster === false && typeof sendCommand === "function" && connects && isRecord(options);
 }
 
-/** Methods of clients. Options of ioredis have none of these names. */
+/** Methods of clients. No ioredis option has one of these names. */
 const methods = ["sendCommand", "connect", "disconnect", "duplicate", "call", "get", "on"];
 
-/** Why `server` is neither ioredis options nor a client that can stand for a server; undefined when it is one of them. */
+/** Why `server` is neither ioredis options nor a client that can stand for a server. Undefined if it is one of them. */
 function faultOf(server: Fields): Fault | undefined {
   if ("boundSession" in server || "followsPrimary" in server)
     return ["got a client of a Tidemark", soleAddress];
@@ -112,7 +118,7 @@ function faultOf(server: Fields): Fault | undefined {
   return undefined;
 }
 
-/** A client's options also hold ioredis's defaults, which say nothing of what the app wants. */
+/** A client's options also contain ioredis's defaults, which the app did not choose. */
 function clientFields(client: Fields): RedisOptions {
   const options = isRecord(client.options) ? client.options : {};
   const defaults = defaultsOf(client);
@@ -121,13 +127,13 @@ function clientFields(client: Fields): RedisOptions {
   return given({ host, port, ...Object.fromEntries(named) });
 }
 
-/** Those of its own copy of ioredis. */
+/** The defaults of the client's own copy of ioredis. */
 function defaultsOf({ constructor: Client }: Fields): Fields {
   const own: unknown = typeof Client === "function" ? Reflect.get(Client, "defaultOptions") : undefined;
   return isRecord(own) ? own : ioredisDefaults();
 }
 
-/** Options to which null does not only mean that they are left out. */
+/** Options for which null means more than leaving the option out. */
 const nullable = [
   "maxRetriesPerRequest",
   "retryStrategy",
@@ -135,17 +141,22 @@ const nullable = [
   "sentinelReconnectStrategy",
 ];
 
-/** An option without a value names nothing, but for `tls`: undefined means that this server is reached without TLS. */
+/**
+ * Drops options without a value, because they name nothing. The exception is `tls`: undefined means that this server has no TLS.
+ */
 function given(fields: Fields): RedisOptions {
   const isNamed = ([name, value]: [string, unknown]): boolean =>
     value === undefined ? name === "tls" : value !== null || nullable.includes(name);
   return Object.fromEntries(Object.entries(fields).filter(isNamed));
 }
 
-/** Stand for what a URL does not name. ioredis would put its default there, which a URL can name too. */
+/**
+ * Placeholders for the parts that a URL does not name. ioredis would fill in its defaults there, and a URL may name the same
+ * values.
+ */
 const unnamed = { host: "", port: -1, db: -1 };
 
-/** ioredis alone knows how it reads a URL, so one of its clients, never connected, does it. */
+/** Only ioredis knows how it parses a URL, so an ioredis client that never connects does the parsing. */
 function urlFields(option: string, url: string): RedisOptions {
   if (!/^(rediss?|unix):\/\/|^\//.test(url))
     throw new InvalidOptionError(
@@ -162,7 +173,7 @@ function urlFields(option: string, url: string): RedisOptions {
   return given(Object.fromEntries(named));
 }
 
-/** Throws for several servers in one URL, and for a port that is none. */
+/** Throws if a URL contains several servers or a port that is too large. */
 function refusePlaces(option: string, url: string): void {
   const [, place = "", rest = ""] = /^(?:rediss?:)?\/\/(?:[^/?#]*@)?([^/?#@]*)([^@]*)$/.exec(url) ?? [];
   if (/,/.test(place) || /,rediss?:\/\//.test(rest))
@@ -181,7 +192,7 @@ function refusePlaces(option: string, url: string): void {
     );
 }
 
-/** Throws for a query that names another place than the URL itself, or a second user or password. */
+/** Throws if the query names another place than the URL itself, or a second user or password. */
 function refuseContradictions(option: string, url: string): void {
   const { protocol, hostname, port, pathname, username, password, searchParams } = parse(url);
   const refuse = (problem: string): never => {
@@ -209,13 +220,13 @@ function refuseContradictions(option: string, url: string): void {
   if (password !== "" && searchParams.has("password")) refuse("two passwords");
 }
 
-/** Throws for what is no URL. */
+/** Throws if `url` is not a URL. */
 function parse(url: string): URL {
   if (url.startsWith("//")) return new URL(`redis:${url}`);
   return new URL(url.startsWith("/") ? `unix://${url}` : url);
 }
 
-/** Whether no part of a password can be taken for a host, a database or an option. */
+/** Whether no part of a password can be mistaken for a host, a database or an option. */
 function isReadable(url: string): boolean {
   if (url.startsWith("unix:")) return /^unix:\/\/\/[^/]/.test(url);
   if (/^\/[^/]/.test(url)) return true;

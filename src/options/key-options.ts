@@ -1,59 +1,62 @@
-/** Which writes concern which reads, as options checked once. */
+/** Defines and checks the options that decide which writes affect which reads. */
 
 import type { KeyRules, WriteToTrack } from "../commands/touched-keys.js";
 import { KeyPrefixes } from "../diagnostics/key-prefix.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { maxTokenKeys } from "../session/token.js";
 
-/** The options of a `Tidemark` that say which writes concern which reads. */
+/** The options of a `Tidemark` that decide which writes affect which reads. */
 export interface KeyOptions {
   /**
-   * Prefixes of keys that are in an order only among themselves: after a write or read of such keys, a read of other keys
-   * in the same request need not be as new, and the other way round. Give the prefixes of stores that never refer to the
-   * app's own data, without `keyPrefix`. The list replaces the default: `"sess:"`, `"koa:sess:"`, `"rl:"`,
-   * `"rlflx:"` and `"fastify-rate-limit-"`.
+   * Prefixes of keys that are ordered only among themselves. After a write or read of such keys, a read of other keys in the same
+   * request need not be as new. The same holds the other way round. Give the prefixes of stores that never refer to the app's own
+   * data, without `keyPrefix`. Your list replaces the default: `"sess:"`, `"koa:sess:"`, `"rl:"`, `"rlflx:"` and
+   * `"fastify-rate-limit-"`.
    */
   readonly scopes?: readonly string[];
   /**
-   * Writes that count for no session, so that they send no read to the primary and set no cookie: prefixes of keys, without
-   * `keyPrefix`, or a function that returns true for such a write. A write counts if one of its keys has none of the prefixes.
-   * Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, as those of limiters do. A list or a function
-   * replaces this default. With an empty list all writes count.
+   * Writes that count for no session. They send no read to the primary and set no cookie. Give prefixes of keys, without
+   * `keyPrefix`, or a function that returns true for such a write. A write still counts if one of its keys has none of the
+   * prefixes. Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, which rate limiters use. Your list or
+   * function replaces this default. With an empty list all writes count.
    */
   readonly untracked?: readonly string[] | ((write: WriteToTrack) => boolean);
   /**
-   * Whether all scripts touch only the keys that they declare, as Redis asks of them. Otherwise a script counts only for its
-   * keys if all of them are in one scope, and for every key if not. A script that declares no keys, or keys of several scopes,
-   * counts for every key in any case. Default false.
+   * Whether all scripts touch only the keys that they declare, as Redis requires of scripts. If false, a script counts only for
+   * its own keys if all of them are in one scope. Otherwise it counts for every key. A script that declares no keys, or keys of
+   * several scopes, always counts for every key. Default false.
    */
   readonly scriptsDeclareKeys?: boolean;
   /**
-   * How many of the latest written keys a token names, 0 to 32. Reads of other keys require only the writes before those. With
-   * more names fewer reads go to the primary, and the token is about 6 characters longer for each. With 0 each read requires
-   * all writes. Default 8.
+   * How many of the latest written keys a token names, from 0 to 32. Reads of other keys require only the writes before those.
+   * With more names fewer reads go to the primary, and the token grows by about 6 characters for each name. With 0 each read
+   * requires all writes. Default 8.
    */
   readonly keysPerToken?: number;
 }
 
-/** The same with every default in its place. */
+/** The key options with all defaults filled in. */
 export interface ResolvedKeyOptions {
   readonly keyRules: KeyRules;
   readonly keysPerToken: number;
-  /** Finds the prefixes that are shown of keys. */
+  /** Finds the prefix of a key that may be shown to people. */
   readonly keyPrefixes: KeyPrefixes;
 }
 
-/** The prefixes that well-known libraries give to keys which never refer to an app's own data. */
+/** The key prefixes of well-known libraries whose keys never refer to an app's own data. */
 const usualScopes: readonly string[] = ["sess:", "koa:sess:", "rl:", "rlflx:", "fastify-rate-limit-"];
 
-/** The prefixes of rate-limit-redis and @fastify/rate-limit, whose keys only their own scripts read, on the primary. */
+/**
+ * The prefixes of rate-limit-redis and @fastify/rate-limit. Only their own scripts read these keys, and scripts run on the
+ * primary.
+ */
 const usualUntracked: readonly string[] = ["rl:", "fastify-rate-limit-"];
 
 const scripts: ReadonlySet<string> = new Set(["eval", "evalsha"]);
 
 const usualKeys = 8;
 
-/** Throws an {@link InvalidOptionError} that names the first that cannot be used. */
+/** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
 export function checkKeyOptions(options: KeyOptions, keyPrefix: string): ResolvedKeyOptions {
   const { untracked, scriptsDeclareKeys = false, keysPerToken = usualKeys } = options;
   if (typeof scriptsDeclareKeys !== "boolean")

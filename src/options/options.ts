@@ -1,4 +1,4 @@
-/** What a Tidemark is given, checked once, before anything runs. */
+/** Defines the options of a Tidemark and checks them once, before anything runs. */
 import type { RedisOptions } from "ioredis";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown, tidemarkOptions } from "../errors/option-names.js";
@@ -21,63 +21,67 @@ import {
 /** The options of {@link Tidemark}. */
 export type TidemarkOptions = (PrimaryServers | SentinelServers | ClusterServers) & CommonOptions;
 
-/** The options that do not say which servers there are; times are in milliseconds. */
+/** The options that do not name servers. Times are in milliseconds. */
 export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
   /**
-   * ioredis options for every connection (password, TLS, db, keyPrefix). With `natMap`, the addresses that servers
-   * announce are replaced by those they can be reached at.
+   * ioredis options for every connection (password, TLS, db, keyPrefix). `natMap` replaces the addresses that servers announce
+   * with addresses that this process can reach.
    */
   readonly redis?: RedisOptions;
-  /** A replica not proven to be fresher than this gets no read at any level. Default 10000. */
+  /** A replica is never used if it is not proven to be fresher than this, whatever the level of the read. Default 10000. */
   readonly maxStalenessMs?: number;
   /**
-   * A replica whose clock is certain to differ from the primary's by more gets no read at any level: keys expire by each
-   * server's own clock. Default 1000.
+   * A replica is never used if its clock certainly differs from the primary's by more than this, whatever the level of the read.
+   * Each server expires keys by its own clock. Default 1000.
    */
   readonly maxClockSkewMs?: number;
-  /** How long a token is in force; must be larger than `maxStalenessMs`. Default 60000. */
+  /** How long a token stays valid. Must be larger than `maxStalenessMs`. Default 60000. */
   readonly tokenTtlMs?: number;
   /**
-   * How long a replica's position is believed before it is asked again; only while it is in use. A fifth of it where the
-   * server cannot report over RESP3 that it has loaded other data. Default 250.
+   * How long Tidemark trusts a replica's position before it asks the replica again. Replicas are asked only while they are in
+   * use. If the server cannot report over RESP3 that it has loaded other data, a fifth of this time applies. Default 250.
    */
   readonly probeIntervalMs?: number;
   /**
-   * How long a command waits for a primary that can take it before it is rejected with a `NoPrimaryError`, and after how
-   * long without a byte a primary that leaves commands unanswered is disconnected. Where `redis` has
+   * How long a command waits for a primary that can take it. After that the command rejects with a `NoPrimaryError`. The option
+   * also limits how long a primary with unanswered commands may send nothing before Tidemark disconnects it. If `redis` has
    * `maxRetriesPerRequest`, that limits the wait instead, as in ioredis, and null removes the limit. Default 5000.
    */
   readonly primaryTimeoutMs?: number;
   /**
    * `"when-needed"` trusts a replica's position for `probeIntervalMs`, or until the replica reports that it has loaded other
-   * data. `"always"` proves it with each read in one transaction, at up to five times the server's work, which also
-   * holds where the replica cannot report it (ioredis 5, RESP2). Default `"when-needed"`.
+   * data. `"always"` proves the position with each read in one transaction, which takes up to five times the server's work.
+   * `"always"` is safe even if the replica cannot report that it has loaded other data (ioredis 5, RESP2). Default
+   * `"when-needed"`.
    */
   readonly verify?: "when-needed" | "always";
   /**
-   * What becomes of a read whose session has lost acknowledged writes in a failover, beside the message on
-   * `tidemark:lost-write`: `"error"` rejects the first one with a `LostWriteError`. Default `"report"`, nothing else.
+   * The outcome of a read whose session has lost acknowledged writes in a failover. `"report"` only publishes a message on
+   * `tidemark:lost-write`. `"error"` also rejects the first such read with a `LostWriteError`. Default `"report"`.
    */
   readonly onLostWrite?: OnLostWrite;
   /**
-   * The availability zone of this process: replicas in it answer when one of them may, unless they are far slower than
-   * others. Valkey tells its own since 8.0 (`availability-zone`); default none.
+   * The availability zone of this process. Replicas in this zone answer if one of them is eligible, unless they are far slower
+   * than other replicas. Valkey reports its own zone since 8.0 (`availability-zone`). Default: none.
    */
   readonly zone?: string;
-  /** The zones of servers that do not tell them, by addresses as `topology()` shows them: `{ "10.0.0.2:6379": "a" }`. */
+  /** The zones of servers that do not report them, by addresses as `topology()` shows them: `{ "10.0.0.2:6379": "a" }`. */
   readonly zones?: Readonly<Record<string, string>>;
-  /** How much replicas get of the reads as against others, by their addresses; default 1 each, and 0 for nothing. */
+  /**
+   * The share of reads for each replica, by address, relative to the other replicas. Default 1 each. With 0 a replica gets no
+   * reads.
+   */
   readonly weights?: Readonly<Record<string, number>>;
   /**
-   * Called with the address of each server that another server announces, after `natMap`: discovered replicas, Sentinels and
-   * servers that Sentinels name, nodes of a cluster, targets of `MOVED` and `ASK`. Return true to let Tidemark connect and
-   * send the password. If `accept` returns anything else or throws, Tidemark does not connect, and warns. The servers
+   * Called with the address of each server that another server announces, after `natMap`. These are discovered replicas,
+   * Sentinels and servers that Sentinels name, nodes of a cluster, and targets of `MOVED` and `ASK`. Return true to let Tidemark
+   * connect and send the password. If `accept` returns anything else or throws, Tidemark does not connect, and warns. Servers
    * that you give yourself are not checked. Default: every server is accepted.
    */
   readonly accept?: Accept;
   /**
-   * Of how many reads each session keeps a record in `session.reads`, the latest ones: 0 to 1000. A record says which server
-   * answered, why, and how long the read waited. Default 0. The channel `tidemark:read` works without it.
+   * How many of its latest reads each session records in `session.reads`, from 0 to 1000. A record says which server answered,
+   * why, and how long the read waited. Default 0. The channel `tidemark:read` works without this option.
    */
   readonly recordReads?: number;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
@@ -94,14 +98,14 @@ const defaults = {
 
 const maxRecordedReads = 1_000;
 
-/** Options of the middleware, which are easily given to the Tidemark instead. */
+/** Options of the middleware, which users may pass to the Tidemark by mistake. */
 const ofMiddleware = ["secret", "carrier", "level", "properties"];
 
 const place = "give { primary: { host, port }, replicas: [{ host, port }] }";
 const url = 'give { primary: "redis://10.0.0.1:6379", replicas: ["redis://10.0.0.2:6379"] }';
 const roles = "give { primary, replicas }";
 
-/** Options by which other libraries take servers. */
+/** The options with which other libraries take servers. */
 const ofServers: ReadonlyMap<string, string> = new Map([
   ...["host", "port", "path", "hostname"].map((name): [string, string] => [name, place]),
   ...["url", "uri", "urls"].map((name): [string, string] => [name, url]),
@@ -111,10 +115,10 @@ const ofServers: ReadonlyMap<string, string> = new Map([
   ]),
 ]);
 
-/** The options with every default in its place and every server as ioredis options. */
+/** The options with all defaults filled in and with every server as ioredis options. */
 export interface ResolvedOptions extends ShardLimits, ResolvedReadOptions, ResolvedKeyOptions {
   readonly servers: Servers;
-  /** What the client says of itself, and plain clients made from it start from. */
+  /** The options of `tidemark.redis` itself, and the starting point for plain clients made from it. */
   readonly redis: RedisOptions;
   readonly verify: "when-needed" | "always";
   readonly onLostWrite: OnLostWrite;
@@ -209,7 +213,7 @@ function byAddress<Value>(
 
 const likeTopology = 'give addresses as topology() shows them, like "10.0.0.2:6379"';
 
-/** Of a host and port, or the path of a socket; a URL is none, and may have a password in it. */
+/** Whether `text` is a host and port, or the path of a socket. URLs are refused, because they may contain a password. */
 function isAddress(text: string): boolean {
   return /^[^\s/@?#]+:\d{1,5}$/.test(text) || /^\/[^@?#]+$/.test(text);
 }

@@ -1,4 +1,4 @@
-/** How reads are answered where nothing else is said, as options checked once. */
+/** Defines and checks the default options for reads. */
 
 import type { LevelName } from "../consistency/level.js";
 import type { ReadDefaults } from "../consistency/read-policy.js";
@@ -6,29 +6,33 @@ import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
 import type { FallbackLimits } from "../reads/fallback-limit.js";
 
-/** The options of a `Tidemark` that reads may differ from. */
+/** The options of a `Tidemark` that set the defaults for reads. */
 export interface ReadDefaultOptions {
   /**
-   * How long a read may wait for a replica to catch up before `fallback` applies, in milliseconds: for all levels, or for
-   * each. It waits only while the recent lag leaves hope. Default 0.
+   * How long a read may wait for a replica to catch up before `fallback` applies, in milliseconds. Give one number for all
+   * levels, or one for each level. The read waits only if recent lag suggests that a replica will catch up in time. Default 0.
    */
   readonly waitMs?: number | Partial<Readonly<Record<LevelName, number>>>;
-  /** Where a read goes that no replica may answer: to the primary, or to a `ReplicasBehindError`. Default `"primary"`. */
+  /**
+   * The outcome of a read that no replica may answer: the primary answers, or the read rejects with a `ReplicasBehindError`.
+   * Default `"primary"`.
+   */
   readonly fallback?: "primary" | "error";
-  /** Whether what a replica lacks is looked up on the primary before it counts as missing. Default false. */
+  /** If a key is missing on the replica, check the primary before returning null. Default false. */
   readonly confirmMisses?: boolean;
-  /** Whether a session's later requests too see nothing older than what it has read. Default false. */
+  /** Whether later requests of a session never see older data than its earlier reads. Default false. */
   readonly monotonicReads?: boolean;
   /**
-   * How many reads of this process may go to the primary because no replica has what they require, or because a token says that
-   * the position of a write is unknown: at a time, fewer while the primary answers more slowly than when it was calm, and in a
-   * second. Beyond it they wait up to a second, each user in turn, and are rejected with a `ReplicasBehindError` after
-   * that. Default `{ concurrency: 64, perSecond: 5000 }`; false for no limit.
+   * Limits the reads that this process sends to the primary because no replica has the required data, or because a token says
+   * that the position of a write is unknown. `concurrency` limits how many run at a time, and is reduced while the primary
+   * answers more slowly than when it was calm. `perSecond` limits how many run in a second. Reads over the limit wait up to a
+   * second, and users take turns. After that second, reads reject with a `ReplicasBehindError`. Default
+   * `{ concurrency: 64, perSecond: 5000 }`. Use false for no limit.
    */
   readonly fallbackLimit?: Partial<FallbackLimits> | false;
 }
 
-/** The same with every default in its place. */
+/** The read options with all defaults filled in. */
 export interface ResolvedReadOptions extends ReadDefaults {
   readonly monotonicReads: boolean;
   readonly fallbackLimit: FallbackLimits | false;
@@ -37,7 +41,7 @@ export interface ResolvedReadOptions extends ReadDefaults {
 const levels = ["eventual", "session", "bounded", "strong"] as const;
 const usualLimits: FallbackLimits = { concurrency: 64, perSecond: 5_000 };
 
-/** Throws an {@link InvalidOptionError} that names the first that cannot be used. */
+/** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
 export function checkReadDefaults(options: ReadDefaultOptions): ResolvedReadOptions {
   const { fallback = "primary" } = options;
   if (fallback !== "primary" && fallback !== "error")

@@ -1,4 +1,4 @@
-/** Options of ioredis that a Tidemark cannot take, and what to give instead. */
+/** Refuses the ioredis options that a Tidemark cannot use, and says what to give instead. */
 import { Redis, type RedisOptions } from "ioredis";
 import { InvalidOptionError } from "../errors/errors.js";
 import { changesBetween, noOption, tidemarkOptions } from "../errors/option-names.js";
@@ -10,7 +10,7 @@ interface Refusal {
 
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null && value !== false;
 
-/** Ignored, each of these would have commands go where the user does not mean them to. */
+/** If Tidemark ignored one of these, commands would go to a server that the user does not intend. */
 const anywhere: Readonly<Record<string, Refusal>> = {
   monitor: { isMeant: isGiven, remedy: "leave it out, and call tidemark.redis.monitor()" },
   readOnly: {
@@ -28,14 +28,14 @@ const anywhere: Readonly<Record<string, Refusal>> = {
   },
 };
 
-/** These say where one server is, or how to find it, and `redis` is for all. */
+/** These options name one server or a way to find it, but `redis` is for all servers. */
 const common: Readonly<Record<string, Refusal>> = {
   sentinels: { isMeant: isGiven, remedy: "give { sentinels, name } beside redis" },
   name: { isMeant: isGiven, remedy: "give { sentinels, name } beside redis" },
   path: { isMeant: isGiven, remedy: "give it for one server, like { primary: { path } }" },
 };
 
-/** What a value has to be, where ioredis would ignore a wrong one or fail at the first connection. */
+/** The check for each option where ioredis would ignore a wrong value or fail at the first connection. */
 const values: ReadonlyMap<string, Expected> = new Map<string, Expected>([
   ["username", [isString, "give a string"]],
   ["password", [isString, "give a string"]],
@@ -56,12 +56,12 @@ function isString(value: unknown): boolean {
   return typeof value === "string";
 }
 
-/** Redis refuses the name of a connection that has other characters. */
+/** Redis refuses connection names with other characters. */
 function isPrintable(value: unknown): boolean {
   return typeof value === "string" && /^[!-~]*$/.test(value);
 }
 
-/** False has no TLS, as undefined. */
+/** False means no TLS, as undefined does. */
 function isTls(value: unknown): boolean {
   return typeof value === "boolean" || (typeof value === "object" && !Array.isArray(value));
 }
@@ -88,7 +88,7 @@ const withoutDefault = [
 
 const tlsNames = ["ca", "cert", "key", "pfx", "passphrase", "servername", "rejectUnauthorized"];
 
-/** Names that other clients have for options of ioredis. Case and underscores do not count. */
+/** Names that other clients use for ioredis options. Case and underscores do not count. */
 const synonyms: Readonly<Record<string, readonly string[]>> = {
   host: ["hostname", "address", "ip", "server"],
   path: ["unixSocket", "socketPath"],
@@ -99,7 +99,7 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
   tls: ["ssl", "secure", "useTls", "useSsl", "tlsOptions", "sslOptions"],
 };
 
-/** What to give instead of an option that other clients have. */
+/** What to give instead of an option of another client. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
   ["url", "give the URL in the place of the object"],
   ["socket", "give host and port"],
@@ -124,7 +124,7 @@ export function isRedisOption(name: string): boolean {
   return Object.hasOwn(ioredisDefaults(), name) || withoutDefault.includes(name);
 }
 
-/** Checks the options of one server, which `option` names in the error. */
+/** Checks the options of one server. Errors name the server as `option`. */
 export function refuseOptions(option: string, options: RedisOptions): void {
   refuse(option, options, anywhere);
 }
@@ -155,8 +155,8 @@ function checkValue(option: string, name: string, value: unknown): void {
 }
 
 /**
- * What to give instead of an option that ioredis does not have; undefined when it may be one of a version to come, or one of an
- * app's own.
+ * What to give instead of an option that ioredis does not have. Undefined if the option may belong to a later version or to the
+ * app itself.
  */
 function meantBy(name: string): string | undefined {
   if (tidemarkOptions.includes(name)) return `give ${name} to new Tidemark, beside redis`;

@@ -1,4 +1,4 @@
-/** Which servers a Tidemark is given, or where to ask for them, checked once. */
+/** Defines and checks the options that name the servers of a Tidemark or say where to find them. */
 import type { Redis, RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { InvalidOptionError } from "../errors/errors.js";
@@ -6,21 +6,21 @@ import type { SentinelSetup } from "../topology/sentinel.js";
 import { commonIn, namedIn } from "./given-server.js";
 
 /**
- * A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client whose options are taken. An
- * `InvalidOptionError` is thrown for anything else, such as a mock or a client of a cluster.
+ * A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client. Of a client only the options are
+ * used. Anything else throws an `InvalidOptionError`, for example a mock or a cluster client.
  */
 export type Server = string | RedisOptions | Redis;
 
-/** A primary, and its replicas or the word that they are to be discovered. */
+/** A primary, with a list of its replicas or without one to discover them. */
 export interface PrimaryServers {
-  /** Takes the writes. */
+  /** The server that takes the writes. */
   readonly primary: Server;
   /**
-   * Answer reads. Left out, they are learnt from the primary and followed as they come and go; with none in the list
-   * everything works on the primary. A replica takes from the primary what it does not name, except for its address: the
-   * database, the password, TLS and so on. Another database or key prefix is an `InvalidOptionError`, and so is the address of the
-   * primary. If the primary is a proxy that spreads commands, none is learnt, and those given answer only reads at level
-   * `"eventual"`.
+   * The servers that answer reads. If you omit the list, Tidemark asks the primary for its replicas and follows them as they come
+   * and go. With an empty list the primary does everything. A replica inherits each option that it does not name from the
+   * primary, such as the database, the password and TLS, but never the address. Another database or key prefix throws an
+   * `InvalidOptionError`, and so does the address of the primary. If the primary is a proxy that spreads commands, Tidemark
+   * discovers no replicas. Replicas in your list then answer only reads at level `"eventual"`.
    */
   readonly replicas?: readonly Server[];
   readonly sentinels?: never;
@@ -28,14 +28,14 @@ export interface PrimaryServers {
   readonly cluster?: never;
 }
 
-/** Sentinels, who name the primary and the replicas. */
+/** Sentinels, which name the primary and the replicas. */
 export interface SentinelServers {
   /**
-   * Sentinels to begin with; the others are learnt from these. Their own passwords and TLS are `sentinelUsername`,
-   * `sentinelPassword` and `sentinelTLS` in `redis`.
+   * The Sentinels to begin with. Tidemark learns the others from these. Set the Sentinels' own passwords and TLS in `redis`, as
+   * `sentinelUsername`, `sentinelPassword` and `sentinelTLS`.
    */
   readonly sentinels: readonly Server[];
-  /** What the Sentinels call the primary. */
+  /** The name that the Sentinels have for the primary. */
   readonly name: string;
   readonly primary?: never;
   readonly replicas?: never;
@@ -44,7 +44,7 @@ export interface SentinelServers {
 
 /** A Redis Cluster. */
 export interface ClusterServers {
-  /** Nodes to begin with; the others are learnt from these. */
+  /** The nodes to begin with. Tidemark learns the others from these. */
   readonly cluster: readonly Server[];
   readonly primary?: never;
   readonly replicas?: never;
@@ -54,7 +54,7 @@ export interface ClusterServers {
 
 type GivenServers = PrimaryServers | SentinelServers | ClusterServers;
 
-/** Which servers were given, and how further ones are to be found. */
+/** The given servers, and how to find further ones. */
 export type Servers =
   | { readonly kind: "static"; readonly primary: RedisOptions; readonly replicas: readonly RedisOptions[] }
   | { readonly kind: "discovered"; readonly primary: RedisOptions }
@@ -63,13 +63,15 @@ export type Servers =
 
 const sentinelPort = 26379;
 
-/** Options that say where one server is. All others hold for the servers that follow it, too. */
+/** Options that say where one server is. All other options also apply to the servers that follow it. */
 const ofPlace = ["host", "port", "path", "family", "Connector"] as const;
 
-/** Options that must not differ, with their defaults: with two values a read would miss what was written, or be shaped otherwise. */
+/**
+ * Options that must be the same on all servers, with their defaults. Otherwise a read would miss writes or return another shape.
+ */
 const shared = { db: 0, keyPrefix: "", stringNumbers: false, replyMapping: "legacy" } as const;
 
-/** Throws an `InvalidOptionError` that names the first that cannot be used. */
+/** Throws an `InvalidOptionError` that names the first option that cannot be used. */
 export function checkServers(options: GivenServers, redis: RedisOptions): Servers {
   const common = commonIn(redis);
   const { primary, replicas, sentinels, name, cluster } = options;
@@ -99,7 +101,7 @@ export function checkServers(options: GivenServers, redis: RedisOptions): Server
 const replicaRemedy =
   "give the address of a replica, or leave it out, because Tidemark reads from the primary anyway";
 
-/** Whether two servers have one address; not known of those that a Connector finds. */
+/** Whether two servers have the same address. False for servers that a Connector finds, because their addresses are unknown. */
 function isSamePlace(one: RedisOptions, other: RedisOptions): boolean {
   if (one.Connector !== undefined || other.Connector !== undefined) return false;
   return addressOf(one).toLowerCase() === addressOf(other).toLowerCase();
@@ -107,7 +109,7 @@ function isSamePlace(one: RedisOptions, other: RedisOptions): boolean {
 
 const sharedNames = ["db", "keyPrefix", "stringNumbers", "replyMapping"] as const;
 
-/** Throws if `server` names another value of an option than the one it has to have. */
+/** Throws if `server` names another value of the option than `wanted`. */
 function agree(
   option: string,
   server: RedisOptions,
@@ -122,7 +124,10 @@ function agree(
   throw new InvalidOptionError(`${option}.${name}`, got, remedy, problem);
 }
 
-/** All options of a server that follows `leader`: those it names itself, and else the leader's, but for its place. */
+/**
+ * All options of a server that follows `leader`: the options that it names itself, and the leader's for the rest, except its
+ * place.
+ */
 function followerOf(leader: RedisOptions, named: RedisOptions, common: RedisOptions): RedisOptions {
   const follower = { ...leader };
   for (const name of ofPlace) Object.assign(follower, { [name]: common[name] });
@@ -132,9 +137,9 @@ function followerOf(leader: RedisOptions, named: RedisOptions, common: RedisOpti
   return over(follower, named);
 }
 
-/** `options` with those in `named` in their places. */
+/** `options`, with the values in `named` taking precedence. */
 function over(options: RedisOptions, named: RedisOptions): RedisOptions {
-  // A URL with rediss:// asks for TLS, and says nothing of its options.
+  // A rediss:// URL asks for TLS but names no TLS options.
   const isPlain = Object.is(named.tls, true) && options.tls !== undefined;
   return { ...options, ...named, ...(isPlain ? { tls: options.tls } : {}) };
 }
@@ -178,20 +183,23 @@ function checkCluster(options: GivenServers, cluster: unknown, redis: RedisOptio
         node.db,
         "leave it out: a cluster has one database",
       );
-    // All further nodes are connected to with what these have in common.
+    // Tidemark connects to all other nodes with the options that these nodes share.
     for (const option of [...sharedNames, "username", "password"] as const)
       agree(`cluster[${index}]`, node, option, common[option], "another node, or of redis");
   }
   return { kind: "cluster", seeds: list.map((node) => followerOf(common, node, common)), common };
 }
 
-/** Servers that are equal: each has what it names, and else what the first of them names. */
+/**
+ * Completes a list of equal servers. Each keeps the options that it names, and takes the rest from the first server that names
+ * them.
+ */
 function siblings(list: readonly RedisOptions[], common: RedisOptions): RedisOptions[] {
   const leader = { ...firstNamed(list), ...common };
   return list.map((server) => followerOf(leader, server, common));
 }
 
-/** What is named by any of them, without its place; the first one counts. */
+/** The options that any of the servers names, without a place. If several name an option, the first one counts. */
 function firstNamed(list: readonly RedisOptions[]): RedisOptions {
   const named: RedisOptions = Object.assign({}, ...list.toReversed());
   for (const name of ofPlace) delete named[name];
@@ -203,13 +211,13 @@ function refuse(options: GivenServers, names: readonly (keyof GivenServers)[], w
   if (given !== undefined) throw new InvalidOptionError(given, options[given], `leave it out: ${why}`);
 }
 
-/** What each of them names. */
+/** The options that each server names. */
 function serverList(option: string, servers: unknown): RedisOptions[] {
   if (!Array.isArray(servers)) throw new InvalidOptionError(option, servers, "give a list of servers");
   return servers.map((server, index) => namedIn(`${option}[${index}]`, server));
 }
 
-/** What plain clients made from the Tidemark's start from. */
+/** The options that plain clients of a Tidemark start from. */
 export function clientOptions(servers: Servers): RedisOptions {
   if (servers.kind === "cluster") return servers.common;
   if (servers.kind !== "sentinel") return servers.primary;
@@ -222,7 +230,7 @@ export function clientOptions(servers: Servers): RedisOptions {
     ...(username ? { sentinelUsername: username } : {}),
     ...(password ? { sentinelPassword: password } : {}),
     ...(tls ? { sentinelTLS: tls } : {}),
-    // ioredis alone takes `tls` to be the Sentinels' affair only.
+    // Without this, ioredis uses `tls` only for the Sentinels.
     ...(common.tls ? { enableTLSForSentinelMode: true } : {}),
     ...{ name, role: "master", failoverDetector: true },
   };
