@@ -1,27 +1,30 @@
-/** Which prefix a key has, for people to read: never a whole key, and nothing that may be a secret. And which options name it. */
+/**
+ * Finds the prefix of a key that may be shown to people, and the options that would name it. Never shows a whole key or a
+ * possible secret.
+ */
 
 const maxLength = 32;
-/** Names that apps give. An address, or what comes from a user, does not look like this. */
+/** Matches names that apps give. Addresses and input from users do not look like this. */
 const name = /^\{?[a-z][\w.{}/-]*:$/i;
 const threeDigits = /\d\D*\d\D*\d/;
 
-/** Options that would name one more prefix, as code to paste. Their lists replace the defaults, so they are complete. */
+/** Options that name one more prefix, as code to paste. They are complete, because their lists replace the defaults. */
 export interface PrefixOptions {
   readonly scopes: string;
-  /** Undefined where the option is a function. */
+  /** Undefined if the option is a function. */
   readonly untracked: string | undefined;
 }
 
-/** Finds the prefixes of keys as options take them, without `keyPrefix`. */
+/** Finds the prefixes of keys in the form that options take, without `keyPrefix`. */
 export class KeyPrefixes {
   /** The prefixes in the option `scopes`, or in its default. */
   readonly scopes: readonly string[];
   readonly #keyPrefix: string;
   readonly #untracked: readonly string[] | undefined;
-  /** Those that options name, the longest first. */
+  /** The prefixes that options name, the longest first. */
   readonly #named: readonly string[];
 
-  /** `untracked` is undefined where that option is a function. */
+  /** `untracked` is undefined if that option is a function. */
   constructor(keyPrefix: string, scopes: readonly string[], untracked: readonly string[] | undefined) {
     this.scopes = [...scopes];
     this.#keyPrefix = keyPrefix;
@@ -29,7 +32,7 @@ export class KeyPrefixes {
     this.#named = [...scopes, ...(untracked ?? [])].toSorted((one, other) => other.length - one.length);
   }
 
-  /** The options as they are, with `prefix` added. */
+  /** The current options, with `prefix` added. */
   optionsWith(prefix: string): PrefixOptions {
     return {
       scopes: `scopes: ${listOf([...this.scopes, prefix])}`,
@@ -37,7 +40,7 @@ export class KeyPrefixes {
     };
   }
 
-  /** The prefix that all of `keys`, as they are sent, have in common; undefined for none. */
+  /** The prefix that all of `keys` share. `keys` are as sent to the server. Undefined if they share none. */
   ofAll(keys: readonly (string | Buffer)[]): string | undefined {
     const [first, ...others] = keys;
     const prefix = first === undefined ? undefined : this.of(first);
@@ -45,8 +48,9 @@ export class KeyPrefixes {
   }
 
   /**
-   * A prefix that options name, else the key up to and including its first colon. Undefined if that is the whole key, longer
-   * than 32 characters or no plain name: with more than two digits it may be the id of a user or a session.
+   * The prefix of `key`: one that options name, or everything up to and including the first colon. Undefined if that is the whole
+   * key, is longer than 32 characters or is not a plain name. A name with more than two digits may be the id of a user or a
+   * session.
    */
   of(key: string | Buffer): string | undefined {
     const sent = key.toString();

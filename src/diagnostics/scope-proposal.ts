@@ -1,7 +1,7 @@
-/** Proposes a scope, or no tracking, once, when writes to keys of one prefix send most reads of other keys to the primary. */
+/** Proposes a scope or no tracking, once, if writes to keys of one prefix send most reads of other keys to the primary. */
 import type { KeyPrefixes } from "./key-prefix.js";
 
-/** How many reads it takes: fewer are not worth a change. */
+/** How many reads it takes. With fewer, a change is not worthwhile. */
 const minReads = 1_000;
 
 export class ScopeProposal {
@@ -12,10 +12,12 @@ export class ScopeProposal {
     this.#prefixes = prefixes;
   }
 
-  /** Takes in that writes of `prefix` have kept `others` reads of other keys on the primary, of `total` that writes kept there. */
+  /**
+   * Considers a count: writes of `prefix` kept `others` reads of other keys on the primary. All writes kept `total` reads there.
+   */
   consider(prefix: string | undefined, others: number, total: number): void {
     if (others < minReads || others * 2 <= total || this.#isMade) return;
-    // No scope frees reads from writes of unknown keys, nor from commands on keys of several scopes.
+    // No scope can free reads from writes of unknown keys, or from commands on keys of several scopes.
     if (prefix === undefined || this.#prefixes.scopes.includes(prefix)) return;
     this.#isMade = true;
     const { scopes, untracked = "let the function `untracked` return true for them" } =

@@ -1,34 +1,34 @@
-/** What a Tidemark has counted since it was made. */
+/** Counts untracked writes and the reads that writes keep on the primary. */
 import type { KeyPrefixes } from "./key-prefix.js";
 import type { ScopeProposal } from "./scope-proposal.js";
 
 type Keys = readonly (string | Buffer)[];
 
-/** What `tidemark.stats()` returns: counts of this `Tidemark` in this process, from when it was made. */
+/** The result of `tidemark.stats()`: counts of this `Tidemark` in this process, since it was made. */
 export interface TidemarkStats {
-  /**
-   * Writes of sessions that counted for none, because of the option `untracked`, of its default or of `redis.untracked`.
-   */
+  /** Writes of sessions that counted for no session, because of the option `untracked`, its default or `redis.untracked`. */
   readonly untrackedWrites: number;
-  /** The reads of sessions that writes sent to the primary, by the prefixes of the written keys, the most reads first. */
+  /** The reads of sessions that writes sent to the primary, grouped by the prefixes of the written keys, the most reads first. */
   readonly keptOnPrimary: readonly KeptOnPrimary[];
 }
 
 /** Reads that the primary answered because no replica had the writes to keys of one prefix. */
 export interface KeptOnPrimary {
   /**
-   * The beginning of the written keys: a prefix of `scopes` or `untracked`, else all up to the first colon. Of a script these
-   * are the keys that it declares. Undefined for keys without a prefix, for writes that name no keys, for such writes and
-   * scripts of earlier requests, and for all prefixes after the first 100.
+   * The beginning of the written keys: a prefix of `scopes` or `untracked`, or everything up to the first colon. For a script,
+   * its declared keys count. Undefined for keys without a prefix and for writes that name no keys. Also undefined for such writes
+   * and scripts of earlier requests, and for all prefixes after the first 100.
    */
   readonly prefix: string | undefined;
-  /** How many reads. */
+  /** How many reads there were. */
   readonly reads: number;
-  /** How many of these read no key of this prefix. If the prefix were in `scopes`, replicas could answer most of them. */
+  /**
+   * How many of these reads touched no key of this prefix. If the prefix were in `scopes`, replicas could answer most of them.
+   */
   readonly others: number;
 }
 
-/** The reads that were kept on the primary by writes to keys of one prefix. */
+/** The reads that writes to keys of one prefix kept on the primary. */
 export class KeptReads implements KeptOnPrimary {
   readonly prefix: string | undefined;
   reads = 0;
@@ -39,7 +39,7 @@ export class KeptReads implements KeptOnPrimary {
   }
 }
 
-/** A key may begin with anything, so the list must not grow with what users send. */
+/** A key may begin with anything, so the list must not grow with the data that users send. */
 const maxPrefixes = 100;
 
 export class Statistics {
@@ -55,32 +55,32 @@ export class Statistics {
     this.#proposal = proposal;
   }
 
-  /** Counts writes of a session that count for none. */
+  /** Counts a session's writes that count for no session. */
   countUntracked(writes: number): void {
     this.#untrackedWrites += writes;
   }
 
-  /** The prefixes that keys are counted by. */
+  /** The prefixes by which keys are counted. */
   get prefixes(): KeyPrefixes {
     return this.#prefixes;
   }
 
-  /** The reads that writes to `keys` keep on the primary; undefined keys are not known. */
+  /** The count for writes to `keys`. Undefined means that the keys are unknown. */
   keptBy(keys: Keys | undefined): KeptReads {
     return this.#of(keys && this.#prefixes.ofAll(keys));
   }
 
-  /** Counts a read of `keys` among those that were `kept` on the primary. */
+  /** Counts a read of `keys` in `kept`, the count of the writes that kept it on the primary. */
   countKept(kept: KeptReads, keys: Keys | undefined): void {
     this.#total += 1;
     kept.reads += 1;
-    // A read of unknown keys may read keys of this prefix, too.
+    // A read of unknown keys may also read keys of this prefix.
     if (keys === undefined || keys.some((key) => this.#prefixes.of(key) === kept.prefix)) return;
     kept.others += 1;
     this.#proposal.consider(kept.prefix, kept.others, this.#total);
   }
 
-  /** The counts of now. */
+  /** The current counts. */
   get now(): TidemarkStats {
     const kept = [...this.#kept.values(), this.#unnamed].filter(({ reads }) => reads > 0);
     return {
