@@ -1,9 +1,9 @@
-/** Every error Tidemark throws, each with a stable code. */
+/** Defines every error that Tidemark throws, each with a stable code. */
 import { kindOf } from "./value-kind.js";
 
 const brand = Symbol.for("tidemark.error");
 
-/** What a failed call was told; `code` never changes between versions, messages may. */
+/** The kind of failure. A `code` never changes between versions, but messages may. */
 export type ErrorCode =
   | "TIDEMARK_INVALID_OPTION"
   | "TIDEMARK_REPLICAS_BEHIND"
@@ -18,7 +18,7 @@ export type ErrorCode =
   | "TIDEMARK_TRANSACTION_LOST"
   | "TIDEMARK_CLOSED";
 
-/** The base of all errors of this package; `instanceof` also holds across two installed copies. */
+/** The base class of all errors of this package. `instanceof` also works across two installed copies. */
 export class TidemarkError extends Error {
   override name = "TidemarkError";
   readonly code: ErrorCode;
@@ -35,44 +35,45 @@ export class TidemarkError extends Error {
   }
 }
 
-/** The longest that `Retry-After` asks anybody to wait, in seconds: a longer wait may end early. */
+/** The longest `Retry-After`, in seconds. A longer wait may end early. */
 const maxRetryAfter = 30;
 
-/** Whole seconds for `Retry-After`, at least 1 and at most {@link maxRetryAfter}; 1 where nothing is estimated. */
+/** Whole seconds for `Retry-After`, from 1 to {@link maxRetryAfter}. 1 if there is no estimate. */
 function retryAfter(ms = 0): string {
   return String(Math.min(Math.max(Math.ceil(ms / 1_000), 1), maxRetryAfter));
 }
 
-/** An error that passes by itself. Web frameworks answer it with 503 and `Retry-After`, by the fields they look for. */
+/** A temporary error. Web frameworks answer it with 503 and `Retry-After`, because they look for these fields. */
 export abstract class UnavailableError extends TidemarkError {
   readonly status = 503;
   readonly statusCode = 503;
-  /** `Retry-After` has whole seconds, from 1 to 30; 1 where it is not known when the error will have passed. */
+  /** `Retry-After` has whole seconds, from 1 to 30. The value is 1 if nothing is known about when the error will have passed. */
   readonly headers: Readonly<Record<string, string>>;
   /** Whether Koa may show the message to the user. */
   readonly expose = false;
 
-  /** `retryAfterMs` is when the error will probably have passed, if something supports an estimate. */
+  /** `retryAfterMs` is the time until the error will probably have passed, if there is an estimate. */
   constructor(code: ErrorCode, message: string, options?: ErrorOptions, retryAfterMs?: number) {
     super(code, message, options);
     this.headers = { "Retry-After": retryAfter(retryAfterMs) };
   }
 
-  /** The answer as Hono and its like ask for it. */
+  /** The response that Hono and similar frameworks ask for. */
   getResponse(): Response {
     return new Response("Service Unavailable", { status: this.status, headers: { ...this.headers } });
   }
 }
 
 /**
- * An option, argument or secret that cannot be used; thrown where it is given, before anything runs. If only the server can show
- * that its address is wrong, as that of a Sentinel is, commands are rejected with this error. The message shows numbers,
- * booleans and the words that options can have. Of any other value it names the kind only, because the value may be secret.
+ * An option, argument or secret that cannot be used. The call that receives the value throws the error before anything runs. Some
+ * addresses are found to be wrong only by asking the server, such as a Sentinel's. Commands then reject with this error. The
+ * message shows numbers, booleans and the words that options can have. Of any other value it names only the kind, because the
+ * value may be secret.
  */
 export class InvalidOptionError extends TidemarkError {
   override name = "InvalidOptionError";
 
-  /** `problem` says what is wrong; default: which kind of value came. */
+  /** `problem` says what is wrong. Default: the kind of value that was given. */
   constructor(option: string, got: unknown, remedy: string, problem = `got ${kindOf(got)}`) {
     const end = remedy.endsWith("?") ? "" : ".";
     super("TIDEMARK_INVALID_OPTION", `${option}: ${problem}; ${remedy}${end}`);
@@ -88,7 +89,7 @@ interface Lost {
 const closing =
   /^(Reached the max retries per request limit|Connection is closed\.|Command aborted due to connection close)/;
 
-/** A command was on its way when its connection closed: it may have been carried out, and is never sent again by itself. */
+/** A command was in flight when its connection closed. The command may have run, so Tidemark never resends it. */
 export class ConnectionLostError extends TidemarkError {
   override name = "ConnectionLostError";
 
@@ -102,23 +103,23 @@ export class ConnectionLostError extends TidemarkError {
     );
   }
 
-  /** Whether `error` came from the connection: not from the server, nor from what else a command has to wait for. */
+  /** Whether `error` came from the connection, and not from the server or from anything else that a command waits for. */
   static isMeantBy(error: Error): boolean {
     if (error instanceof TidemarkError) return error instanceof ConnectionLostError;
     return error.name !== "ReplyError";
   }
 
-  /** `error` itself, or what it means for `command` when it came from the connection. */
+  /** Returns `error`. If it came from the connection, returns the error that this means for `command` instead. */
   static of(command: string, connection: Lost, error: Error): Error {
     if (error instanceof ConnectionLostError || !ConnectionLostError.isMeantBy(error)) return error;
-    // ioredis says the same of each command that was unanswered when a connection closed, whatever closed it.
+    // ioredis gives the same text to each command that was unanswered when a connection closed, whatever the cause was.
     const isTold = !/^(MaxRetriesPerRequestError|Error)$/.test(error.name) || !closing.test(error.message);
     const cause = isTold ? error : connection.error;
     return new ConnectionLostError(command.toUpperCase(), connection.address, cause);
   }
 }
 
-/** A command that would harm everybody on a shared connection; the message names the right way. */
+/** A command that would harm everyone on a shared connection. The message names the right way. */
 export class RefusedCommandError extends TidemarkError {
   override name = "RefusedCommandError";
 
@@ -130,7 +131,7 @@ export class RefusedCommandError extends TidemarkError {
   }
 }
 
-/** The node on which a SCAN, HSCAN, SSCAN or ZSCAN began is gone, and its cursor means nothing elsewhere. */
+/** The node on which a SCAN, HSCAN, SSCAN or ZSCAN began is gone. The cursor is not valid on any other node. */
 export class IterationLostError extends TidemarkError {
   override name = "IterationLostError";
 
@@ -143,7 +144,7 @@ export class IterationLostError extends TidemarkError {
   }
 }
 
-/** The connection that a WATCH or MULTI was sent on is gone, so the transaction ended without being carried out. */
+/** The connection of a WATCH or MULTI is gone. The transaction ended and none of it was run. */
 export class TransactionLostError extends TidemarkError {
   override name = "TransactionLostError";
 
@@ -155,13 +156,13 @@ export class TransactionLostError extends TidemarkError {
   }
 }
 
-/** Which replica will probably be the first to have what a read requires, and when. */
+/** An estimate of which replica will be the first to have the data that a read requires, and when. */
 export interface CatchUpEstimate {
-  /** `host:port` of that replica; undefined if there is none that may ever have it. */
+  /** `host:port` of that replica. Undefined if no replica can ever have the data. */
   readonly node: string | undefined;
-  /** How many bytes of replication it lacked when it last reported its position; undefined when that is not known. */
+  /** How many bytes of replication the replica lacked when it last reported its position. Undefined if that is unknown. */
   readonly behindBytes: number | undefined;
-  /** In how many milliseconds it will probably have them, at least 1; undefined when nothing supports an estimate. */
+  /** The time until the replica will probably have the data, in milliseconds, at least 1. Undefined if there is no estimate. */
   readonly retryAfterMs: number | undefined;
 }
 
@@ -172,21 +173,23 @@ export const noEstimate: CatchUpEstimate = {
 };
 
 /**
- * No replica has what the read requires, and the primary may not be asked: `fallback` is `"error"`, or it answers as many
- * such reads as `fallbackLimit` allows. Web frameworks answer it with 503 and `Retry-After`, which is `retryAfterMs` in
- * whole seconds, from 1 to 30. The message names no server, because some frameworks show it to users; `node` does.
+ * No replica has the required data, and the read may not go to the primary. Either `fallback` is `"error"`, or the primary
+ * already answers as many such reads as `fallbackLimit` allows. Web frameworks answer this error with 503 and a `Retry-After` of
+ * `retryAfterMs` in whole seconds, from 1 to 30. The message names no server, because some frameworks show it to users. The field
+ * `node` names the server.
  */
 export class ReplicasBehindError extends UnavailableError implements CatchUpEstimate {
   override name = "ReplicasBehindError";
   /** Why no replica may answer, as on `tidemark:route`: for example `"behind"`, `"starting"` or `"unusable"`. */
   readonly reason: string;
-  /** `host:port` of the replica that will probably be the first to answer; undefined if there is none that may. */
+  /** `host:port` of the replica that will probably be the first to answer. Undefined if no replica may answer. */
   readonly node: string | undefined;
-  /** How many bytes of replication that replica lacked when it last reported its position; undefined when not known. */
+  /** How many bytes of replication that replica lacked when it last reported its position. Undefined if that is unknown. */
   readonly behindBytes: number | undefined;
   /**
-   * In how many milliseconds that replica will probably answer, at least 1, estimated from its lag and its rate. A replica
-   * that is late is given as long as it is late already, up to 30 seconds. Undefined when nothing supports an estimate.
+   * The time until that replica will probably answer, in milliseconds, at least 1. The estimate uses the replica's lag and rate.
+   * If the replica is already late, it gets as much time again as it is late, up to 30 seconds. Undefined if there is no
+   * estimate.
    */
   readonly retryAfterMs: number | undefined;
 
@@ -230,12 +233,12 @@ function grouped(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-/** Fewer replicas than wanted are known to hold a write in time. It stands on the primary, and replicas may yet get it. */
+/** Too few replicas were known to have a write in time. The write stays on the primary, and replicas may still receive it. */
 export class NotReplicatedError extends TidemarkError {
   override name = "NotReplicatedError";
-  /** How many were wanted. */
+  /** How many replicas the write concern asked for. */
   readonly wanted: number | "all";
-  /** How many held it when time was over; undefined when that could not be learnt, as `cause` says. */
+  /** How many replicas had the write when time ran out. Undefined if that could not be found out. `cause` then says why. */
   readonly replicas: number | undefined;
 
   constructor(wanted: number | "all", replicas: number | undefined, timeoutMs: number, cause?: unknown) {
@@ -255,7 +258,7 @@ function causeOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : "no reason was given";
 }
 
-/** A read waited for a replica, and the request it belongs to was aborted meanwhile. */
+/** A read was waiting for a replica when its request was aborted. */
 export class AbortedError extends TidemarkError {
   override name = "AbortedError";
 
@@ -265,13 +268,13 @@ export class AbortedError extends TidemarkError {
 }
 
 /**
- * The primary is a replica, and no other server said in time that it is the primary. Nothing of the command was carried out.
- * The message names the primary if a replica was given in its place.
+ * The server given or known as the primary is a replica, and no other server reported in time that it is the primary. No part of
+ * the command was run. If a replica was given in place of the primary, the message names the primary.
  */
 export class NotPrimaryError extends UnavailableError {
   override name = "NotPrimaryError";
 
-  /** `upstream` is the server that the one at `address` has replicated from since it was first connected to. */
+  /** `upstream` is the server that `address` has replicated from since Tidemark first connected to it. */
   constructor(command: string, address: string, upstream?: string) {
     const isNow = `${address} is a replica now, and no other server has said yet that it is the primary`;
     super(
@@ -283,13 +286,11 @@ export class NotPrimaryError extends UnavailableError {
   }
 }
 
-/**
- * No primary could be reached in time, so nothing was sent. `cause` is the latest error of the connection, if there is one.
- */
+/** No primary could be reached in time, so nothing was sent. `cause` is the latest error of the connection, if there is one. */
 export class NoPrimaryError extends UnavailableError {
   override name = "NoPrimaryError";
 
-  /** Without an `address` no primary was named so far. */
+  /** Without an `address`, no primary is known yet. */
   constructor(command: string, address: string | undefined, fault: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_NO_PRIMARY",
@@ -301,7 +302,7 @@ export class NoPrimaryError extends UnavailableError {
   }
 }
 
-/** Acknowledged writes of a session are gone for good: the primary failed before any server that is left had them. */
+/** Acknowledged writes of a session are lost for good. The primary failed before any remaining server had them. */
 export class LostWriteError extends TidemarkError {
   override name = "LostWriteError";
 
@@ -315,8 +316,9 @@ export class LostWriteError extends TidemarkError {
 }
 
 /**
- * The Tidemark was closed before the command was sent, or while it blocked. The message is ioredis's own, by which libraries
- * know it. Web frameworks answer it with 503 and `Retry-After`, because another process may serve the request.
+ * The Tidemark was closed before the command was sent, or while the command blocked. The message is ioredis's own, because
+ * libraries recognise the error by it. Web frameworks answer the error with 503 and `Retry-After`, because another process may
+ * serve the request.
  */
 export class ClosedError extends UnavailableError {
   override name = "ClosedError";

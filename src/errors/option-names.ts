@@ -1,13 +1,13 @@
-/** The names of options: one that does not exist is refused, with the one that was probably meant. */
+/** Refuses unknown option names, and suggests the option that was probably meant. */
 import { InvalidOptionError } from "./errors.js";
 
-/** What is wrong with options, and what to do about it. */
+/** The problem with the options, and what to do about it. */
 export interface UnknownOption {
   readonly problem: string;
   readonly remedy: string;
 }
 
-/** Returns where an option is known that the options at hand do not have, as a remedy. */
+/** Looks up where else an option is known, and returns that as a remedy. Undefined if it is known nowhere. */
 export type Elsewhere = (name: string) => string | undefined;
 
 /** The names of the options of `new Tidemark`. */
@@ -19,14 +19,14 @@ export const tidemarkOptions: readonly string[] = [
   ...["verify", "onLostWrite", "zone", "zones", "weights", "accept", "recordReads", "context"],
 ];
 
-/** No list of names in a message is longer. */
+/** The longest list of names in a message. */
 const maxListed = 12;
-/** No name of an option is longer. */
+/** No option has a longer name, so Tidemark suggests none for a longer one. */
 const maxLength = 40;
 
 /**
- * Throws an {@link InvalidOptionError} when `given` is not an object, or has an option that is not among `names`. `where` is
- * what the options were given to.
+ * Throws an {@link InvalidOptionError} if `given` is not an object, or has an option that is not in `names`. `where` names the
+ * function that received the options.
  */
 export function refuseUnknown(
   where: string,
@@ -40,7 +40,7 @@ export function refuseUnknown(
   if (unknown !== undefined) throw new InvalidOptionError(where, given, unknown.remedy, unknown.problem);
 }
 
-/** The first option of `given` that is not among `names`; undefined when there is none. */
+/** The first option of `given` that is not in `names`. Undefined if there is none. */
 function unknownIn(
   given: object,
   names: readonly string[],
@@ -53,14 +53,17 @@ function unknownIn(
   return undefined;
 }
 
-/** That there is no option `name`. Shows only what looks like the name of an option, because it may be a misplaced secret, which has more digits. */
+/**
+ * The text for an unknown option `name`. The name is shown only if it looks like an option, because it may be a misplaced secret,
+ * which has more digits.
+ */
 export function noOption(name: string): string {
   return /^(?!(.*\d){4})[\w$]{1,40}$/.test(name)
     ? `there is no option "${name}"`
     : "there is an option with an unknown name";
 }
 
-/** The name that was probably meant by `name`; undefined when none is much like it. */
+/** The option that was probably meant by `name`. Undefined if no option is similar enough. */
 export function nearestName(name: string, names: readonly string[]): string | undefined {
   if (name.length > maxLength) return undefined;
   const lower = name.toLowerCase();
@@ -69,7 +72,7 @@ export function nearestName(name: string, names: readonly string[]): string | un
   let least = most + 1;
   for (const one of names) {
     const other = one.toLowerCase();
-    // Units are easily left out: "timeout" is meant for "timeoutMs".
+    // People often leave out the unit, for example "timeout" for "timeoutMs".
     const isBeginning = lower.length > 3 && other.startsWith(lower);
     const changes = isBeginning ? 1 : changesBetween(lower, other);
     if (changes < least) [nearest, least] = [one, changes];
@@ -77,7 +80,7 @@ export function nearestName(name: string, names: readonly string[]): string | un
   return nearest;
 }
 
-/** How many letters were added, left out, replaced or swapped with the next one. */
+/** How many letters were added, left out, replaced or swapped with the next letter. */
 export function changesBetween(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -1,11 +1,11 @@
-/** The secrets in the options of a connection, which servers and libraries may repeat in their errors. */
+/** Removes the secrets in connection options from errors, because servers and libraries may repeat them. */
 import type { RedisOptions } from "ioredis";
 
 const hidden = "***";
 
 /**
- * Takes the secrets of `options` out of an error that the server or ioredis has made of the handshake, and returns it. Changes
- * `error` itself, because others hold it too.
+ * Removes the secrets of `options` from an error of the handshake, made by the server or by ioredis. Returns the same `error`
+ * object, changed, because other code holds it too.
  */
 export function withoutSecrets<E>(error: E, options: RedisOptions): E {
   if (!(error instanceof Error)) return error;
@@ -14,19 +14,19 @@ export function withoutSecrets<E>(error: E, options: RedisOptions): E {
   error.message = cleaned(error.message);
   if (error.stack !== undefined) error.stack = cleaned(error.stack);
   const command: unknown = Reflect.get(error, "command");
-  // ioredis notes on it which command was refused: HELLO and AUTH have the password among their arguments.
+  // ioredis adds the refused command to the error. HELLO and AUTH have the password among their arguments.
   if (typeof command === "object" && command !== null && "args" in command) command.args = [];
   return error;
 }
 
 function withoutOne(text: string, secret: string): string {
   if (secret === "") return text;
-  // A plain word may also be part of another one: "PASS" of "WRONGPASS".
+  // A plain word may also be part of another word: "PASS" in "WRONGPASS".
   if (/^[a-z]{1,8}$/i.test(secret)) return text.replaceAll(new RegExp(`\\b${secret}\\b`, "g"), hidden);
   return text.replaceAll(secret, hidden);
 }
 
-/** Redis repeats what came behind an unknown command, and cuts it short. */
+/** Redis repeats the arguments of an unknown command, cut short. */
 function withoutArguments(text: string): string {
   return text.replace(/(with args beginning with:)[^\n]*/, `$1 ${hidden}`);
 }

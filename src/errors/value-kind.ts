@@ -1,13 +1,13 @@
-/** Which kind of value something is, for error messages, which must not show a secret that was given in the wrong place. */
+/** Names the kind of a value for error messages, which must not show a secret that was given in the wrong place. */
 
-/** The words that options have, and those that are often given in their place. */
+/** The words that options accept, and those that people often give instead. */
 const words = new Set([
   ...["eventual", "session", "bounded", "strong", "primary", "replica", "error", "report"],
   ...["when-needed", "always", "never", "all", "lax", "strict", "none", "low", "medium", "high"],
   ...["true", "false", "yes", "no", "on", "off", "auto", "null", "undefined", ""],
 ]);
 
-/** By the name that JavaScript itself has for the kind of an object. */
+/** By JavaScript's own name for the kind of an object. */
 const kinds: Readonly<Record<string, string>> = {
   "[object Uint8Array]": "a Buffer",
   "[object Map]": "a Map",
@@ -17,7 +17,10 @@ const kinds: Readonly<Record<string, string>> = {
   "[object Promise]": "a Promise",
 };
 
-/** `undefined`, a number, a boolean or a known word as it is; `a string`, `an array`, `a Buffer` and so on for all else. */
+/**
+ * Returns `undefined`, a number, a boolean or a known word as it is. Everything else becomes `a string`, `an array`, `a Buffer`
+ * and so on.
+ */
 export function kindOf(value: unknown): string {
   switch (typeof value) {
     case "string":
