@@ -1,4 +1,4 @@
-/** The public names of the package, one by one. */
+/** Exports the public names of the package, one by one. */
 
 export type { WriteToTrack } from "./commands/touched-keys.js";
 export type { Level } from "./consistency/level.js";

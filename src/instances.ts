@@ -1,17 +1,19 @@
-/** Counts the Tidemarks of a process that have the same servers, because a module that is loaded again leaks one each time. */
+/** Counts the Tidemarks in a process that use the same servers, because a module that is loaded again leaks one each time. */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import type { Servers } from "./options/server-options.js";
 
-/** So many at a time are taken to be a mistake. */
+/** This many at the same time are probably a mistake. */
 const suspicious = 4;
 
-/** Those with the same servers that are not closed. Weak, because one that nobody holds any more is no leak. */
+/**
+ * The Tidemarks with the same servers that are not closed. The references are weak, because an unreferenced Tidemark is no leak.
+ */
 type Alive = Set<WeakRef<object>>;
 
 const place = Symbol.for("tidemark.instances");
 
-/** Held by the process: a module that is loaded again brings a copy of this file. */
+/** Stored in the process, because a module that is loaded again brings its own copy of this file. */
 function allAlive(): Map<string, Alive> {
   const kept: unknown = Reflect.get(globalThis, place);
   if (kept instanceof Map) return kept;
@@ -29,7 +31,7 @@ export class Instance {
     this.#self = new WeakRef(tidemark);
   }
 
-  /** Counts it, and warns when it is one of too many. */
+  /** Counts this Tidemark, and warns if there are now too many. */
   begin(): void {
     const all = allAlive();
     const alive = all.get(this.#servers) ?? new Set();
@@ -48,7 +50,7 @@ export class Instance {
   }
 }
 
-/** Servers by their addresses alone: a name must not hold a password. */
+/** Names servers by their addresses alone, because the name must not contain a password. */
 function nameOf(servers: Servers): string {
   const list = (all: readonly RedisOptions[]): string =>
     all

@@ -1,4 +1,4 @@
-/** The entry: options in, connections and sessions out. */
+/** Defines `Tidemark`, the entry point: it turns options into connections and sessions. */
 import type { Redis, RedisOptions } from "ioredis";
 import { ClusterDuplicate } from "./client/cluster-duplicate.js";
 import { duplicatePrimaryClient, namesServer } from "./client/primary-client.js";
@@ -30,52 +30,54 @@ import { StateChanges } from "./topology/state-changes.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
 import { staticTopology, type Topology, type TopologyContext } from "./topology/topology.js";
 
-/** What a session starts with. */
+/** The options of a new session. */
 export interface SessionOptions {
   /**
-   * What `session.token()` gave in another request or process: one, several, or a function that is called when the
-   * session first needs them. Whatever is not a token counts as absent.
+   * The result of `session.token()` in another request or process: one token, several, or a function that returns several. The
+   * session calls the function when it first needs the tokens. Text that is not a token is ignored.
    */
   readonly token?: string | readonly string[] | (() => readonly string[]);
-  /** The level of reads that name none. Default `"session"`. */
+  /** The level of reads that name no level. Default `"session"`. */
   readonly level?: Consistency;
-  /** Whether later requests too see nothing older than what was read. Default that of the `Tidemark`. */
+  /** Whether later requests of the session never see older data than its earlier reads. Default: the option of the `Tidemark`. */
   readonly monotonicReads?: boolean;
-  /** Aborts reads that wait for a replica; a function is called when one begins to wait. */
+  /** Aborts reads that wait for a replica. A function is called when a read begins to wait. */
   readonly signal?: AbortSignal | (() => AbortSignal);
-  /** What `session.sealed()` and `session.addSealed()` work with; `readYourWrites` gives the one of its secret. */
+  /** Encrypts and decrypts tokens for `session.sealed()` and `session.addSealed()`. `readYourWrites` sets one for its secret. */
   readonly seal?: Seal;
 }
 
 /** How long to wait for the servers. */
 export interface ReadyOptions {
-  /** In milliseconds; default 10000. */
+  /** In milliseconds. Default 10000. */
   readonly timeoutMs?: number;
 }
 
 /** How long closing may take. */
 export interface CloseOptions {
-  /** In milliseconds; default 10000. With 0 everything ends at once. */
+  /** In milliseconds. Default 10000. With 0 everything ends at once. */
   readonly timeoutMs?: number;
 }
 
 const readyTimeoutMs = 10_000;
 const sessionOptionNames = ["token", "level", "monotonicReads", "signal", "seal"];
 const closeTimeoutMs = 10_000;
-/** How often closing looks whether everything is answered. */
+/** How often closing checks whether everything is answered. */
 const lookMs = 5;
 
 const none = (): readonly string[] => [];
 
 /** Connections to one primary and its replicas, and the sessions that read and write through them. */
 export class Tidemark implements AsyncDisposable {
-  /** The client that follows the session of the current request through `await`; outside any it reads from the primary. */
+  /**
+   * The client that follows the session of the current request through `await`. Outside of a session it reads from the primary.
+   */
   readonly redis: SessionClient;
-  /** How long a token is in force, in milliseconds. */
+  /** How long a token stays valid, in milliseconds. */
   readonly tokenTtlMs: number;
   readonly #topology: Topology;
   readonly #followers = new Followers(() => this.#topology.shards);
-  /** The clients that were made of this one's in a cluster, and are not closed. */
+  /** The duplicates of this Tidemark's client in a cluster that are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #outages = new PrimaryOutages();
   readonly #stateChanges = new StateChanges(() => this.#topology.shards, this.#outages);
@@ -85,14 +87,14 @@ export class Tidemark implements AsyncDisposable {
   readonly #base: RoutedRedis;
   readonly #monotonicReads: boolean;
   readonly #instance: Instance;
-  /** Resolves when everything is over that was begun before it was closed, or when a caller has cut that short. */
+  /** Resolves when all work that began before closing is over, or when a caller has cut the wait short. */
   #closing: Promise<void> | undefined;
   #cutShort: () => void = () => {};
   #isClosed = false;
   #timesEnded = 0;
-  /** Why the shards that had no primary at the latest ending had none. */
+  /** Why each shard without a primary had none at the latest close. */
   readonly #absences = new Map<Shard, Error>();
-  /** What all sessions have in common. */
+  /** The parts that all sessions share. */
   readonly #ways: Required<
     Pick<
       SessionParts<Session>,
@@ -100,14 +102,14 @@ export class Tidemark implements AsyncDisposable {
     >
   >;
 
-  /** Connects at once; throws an `InvalidOptionError` for an option that cannot be used. */
+  /** Connects at once. Throws an `InvalidOptionError` if an option cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
     this.#monotonicReads = checked.monotonicReads;
     this.#losses = new LostWrites(checked.onLostWrite);
     let base: RoutedRedis | undefined;
-    // Servers that are there before the client is are made known to it when it is.
+    // A server can be there before the client is. The client learns of such a server once the client exists.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
     const isPrimary = (node: Node): boolean => this.#topology.shards.some(({ primary }) => primary === node);
     const outages = this.#outages;
@@ -180,9 +182,10 @@ export class Tidemark implements AsyncDisposable {
   }
 
   /**
-   * Resolves when every primary can be reached, or the server that takes its place. Rejects with a `NoPrimaryError` that
-   * names the cause after `timeoutMs` (default 10000, `Infinity` for no limit), and at once with the server's own error
-   * when that refuses the connection, for example with WRONGPASS. Commands wait by themselves and do not need it.
+   * Resolves when every primary, or the server that takes its place, can be reached. After `timeoutMs` (default 10000, `Infinity`
+   * for no limit) the promise rejects with a `NoPrimaryError` that names the cause. If the server refuses the connection, for
+   * example with WRONGPASS, the promise rejects at once with the server's own error. You do not need to call this before
+   * commands, because commands wait by themselves.
    */
   async ready(options: ReadyOptions = {}): Promise<void> {
     refuseUnknown("ready", options, ["timeoutMs"]);
@@ -197,9 +200,13 @@ export class Tidemark implements AsyncDisposable {
     );
   }
 
-  /** A new session; `tidemark.run` makes it that of all that is called inside. */
+  /**
+   * A new session. To make it the session of everything called inside a function, use `tidemark.run`. Throws an
+   * `InvalidOptionError` if an option cannot be used.
+   */
   session(options: SessionOptions = {}): Session {
-    // The middleware gives a seal with every request. Its names are right, and a look at each would cost the request more.
+    // The middleware passes a seal with every request. Its option names are right, and checking each one would slow down
+    // requests.
     if (typeof options !== "object" || options === null || !("seal" in options))
       refuseUnknown("session", options, sessionOptionNames);
     const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
@@ -225,7 +232,10 @@ export class Tidemark implements AsyncDisposable {
     });
   }
 
-  /** Calls `fn` with `session` as the session of `tidemark.redis`, also in whatever `fn` starts. */
+  /**
+   * Calls `fn` with `session` as the session of `tidemark.redis`. Everything that `fn` starts uses the same session. Throws an
+   * `InvalidOptionError` if `session` is not a session or `fn` is not a function.
+   */
   run<R>(session: Session, fn: () => R): R {
     if (!(session instanceof Session) || typeof fn !== "function") {
       throw new InvalidOptionError("run", session, "call tidemark.run(tidemark.session(), () => …)");
@@ -233,24 +243,27 @@ export class Tidemark implements AsyncDisposable {
     return this.#context.run(session, fn);
   }
 
-  /** Each server: its role, position and state, how far behind it is, and whether it may answer reads or why not. */
+  /** The servers: role, position, state and lag of each, and whether it may answer reads or why it may not. */
   topology(): readonly NodeStatus[] {
     return this.#topology.shards.flatMap(statusOf);
   }
 
-  /** What was counted since this `Tidemark` was made: which writes count for no session, and which keep reads on the primary. */
+  /** Counts since this `Tidemark` was made: writes that count for no session, and reads that writes keep on the primary. */
   stats(): TidemarkStats {
     return this.#ways.statistics.now;
   }
 
   /**
-   * Ends all connections once everything that was begun is over: first the requests that have a session, then the
-   * commands that were given. Requests may give further commands, also those that arrive meanwhile; once no request is
-   * open, new commands are rejected with a `ClosedError`. After `timeoutMs` (default 10000, `Infinity` for no limit) whatever
-   * is left ends: commands that wait are rejected at once, and those in flight after one more second. With 0 it does not
-   * wait. All calls of `close()` and `quit()` share one ending: the shortest of their times counts for all of them.
-   * Rejects with an `InvalidOptionError` for a `timeoutMs` that is no time. Call it in the same moment as
-   * `server.close()`. A request handler must not await it, because it waits for the handler.
+   * Ends all connections once all work that was begun is over: first the requests that have a session, then the commands that
+   * were given. Requests may give further commands, and so may requests that arrive meanwhile. Once no request is open, new
+   * commands are rejected with a `ClosedError`. After `timeoutMs` (default 10000, `Infinity` for no limit) everything that is
+   * left ends. Waiting commands are then rejected at once, and commands in flight after one more second. With 0 it does not wait.
+   *
+   * All calls of `close()` and `quit()` share one close, and the shortest of their timeouts applies to all of them. Rejects with
+   * an `InvalidOptionError` if `timeoutMs` is not valid.
+   *
+   * Call `close()` at the same time as `server.close()`. A request handler must not await `close()`, because `close()` waits for
+   * the handler.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     refuseUnknown("close", options, ["timeoutMs"]);
@@ -298,7 +311,7 @@ export class Tidemark implements AsyncDisposable {
     await Promise.all(primaries);
   }
 
-  /** The same as closing; rejects when commands are left for which there is no primary. */
+  /** Closes like `close()`. Rejects if commands are left for which there is no primary. */
   async #quit(): Promise<void> {
     if (this.#isClosed) return;
     const busy = this.#topology.shards.filter(({ isBusy }) => isBusy);
@@ -309,7 +322,10 @@ export class Tidemark implements AsyncDisposable {
     }
   }
 
-  /** Ends everything when what was begun is over, at the latest after `timeoutMs`. Resolves too when another caller ends it. */
+  /**
+   * Ends everything when all work that was begun is over, at the latest after `timeoutMs`. Also resolves if another caller ends
+   * it.
+   */
   async #endWithin(timeoutMs: number): Promise<void> {
     if (this.#isClosed) return;
     const times = this.#timesEnded;
@@ -350,14 +366,14 @@ export class Tidemark implements AsyncDisposable {
     this.#topology.close();
   }
 
-  /** Keeps what is no longer known of a connection that was closed. */
+  /** Keeps facts about connections that are lost once they are closed. */
   #noteAbsences(): void {
     this.#absences.clear();
     for (const shard of this.#topology.shards)
       if (!shard.isPrimaryReady) this.#absences.set(shard, shard.primary.connection.absence("quit"));
   }
 
-  /** How many losses of writes in a failover were found in this process; `tidemark:lost-write` reports each. */
+  /** How many losses of writes in a failover this process has found. `tidemark:lost-write` reports each of them. */
   get lostWrites(): number {
     return this.#losses.count;
   }
