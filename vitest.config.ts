@@ -27,10 +27,7 @@ const bringsBoth = "test/consumers/queue-failover.test.ts";
 export default defineConfig({
   test: {
     pool: "forks",
-    /** Most files wait for servers most of the time, so two cores serve four of them. */
-    maxWorkers: 4,
-    /** Half of the CPU time of most files went into loading the same modules; no test leaves one changed. */
-    isolate: false,
+    maxWorkers: 2,
     /** Tests of groups of servers mostly wait; more than four at once would take time from their failovers. */
     maxConcurrency: 4,
     testTimeout: 60_000,
