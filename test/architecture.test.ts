@@ -1,4 +1,4 @@
-/** The source tree keeps to its plan: who may know whom, and which ways out of the types exist. */
+/** The source tree keeps to its plan: the imports of each folder, and the exceptions from the type system. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
@@ -59,7 +59,7 @@ function typesOf({ tree }: Source): string[] {
     .flatMap(({ name }) => name?.text ?? []);
 }
 
-/** What an entry for one framework may import the types of. */
+/** The package whose types an entry for one framework may import. */
 function frameworkOf(name: string): string {
   return name.replace(/^http\/frameworks\//, "package:");
 }
@@ -69,7 +69,7 @@ function localImports(source: Source): Import[] {
 }
 
 describe("The folders of src", () => {
-  it("are those of the table", () => {
+  it("match the table", () => {
     const folders = new Set(sources.map(({ name }) => folderOf(name)).filter((one) => one !== ""));
     const files = sources.map(({ name }) => name).filter((name) => !name.includes("/"));
     expect([...folders].filter((folder) => !files.includes(folder)).sort()).toEqual(
@@ -78,7 +78,7 @@ describe("The folders of src", () => {
     expect(files.sort()).toEqual(["address", "index", "instances", "tidemark"]);
   });
 
-  it("import only the folders above them that the table names, types included", () => {
+  it("import only the folders above them that the table lists, types included", () => {
     const above = new Set<string>();
     const allowed = new Map<string, ReadonlySet<string>>();
     for (const { folder, imports } of layers) {
@@ -96,7 +96,7 @@ describe("The folders of src", () => {
     expect(wrong).toEqual([]);
   });
 
-  it("keep HTTP free of everything but Node, its own frameworks and the folders of the table", () => {
+  it("use in HTTP only Node, its own frameworks and the folders of the table", () => {
     const wrong = sources
       .filter(({ name }) => name.startsWith("http/"))
       .flatMap(({ name, imports }) =>
@@ -107,14 +107,14 @@ describe("The folders of src", () => {
     expect(wrong).toEqual([]);
   });
 
-  it("have no two exported types of one name", () => {
+  it("have no two exported types with the same name", () => {
     const homes = new Map<string, string[]>();
     for (const source of sources)
       for (const type of typesOf(source)) homes.set(type, [...(homes.get(type) ?? []), source.name]);
     expect([...homes].filter(([, files]) => files.length > 1)).toEqual([]);
   });
 
-  it("are free of import cycles, types included", () => {
+  it("have no import cycles, types included", () => {
     const cycles: string[] = [];
     const done = new Set<string>();
     const visit = (name: string, path: readonly string[]) => {
@@ -128,7 +128,7 @@ describe("The folders of src", () => {
     expect(cycles).toEqual([]);
   });
 
-  it("need nothing at run time but Node and ioredis, and for its own client node-redis", () => {
+  it("need only Node and ioredis at run time, and node-redis for its own client", () => {
     const packagesOf = (isMeant: (name: string) => boolean) => {
       const imports = sources.filter(({ name }) => isMeant(name)).flatMap((source) => source.imports);
       const needed = imports.filter(({ typeOnly }) => !typeOnly).map(({ of }) => of);
@@ -142,18 +142,18 @@ describe("The folders of src", () => {
 });
 
 describe("The files of src", () => {
-  it("begin with what they are for", () => {
+  it("begin with a sentence about their purpose", () => {
     expect(sources.filter(({ text }) => !/^\/\*\*\s/.test(text)).map(({ name }) => name)).toEqual([]);
   });
 
-  it("are named after the one noun they are about", () => {
+  it("have the name of their one subject", () => {
     const vague = /\b(utils?|helpers?|manager|types|common|misc|shared|interfaces|index)\b/;
     const names = sources.map(({ name }) => name);
     expect(names.filter((name) => vague.test(name) && name !== "index")).toEqual([]);
     expect(names.filter((name) => !/^([a-z0-9-]+\/){0,2}[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
   });
 
-  it("say primary and replica, but where the words of Redis are read", () => {
+  it("say primary and replica, except where they read Redis's own terms", () => {
     const where = (source: Source) =>
       source.name === "replication/replication-info" || source.name.startsWith("topology/")
         ? ""
@@ -163,7 +163,7 @@ describe("The files of src", () => {
     expect(matches(/\w*(master|slave)\w*/gi, blanked)).toEqual([]);
   });
 
-  it("leave nothing for later and silence no tool", () => {
+  it("contain no TODO and disable no tool", () => {
     expect(matches(/\b(TODO|FIXME|XXX|HACK)\b|@ts-\w+|biome-ignore|eslint-disable/g)).toEqual([]);
   });
 });
@@ -180,7 +180,7 @@ describe("The code of src", () => {
     expect(loose).toEqual([]);
   });
 
-  it("asserts a type only where it is listed here, with the reason", () => {
+  it("asserts a type only in the listed places, each with its reason", () => {
     const asserted = sources.flatMap(({ name, tree }) =>
       [...nodesOf(tree)]
         .filter((node) => ts.isAsExpression(node) || ts.isTypeAssertionExpression(node))
@@ -208,13 +208,13 @@ describe("The pages about the architecture", () => {
     );
   });
 
-  it("name a file for each of twelve changes and each word of the glossary", () => {
+  it("name a file for each of twelve changes and each term of the glossary", () => {
     const named = (cell = "") => /^`[\w/-]+\.ts`$/.test(cell);
     expect(rowsBelow("Where to change what").filter(([, file]) => named(file))).toHaveLength(12);
     expect(rowsBelow("Glossary").filter(([, , file]) => named(file))).toHaveLength(14);
   });
 
-  it("name only files that exist, as does every page of docs", () => {
+  it("name only existing files, like every page of docs", () => {
     const exists = (file: string) => existsSync(`${root}src/${file}`) || existsSync(`${root}${file}`);
     const pages = readdirSync(`${root}docs`).filter((name) => name.endsWith(".md"));
     const gone = pages.flatMap((name) =>

@@ -1,4 +1,4 @@
-/** The page and the picture of the benchmarks: made from what was measured, and from nothing else. */
+/** The page and the chart of the benchmarks come from the measurements, and from nothing else. */
 import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
 import { chartOf } from "../bench/chart.js";
@@ -10,17 +10,17 @@ async function text(path: string): Promise<string> {
   return await readFile(new URL(`../${path}`, import.meta.url), "utf8");
 }
 
-it("say what the results say", async () => {
+it("the page and the chart match the results", async () => {
   const results: Results = JSON.parse(await text("bench/results.json"));
   expect(await text("docs/benchmarks.md")).toBe(pageOf(results));
   expect(await text("docs/benchmarks.svg")).toBe(chartOf(results));
 });
 
-it("take the middle of all rounds, with the least and the most", () => {
+it("the figures are the median of all rounds, with the least and the most", () => {
   expect(figureOf([3, 1, 10, 2, 7])).toEqual({ least: 1, median: 3, most: 10 });
 });
 
-it("say which goals are missed", () => {
+it("the page says which goals are missed", () => {
   const goal = { what: "reads", limit: 2, measured: figureOf([1, 2, 3]) };
   expect(goalsOf([{ ...goal, is: "at least" }])).toContain("| reads | at least 2 | 2 (1 to 3) | met |");
   expect(goalsOf([{ ...goal, limit: 1.9, is: "at most" }])).toContain("**missed**");

@@ -1,4 +1,4 @@
-/** `npm run demo`, cut short: what the README says must show in the table. */
+/** `npm run demo`, shortened: the table shows the claims of the README. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -10,7 +10,7 @@ const cells = /\s{3,}/;
 describe("npm run demo", () => {
   beforeAll(buildIfStale);
 
-  it("shows stale reads with replicas at random and none with Tidemark, and exits with 0", async () => {
+  it("shows stale reads from random replicas and none with Tidemark, and exits with 0", async () => {
     const args = ["--import", "tsx", "examples/cart/demo.ts", "--seconds", "1"];
     const { stdout } = await run(process.execPath, args, { cwd: root });
     const lines = stdout.split("\n").map((line) => line.trim());
@@ -33,7 +33,7 @@ describe("npm run demo", () => {
     expect(lines.join(" ")).toContain("with Tidemark in none");
   });
 
-  it("refuses a duration that is none", async () => {
+  it("refuses an invalid duration", async () => {
     const args = ["--import", "tsx", "examples/cart/demo.ts", "--seconds", "soon"];
     await expect(run(process.execPath, args, { cwd: root })).rejects.toMatchObject({ code: 2 });
   });

@@ -1,4 +1,4 @@
-/** The pages that explain what the diagnostics channels publish, held against the types of the messages. */
+/** The pages about the diagnostics channels, checked against the types of the messages. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
@@ -66,13 +66,13 @@ describe("docs/topologies.md", () => {
       () => [...fieldsOf("ReadMessage"), ...fieldsOf("ReadRecord")],
     ],
     ["each state of a server", "## When a replica is not used", "`state`", () => membersOf("NodeState")],
-  ])("explains %s, and nothing else", (_what, heading, column, expected) => {
+  ])("lists %s, and nothing else", (_what, heading, column, expected) => {
     const { names, rows } = tableOf(heading, column);
     expect(names.toSorted()).toEqual(expected().toSorted());
     expect(rows.filter(([, , meaning = ""]) => meaning === "")).toEqual([]);
   });
 
-  it("names the fields of each message in the code that subscribes", () => {
+  it("shows the fields of each message in the example of a subscriber", () => {
     for (const name of ["RouteMessage", "TopologyMessage"])
       expect(page).toContain(`// { ${fieldsOf(name).join(", ")} }`);
   });

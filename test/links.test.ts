@@ -1,4 +1,4 @@
-/** Links between the pages of the repository, and references to pages in code, lead somewhere. */
+/** Links between the pages of the repository, and references to pages in code, have a target. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -31,7 +31,7 @@ function anchorOf(heading: string): string {
 }
 
 describe("Links in the pages of the repository", () => {
-  it("lead to files that exist, and to headings in them", () => {
+  it("point to existing files and headings", () => {
     const broken = pages.flatMap((page) =>
       [...textOf(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)]
         .filter(([, path = "", anchor]) => {
@@ -48,7 +48,7 @@ describe("Links in the pages of the repository", () => {
 describe("References to pages in the code", () => {
   const code = ["src", "test", "bench", "examples"].flatMap((folder) => below(folder, ".ts"));
 
-  it("name pages that exist", () => {
+  it("name existing pages", () => {
     const gone = code.flatMap((file) =>
       [...readFileSync(file, "utf8").matchAll(/docs\/[\w-]+\.(?:md|svg)/g)]
         .filter(([page]) => !existsSync(join(root, page)))
@@ -57,7 +57,7 @@ describe("References to pages in the code", () => {
     expect(gone).toEqual([]);
   });
 
-  it("name headings that their page has", () => {
+  it("name existing headings", () => {
     const gone = code.flatMap((file) =>
       [
         ...readFileSync(file, "utf8").matchAll(

@@ -1,4 +1,4 @@
-/** Users of every framework, served by the package as it is installed, who read before replicas have what they wrote. */
+/** Users of every framework, with the installed package, who read before replicas have their writes. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -39,7 +39,7 @@ const formats = {
   CommonJS: { file: "cjs", ioredis: "ioredis 5", get: (from: string) => `require("${from}")` },
 };
 
-/** What makes a listener of a Tidemark, in each framework. */
+/** The source of a Tidemark's request listener, in each framework. */
 const frameworks: Readonly<Record<string, (get: (from: string) => string) => string>> = {
   express: (get) => `
     const express = of(${get("express")});

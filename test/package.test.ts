@@ -1,4 +1,4 @@
-/** What is published: packed as npm packs it, installed into an empty project, and used from there. */
+/** The published package: packed by npm, installed into an empty project, and used there. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => installed[Symbol.asyncDispose]());
 
 describe("The tarball", () => {
-  it("holds the built files with their sources and what people read, and nothing else", () => {
+  it("contains the built files with their sources, the documents for users, and nothing else", () => {
     const expected =
       /^(dist\/[\w/-]+\.(js|d\.ts)(\.map)?|src\/[\w/-]+\.ts|docs\/[\w-]+\.(md|svg)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
@@ -37,7 +37,7 @@ describe("The tarball", () => {
     await installed.tool("publint", ["run", installed.tarball, "--strict"]);
   });
 
-  it("has types that resolve wherever the package does", async () => {
+  it("has types that resolve in every way the package does", async () => {
     await installed.tool("attw", [installed.tarball, "--profile", "esm-only", "--no-emoji", "--no-color"]);
   });
 });
@@ -46,7 +46,7 @@ describe("The installed package", () => {
   const names = ["Tidemark", "TidemarkError", "InvalidOptionError", "routeChannel"];
   const middleware = ["readYourWrites", "strong", "eventual", "bounded", "cookie"];
 
-  it("can be imported from an ES module, without express being there", async () => {
+  it("can be imported from an ES module without express", async () => {
     const text = `
       import * as tidemark from "tidemark";
       import * as express from "tidemark/express";
@@ -74,7 +74,7 @@ describe("The installed package", () => {
     ]);
   });
 
-  it("keeps its inner files to itself", async () => {
+  it("does not export its inner files", async () => {
     const text = `
       import("tidemark/dist/routing/router.js").then(
         () => console.log('"imported"'),
@@ -83,7 +83,7 @@ describe("The installed package", () => {
     expect(await installed.result("inner.mjs", text)).toBe("ERR_PACKAGE_PATH_NOT_EXPORTED");
   });
 
-  it("ends its connections, so that a script that closes it comes to its end", async () => {
+  it("closes its connections, so that a script exits after close()", async () => {
     const text = `
       import { Tidemark } from "tidemark";
       const tidemark = new Tidemark({ primary: "redis://127.0.0.1:1", replicas: ["redis://127.0.0.1:2"] });
@@ -98,13 +98,13 @@ describe("The installed package", () => {
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
-  it("shows of a session only what apps use", async () => {
+  it("shows only the session members that apps use", async () => {
     await installed.write("session.mts", shownOfSession);
     await installed.write("tsconfig.json", JSON.stringify({ ...compiler, files: ["session.mts"] }));
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
-  it("leaves the types of an app's own req.redis alone without the augmentation, as docs/express.md shows", async () => {
+  it("keeps the types of an app's own req.redis without the augmentation, as docs/express.md shows", async () => {
     const page = await readFile(join(root, "docs/express.md"), "utf8");
     const [, code = ""] = /^```ts\n(.*?)^```/ms.exec(page) ?? [];
     await installed.write("own-request.mts", `${code}${ownRequest}`);
@@ -138,7 +138,7 @@ describe("The installed package", () => {
     await installed.tool("tsc", ["-p", "tsconfig.json"]);
   });
 
-  it("has pieces of JavaScript only where they are parts of a program", async () => {
+  it("has JavaScript snippets only as parts of a program", async () => {
     const pieces = await piecesOfCode();
     const whole = pieces.filter(({ language, code }) => language !== "ts" && hasImports.test(code));
     expect(whole.map(({ name }) => name)).toEqual([]);

@@ -1,4 +1,4 @@
-/** `npm start`: the app is served on real servers, and ends when it is told to. */
+/** `npm start` serves the app on real servers, and exits on request. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -22,7 +22,7 @@ async function start(): Promise<{ child: ChildProcess; url: string }> {
 }
 
 describe("npm start", () => {
-  it("serves a page, and a cart that has what was put in, whatever the lag", async () => {
+  it("serves a page, and a cart with every added item, whatever the lag", async () => {
     const { url } = await start();
     expect(await (await fetch(url)).text()).toContain("<html");
     const added = await fetch(`${url}/cart/visitor/apples`, { method: "POST" });
@@ -37,7 +37,7 @@ describe("npm start", () => {
     expect(cart.headers.get("answered-by")).toMatch(/^primary /);
   });
 
-  it("ends, with all it has started, on SIGTERM", async () => {
+  it("exits on SIGTERM, with everything it has started", async () => {
     const { child } = await start();
     child.kill("SIGTERM");
     await once(child, "exit");

@@ -1,4 +1,4 @@
-/** The types of the clients beside those of ioredis 6 and 5, as the compiler of this repository sees them. */
+/** The types of Tidemark's clients and of ioredis 6 and 5, as this repository's compiler sees them. */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,7 +41,7 @@ const text = readFileSync(surface, "utf8");
 /** Files that have been read do not change between two compilations. */
 const parsed = new Map<string, ts.SourceFile | undefined>();
 
-/** What the compiler has against the file when it says `changed`, with the types of the ioredis of that name. */
+/** The compiler's complaints about the file with the text `changed`, with the types of the ioredis of that name. */
 function complaints(ioredis: string, changed: string): string[] {
   const options: ts.CompilerOptions = {
     ...settings,
@@ -65,11 +65,11 @@ function complaints(ioredis: string, changed: string): string[] {
   );
 }
 
-it("compiles with ours what compiles with ioredis 5's clients, and no misuse", { timeout }, () => {
+it("Tidemark's clients compile wherever ioredis 5's clients do, and no misuse compiles", { timeout }, () => {
   expect(complaints("ioredis5", text)).toEqual([]);
 });
 
-it("compiles with ours what compiles with ioredis 6's clients, and complains of every line that is made wrong", {
+it("Tidemark's clients compile wherever ioredis 6's clients do, and the compiler reports every broken line", {
   timeout,
 }, () => {
   const wrong = broken.reduce((changed, [what, from, to]) => {

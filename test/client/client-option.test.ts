@@ -1,4 +1,4 @@
-/** Options of ioredis that do not change replies: what they do to a plain client they do here. */
+/** Options of ioredis that do not change replies have the same effect here as on a plain client. */
 import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
@@ -37,7 +37,7 @@ const failing: Readonly<Record<string, (redis: Redis) => Promise<unknown>>> = {
 };
 
 it.each(Object.entries(failing))(
-  "showFriendlyErrorStack names the line that called: %s",
+  "showFriendlyErrorStack names the line of the call: %s",
   async (_what, call) => {
     await using faces = await open({ showFriendlyErrorStack: true });
     const expected = await errorOf(faces.plain(call));
@@ -90,7 +90,7 @@ it("db is the database of every read and write", async () => {
   }
 });
 
-it("enableAutoPipelining is accepted, and commands of one turn bring what they bring with it", async () => {
+it("enableAutoPipelining is accepted, and commands of one turn return the same results with it", async () => {
   await using faces = await open({ enableAutoPipelining: true });
   const give = (redis: Redis): Promise<unknown> =>
     Promise.all([
@@ -106,7 +106,7 @@ it("enableAutoPipelining is accepted, and commands of one turn bring what they b
   for (const [name, face] of faces.ours) expect(await face(give), name).toEqual(expected);
 });
 
-it("maxRetriesPerRequest rejects with the class of error that ioredis has", async () => {
+it("maxRetriesPerRequest rejects with ioredis's error class", async () => {
   const nowhere = { port: await freePort(), maxRetriesPerRequest: 1, retryStrategy: () => 1 };
   const plain = new Redis(nowhere);
   await using tidemark = new Tidemark({ primary: nowhere, replicas: [] });

@@ -22,7 +22,7 @@ beforeEach(async () => {
 afterEach(() => tidemark.close());
 
 describe("tidemark.redis", () => {
-  it("belongs to the session of the run it is called in, through await and callbacks", async () => {
+  it("belongs to the session of its run, through await and callbacks", async () => {
     const session = tidemark.session();
     await tidemark.run(session, async () => {
       await new Promise((resolve) => setImmediate(resolve));
@@ -32,7 +32,7 @@ describe("tidemark.redis", () => {
     expect(session.token()).not.toBe("");
   });
 
-  it("never takes another's session among 100 interleaved ones", async () => {
+  it("never uses another session in 100 interleaved runs", async () => {
     const sessions = Array.from({ length: 100 }, () => tidemark.session());
     await Promise.all(
       sessions.map((session, i) =>
@@ -67,7 +67,7 @@ describe("tidemark.redis", () => {
     expect(await Reflect.get(redis, "twice").call(redis, "b")).toBe(2);
   });
 
-  it("gives pub/sub a connection of its own", async () => {
+  it("gives pub/sub a dedicated connection", async () => {
     const heard = new Promise((resolve) => tidemark.redis.once("message", (_, text) => resolve(text)));
     await tidemark.redis.subscribe("news");
     await tidemark.redis.publish("news", "hello");
@@ -75,7 +75,7 @@ describe("tidemark.redis", () => {
     expect(await tidemark.redis.get("still-works")).toBeNull();
   });
 
-  it("has the status and the end of the connection to the primary", async () => {
+  it("reports the status and the end of the connection to the primary", async () => {
     const own = new Tidemark({ primary: group.primary.url });
     await own.ready();
     expect([own.redis.status, own.session().redis.status]).toEqual(["ready", "ready"]);
@@ -88,7 +88,7 @@ describe("tidemark.redis", () => {
     await expect(own.redis.subscribe("news")).rejects.toThrow();
   });
 
-  it("takes the options of a client of another copy of ioredis", async () => {
+  it("accepts a client of another copy of ioredis, and uses its options", async () => {
     const foreign = {
       options: { host: "127.0.0.1", port: group.primary.port },
       isCluster: false,
@@ -113,13 +113,13 @@ describe("tidemark.redis", () => {
     ["wait", [1, 0], /WAIT .* the writes of its own connection/],
     ["client", ["setname", "x"], /CLIENT .* give it as an option/],
     ["quit", [], /QUIT .* tidemark.close\(\)/],
-  ])("refuses %s on a session and names the right way", async (name, args, message) => {
+  ])("refuses %s on a session and names the alternative", async (name, args, message) => {
     const refused = tidemark.session().redis.call(name, ...args.map(String));
     await expect(refused).rejects.toThrow(RefusedCommandError);
     await expect(refused).rejects.toThrow(message);
   });
 
-  it("refuses a whole batch when one command in it is refused, and sends none of it", async () => {
+  it("refuses a whole batch when one command in the batch is refused, and sends nothing", async () => {
     const { redis } = tidemark.session();
     await redis.del("untouched");
     const results = await redis.pipeline().set("untouched", 1).select(2).exec();

@@ -1,4 +1,4 @@
-/** The end of an app: a Tidemark that is closed lets finish what was begun. */
+/** The end of an app: a Tidemark that is closed lets work in progress finish. */
 import { once } from "node:events";
 import { Agent, get, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { connect } from "node:net";
@@ -35,7 +35,7 @@ afterEach(async () => {
   await proxy.stop();
 });
 
-/** What keeps handlers from going on. */
+/** A gate that holds handlers back. */
 class Gate {
   begun = 0;
   open: () => void = () => {};
@@ -63,7 +63,7 @@ async function ask(port: number, agent?: Agent, path = "/"): Promise<IncomingMes
   return response;
 }
 
-/** Writes and reads behind a gate, as a request does that has yet to call Redis when the app is told to end. */
+/** Writes and reads after a gate, like a request that has not called Redis yet when the app begins to close. */
 const slowly =
   (gate: Gate) =>
   async ({ session: { redis }, query }: Turn): Promise<Reply> => {
@@ -79,7 +79,7 @@ const slowly =
 describe.each(Object.entries(listening))("close() with requests in flight, on %s", (name, open) => {
   const isWeb = /Web|Hono/.test(name);
 
-  it("answers them, when it is called together with the server's close()", async () => {
+  it("lets them finish when it is called together with the server's close()", async () => {
     const gate = new Gate();
     await using door = await open(tidemark, { handler: slowly(gate) });
     const agent = new Agent({ keepAlive: true });
@@ -108,7 +108,7 @@ describe.each(Object.entries(listening))("close() with requests in flight, on %s
     agent.destroy();
   });
 
-  it("answers one that arrives meanwhile, over a connection that was open before", async () => {
+  it("also lets one finish that arrives meanwhile on an open connection", async () => {
     const gate = new Gate();
     await using door = await open(tidemark, { handler: slowly(gate) });
     const port = portOf(door);
@@ -126,7 +126,7 @@ describe.each(Object.entries(listening))("close() with requests in flight, on %s
     await closed;
   });
 
-  it("does not wait for idle connections, nor for clients that have gone away", async () => {
+  it("does not wait for idle connections or for clients that have disconnected", async () => {
     const gate = new Gate();
     await using door = await open(tidemark, { handler: slowly(gate) });
     const port = portOf(door);
@@ -144,7 +144,7 @@ describe.each(Object.entries(listening))("close() with requests in flight, on %s
     agent.destroy();
   });
 
-  it("has a request that comes too late answered with 503", async () => {
+  it("makes later requests fail with 503", async () => {
     await using door = await open(tidemark, {
       handler: async ({ session }) => ({ body: String(await session.redis.get("k")) }),
     });
@@ -154,7 +154,7 @@ describe.each(Object.entries(listening))("close() with requests in flight, on %s
     expect((await ask(portOf(door))).statusCode).toBe(isOwn ? 500 : 503);
   });
 
-  it("ends after timeoutMs when a response never does", async () => {
+  it("ends after timeoutMs when a response does not end", async () => {
     const gate = new Gate();
     await using door = await open(tidemark, {
       handler: async ({ query }) => {
@@ -177,7 +177,7 @@ function connectionsOf({ server }: Door): Promise<number> {
 }
 
 describe("close() with a response that streams", () => {
-  it.each(["Express 5", "Koa", "Fastify", "node:http"])("lets it read to its end, on %s", async (name) => {
+  it.each(["Express 5", "Koa", "Fastify", "node:http"])("lets the stream end, on %s", async (name) => {
     const gate = new Gate();
     async function* parts(redis: Turn["session"]["redis"]): AsyncGenerator<string> {
       yield "first ";
@@ -203,7 +203,7 @@ describe("close() with a response that streams", () => {
 describe("close() beside middleware that acts on responses before readYourWrites", () => {
   const secret = "a secret of this test";
 
-  it("does not wait for a response that had closed before it got a session", async () => {
+  it("does not wait for a response that closed before it got a session", async () => {
     const middleware = readYourWrites(tidemark, { secret });
     let [isGone, next] = [false, 0];
     await using server = await serve(async (request, response) => {
@@ -230,7 +230,7 @@ describe("close() beside middleware that acts on responses before readYourWrites
     },
   };
 
-  it.each(Object.entries(answers))("leaves alone a response %s", async (name, answer) => {
+  it.each(Object.entries(answers))("does not change a response %s", async (name, answer) => {
     const middleware = readYourWrites(tidemark, { secret });
     const gate = new Gate();
     const failed: unknown[] = [];
@@ -265,7 +265,7 @@ const ends: Readonly<Record<string, (tidemark: Tidemark) => Promise<unknown>>> =
 };
 
 describe.each(Object.entries(ends))("%s", (_name, end) => {
-  it("waits for commands that were given, wherever they are", async () => {
+  it("waits for commands in every stage", async () => {
     await tidemark.redis.rpush("queue", "a");
     const { redis } = tidemark.session();
     proxy.stall();
@@ -292,14 +292,14 @@ describe.each(Object.entries(ends))("%s", (_name, end) => {
     await expect(tidemark.redis.get("k")).rejects.toThrow(ClosedError);
   });
 
-  it("waits for commands that wait for a connection", async () => {
+  it("waits for commands without a connection", async () => {
     await using own = openTidemark(group);
     const writes = [own.redis.set("early", "1"), own.session().redis.get("early")];
     await end(own);
     expect(await Promise.all(writes)).toEqual(["OK", "1"]);
   });
 
-  it("does not wait for a command that blocks for ever", async () => {
+  it("does not wait for a command that blocks without limit", async () => {
     const waits = expect(tidemark.session().redis.blpop("nothing", 0)).rejects.toThrow(/closed/);
     await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it blocks" });
     const before = performance.now();
@@ -307,7 +307,7 @@ describe.each(Object.entries(ends))("%s", (_name, end) => {
     expect(performance.now() - before).toBeLessThan(5_000);
   });
 
-  it("rejects commands that are given when all requests are over", async () => {
+  it("rejects commands that arrive after the last request has ended", async () => {
     proxy.stall();
     const first = tidemark.redis.set("k", "1");
     const over = end(tidemark);
@@ -321,7 +321,7 @@ describe.each(Object.entries(ends))("%s", (_name, end) => {
   });
 });
 
-describe("an ending with several callers", () => {
+describe("a shutdown with several callers", () => {
   type Calls = (own: Tidemark) => Promise<unknown>[];
   const short = { timeoutMs: 100 };
   const calls: Readonly<Record<string, Calls>> = {
@@ -333,7 +333,7 @@ describe("an ending with several callers", () => {
     "close() and disconnect()": (own) => [own.close(), Promise.resolve(own.redis.disconnect())],
   };
 
-  it.each(Object.entries(calls))("is one for %s while a request hangs", async (_name, end) => {
+  it.each(Object.entries(calls))("happens once for %s while a request hangs", async (_name, end) => {
     const gate = new Gate();
     const handler = async (): Promise<Reply> => {
       await gate.pass();
@@ -351,7 +351,7 @@ describe("an ending with several callers", () => {
     await answer;
   });
 
-  it("has quit() wait for it when commands are rejected already", async () => {
+  it("makes quit() wait for it even when new commands are already rejected", async () => {
     proxy.stall();
     const written = tidemark.redis.set("k", "1");
     const closed = tidemark.close();
@@ -363,7 +363,7 @@ describe("an ending with several callers", () => {
     await closed;
   });
 
-  it("leaves a Tidemark alone that connects again before a caller has seen the end", async () => {
+  it("does not affect a Tidemark that reconnects before a caller has seen the end", async () => {
     proxy.stall();
     const written = Promise.allSettled([tidemark.redis.set("k", "1")]);
     const closed = tidemark.close();
@@ -377,7 +377,7 @@ describe("an ending with several callers", () => {
 });
 
 describe("close()", () => {
-  it("may be called again, to end sooner", async () => {
+  it("can be called again, to end sooner", async () => {
     proxy.stall();
     const written = expect(tidemark.redis.set("k", "1")).rejects.toThrow();
     const first = tidemark.close();
@@ -387,7 +387,7 @@ describe("close()", () => {
     await tidemark.close();
   });
 
-  it("leaves a Tidemark that connects again as it was", async () => {
+  it("lets a Tidemark reconnect as before", async () => {
     await tidemark.close();
     await tidemark.redis.connect();
     expect(await tidemark.redis.set("k", "1")).toBe("OK");

@@ -1,4 +1,4 @@
-/** Many Tidemarks with the same servers in one process: a leak that is said. */
+/** Many Tidemarks with the same servers in one process cause a warning, because they are probably a leak. */
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
@@ -44,7 +44,7 @@ async function saidSoFar(): Promise<readonly string[]> {
 }
 
 describe("Tidemarks with the same servers", () => {
-  it("are warned of once, when four are open", async () => {
+  it("cause one warning when four are open", async () => {
     for (let i = 0; i < 3; i++) open();
     expect(await saidSoFar()).toEqual([]);
     for (let i = 0; i < 10; i++) open();
@@ -54,7 +54,7 @@ describe("Tidemarks with the same servers", () => {
     ]);
   });
 
-  it("do not count when they are closed, in whichever way", async () => {
+  it("do not count after they are closed, in any way", async () => {
     for (let i = 0; i < 5; i++) {
       const [one, other, third] = [open(), open(), open()];
       await one.close();
@@ -85,7 +85,7 @@ describe("Tidemarks with the same servers", () => {
     expect(await saidSoFar()).toHaveLength(1);
   });
 
-  it("are not counted with those of other servers", async () => {
+  it("are counted separately from those of other servers", async () => {
     for (let i = 0; i < 3; i++) open();
     opened.push(new Tidemark({ primary: { host: "127.0.0.1", port: 1 }, redis: { lazyConnect: true } }));
     opened.push(new Tidemark({ cluster: [group.primary.url], redis: { lazyConnect: true } }));

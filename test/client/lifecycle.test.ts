@@ -1,4 +1,4 @@
-/** What an ioredis user knows of a client's life: its status, its events, its end. */
+/** The life of a client as an ioredis user sees it: its status, its events, its end. */
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClosedError, RefusedCommandError, type Tidemark } from "../../src/index.js";
@@ -53,7 +53,7 @@ describe("The events of tidemark.redis", () => {
     expect(closed).not.toHaveBeenCalled();
   });
 
-  it("tell errors to those who listen, and warn once for each outage where nobody does", async () => {
+  it("report errors to listeners, and warn once for each outage when there are none", async () => {
     const printed = vi.spyOn(console, "error").mockImplementation(() => {});
     using warnings = listenToWarnings();
     await tidemark.ready();
@@ -81,7 +81,7 @@ describe("The events of tidemark.redis", () => {
     printed.mockRestore();
   });
 
-  it("are not printed while there has never been a primary, and duplicate() is as in ioredis", async () => {
+  it("are not printed before the first connection to a primary, and duplicate() is as in ioredis", async () => {
     const printed = vi.spyOn(console, "error").mockImplementation(() => {});
     using warnings = listenToWarnings();
     proxy.cut();
@@ -104,7 +104,7 @@ describe("The events of tidemark.redis", () => {
     printed.mockRestore();
   });
 
-  it("say what a server refuses the connection with, without the password", async () => {
+  it("report a server's reason for refusing the connection, without the password", async () => {
     using warnings = listenToWarnings();
     await using own = openTidemark(group, {
       replicas: [],
@@ -116,7 +116,7 @@ describe("The events of tidemark.redis", () => {
     expect(warnings.messages.join()).not.toContain("a wrong secret");
   });
 
-  it("say once that a database cannot be selected", async () => {
+  it("report once that a database cannot be selected", async () => {
     using warnings = listenToWarnings();
     await using own = openTidemark(group, { replicas: [], redis: { db: 99 } });
     const failures = vi.fn();
@@ -127,7 +127,7 @@ describe("The events of tidemark.redis", () => {
     expect(warnings.messages[0]).toMatch(/cannot be reached: ERR DB index is out of range\./);
   });
 
-  it("can be listened to through a session, and through one are not lost", async () => {
+  it("can be observed through a session, and are not lost through one", async () => {
     const heard: string[] = [];
     const { redis } = tidemark.session();
     redis.on("close", () => heard.push("session"));
@@ -142,7 +142,7 @@ describe("The events of tidemark.redis", () => {
 });
 
 describe("lazyConnect", () => {
-  it("connects to nothing until there is something to do, then to the replicas too", async () => {
+  it("opens no connection until the first command, and then connects to the replicas too", async () => {
     await tidemark.ready();
     await using lazy = openTidemark(group, { redis: { lazyConnect: true } });
     expect([lazy.redis.status, lazy.redis.options.lazyConnect]).toEqual(["wait", true]);
@@ -162,7 +162,7 @@ describe("lazyConnect", () => {
 });
 
 describe("tidemark.redis.quit()", () => {
-  it("closes the Tidemark when all that was given is answered", async () => {
+  it("closes the Tidemark when every command is answered", async () => {
     const session = tidemark.session();
     const replies = [session.redis.set("k", "1"), tidemark.redis.get("k"), session.redis.get("k")];
     expect(await tidemark.redis.quit()).toBe("OK");
@@ -172,14 +172,14 @@ describe("tidemark.redis.quit()", () => {
     expect(await tidemark.redis.quit()).toBe("OK");
   });
 
-  it("is not for a session, whose connections are everybody's", async () => {
+  it("is refused on a session, because its connections are shared", async () => {
     await expect(tidemark.session().redis.quit()).rejects.toThrow(RefusedCommandError);
     expect(await tidemark.redis.ping()).toBe("PONG");
   });
 });
 
 describe("tidemark.redis.duplicate()", () => {
-  it("is a plain client of the primary of now, with the user's options", async () => {
+  it("is a plain client of the current primary, with the user's options", async () => {
     await using own = openTidemark(group, { redis: { keyPrefix: "app:", enableAutoPipelining: true } });
     const plain = own.redis.duplicate({ db: 3 });
     expect(plain).toBeInstanceOf(Redis);
@@ -201,7 +201,7 @@ describe("tidemark.redis.duplicate()", () => {
 });
 
 describe("tidemark.redis.monitor()", () => {
-  it("shows what the primary is sent, on a connection of its own", async () => {
+  it("shows the primary's commands, on a dedicated connection", async () => {
     await tidemark.ready();
     const monitor = await tidemark.redis.monitor();
     const heard = new Promise((resolve) => {
@@ -215,7 +215,7 @@ describe("tidemark.redis.monitor()", () => {
 });
 
 describe("tidemark.redis.connect()", () => {
-  it("connects again what disconnect() has ended, replicas and pub/sub too", async () => {
+  it("reconnects after disconnect(), with replicas and pub/sub too", async () => {
     await replicasAreEligible(tidemark);
     await expect(tidemark.redis.connect()).rejects.toThrow("Redis is already connecting/connected");
     const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
@@ -229,7 +229,7 @@ describe("tidemark.redis.connect()", () => {
     await replicasAreEligible(tidemark);
   });
 
-  it("connects again what disconnect() has ended between two attempts to connect", async () => {
+  it("reconnects when disconnect() came between two attempts to connect", async () => {
     await tidemark.ready();
     const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
     const isBetween = new Promise((resolve) => tidemark.redis.once("reconnecting", resolve));
@@ -242,7 +242,7 @@ describe("tidemark.redis.connect()", () => {
     expect(await tidemark.redis.set("k", "1")).toBe("OK");
   });
 
-  it("has the subscriptions that were there", async () => {
+  it("restores the subscriptions", async () => {
     await tidemark.ready();
     await tidemark.redis.subscribe("news");
     const ended = new Promise((resolve) => tidemark.redis.once("end", resolve));
@@ -258,7 +258,7 @@ describe("tidemark.redis.connect()", () => {
 });
 
 describe("enableAutoPipelining", () => {
-  it("counts what is given in one turn, and changes nothing else", async () => {
+  it("counts the commands of one turn, and changes nothing else", async () => {
     await using own = openTidemark(group, {
       redis: { enableAutoPipelining: true, autoPipeliningIgnoredCommands: ["ping"] },
     });

@@ -1,4 +1,4 @@
-/** `monitor()` shows what the primary is sent, settles in time, and ends no process. */
+/** `monitor()` shows the primary's commands, settles in time, and ends no process. */
 import type { Socket } from "node:net";
 import type { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -96,14 +96,14 @@ describe("a monitor of a busy primary", () => {
     }
   });
 
-  it("calls back, too", async () => {
+  it("supports a callback", async () => {
     const called = new Promise<unknown>((resolve) => {
       tidemark.redis.monitor((error, monitor) => resolve(error ?? (monitor && monitored(monitor))));
     });
     expect(await busyUntil(called)).toBe(monitors[0]);
   });
 
-  it("goes on after its connection was cut", async () => {
+  it("continues after its connection was cut", async () => {
     const monitor = monitored(await busyUntil(tidemark.redis.monitor()));
     const line = heard(monitor, "echo");
     proxy.cut();
@@ -111,7 +111,7 @@ describe("a monitor of a busy primary", () => {
     expect(await busyUntil(line)).toEqual(["echo", GatheringProxy.last]);
   });
 
-  it("lives on without its primary, and prints errors that nobody listens to", async () => {
+  it("survives without its primary, and prints errors without a listener", async () => {
     const printed = vi.spyOn(console, "error").mockImplementation(() => {});
     const monitor = monitored(await busyUntil(tidemark.redis.monitor()));
     tidemark.redis.on("error", () => {});
@@ -136,7 +136,7 @@ describe("a monitor of a busy primary", () => {
   });
 });
 
-describe("a monitor that cannot be had", () => {
+describe("a monitor that cannot be opened", () => {
   it("is rejected and closed when the primary does not answer within connectTimeout", async () => {
     await tidemark.ready();
     const before = proxy.connections;
@@ -147,20 +147,23 @@ describe("a monitor that cannot be had", () => {
     await waitUntil(() => proxy.connections <= before, { what: "its connection is closed" });
   });
 
-  it.each(["error", "close"])("is rejected when the primary is gone, and tries no more: %s", async (by) => {
-    await tidemark.ready();
-    tidemark.redis.on("error", () => {});
-    const { duplicate } = tidemark.redis;
-    let made: Redis | undefined;
-    vi.spyOn(tidemark.redis, "duplicate").mockImplementation((options) => {
-      made = duplicate.call(tidemark.redis, options);
-      return made;
-    });
-    if (by === "error") await proxy.stop();
-    else proxy.cut();
-    await expect(tidemark.redis.monitor()).rejects.toThrow();
-    await waitUntil(() => made?.status === "end", { what: "its connection has ended" });
-  });
+  it.each(["error", "close"])(
+    "is rejected without further attempts when the primary is gone: %s",
+    async (by) => {
+      await tidemark.ready();
+      tidemark.redis.on("error", () => {});
+      const { duplicate } = tidemark.redis;
+      let made: Redis | undefined;
+      vi.spyOn(tidemark.redis, "duplicate").mockImplementation((options) => {
+        made = duplicate.call(tidemark.redis, options);
+        return made;
+      });
+      if (by === "error") await proxy.stop();
+      else proxy.cut();
+      await expect(tidemark.redis.monitor()).rejects.toThrow();
+      await waitUntil(() => made?.status === "end", { what: "its connection has ended" });
+    },
+  );
 
   it("is rejected when the primary refuses MONITOR", async () => {
     await tidemark.ready();

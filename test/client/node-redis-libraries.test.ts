@@ -1,4 +1,4 @@
-/** Libraries that take only a client of node-redis work with the one on top of ours. */
+/** Libraries that accept only a node-redis client work with the one on top of Tidemark. */
 import KeyvRedis from "@keyv/redis";
 import { RedisStore } from "connect-redis9";
 import express from "express";
@@ -25,8 +25,8 @@ stageTidemark({ replicas: 1 }, (stage) => {
   ({ group, tidemark, routes } = stage);
 });
 
-describe("Libraries that take a client of node-redis only", () => {
-  it("connect-redis 9: who logs in is logged in behind the redirect, while every replica is held back", async () => {
+describe("Libraries that accept only a node-redis client", () => {
+  it("connect-redis 9: users are logged in after the login redirect, while every replica lags", async () => {
     const app = express().use(readYourWrites(tidemark, { secret }));
     const store = new RedisStore({ client: nodeRedis(tidemark.redis) });
     app.use(session({ secret, store, resave: false, saveUninitialized: false }));

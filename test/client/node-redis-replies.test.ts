@@ -1,4 +1,4 @@
-/** A node-redis client on top of ours gives the replies and errors of a real one. */
+/** A node-redis client on top of Tidemark returns the replies and errors of a real one. */
 import { createClient, defineScript, RESP_TYPES } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type NodeRedis, nodeRedis } from "../../src/client/node-redis.js";
@@ -20,7 +20,7 @@ function inSession(): NodeRedis {
   return nodeRedis(tidemark.session().redis);
 }
 
-/** What a call came to, as a value: replies and errors alike. */
+/** The outcome of a call as a value, for replies and errors alike. */
 async function outcomeOf(call: () => Promise<unknown>): Promise<unknown> {
   try {
     return { reply: await call() };
@@ -60,7 +60,7 @@ const layer = {
 const library = `#!lua name=library
 redis.register_function{function_name='greet',callback=function(keys) return 'hello '..keys[1] end,flags={'no-writes'}}`;
 
-describe("What a real node-redis client answers, the one on top of ours answers alike:", () => {
+describe("The client on top of Tidemark returns the same as a real node-redis client:", () => {
   let real: NodeRedis;
   const expected = new Map<string, unknown>();
   const found = new Map<string, unknown>();
@@ -82,7 +82,7 @@ describe("What a real node-redis client answers, the one on top of ours answers 
     expect(found.get(name)).toStrictEqual(expected.get(name));
   });
 
-  it("sendCommand of Buffers, which node-redis 5 gives as strings", async () => {
+  it("sendCommand of Buffers, which node-redis 5 returns as strings", async () => {
     await group.primary.admin().set("bytes", Buffer.from([0, 255]));
     const client = inSession().withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
     expect(await client.sendCommand(["GET", Buffer.from("bytes")])).toEqual(Buffer.from([0, 255]));

@@ -1,4 +1,4 @@
-/** A node-redis client on top of ours: its reads are routed as ours are, its life is that of ours. */
+/** A node-redis client on top of Tidemark: its reads are routed like Tidemark's, and they share one life. */
 import { Redis } from "ioredis";
 import { createClient, ErrorReply, WatchError } from "redis";
 import { describe, expect, it } from "vitest";
@@ -40,7 +40,7 @@ describe("Reads", () => {
     ttl: (c) => c.ttl("r:text"),
   };
 
-  it.each(["when-needed", "always"] as const)("are answered by a replica, proved %s", async (verify) => {
+  it.each(["when-needed", "always"] as const)("are answered by a replica, verified %s", async (verify) => {
     await group.primary.admin().set("r:text", "text");
     await group.primary.admin().hset("r:hash", "field", "value");
     await group.primary.admin().sadd("r:set", "a");
@@ -72,7 +72,7 @@ describe("Reads", () => {
     expect(routes.of("get").at(-1)).toMatch(/^primary:/);
   });
 
-  it("follow the session of whoever calls, also in scripts and iterations", async () => {
+  it("follow the session of the caller, in scripts and iterations too", async () => {
     const client = nodeRedis(tidemark.redis);
     await client.get("k");
     expect(routes.of("get").at(-1)).toBe("primary:no-session");
@@ -88,7 +88,7 @@ describe("Reads", () => {
 });
 
 describe("A session's client", () => {
-  it("counts what multi() and execAsPipeline() write as the session's", async () => {
+  it("counts the writes of multi() and execAsPipeline() as the session's", async () => {
     for (const run of ["exec", "execAsPipeline"] as const) {
       const session = tidemark.session();
       await nodeRedis(session.redis).multi().get("k").incr("counted")[run]();
@@ -96,7 +96,7 @@ describe("A session's client", () => {
     }
   });
 
-  it("says when a watched key has changed, and carries out when not", async () => {
+  it("rejects a transaction when a watched key has changed, and carries it out otherwise", async () => {
     const client = inSession();
     await client.watch("watched");
     expect(await client.multi().set("watched", "mine").exec()).toEqual(["OK"]);
@@ -106,7 +106,7 @@ describe("A session's client", () => {
     expect(await client.get("watched")).toBe("theirs");
   });
 
-  it("waits with a blocking command without holding up others", async () => {
+  it("runs a blocking command without delaying others", async () => {
     const client = inSession();
     const job = client.blPop("queue", 0);
     expect(await client.get("none")).toBeNull();
@@ -114,7 +114,7 @@ describe("A session's client", () => {
     expect(await job).toEqual({ key: "queue", element: "job" });
   });
 
-  it("puts ioredis's keyPrefix in front of keys", async () => {
+  it("adds ioredis's keyPrefix to keys", async () => {
     await using ours = openTidemark(group, { redis: { keyPrefix: "p:" } });
     const client = nodeRedis(ours.session().redis);
     await client.multi().set("a", "1").exec();
@@ -136,7 +136,7 @@ describe("A session's client", () => {
     ["multi with SELECT", (c) => c.multi().select(1).exec(), /SELECT .* give it as an option/],
     ["quit", (c) => c.quit(), /QUIT .* tidemark.close\(\)/],
     ["close", (c) => c.close(), /QUIT .* tidemark.close\(\)/],
-  ])("refuses %s and names the right way", async (_, call, message) => {
+  ])("refuses %s and names the alternative", async (_, call, message) => {
     const outcome = Promise.resolve(call(inSession()));
     await expect(outcome).rejects.toThrow(RefusedCommandError);
     await expect(outcome).rejects.toThrow(message);
@@ -144,7 +144,7 @@ describe("A session's client", () => {
 });
 
 describe("nodeRedis(tidemark.redis)", () => {
-  it("is open and ready as the connection to the primary is, and closes it", async () => {
+  it("opens, becomes ready and closes together with the connection to the primary", async () => {
     const client = nodeRedis(tidemark.redis);
     expect(await client.connect()).toBe(client);
     expect([client.isOpen, client.isReady]).toEqual([true, true]);
@@ -156,7 +156,7 @@ describe("nodeRedis(tidemark.redis)", () => {
     await expect(client.multi().get("k").exec()).rejects.toThrow(/closed/);
   });
 
-  it("has the events of the client it was given", () => {
+  it("has the events of the given client", () => {
     const client = nodeRedis(tidemark.redis);
     const heard: unknown[] = [];
     const listener = (error: unknown) => heard.push(error);
@@ -168,14 +168,14 @@ describe("nodeRedis(tidemark.redis)", () => {
     expect(tidemark.redis.listeners("error")).not.toContain(listener);
   });
 
-  it("gives errors of the server as node-redis's and those of Tidemark as they are", async () => {
+  it("converts the server's errors to node-redis's, and passes Tidemark's errors on unchanged", async () => {
     await group.primary.admin().set("text", "x");
     await expect(inSession().incr("text")).rejects.toThrow(ErrorReply);
     await tidemark.close();
     await expect(inSession().incr("text")).rejects.toMatchObject({ code: "TIDEMARK_CLOSED" });
   });
 
-  it("works on a plain ioredis client, too", async () => {
+  it("also works on a plain ioredis client", async () => {
     const plain = new Redis(group.primary.url);
     const client = nodeRedis(plain);
     expect(await client.multi().hSet("plain", "a", "1").hGetAll("plain").exec()).toEqual([1, { a: "1" }]);
@@ -195,22 +195,22 @@ describe("nodeRedis(tidemark.redis)", () => {
       () => Reflect.construct(Redis, [{ lazyConnect: true, replyMapping: "resp3" }]),
       /no replyMapping/,
     ],
-  ])("cannot be made of %s", (_, given, message) => {
+  ])("cannot be created from %s", (_, given, message) => {
     const make = (): unknown => Reflect.apply(nodeRedis, undefined, [given()]);
     expect(make).toThrow(InvalidOptionError);
     expect(make).toThrow(message);
   });
 
-  it("has decided on every method of node-redis's client", () => {
+  it("covers every method of node-redis's client", () => {
     const known = new Set(
       [
-        // What works with no connection of its own.
+        // Members that work without a connection of their own.
         "constructor clientSideCache options isPubSubActive socketEpoch isWatching isDirtyWatch setDirtyWatch",
         "withCommandOptions withTypeMapping withAbortSignal asap legacy getPubSubListeners resetIfDirty ref unref",
-        // What ends in sendCommand, _executeMulti or _executePipeline.
+        // Members that end in sendCommand, _executeMulti or _executePipeline.
         "SELECT WATCH UNWATCH MULTI scanIterator hScanIterator hScanValuesIterator hScanNoValuesIterator",
         "sScanIterator zScanIterator reAuthenticate select watch unwatch multi _executeCommand _executeScript",
-        // What only node-redis calls, on a client of a pool, cluster or sentinel.
+        // Members that only node-redis calls, on a client of a pool, cluster or sentinel.
         "_keyPrefix _clientId _setIdentity _commandOptionsProxy _ejectSocket _insertSocket _maintenanceUpdate _pause",
         "_unpause _handleSmigrated _getQueue extendPubSubChannelListeners extendPubSubListeners",
         "_self _commandOptions _events _eventsCount _maxListeners",

@@ -1,4 +1,4 @@
-/** What is left of a Tidemark that was closed keeps no process alive. */
+/** A closed Tidemark does not keep its process alive. */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";

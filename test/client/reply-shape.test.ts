@@ -1,4 +1,4 @@
-/** Every command there is, given in every way there is: what comes back is what ioredis itself gives. */
+/** Every command, in every way to call it, returns the same as with ioredis. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Face, type Faces, openFaces } from "../support/commands/client-faces.js";
@@ -56,7 +56,7 @@ function fill(redis: Redis): Promise<unknown> {
   return redis.pipeline(data.map((line) => line.split(" "))).exec();
 }
 
-/** What a face says to each line, one after the other. */
+/** The outcomes of a face for the lines, one after the other. */
 async function run(face: Face, way: Way, lines: readonly string[]): Promise<Record<string, unknown>> {
   const outcomes: Record<string, unknown> = {};
   for (const line of lines) {
@@ -93,18 +93,18 @@ async function dump(face: Face): Promise<Record<string, unknown>> {
 describe.each(Object.entries(ways))("a command given %s", (_name, way) => {
   beforeEach(() => faces.refill(fill));
 
-  it("brings what ioredis brings, when it reads", async () => {
+  it("returns the same as ioredis for a read", async () => {
     await expectAlike((face) => run(face, way, [...reads, ...lookups]));
   });
 
-  it("brings what ioredis brings, when it writes, and leaves the same behind", async () => {
+  it("returns the same as ioredis for a write, and leaves the same data", async () => {
     await expectAlike((face) => run(face, way, writes.slice(0, -1)));
     await group.caughtUp();
     await expectAlike(dump);
     await expectAlike((face) => run(face, way, writes.slice(-1)));
   });
 
-  it("brings a reply of the shape that ioredis brings, when it changes from one moment to the next", async () => {
+  it("returns the same shape as ioredis for a reply that changes from one moment to the next", async () => {
     await expectAlike(async (face) => shapeOf(await run(face, way, changing)));
   });
 });
@@ -112,7 +112,7 @@ describe.each(Object.entries(ways))("a command given %s", (_name, way) => {
 describe("the lines that are compared", () => {
   const lines = [...reads, ...lookups, ...changing, ...writes];
 
-  it("have every builtin command of ioredis, but for those listed", () => {
+  it("cover every builtin command of ioredis, except the listed ones", () => {
     const named = new Set([
       ...lines.map((line) => line.split(" ")[0]),
       ...Object.keys(withoutLine).flatMap((names) => names.split(" ")),
@@ -121,7 +121,7 @@ describe("the lines that are compared", () => {
     expect(redis.getBuiltinCommands().filter((name) => !named.has(name))).toEqual([]);
   });
 
-  it("are answered by a replica, wherever they are reads that it can answer", async () => {
+  it("are answered by a replica when they are reads that it can answer", async () => {
     await faces.refill(fill);
     using routes = listenToRoutes();
     const byReplica = (name: string): boolean => routes.of(name).some((to) => to.startsWith("replica:"));

@@ -1,4 +1,4 @@
-/** `tidemark.run`, whichever store tells of the current session. */
+/** `tidemark.run`, with each store of the current session. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
 import { endNamespaces } from "../support/stages/cls-namespace.js";
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => group?.stop());
 
 describe.each(contextKinds)("In $kind, a run", ({ open }) => {
-  it("is of another session inside a run within a run, and of the first again behind it", async () => {
+  it("uses the session of the innermost run, and the outer one again afterwards", async () => {
     await using tidemark = openTidemark(group, { context: open() });
     const [outer, inner] = [tidemark.session(), tidemark.session()];
     await tidemark.run(outer, async () => {
@@ -27,7 +27,7 @@ describe.each(contextKinds)("In $kind, a run", ({ open }) => {
     expect(outer.wrote).toBe(true);
   });
 
-  it("gives what is called its own way out: a result, an error, whatever is thrown", async () => {
+  it("passes on every result and error of its callback", async () => {
     const context = open();
     await using tidemark = openTidemark(group, { context });
     const session = tidemark.session();

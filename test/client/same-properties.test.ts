@@ -46,16 +46,19 @@ const apps: Readonly<
 
 const two = (): readonly HandMadeSessions[] => [new HandMadeSessions(), new HandMadeSessions()];
 
-it.each(Object.entries(apps))("is warned of once, with what to do, on %s", async (_name, answer) => {
-  using warnings = listenToWarnings();
-  await answer(two(), []);
-  expect(await saidIn(warnings)).toEqual([
-    expect.stringMatching(/same "redis" and "consistency": .*properties: \{ redis: .*cookie\(\{ prefix/),
-  ]);
-});
+it.each(Object.entries(apps))(
+  "the same property names cause one warning with the remedy, on %s",
+  async (_name, answer) => {
+    using warnings = listenToWarnings();
+    await answer(two(), []);
+    expect(await saidIn(warnings)).toEqual([
+      expect.stringMatching(/same "redis" and "consistency": .*properties: \{ redis: .*cookie\(\{ prefix/),
+    ]);
+  },
+);
 
 it.each(Object.entries(apps))(
-  "is no matter with other names or the same Tidemark, on %s",
+  "other names or the same Tidemark cause no warning, on %s",
   async (_name, answer) => {
     using warnings = listenToWarnings();
     await answer(two(), [{}, other]);
@@ -65,7 +68,7 @@ it.each(Object.entries(apps))(
   },
 );
 
-it("is no matter with tidemark/web, which names nothing", async () => {
+it("two Tidemarks on tidemark/web cause no warning, because it sets no properties", async () => {
   using warnings = listenToWarnings();
   const [outer, inner] = two().map((source) => onWeb.readYourWrites(source, { secret }));
   const handler = outer?.(inner?.(() => new Response("answered")) ?? (() => new Response("")));

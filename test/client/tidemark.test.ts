@@ -58,7 +58,7 @@ describe("new Tidemark", () => {
     expect(make).toThrow(message);
   });
 
-  it("takes a URL, ioredis options, or an ioredis client whose connection it leaves alone", async () => {
+  it("accepts a URL, ioredis options, or an ioredis client whose connection it leaves untouched", async () => {
     const mine = new Redis(group.primary.port, group.primary.host);
     const { host, port } = group.primary;
     for (const server of [group.primary.url, { host, port }, mine]) {
@@ -96,7 +96,7 @@ describe("a Tidemark without replicas", () => {
 });
 
 describe("tidemark.session", () => {
-  it("counts a bad token as absent", async () => {
+  it("treats an invalid token as absent", async () => {
     for (const token of ["", "garbage", "A".repeat(6_000), "AQ", "\u0000", null, 5, [5]]) {
       const session = Reflect.apply(tidemark.session, tidemark, [{ token }]);
       expect(await session.redis.get("k")).toBeNull();
@@ -104,7 +104,7 @@ describe("tidemark.session", () => {
     }
   });
 
-  it("lets a token that is ahead of the primary, or of a history nobody knows, read from the primary", async () => {
+  it("reads from the primary for a token that is ahead of the primary or of an unknown history", async () => {
     await tidemark.session().redis.set("known", "v");
     const own = tidemark.topology()[0]?.position ?? { replid: "", offset: 0 };
     const ahead = { replid: own.replid, offset: own.offset + 1_000_000 };
@@ -118,7 +118,7 @@ describe("tidemark.session", () => {
     }
   });
 
-  it("re-anchors such a session, so that replicas answer it again", async () => {
+  it("re-anchors such a session, so that replicas answer again", async () => {
     using routes = listenToRoutes();
     const foreign = { replid: "feedfacefeedface", offset: 5 };
     const session = tidemark.session({
@@ -133,7 +133,7 @@ describe("tidemark.session", () => {
     );
   });
 
-  it("refuses a token in the place of the options, and a run without a session", () => {
+  it("refuses a token in place of the options, and a run without a session", () => {
     expect(() => Reflect.apply(tidemark.session, tidemark, ["token"])).toThrow(
       /session: got a string; give an object with options, like \{ token/,
     );
@@ -142,14 +142,14 @@ describe("tidemark.session", () => {
     );
   });
 
-  it("refuses a level that is none", () => {
+  it("refuses an invalid level", () => {
     expect(() => Reflect.apply(tidemark.session, tidemark, [{ level: "stale" }])).toThrow(
       /level: got a string/,
     );
     expect(() => tidemark.session().at({ maxStalenessMs: 0 })).toThrow(/maxStalenessMs: got 0/);
   });
 
-  it.each(["stop", 5, null, {}])("refuses a signal that is none: %j", (signal) => {
+  it.each(["stop", 5, null, {}])("refuses an invalid signal: %j", (signal) => {
     expect(() => Reflect.apply(tidemark.session, tidemark, [{ signal }])).toThrow(
       /signal: got .*; give an AbortSignal, or a function that gives one/,
     );
@@ -157,7 +157,7 @@ describe("tidemark.session", () => {
 });
 
 describe("tidemark.topology", () => {
-  it("tells each server's role, position and lag, and why one may not answer", async () => {
+  it("reports each server's role, position and lag, and why it may not answer", async () => {
     const replica = group.replicas[0];
     await waitUntil(
       async () => {
@@ -181,7 +181,7 @@ describe("tidemark.topology", () => {
 });
 
 describe("the context option", () => {
-  it("is asked for the session instead of AsyncLocalStorage", async () => {
+  it("replaces AsyncLocalStorage as the source of the session", async () => {
     let current: Session | undefined;
     const context: Context = {
       get: () => current,
@@ -198,7 +198,7 @@ describe("the context option", () => {
 });
 
 describe("a server", () => {
-  it("that forbids INFO is read from only as a primary, and that is said once, with the rule that allows it", async () => {
+  it("that forbids INFO is read from only as the primary, with one warning that names the ACL rule", async () => {
     const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
     for (const server of servers) {
       await server
@@ -228,7 +228,7 @@ describe("a server", () => {
     vi.restoreAllMocks();
   });
 
-  it("that cannot be reached is the cause of the errors of what waited for it", async () => {
+  it("that cannot be reached is the cause in the errors of commands that waited for it", async () => {
     await using down = new Tidemark({
       primary: { host: "127.0.0.1", port: 1 },
       redis: { maxRetriesPerRequest: 1, retryStrategy: () => 1 },
@@ -240,7 +240,7 @@ describe("a server", () => {
 });
 
 describe("tidemark.close", () => {
-  it("ends every connection, and what comes later fails by name", async () => {
+  it("ends every connection, and makes later commands fail", async () => {
     const gone = new Tidemark({ primary: group.primary.url });
     await gone.ready();
     await gone.close();

@@ -1,4 +1,4 @@
-/** Whatever shape arguments and options may have with ioredis, they mean the same here. */
+/** Arguments and options mean the same as with ioredis, in every shape. */
 import { Command, type Redis, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Faces, openFaces } from "../support/commands/client-faces.js";
@@ -45,7 +45,7 @@ async function expectAlike(calls: Calls, options: RedisOptions = {}): Promise<Re
   return expected;
 }
 
-/** What only the declarations of ioredis forbid; at run time it takes them. */
+/** A call that only the declarations of ioredis forbid; at run time ioredis accepts it. */
 function loosely(redis: Redis, name: string, ...args: readonly unknown[]): unknown {
   return Reflect.get(redis, name).apply(redis, args);
 }
@@ -100,14 +100,14 @@ const shapes: Calls = {
   "no command at all": (redis) => loosely(redis, "call"),
 };
 
-it("takes arguments of every shape that ioredis takes", async () => {
+it("accepts arguments in every shape that ioredis accepts", async () => {
   const expected = await expectAlike(shapes);
   expect(expected["what these have left"]).toEqual({
     value: [{ a: "1", b: "x", c: "d" }, { a: "1" }, ["a", "a"]],
   });
 });
 
-describe("a transformer of the app", () => {
+describe("a transformer that the app defines", () => {
   const transformers = Reflect.get(Command, "_transformer");
 
   afterEach(() => {
@@ -116,7 +116,7 @@ describe("a transformer of the app", () => {
     delete transformers.reply.lrange;
   });
 
-  it("changes arguments and replies as with ioredis, also in batches", async () => {
+  it("changes arguments and replies as with ioredis, in batches too", async () => {
     Command.setArgumentTransformer("append", ([key, value]) => [key, `<${value}>`]);
     Command.setReplyTransformer("append", (length: number) => ({ length }));
     Command.setReplyTransformer("lrange", (list: readonly string[]) => new Set(list));
@@ -134,7 +134,7 @@ describe("a transformer of the app", () => {
   });
 });
 
-it("puts keyPrefix in front of every key, wherever the key is", async () => {
+it("adds keyPrefix to every key, in every position", async () => {
   const calls: Calls = {
     set: (redis) => redis.set("k", 1),
     "a key in bytes": (redis) => redis.get(Buffer.from("str")),
@@ -206,12 +206,12 @@ const options: Readonly<Record<string, object>> = {
   enableAutoPipelining: { enableAutoPipelining: true },
 };
 
-it.each(Object.entries(options))("shapes replies as ioredis does with %s", async (_name, given) => {
+it.each(Object.entries(options))("shapes replies like ioredis with %s", async (_name, given) => {
   const expected = await expectAlike(replies, given);
   expect(expected.nothing).toEqual({ value: null });
 });
 
-it("gives replies the shape that an option asks for", async () => {
+it("applies the reply shape of an option", async () => {
   const numbers = await expectAlike({ length: (redis) => redis.strlen("str") }, { stringNumbers: true });
   expect(numbers.length).toEqual({ value: "4" });
 });

@@ -1,4 +1,4 @@
-/** What we take a command for, beside the flags that Redis publishes of it. */
+/** Our classification of commands, compared with the flags that Redis publishes. */
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
 import { type CommandKind, kindOf } from "../../src/commands/command-kind.js";
@@ -24,18 +24,21 @@ const notRead: Readonly<Record<string, string>> = {
     "a graph that each node builds for itself, so that answers differ",
 };
 
-describe("kindOf, beside the flags that Redis publishes", () => {
+describe("kindOf, compared with the flags that Redis publishes", () => {
   const require = createRequire(import.meta.url);
 
-  it.each(["ioredis", "ioredis5"])("calls nothing a read that is not flagged readonly (%s)", (name) => {
-    const flags = commandsOf(name);
-    const reads = flags.list.filter((command) => kind(command) === "read");
-    expect(reads.filter((command) => !flags.hasFlag(command, "readonly"))).toEqual([]);
-    expect(reads.length).toBeGreaterThan(75);
-  });
+  it.each(["ioredis", "ioredis5"])(
+    "classifies only commands with the flag readonly as reads (%s)",
+    (name) => {
+      const flags = commandsOf(name);
+      const reads = flags.list.filter((command) => kind(command) === "read");
+      expect(reads.filter((command) => !flags.hasFlag(command, "readonly"))).toEqual([]);
+      expect(reads.length).toBeGreaterThan(75);
+    },
+  );
 
   it.each(["ioredis", "ioredis5"])(
-    "calls all a read that is flagged so, but for those listed (%s)",
+    "classifies every command with the flag readonly as a read, except the listed ones (%s)",
     (name) => {
       const flags = commandsOf(name);
       const listed = new Set(Object.keys(notRead).flatMap((names) => names.split(" ")));
@@ -44,14 +47,14 @@ describe("kindOf, beside the flags that Redis publishes", () => {
     },
   );
 
-  it.each(["ioredis", "ioredis5"])("calls nothing a lookup that is flagged as a write (%s)", (name) => {
+  it.each(["ioredis", "ioredis5"])("classifies no command with the flag write as a lookup (%s)", (name) => {
     const flags = commandsOf(name);
     const lookups = flags.list.filter((command) => kind(command) === "lookup");
     expect(lookups.filter((command) => flags.hasFlag(command, "write"))).toEqual([]);
   });
 
   it.each(["ioredis", "ioredis5"])(
-    "lets nothing that is flagged as blocking hold up a shared connection (%s)",
+    "keeps commands with the flag blocking off shared connections (%s)",
     (name) => {
       const flags = commandsOf(name);
       const blocking = flags.list.filter((command) => flags.hasFlag(command, "blocking"));
@@ -60,7 +63,7 @@ describe("kindOf, beside the flags that Redis publishes", () => {
     },
   );
 
-  it("has no command in its list of exceptions that is called a read, or that is no longer flagged", () => {
+  it("lists as exceptions only commands that have the flag readonly and are not reads", () => {
     const flags = commandsOf("ioredis");
     const listed = Object.keys(notRead).flatMap((names) => names.split(" "));
     expect(listed.filter((command) => kind(command) === "read")).toEqual([]);

@@ -1,4 +1,4 @@
-/** Which keys a command touches, compared with what the server itself says for every command that it has. */
+/** The keys that a command touches, compared with the server's own answer for every command. */
 import { Command } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { declaredKeysOf, keysTouchedBy } from "../../src/commands/command-keys.js";
@@ -110,7 +110,7 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-/** What COMMAND GETKEYS says: no keys for a command that has none, and undefined for one that it refuses. */
+/** The answer of COMMAND GETKEYS: no keys for a command that has none, and undefined for one that it refuses. */
 async function keysByServer(line: readonly Key[]): Promise<Buffer[] | undefined> {
   try {
     return (await server.admin().callBuffer("COMMAND", "GETKEYS", ...line)) as Buffer[];
@@ -138,21 +138,21 @@ function filled(name: string): string[] {
 }
 
 describe("The keys that a command touches", () => {
-  it("are known, or known to be unknown, for every command of the server", () => {
+  it("are known, or explicitly unknown, for every command of the server", () => {
     const listed = new Set([...firstOnly, ...anyKey, ...[...shapes, ...noKeys].map(([name]) => name)]);
     // Names with a dot are those of modules.
     const ofServer = [...arities.keys()].filter((name) => !name.includes("."));
     expect(ofServer.filter((name) => !listed.has(name))).toEqual([]);
   });
 
-  it("are all in one list of this test only", () => {
+  it("are each in one list of this test only", () => {
     const names = (all: readonly string[][]) => new Set(all.map(([name = ""]) => name));
     const withShapes = names(shapes);
     const others = [...firstOnly.filter((name) => !withShapes.has(name)), ...withShapes, ...anyKey];
     expect([...others, ...names(noKeys)].length).toBe(new Set([...others, ...names(noKeys)]).size);
   });
 
-  it("are what the server says, if it is the first argument alone", async () => {
+  it("match the server's answer when the first argument is the only key", async () => {
     for (const line of firstOnly.filter((name) => arities.has(name)).map(filled)) {
       expect([line, await keysByServer(line)]).toEqual([line, [Buffer.from("k")]]);
     }
@@ -160,7 +160,7 @@ describe("The keys that a command touches", () => {
       expect([name, keysTouchedBy(command([name, "k", "x"]))]).toEqual([name, ["k"]]);
   });
 
-  it("are what the server says, in every shape", async () => {
+  it("match the server's answer in every shape", async () => {
     for (const line of shapes.filter(isOfServer)) {
       const expected = inHex(await keysByServer(line));
       expect([line, inHex(keysTouchedBy(command(line)))]).toEqual([line, expected]);
@@ -168,7 +168,7 @@ describe("The keys that a command touches", () => {
     for (const line of shapes) expect([line, keysTouchedBy(command(line))?.length]).not.toEqual([line, 0]);
   });
 
-  it("are of no subcommand of the server that is not in the table", async () => {
+  it("are listed for every subcommand of the server with keys", async () => {
     const containers = new Set(["memory", "object", "xgroup", "xinfo"]);
     const known = (await server.admin().call("COMMAND")) as unknown[][];
     const subcommands = known
@@ -180,7 +180,7 @@ describe("The keys that a command touches", () => {
     expect(subcommands.filter((name) => !tried.has(name))).toEqual([]);
   });
 
-  it("are none for commands that neither show nor change what is stored", async () => {
+  it("are none for commands that neither show nor change stored data", async () => {
     for (const line of noKeys) expect([line, keysTouchedBy(command(line))]).toEqual([line, []]);
     for (const line of noKeys.filter(isOfServer)) {
       expect([line, (await keysByServer(line)) ?? []]).toEqual([line, []]);
@@ -195,7 +195,7 @@ describe("The keys that a command touches", () => {
     }
   });
 
-  it("are unknown when a command reads keys that it does not name, and when its arguments are wrong", () => {
+  it("are unknown for a command that reads unnamed keys or has invalid arguments", () => {
     for (const line of unknownShapes) {
       const [name = "", ...args] = line;
       expect([line, keysTouchedBy({ name, args })]).toEqual([line, undefined]);
@@ -203,7 +203,7 @@ describe("The keys that a command touches", () => {
     expect(keysTouchedBy({ name: "get", args: [["k"]] })).toBeUndefined();
   });
 
-  it("are the streams also where a group and its consumer have the name of an option", async () => {
+  it("are the streams even when a group and its consumer have the name of an option", async () => {
     const redis = server.admin();
     await redis.call("XGROUP", "CREATE", "s", "streams", "$", "MKSTREAM");
     await redis.xadd("s", "1-1", "f", "v");
@@ -298,8 +298,8 @@ describe("The keys that a command touches", () => {
   });
 });
 
-describe("The form of the keys", () => {
-  it("is that in which ioredis sends them", () => {
+describe("The format of the keys", () => {
+  it("matches the keys that ioredis sends", () => {
     const bytes = Buffer.from([0xff, 0xfe]);
     expect(keysTouchedBy(command(["get", bytes]))).toEqual([bytes]);
     expect(keysTouchedBy(new Command("get", [7]))).toEqual(["7"]);
@@ -309,7 +309,7 @@ describe("The form of the keys", () => {
     expect(keysTouchedBy(new Command("zunion", [2, "a", "b"]))).toEqual(["a", "b"]);
   });
 
-  it("does not depend on the case of names and options, nor on options being Buffers", () => {
+  it("does not depend on the case of names and options, or on options being Buffers", () => {
     expect(keysTouchedBy(command(["SET", "K", "v"]))).toEqual(["K"]);
     expect(keysTouchedBy(command(["XRead", "COUNT", "1", "Streams", "S", "0"]))).toEqual(["S"]);
     expect(keysTouchedBy(command(["OBJECT", "ENCODING", "k"]))).toEqual(["k"]);
@@ -318,7 +318,7 @@ describe("The form of the keys", () => {
     expect(keysTouchedBy(command(["lmpop", Buffer.from("1"), "a", "LEFT"]))).toEqual(["a"]);
   });
 
-  it("has the prefix, and each key that ioredis has prefixed is among them", () => {
+  it("includes the prefix, and covers each key that ioredis has prefixed", () => {
     expect(keysTouchedBy(command(["mget", "a", "b"], "p:"))).toEqual(["p:a", "p:b"]);
     for (const line of shapes) {
       // ioredis takes any argument of MIGRATE that is "keys" for the option.
@@ -347,7 +347,7 @@ describe("The keys that a script declares", () => {
     ["eval script x a", undefined],
     ["eval script -1 a", undefined],
     ["get 1 1 a", undefined],
-  ])("are those of its count: %s", async (line, expected) => {
+  ])("follow its key count: %s", async (line, expected) => {
     expect(declaredKeysOf(command(words(line)))).toEqual(expected);
     expect(keysTouchedBy(command(words(line)))).toEqual(line.startsWith("get") ? ["1"] : undefined);
     if (expected && isOfServer(words(line.toLowerCase()))) {

@@ -1,4 +1,4 @@
-/** Which commands a replica may answer, which write, and which must not share a connection. */
+/** Commands that a replica may answer, commands that write, and commands that must not share a connection. */
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
 import {
@@ -22,7 +22,7 @@ describe("kindOf a read", () => {
     ...["sinter a b", "srandmember s", "zrange z 0 -1", "zscore z x", "zcard z", "zrangebyscore z 0 1"],
     ...["xrange x - +", "xlen x", "xpending x g", "geosearch g frommember x", "geopos g x", "pfcount p"],
     ...["ttl k", "pttl k", "expiretime k", "type k", "keys *", "dump k"],
-  ])("is `read` for what changes nothing and any node answers alike: %s", (line) => {
+  ])("is `read` for commands that change nothing and have the same reply on every server: %s", (line) => {
     expect(kind(line)).toBe("read");
   });
 
@@ -33,44 +33,44 @@ describe("kindOf a read", () => {
     expect(kind(line)).toBe("read");
   });
 
-  it("is `read` for XREAD without BLOCK, also where a stream has that name", () => {
+  it("is `read` for XREAD without BLOCK, even for a stream of that name", () => {
     expect(kind("xread streams s 0")).toBe("read");
     expect(kind("xread count 10 streams block 0")).toBe("read");
     expect(kind("XREAD COUNT 10 STREAMS BLOCK 0")).toBe("read");
   });
 });
 
-describe("kindOf a step of an iteration", () => {
+describe("kindOf an iteration step", () => {
   it.each(["scan 0", "hscan h 0", "sscan s 0", "zscan z 0", "SCAN 17"])("is `scan`: %s", (line) => {
     expect([kind(line), kind(line, true)]).toEqual(["scan", "scan"]);
   });
 });
 
 describe("kindOf a script of defineCommand", () => {
-  it.each(["evalsha", "eval"])("is `read` only when it is declared to be read-only: %s", (name) => {
+  it.each(["evalsha", "eval"])("is `read` only when it is declared read-only: %s", (name) => {
     expect(kindOf({ name, args: ["abc", 1, "k"], isReadOnly: true }, false)).toBe("read");
     expect(kindOf({ name, args: ["abc", 1, "k"], isReadOnly: false }, false)).toBe("write");
   });
 
-  it("is what it is for every other command, whatever is declared", () => {
+  it("ignores the declaration for every other command", () => {
     expect(kindOf({ name: "set", args: ["k", "v"], isReadOnly: true }, false)).toBe("write");
   });
 });
 
 describe("kindOf a lookup", () => {
   it.each(["dbsize", "randomkey", "object encoding k", "memory usage k", "info", "role", "time", "lastsave"])(
-    "is `lookup` for what describes a node: %s",
+    "is `lookup` for commands that describe a server: %s",
     (line) => {
       expect(kind(line)).toBe("lookup");
     },
   );
 
-  it("is `lookup` for TOUCH, which is of use only where keys are evicted by age", () => {
+  it("is `lookup` for TOUCH, which matters only where keys are evicted by age", () => {
     expect(kind("touch k")).toBe("lookup");
   });
 
   it.each(["client getname", "client id", "CLIENT LIST", "client INFO", "ping", "echo x", "hello"])(
-    "is `lookup` for what leaves a connection as it was: %s",
+    "is `lookup` for commands that leave a connection unchanged: %s",
     (line) => {
       expect(kind(line)).toBe("lookup");
     },
@@ -81,19 +81,19 @@ describe("kindOf a write", () => {
   it.each([
     ...["set k v", "del k", "incr k", "hset h f v", "lpush l x", "sadd s x", "zadd z 1 x", "expire k 1"],
     ...["flushall", "publish c m", "xadd x * a b", "xgroup create x g $", "xack x g 1-0", "rename a b"],
-  ])("is `write` for what changes data: %s", (line) => {
+  ])("is `write` for commands that change data: %s", (line) => {
     expect(kind(line)).toBe("write");
   });
 
   it.each([
     ...["getex k", "getdel k", "sort l", "georadius g 0 0 1 m", "georadiusbymember g x 1 m"],
     ...["bitfield k get u8 0", "pfmerge a b", "xreadgroup group g c streams s >", "spop s", "getset k v"],
-  ])("is `write` for what looks like a read, but a replica refuses: %s", (line) => {
+  ])("is `write` for commands that look like a read, but that a replica refuses: %s", (line) => {
     expect(kind(line)).toBe("write");
   });
 
   it.each(["eval return 0", "evalsha abc 0", "fcall f 0"])(
-    "is `write` for scripts, which do not say what they do: %s",
+    "is `write` for scripts, whose effects are unknown: %s",
     (line) => {
       expect(kind(line)).toBe("write");
     },
@@ -102,13 +102,13 @@ describe("kindOf a write", () => {
   it.each([
     ...["frobnicate k", "json.get k", "getx k", "", "constructor", "__proto__", "toString", "hasOwnProperty"],
     ...["valueOf", "get\n", "get k", "gеt", "prototype", "size", "has"],
-  ])("is `write` for a command nobody has heard of: %j", (name) => {
+  ])("is `write` for an unknown command: %j", (name) => {
     expect(kindOf({ name, args: ["k"] }, false)).toBe("write");
     expect(kindOf({ name, args: ["k"] }, true)).toBe("write");
   });
 });
 
-describe("kindOf a command that may wait", () => {
+describe("kindOf a command that may block", () => {
   it.each([
     ...["blpop l 0", "brpop l 0", "brpoplpush a b 0", "blmove a b left right 0", "blmpop 0 1 l left"],
     ...["bzpopmin z 0", "bzpopmax z 0", "bzmpop 0 1 z min", "xread block 0 streams s $"],
@@ -119,7 +119,7 @@ describe("kindOf a command that may wait", () => {
 });
 
 describe("kindOf a command of a transaction", () => {
-  it.each(["multi", "exec", "discard"])("is `transactional`, but in a batch a part of it: %s", (name) => {
+  it.each(["multi", "exec", "discard"])("is `transactional` alone, and `lookup` in a batch: %s", (name) => {
     expect([kind(name), kind(name.toUpperCase()), kind(name, true)]).toEqual([
       "transactional",
       "transactional",
@@ -138,7 +138,7 @@ describe("kindOf a command that would harm a shared connection", () => {
   it.each([
     ...["wait 1 0", "waitaof 1 1 0", "subscribe c", "psubscribe c*", "ssubscribe c", "unsubscribe c"],
     ...["punsubscribe", "sunsubscribe", "sync", "reset", "readonly", "readwrite", "asking"],
-  ])("is `refused`, with a connection of its own as the remedy: %s", (line) => {
+  ])("is `refused`, with a dedicated connection as the remedy: %s", (line) => {
     expect([kind(line), kind(line.toUpperCase()), kind(line, true)]).toEqual(Array(3).fill("refused"));
     expect(remedyFor(line.split(" ")[0] ?? "")).toMatch(duplicate);
   });
@@ -156,26 +156,26 @@ describe("kindOf a command that would harm a shared connection", () => {
     ["HIMPORT", /duplicate\(\)/],
     ["MONITOR", /tidemark\.redis\.monitor\(\)/],
     ["wait", /speaks of the writes of its own connection/],
-  ])("names the right way instead of %s", (name, remedy) => {
+  ])("names the alternative to %s", (name, remedy) => {
     expect(kind(name)).toBe("refused");
     expect(remedyFor(name)).toMatch(remedy);
   });
 
   it.each(["client reply off", "client tracking on", "client no-evict on", "client", "client setinfo x"])(
-    "is `refused` for what changes it for all: %s",
+    "is `refused` for commands that change the connection for all sessions: %s",
     (line) => {
       expect(kind(line)).toBe("refused");
     },
   );
 
   it.each(["client kill id 7", "client pause 100", "client unpause", "client unblock 7"])(
-    "is `write`, sent once, for what acts on others than the connection: %s",
+    "is `write`, sent once, for commands that act on other connections: %s",
     (line) => {
       expect(kind(line)).toBe("write");
     },
   );
 
-  it("sees BLOCK behind a group, whatever the group and its consumer are called", () => {
+  it("finds BLOCK after a group, whatever the group and its consumer are called", () => {
     expect(kind("xreadgroup group streams c block 0 streams s >")).toBe("blocking");
     expect(kind("xreadgroup group g streams block 0 streams s >")).toBe("blocking");
     expect(kind("xreadgroup group block c streams s >")).toBe("write");
@@ -184,7 +184,7 @@ describe("kindOf a command that would harm a shared connection", () => {
 });
 
 describe("kindOf", () => {
-  it("does not mind how a name is written, as it comes from `redis.call`", () => {
+  it("accepts every spelling of a name, because names can come from `redis.call`", () => {
     expect(["GET k", "Get k", "SCAN 0", "SET k v", "XREAD STREAMS s 0"].map((line) => kind(line))).toEqual([
       "read",
       "read",
@@ -194,7 +194,7 @@ describe("kindOf", () => {
     ]);
   });
 
-  it("does not mind arguments that are no texts", () => {
+  it("accepts arguments that are no texts", () => {
     expect(kindOf({ name: "xread", args: [Buffer.from("BLOCK"), 0, "streams", "s", "$"] }, false)).toBe(
       "blocking",
     );
@@ -208,7 +208,7 @@ describe("kindOf", () => {
 
 describe("provesPrimary", () => {
   it.each(["set", "INCR", "xreadgroup", "blpop", "sort", "getex", "flushall"])(
-    "is true for what every replica refuses: %s",
+    "is true for commands that every replica refuses: %s",
     (name) => {
       expect(provesPrimary(name)).toBe(true);
     },
@@ -226,7 +226,7 @@ describe("provesPrimary", () => {
     "exec",
     "get",
     "ft.search",
-  ])("is false for what a replica may carry out: %s", (name) => {
+  ])("is false for commands that a replica may carry out: %s", (name) => {
     expect(provesPrimary(name)).toBe(false);
   });
 });
@@ -238,7 +238,7 @@ describe("keysOf", () => {
     ["zunionstore", ["to", "99999999999999999999", "a"]],
     ["eval", ["return 1", "Infinity", "a"]],
     ["msetex", ["4294967295", "a", "b"]],
-  ])("takes no more keys from %s than it has arguments", (name, args) => {
+  ])("reads no more keys from %s than it has arguments", (name, args) => {
     expect(keyCount(new Command(name, args))).toBe(0);
   });
 

@@ -1,4 +1,4 @@
-/** What ioredis's `commandTimeout` means for commands that may go more than one way. */
+/** The meaning of ioredis's `commandTimeout` for commands that may be sent more than once. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type CommonOptions, Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -12,7 +12,7 @@ const commandTimeout = 400;
 const timedOut = "Command timed out";
 
 let group: ReplicationGroup;
-/** What stands between Tidemark and the servers. */
+/** The proxies between Tidemark and the servers. */
 let toPrimary: TcpProxy;
 let toReplica: TcpProxy;
 let opened: Tidemark[];
@@ -69,7 +69,7 @@ function unstall(): void {
   toReplica.unstall();
 }
 
-/** What has become of `promise`, once something has; a promise that hangs fails by name. */
+/** The outcome of `promise`, once there is one; a promise that hangs fails with its name. */
 async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
   let outcome: { value: unknown } | undefined;
   promise.then(
@@ -85,7 +85,7 @@ async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe("a read with a deadline", () => {
-  it("has none any more once it was answered in a transaction of its own", async () => {
+  it("has no deadline left once it was answered in its own transaction", async () => {
     const tidemark = await open({ verify: "always" });
     using routes = listenToRoutes();
     const before = await group.primary.commandCalls("get");
@@ -100,7 +100,7 @@ describe("a read with a deadline", () => {
   });
 
   it.each(["when-needed", "always"] as const)(
-    "is rejected when no server answers, and is not repeated behind that, with verify %j",
+    "is rejected when no server answers, and is not sent again afterwards, with verify %j",
     async (verify) => {
       const tidemark = await open({ verify });
       const before = await group.primary.commandCalls("get");
@@ -112,7 +112,7 @@ describe("a read with a deadline", () => {
     },
   );
 
-  it("is rejected when the process of every server is frozen", async () => {
+  it("is rejected when every server is frozen", async () => {
     const tidemark = await open();
     const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
     for (const server of servers) server.pause();
@@ -125,7 +125,7 @@ describe("a read with a deadline", () => {
     }
   });
 
-  it("takes no late answer of a replica for the primary's", async () => {
+  it("does not use a replica's late answer as the primary's", async () => {
     const tidemark = await open();
     await tidemark.session().redis.set("late", "old");
     await group.caughtUp();
@@ -154,7 +154,7 @@ describe("a read with a deadline", () => {
 });
 
 describe("a write with a deadline", () => {
-  it("is still on its way for the session when its promise was rejected, until its reply has come", async () => {
+  it("stays in flight for its session after its promise was rejected, until its reply arrives", async () => {
     const tidemark = await open();
     const session = tidemark.session();
     toPrimary.stall();
@@ -167,7 +167,7 @@ describe("a write with a deadline", () => {
     expect(await session.redis.get("k")).toBe("late");
   });
 
-  it("counts as one when it is late, so that the next one nobody awaits is seen", async () => {
+  it("counts as a write even when it is late, so that the next, unawaited write is noticed", async () => {
     const tidemark = await open();
     const session = tidemark.session();
     await session.redis.set("next", "old");
@@ -188,7 +188,7 @@ describe("a write with a deadline", () => {
 });
 
 describe("a command that waits for a connection", () => {
-  it("is rejected at its deadline, however many attempts to connect it may see", async () => {
+  it("is rejected at its deadline, however many attempts to connect there are", async () => {
     const tidemark = await open({ redis: { commandTimeout, maxRetriesPerRequest: null } });
     toPrimary.cut();
     await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "the primary is gone" });
@@ -200,7 +200,7 @@ describe("a command that waits for a connection", () => {
 });
 
 describe("commandTimeout", () => {
-  it("counts from when it is set on the client's options", async () => {
+  it("applies from the moment it is set on the client's options", async () => {
     const tidemark = await open({ redis: {} });
     const { redis } = tidemark.session();
     tidemark.redis.options.commandTimeout = commandTimeout;
@@ -213,7 +213,7 @@ describe("commandTimeout", () => {
 describe("blockingTimeout", () => {
   const redis = { blockingTimeout: 300 };
 
-  it("ends the wait for a connection that is never ready, and the command is not sent then", async () => {
+  it("ends the wait for a connection that is never ready, and the command is not sent", async () => {
     const tidemark = await open({ redis });
     toPrimary.stall();
     const startedAt = performance.now();
@@ -225,7 +225,7 @@ describe("blockingTimeout", () => {
     expect(await group.primary.admin().lpop("queue")).toBe("job");
   });
 
-  it("leaves a command the time that it asks for once it was sent", async () => {
+  it("leaves a command its own timeout once it was sent", async () => {
     const tidemark = await open({ redis });
     const [asking, other] = [tidemark.session().redis, tidemark.session().redis];
     const job = asking.blpop("asked", 20);
@@ -235,7 +235,7 @@ describe("blockingTimeout", () => {
     expect(await job).toEqual(["asked", "job"]);
   });
 
-  it("holds for an XREAD without BLOCK, as in ioredis", async () => {
+  it("applies to an XREAD without BLOCK, as in ioredis", async () => {
     const tidemark = await open({ redis });
     await group.primary.admin().xadd("stream", "*", "f", "v");
     const { redis: strong } = tidemark.session({ level: "strong" });

@@ -14,13 +14,13 @@ describe("The slot of a key", () => {
   });
 
   test.each(["", "k", "123456789", "köy", "{a}b", "b{a}", "a{b}{c}", "a{}{b}", "a{b{c}}", "}a{b}", "a{b"])(
-    "of %j is what Redis says",
+    "of %j matches Redis",
     async (key) => {
       expect(slotOf(key)).toBe(await node.server.admin().call("CLUSTER", "KEYSLOT", key));
     },
   );
 
-  test.each([0, 1, 8_000, 16_383])("%j has a tag, and all keys with that tag are in it", (slot) => {
+  test.each([0, 1, 8_000, 16_383])("%j has a tag, and all keys with that tag are in the slot", (slot) => {
     expect(slotOf(`one{${tagOf(slot)}}`)).toBe(slot);
     expect(slotOf(`{${tagOf(slot)}}other`)).toBe(slot);
   });

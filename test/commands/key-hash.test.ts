@@ -1,4 +1,4 @@
-/** The numbers that stand for keys in tokens: spread well, alike for strings and Buffers, and never changing. */
+/** The hashes of keys in tokens: evenly spread, equal for strings and Buffers, and stable forever. */
 import { describe, expect, it } from "vitest";
 import { hashOf } from "../../src/commands/key-hash.js";
 import { seeded } from "../support/load/seeded.js";
@@ -40,7 +40,7 @@ describe("hashOf", () => {
     expect(Math.max(...counts)).toBeLessThan(20);
   });
 
-  it("separates keys that differ in one character, wherever it is", () => {
+  it("separates keys that differ in one character at any place", () => {
     const key = "order:2024-11-30:550e8400-e29b-41d4-a716-446655440000:lines";
     let same = 0;
     let compared = 0;
@@ -65,7 +65,7 @@ describe("hashOf", () => {
     expect(hashOf(text)).toBe(hashOf(Buffer.from(text)));
   });
 
-  it("counts the length and both ends of a long key, in time that does not grow with it", () => {
+  it("covers the length and both ends of a long key, in constant time", () => {
     const long = (first: string, middle: number, last: string) =>
       `${first}${"-".repeat(600)}${"=".repeat(middle)}${"-".repeat(600)}${last}`;
     const hashes = [
@@ -76,7 +76,7 @@ describe("hashOf", () => {
     expect(hashOf(Buffer.alloc(50_000_000))).not.toBe(hashOf(Buffer.alloc(50_000_001)));
   });
 
-  it("never changes, because tokens carry it", () => {
+  it("never changes, because tokens contain it", () => {
     const keys = ["", "k", "user:1", "user:2", "käufer", "🔑", "x".repeat(1024), "x".repeat(1025)];
     expect(keys.map(hashOf)).toEqual([43838, 58996, 21758, 41439, 10112, 292, 30692, 8567]);
     expect([[], [0], [255, 254], [0xc3, 0x28]].map((bytes) => hashOf(Buffer.from(bytes)))).toEqual([

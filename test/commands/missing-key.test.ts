@@ -41,17 +41,17 @@ const hits: Call[] = [
   ["lrange", ["k", "0", "-1"], [Buffer.from("v")]],
 ];
 
-describe("mayMiss()", () => {
-  it.each(misses)("is true of %s %j answered %j", (name, args, reply) => {
+describe("mayBeMissingKey()", () => {
+  it.each(misses)("is true for %s %j with the reply %j", (name, args, reply) => {
     expect(mayBeMissingKey(new Command(name, args), reply)).toBe(true);
   });
 
-  it.each(hits)("is false of %s %j answered %j", (name, args, reply) => {
+  it.each(hits)("is false for %s %j with the reply %j", (name, args, reply) => {
     expect(mayBeMissingKey(new Command(name, args), reply)).toBe(false);
   });
 });
 
-describe("isUnjudgeable()", () => {
+describe("cannotShowMissingKey()", () => {
   it.each([
     ["get", ["k"], false],
     ["mget", ["{k}1", "{k}2"], false],
@@ -61,7 +61,7 @@ describe("isUnjudgeable()", () => {
     ["EVAL_RO", ["return 1", "1", "k"], true],
     ["fcall_ro", ["f", "1", "k"], true],
     ["keys", ["*"], true],
-  ] as const)("of %s %j is %s", (name, args, is) => {
+  ] as const)("for %s %j is %s", (name, args, is) => {
     expect(cannotShowMissingKey(new Command(name, [...args]))).toBe(is);
   });
 });

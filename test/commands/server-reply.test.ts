@@ -1,4 +1,4 @@
-/** Where errors of servers send a command, and from which errors nothing of the kind is read. */
+/** The redirections in errors of servers, and the errors that contain none. */
 import { describe, expect, it } from "vitest";
 import {
   isDemotion,
@@ -37,13 +37,13 @@ describe("targetIn()", () => {
     ],
     ...["MOVED 100000 a:1", "MOVED -1 a:1", "MOVED x a:1", "MOVED 1 a b:1", "moved 1 a:1", "ASKING 1 a:1"],
     ...[`MOVED 1 ${"a".repeat(256)}:1`, "MOVED 1 a,b:1", "MOVED 1 a\r\nb:1", "MOVED 1 a/b:1"],
-  ])("reads nothing from %j", (message) => {
+  ])("finds nothing in %j", (message) => {
     expect(target(message)).toBeUndefined();
     expect(isRedirection(new Error(message))).toBe(false);
   });
 });
 
-describe("an error of any text", () => {
+describe("an error with any text", () => {
   it.each([":1", ":", "1", "MOVED 1 ", " ", "LOADING ", "ERR Error running script (call to f_"])(
     "takes time in proportion to its length when it repeats %j",
     (part) => {

@@ -1,4 +1,4 @@
-/** What connections to the nodes of a cluster are after they were closed, and how nodes are reached. */
+/** Connections to cluster nodes after they were closed, and the addresses that are used for nodes. */
 import { expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import type { ClusterNode } from "../support/servers/cluster-node.js";
@@ -29,10 +29,10 @@ it("a replica answers again after its connection was closed", async () => {
   await readsOnReplica(tidemark);
 });
 
-it("a primary's connection reads nothing once that is a replica, and does so again when promoted", async () => {
+it("the connection to a demoted primary becomes read-only, and the one to a promoted replica writable", async () => {
   const tidemark = await stage.open();
   const primary = await stage.group.primaryOf(6_000);
-  /** Whether all who are connected, but for whoever asks, have said READONLY (flag "r"), or none has. */
+  /** Whether all other connections of clients have sent READONLY (flag "r"), or none has. */
   const isSaid = async (node: ClusterNode, word: "readonly" | "readwrite") => {
     const lines = String(await node.server.admin().client("LIST")).split("\n");
     // Those that track have the flag "t" as well.
@@ -54,7 +54,7 @@ it("a primary's connection reads nothing once that is a replica, and does so aga
   await waitUntil(() => isSaid(primary, "readonly"), { what: "READONLY was said to the old one" });
 });
 
-it("nodes are reached at the addresses that natMap gives for those they announce", async () => {
+it("nodes are reached at the addresses that natMap has for their announced ones", async () => {
   const { nodes } = stage.group;
   const natMap = Object.fromEntries(
     nodes.map(({ host, port, server }) => [`${host}:${port}`, { host, port: server.port }]),

@@ -1,4 +1,4 @@
-/** A hundred requests at once through the one client they share: each keeps to its own session. */
+/** A hundred concurrent requests through one shared client: each keeps its own session. */
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Session, Tidemark } from "../../src/index.js";
@@ -95,12 +95,12 @@ async function read(session: Session, request: number): Promise<unknown> {
   return { seen, token: session.token(), wrote: session.wrote };
 }
 
-it("never gives one request the session of another", async () => {
+it("never gives a request another request's session", async () => {
   const sessions = Array.from({ length: requests }, () => tidemark.session());
   const done = sessions.map((session, request) =>
     tidemark.run(session, () => (request % 2 === 0 ? write : read)(session, request)),
   );
-  // What belongs to no request goes on beside them.
+  // Commands outside requests continue beside them.
   const strays = Array.from({ length: 50 }, (_, i) => tidemark.redis.set(`stray:${i}`, i));
   const outcomes = await Promise.all(done);
   await Promise.all(strays);

@@ -1,4 +1,4 @@
-/** Servers that are reached by IPv6. */
+/** Servers with IPv6 addresses. */
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
@@ -20,7 +20,7 @@ const hasIPv6 = Object.values(networkInterfaces()).some((all) =>
 );
 if (!hasIPv6) process.stderr.write("no IPv6 here: tests of its addresses are skipped\n");
 
-describe.skipIf(!hasIPv6)("at addresses of IPv6", () => {
+describe.skipIf(!hasIPv6)("with IPv6 addresses", () => {
   beforeAll(async () => {
     primary = await RedisServer.start({ args });
     replica = await RedisServer.start({ args, replicaOf: { host, port: primary.port } });

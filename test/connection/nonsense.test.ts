@@ -1,4 +1,4 @@
-/** Servers that answer nonsense: every promise is settled, the process goes on, and other servers keep working. */
+/** Servers with invalid replies: every promise settles, the process continues, and other servers keep working. */
 import { describe, expect, it } from "vitest";
 import { Tidemark, type TidemarkOptions } from "../../src/index.js";
 import { seeded } from "../support/load/seeded.js";
@@ -11,7 +11,7 @@ const seeds = Array.from({ length: 12 }, (_, i) => i + 1);
 /** Nothing takes longer here, whatever a server answers. */
 const limitMs = 4_000;
 
-/** What one test has started. It ends in the opposite order, behind the test. */
+/** The resources of one test. They end in the opposite order, after the test. */
 class Scene implements AsyncDisposable {
   readonly #owed: { stop(): Promise<void> }[] = [];
 
@@ -56,7 +56,7 @@ describe.concurrent.each<[string, (server: FakeServer) => TidemarkOptions]>([
   ["a replica", ({ host, port }) => ({ primary: { host, port }, replicas: [{ host: "localhost", port }] })],
   ["the only node of a cluster", ({ host, port }) => ({ cluster: [{ host, port }] })],
   ["the only Sentinel", ({ host, port }) => ({ sentinels: [{ host, port }], name: "one" })],
-])("%s that answers nonsense", (_what, optionsFor) => {
+])("%s that sends invalid replies", (_what, optionsFor) => {
   it.each(seeds)("leaves nothing open (%i)", async (seed) => {
     await using scene = new Scene();
     const random = seeded(seed);
@@ -104,7 +104,7 @@ describe.concurrent("a node of a cluster", () => {
     "ASK 1 127.0.0.1:70000",
     "MOVED",
     "TRYAGAIN",
-  ])("has its own error handed on when that sends a command to no possible place: %s", async (text) => {
+  ])("passes on its own error when it redirects a command to an impossible place: %s", async (text) => {
     await using scene = new Scene();
     let reply: FakeReply = "v";
     const { tidemark, server } = await clusterOf(scene, () => reply);
@@ -137,7 +137,7 @@ describe.concurrent("a node of a cluster", () => {
     ["a host with a line break", () => [[0, 10, ["a\r\nb", 7_000, "aaa"]]]],
     ["2,000 nodes of one shard", (node) => [[0, 10, ...new Array<FakeReply>(2_000).fill(node)]]],
     ["a number", () => 7],
-  ])("is not believed when its CLUSTER SLOTS has %s, and the next one is", async (_what, slots) => {
+  ])("is not trusted when its CLUSTER SLOTS has %s, and the next node is used", async (_what, slots) => {
     await using scene = new Scene();
     let good: FakeServer | undefined;
     const { server } = await clusterOf(
@@ -178,7 +178,7 @@ describe.concurrent("a Sentinel", () => {
     ["no port", "get-master-addr-by-name", ["127.0.0.1"]],
     ["no text for a host", "get-master-addr-by-name", [["127.0.0.1"], "6379"]],
     ["a host of 300 characters", "get-master-addr-by-name", ["x".repeat(300), "6379"]],
-  ])("is not believed with %s, and the next one is", async (_what, about, nonsense) => {
+  ])("is not trusted with %s, and the next Sentinel is used", async (_what, about, nonsense) => {
     await using scene = new Scene();
     const redis = await RedisServer.start();
     scene.owe(redis);

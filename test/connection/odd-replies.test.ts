@@ -1,4 +1,4 @@
-/** Servers that send what no Redis server sends end one connection each, and neither the process nor anything else. */
+/** A server that sends something no Redis server sends loses that connection, and nothing else is affected. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -22,11 +22,11 @@ async function app(scene: string, { tsconfig, protocols }: (typeof versions)[num
 describe.concurrent.each(versions)("with $title", (version) => {
   const perProtocol = version.protocols.split(",").length;
 
-  it("subscribes as soon as a server that answered nonsense behaves again", async () => {
+  it("subscribes as soon as a server sends valid replies again", async () => {
     expect(await app("subscriptions", version)).toHaveLength(perProtocol * 12);
   }, 180_000);
 
-  it("closes each connection that is sent something unasked, and names the server and what it sent", async () => {
+  it("closes each connection with an unsolicited reply, and names the server and the reply", async () => {
     const lines = await app("unaskedReplies", version);
     expect(lines).toHaveLength(perProtocol * 28);
     for (const line of lines)
@@ -38,17 +38,17 @@ describe.concurrent.each(versions)("with $title", (version) => {
     );
   }, 180_000);
 
-  it("follows a Sentinel that answered PSUBSCRIBE with nonsense, without asking more and more", async () => {
+  it("follows a Sentinel that answered PSUBSCRIBE with an invalid reply, without more and more requests", async () => {
     const lines = await app("sentinels", version);
     expect(lines).toHaveLength(12);
     for (const line of lines) expect(line).toMatch(/a few times$/);
   }, 180_000);
 
-  it("recovers from nonsense in answer to what a connection begins with", async () => {
+  it("recovers from invalid replies during the handshake", async () => {
     expect(await app("handshakes", version)).toHaveLength(perProtocol * 7);
   }, 180_000);
 
-  it("survives that a renewed subscription is rejected", async () => {
+  it("survives a rejected resubscription", async () => {
     expect(await app("renewals", version)).toEqual(["renewed"]);
   }, 180_000);
 });

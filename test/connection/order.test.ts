@@ -1,4 +1,4 @@
-/** Commands given without waiting are carried out in the order they were given, whichever way each of them was given. */
+/** Unawaited commands run in the order of the calls, in whatever way each was called. */
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Session, Tidemark } from "../../src/index.js";
@@ -27,7 +27,7 @@ interface Way {
   readonly leaves: (n: number) => { readonly n: number; readonly brings: unknown };
 }
 
-/** What changes nothing and brings the number. */
+/** A command that changes nothing and returns the number. */
 const reading = (give: Way["give"]): Way => ({ give, leaves: (n) => ({ n, brings: String(n) }) });
 
 const ways: Readonly<Record<string, Way>> = {
@@ -134,7 +134,7 @@ async function disorder(redis: readonly Redis[], key: string, seed: number): Pro
 }
 
 describe.each(Object.entries(clients))("through %s", (name, of) => {
-  it("a read gives what was written in front of it without waiting", async () => {
+  it("an unawaited read returns the write before it", async () => {
     const session = tidemark.session();
     await tidemark.run(session, async () => {
       for (const redis of of(session)) {

@@ -1,4 +1,4 @@
-/** Proxies that spread commands: a real Twemproxy in front of real servers. */
+/** Proxies that distribute commands: a real Twemproxy in front of real servers. */
 import { connect, type Socket, type TcpNetConnectOpts } from "node:net";
 import { AbstractConnector, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -102,7 +102,7 @@ describe.skipIf(program === undefined)(
       ["no ready check", { enableReadyCheck: false }],
       ["a connection name", { connectionName: "app" }],
       ["one retry for each request", { maxRetriesPerRequest: 1 }],
-    ])("take writes, reads and pipelines from the first one on, with %s", async (_, redis) => {
+    ])("take writes, reads and pipelines from the start, with %s", async (_, redis) => {
       using warnings = listenToWarnings();
       const before = await twemproxy.refusals(0);
       const tidemark = open(redis);
@@ -129,7 +129,7 @@ describe.skipIf(program === undefined)(
       );
     });
 
-    it("are not said to be unreachable when they close the first connections", async () => {
+    it("are not reported as unreachable when they close the first connections", async () => {
       using warnings = listenToWarnings();
       for (let i = 0; i < 5; i++) {
         await using tidemark = new Tidemark({ primary: writers(), replicas: [readers()] });
@@ -142,7 +142,7 @@ describe.skipIf(program === undefined)(
       );
     });
 
-    it("are read at the primaries by sessions, however far the replicas are behind", async () => {
+    it("answer sessions from the primaries, however far the replicas lag", async () => {
       const tidemark = open({}, { monotonicReads: true });
       await isConnectedTo(tidemark, "replica");
       using routes = listenToRoutes();
@@ -159,7 +159,7 @@ describe.skipIf(program === undefined)(
       expect(new Set(routes.of("get").map((route) => route.split(":")[0]))).toEqual(new Set(["primary"]));
     });
 
-    it("have their replicas read at level eventual, which says that the answer may be stale", async () => {
+    it("answer level eventual from replicas, and report that the answer may be stale", async () => {
       const tidemark = open();
       await isConnectedTo(tidemark, "replica");
       await Promise.all(groups.map((group) => group.caughtUp()));
@@ -177,7 +177,7 @@ describe.skipIf(program === undefined)(
       ["their weight is 0", { weights: {} }],
       ["none is named", { replicas: [] }],
       ["they are left to be discovered", { replicas: undefined } as Partial<TidemarkOptions>],
-    ])("are read at the primaries at level eventual when %s", async (_, options) => {
+    ])("answer level eventual from the primaries when %s", async (_, options) => {
       const weights = { [`127.0.0.1:${readers().port}`]: 0 };
       const tidemark = open({}, options.weights === undefined ? options : { weights });
       const session = tidemark.session({ level: "eventual" });
@@ -210,7 +210,7 @@ describe.skipIf(program === undefined)(
         "PUBLISH of duplicate()",
         (tidemark) => tidemark.redis.duplicate({ maxRetriesPerRequest: null }).publish("c", "m"),
       ],
-    ])("reject %s soon and say why, and go on with what comes next", async (_, call) => {
+    ])("reject %s soon with the reason, and continue with the next command", async (_, call) => {
       const tidemark = open();
       await tidemark.ready();
       const begunAt = performance.now();
@@ -230,7 +230,7 @@ describe.skipIf(program === undefined)(
       await expect(tidemark.redis.monitor()).rejects.toThrow("closed");
     });
 
-    it("reject a replicated write at once, which stands", async () => {
+    it("reject a replicated write at once, and the write stays", async () => {
       const tidemark = open();
       await tidemark.ready();
       const session = tidemark.session();
@@ -252,7 +252,7 @@ describe.skipIf(program === undefined)(
       await tidemark.redis.quit();
     });
 
-    it("serve duplicate() after its first connection has closed before anything was sent", async () => {
+    it("serve duplicate() after its first connection has closed before the first command", async () => {
       const tidemark = open();
       const duplicate = tidemark.redis.duplicate({ connectionName: "own", Connector: closingFirst() });
       duplicate.on("error", () => {});
@@ -265,7 +265,7 @@ describe.skipIf(program === undefined)(
       }
     });
 
-    it("pass on that one of the servers is a replica by now, and the keys of the other stay in use", async () => {
+    it("pass on that one of the servers was demoted, and the other's keys stay in use", async () => {
       const [demoted, other] = groups.map(({ primary }) => primary);
       if (demoted === undefined || other === undefined) throw new Error("there are two");
       const { redis } = open().session();
@@ -285,12 +285,12 @@ describe.skipIf(program === undefined)(
       }
     });
 
-    it("say that no database can be selected", async () => {
+    it("report that no database can be selected", async () => {
       const tidemark = open({ db: 3 }, { primaryTimeoutMs: 1_500, replicas: [] });
       await expect(tidemark.session().redis.set("k", "v")).rejects.toThrow(/SELECT 3; leave out db/);
     });
 
-    it("are used with their own password, and a wrong one is named", async () => {
+    it("accept their own password, and the error reports a wrong one", async () => {
       if (program === undefined) return;
       const servers = groups.map(({ primary }) => primary);
       await Promise.all(servers.map((server) => server.admin().config("SET", "requirepass", "secret")));

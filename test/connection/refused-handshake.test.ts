@@ -1,4 +1,4 @@
-/** Servers that answer, but refuse the connection: what commands that wait for it are told, and when. */
+/** Servers that answer but refuse the connection: the errors of waiting commands, and when they come. */
 import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { NoPrimaryError, Tidemark, type TidemarkOptions } from "../../src/index.js";
@@ -44,7 +44,7 @@ function at(server: RedisServer, password?: string): RedisOptions {
   return { host: server.host, port: server.port, ...(password === undefined ? {} : { password }) };
 }
 
-/** What is left of errors when they are compared; that of EXEC holds itself. */
+/** The parts of errors that are compared; that of EXEC holds itself. */
 function endOf(reply: Promise<unknown>): Promise<unknown> {
   const told = (error: Error): unknown => ({
     name: error.name,
@@ -64,7 +64,7 @@ const passwords: readonly [string, RedisOptions][] = [
 ];
 
 describe.each(passwords)("a primary that is given %s", (_what, options) => {
-  it("has commands rejected at once with the error that plain ioredis gives", async () => {
+  it("makes commands reject at once with the error of plain ioredis", async () => {
     const plain = new Redis({ ...at(primary), ...options });
     plain.on("error", () => {});
     const tidemark = open({ primary: at(primary), replicas: [], redis: options });
@@ -97,13 +97,13 @@ describe("servers that Sentinels and clusters name", () => {
     await expect(open({ ...options, redis: patient }).redis.get("k")).rejects.toThrow(refusals);
   }
 
-  it("have commands rejected with the error of a primary that Sentinels name", async () => {
+  it("make commands reject with the error of a primary that Sentinels name", async () => {
     await using group = await startSentinelGroup({ replicas: 1, sentinels: 1, password: right });
     const sentinels = group.sentinels.map(({ host, port }) => ({ host, port }));
     await isRefused({ sentinels, name: group.name, redis: { password: "wrong" } });
   });
 
-  it("have commands rejected with the error of the nodes that a cluster is begun with", async () => {
+  it("make commands reject with the error of the cluster's initial nodes", async () => {
     await using node = await RedisServer.start({
       args: ["--cluster-enabled", "yes", "--requirepass", right],
     });
@@ -111,8 +111,8 @@ describe("servers that Sentinels and clusters name", () => {
   });
 });
 
-describe("a password that becomes right", () => {
-  it("has commands carried out from then on", async () => {
+describe("a password that becomes valid", () => {
+  it("lets commands succeed from then on", async () => {
     const own = await RedisServer.start();
     try {
       await own.admin().config("SET", "requirepass", "old");
@@ -129,8 +129,8 @@ describe("a password that becomes right", () => {
   });
 });
 
-describe("a borrowed connection", () => {
-  it("that is refused rejects what was to be sent on it with the server's error", async () => {
+describe("a dedicated connection", () => {
+  it("that is refused makes its commands reject with the server's error", async () => {
     const own = await RedisServer.start();
     try {
       const tidemark = open({ primary: at(own, "old"), replicas: [] });
@@ -148,7 +148,7 @@ describe("a borrowed connection", () => {
 });
 
 describe("a replica that is given a wrong password", () => {
-  it("answers nothing and says why, and no read fails", async () => {
+  it("answers no reads and shows the reason in topology(), and no read fails", async () => {
     const replicas = [at(replica, "wrong"), at(replica, right)];
     const tidemark = open({ primary: at(primary, right), replicas: replicas.slice(0, 1) });
     await tidemark.ready();
@@ -164,7 +164,7 @@ describe("a replica that is given a wrong password", () => {
   });
 });
 
-describe("a server that cannot be talked to", () => {
+describe("a server that cannot be used", () => {
   const primaryTimeoutMs = 1_000;
 
   async function failureOf(options: RedisOptions, server: RedisServer): Promise<unknown> {
@@ -173,13 +173,13 @@ describe("a server that cannot be talked to", () => {
     return outcomeOf(() => tidemark.session().redis.set("k", "1"));
   }
 
-  it("by TLS is named in the error", async () => {
+  it("over TLS appears in the error", async () => {
     const failure = await failureOf({ password: right, tls: {} }, primary);
     expect(failure).toMatchObject({ error: { class: NoPrimaryError.prototype } });
     expect(JSON.stringify(failure)).toMatch(/TLS/);
   });
 
-  it("because it has too many clients is named in the error", async () => {
+  it("because it has too many clients appears in the error", async () => {
     const own = await RedisServer.start();
     try {
       await own.admin().config("SET", "maxclients", "1");
@@ -190,7 +190,7 @@ describe("a server that cannot be talked to", () => {
     }
   });
 
-  it("because it is LOADING its data is named in the error, and used when all is loaded", async () => {
+  it("because it is LOADING its data appears in the error, and is used after loading", async () => {
     const own = await RedisServer.start();
     try {
       await fill(own);

@@ -1,4 +1,4 @@
-/** Why no replica may answer, in the error of a refused read. */
+/** The reason why no replica may answer, in the error of a refused read. */
 import { describe, it } from "vitest";
 import { ReplicasBehindError } from "../../src/index.js";
 import { stageGroup } from "../support/stages/staged-group.js";
@@ -7,7 +7,7 @@ import { waitUntil } from "../support/wait-until.js";
 const stage = stageGroup({ replicas: 2 });
 
 describe("a refused read", () => {
-  it("says why no replica may answer, although nobody listens to routes", async () => {
+  it("says why no replica may answer, even when nobody listens to routes", async () => {
     const replicas = stage.group.replicas.map(({ server }) => server);
     const urls = replicas.map(({ url }) => url);
     const tidemark = await stage.open({ fallback: "error", replicas: urls });

@@ -1,4 +1,4 @@
-/** Replies of real servers pass, however they are cut into chunks. */
+/** Replies of real servers pass, in chunks of every size. */
 import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { guardReplies } from "../../src/connection/reply-guard.js";
@@ -46,7 +46,7 @@ function client(
 
 describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (bytes) => {
   describe.each([2, 3] as const)("over RESP%i", (protocol) => {
-    it("all arrive, each for its command", async () => {
+    it("all arrive, each for its own command", async () => {
       const { redis, errors } = client(bytes, { protocol });
       await redis.set("k", "v\r\n>1\r\n_\r\n");
       for (let round = 0; round < 3; round++) {
@@ -68,7 +68,7 @@ describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (byt
       expect(errors).toEqual([]);
     });
 
-    it("are messages of pub/sub, in order", async () => {
+    it("arrive as pub/sub messages, in order", async () => {
       const { redis, errors } = client(bytes, { protocol });
       const { redis: other } = client(65_536);
       const heard: string[] = [];
@@ -87,7 +87,7 @@ describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (byt
 });
 
 describe("a reply that ioredis 6 acts on before its last byte", () => {
-  it("does not hide what the next one answers", async () => {
+  it("does not hide an invalid reply after it", async () => {
     const fake = await FakeServer.start(() => silence);
     try {
       const plain = { protocol: 2, enableReadyCheck: false, disableClientInfo: true } as const;
@@ -106,8 +106,8 @@ describe("a reply that ioredis 6 acts on before its last byte", () => {
   });
 });
 
-describe("what a listener throws", () => {
-  it("is still an error of the process, and the messages behind it come", async () => {
+describe("an error that a listener throws", () => {
+  it("is still an uncaught error of the process, and later messages arrive", async () => {
     const { redis } = client(65_536, { protocol: 2 });
     const { redis: other } = client(65_536);
     const [heard, thrown]: [string[], unknown[]] = [[], []];

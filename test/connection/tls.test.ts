@@ -1,4 +1,4 @@
-/** Servers that are spoken to over TLS. */
+/** Servers that are reached over TLS. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import { readsBack } from "../support/commands/reads-back.js";
@@ -20,7 +20,7 @@ beforeAll(async () => {
   ca = certificates.ca;
   ports = [await freePort(), await freePort()];
   primary = await RedisServer.start({ args: certificates.args(ports[0]) });
-  // What is announced has to be reached over TLS too.
+  // The announced address has to use TLS too.
   const announce = ["--replica-announce-port", String(ports[1])];
   replica = await RedisServer.start({
     args: [...certificates.args(ports[1]), ...announce],
@@ -34,7 +34,7 @@ afterAll(() => Promise.all([primary, replica].map((server) => server?.stop())));
 it.each([
   ["given", true],
   ["discovered", false],
-])("reads and writes go over TLS to replicas that are %s", async (_how, given) => {
+])("reads and writes use TLS, with replicas that are %s", async (_how, given) => {
   const [first, second] = ports.map((port) => `rediss://127.0.0.1:${port}`);
   await using tidemark = new Tidemark({
     primary: first ?? "",
@@ -70,7 +70,7 @@ it("a promotion is followed over TLS", async () => {
   expect(await replica.admin().get("after")).toBe("1");
 });
 
-it("a server whose certificate nobody vouches for gets no command", async () => {
+it("a server with an untrusted certificate gets no command", async () => {
   const before = await primary.commandCalls("get");
   await using tidemark = new Tidemark({
     primary: { host: "127.0.0.1", port: ports[0], tls: {} },

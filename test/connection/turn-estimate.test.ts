@@ -1,4 +1,4 @@
-/** Which commands wait for others of their turn, and which leave at once. */
+/** Whether a command waits for others of its turn or is sent at once. */
 import { describe, expect, it } from "vitest";
 import { TurnEstimate } from "../../src/connection/auto-pipeline.js";
 import type { Tidemark } from "../../src/index.js";
@@ -13,7 +13,7 @@ function turns(company: TurnEstimate, count: number, given: number): void {
   }
 }
 
-it("is expected at first, and no more when commands have come alone for a while", () => {
+it("expects more commands at first, and no longer after commands have come alone for a while", () => {
   const company = new TurnEstimate();
   expect(company.expectsMore).toBe(true);
   turns(company, 7, 1);
@@ -22,7 +22,7 @@ it("is expected at first, and no more when commands have come alone for a while"
   expect(company.expectsMore).toBe(false);
 });
 
-it("is expected again after a turn with two", () => {
+it("expects more commands again after a turn with two", () => {
   const company = new TurnEstimate();
   turns(company, 20, 1);
   turns(company, 1, 2);
@@ -31,7 +31,7 @@ it("is expected again after a turn with two", () => {
   expect(company.expectsMore).toBe(false);
 });
 
-it("does not count what is given while a turn leaves", () => {
+it("ignores commands that are added while a turn is sent", () => {
   const company = new TurnEstimate();
   for (let turn = 0; turn < 8; turn++) {
     turns(company, 1, 1);
@@ -49,7 +49,7 @@ describe("Reads of one turn", () => {
     replica = stage.group.replicas[0]?.server;
   });
 
-  it("leave together, also when nothing was in flight", async () => {
+  it("are sent together, even when nothing was in flight", async () => {
     const received = async (): Promise<number> =>
       Number((await replica?.info("stats"))?.total_reads_processed);
     const { redis } = tidemark.session();

@@ -1,4 +1,4 @@
-/** Nothing waits for ever while the primary is not there: subscriptions, commands that block, and what comes behind them. */
+/** Nothing waits forever while the primary is gone: subscriptions, blocking commands, and commands after them. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClosedError, NoPrimaryError, type Tidemark } from "../../src/index.js";
 import { FickleProxy } from "../support/proxies/fickle-proxy.js";
@@ -39,7 +39,7 @@ describe("A subscription that no primary answers", () => {
     await expect(tidemark.redis[name]("gone")).rejects.toThrow(NoPrimaryError);
   });
 
-  it("brings no messages after it was rejected", async () => {
+  it("delivers no messages after it was rejected", async () => {
     const heard: string[] = [];
     tidemark.redis.on("message", (channel) => heard.push(channel));
     await tidemark.redis.subscribe("kept");
@@ -57,7 +57,7 @@ describe("A subscription that no primary answers", () => {
     );
   });
 
-  it.each(["close", "disconnect"] as const)("is rejected at %s()", async (end) => {
+  it.each(["close", "disconnect"] as const)("is rejected by %s()", async (end) => {
     const primary = `redis://127.0.0.1:${proxy.port}`;
     await using slow = openTidemark(group, { primary, primaryTimeoutMs: 1_000 });
     slow.redis.on("error", () => {});
@@ -69,7 +69,7 @@ describe("A subscription that no primary answers", () => {
     await pending;
   });
 
-  it("is rejected with what the server refuses the connection with", async () => {
+  it("is rejected with the server's reason for refusing the connection", async () => {
     const admin = group.primary.admin();
     await using own = openTidemark(group, { replicas: [], redis: { username: "app", password: "wrong" } });
     own.redis.on("error", () => {});
@@ -78,14 +78,14 @@ describe("A subscription that no primary answers", () => {
   });
 });
 
-describe("A command that blocks for less time than a primary is waited for", () => {
-  it("is rejected when there was no primary to ask, since nobody knows whether there was something", async () => {
+describe("A blocking command with a timeout shorter than the wait for a primary", () => {
+  it("is rejected when there was no primary, because nobody knows whether the list had an element", async () => {
     proxy.cut();
     for (const seconds of [0.2, 5])
       await expect(tidemark.session().redis.blpop("queue", seconds)).rejects.toThrow(NoPrimaryError);
   });
 
-  it("leaves its session as it was when it is late before any server is known", async () => {
+  it("leaves its session unchanged when it times out before any server is known", async () => {
     await using sentinels = await startSentinelGroup({ replicas: 1, sentinels: 1 });
     await using slow = await TcpProxy.start({ targetPort: sentinels.sentinels[0]?.port ?? 0 });
     slow.stall();
@@ -100,7 +100,7 @@ describe("A command that blocks for less time than a primary is waited for", () 
 });
 
 describe("A WATCH that is never answered", () => {
-  it("begins again at the next primary, also on a kept connection", async () => {
+  it("is sent again to the next primary, even on a pooled connection", async () => {
     await using own = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
     await own.ready();
     expect(await own.redis.blpop("queue", 0.1)).toBeNull();
@@ -114,8 +114,8 @@ describe("A WATCH that is never answered", () => {
   });
 });
 
-describe("A kept connection on which nobody answers any more", () => {
-  it("is not lent again", async () => {
+describe("A pooled connection that no server answers any more", () => {
+  it("is not used again", async () => {
     await using hole = await FickleProxy.start(group.primary.port);
     const primary = `redis://127.0.0.1:${hole.port}`;
     await using own = openTidemark(group, { primary, replicas: [], primaryTimeoutMs: 1_000 });
@@ -129,7 +129,7 @@ describe("A kept connection on which nobody answers any more", () => {
 });
 
 describe("duplicate()", () => {
-  it("keeps the order of what a demoted primary refuses", async () => {
+  it("keeps the order of commands that a demoted primary refuses", async () => {
     const plain = tidemark.redis.duplicate();
     await plain.set("k", "first");
     await failOver(group, replicaOf(group));
@@ -139,7 +139,7 @@ describe("duplicate()", () => {
     plain.disconnect();
   });
 
-  it("carries nothing out twice that a healthy primary has yet to answer when it hands over", async () => {
+  it("repeats no command that a healthy primary has not answered yet when it hands over", async () => {
     await using slow = await FickleProxy.start(group.primary.port);
     await using own = openTidemark(group, { primary: `redis://127.0.0.1:${slow.port}` });
     await own.ready();

@@ -1,4 +1,4 @@
-/** What a read may be asked for, as it is given and as it is understood. */
+/** Read policies as they are given and as they are resolved. */
 import { describe, expect, it } from "vitest";
 import {
   type Consistency,
@@ -19,12 +19,12 @@ describe("checkConsistency", () => {
     for (const level of ["eventual", "session", "strong"]) expect(checkConsistency(level)).toBe(level);
   });
 
-  it("returns a bound of staleness, with the options beside it", () => {
+  it("returns a staleness bound, with the options beside it", () => {
     expect(checkConsistency({ maxStalenessMs: 500 })).toEqual({ maxStalenessMs: 500 });
     expect(checkConsistency({ maxStalenessMs: 0.5, waitMs: 7 })).toEqual({ maxStalenessMs: 0.5, waitMs: 7 });
   });
 
-  it("returns a copy, so that changing what was given changes nothing", () => {
+  it("returns a copy, so that later changes of the input have no effect", () => {
     const given = { maxStalenessMs: 500 };
     const level = checkConsistency(given);
     given.maxStalenessMs = 900;
@@ -39,7 +39,7 @@ describe("checkConsistency", () => {
     ["a number", 500, "500"],
     ["a function", () => "strong", "a function"],
     ["an object without anything", {}, "an object"],
-  ])("throws for %s, and says what came and what to give", (_, level, shown) => {
+  ])("throws for %s, and says what was given and what to give", (_, level, shown) => {
     expect(() => checkConsistency(level)).toThrow(InvalidOptionError);
     expect(() => checkConsistency(level)).toThrow(
       `level: got ${shown}; give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }.`,
@@ -52,7 +52,7 @@ describe("checkConsistency", () => {
     ["text", "500", "a string"],
     ["NaN", Number.NaN, "NaN"],
     ["Infinity", Number.POSITIVE_INFINITY, "Infinity"],
-  ])("throws for a bound of staleness of %s", (_, maxStalenessMs, shown) => {
+  ])("throws for a staleness bound of %s", (_, maxStalenessMs, shown) => {
     expect(() => checkConsistency({ maxStalenessMs })).toThrow(
       `level.maxStalenessMs: got ${shown}; give a number of milliseconds above 0.`,
     );
@@ -89,7 +89,7 @@ describe("checkConsistency", () => {
 });
 
 describe("withOptions", () => {
-  it("adds options to a level, and to each wish of a list", () => {
+  it("adds options to a level, and to each policy of a list", () => {
     expect(table.of(withOptions("strong", { staleIfPrimaryGone: true }, "level"))).toMatchObject({
       level: "strong",
       staleIfPrimaryGone: true,
@@ -109,10 +109,10 @@ describe("withOptions", () => {
   });
 });
 
-describe("onto", () => {
+describe("mergeConsistency", () => {
   const given: Consistency = { maxStalenessMs: 500, waitMs: 9 };
 
-  it("lets a level take the place of all that counted before", () => {
+  it("lets a level replace the whole previous policy", () => {
     expect(mergeConsistency(given, "strong")).toBe("strong");
     expect(table.of(mergeConsistency(given, { level: "session" }))).toMatchObject({
       level: "session",
@@ -120,7 +120,7 @@ describe("onto", () => {
     });
   });
 
-  it("adds options without a level to what counted before", () => {
+  it("adds options without a level to the previous policy", () => {
     expect(table.of(mergeConsistency(given, { fallback: "error" }))).toMatchObject({
       level: { maxStalenessMs: 500 },
       waitMs: 9,
@@ -130,14 +130,14 @@ describe("onto", () => {
     expect([wishes.waitMs, wishes.next?.waitMs, wishes.next?.level]).toEqual([1, 1, { maxStalenessMs: 5 }]);
   });
 
-  it("gives wishes without a level the one that counted before", () => {
+  it("gives policies without a level the previous level", () => {
     const wishes = table.of(mergeConsistency("eventual", [{ withinMs: 5 }, "strong"]));
     expect([wishes.level, wishes.next?.level]).toEqual(["eventual", "strong"]);
   });
 });
 
-describe("TermsTable.of", () => {
-  it("puts every default in its place", () => {
+describe("ReadPolicyCache.of", () => {
+  it("fills in every default", () => {
     expect(table.of("session")).toEqual({
       level: "session",
       waitMs: 4,
@@ -151,12 +151,12 @@ describe("TermsTable.of", () => {
     expect(table.of("eventual").waitMs).toBe(0);
   });
 
-  it("lets what has to come within a time wait as long, unless told otherwise", () => {
+  it("lets a policy with withinMs wait that long by default", () => {
     expect(table.of({ level: "session", withinMs: 7 }).waitMs).toBe(7);
     expect(table.of({ level: "session", withinMs: 7, waitMs: 2 }).waitMs).toBe(2);
   });
 
-  it("makes the terms of one consistency once", () => {
+  it("resolves each consistency once", () => {
     const wish = { maxStalenessMs: 5 };
     expect(table.of(wish)).toBe(table.of(wish));
     expect(table.of("strong")).toBe(table.of("strong"));

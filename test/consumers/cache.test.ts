@@ -1,4 +1,4 @@
-/** cache-manager over keyv over @keyv/valkey, which takes an ioredis client by its shape. */
+/** cache-manager over keyv over @keyv/valkey, which accepts an ioredis client by its shape. */
 import KeyvValkey from "@keyv/valkey";
 import { type Cache, createCache } from "cache-manager";
 import type { Redis } from "ioredis";
@@ -82,8 +82,8 @@ const right = {
   clear: nothing,
 };
 
-describe("A client that draws a replica at random", () => {
-  it("misses what it has set, and keeps what it has cleared", async () => {
+describe("A client that reads from a random replica", () => {
+  it("misses entries it has set, and keeps entries it has cleared", async () => {
     using client = new RandomReplicas(group);
     const cache = cacheOn(client, "random");
     holdReplicas(group);
@@ -93,17 +93,17 @@ describe("A client that draws a replica at random", () => {
   });
 });
 
-describe("tidemark.redis", () => {
+describe("a cache on tidemark.redis", () => {
   it.each([
     ["replicas 50 ms behind", () => group.replicas.map(({ link }) => link.delay(50))],
     ["replicas that get nothing", () => holdReplicas(group)],
-  ])("shows a user all their own changes over %s", async (lag, beginToLag) => {
+  ])("shows users all their own changes over %s", async (lag, beginToLag) => {
     const cache = cacheOn(tidemark.redis, lag);
     beginToLag();
     expect(await changeAndRead(cache, requestsOfOneUser())).toEqual(right);
   });
 
-  it("reads from replicas once they have what the user wrote", async () => {
+  it("reads from replicas once they have the user's writes", async () => {
     const cache = cacheOn(tidemark.redis, "served");
     const inRequest = requestsOfOneUser();
     await inRequest(() => cache.mset(keys.map((key) => ({ key, value: `${key} mset` }))));

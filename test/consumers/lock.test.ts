@@ -1,4 +1,4 @@
-/** redlock, the old and the new one: what is done under the lock has to see what was done under it before. */
+/** redlock, old and new versions: each holder of the lock has to see the changes of the previous one. */
 import { Redlock } from "@sesamecare-oss/redlock";
 import type { Redis } from "ioredis";
 import OldRedlock from "redlock";
@@ -76,13 +76,13 @@ async function contend(
 }
 
 describe.each(Object.entries(lockings))("%s", (_name, lockingOn) => {
-  it("does not help a client that draws a replica at random: the number stays one", async () => {
+  it("does not help a client that reads from a random replica: the number stays one", async () => {
     using client = new RandomReplicas(group);
     const result = await contend(client, lockingOn(client), (work) => work());
     expect(result).toEqual({ total: 1, together: 1 });
   });
 
-  it("on tidemark.redis lets one in at a time, and each sees what the one before it did", async () => {
+  it("on tidemark.redis admits one holder at a time, and each sees the previous one's changes", async () => {
     const served = await countServed(group);
     const { redis } = tidemark;
     const result = await contend(redis, lockingOn(redis), (work) => tidemark.run(tidemark.session(), work));

@@ -1,4 +1,4 @@
-/** BullMQ's own classes go on when the primary is killed, or hands over, wherever that is. */
+/** BullMQ's own classes continue when the primary is killed or hands over, in every deployment. */
 import { createRequire } from "node:module";
 import * as bullmq6 from "bullmq";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -37,7 +37,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (_name, start) =>
   });
 
   it.sequential.each(cases)(
-    "%s works its jobs off when the primary is %s",
+    "%s processes its jobs when the primary is %s",
     async (_library, fault, { Queue, QueueEvents, Worker, FlowProducer }) => {
       const connection = tidemark.redis;
       // In a cluster all keys of a queue have to be in one slot.

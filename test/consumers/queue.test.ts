@@ -1,4 +1,4 @@
-/** BullMQ, the one that takes the app's ioredis and the one that brings its own, and Bull: queues and workers on our client. */
+/** BullMQ with the app's ioredis or with its own, and Bull: queues and workers on a Tidemark client. */
 import { createRequire } from "node:module";
 import Bull, { type Job } from "bull";
 import * as bullmq6 from "bullmq";
@@ -38,7 +38,7 @@ afterEach(async () => {
 
 afterAll(() => group.stop());
 
-/** What the primary's connections wait for or have sent last. */
+/** The last command that each connection of the primary waits for or has sent. */
 async function connectionsToPrimary(): Promise<string[]> {
   const list = String(await group.primary.admin().client("LIST"));
   return list
@@ -53,7 +53,7 @@ describe.each([
 ])("%s", (name, { Queue, QueueEvents, Worker }) => {
   const queueOn = (connection: Redis, topic: string) => new Queue(`${name} ${topic}`, { connection });
 
-  it("works 50 jobs off and gives back their results over replicas 50 ms behind, then closes", async () => {
+  it("processes 50 jobs and returns their results over replicas 50 ms behind, then closes", async () => {
     const connection = tidemark.redis;
     const before = (await connectionsToPrimary()).length;
     for (const { link } of group.replicas) link.delay(50);
@@ -93,7 +93,7 @@ describe.each([
     expect(errors).toEqual([]);
   });
 
-  it("can be made before there is a connection", async () => {
+  it("can be created before there is a connection", async () => {
     await using early = openTidemark(group, { redis: { maxRetriesPerRequest: null } });
     const [queue, worker] = [
       queueOn(early.redis, "early"),
@@ -105,7 +105,7 @@ describe.each([
     await Promise.all([worker.close(), queue.close()]);
   });
 
-  it("on a client that draws a replica at random does not find the job it has just added", async () => {
+  it("on a client that reads from a random replica does not find the job it has just added", async () => {
     using client = new RandomReplicas(group);
     const queue = queueOn(client, "random");
     await queue.waitUntilReady();
@@ -115,7 +115,7 @@ describe.each([
     await queue.close();
   });
 
-  it("shows a session the jobs that it has added, and their states", async () => {
+  it("shows a session its own jobs, and their states", async () => {
     const queue = queueOn(tidemark.redis, "own");
     await queue.waitUntilReady();
     holdReplicas(group);
@@ -132,7 +132,7 @@ describe.each([
     await queue.close();
   });
 
-  it("reads jobs from replicas once they have them", async () => {
+  it("reads jobs from replicas once they have the jobs", async () => {
     const queue = queueOn(tidemark.redis, "served");
     const session = tidemark.session();
     const jobs = await tidemark.run(session, () =>
@@ -173,7 +173,7 @@ describe("Bull 4", () => {
     return Reflect.construct(Bull, [topic, { createClient }]);
   }
 
-  it("works 50 jobs off and tells their results over replicas 50 ms behind", async () => {
+  it("processes 50 jobs and reports their results over replicas 50 ms behind", async () => {
     for (const { link } of group.replicas) link.delay(50);
     const queue = bullOn(tidemark.redis, "bull jobs");
     const results = new Map<string, string>();
@@ -189,7 +189,7 @@ describe("Bull 4", () => {
     await queue.close();
   });
 
-  it("shows a session the job that it has added, and what became of it", async () => {
+  it("shows a session its own job, and the job's result", async () => {
     const queue = bullOn(tidemark.redis, "bull own");
     await queue.isReady();
     holdReplicas(group);

@@ -1,4 +1,4 @@
-/** express-rate-limit with rate-limit-redis, and rate-limiter-flexible: a limit of N lets N through and not one more. */
+/** express-rate-limit with rate-limit-redis, and rate-limiter-flexible: a limit of N admits N requests, not one more. */
 import express, { type Express } from "express";
 import { rateLimit } from "express-rate-limit";
 import type { Redis } from "ioredis";
@@ -80,7 +80,7 @@ describe("express-rate-limit with rate-limit-redis", () => {
   const visit = (port: number, user: string) => ask(port, { path: "/page", headers: { "x-user": user } });
 
   it.each(lags)(
-    "lets each user in as often as it says, in two processes, over %s",
+    "admits each user as often as the limit says, in two processes, over %s",
     async (lag, beginToLag) => {
       const limited = [limitedApp(tidemark, lag), limitedApp(elsewhere, lag)] as const;
       await using first = await serve(limited[0].app);
@@ -104,7 +104,7 @@ describe("express-rate-limit with rate-limit-redis", () => {
     },
   );
 
-  it("leaves what is read behind it to replicas when it counts in a session of its own", async () => {
+  it("leaves later reads to replicas when it counts in a separate session", async () => {
     // In the request's session each count is a write that the reads behind it would have to see.
     const { app, hitsOf } = limitedApp(tidemark, "apart", tidemark.session().redis);
     await using listening = await serve(app);
@@ -142,7 +142,7 @@ describe("rate-limiter-flexible", () => {
   }
 
   it.each(lags)(
-    "grants each user its points and no more, in two processes, over %s",
+    "grants each user its points and not one more, in two processes, over %s",
     async (lag, beginToLag) => {
       const limiters = [limiterOn(tidemark, lag), limiterOn(elsewhere, lag)] as const;
       const served = await countServed(group);
@@ -159,7 +159,7 @@ describe("rate-limiter-flexible", () => {
     },
   );
 
-  it("shows a session what it blocked, rewarded and deleted", async () => {
+  it("shows a session its own blocks, rewards and deletions", async () => {
     const limiter = limiterOn(tidemark, "session");
     holdReplicas(group);
     await tidemark.run(tidemark.session(), async () => {

@@ -1,4 +1,4 @@
-/** Session stores: the login whose redirect finds nobody is the bug everybody meets first. */
+/** Session stores: a login whose redirect finds no user is the bug that everyone meets first. */
 import type { RequestListener } from "node:http";
 import { createRequire } from "node:module";
 import { RedisStore } from "connect-redis";
@@ -122,7 +122,7 @@ const look = (browser: TestAgent) => browser.get("/me");
 const nobody = names.map(() => null);
 
 describe.each(Object.entries(apps))("%s", (_name, loginApp) => {
-  it("on a client that draws a replica at random finds none logged in, and later none logged out", async () => {
+  it("on a client that reads from a random replica loses every login, and later every logout", async () => {
     using client = new RandomReplicas(group);
     await using listening = await serve(loginApp(client));
     const browsers = browsersOf(listening);
@@ -145,7 +145,7 @@ describe.each(Object.entries(apps))("%s", (_name, loginApp) => {
     expect(await shownAfter(browsers, logOut)).toEqual(nobody);
   });
 
-  it("reads sessions from replicas once they have them", async () => {
+  it("reads sessions from replicas once they have the sessions", async () => {
     await using listening = await serve(loginApp(tidemark.redis, tidemark));
     const browsers = browsersOf(listening);
     await shownAfter(browsers, logIn);

@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 describe("@nest-lab/throttler-storage-redis", () => {
-  it("uses the client it is given, inside a request and outside", async () => {
+  it("uses the given client, inside a request and outside", async () => {
     const [ambient, bound] = [tidemark.redis, tidemark.session().redis];
     for (const client of [ambient, bound]) {
       const storage = new ThrottlerStorageRedisService(client);
@@ -36,7 +36,7 @@ describe("@nest-lab/throttler-storage-redis", () => {
     }
   });
 
-  it("lets as many through as the limit says while replicas get nothing", async () => {
+  it("admits as many requests as the limit says while replicas lag", async () => {
     const storage = new ThrottlerStorageRedisService(tidemark.redis);
     const served = await countServed(group);
     holdReplicas(group);

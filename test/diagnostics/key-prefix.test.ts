@@ -1,4 +1,4 @@
-/** Which prefix is shown of a key. */
+/** The part of a key that Tidemark shows as its prefix. */
 import { describe, expect, it } from "vitest";
 import { KeyPrefixes } from "../../src/diagnostics/key-prefix.js";
 
@@ -34,12 +34,12 @@ describe("the prefix of a key", () => {
     ["that begins with a line break", "a\nb:cart"],
     ["that begins with bytes that are no text", Buffer.from([0xff, 0x3a, 0x31])],
     ["that is empty", ""],
-  ])("is not shown of a key %s", (_title, key) => {
+  ])("is not shown for a key %s", (_title, key) => {
     expect(prefixes.of(key)).toBeUndefined();
   });
 });
 
-it("leaves keyPrefix out of a prefix, and shows none of keys without it", () => {
+it("is shown without keyPrefix, and not at all for keys outside keyPrefix", () => {
   const prefixes = new KeyPrefixes("app:", named, []);
   expect(["app:cart:1", "app:sess:1", "old:cart:1", "app:1"].map((key) => prefixes.of(key))).toEqual([
     "cart:",
@@ -49,7 +49,7 @@ it("leaves keyPrefix out of a prefix, and shows none of keys without it", () => 
   ]);
 });
 
-it("shows of several keys the prefix that all of them have", () => {
+it("is shown for several keys only if all of them share it", () => {
   const prefixes = new KeyPrefixes("", named, []);
   expect(prefixes.ofAll(["cart:1", "cart:2"])).toBe("cart:");
   expect(prefixes.ofAll(["cart:1", "page:2"])).toBeUndefined();
@@ -57,8 +57,8 @@ it("shows of several keys the prefix that all of them have", () => {
   expect(prefixes.ofAll([])).toBeUndefined();
 });
 
-describe("the options that name one more prefix", () => {
-  it("are complete, because they replace the lists there are", () => {
+describe("the suggested options with one more prefix", () => {
+  it("are complete, because they replace the existing lists", () => {
     const prefixes = new KeyPrefixes("app:", ["sess:", "cart:"], ["rl:"]);
     expect(prefixes.optionsWith("limit:")).toEqual({
       scopes: 'scopes: ["sess:", "cart:", "limit:"]',
@@ -66,7 +66,7 @@ describe("the options that name one more prefix", () => {
     });
   });
 
-  it("name a prefix once that is named already", () => {
+  it("name an already listed prefix only once", () => {
     const { untracked } = new KeyPrefixes("", [], ["rl:"]).optionsWith("rl:");
     expect(untracked).toBe('untracked: ["rl:"]');
   });

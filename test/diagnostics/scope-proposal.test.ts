@@ -22,7 +22,7 @@ import { waitUntil } from "../support/wait-until.js";
 
 const secret = "a secret of this test";
 const code = "TIDEMARK_PROPOSED_SCOPE";
-/** What a page reads, all at once. */
+/** The reads of a page, all at once. */
 const pageKeys = Array.from({ length: 25 }, (_, i) => `page:${i}`);
 /** So many visits take 1,000 reads of pages, beside the first, which brings no session yet. */
 const enough = 1_000 / pageKeys.length + 1;
@@ -130,8 +130,8 @@ async function visit(
 /** Warnings are emitted in the next turn. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe("sessions under a prefix that is no scope", () => {
-  it("bring the warning once, whose advice has replicas answer the page", async () => {
+describe("sessions under a prefix that is not a scope", () => {
+  it("cause one warning, and replicas answer the page once its advice is applied", async () => {
     await using tidemark = await open();
     await using listening = await serve(onExpress(tidemark, "mysess:"));
     holdReplicas(group);
@@ -170,7 +170,7 @@ describe("sessions under a prefix that is no scope", () => {
   });
 });
 
-describe("a limiter under a prefix that is no scope", () => {
+describe("a limiter under a prefix that is not a scope", () => {
   /** The limiter and the reads of a page, whose user is known from visit to visit. */
   async function limited(
     tidemark: Tidemark,
@@ -194,7 +194,7 @@ describe("a limiter under a prefix that is no scope", () => {
     return serve(app);
   }
 
-  it("brings the warning, and either advice has replicas answer the page", async () => {
+  it("causes the warning, and replicas answer the page with either advice", async () => {
     await using tidemark = await open();
     await using listening = await limited(tidemark);
     holdReplicas(group);
@@ -232,7 +232,7 @@ describe("a limiter under a prefix that is no scope", () => {
   });
 });
 
-it("sessions and limiters under the usual prefixes bring no warning", async () => {
+it("sessions and limiters under the usual prefixes cause no warning", async () => {
   await using tidemark = await open();
   await using listening = await serve(onExpress(tidemark, "sess:"));
   holdReplicas(group);
@@ -245,7 +245,7 @@ it("sessions and limiters under the usual prefixes bring no warning", async () =
   });
 });
 
-it("sessions without a prefix bring no warning, but are counted", async () => {
+it("sessions without a prefix cause no warning, but are counted", async () => {
   await using tidemark = await open();
   await using listening = await serve(onKoaSession(tidemark));
   holdReplicas(group);
@@ -258,7 +258,7 @@ it("sessions without a prefix bring no warning, but are counted", async () => {
   ]);
 });
 
-it("sessions of koa-session keep no page on the primary once they have a prefix that is a scope", async () => {
+it("sessions of koa-session keep no page on the primary once their prefix is a scope", async () => {
   await using tidemark = await open();
   await using listening = await serve(onKoaSession(tidemark, "koa:sess:"));
   holdReplicas(group);
@@ -266,7 +266,7 @@ it("sessions of koa-session keep no page on the primary once they have a prefix 
   expect(tidemark.stats().keptOnPrimary).toEqual([{ prefix: "koa:sess:", reads: 9, others: 0 }]);
 });
 
-describe("without HTTP", () => {
+describe("the warning, without HTTP,", () => {
   /** Sends so many reads of `other` to the primary by a write to `written`. */
   async function keep(tidemark: Tidemark, written: string, other: string, times: number): Promise<void> {
     const { redis } = tidemark.session();
@@ -274,7 +274,7 @@ describe("without HTTP", () => {
     await Promise.all(Array.from({ length: times }, () => redis.get(other)));
   }
 
-  it("needs more than half of all reads that writes keep on the primary", async () => {
+  it("needs more than half of all reads to be kept on the primary by writes", async () => {
     await using tidemark = await open();
     holdReplicas(group);
     await keep(tidemark, "cart:1", "cart:2", 1_000);
@@ -286,7 +286,7 @@ describe("without HTTP", () => {
     expect(warnings.of(code)).toEqual([expect.stringMatching(/"hits:" sent 1001 reads/)]);
   });
 
-  it("proposes the prefix without keyPrefix, beside the scopes that the app has", async () => {
+  it("proposes the prefix without keyPrefix, in addition to the app's scopes", async () => {
     await using tidemark = await open({ redis: { keyPrefix: "app:" }, scopes: ["cart:"] });
     holdReplicas(group);
     await keep(tidemark, "hits:1", "page:1", 1_000);
@@ -294,7 +294,7 @@ describe("without HTTP", () => {
     expect(warnings.inFull(code)).toEqual([expect.stringContaining('scopes: ["cart:", "hits:"]')]);
   });
 
-  it("never proposes a prefix that is a scope already, although a command has joined the scopes", async () => {
+  it("never proposes an existing scope, even when a command has joined the scopes", async () => {
     await using tidemark = await open();
     holdReplicas(group);
     const { redis } = tidemark.session();

@@ -1,4 +1,4 @@
-/** What `tidemark.stats()` counts: untracked writes, and the reads that writes keep on the primary. */
+/** The counts of `tidemark.stats()`: untracked writes, and the reads that writes keep on the primary. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { CommonOptions, Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -47,12 +47,12 @@ async function request(does: (redis: Client) => Promise<unknown>, token = ""): P
 const kept = (): unknown[] =>
   tidemark.stats().keptOnPrimary.map(({ prefix, reads, others }) => [prefix, reads, others]);
 
-it("counts nothing at first", () => {
+it("stats() starts at zero", () => {
   expect(tidemark.stats()).toEqual({ untrackedWrites: 0, keptOnPrimary: [] });
 });
 
 describe("untracked writes", () => {
-  it("are counted one by one, alone, in pipelines, in transactions and where they block", async () => {
+  it("are counted one by one, as single commands, in pipelines, in transactions and as blocking commands", async () => {
     await open({ untracked: ["views:"] });
     await request(async (redis) => {
       await redis.incr("views:1");
@@ -76,13 +76,13 @@ describe("untracked writes", () => {
     expect(tidemark.stats().untrackedWrites).toBe(2);
   });
 
-  it("are only those of sessions", async () => {
+  it("are counted only in sessions", async () => {
     await tidemark.redis.untracked.incr("views:1");
     await tidemark.redis.incr("rl:1");
     expect(tidemark.stats().untrackedWrites).toBe(0);
   });
 
-  it("are not those of a transaction that also writes what counts", async () => {
+  it("do not include a transaction that also has a tracked write", async () => {
     await open({ untracked: ["views:"] });
     await request((redis) => redis.multi().incr("views:1").incr("page:1").exec());
     expect(tidemark.stats().untrackedWrites).toBe(0);
@@ -333,7 +333,7 @@ describe("reads that writes keep on the primary", () => {
     ]);
   });
 
-  it("are counted by 100 prefixes, and all others together", async () => {
+  it("are counted for 100 prefixes separately, and for all others together", async () => {
     holdReplicas(group);
     const names = Array.from(
       { length: 103 },
@@ -345,7 +345,7 @@ describe("reads that writes keep on the primary", () => {
     expect(keptOnPrimary).toHaveLength(101);
   });
 
-  it("are those of a token whose write has no known position", async () => {
+  it("include those for a token whose write has no known position", async () => {
     holdReplicas(group);
     const session = tidemark.session();
     const writing = session.redis.set("hits:1", 1);
@@ -354,7 +354,7 @@ describe("reads that writes keep on the primary", () => {
     expect(kept()).toEqual([[undefined, 1, 1]]);
   });
 
-  it("are no more once the replicas have caught up", async () => {
+  it("no longer occur once the replicas have caught up", async () => {
     holdReplicas(group);
     const token = await request((r) => r.set("hits:1", 1));
     await releaseReplicas(group);
@@ -366,13 +366,13 @@ describe("reads that writes keep on the primary", () => {
     expect(kept()).toEqual([]);
   });
 
-  it("are not those that a bound on staleness keeps there", async () => {
+  it("do not include those kept there by a staleness bound", async () => {
     holdReplicas(group);
     await request((r) => r.at({ maxStalenessMs: 0.001 }).get("page:1"));
     expect(kept()).toEqual([]);
   });
 
-  it("are not those that a bound keeps there behind a write that replicas have", async () => {
+  it("do not include those kept there by a bound after a write that replicas have", async () => {
     const { redis } = tidemark.session();
     await redis.set("hits:1", 1);
     using routes = listenToRoutes();
@@ -387,7 +387,7 @@ describe("reads that writes keep on the primary", () => {
     expect(kept()).toEqual(before);
   });
 
-  it("are not eventual reads for which all replicas are too far behind", async () => {
+  it("do not include eventual reads for which all replicas lag too far", async () => {
     await open({ maxStalenessMs: 200, tokenTtlMs: 60_000 });
     holdReplicas(group);
     const { redis } = tidemark.session();
@@ -404,7 +404,7 @@ describe("reads that writes keep on the primary", () => {
     expect(kept()).toEqual([]);
   });
 
-  it("are not those of monotonic reads that nothing was written for", async () => {
+  it("do not include monotonic reads without a write", async () => {
     await open({ monotonicReads: true });
     holdReplicas(group);
     await tidemark.redis.set("page:1", 1);
@@ -416,13 +416,13 @@ describe("reads that writes keep on the primary", () => {
   });
 });
 
-describe("what requests do at random", () => {
+describe("random requests", () => {
   const seed = 20_261_130;
   const users = 5;
   const requests = 250;
   const prefixes = ["a:", "b:", "sess:", undefined];
 
-  /** What a count has to come to, by the rules alone. */
+  /** The expected count, by the rules alone. */
   class Model {
     readonly counts = new Map<string | undefined, [reads: number, others: number]>();
     untracked = 0;
@@ -444,7 +444,7 @@ describe("what requests do at random", () => {
   /** Not all users do: after a script nothing else decides what a read is counted for. */
   const runsScripts = (user: number): boolean => user > 2;
 
-  it("is counted as the rules say", async () => {
+  it("are counted according to the rules", async () => {
     await open({ untracked: ["views:"] });
     const random = seeded(seed);
     const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] ?? (list[0] as T);

@@ -45,7 +45,7 @@ describe("TidemarkError", () => {
     expect(String(error)).toBe(`${name}: ${error.message}`);
   });
 
-  it("has one code for each kind, and each kind is listed here", () => {
+  it("has one code for each class, and each class is listed here", () => {
     const bases: readonly unknown[] = [TidemarkError, errors.UnavailableError];
     const classes = Object.values(errors).filter((one) => typeof one === "function" && !bases.includes(one));
     expect(classes).toHaveLength(published.length);
@@ -53,7 +53,7 @@ describe("TidemarkError", () => {
     expect(new Set(published.map(([, , { code }]) => code)).size).toBe(published.length);
   });
 
-  it("is answered with 503 by frameworks where it passes by itself", () => {
+  it("makes frameworks answer 503 when its cause is temporary", () => {
     const passing = published.filter(([, , error]) => error instanceof errors.UnavailableError);
     expect(passing.map(([name]) => name).sort()).toEqual([
       ...["ClosedError", "NoPrimaryError", "NotPrimaryError", "ReplicasBehindError"],
@@ -67,13 +67,13 @@ describe("TidemarkError", () => {
       });
   });
 
-  it("has codes in one form", () => {
+  it("has codes in one format", () => {
     for (const [, , { code }] of published) expect(code).toMatch(/^TIDEMARK_[A-Z]+(_[A-Z]+)*$/);
   });
 });
 
 describe("instanceof TidemarkError", () => {
-  it("holds across two installed copies of the package", async () => {
+  it("is true across two installed copies of the package", async () => {
     vi.resetModules();
     const copy = await import("../../src/errors/errors.js");
     expect(copy.TidemarkError).not.toBe(TidemarkError);
@@ -81,7 +81,7 @@ describe("instanceof TidemarkError", () => {
     expect(new copy.ClosedError()).toBeInstanceOf(TidemarkError);
   });
 
-  it("does not hold for other errors, nor for what is no error", () => {
+  it("is false for other errors and for other values", () => {
     for (const other of [
       new Error("x"),
       replyError("ERR x"),
@@ -94,7 +94,7 @@ describe("instanceof TidemarkError", () => {
     }
   });
 
-  it("leaves its subclasses apart", () => {
+  it("distinguishes its subclasses", () => {
     const closed: unknown = new ClosedError();
     expect(closed instanceof ClosedError).toBe(true);
     expect(closed instanceof InvalidOptionError).toBe(false);
@@ -102,7 +102,7 @@ describe("instanceof TidemarkError", () => {
 });
 
 describe("InvalidOptionError", () => {
-  it("names the option, what came and what to give", () => {
+  it("names the option, the given value and the remedy", () => {
     expect(new InvalidOptionError("waitMs", -5, "give more").message).toBe("waitMs: got -5; give more.");
     expect(new InvalidOptionError("primary", ["a"], "give a URL").message).toBe(
       "primary: got an array; give a URL.",
@@ -128,7 +128,7 @@ describe("InvalidOptionError", () => {
     [() => "hunter2", "a function"],
     [Symbol("hunter2"), "a symbol"],
     [2n, "a bigint"],
-  ])("shows the kind of what came and no part of it: %o", (got, shown) => {
+  ])("shows the type of the given value and no part of the value: %o", (got, shown) => {
     expect(new InvalidOptionError("waitMs", got, "give more").message).toBe(
       `waitMs: got ${shown}; give more.`,
     );
@@ -136,7 +136,7 @@ describe("InvalidOptionError", () => {
 });
 
 describe("ConnectionLostError", () => {
-  it("says which command may have been carried out, where, and what to do", () => {
+  it("names the command that may have been carried out, the server and the remedy", () => {
     const { message } = new ConnectionLostError("SET", "10.0.0.1:6379", undefined);
     expect(message).toContain("SET");
     expect(message).toContain("10.0.0.1:6379");
@@ -144,7 +144,7 @@ describe("ConnectionLostError", () => {
     expect(message).toContain("read what it was to change before you send it again");
   });
 
-  it("stands for errors of the connection, and keeps them as the cause", () => {
+  it("replaces errors of the connection, and keeps them as the cause", () => {
     const cause = new Error("read ECONNRESET");
     // ioredis rejects commands with this, whatever closed the connection.
     for (const ofIoredis of [new Error("Connection is closed."), cause]) {
@@ -156,7 +156,7 @@ describe("ConnectionLostError", () => {
     }
   });
 
-  it("does not stand for what the server answered", () => {
+  it("does not replace errors from the server", () => {
     for (const error of [replyError("ERR no such key"), replyError("LOADING")]) {
       expect(ConnectionLostError.of("set", { address: "a:1", error: undefined }, error)).toBe(error);
     }
@@ -181,7 +181,7 @@ describe("Errors of commands", () => {
 describe("ReplicasBehindError", () => {
   const near = { node: "10.0.0.2:6379", behindBytes: 12_345, retryAfterMs: 240 };
 
-  it("says how far the nearest replica is behind and when it will have caught up, and names it in `node` alone", () => {
+  it("reports the nearest replica's lag and catch-up time, and names the replica in `node` only", () => {
     const error = new ReplicasBehindError("GET", "behind", undefined, near);
     expect(error).toMatchObject(near);
     expect(error.message).toBe(
@@ -212,7 +212,7 @@ describe("ReplicasBehindError", () => {
       "the nearest will probably be able to answer in 240 ms",
       "try again then",
     ],
-  ])("says of %s with %o what is known, and what to do", (reason, known, outlook, remedy) => {
+  ])("reports the known facts and the remedy for %s with %o", (reason, known, outlook, remedy) => {
     const estimate = { node: undefined, behindBytes: undefined, retryAfterMs: undefined, ...known };
     const { message } = new ReplicasBehindError("GET", reason, undefined, estimate);
     expect(message).toContain(`(${reason}): ${outlook}`);
@@ -228,7 +228,7 @@ describe("ReplicasBehindError", () => {
     [29_001, "30"],
     [30_001, "30"],
     [86_400_000, "30"],
-  ])("asks by Retry-After for whole seconds, from 1 to 30: %s ms are %s", (retryAfterMs, seconds) => {
+  ])("asks in Retry-After for whole seconds, from 1 to 30: %s ms are %s", (retryAfterMs, seconds) => {
     const error = new ReplicasBehindError("GET", "behind", undefined, { ...near, retryAfterMs });
     expect(error.headers).toEqual({ "Retry-After": seconds });
     expect(error.getResponse().headers.get("retry-after")).toBe(seconds);

@@ -1,4 +1,4 @@
-/** Options that do not exist: refused wherever options are given, with the name that was probably meant. */
+/** Unknown options are refused in every place, with the name that was probably meant. */
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { nodeRedis } from "../../src/client/node-redis.js";
@@ -197,7 +197,7 @@ describe("a mistyped option", () => {
     );
   });
 
-  it("is refused by consistentFetch(), by which a browser knows no InvalidOptionError", () => {
+  it("is refused by consistentFetch() with a TypeError, because browsers have no InvalidOptionError", () => {
     const give = (): unknown => call(consistentFetch, { orgins: "https://api.example.com" });
     expect(give).toThrow(TypeError);
     expect(give).toThrow(
@@ -205,7 +205,7 @@ describe("a mistyped option", () => {
     );
   });
 
-  it("is refused by Fastify's plugin, which takes Fastify's own options", async () => {
+  it("is refused by Fastify's plugin, which accepts Fastify's own options", async () => {
     const { default: Fastify } = await import("fastify");
     const register = async (options: object): Promise<void> => {
       const app = Fastify();
@@ -216,19 +216,16 @@ describe("a mistyped option", () => {
     await expect(register({ prefix: "/api", logLevel: "warn" })).resolves.toBeUndefined();
   });
 
-  it.each(["secret", 5, null, []])(
-    "is nothing that can be looked for where there is no object: %j",
-    (options) => {
-      for (const entry of [express, koa, web])
-        expect(() => call(entry.readYourWrites, source, options)).toThrow(
-          /give an object with options, like \{ secret/,
-        );
-    },
-  );
+  it.each(["secret", 5, null, []])("is not looked for in a value that is no object: %j", (options) => {
+    for (const entry of [express, koa, web])
+      expect(() => call(entry.readYourWrites, source, options)).toThrow(
+        /give an object with options, like \{ secret/,
+      );
+  });
 });
 
 describe("options of ioredis", () => {
-  it.each(foreign)("that other clients call %s are refused wherever they are given", (name, hint) => {
+  it.each(foreign)("that other clients call %s are refused in every place", (name, hint) => {
     const option = { [name]: "x" };
     const given: readonly (readonly [where: string, options: object])[] = [
       ["primary", { primary: { ...primary, ...option } }],
@@ -248,7 +245,7 @@ describe("options of ioredis", () => {
     expect(() => make({ primary: option })).toThrow(message);
   });
 
-  it("that nobody knows pass, because an app or a later ioredis may have them", async () => {
+  it("that are unknown pass, because an app or a later ioredis may use them", async () => {
     await using tidemark = make({
       primary,
       replicas: [],
@@ -258,7 +255,7 @@ describe("options of ioredis", () => {
   });
 });
 
-describe("a value of an option of ioredis", () => {
+describe("a value of an ioredis option", () => {
   it.each([
     ["password", 12_345_678],
     ["password", { v: "x" }],
@@ -274,7 +271,7 @@ describe("a value of an option of ioredis", () => {
     ["natMap", { "10.0.0.1:6379": "203.0.113.1:6379" }],
     ["natMap", { "10.0.0.1:6379": { host: "203.0.113.1" } }],
     ["natMap", "203.0.113.1"],
-  ])("is refused when it cannot work: %s: %j", (name, value) => {
+  ])("is refused when it is invalid: %s: %j", (name, value) => {
     expect(() => make({ primary, redis: { [name]: value } })).toThrow(`redis.${name}: got `);
     expect(() => make({ primary: { ...primary, [name]: value } })).toThrow(`primary.${name}: got `);
     expect(() => make({ primary, redis: { [name]: value } })).toThrow(InvalidOptionError);
@@ -284,7 +281,7 @@ describe("a value of an option of ioredis", () => {
     { tls: true, protocol: 2, family: 0, connectionName: "shop-1", password: "" },
     { tls: false, protocol: 3, family: 6, natMap: { "10.0.0.1:6379": { host: "a", port: 1 } } },
     { natMap: () => null, password: null },
-  ])("is taken when it can: %j", async (redis) => {
+  ])("is accepted when it is valid: %j", async (redis) => {
     await using tidemark = make({ primary, replicas: [], redis: { ...redis, lazyConnect: true } });
     expect(tidemark.redis.options).toMatchObject({ lazyConnect: true });
   });
@@ -310,7 +307,7 @@ describe("a URL", () => {
     ["redis://a?sentinels=b:26379", "got a URL with Sentinels; give { sentinels, name } instead of it."],
     ["redis://x@a?username=y", "got a URL with two user names"],
     ["redis://:x@a?password=y", "got a URL with two passwords; give one of them."],
-  ])("is refused with what is wrong with it: %s", (url, message) => {
+  ])("is refused with the reason: %s", (url, message) => {
     expect(() => make({ primary: url })).toThrow(`primary: ${message}`);
     expect(() => make({ primary, replicas: [url] })).toThrow(`replicas[0]: ${message}`);
   });
@@ -321,17 +318,17 @@ describe("a URL", () => {
     ["redis://[::1]:7?host=::1", { host: "::1", port: 7 }],
     ["redis://10.0.0.1:7?username=x&password=y@z", { username: "x", password: "y@z" }],
     ["/run/redis.sock?db=3", { path: "/run/redis.sock", db: 3 }],
-  ])("may have in its query what it does not name before: %s", (url, options) => {
+  ])("may have parts in its query that it lacks before: %s", (url, options) => {
     expect(namedIn("primary", url)).toMatchObject(options);
   });
 
-  it("may name its database twice alike", async () => {
+  it("may name the same database twice", async () => {
     await using tidemark = make({ primary: "redis://:a,b@10.0.0.1:1/3?db=3", replicas: [] });
     expect(tidemark.redis.options).toMatchObject({ db: 3, password: "a,b" });
   });
 });
 
-describe("what cannot work with HTTP", () => {
+describe("invalid HTTP options", () => {
   it.each([
     ...["Content-Length", "Transfer-Encoding", "Set-Cookie", "Connection", "Host", "Authorization", "cookie"],
     ...["Cache-Control", "ETag", "Vary", "Location", "Upgrade", "Keep-Alive", "Origin", "X-Forwarded-For"],
@@ -339,15 +336,18 @@ describe("what cannot work with HTTP", () => {
     expect(() => express.header({ name })).toThrow("got the name of a header that has another meaning");
   });
 
-  it.each(["X-Session", "Content", "Consistency-Token", "X-Cookie"])("header() takes the name %s", (name) => {
-    expect(express.header({ name })).toHaveProperty("read");
-  });
+  it.each(["X-Session", "Content", "Consistency-Token", "X-Cookie"])(
+    "header() accepts the name %s",
+    (name) => {
+      expect(express.header({ name })).toHaveProperty("read");
+    },
+  );
 
   it.each(["cookie", "__proto__", "constructor", "toJSON"])("session() refuses the name %s", (name) => {
     expect(() => express.session({ name })).toThrow("got a name that sessions need themselves");
   });
 
-  it("tidemark/web refuses session(), because its requests have none", () => {
+  it("tidemark/web refuses session(), because Web requests have no session", () => {
     const carriers = [express.session(), [web.cookie(), express.session()]];
     for (const carrier of carriers)
       expect(() => call(web.readYourWrites, source, { secret, carrier })).toThrow(
@@ -355,17 +355,17 @@ describe("what cannot work with HTTP", () => {
       );
   });
 
-  it("withConsistency() refuses what is no handler", () => {
+  it("withConsistency() refuses an invalid handler", () => {
     expect(() => call(web.readYourWrites(source, { secret }), undefined)).toThrow(
       "withConsistency: got undefined; give the handler, a function.",
     );
   });
 
-  it("requestSessions() names itself", () => {
+  it("requestSessions() names itself in its error", () => {
     expect(() => call(requestSessions, source, { secrt: secret })).toThrow("requestSessions: there is no");
   });
 
-  it("a middleware of another framework is refused at the first request", () => {
+  it("middleware of another framework is refused at the first request", () => {
     const next = (): void => {};
     expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {})).toThrow(
       'import it from "tidemark/express"',
@@ -375,7 +375,7 @@ describe("what cannot work with HTTP", () => {
     );
   });
 
-  it("a secret of one character is called that", () => {
+  it("a secret of one character is refused with its length", () => {
     expect(() => express.readYourWrites(source, { secret: "x" })).toThrow("a string of 1 character;");
   });
 });
@@ -390,7 +390,7 @@ describe("nearestName", () => {
     ["sentinel", "sentinels"],
     ["Zone", "zone"],
     ["onLostWrites", "onLostWrite"],
-  ])("finds for %s %s", (name, meant) => {
+  ])("finds for %s the name %s", (name, meant) => {
     expect(nearestName(name, tidemarkOptions)).toBe(meant);
   });
 

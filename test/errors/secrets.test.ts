@@ -1,4 +1,4 @@
-/** No part of a secret is in any message, wherever the secret was given and whatever a server repeats of it. */
+/** No message contains any part of a secret, wherever the secret was given and whatever a server repeats. */
 import { createServer, type Server, type Socket } from "node:net";
 import { inspect } from "node:util";
 import { Redis } from "ioredis";
@@ -13,7 +13,7 @@ import { waitUntil } from "../support/wait-until.js";
 /** Longer pieces of a secret than this would help to guess the rest. */
 const pieceLength = 5;
 
-/** What is shown to people of something that was thrown, with all that `console.error` prints of it. */
+/** Everything that people see of a thrown value, with the output of `console.error`. */
 function shownOf(thrown: unknown): string {
   return `${thrown} ${inspect(thrown, { depth: 8 })}`.replaceAll(/ at .*/g, "");
 }
@@ -33,7 +33,7 @@ function failureOf(call: () => unknown): unknown {
   }
 }
 
-describe("errors of options", () => {
+describe("errors about options", () => {
   const letters = "ABCXYZkqvwz0123456789@:/?#%&='\"` \\[]{}";
 
   function secretFrom(random: () => number): string {
@@ -122,7 +122,7 @@ describe("errors of options", () => {
     (value) => Reflect.apply(tidemark.session, tidemark, [{ level: value, signal: value }]),
   ];
 
-  it("show no part of a secret in any shape, at any place", () => {
+  it("contain no part of a secret, in any shape and place", () => {
     const random = seeded(23);
     let failures = 0;
     for (let i = 0; i < 40; i += 1) {
@@ -141,7 +141,7 @@ describe("errors of options", () => {
   });
 });
 
-describe("errors of servers", () => {
+describe("errors from servers", () => {
   /** A server that answers the handshake with what it was sent, as Redis does with commands that it does not know. */
   async function startEcho(): Promise<Server> {
     const sockets = new Set<Socket>();
@@ -186,7 +186,7 @@ describe("errors of servers", () => {
     };
   }
 
-  it("have no password in them, wherever they are shown", async () => {
+  it("contain no password, wherever they are shown", async () => {
     const password = "Kq7 zW9'x@secret";
     const server = await startEcho();
     const address = server.address();
@@ -213,7 +213,7 @@ describe("errors of servers", () => {
     for (const one of shown) expectNoPartOf(password, shownOf(one));
   });
 
-  it("have no password in them when a server that drops HELLO, INFO and CLIENT repeats it", async () => {
+  it("contain no password when a server without HELLO, INFO and CLIENT repeats it", async () => {
     const password = "Kq7zW9xsecret_42";
     await using server = await startDroppingServer(password);
     using warnings = listenToWarnings();

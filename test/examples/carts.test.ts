@@ -1,4 +1,4 @@
-/** The example's carts on Koa and on Fastify, with users who look at theirs while the replicas have not got their write. */
+/** The example's carts on Koa and on Fastify, with users who look at their cart while no replica has their write. */
 import supertest from "supertest";
 import type { Tidemark } from "tidemark";
 import { describe, expect, it, vi } from "vitest";
@@ -41,7 +41,7 @@ const hosts: Readonly<Record<string, (tidemark: Tidemark) => Promise<Served>>> =
 };
 
 describe.each(Object.entries(hosts))("the cart on %s", (_name, host) => {
-  it("shows users what they added while no replica has it", async () => {
+  it("shows users the items they added while no replica has them", async () => {
     await using served = await host(stage.tidemark);
     const user = supertest.agent(served.url);
     await user.get("/cart/ann").expect(200, {});
@@ -52,7 +52,7 @@ describe.each(Object.entries(hosts))("the cart on %s", (_name, host) => {
     await user.get("/cart/ann").expect(200, { tea: "2" });
   });
 
-  it("lets a stranger read what the replicas have, and checks out with the newest cart", async () => {
+  it("lets a stranger read from the replicas, and checks out with the newest cart", async () => {
     const { group, tidemark } = stage;
     await using served = await host(tidemark);
     const [user, stranger] = [supertest.agent(served.url), supertest.agent(served.url)];

@@ -1,4 +1,4 @@
-/** The example's login: the redirect after it finds the user, also where no replica has the session yet. */
+/** The example's login: the page after the redirect finds the user, even if no replica has the session yet. */
 import supertest from "supertest";
 import { expect, it, vi } from "vitest";
 import { loginApp } from "../../examples/login/app.js";
@@ -32,7 +32,7 @@ it("shows 200 of 200 users logged in on the page after the login, over replicas 
   expect(shown).toEqual(users);
 });
 
-it("shows nobody logged in once they have logged out, over replicas that get nothing", async () => {
+it("shows no user logged in after the logout, over replicas that lag", async () => {
   await using listening = await serve(loginApp(stage.tidemark, secret));
   const browser = browserOn(listening);
   await browser.post("/login/ann").redirects(1).expect(200, { user: "ann" });
@@ -41,7 +41,7 @@ it("shows nobody logged in once they have logged out, over replicas that get not
   await browser.post("/logout").redirects(1).expect(200, { user: null });
 });
 
-it("reads sessions from replicas once they have them", async () => {
+it("reads sessions from replicas once they have the sessions", async () => {
   const { group, tidemark } = stage;
   await using listening = await serve(loginApp(tidemark, secret));
   const browser = browserOn(listening);

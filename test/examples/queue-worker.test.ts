@@ -48,7 +48,7 @@ afterEach(async () => {
 
 afterAll(() => worker?.[Symbol.asyncDispose]());
 
-it("has the worker see the order of a job that was added right after it, while no replica has it", async () => {
+it("lets the worker see the order of a job right after the request, while no replica has the order", async () => {
   const browser = supertest.agent(`http://127.0.0.1:${listening.port}`);
   holdReplicas(stage.group);
   for (const id of ["1", "2", "3", "4", "5"]) {
@@ -58,7 +58,7 @@ it("has the worker see the order of a job that was added right after it, while n
   }
 });
 
-it("shows the user what the worker has written, while replicas have only what the user wrote", async () => {
+it("shows the user the worker's write, while replicas have only the user's own", async () => {
   const browser = supertest.agent(`http://127.0.0.1:${listening.port}`);
   await queue.pause();
   await browser.post("/orders/6/tea").expect(202);

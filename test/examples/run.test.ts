@@ -1,4 +1,4 @@
-/** `npm run example -- NAME`: each runs by itself, shows what it is about, and leaves nothing behind. */
+/** `npm run example -- NAME`: each example runs on its own, shows its point, and leaves nothing behind. */
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
@@ -21,7 +21,7 @@ const runsElsewhere = "cart";
 /** Arguments by which an example takes less time. */
 const shortened: Readonly<Record<string, readonly string[]>> = { login: ["20"] };
 
-/** What the example's processes, and those that they start, have in their environment. */
+/** The environment of the example's processes and of the processes that they start. */
 const mark = `TIDEMARK_EXAMPLE_RUN=${randomUUID()}`;
 
 const runExample = (...args: string[]) => {
@@ -44,14 +44,14 @@ async function leftBehind(): Promise<string[]> {
 beforeAll(buildIfStale);
 
 describe.each(names)("examples/%s", (name) => {
-  it("has a line in the table of examples, and says what it is", async () => {
+  it("has a line in the table of examples, and a README", async () => {
     expect(await readFile(join(folder, "README.md"), "utf8")).toContain(`| [${name}](${name}) |`);
     expect(existsSync(join(folder, name, "README.md"))).toBe(true);
   });
 });
 
 it.each(names.filter((name) => name !== runsElsewhere))(
-  "%s shows what users see, and ends all it has started",
+  "%s shows users' results, and ends everything it has started",
   async (name) => {
     const { stdout } = await runExample(name, ...(shortened[name] ?? []));
     // It exits with 1 where something had to be seen and was not.
@@ -60,7 +60,7 @@ it.each(names.filter((name) => name !== runsElsewhere))(
   },
 );
 
-it("names the examples there are when asked for another", async () => {
+it("lists the examples for an unknown name", async () => {
   await expect(runExample("nothing")).rejects.toMatchObject({
     code: 2,
     stderr: expect.stringContaining("two-services"),

@@ -1,4 +1,4 @@
-/** The example's import: its last event brings the token of what was written after the head had left. */
+/** The example's import: its last event carries the token of the writes after the headers were sent. */
 import supertest from "supertest";
 import { expect, it, vi } from "vitest";
 import { importApp } from "../../examples/streaming/app.js";
@@ -17,7 +17,7 @@ stageExample((entered) => {
   stage = entered;
 });
 
-it("shows all that was imported to who brings the token of the last event, while no replica has it", async () => {
+it("shows the whole import to a client with the token of the last event, while no replica has the import", async () => {
   await using listening = await serve(importApp(stage.tidemark, "a secret of this test"));
   const url = `http://127.0.0.1:${listening.port}`;
   holdReplicas(stage.group);

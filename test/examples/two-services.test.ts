@@ -1,4 +1,4 @@
-/** The example's two services: each sees what the other has written for the same user. */
+/** The example's two services: each sees the other's writes for the same user. */
 import type { RequestListener } from "node:http";
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
@@ -49,12 +49,12 @@ afterEach(async () => {
 
 const browser = () => supertest.agent(services.map(urlOf).at(-1));
 
-it("has the second service see what the first has written, while no replica has it", async () => {
+it("lets the second service see the first one's write, while no replica has it", async () => {
   holdReplicas(stage.group);
   await browser().post("/orders/1/tea").expect(204);
 });
 
-it("has the user of the first see what the second has written, while replicas have only the first's", async () => {
+it("lets the first service's user see the second one's write, while replicas have only the first one's", async () => {
   beforeStock = async () => {
     await stage.group.caughtUp();
     holdReplicas(stage.group);
@@ -64,7 +64,7 @@ it("has the user of the first see what the second has written, while replicas ha
   await user.get("/orders/1").expect(200, { item: "tea", reserved: "yes" });
 });
 
-it("has the second service read from replicas once they have what was written", async () => {
+it("lets the second service read from replicas once they have the write", async () => {
   beforeStock = () => stage.group.caughtUp();
   const before = await stage.group.primary.commandCalls("hget");
   await browser().post("/orders/1/tea").expect(204);

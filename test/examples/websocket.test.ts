@@ -1,4 +1,4 @@
-/** The example's notes: what is written over HTTP is seen over the websocket and the other way round. */
+/** The example's notes: writes over HTTP are seen over the websocket, and the other way round. */
 import { once } from "node:events";
 import type { Server } from "node:http";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -34,33 +34,33 @@ afterEach(async () => {
   server.closeAllConnections();
 });
 
-it("shows over a websocket what was written over HTTP before, by the cookies of its upgrade", async () => {
+it("shows earlier HTTP writes over a websocket, by the cookies of its upgrade request", async () => {
   const { cookies } = await page.post("tea");
   await page.connect(cookies);
   expect((await page.send({})).notes).toEqual(["tea"]);
 });
 
-it("shows over a websocket what was written over HTTP since it was opened, by a token in a message", async () => {
+it("shows later HTTP writes over a websocket, by a token in a message", async () => {
   await page.connect();
   expect((await page.send({})).notes).toEqual([]);
   const { token } = await page.post("tea");
   expect((await page.send({ token })).notes).toEqual(["tea"]);
 });
 
-it("shows over a websocket what was written over it", async () => {
+it("shows its own writes over a websocket", async () => {
   await page.connect();
   expect((await page.send({ add: "tea" })).notes).toEqual(["tea"]);
   expect((await page.send({ add: "honey" })).notes).toEqual(["tea", "honey"]);
 });
 
-it("shows over HTTP what was written over a websocket, by the token it gave", async () => {
+it("shows websocket writes over HTTP, by the token that the websocket returned", async () => {
   await page.connect();
   const { token } = await page.send({ add: "tea" });
   expect(await page.get()).toEqual([]);
   expect(await page.get(token)).toEqual(["tea"]);
 });
 
-it("takes a token that is none as absent, and goes on", async () => {
+it("treats an invalid token as absent, and continues", async () => {
   await page.connect();
   expect((await page.send({ token: "forged" })).notes).toEqual([]);
   expect((await page.send({ add: "tea" })).notes).toEqual(["tea"]);

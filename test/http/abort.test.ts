@@ -1,4 +1,4 @@
-/** Requests whose clients go away while they read, on every framework and real servers. */
+/** Requests whose clients disconnect during a read, on every framework and real servers. */
 import { once } from "node:events";
 import { type RequestListener, request } from "node:http";
 import { connect, constants, createServer as createServer2, type Http2Server } from "node:http2";
@@ -136,7 +136,7 @@ async function readsAreOver(): Promise<void> {
 }
 
 describe.each(Object.entries(places))("on %s", (_name, open) => {
-  it("reads that wait are rejected when their client goes away, and are sent to nobody", async () => {
+  it("waiting reads are rejected when their client disconnects, and are sent to no server", async () => {
     holdReplicas(group);
     let reading: Promise<PromiseSettledResult<number>[]> | undefined;
     await using place = await open({
@@ -167,7 +167,7 @@ describe.each(Object.entries(places))("on %s", (_name, open) => {
     expect(failed.mock.calls).toEqual([]);
   });
 
-  it("a read that would wait when its client has gone is rejected at once", async () => {
+  it("a read that would have to wait is rejected at once after its client has disconnected", async () => {
     holdReplicas(group);
     let outcomes: PromiseSettledResult<number>[] | undefined;
     let hasWritten = false;
@@ -191,7 +191,7 @@ describe.each(Object.entries(places))("on %s", (_name, open) => {
     expect([onPrimary, failed.mock.calls]).toEqual([[], []]);
   });
 
-  it("reads that go on behind a response that was sent as a whole are answered", async () => {
+  it("reads that continue after a complete response are answered", async () => {
     holdReplicas(group);
     let reading: Promise<PromiseSettledResult<number>[]> | undefined;
     let later: Promise<PromiseSettledResult<number>[]> | undefined;

@@ -1,4 +1,4 @@
-/** What users get where no replica may answer and the primary may not be asked, by each framework's own way with errors. */
+/** The errors that users get on each framework when no replica may answer and fallback to the primary is off. */
 import type { RequestListener } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import fastify, { type FastifyInstance } from "fastify";
@@ -124,7 +124,7 @@ const doors: Readonly<Record<string, () => Promise<Door>>> = {
   },
 };
 
-/** What is said to users, but for Express in development, which shows them the stack of every error. */
+/** The error body for users, except for Express in development, which shows the stack of every error. */
 const bodies: Readonly<Record<string, RegExp>> = {
   Fastify:
     /^\{"statusCode":503,"code":"TIDEMARK_REPLICAS_BEHIND","error":"Service Unavailable","message":"GET: no replica/,
@@ -143,7 +143,7 @@ afterEach(() => {
 });
 
 describe.each(Object.entries(doors))("on %s", (name, open) => {
-  it("users are told to come back, are told nothing else, and keep what they wrote before", async () => {
+  it("users get a Retry-After and no internals, and keep their earlier writes", async () => {
     await using door = await open();
     holdReplicas(group);
     const user = new TokenHolder(door);
@@ -167,7 +167,7 @@ describe.each([
   "Fastify",
   "Hono, by middleware",
 ])("on %s", (name) => {
-  it("users are told to come back the later the longer replicas have stood still", async () => {
+  it("users get a longer Retry-After the longer replicas have stood still", async () => {
     const open = doors[name];
     if (open === undefined) throw new Error(`there is no ${name}`);
     await using door = await open();

@@ -1,4 +1,4 @@
-/** Requests over HTTP/1 that claim another version: what a client writes there decides nothing. */
+/** Requests over HTTP/1 that claim another version: the claimed version changes nothing. */
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import fastify from "fastify";
@@ -53,20 +53,23 @@ const raw: Readonly<Record<string, Opener>> = {
 };
 
 describe.each(Object.entries({ ...listening, ...raw }))("on %s", (_name, open) => {
-  it.each(["1.0", "1.1", "2.0", "0.9"])("a request of HTTP/%s has its token", async (version) => {
-    await using door = await open(new HandMadeSessions(), {
-      handler: ({ session }) => {
-        write(session);
-        return { body: "a body" };
-      },
-    });
-    const address = door.server?.address();
-    if (typeof address !== "object" || address === null) throw new Error("the server has no port");
-    const client = connect(address.port, "127.0.0.1");
-    client.write(`GET / HTTP/${version}\r\nHost: a\r\nConnection: close\r\n\r\n`);
-    const answer = await text(client);
-    expect(answer).toMatch(/^HTTP\/1.1 200 OK\r\n/);
-    expect(answer).toMatch(/\r\nset-cookie: tm_/i);
-    expect(answer).toContain("a body");
-  });
+  it.each(["1.0", "1.1", "2.0", "0.9"])(
+    "the response to a request of HTTP/%s carries its token",
+    async (version) => {
+      await using door = await open(new HandMadeSessions(), {
+        handler: ({ session }) => {
+          write(session);
+          return { body: "a body" };
+        },
+      });
+      const address = door.server?.address();
+      if (typeof address !== "object" || address === null) throw new Error("the server has no port");
+      const client = connect(address.port, "127.0.0.1");
+      client.write(`GET / HTTP/${version}\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      const answer = await text(client);
+      expect(answer).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+      expect(answer).toMatch(/\r\nset-cookie: tm_/i);
+      expect(answer).toContain("a body");
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** Clients that hold the tokens of their user by themselves. */
+/** Clients that keep the tokens of their user themselves. */
 
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -48,7 +48,7 @@ describe("consistentFetch", () => {
     expect(() => Reflect.apply(consistentFetch, undefined, [options])).toThrow(message);
   });
 
-  it("sends what it holds, and puts in its place what its own request brings", async () => {
+  it("sends its tokens, and replaces them with the token of the response", async () => {
     const origin = await serving(echo);
     const get = consistentFetch({ origins: origin });
     expect(await (await get(`${origin}/a`)).text()).toBe("");
@@ -60,7 +60,7 @@ describe("consistentFetch", () => {
     expect(get.token).toBe("b");
   });
 
-  it("keeps what came while a request was under way, and all of it when that fails", async () => {
+  it("keeps tokens that arrive during a request, and all tokens when the request fails", async () => {
     const waiting: (() => void)[] = [];
     const origin = await serving((request, response) => {
       if (request.url === "/cut") return void request.socket.destroy();
@@ -75,7 +75,7 @@ describe("consistentFetch", () => {
     expect(get.token.split(",").sort()).toEqual(["a", "b"]);
   });
 
-  it("neither sends tokens to another origin nor takes any from there", async () => {
+  it("neither sends tokens to another origin nor accepts tokens from it", async () => {
     const [home, abroad] = [await serving(echo), await serving(echo)];
     const get = consistentFetch({ origins: home });
     get.add("mine");
@@ -83,7 +83,7 @@ describe("consistentFetch", () => {
     expect(get.token).toBe("mine");
   });
 
-  it("passes over what is no token, and keeps what it sent", async () => {
+  it("ignores an invalid token in a response, and keeps the tokens it sent", async () => {
     const origin = await serving(echo);
     const get = consistentFetch({ origins: origin });
     get.add("mine");
@@ -91,7 +91,7 @@ describe("consistentFetch", () => {
     expect(get.token).toBe("mine");
   });
 
-  it("sends no more at once than servers accept, and lets the others wait for what takes its place", async () => {
+  it("sends no more tokens at once than servers accept, and delays other requests until they are replaced", async () => {
     let underWay = 0;
     let [mostUnderWay, mostSent] = [0, 0];
     const origin = await serving(async ({ headers, url = "" }, response) => {
@@ -111,7 +111,7 @@ describe("consistentFetch", () => {
     expect(get.token).toBe("last");
   });
 
-  it("sends a request after a second when the responses under way do not come", async () => {
+  it("sends a delayed request after a second when the pending responses do not arrive", async () => {
     const unanswered: ServerResponse[] = [];
     let posted = 0;
     const origin = await serving(({ method }, response) => {
@@ -131,12 +131,12 @@ describe("consistentFetch", () => {
     expect(get.token.split(",").length).toBeLessThanOrEqual(32);
   });
 
-  it("imports nothing, so that browsers can load its file as it is", async () => {
+  it("has no imports, so that browsers can load its file as it is", async () => {
     const source = await readFile(new URL("../../src/http/consistent-fetch.ts", import.meta.url), "utf8");
     expect(source).not.toMatch(/\bimport\b|\bfrom "/);
   });
 
-  it("lets nobody wait who has given up", async () => {
+  it("rejects a delayed request when its signal is aborted", async () => {
     const unanswered: ServerResponse[] = [];
     const origin = await serving((_request, response) => void unanswered.push(response));
     const get = consistentFetch({ origins: origin });
@@ -150,7 +150,7 @@ describe("consistentFetch", () => {
     await Promise.all(first);
   });
 
-  it("holds no more than can be sent, and asks for the primary instead", async () => {
+  it("keeps no more tokens than it can send, and asks for the primary instead", async () => {
     const seen: string[] = [];
     const origin = await serving((request, response) => {
       seen.push(String(request.headers["consistency-token"]));
@@ -174,7 +174,7 @@ describe("consistentFetch", () => {
     ["GET", 200, 2],
     ["PUT", 200, 2],
     ["POST", 431, 1],
-  ])("forgets on 431 what it holds, and repeats %s where that is safe", async (method, answered, asked) => {
+  ])("forgets its tokens on 431, and repeats %s if that is safe", async (method, answered, asked) => {
     const bodies: string[] = [];
     const origin = await serving(async (request, response) => {
       const token = request.headers["consistency-token"];
@@ -191,7 +191,7 @@ describe("consistentFetch", () => {
     expect((await get(origin)).status).toBe(200);
   });
 
-  it("repeats once and no more where a server always answers 431", async () => {
+  it("repeats only once when a server always answers 431", async () => {
     let asked = 0;
     const origin = await serving((_request, response) => {
       asked += 1;
@@ -203,7 +203,7 @@ describe("consistentFetch", () => {
     expect([(await get(origin)).status, asked]).toEqual([431, 3]);
   });
 
-  it("goes on asking for the primary where tokens were forgotten while a request was under way", async () => {
+  it("keeps asking for the primary when tokens were forgotten during a request", async () => {
     const waiting: (() => void)[] = [];
     const origin = await serving((request, response) => void waiting.push(() => echo(request, response)));
     const get = consistentFetch({ origins: origin });
@@ -218,13 +218,13 @@ describe("consistentFetch", () => {
     expect(get.token.split(",")).toContain("brought");
   });
 
-  it("asks for origins where there is no page", () => {
+  it("requires origins outside a page", () => {
     expect(() => consistentFetch()).toThrow("origins: got nothing");
     expect(() => consistentFetch({ origins: "here" })).toThrow(TypeError);
   });
 });
 
-describe("consistentFetch, redirected where there is no page", () => {
+describe("consistentFetch, redirected outside a page", () => {
   /** `/STATUS/PATH` redirects there, bringing its whole path without slashes for a token; all else tells what came. */
   async function redirect(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { url = "", method, headers } = request;
@@ -240,7 +240,7 @@ describe("consistentFetch, redirected where there is no page", () => {
     response.setHeader("Seen", JSON.stringify({ ...sent, body: await text(request) })).end();
   }
 
-  /** What the last server saw and its client is told, by `send`. */
+  /** The request as the last server saw it and the response as `send` returned it. */
   async function told(send: typeof fetch, ...args: Parameters<typeof fetch>): Promise<unknown> {
     try {
       const { status, url, redirected, headers } = await send(...args);
@@ -260,7 +260,7 @@ describe("consistentFetch, redirected where there is no page", () => {
   };
 
   describe.each([301, 302, 303, 307, 308, 304, 300])("with %i", (status) => {
-    it.each(Object.entries(bodies))("sends %s on as fetch does", async (_body, body) => {
+    it.each(Object.entries(bodies))("redirects %s as fetch does", async (_body, body) => {
       const [home, abroad] = [await serving(redirect), await serving(redirect)];
       for (const method of ["GET", "HEAD", "POST", "post", "PUT", "DELETE"]) {
         if (/^(GET|HEAD)$/.test(method) && body().body !== undefined) continue;
@@ -277,7 +277,7 @@ describe("consistentFetch, redirected where there is no page", () => {
     });
   });
 
-  it("takes the token of each hop, and sends them with the next", async () => {
+  it("accepts the token of each hop, and sends it with the next one", async () => {
     const origin = await serving(redirect);
     const get = consistentFetch({ origins: origin });
     get.add("old");
@@ -288,7 +288,7 @@ describe("consistentFetch, redirected where there is no page", () => {
     expect(get.token).toBe("end");
   });
 
-  it("neither sends tokens to another origin nor takes any from there, and goes on where it comes back", async () => {
+  it("neither sends tokens to another origin nor accepts tokens from it, and resumes on the way back", async () => {
     const [home, abroad] = [await serving(redirect), await serving(redirect)];
     const get = consistentFetch({ origins: home });
     get.add("mine");
@@ -301,7 +301,7 @@ describe("consistentFetch, redirected where there is no page", () => {
     expect(get.token).toBe("end");
   });
 
-  it("takes no token from another origin either when what sends follows by itself, as browsers do", async () => {
+  it("accepts no token from another origin when the given fetch follows redirects itself, as in browsers", async () => {
     const [home, abroad] = [await serving(redirect), await serving(redirect)];
     const following: typeof fetch = (input, init) => fetch(input, { ...init, redirect: "follow" });
     const get = consistentFetch({ origins: home, fetch: following });
@@ -312,7 +312,7 @@ describe("consistentFetch, redirected where there is no page", () => {
   });
 
   it.each(["manual", "error"] as const)(
-    "leaves %s redirects as they are, and takes their token",
+    "leaves %s redirects unchanged, and accepts their token",
     async (mode) => {
       const origin = await serving(redirect);
       const [viaInit, viaRequest] = [
@@ -333,7 +333,7 @@ describe("consistentFetch, redirected where there is no page", () => {
     ["to a file", "/302/to=file:///etc/hosts"],
     ["to a text", "/302/to=data:,text"],
     ["to no address", "/302/to=http://"],
-  ])("goes %s as fetch does", async (_where, path) => {
+  ])("follows redirects %s as fetch does", async (_where, path) => {
     const address = `${await serving(redirect)}${path}/end`;
     expect(await told(consistentFetch({ origins: "http://elsewhere.example" }), address)).toEqual(
       await told(fetch, address),
@@ -343,7 +343,7 @@ describe("consistentFetch, redirected where there is no page", () => {
   it.each<[string, (address: string, signal: AbortSignal) => Parameters<typeof fetch>]>([
     ["beside an address", (address, signal) => [address, { signal }]],
     ["in a request", (address, signal) => [new Request(address, { signal })]],
-  ])("gives up on whichever hop by a signal %s", async (_where, asked) => {
+  ])("can be aborted on any hop by a signal %s", async (_where, asked) => {
     const aborting = new AbortController();
     const origin = await serving((request, response) => {
       if (request.url === "/end") aborting.abort(new Error("given up"));

@@ -1,4 +1,4 @@
-/** A thousand requests to one app at once: at every step each finds its own session to be the current one. */
+/** Concurrent requests on Express never mix their sessions. */
 import { once } from "node:events";
 import { Agent, type IncomingMessage } from "node:http";
 import { promisify } from "node:util";

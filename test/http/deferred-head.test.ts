@@ -1,4 +1,4 @@
-/** When the head of a response leaves, and what its handler sees of the wait. */
+/** When the headers of a response are sent, and how the wait looks to the handler. */
 import { once } from "node:events";
 import { type ServerResponse, request as send } from "node:http";
 import { createRequire } from "node:module";
@@ -26,8 +26,8 @@ function codeOf(act: () => unknown): unknown {
   return "no error";
 }
 
-describe("with nothing to wait for", () => {
-  it("the bytes are on the socket when end returns", async () => {
+describe("with no write to wait for", () => {
+  it("the bytes are on the socket when end() returns", async () => {
     await using held = await HeldServer.serve((response, { log }) => {
       response.end("a body");
       log.push(bytesOf(response) > 0, response.writableEnded);
@@ -36,7 +36,7 @@ describe("with nothing to wait for", () => {
     expect(held.log).toEqual([true, true, "answered"]);
   });
 
-  it("a write that starts and ends between writeHead and end is in the head", async () => {
+  it("the headers cover a write that starts and ends between writeHead() and end()", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       response.writeHead(201, { "X-A": "1" });
       writes.start();
@@ -53,8 +53,8 @@ describe("with nothing to wait for", () => {
   });
 });
 
-describe("a head that is held", () => {
-  it("looks to its handler as if it had left", async () => {
+describe("a response whose headers are deferred", () => {
+  it("looks already sent to its handler", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       response.end("a body");
@@ -71,7 +71,7 @@ describe("a head that is held", () => {
     expect(held.response?.writableEnded).toBe(true);
   });
 
-  it("waits also for a write that starts before end comes", async () => {
+  it("also waits for a write that starts before end() is called", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       response.on("drain", () => log.push("drain"));
       writes.start();
@@ -88,7 +88,7 @@ describe("a head that is held", () => {
     expect(held.log).toEqual(["write ended", "write ended", "answered"]);
   });
 
-  it("waits for a write that a listener of the head starts", async () => {
+  it("waits for a write that starts in a listener for the headers", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       onHeaders(response, () => writes.start());
       response.end("a body");
@@ -99,7 +99,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ body: "a body", headers: { ended: "1", "content-length": "6" } });
   });
 
-  it("refuses at once, in its handler, what Node refuses", async () => {
+  it("throws immediately, in its handler, on input that Node refuses", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       log.push(codeOf(() => response.write(Object.create(null))));
@@ -125,7 +125,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ status: 200, body: "a body" });
   });
 
-  it("calls the callbacks of what was kept in order, and drain", async () => {
+  it("calls the callbacks of buffered chunks in order, then emits drain", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       response.on("drain", () => log.push("drain"));
@@ -148,7 +148,7 @@ describe("a head that is held", () => {
     ]);
   });
 
-  it("emits drain as Node does: once for all writes, when the socket has taken them, and not after end", async () => {
+  it("emits drain as Node does: once for all writes, when the socket has taken them, and not after end()", async () => {
     const drains = { before: 0, after: 0 };
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
@@ -165,7 +165,7 @@ describe("a head that is held", () => {
     expect(drains).toEqual({ before: 1, after: 0 });
   });
 
-  it("is dropped when the client goes away, and its callbacks are told", async () => {
+  it("is dropped when the client disconnects, and its callbacks get the error", async () => {
     await using held = await HeldServer.serve((response, { writes, log }) => {
       writes.start();
       response.write("a ", (error) => log.push(error?.message));
@@ -181,7 +181,7 @@ describe("a head that is held", () => {
     expect(held.log).toEqual(["close", "Cannot call write after a stream was destroyed", "write ended"]);
   });
 
-  it("leaves even when the server is asked to close meanwhile", async () => {
+  it("is sent even when the server is asked to close meanwhile", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
       response.end("a body");
@@ -192,7 +192,7 @@ describe("a head that is held", () => {
     expect(await answer).toMatchObject({ body: "a body" });
   });
 
-  it("lets interim responses pass", async () => {
+  it("does not hold back interim responses", async () => {
     await using held = await HeldServer.serve((response, { writes }) => {
       writes.start();
       response.writeProcessing();
@@ -222,7 +222,7 @@ describe("a head that is held", () => {
     expect((await text(client)).match(/body \d;/g)).toEqual(["body 1;", "body 2;"]);
   });
 
-  it("breaks the connection off, as Node does, when what was kept turns out to be wrong", async () => {
+  it("destroys the connection, as Node does, when the buffered data turns out to be invalid", async () => {
     const rejected = vi.fn();
     process.on("unhandledRejection", rejected);
     await using held = await HeldServer.serve((response, { writes }) => {

@@ -1,4 +1,4 @@
-/** Clients that go away while the head of their response is held. */
+/** Clients that disconnect while the headers of their response are deferred. */
 import { connect } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
@@ -14,7 +14,7 @@ describe.each(Object.entries(listening))("on %s", (_name, open) => {
     ["a text", () => ({ body: "a body" })],
     ["a stream", () => ({ chunks: chunks("a ", "body") })],
     ["an error", () => refuse(500)],
-  ])("a client that goes away while the head is held does no harm: %s", async (_what, reply) => {
+  ])("a client that disconnects while the headers are deferred causes no error: %s", async (_what, reply) => {
     const failed = vi.fn();
     process.on("unhandledRejection", failed).on("uncaughtException", failed);
     let written: Session | undefined;

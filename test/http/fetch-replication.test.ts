@@ -1,4 +1,4 @@
-/** Clients that hold their tokens, of an Express app on real servers: what they wrote they see, however far replicas lag. */
+/** Clients that keep their tokens, with an Express app on real servers: they see their own writes however far replicas lag. */
 import express, { type Express } from "express";
 import { describe, expect, it } from "vitest";
 import { type ConsistentFetch, consistentFetch } from "../../src/http/consistent-fetch.js";
@@ -56,7 +56,7 @@ async function open(listener: Express = notes()): Promise<Place> {
 const read = async (get: typeof fetch, address: string) => (await get(address)).text();
 
 describe("consistentFetch, of an app whose replicas are held back", () => {
-  it("reads what it wrote, where a client without tokens reads what was before", async () => {
+  it("reads its own write, while a client without tokens reads the old value", async () => {
     await using place = await open();
     const { origin, get } = place;
     await get(`${origin}/k/old`, { method: "PUT" });
@@ -68,7 +68,7 @@ describe("consistentFetch, of an app whose replicas are held back", () => {
   });
 
   it.each([301, 302, 303, 307, 308])(
-    "reads what the request wrote that was answered by a %i",
+    "reads the write of a request that was answered with %i",
     async (status) => {
       await using place = await open();
       const { origin, get } = place;
@@ -79,7 +79,7 @@ describe("consistentFetch, of an app whose replicas are held back", () => {
     },
   );
 
-  it("reads what it wrote before it was sent to another origin, which learns of no token", async () => {
+  it("reads its write from before a redirect to another origin, which receives no token", async () => {
     const seen: unknown[] = [];
     const abroad = express().use((request, response) => {
       seen.push(request.headers["consistency-token"]);
@@ -97,7 +97,7 @@ describe("consistentFetch, of an app whose replicas are held back", () => {
     expect(await read(get, `${origin}/first`)).toBe("1");
   });
 
-  it("reads all it wrote at once, though the answers came in another order", async () => {
+  it("reads all its concurrent writes, even if the answers arrived in another order", async () => {
     await using place = await open();
     const { origin, get } = place;
     await get(`${origin}/before/0`, { method: "PUT" });
@@ -111,7 +111,7 @@ describe("consistentFetch, of an app whose replicas are held back", () => {
     expect(get.token.split(",").length).toBeLessThan(among);
   });
 
-  it("reads all of many hundreds, and leaves it at few tokens", async () => {
+  it("reads many hundreds of writes, and keeps only a few tokens", async () => {
     await using place = await open();
     const { origin, get } = place;
     holdReplicas(group);
@@ -122,7 +122,7 @@ describe("consistentFetch, of an app whose replicas are held back", () => {
   });
 });
 
-it("never reads what was before, while replicas lag and requests of a client overlap", async () => {
+it("never reads an older value while replicas lag and requests of a client overlap", async () => {
   for (const [index, { link }] of group.replicas.entries()) link.delay(40 * (index + 1), 40);
   await using place = await open();
   const { origin, get } = place;

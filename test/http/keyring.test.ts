@@ -27,7 +27,7 @@ function invalidOption(make: () => unknown): InvalidOptionError {
 }
 
 describe("Keyring.seal and open", () => {
-  it("give back the token that was encrypted", () => {
+  it("return the token that was encrypted", () => {
     const keyring = new Keyring(first);
     expect(keyring.open(keyring.seal(token))?.token).toBe(token);
   });
@@ -39,7 +39,7 @@ describe("Keyring.seal and open", () => {
     expect(sealed.length).toBeLessThanOrEqual(56);
   });
 
-  it("give back the largest token there is", () => {
+  it("return the largest possible token", () => {
     const positions = Array.from({ length: 64 }, (_, i) => ({
       replid: `ffffffffffffff${i + 10}`,
       offset: 2 ** 53 - 1,
@@ -58,7 +58,7 @@ describe("Keyring.seal", () => {
   const bits = (text: string) =>
     [...Buffer.from(text, "base64url")].map((byte) => byte.toString(2).padStart(8, "0")).join("");
 
-  it("gives equal texts for equal tokens, and texts that share nothing for tokens that differ in one number", () => {
+  it("gives equal texts for equal tokens, and unrelated texts for tokens that differ in one number", () => {
     const keyring = new Keyring(first);
     const texts = Array.from({ length: 200 }, (_, i) => keyring.seal(of(1_763_845_200_123, 26_689_005 + i)));
     expect(keyring.seal(token)).toBe(texts[0]);
@@ -72,7 +72,7 @@ describe("Keyring.seal", () => {
     }
   });
 
-  it("shows neither the claims nor anything made of them without the secret", () => {
+  it("reveals neither the claims nor anything derived from them without the secret", () => {
     const sealed = Buffer.from(new Keyring(first).seal(token), "base64url");
     const plain = Buffer.from(token, "base64url");
     for (let at = 0; at + 4 <= plain.length; at++)
@@ -81,7 +81,7 @@ describe("Keyring.seal", () => {
 });
 
 describe("Keyring for an audience", () => {
-  it("opens only what was encrypted for the same one", () => {
+  it("decrypts only tokens that were encrypted for the same audience", () => {
     const audiences = [undefined, "shop", "shop ", "admin", "ßhop"];
     for (const to of audiences) {
       const sealed = new Keyring(first, to).seal(token);
@@ -90,7 +90,7 @@ describe("Keyring for an audience", () => {
     }
   });
 
-  it("opens what an older secret encrypted for it", () => {
+  it("decrypts a token that an older secret encrypted for the audience", () => {
     const sealed = new Keyring(first, "shop").seal(token);
     expect(new Keyring([second, first], "shop").open(sealed)).toEqual({ token, usesOldSecret: true });
   });
@@ -101,7 +101,7 @@ describe("Keyring for an audience", () => {
     [7, "7"],
     [null, "null"],
     [["shop"], "an array"],
-  ])("is refused when that is %j", (audience, shown) => {
+  ])("refuses the audience %j", (audience, shown) => {
     const error = invalidOption(() => Reflect.construct(Keyring, [first, audience]));
     expect(error.message).toContain(`audience: got ${shown};`);
     expect(error.message).toContain(" give a name of 1 to 100 characters");
@@ -112,21 +112,21 @@ describe("Keyring with several secrets", () => {
   const old = new Keyring(first);
   const rotated = new Keyring([second, first]);
 
-  it("opens what an older secret sealed", () => {
+  it("decrypts a token of an older secret", () => {
     expect(rotated.open(old.seal(token))?.token).toBe(token);
   });
 
-  it("seals with the newest one", () => {
+  it("encrypts with the newest secret", () => {
     expect(rotated.seal(token)).toBe(new Keyring(second).seal(token));
     expect(old.open(rotated.seal(token))).toBeUndefined();
   });
 
-  it("does not open what a secret sealed that is no longer in the list", () => {
+  it("does not decrypt a token of a secret that is no longer in the list", () => {
     expect(new Keyring([second]).open(old.seal(token))).toBeUndefined();
     expect(rotated.open(new Keyring(other).seal(token))).toBeUndefined();
   });
 
-  it("keeps its own list when the one it was given changes", () => {
+  it("keeps its own copy of the list of secrets", () => {
     const list = [second, first];
     const keyring = new Keyring(list);
     list[0] = other;
@@ -147,14 +147,14 @@ describe("Keyring.open", () => {
     }
   });
 
-  it("refuses a token that was never encrypted, or was cut short", () => {
+  it("refuses a token that was never encrypted or was cut short", () => {
     expect(keyring.open(token)).toBeUndefined();
     for (let length = 0; length < sealed.length; length++) {
       expect(keyring.open(sealed.slice(0, length))).toBeUndefined();
     }
   });
 
-  it("refuses another token under this one's authentication", () => {
+  it("refuses a token with another token's authentication", () => {
     const forged = encodeToken({ issuedAt: 1_763_845_200_123, pinnedAt: 9, freshAsOf: 0, positions: [] });
     const other = Buffer.from(keyring.seal(forged), "base64url");
     const bytes = Buffer.from(sealed, "base64url");
@@ -163,7 +163,7 @@ describe("Keyring.open", () => {
     for (const one of mixed) expect(keyring.open(one.toString("base64url"))).toBeUndefined();
   });
 
-  it("refuses what the same secret has signed or encrypted for another purpose", () => {
+  it("refuses texts that the same secret signed or encrypted for another purpose", () => {
     const body = Buffer.from(token, "base64url");
     const hmac = (data: string | Buffer) => createHmac("sha256", first).update(data);
     const jwt = `${Buffer.from('{"alg":"HS256"}').toString("base64url")}.${token}`;
@@ -185,24 +185,24 @@ describe("Keyring.open", () => {
       expect(keyring.open(randomBytes(17 + (i % 60)).toString("base64url"))).toBeUndefined();
   });
 
-  it("refuses a second spelling of a token", () => {
+  it("refuses another spelling of a valid token", () => {
     const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const spellings = [...letters].map((last) => sealed.slice(0, -1) + last);
     expect(spellings.filter((text) => keyring.open(text) !== undefined)).toEqual([sealed]);
   });
 
-  it("refuses a signature over nothing", () => {
+  it("refuses a signature without content", () => {
     expect(keyring.open(keyring.seal(""))).toBeUndefined();
   });
 
-  it("refuses a text of more than 1536 characters, well encrypted or not", () => {
+  it("refuses a text of more than 1536 characters, even when correctly encrypted", () => {
     const long = keyring.seal(Buffer.alloc(1200).toString("base64url"));
     expect(long.length).toBeGreaterThan(1536);
     expect(keyring.open(long)).toBeUndefined();
     expect(keyring.open("A".repeat(10_000_000))).toBeUndefined();
   });
 
-  it("refuses characters that base64url does not have", () => {
+  it("refuses characters outside base64url", () => {
     for (const stray of ["=", "+", " ", "\n", "\0", ";", "é"]) {
       expect(keyring.open(sealed + stray)).toBeUndefined();
       expect(keyring.open(stray + sealed)).toBeUndefined();
@@ -220,7 +220,7 @@ describe("new Keyring", () => {
     ["an empty secret", "", "a string of 0 characters"],
     ["a list with a short secret", [first, "short"], "a string of 5 characters"],
     ["a list with a hole", [first, undefined], "got undefined"],
-  ])("refuses %s, and says what came and what to give", (_, secret, message) => {
+  ])("refuses %s, and says what was given and what to give", (_, secret, message) => {
     const error = invalidOption(() => Reflect.construct(Keyring, [secret]));
     expect(error.code).toBe("TIDEMARK_INVALID_OPTION");
     expect(error.message).toContain(message);

@@ -1,4 +1,4 @@
-/** Writes that begin when their response has gone. */
+/** Writes that begin after their response was sent. */
 import compression from "compression";
 import express, { type Express, type RequestHandler } from "express";
 import session, { MemoryStore } from "express-session";
@@ -69,7 +69,7 @@ describe("a write", () => {
   };
 
   it.each(Object.entries(lates))(
-    "%s is told of each time, and warned of once for its route",
+    "%s is reported each time, and causes one warning for its route",
     async (_when, handler) => {
       const sessions = new HandMadeSessions();
       const app = appOf(sessions).get("/items/:id", handler).get("/others/:id", handler);
@@ -86,7 +86,7 @@ describe("a write", () => {
     },
   );
 
-  it("before the first bytes is not late, nor is one that the head waited for", async () => {
+  it("before the first bytes is not late, and neither is one that the headers waited for", async () => {
     const app = appOf().use(writing);
     app.get("/awaited", (_request, response) => void response.send("a body"));
     app.get("/unawaited", ({ consistency }, response) => {
@@ -101,7 +101,7 @@ describe("a write", () => {
     expect([heard, warn.mock.calls]).toEqual([[], []]);
   });
 
-  it("with which middleware mounted before ends the response is not late", async () => {
+  it("with which earlier middleware ends the response is not late", async () => {
     const sessions = new HandMadeSessions();
     class Store extends MemoryStore {
       override set(...args: Parameters<MemoryStore["set"]>): void {
@@ -121,7 +121,7 @@ describe("a write", () => {
   });
 });
 
-/** What the one warning says: its sentence, and what follows. */
+/** Parts of the one warning: its sentence and the detail. */
 function warned(): { message: string; detail: string } {
   expect(warn).toHaveBeenCalledTimes(1);
   const [message, options] = warn.mock.calls[0] ?? [];
@@ -129,7 +129,7 @@ function warned(): { message: string; detail: string } {
 }
 
 describe("the warning", () => {
-  it("names the route, the command, the line that wrote, what to do and where to read more", async () => {
+  it("names the route, the command, the line that wrote, the remedy and where to read more", async () => {
     const app = appOf().get("/items/:id", ({ consistency }, response) => {
       response.send("a body");
       consistency.beginWrite("set");
@@ -146,7 +146,7 @@ describe("the warning", () => {
     expect(message + detail).not.toMatch(/a-secret|another/);
   });
 
-  it("tells a body that streams from a response that has ended", async () => {
+  it("distinguishes a streaming body from a response that has ended", async () => {
     const app = appOf().get("/", (request, response) => {
       response.write("a ");
       write(request);
@@ -156,7 +156,7 @@ describe("the warning", () => {
     expect(warned().detail).toMatch(/^The body was being sent\. .*before the first bytes/);
   });
 
-  it("names compression that is mounted behind the session", async () => {
+  it("names compression that is mounted after the session", async () => {
     const sessions = new HandMadeSessions();
     class Store extends MemoryStore {
       override set(...args: Parameters<MemoryStore["set"]>): void {
@@ -185,7 +185,7 @@ describe("the warning", () => {
         throw new Error("no stack");
       },
     ],
-  ])("does without the line where Error.prepareStackTrace %s", async (_what, prepareStackTrace) => {
+  ])("omits the line when Error.prepareStackTrace %s", async (_what, prepareStackTrace) => {
     const { stackTraceLimit } = Error;
     let failed: unknown;
     let limit: unknown;
@@ -208,7 +208,7 @@ describe("the warning", () => {
     expect(warned().detail).not.toMatch(/Written/);
   });
 
-  it("prints no command that is no name", async () => {
+  it("omits a command with an invalid name", async () => {
     const app = appOf().get("/", ({ consistency }, response) => {
       response.send("a body");
       consistency.beginWrite("set\nforged line");
@@ -218,7 +218,7 @@ describe("the warning", () => {
   });
 });
 
-it("warns of ten paths without a route and no more, and of routes all the same", async () => {
+it("covers at most ten paths without a route, and every route", async () => {
   const app = appOf().get("/items/:id", (request, response) => {
     response.send("a body");
     write(request);

@@ -1,4 +1,4 @@
-/** Levels with options on every framework: what users are answered when no replica may, and what reads bring them. */
+/** Levels with options on every framework: the errors that users get and the tokens that reads send. */
 import { request } from "node:http";
 import express from "express";
 import fastify from "fastify";
@@ -57,7 +57,7 @@ function notes(scene: Partial<Scene> = {}): Scene {
 const answering = Object.entries(doors).filter(([name]) => name !== "node:http");
 
 describe.each(answering)("a read that no replica may answer, on %s", (name, open) => {
-  it("is answered with 503 and when to come back, and nothing of the inside", async () => {
+  it("is answered with 503, Retry-After and no internals", async () => {
     await using door = await open(here, notes({ levels: { route: { fallback: "error" } } }));
     const key = `k${keys++}`;
     const user = new TokenHolder(door);
@@ -78,7 +78,7 @@ describe.each(answering)("a read that no replica may answer, on %s", (name, open
 });
 
 describe.each(Object.entries(doors))("levels with options, on %s", (_name, open) => {
-  it("add up from the app to the route", async () => {
+  it("are merged from the app to the route", async () => {
     const levels = { app: { maxStalenessMs: 9_000, waitMs: 7 }, route: { confirmMisses: true } } as const;
     await using door = await open(here, {
       levels,
@@ -96,7 +96,7 @@ const carriers = { cookie: cookie(), header: header() };
 
 describe.each(Object.entries(doors))("monotonic reads, on %s", (_name, open) => {
   it.each(Object.entries(carriers))(
-    "by %s never go back in another process, and bring a token only when it moved",
+    "by %s never go back in another process, and send a token only when it changed",
     async (_, carrier) => {
       const [first, second] = await Promise.all([
         open(here, notes({ carrier })),
@@ -137,8 +137,8 @@ describe.each(Object.entries(doors))("monotonic reads, on %s", (_name, open) => 
   );
 });
 
-describe.each(Object.entries(listening))("a request that is given up, on %s", (_name, open) => {
-  it("has its read wait for no replica any more", async () => {
+describe.each(Object.entries(listening))("a request whose client has disconnected, on %s", (_name, open) => {
+  it("no longer waits for a replica", async () => {
     const failures: unknown[] = [];
     await using door = await open(here, {
       handler: async ({ session, query }) => {
@@ -173,7 +173,7 @@ describe.each(Object.entries(listening))("a request that is given up, on %s", (_
 describe("replicated(n)", () => {
   const secret = "a secret of this test";
 
-  it("is a marker of Express, Koa and Fastify, whose writes wait for replicas or are rejected", async () => {
+  it("is a marker on Express, Koa and Fastify that makes writes wait for replicas or reject", async () => {
     const wanted = [2, { timeoutMs: 60 }] as const;
     const key = `k${keys++}`;
     const outcomes: unknown[] = [];
@@ -219,7 +219,7 @@ describe("replicated(n)", () => {
     ["Express", onExpressEntry.replicated],
     ["Koa", onKoaEntry.replicated],
     ["Fastify", onFastifyEntry.replicated],
-  ])("throws at once on %s for what cannot be wanted", (_, replicated) => {
+  ])("throws immediately on %s for invalid values", (_, replicated) => {
     expect(() => replicated(0)).toThrow(/replicated: got 0; give a whole number of replicas/);
     expect(() => replicated("all", { timeoutMs: -1 })).toThrow(/replicated timeoutMs: got -1/);
   });

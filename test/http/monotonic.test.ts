@@ -27,7 +27,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     it.each([
       ["sees it in the next, with monotonicReads", true, "new"],
       ["may see what was before in the next, without", false, "old"],
-    ])("who has read what is new in one process %s", async (_what, monotonicReads, expected) => {
+    ])("a user who has read newer data in one process %s", async (_what, monotonicReads, expected) => {
       const scene = notes({ carrier, monotonicReads });
       await using both = inTurn(await open(stage.here, scene), await open(stage.there, scene));
       const user = new TokenHolder(both);
@@ -39,7 +39,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     });
   });
 
-  it("a response brings a token, and is private, only when what it read is newer than what came", async () => {
+  it("a response carries a token, and is private, only when its reads are newer than the request's token", async () => {
     const carrier = [cookie(), header()];
     await using door = await open(stage.here, notes({ carrier, monotonicReads: true }));
     const user = new TokenHolder(door);
@@ -63,7 +63,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     await stage.group.primary.admin().del("another");
   });
 
-  it("a response that only read brings no token without monotonicReads", async () => {
+  it("a response without a write carries no token without monotonicReads", async () => {
     await using door = await open(stage.here, notes({ carrier: [cookie(), header()] }));
     const { headers } = await door.ask({ query: `key=${await stage.torn()}` });
     expect(headers).toMatchObject({ "cache-control": "public, max-age=60" });
@@ -72,10 +72,10 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
   });
 });
 
-describe("where a response cannot learn where its reads have been", () => {
+describe("when a response cannot determine the position of its reads", () => {
   const staged = stageGroup({ replicas: 2 });
 
-  it("it comes within seconds, and its user reads from the primary", async () => {
+  it("it is sent within seconds, and its user reads from the primary", async () => {
     const { primary, replicas } = staged.group;
     const [ahead, behind] = replicas;
     if (ahead === undefined || behind === undefined) throw new Error("there are two");

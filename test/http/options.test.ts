@@ -1,4 +1,4 @@
-/** Options of levels on real servers: what they do for the users of every framework. */
+/** Options of levels on real servers, and their effect for the users of every framework. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { StaleReadMessage, Tidemark } from "../../src/index.js";
@@ -36,7 +36,7 @@ describe("on real servers", () => {
   });
 
   describe.each(Object.entries(doors))("on %s", (_name, open) => {
-    it("who follows a link to what has just been made finds it, with confirmMisses on its route alone", async () => {
+    it("a user who follows a link to a new item finds the item, with confirmMisses on its route only", async () => {
       await using found = await open(tidemark, notes({ scope: "session", route: { confirmMisses: true } }));
       await using missed = await open(
         tidemark,
@@ -48,7 +48,7 @@ describe("on real servers", () => {
       expect((await missed.ask()).body).toBe("[null,false]");
     });
 
-    it("a read waits for a replica with waitMs on its route, beside what its scope says", async () => {
+    it("a read waits for a replica with waitMs on its route, combined with the options of its scope", async () => {
       await using door = await open(
         tidemark,
         notes({ scope: { maxStalenessMs: 5_000, fallback: "error" }, route: () => ({ waitMs: 20_000 }) }),
@@ -66,7 +66,7 @@ describe("on real servers", () => {
   });
 });
 
-describe("where the primary is gone", () => {
+describe("while the primary is gone", () => {
   const stage = stageGroup({ replicas: 2 });
   const told: StaleReadMessage[] = [];
   const listener = (message: unknown): void => {
@@ -80,7 +80,7 @@ describe("where the primary is gone", () => {
 
   afterEach(() => unsubscribe("tidemark:stale-read", listener));
 
-  it("every framework's request knows that its answer is stale, where its route allows one, and it is told", async () => {
+  it("every framework marks an answer as stale when its route allows that, and reports it", async () => {
     const tidemark = await stage.open();
     const levels = { scope: "strong", route: { staleIfPrimaryGone: true } } as const;
     const open = Object.values(doors).map((one) => one(tidemark, notes(levels)));

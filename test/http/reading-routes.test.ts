@@ -90,7 +90,7 @@ const frameworks: Readonly<Record<string, () => Promise<Listening>>> = {
 };
 
 describe.each(Object.entries(frameworks))("on %s", (_name, open) => {
-  it("is given at the 50th request, once, and names the route and the prefix", async () => {
+  it("is emitted once, at the 50th request, and names the route and the prefix", async () => {
     await using listening = await open();
     await visit(listening, inARow - 1, "/feed/a-secret");
     await turn();
@@ -111,7 +111,7 @@ describe.each(Object.entries(frameworks))("on %s", (_name, open) => {
     expect(warnings.inFull(code).join()).not.toMatch(/a-secret|visit/);
   });
 
-  it("is given for HEAD by itself, and never for POST", async () => {
+  it("is emitted separately for HEAD, and never for POST", async () => {
     await using listening = await open();
     await visit(listening, inARow, "/feed/1", "POST");
     await visit(listening, inARow, "/feed/1", "HEAD");
@@ -126,7 +126,7 @@ async function onExpress(handler: RequestHandler, of = tidemark): Promise<Listen
 }
 
 describe("a route", () => {
-  it("that once writes nothing is never warned of", async () => {
+  it("with one request that writes nothing is never reported", async () => {
     let count = 0;
     await using listening = await onExpress(async ({ redis }, response) => {
       count += 1;
@@ -138,7 +138,7 @@ describe("a route", () => {
     expect(warnings.of(code)).toEqual([]);
   });
 
-  it("is warned of whatever other routes do meanwhile", async () => {
+  it("is reported whatever other routes do meanwhile", async () => {
     await using listening = await onExpress(async ({ redis }, response) => {
       await redis.incr("hits:1");
       response.json({});
@@ -157,7 +157,7 @@ describe("a route", () => {
       "by the untracked client",
       ({ redis }, response) => void redis.untracked.incr("hits:1").then(() => response.json({})),
     ],
-  ])("that writes %s is not warned of", async (_what, handler) => {
+  ])("that writes %s is not reported", async (_what, handler) => {
     await using listening = await onExpress(handler);
     await visit(listening, inARow, "/feed");
     await turn();
@@ -174,7 +174,7 @@ describe("a route", () => {
       ({ redis }, response) => void redis.set("bare", 1).then(() => response.json({})),
     ],
     ["that it does not await", ({ redis }, response) => void [redis.set("bare", 1), response.json({})]],
-  ])("that makes writes %s is warned of without a prefix", async (_what, handler) => {
+  ])("that makes writes %s is reported without a prefix", async (_what, handler) => {
     await using listening = await onExpress(handler);
     await visit(listening, inARow, "/feed");
     expect(await warned(1)).toEqual([expect.stringMatching(/^GET \/feed wrote to Redis in 50 requests/)]);
@@ -186,7 +186,7 @@ describe("a route", () => {
     expect(warning).toContain('Put the prefix of the keys in place of "your-prefix:".');
   });
 
-  it("that runs scripts is warned of by the prefix of the keys that they declare", async () => {
+  it("that runs scripts is reported with the prefix of the keys that they declare", async () => {
     await using listening = await onExpress(({ redis }, response) => {
       void redis
         .call("EVAL", "return redis.call('incr', KEYS[1])", "1", "limit:1")
@@ -199,7 +199,7 @@ describe("a route", () => {
     ]);
   });
 
-  it("is warned of without a list for `untracked` where that is a function", async () => {
+  it("is reported without a list for `untracked` when that option is a function", async () => {
     await using other = openTidemark(group, { untracked: () => false });
     await other.ready();
     await using listening = await onExpress(async ({ redis }, response) => {
@@ -213,7 +213,7 @@ describe("a route", () => {
     );
   });
 
-  it("that the framework does not know is not warned of", async () => {
+  it("that the framework does not know is not reported", async () => {
     const app = express().use(readYourWrites(tidemark, { secret }), async ({ redis }, response) => {
       await redis.incr("hits:1");
       response.json({});
@@ -225,7 +225,7 @@ describe("a route", () => {
   });
 });
 
-describe("so many routes", () => {
+describe("many routes", () => {
   const prefixes = new KeyPrefixes("", [], []);
   const statistics = new Statistics(prefixes, new ScopeProposal(prefixes));
   const writing = { wroteUnscoped: true, unscopedWrite: new Touched("", ["hits:1"]), statistics };
@@ -235,14 +235,14 @@ describe("so many routes", () => {
     for (let i = 0; i < inARow; i++) if (routes.concerns(writing)) routes.count(route(pattern), writing);
   };
 
-  it("bring five warnings at most, and are looked at no more then", async () => {
+  it("cause five warnings at most, and are not tracked after that", async () => {
     const routes = new ReadingRoutes();
     for (let i = 0; i < 8; i++) ask50(routes, `/${i}`);
     expect(await warned(5)).toHaveLength(5);
     expect(routes.concerns(writing)).toBe(false);
   });
 
-  it("are counted up to 100", async () => {
+  it("are tracked up to 100", async () => {
     const routes = new ReadingRoutes();
     for (let i = 0; i < 101; i++) routes.count(route(`/${i}`), writing);
     for (let i = 1; i < inARow; i++)

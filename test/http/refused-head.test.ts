@@ -1,4 +1,4 @@
-/** Heads that Node refuses: nothing of them remains, whatever the middleware does meanwhile. */
+/** Headers that Node refuses: the middleware keeps no trace of them. */
 import type { ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
@@ -16,7 +16,7 @@ const onHeaders: (response: ServerResponse, listener: () => void) => void = crea
 
 type Tries = readonly ((response: ServerResponse) => unknown)[];
 
-/** What a handler tries one after the other. An error page follows whatever has not ended the response. */
+/** Calls that a handler tries one after the other. An error page follows if they have not ended the response. */
 const handlers: Readonly<Record<string, Tries>> = {
   "a value with a line break": [
     (response) => response.writeHead(200, { "Content-Length": 4, "Content-Encoding": "gzip", "X-A": "a\nb" }),
@@ -167,7 +167,7 @@ function handle(tries: Tries, response: ServerResponse): unknown[] {
   return errors;
 }
 
-/** Who begins a write, and when it ends. */
+/** The ways to begin and to end a write. */
 const servers = {
   "without a write": () => {},
   "behind a write": (session: HandMadeSessions) => {

@@ -1,4 +1,4 @@
-/** Users of every framework on real servers, whose writes no replica has got; each token carried every way there is. */
+/** Users of every framework on real servers whose replicas lag; each carrier brings the token. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { cookie } from "../../src/http/carriers/cookie.js";
 import { header } from "../../src/http/carriers/header.js";
@@ -81,7 +81,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
       };
     }
 
-    it("users see at once what they wrote, in whichever process, and nobody else does", async () => {
+    it("users immediately see their own writes in every process, while strangers still get older data", async () => {
       await using both = await openBoth();
       const stranger = new TokenHolder(both.door);
       await group.caughtUp();
@@ -102,7 +102,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
       }
     });
 
-    it("of writes at once, whose answers arrive in any order, none is missed", async () => {
+    it("no concurrent write is missed, in any order of answers", async () => {
       await using both = await openBoth();
       const [user, witness] = [new TokenHolder(both.door), new TokenHolder(both.door)];
       const write = (holder: TokenHolder) => {

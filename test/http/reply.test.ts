@@ -1,4 +1,4 @@
-/** Every way to answer, with and without the middleware. */
+/** Every way to send a response, with and without the middleware. */
 import type { RequestListener, ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
 import { readYourWrites } from "../../src/http/frameworks/express.js";
@@ -47,7 +47,7 @@ function tokensOf(answer: Answer): readonly string[] {
 }
 
 describe.each(["GET", "HEAD"])("the answer to a %s request", (method) => {
-  it.each(cases)("is the same with the middleware, when nothing was written: %s", async (_name, server) => {
+  it.each(cases)("is unchanged by the middleware when nothing was written: %s", async (_name, server) => {
     const middleware = readYourWrites(new HandMadeSessions(), { secret });
     const expected = await exchange(server([]), { method });
     const answer = await exchange(server([middleware]), { method });
@@ -56,7 +56,7 @@ describe.each(["GET", "HEAD"])("the answer to a %s request", (method) => {
   });
 
   it.each(cases)(
-    "waits for a write in flight, then brings the token and is the same: %s",
+    "waits for a write in flight, then carries the token and is otherwise unchanged: %s",
     async (_name, server) => {
       const sessions = new HandMadeSessions();
       const log: string[] = [];

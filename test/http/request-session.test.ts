@@ -20,7 +20,7 @@ function appOf(sessions: SessionSource, options: Parameters<typeof readYourWrite
 }
 
 describe("the session of a request", () => {
-  it("reads the tokens of a request only when its session needs them, and once", async () => {
+  it("reads the tokens of a request only when its session needs them, and only once", async () => {
     const carrier = { ...cookie(), read: vi.fn(cookie().read) };
     const app = appOf(new HandMadeSessions(), { secret, carrier })
       .get("/without", (_request, response) => void response.send("a body"))
@@ -36,7 +36,7 @@ describe("the session of a request", () => {
     expect(carrier.read).toHaveBeenCalledTimes(1);
   });
 
-  it("calls merged only what it understands, whichever a carrier asks for first", async () => {
+  it("lists as contained only the tokens that it understands, whichever a carrier asks for first", async () => {
     const later = new Keyring(secret).seal(Buffer.from("a later version").toString("base64url"));
     const merged: string[] = [];
     const carrier: Carrier = {
@@ -48,7 +48,7 @@ describe("the session of a request", () => {
     expect(merged).toEqual([sealed]);
   });
 
-  it("counts a token that it did not seal as absent, and accepts those of older secrets", async () => {
+  it("treats a token with an unknown secret as absent, and accepts tokens of older secrets", async () => {
     const offsetWith = async (secrets: string | string[]) => {
       const app = appOf(new HandMadeSessions(), { secret: secrets });
       app.get("/", ({ consistency }, response) => void response.json(consistency.positions.length));
@@ -58,7 +58,7 @@ describe("the session of a request", () => {
     expect(await offsetWith(["some other secret of a test", secret])).toBe(1);
   });
 
-  it("counts a token of another audience as absent", async () => {
+  it("treats a token of another audience as absent", async () => {
     const offsetFor = async (audience: string | undefined) => {
       const app = appOf(new HandMadeSessions(), { secret, audience });
       app.use(({ consistency }, response) => void response.json(consistency.positions.length));
@@ -70,7 +70,7 @@ describe("the session of a request", () => {
     ]);
   });
 
-  it("is not to be had for an audience that is no name, nor for one without a secret", () => {
+  it("needs a valid audience and a secret", () => {
     const error = (message: string) => expect.objectContaining({ message: expect.stringContaining(message) });
     const withAudience = (options: object) => () => requestSessions(new HandMadeSessions(), options);
     expect(withAudience({ secret, audience: "" })).toThrow(error('audience: got ""; give a name'));
@@ -78,7 +78,7 @@ describe("the session of a request", () => {
     expect(withAudience({ carrier, audience: "shop" })).toThrow(error("secret: got undefined"));
   });
 
-  it("seals anew what an older secret has sealed, so that this one can go", async () => {
+  it("re-encrypts a token of an older secret, so that the older secret can be removed", async () => {
     const [older, newer] = [secret, "the secret that comes after it"];
     const answer = async (secrets: string | string[], cookies: string[]) => {
       const app = appOf(new HandMadeSessions(), { secret: secrets });
@@ -98,7 +98,7 @@ describe("the session of a request", () => {
     expect(first.body).toEqual([{ replid: "0123456789abcdef", offset: 7 }]);
   });
 
-  it("belongs to the primary when its client could not send all it held, and brings one token for that", async () => {
+  it("is pinned to the primary when its client could not send all its tokens, and sends one token for that", async () => {
     const app = appOf(new HandMadeSessions(), { secret, carrier: header() });
     app.get("/", ({ consistency }, response) => void response.json(consistency.pinned));
     app.get("/added", ({ consistency }, response) => {
@@ -114,7 +114,7 @@ describe("the session of a request", () => {
     await supertest(app).get("/").expect(200, "false");
   });
 
-  it("is stored by carriers on the server as often as it may have changed, and not once that was final", () => {
+  it("is stored by server-side carriers whenever it may have changed, and not after it was final", () => {
     const carriers = [
       { serverSide: true, read: () => [], write: vi.fn() },
       { read: () => [], write: vi.fn() },
@@ -141,7 +141,7 @@ describe("a token of another secret", () => {
       response.json(consistency.positions);
     });
 
-  it("counts as absent, and is warned of once", async () => {
+  it("counts as absent, and causes one warning", async () => {
     using warnings = listenToWarnings();
     const asked = app();
     for (let n = 0; n < 2; n += 1)
@@ -161,7 +161,7 @@ describe("a token of another secret", () => {
     ["one of the secrets", carried],
     ["nothing that looks like a token", `tm_${"x".repeat(12)}=${"x".repeat(25)}`],
     ["another cookie", `theirs=${other}`],
-  ])("is not warned of for %s", async (_title, header) => {
+  ])("causes no warning for %s", async (_title, header) => {
     using warnings = listenToWarnings();
     await supertest(app()).get("/").set("Cookie", header);
     await new Promise(setImmediate);

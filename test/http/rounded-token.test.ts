@@ -37,12 +37,12 @@ describe("a rounded token", () => {
     [3, 5_000, 16_384],
     [99, 5_000, 1024 * 4 ** 15],
     [99, Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER],
-  ])("of level %i asks for offset %i and somewhat more: %i", (level, offset, expected) => {
+  ])("of level %i and offset %i requires a slightly larger offset: %i", (level, offset, expected) => {
     const claims = rounded({ positions: [{ replid: one, offset }] }, level);
     expect(claims?.positions[0]?.offset).toBe(expected);
   });
 
-  it("is the same for all writes up to its offset, in whichever order its shards were written to", () => {
+  it("is the same for all writes up to its offset, whatever order its shards were written in", () => {
     const text = (first: number, second: number, isTurned: boolean) => {
       const positions = [
         { replid: one, offset: first },
@@ -56,25 +56,25 @@ describe("a rounded token", () => {
     expect(text(1025, 2048, false)).not.toBe(before);
   });
 
-  it("holds for its whole lifetime from every moment at which it may be brought", () => {
+  it("is valid for its whole lifetime, whenever it is sent", () => {
     const claims = rounded({ pinnedAt: Date.now(), freshAsOf: Date.now() + periodMs }, 1);
     const end = start + periodMs;
     expect(claims).toMatchObject({ issuedAt: end, pinnedAt: end, freshAsOf: end + periodMs });
   });
 
-  it("proves no write to be lost, as none is known to be at its offset", () => {
+  it("proves no write lost, because no write is known to be at its offset", () => {
     expect(rounded({ positions: [{ replid: one, offset: 7 }] }, 1)?.positions).toEqual([
       { replid: one, offset: 1024, read: true },
     ]);
   });
 
-  it("leaves alone what is no token", () => {
+  it("is not made from an empty token", () => {
     expect(roundedToken("", 1, ttlMs)).toBe("");
   });
 });
 
-describe("of the texts that a request has brought", () => {
-  /** What a carrier is told when the request is answered, behind what `act` does to the session. */
+describe("the tokens that a request carries", () => {
+  /** The token that a carrier gets with the response, after `act` has changed the session. */
   function told(
     texts: readonly string[],
     act: (sessions: HandMadeSessions) => void = () => {},
@@ -98,7 +98,7 @@ describe("of the texts that a request has brought", () => {
   const exact = () => tokenOf({ positions: [{ replid: one, offset: 100 }] });
   const shared = () => roundedToken(exact(), 1, ttlMs);
 
-  it("exact ones are merged at once, rounded ones when no response can bring them any more", () => {
+  it("are merged at once if exact, and if rounded when no response can send them any more", () => {
     const texts = [exact(), shared()];
     expect(told(texts).contained()).toEqual(new Set([texts[0]]));
     expect(told(texts).inForce()).toEqual(new Set(texts));
@@ -106,7 +106,7 @@ describe("of the texts that a request has brought", () => {
     expect(told(texts).contained()).toEqual(new Set(texts));
   });
 
-  it("rounded ones are not merged as long as the session requires less than they do", () => {
+  it("are not merged if rounded and stronger than the session's requirement", () => {
     const text = shared();
     vi.setSystemTime(start + periodMs + 1);
     const givenUp = told([text], ({ made: [session] }) => {
@@ -116,14 +116,14 @@ describe("of the texts that a request has brought", () => {
     expect(givenUp.inForce()).toEqual(new Set([text]));
   });
 
-  it("those that have run out are merged and not in force", () => {
+  it("are merged and no longer in force after they have expired", () => {
     const texts = [exact(), shared()];
     vi.setSystemTime(start + periodMs + ttlMs + 1);
     expect(told(texts).contained()).toEqual(new Set(texts));
     expect(told(texts).inForce()).toEqual(new Set());
   });
 
-  it("no more than 180 are looked at, and the request counts as one that wrote if there are more", () => {
+  it("are read up to a limit of 180, and the session is pinned if there are more", () => {
     const texts = Array.from({ length: 181 }, (_, n) => tokenOf({ positions: [{ replid: one, offset: n }] }));
     const pinnedBy = (brought: readonly string[]) => {
       let isPinned = false;
@@ -154,7 +154,7 @@ describe("a rounded token that names keys", () => {
     ["one with a lower floor", issued(new WrittenKeys(40, [1], [300])), false],
     ["one that names another key", issued(new WrittenKeys(50, [2], [300])), false],
     ["one of a lower offset", issued(undefined, 299), false],
-  ])("may be discarded or not where there is %s", (_title, whole, may) => {
+  ])("may be discarded or not when there is %s", (_title, whole, may) => {
     vi.setSystemTime(start + 20_000);
     expect(isContained(brought, whole)).toBe(may);
   });

@@ -59,7 +59,7 @@ afterAll(async () => {
   await Promise.all(groups.map((group) => releaseReplicas(group).then(() => group.stop())));
 });
 
-it("share nothing: each has its own servers, cookies and clients, and a marker is of both", async () => {
+it("two Tidemarks share nothing: each has its own servers, cookies and clients, and a marker applies to both", async () => {
   for (const group of groups) holdReplicas(group);
   const user = supertest.agent(app);
   const cart = await user.post("/carts/tea").expect(204);
@@ -98,7 +98,7 @@ it.each([
   ["a name that is none", { redis: "two words" }, /^properties\.redis/],
   ["no text", { consistency: 7 }, /^properties\.consistency/],
   ["the same name for both", { redis: "one", consistency: "one" }, /^properties/],
-])("refuse %s", (_what, names, message) => {
+])("two Tidemarks refuse %s", (_what, names, message) => {
   const make = () => Reflect.apply(readYourWrites, undefined, [tidemarks[0], { secret, properties: names }]);
   expect(make).toThrow(expect.objectContaining({ message: expect.stringMatching(message) }));
 });

@@ -1,4 +1,4 @@
-/** Users who may do little, and passwords that change while connections are in use. */
+/** Users with few rights, and passwords that change while connections are in use. */
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { readsBack } from "../support/commands/reads-back.js";
@@ -31,7 +31,7 @@ function openAs(password: string, verify: "when-needed" | "always" = "when-neede
 }
 
 describe("a user", () => {
-  it("who may read, write and ask for INFO needs nothing else", async () => {
+  it("with the rights to read, to write and to call INFO needs no other right", async () => {
     await allow(">secret", "~*", "-@all", "+get", "+set", "+info");
     await readsBack(openAs("secret"), "replica:known");
   });
@@ -41,7 +41,7 @@ describe("a user", () => {
     await readsBack(openAs("secret", "always"), "replica:");
   });
 
-  it("who may do nothing dangerous, and so not ask for INFO, reads and writes at the primary", async () => {
+  it("without dangerous commands, and so without INFO, reads and writes at the primary", async () => {
     await allow(">secret", "~k", "+@all", "-@dangerous");
     const tidemark = openAs("secret");
     const before = await servers()[1]?.commandCalls("get");
@@ -54,7 +54,7 @@ describe("a user", () => {
     ["a message", ["+publish", "&*", "~k"]],
     ["a key, where messages are forbidden", ["-publish", "resetchannels", "~*"]],
     ["a key, where its channel is", ["+publish", "resetchannels", "~*"]],
-  ])("has replicated writes told by %s", async (_, rules) => {
+  ])("can make replicated writes, which Tidemark marks with %s", async (_, rules) => {
     await allow(">secret", "-@all", "+get", "+set", "+info", "+wait", ...rules);
     const session = openAs("secret").session();
     await session.replicated(1, { timeoutMs: 20_000 });
@@ -68,7 +68,7 @@ describe("a user", () => {
   it.each([
     ["who may send neither message nor key of ours", ["+wait", "~k", "resetchannels"]],
     ["who may not wait", ["+publish", "&*", "~*"]],
-  ])("%s is told so of a replicated write", async (_, rules) => {
+  ])("%s gets an error that says so for a replicated write", async (_, rules) => {
     await allow(">secret", "-@all", "+get", "+set", "+info", ...rules);
     const session = openAs("secret").session();
     session.replicated(1, { timeoutMs: 20_000 });
@@ -78,7 +78,7 @@ describe("a user", () => {
     expect(await stage.group.primary.admin().get("k")).toBe("v");
   });
 
-  it("who loses a right while reading is answered by the primary, as long as that allows it", async () => {
+  it("who loses a right while reading is answered by the primary, as long as the primary allows the read", async () => {
     await allow(">secret", "~*", "+@all");
     const tidemark = openAs("secret");
     await readsBack(tidemark, "replica:known");
@@ -90,7 +90,7 @@ describe("a user", () => {
 });
 
 describe("a password that changes", () => {
-  it("is not noticed by connections that are open; a new one to a replica leaves reads to the primary", async () => {
+  it("does not affect open connections, and leaves reads to the primary once a replica must be reconnected", async () => {
     await allow(">old", "~*", "+@all");
     const tidemark = openAs("old");
     await readsBack(tidemark, "replica:known");
@@ -106,7 +106,7 @@ describe("a password that changes", () => {
     await readsBack(tidemark, "replica:known");
   });
 
-  it("has what needs a new connection to the primary fail clearly, until it is changed back", async () => {
+  it("makes commands that need a new connection to the primary fail clearly, until it is changed back", async () => {
     await allow(">old", "~*", "+@all");
     const tidemark = openAs("old");
     await readsBack(tidemark, "replica:known");

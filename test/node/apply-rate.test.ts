@@ -1,4 +1,4 @@
-/** The rate at which a replica was seen to catch up. */
+/** The observed rate at which a replica catches up. */
 import { expect, it } from "vitest";
 import { ApplyRate } from "../../src/node/apply-rate.js";
 
@@ -14,26 +14,26 @@ function seen(
   return rate;
 }
 
-it("is that of what was applied while the replica was behind", () => {
+it("the rate covers the data that was applied while the replica was behind", () => {
   const { pace } = seen([0, 100, 200, 300], 50, () => 20);
   expect(pace).toEqual({ bytesPerMs: 2, lagGrowth: 0 });
 });
 
-it("comes with how fast the lag grows, or shrinks", () => {
+it("the rate comes with the speed at which the lag grows or shrinks", () => {
   expect(seen([0, 100, 200], 50, (i) => 10 + 25 * i).pace?.lagGrowth).toBe(0.5);
   expect(seen([0, 100, 200], 50, (i) => 500 - 50 * i).pace?.lagGrowth).toBe(-1);
 });
 
-it("is that of the last half second alone", () => {
+it("the rate covers only the last half second", () => {
   const slowThenFast = Array.from({ length: 40 }, (_, i) => (i < 20 ? i * 50 : 1_000 + (i - 20) * 500));
   expect(seen(slowThenFast, 50, () => 20).pace?.bytesPerMs).toBe(10);
 });
 
-it("does not count the time before it moved, nor that since", () => {
+it("the rate excludes the time before the replica moved and the time since", () => {
   expect(seen([0, 0, 0, 0, 100, 200, 200], 50, () => 20).pace?.bytesPerMs).toBe(2);
 });
 
-it("is unknown of a replica that stands still, lacks nothing, was seen too briefly, or whose lag may be any", () => {
+it("the rate is unknown for a replica that stands still, lacks nothing, was seen too briefly, or has an unbounded lag", () => {
   expect(new ApplyRate().pace).toBeUndefined();
   expect(seen([7], 50, () => 20).pace).toBeUndefined();
   expect(seen([0, 100, 100, 100, 100], 50, () => 20).pace).toBeUndefined();
@@ -42,11 +42,11 @@ it("is unknown of a replica that stands still, lacks nothing, was seen too brief
   expect(seen([0, 100, 200], 50, () => undefined).pace).toBeUndefined();
 });
 
-it("begins anew when the replica has gone back", () => {
+it("the rate starts over when the replica's offset goes back", () => {
   expect(seen([900, 1_000, 0, 50, 100], 50, () => 20).pace?.bytesPerMs).toBe(1);
 });
 
-it("keeps since when the replica stands", () => {
+it("the rate records since when the replica has been standing still", () => {
   expect(seen([0, 100, 100, 100], 50, () => 20).standsSince).toBe(50);
 });
 
@@ -58,12 +58,12 @@ function lagAfter(lackedMs: number | undefined, { everyMs = 10, newestMs = Numbe
   return rate.usualLagMs;
 }
 
-it("comes with the usual lag of when a write was seen to arrive", () => {
+it("the rate comes with the usual lag of writes that were seen to arrive", () => {
   expect(lagAfter(300)).toBe(300);
   expect(lagAfter(0, { newestMs: 4 })).toBe(300);
 });
 
-it("comes without a usual lag where the replica was not looked at often enough to tell", () => {
+it("the rate comes without a usual lag when the replica was probed too rarely to estimate it", () => {
   expect(lagAfter(3, { everyMs: 1_000 })).toBeUndefined();
   expect(lagAfter(0, { newestMs: 1_000 })).toBeUndefined();
   expect(lagAfter(undefined)).toBeUndefined();

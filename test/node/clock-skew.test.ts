@@ -1,4 +1,4 @@
-/** Clocks of servers that differ, as TIME tells. */
+/** Differences between the clocks of servers, as measured with TIME. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import { ClockSkew } from "../../src/node/clock-skew.js";
@@ -14,26 +14,26 @@ function clockAt(seconds: number, micros: number): ClockSkew {
   return clock;
 }
 
-describe("Clock", () => {
-  it("tells how far it is ahead, in milliseconds", () => {
+describe("ClockSkew", () => {
+  it("reports in milliseconds how far a clock is ahead", () => {
     expect(clockAt(1030, 250_000).aheadOf(clockAt(1000, 0))).toBeCloseTo(30_250);
     expect(clockAt(1000, 0).aheadOf(clockAt(1030, 0))).toBeCloseTo(-30_000);
   });
 
-  it("differs only by what the ways to the servers cannot explain", () => {
+  it("counts only the difference that network delays cannot explain", () => {
     expect(clockAt(1000, 511_000).differsFrom(clockAt(1000, 0), 500)).toBe(true);
     expect(clockAt(1000, 509_000).differsFrom(clockAt(1000, 0), 500)).toBe(false);
     expect(clockAt(1000, 0).differsFrom(clockAt(1000, 511_000), 500)).toBe(true);
   });
 
-  it.each([[null], ["1000"], [["x", "y"]], [["1000"]], [[]]])("is not known by the reply %j", (reply) => {
+  it.each([[null], ["1000"], [["x", "y"]], [["1000"]], [[]]])("is unknown from the reply %j", (reply) => {
     const clock = new ClockSkew();
     clock.record(reply, 100, 110);
     expect(clock.aheadOf(clockAt(1000, 0))).toBeUndefined();
     expect(clock.differsFrom(clockAt(1000, 0), 1)).toBe(false);
   });
 
-  it("is not known any more once it was forgotten", () => {
+  it("is unknown after it was forgotten", () => {
     const clock = clockAt(1030, 0);
     clock.forget();
     expect(clock.aheadOf(clockAt(1000, 0))).toBeUndefined();
@@ -54,25 +54,28 @@ describe("a replica whose clock is wrong", () => {
     await group.stop();
   });
 
-  it.each([30, -30])("by %i seconds answers nothing at any level, and says why", async (seconds) => {
-    proxy.aheadSeconds = seconds;
-    await using tidemark = new Tidemark({
-      primary: group.primary.url,
-      replicas: [{ host: proxy.host, port: proxy.port }],
-    });
-    await waitUntil(
-      async () => {
-        await tidemark.session().redis.get("k");
-        return tidemark.topology()[1]?.reason === "clock differs";
-      },
-      { what: "its clock is measured" },
-    );
-    expect(tidemark.topology()[1]).toMatchObject({ eligible: false });
-    expect(Math.round((tidemark.topology()[1]?.clockSkewMs ?? 0) / 1000)).toBe(seconds);
-    using routes = listenToRoutes();
-    for (const level of ["session", "eventual"] as const) await tidemark.session({ level }).redis.get("k");
-    expect(routes.of("get").every((route) => route.startsWith("primary:"))).toBe(true);
-  });
+  it.each([30, -30])(
+    "by %i seconds answers nothing at any level, and Tidemark reports why",
+    async (seconds) => {
+      proxy.aheadSeconds = seconds;
+      await using tidemark = new Tidemark({
+        primary: group.primary.url,
+        replicas: [{ host: proxy.host, port: proxy.port }],
+      });
+      await waitUntil(
+        async () => {
+          await tidemark.session().redis.get("k");
+          return tidemark.topology()[1]?.reason === "clock differs";
+        },
+        { what: "its clock is measured" },
+      );
+      expect(tidemark.topology()[1]).toMatchObject({ eligible: false });
+      expect(Math.round((tidemark.topology()[1]?.clockSkewMs ?? 0) / 1000)).toBe(seconds);
+      using routes = listenToRoutes();
+      for (const level of ["session", "eventual"] as const) await tidemark.session({ level }).redis.get("k");
+      expect(routes.of("get").every((route) => route.startsWith("primary:"))).toBe(true);
+    },
+  );
 
   it("by less than maxClockSkewMs answers", async () => {
     proxy.aheadSeconds = 30;

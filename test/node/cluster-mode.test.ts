@@ -6,7 +6,7 @@ function command(...words: string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
 }
 
-/** Who is recognised, and after how many bytes, if they come in pieces of `size`. */
+/** Commands as clients encode them. */
 function heard(said: string, size = said.length): { speaker: Speaker | undefined; bytes: number } {
   const greeting = new Greeting();
   for (let at = 0; at < said.length; at += size) {
@@ -32,21 +32,21 @@ describe("A greeting", () => {
     { who: "a client with a version", said: command("HELLO", "3"), speaker: { party: "clients" } },
     { who: "a terminal", said: "get k\r\n", speaker: { party: "clients" } },
     { who: "a replica by hand", said: "ping\r\npsync ? -1\r\n", speaker: { party: "replicas" } },
-  ])("tells $who, in whatever pieces it comes", ({ said, speaker }) => {
+  ])("identifies $who, in pieces of any size", ({ said, speaker }) => {
     for (const size of [said.length, 1, 7]) expect(heard(said, size).speaker).toEqual(speaker);
   });
 
-  test("is over at the last word that tells a replica, and not before", () => {
+  test("ends with the word that identifies a replica, and not before", () => {
     expect(heard(replica, 1).bytes).toBe(replica.length);
     expect(heard(replica.slice(0, -1)).speaker).toBeUndefined();
   });
 
-  test.each(["psync", "client", "7001"])("takes the word %s in a client's value for nothing", (word) => {
+  test.each(["psync", "client", "7001"])("ignores the word %s in a client's value", (word) => {
     const said = command("SET", "k", `\r\n*3\r\n${command(word, "listening-port", "7001")}`);
     expect(heard(said).speaker).toEqual({ party: "clients" });
   });
 
-  test("knows a client by its first word, however long the command gets", () => {
+  test("identifies a client by its first word, however long the command gets", () => {
     expect(heard("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000000\r\nxxxx").speaker).toEqual({ party: "clients" });
     const tooLong = command("AUTH", "x".repeat(9_000));
     expect(heard(tooLong, 1_000)).toEqual({ speaker: { party: "clients" }, bytes: 5_000 });

@@ -1,4 +1,4 @@
-/** A cluster whose ACL forbids INFO: no key is on every shard, so that no marker stands for positions. */
+/** A cluster whose ACL forbids INFO. No key is on every shard, so no marker key can replace positions. */
 import { describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import { keyIn, stageCluster } from "../support/stages/staged-cluster.js";
@@ -14,7 +14,7 @@ async function forbidInfo(): Promise<void> {
 }
 
 describe("a cluster that forbids INFO", () => {
-  it("is read from at its primaries", async () => {
+  it("answers reads only from its primaries", async () => {
     await forbidInfo();
     const [{ host, port } = { host: "", port: 0 }] = stage.group.nodes;
     await using tidemark = new Tidemark({ cluster: [`redis://${host}:${port}`], ...asApp });

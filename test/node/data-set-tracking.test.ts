@@ -1,4 +1,4 @@
-/** Servers that load other data behind an open connection, and say so over RESP3 before they answer from them. */
+/** Servers that load other data behind an open connection, and report it over RESP3 before they answer from that data. */
 
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
@@ -32,7 +32,7 @@ async function seen(tidemark: Tidemark, token: string, isOver: () => boolean): P
   return [...values];
 }
 
-/** What gives a replica older data, or none, while its connections stay open; resolves once it has them. */
+/** Ways to give a replica older data, or none, while its connections stay open. Each resolves once the replica has it. */
 const waysBack: Readonly<Record<string, (replica: RedisServer) => Promise<void>>> = {
   "pointed at a replica that lags": async (replica) => {
     const behind = replicaOf(stage.group, 1);
@@ -66,7 +66,7 @@ const waysBack: Readonly<Record<string, (replica: RedisServer) => Promise<void>>
 
 describe("a replica that loads other data behind an open connection", () => {
   it.each(Object.keys(waysBack))(
-    "never shows a session less than its own write when it is %s",
+    "never shows a session older data than its own write when the replica is %s",
     async (way) => {
       const { group } = stage;
       await group.primary.admin().set("k", "old");
@@ -106,7 +106,7 @@ describe("a replica that loads other data behind an open connection", () => {
   });
 });
 
-describe("a primary that is made a replica of one that lags", () => {
+describe("a primary that becomes a replica of a lagging server", () => {
   async function demoted(): Promise<{ strong: () => Promise<string | null>; demote: () => Promise<void> }> {
     const { group } = stage;
     await group.primary.admin().set("k", "old");
@@ -139,7 +139,7 @@ describe("a primary that is made a replica of one that lags", () => {
     expect([...values]).toEqual(["new"]);
   });
 
-  it("does not when nothing is read meanwhile either", async () => {
+  it("never shows strong reads the older data, even when nothing is read meanwhile", async () => {
     const { strong, demote } = await demoted();
     expect(await strong()).toBe("new");
     await demote();
@@ -147,7 +147,7 @@ describe("a primary that is made a replica of one that lags", () => {
   });
 });
 
-describe("a push in front of a reply", () => {
+describe("a push that arrives before a reply", () => {
   /** A Tidemark that reaches the first replica through a proxy. */
   async function open(): Promise<{ tidemark: Tidemark; proxy: PushingProxy }> {
     const proxy = await PushingProxy.start({ targetPort: replicaOf(stage.group).port });
@@ -158,18 +158,15 @@ describe("a push in front of a reply", () => {
     return { tidemark, proxy };
   }
 
-  it.each(["session", "eventual"] as const)(
-    "has a read at level %s answered by the primary",
-    async (level) => {
-      const { tidemark, proxy } = await open();
-      proxy.push("before", "value-of-k");
-      using routes = listenToRoutes();
-      expect(await tidemark.session({ level }).redis.get("k")).toBe("value-of-k");
-      expect(routes.of("get")).toEqual(["replica:known", "primary:check-failed"]);
-    },
-  );
+  it.each(["session", "eventual"] as const)("leaves a read at level %s to the primary", async (level) => {
+    const { tidemark, proxy } = await open();
+    proxy.push("before", "value-of-k");
+    using routes = listenToRoutes();
+    expect(await tidemark.session({ level }).redis.get("k")).toBe("value-of-k");
+    expect(routes.of("get")).toEqual(["replica:known", "primary:check-failed"]);
+  });
 
-  it("takes back what an INFO in front of it in the same packet has told", async () => {
+  it("invalidates the result of an INFO that arrives before it in the same packet", async () => {
     const { tidemark, proxy } = await open();
     const session = tidemark.session();
     await session.redis.set("k", "value-of-k");
@@ -188,7 +185,7 @@ describe("a push in front of a reply", () => {
     expect(routes.of("get")).not.toContain("replica:known");
   });
 
-  it("has the primary asked behind a read whether it is the primary still", async () => {
+  it("makes Tidemark check after a read that the primary is still the primary", async () => {
     const { primary } = stage.group;
     const proxy = await PushingProxy.start({ targetPort: primary.port });
     stage.owe(proxy);
@@ -223,7 +220,7 @@ describe("a database that is flushed", () => {
     };
   }
 
-  it("fails no read and ends no iteration on the primary, however often it is", async () => {
+  it("fails no read and ends no iteration on the primary, however often it is flushed", async () => {
     const { primary } = stage.group;
     await primary.admin().mset(Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`k${i}`, "v"])));
     await stage.group.caughtUp();
@@ -241,7 +238,7 @@ describe("a database that is flushed", () => {
     expect(keys.size).toBe(200);
   });
 
-  it("leaves transactions by hand as they are", async () => {
+  it("leaves transactions by hand intact", async () => {
     const tidemark = await stage.open();
     await using _ = flushing();
     for (let i = 0; i < 50; i++) {
@@ -257,7 +254,7 @@ describe("a database that is flushed", () => {
 });
 
 describe("a connection on which the server pushes nothing", () => {
-  it("is asked more often", async () => {
+  it("is probed more often", async () => {
     const [tracked, untracked] = [replicaOf(stage.group), replicaOf(stage.group, 1)];
     const pushed = await stage.open({ replicas: [tracked.url] });
     const silent = await stage.open({ replicas: [untracked.url], redis: { protocol: 2 } });
@@ -280,7 +277,7 @@ describe("a connection on which the server pushes nothing", () => {
     expect((await since())[0]).toBeLessThan(20);
   });
 
-  it("is read all the same where an ACL forbids to ask for pushes", async () => {
+  it("still serves reads when an ACL forbids it to enable pushes", async () => {
     const { group } = stage;
     const rules = ["on", ">secret", "~*", "+@all", "-client"];
     for (const server of [group.primary, replicaOf(group), replicaOf(group, 1)])
@@ -312,7 +309,7 @@ describe("the bytes of a push", () => {
     }
   });
 
-  it("are not found where they are not whole", () => {
+  it("are not found when they are incomplete", () => {
     const search = new FrameSearch();
     for (const text of [
       ">2\r\n$10\r\ninvalidate\r\n",
@@ -324,7 +321,7 @@ describe("the bytes of a push", () => {
       expect(search.finds(Buffer.from(text))).toBe(false);
   });
 
-  it("are no harm in a value", async () => {
+  it("are ignored inside a value", async () => {
     await stage.group.primary.admin().set("k", RELOADED);
     await stage.group.caughtUp();
     const tidemark = await stage.open();

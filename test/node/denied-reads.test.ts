@@ -45,39 +45,42 @@ describe("a replica whose ACL forbids reads", () => {
   it.each<[string, readonly string[], RegExp]>([
     ["the command", ["-get"], /NOPERM .*'get'/],
     ["the key", ["resetkeys", "~other:*"], /NOPERM .*key/],
-  ])("by %s is warned of, is tried every three seconds and is used again", async (_what, rules, words) => {
-    using warnings = listenToWarnings();
-    const tidemark = await open();
-    await allow(replicaOf(stage.group), ...rules);
-    using routes = listenToRoutes();
-    await waitUntil(async () => (await read(tidemark)) === "v" && stateOf(tidemark) === "refusing", {
-      what: "the replica refuses",
-    });
-    expect(routes.of("get").filter(isOfReplica)).toHaveLength(5);
-    routes.clear();
-    const since = performance.now();
-    const warned = (): string[] => warnings.of(unusable);
-    await waitUntil(async () => (await read(tidemark)) === "v" && warned().length > 0, {
-      what: "it is warned of",
-      timeoutMs: 20_000,
-    });
-    expect(tidemark.topology()[1]).toMatchObject({ eligible: false, reason: expect.stringMatching(words) });
-    const expected = [words.source, "the primary answers every read", "Give the user.*\\+@read ~\\*"];
-    expect(warned()).toEqual([expect.stringMatching(expected.join(".*"))]);
-    const tries = routes.of("get").filter(isOfReplica).length;
-    expect(tries).toBeGreaterThan(0);
-    expect(tries).toBeLessThanOrEqual((performance.now() - since) / tryEveryMs + 1);
-    expect(routes.of("get")).toContain("primary:unusable");
-    await allow(replicaOf(stage.group));
-    await waitUntil(
-      async () => (await read(tidemark)) === "v" && warnings.of("TIDEMARK_REPLICA_USABLE").length > 0,
-      { what: "it is used again" },
-    );
-    expect(stateOf(tidemark)).toBe("serving");
-    expect(warned()).toHaveLength(1);
-  });
+  ])(
+    "by %s produces a warning, is retried every three seconds and is used again",
+    async (_what, rules, words) => {
+      using warnings = listenToWarnings();
+      const tidemark = await open();
+      await allow(replicaOf(stage.group), ...rules);
+      using routes = listenToRoutes();
+      await waitUntil(async () => (await read(tidemark)) === "v" && stateOf(tidemark) === "refusing", {
+        what: "the replica refuses",
+      });
+      expect(routes.of("get").filter(isOfReplica)).toHaveLength(5);
+      routes.clear();
+      const since = performance.now();
+      const warned = (): string[] => warnings.of(unusable);
+      await waitUntil(async () => (await read(tidemark)) === "v" && warned().length > 0, {
+        what: "it is warned of",
+        timeoutMs: 20_000,
+      });
+      expect(tidemark.topology()[1]).toMatchObject({ eligible: false, reason: expect.stringMatching(words) });
+      const expected = [words.source, "the primary answers every read", "Give the user.*\\+@read ~\\*"];
+      expect(warned()).toEqual([expect.stringMatching(expected.join(".*"))]);
+      const tries = routes.of("get").filter(isOfReplica).length;
+      expect(tries).toBeGreaterThan(0);
+      expect(tries).toBeLessThanOrEqual((performance.now() - since) / tryEveryMs + 1);
+      expect(routes.of("get")).toContain("primary:unusable");
+      await allow(replicaOf(stage.group));
+      await waitUntil(
+        async () => (await read(tidemark)) === "v" && warnings.of("TIDEMARK_REPLICA_USABLE").length > 0,
+        { what: "it is used again" },
+      );
+      expect(stateOf(tidemark)).toBe("serving");
+      expect(warned()).toHaveLength(1);
+    },
+  );
 
-  it('is found with verify: "always" too', async () => {
+  it('is detected with verify: "always" too', async () => {
     const tidemark = await open({ verify: "always" });
     await allow(replicaOf(stage.group), "-get");
     await waitUntil(async () => (await read(tidemark)) === "v" && stateOf(tidemark) === "refusing", {
@@ -89,7 +92,7 @@ describe("a replica whose ACL forbids reads", () => {
     });
   });
 
-  it("has no read wait for it", async () => {
+  it("delays no read", async () => {
     const tidemark = await open();
     await allow(replicaOf(stage.group), "-get");
     await waitUntil(async () => (await read(tidemark)) === "v" && stateOf(tidemark) === "refusing", {
@@ -100,7 +103,7 @@ describe("a replica whose ACL forbids reads", () => {
     expect(await session.redis.get("k")).toBe("w");
   });
 
-  it("is tried after others when the primary is gone", async () => {
+  it("is tried after the others when the primary is gone", async () => {
     const tidemark = await open({ primaryTimeoutMs: 500 });
     await allow(replicaOf(stage.group), "-get");
     await waitUntil(async () => (await read(tidemark)) === "v" && stateOf(tidemark) === "refusing", {
@@ -113,8 +116,8 @@ describe("a replica whose ACL forbids reads", () => {
   });
 });
 
-describe("a command that the user may use nowhere", () => {
-  it("does not stop a replica, however often it is refused", async () => {
+describe("a command that the user may use on no server", () => {
+  it("does not exclude a replica, however often it is refused", async () => {
     using warnings = listenToWarnings();
     const tidemark = await open();
     for (const server of [stage.group.primary, replicaOf(stage.group)]) await allow(server, "-strlen");
@@ -138,7 +141,7 @@ describe("a command that the user may use nowhere", () => {
 });
 
 describe("a command that only the replica forbids", () => {
-  it("does not stop it beside others that it answers", async () => {
+  it("does not exclude the replica from other commands", async () => {
     const tidemark = await open();
     await allow(replicaOf(stage.group), "-strlen");
     using routes = listenToRoutes();

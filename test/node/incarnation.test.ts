@@ -1,4 +1,4 @@
-/** What a session remembers of its connection to a replica, and what happens to it when that is over. */
+/** How a session remembers its connection to a replica, and how it goes on when that connection ends. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -47,13 +47,13 @@ async function has(server: RedisServer, value: string): Promise<void> {
   await waitUntil(async () => (await server.admin().get("k")) === value, { what: `it has ${value}` });
 }
 
-describe("a replica that is repointed to one that lags", () => {
+describe("a replica that is repointed to a lagging one", () => {
   beforeEach(async () => {
     await group.primary.admin().set("k", "old");
     await group.caughtUp();
   });
 
-  it("takes no session back in time, although another one was the first to meet LOADING", async () => {
+  it("never shows a session older data, even when another session was the first to meet LOADING", async () => {
     const [{ server: read }, { server: behind, link }] = pair();
     // Nobody asks the replica for its position by himself meanwhile, and over RESP2 it does not report that it loads.
     const patience = { probeIntervalMs: 100_000, maxStalenessMs: 50_000, redis: { protocol: 2 } } as const;
@@ -99,8 +99,8 @@ describe("a replica that is repointed to one that lags", () => {
   });
 });
 
-describe("a session whose connection to a replica is over", () => {
-  it('reads on from replicas when fallback is "error"', async () => {
+describe("a session whose connection to a replica has ended", () => {
+  it('continues to read from replicas when fallback is "error"', async () => {
     const tidemark = await open(
       group.replicas.map(({ server }) => server.url),
       { fallback: "error" },
@@ -116,8 +116,8 @@ describe("a session whose connection to a replica is over", () => {
   });
 });
 
-describe("a connection that comes to lead to another server", () => {
-  it("proves nothing by what was learnt of the one before, although the other tells nothing of itself", async () => {
+describe("a connection that now leads to another server", () => {
+  it("proves nothing with the previous server's state, even when the new server reports nothing about itself", async () => {
     const [{ server: fresh }, { server: stale, link }] = pair();
     const rules = ["on", ">secret", "~k", "~nothing", "+@all"];
     for (const server of [group.primary, fresh, stale])
@@ -154,7 +154,7 @@ describe("a connection that comes to lead to another server", () => {
 });
 
 describe("a long reply over a slow connection", () => {
-  it("is awaited as long as it goes on coming, and not asked for again on the primary", async () => {
+  it("is awaited as long as data keeps arriving, and is not requested again from the primary", async () => {
     const [{ server: read }] = pair();
     const size = 3_000_000;
     await group.primary.admin().setrange("long", size - 1, "x");

@@ -1,4 +1,4 @@
-/** The guess of how long a replica takes to apply a write. */
+/** The estimate of how long a replica takes to apply a write. */
 import { describe, expect, it } from "vitest";
 import { LagEstimate } from "../../src/node/lag-estimate.js";
 
@@ -15,19 +15,19 @@ function times(count: number, look: readonly [number, number]): (readonly [numbe
 }
 
 describe("LagEstimate", () => {
-  it("begins with no lag at all, so that a new replica is tried", () => {
+  it("starts with no lag, so that a new replica is tried", () => {
     expect(having().ms).toBe(0);
     expect(having().hasPassed(0)).toBe(true);
   });
 
-  it("rises when a write of some age was not there yet", () => {
+  it("rises when a write of a known age had not arrived yet", () => {
     const lag = having([40, never]);
     expect(lag.ms).toBeGreaterThan(20);
     expect(lag.hasPassed(5)).toBe(false);
     expect(lag.hasPassed(200)).toBe(true);
   });
 
-  it("comes above a steady lag within a few looks, and stays near it", () => {
+  it("settles above a steady lag within a few probes, and stays close to that lag", () => {
     const soon = having(...times(5, [40, 45])).ms;
     expect(soon).toBeGreaterThan(40);
     expect(soon).toBeLessThan(60);
@@ -36,12 +36,12 @@ describe("LagEstimate", () => {
     expect(ms).toBeLessThan(60);
   });
 
-  it("falls when a write that young had arrived", () => {
+  it("falls when a very recent write had arrived", () => {
     const lag = having(...times(20, [40, 45]), ...times(60, [0, 2]));
     expect(lag.ms).toBeLessThan(6);
   });
 
-  it("rises within two looks and falls within five, because no replica is as it was once a spike is over", () => {
+  it("rises within two probes and falls within five, because a spike changes a replica", () => {
     const rising = having(...times(50, [40, 40]), ...times(2, [80, 80]));
     expect(rising.ms).toBeGreaterThan(70);
     const falling = having(...times(50, [300, 300]), ...times(5, [0, 5]));
@@ -50,7 +50,7 @@ describe("LagEstimate", () => {
     expect(falling.ms).toBeLessThan(7);
   });
 
-  it("stays above what it falls to, because a read tried too soon is thrown away", () => {
+  it("stays above the measured lag, because a read that is tried too early is wasted", () => {
     const falling = having(...times(50, [80, 80]));
     for (const look of times(30, [40, 40])) {
       falling.observe(...look);
@@ -59,7 +59,7 @@ describe("LagEstimate", () => {
     expect(falling.ms).toBeLessThan(45);
   });
 
-  it("is lowered a little by each look that agrees, so that one hiccup is forgotten", () => {
+  it("falls a little with each probe that agrees, so that one hiccup is forgotten", () => {
     const lag = having(...times(50, [40, 40]));
     const before = lag.ms;
     lag.observe(10, 100);
@@ -69,11 +69,11 @@ describe("LagEstimate", () => {
     expect(lag.ms).toBeLessThan(1);
   });
 
-  it("believes what was missing more than what had arrived", () => {
+  it("weighs missing writes more than arrived ones", () => {
     expect(having([50, 10]).ms).toEqual(having([50, 50]).ms);
   });
 
-  it("stays a number above or at zero through any looks", () => {
+  it("stays a number at or above zero through any probes", () => {
     const lag = new LagEstimate();
     for (let i = 0; i < 5000; i++) {
       const atLeastMs = (i * 7919) % 997;

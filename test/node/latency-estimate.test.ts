@@ -1,4 +1,4 @@
-/** How long servers take to answer, as it is guessed. */
+/** The estimate of how long servers take to answer. */
 import { describe, expect, it } from "vitest";
 import { LatencyEstimate } from "../../src/node/latency-estimate.js";
 
@@ -11,23 +11,23 @@ function latencyAfter(...times: readonly number[]): LatencyEstimate {
   return latency;
 }
 
-describe("Latency", () => {
-  it("is nothing before the first answer, and then what that took", () => {
+describe("LatencyEstimate", () => {
+  it("is unknown before the first answer, and then equals the first answer's latency", () => {
     expect(latencyAfter().at(2000)).toBe(0);
     expect(latencyAfter(10).at(2000)).toBe(10);
   });
 
-  it("is not that of single slow answers", () => {
+  it("ignores single slow answers", () => {
     expect(latencyAfter(1, 50, 60, 70).at(2000)).toBe(1);
     expect(latencyAfter(50, 1).at(2000)).toBe(1);
   });
 
-  it("is that of slow answers when there are four of them, and of a fast one at once", () => {
+  it("follows slow answers after four of them, and a fast one at once", () => {
     expect(latencyAfter(1, 50, 60, 70, 80).at(2000)).toBe(50);
     expect(latencyAfter(1, 50, 60, 70, 80, 2).at(2000)).toBe(2);
   });
 
-  it("is at least the age of a question without an answer, of several that of the oldest", () => {
+  it("is at least the age of the oldest unanswered probe", () => {
     const latency = latencyAfter(1);
     latency.asked(2000);
     latency.asked(2150);

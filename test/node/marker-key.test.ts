@@ -1,4 +1,4 @@
-/** Servers that forbid INFO: a marker key tells how far their replicas are. */
+/** Servers that forbid INFO: a marker key shows how far their replicas have caught up. */
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -34,7 +34,7 @@ async function isAnsweredByReplica(tidemark: Tidemark, value: string): Promise<v
 
 describe("where INFO is forbidden", () => {
   it.each(["when-needed", "always"] as const)(
-    "replicas that have caught up answer, with verify %s, and no held one does",
+    "only replicas that have caught up answer, with verify %s",
     async (verify) => {
       const tidemark = await open("~*", verify);
       await isAnsweredByReplica(tidemark, "old");
@@ -77,7 +77,7 @@ describe("where INFO is forbidden", () => {
     );
   });
 
-  it("and the marker's key too, the primary answers", async () => {
+  it("the primary answers if the marker's key is forbidden too", async () => {
     const tidemark = await open("~k");
     using routes = listenToRoutes();
     const { redis } = tidemark.session();

@@ -7,7 +7,7 @@ import { HandMadeSessions } from "../support/stages/hand-made-sessions.js";
 
 const secret = "a secret of this test";
 
-/** What only JavaScript can pass. */
+/** A call that only JavaScript can make. */
 const untyped = (json: string) => JSON.parse(json);
 
 describe("the markers of a route", () => {
@@ -16,7 +16,7 @@ describe("the markers of a route", () => {
     ["eventual()", eventual(), '"eventual"'],
     ["bounded(500)", bounded(500), '{"maxStalenessMs":500}'],
     ['consistency("session")', consistency("session"), '"session"'],
-  ])("%s sets the level of its requests, and the innermost wins", async (_name, marker, level) => {
+  ])("%s sets the level of its requests, and the innermost marker wins", async (_name, marker, level) => {
     const app = express().use(
       readYourWrites(new HandMadeSessions(), { secret, level: "strong" }),
       bounded(9),
@@ -34,7 +34,7 @@ describe("the markers of a route", () => {
     ["eventual()", eventual()],
     ["bounded(ms)", bounded(5)],
     ["consistency(level)", consistency("strong")],
-  ])("%s without the middleware before it says what is missing", async (name, marker) => {
+  ])("%s without the middleware before it reports what is missing", async (name, marker) => {
     const { status, text } = await supertest(express().set("env", "test").use(marker)).get("/");
     expect(status).toBe(500);
     expect(text).toContain(`${name} found no session: mount readYourWrites(tidemark, { secret })`);

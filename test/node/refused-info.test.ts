@@ -1,4 +1,4 @@
-/** Servers that do not answer INFO: those that have only died behind it, and proxies of several manners. */
+/** Servers that do not answer INFO: servers that died right after it, and several kinds of proxies. */
 import type { RedisOptions } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
@@ -48,7 +48,7 @@ describe("A primary behind something that refuses INFO", () => {
   it.each<[string, RedisOptions]>([
     ["", {}],
     [" without a ready check", { protocol: 2, enableReadyCheck: false, disableClientInfo: true }],
-  ])("for a moment only is no proxy%s", async (_, redis) => {
+  ])("only for a moment does not count as a proxy%s", async (_, redis) => {
     proxy.atMost = 1;
     const tidemark = open(redis);
     const session = tidemark.session();
@@ -59,7 +59,7 @@ describe("A primary behind something that refuses INFO", () => {
     expect(warnings.inFull("TIDEMARK_PROXY")).toEqual([]);
   });
 
-  it("is a proxy until something else is connected to in its place", async () => {
+  it("counts as a proxy until a reconnect reaches the server directly", async () => {
     const tidemark = open();
     expect(await tidemark.session().redis.set("k", "v")).toBe("OK");
     expect(proofOf(tidemark)).toBe("proxy");
@@ -82,7 +82,7 @@ describe("A primary behind something that refuses INFO", () => {
     expect(warnings.inFull("TIDEMARK_PROXY")).toHaveLength(1);
   });
 
-  it("is found out when a server of its own was connected to before", async () => {
+  it("is detected even when an earlier connection reached the server directly", async () => {
     proxy.manner = "forwards";
     const tidemark = open();
     const session = tidemark.session();
@@ -101,7 +101,7 @@ describe("A primary behind something that refuses INFO", () => {
     ["the defaults of ioredis", {}],
     ["no ready check", { enableReadyCheck: false }],
     ["one retry for each request", { maxRetriesPerRequest: 1 }],
-  ])("is a proxy also if it answers that it does not know INFO, with %s", async (_, redis) => {
+  ])("counts as a proxy also if it answers that it does not know INFO, with %s", async (_, redis) => {
     proxy.manner = "answers";
     const tidemark = open(redis);
     const session = tidemark.session();
@@ -120,7 +120,7 @@ describe("A primary behind something that refuses INFO", () => {
     });
   });
 
-  it("while it cannot be reached either is no proxy, and is named in the error", async () => {
+  it("does not count as a proxy while it is unreachable too, and the write fails with ioredis's error", async () => {
     const tidemark = open({ maxRetriesPerRequest: 2 });
     proxy.cut();
     await expect(tidemark.session().redis.set("k", "v")).rejects.toThrow(/max retries/);

@@ -1,4 +1,4 @@
-/** How a command ends: as with plain ioredis, in the order it was given, once, and with the error that it met. */
+/** Commands end as with plain ioredis: in order, once, and with their own error. */
 import { Command, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SessionClient, Tidemark } from "../../src/index.js";
@@ -64,7 +64,7 @@ describe("A reply transformer that throws", () => {
     await next;
   });
 
-  it("rejects a read with its own error, and has it sent only once", async () => {
+  it("rejects a read with its own error, and the read is sent only once", async () => {
     const tidemark = await open();
     using routes = listenToRoutes();
     const calls = await failing("get", async () => {
@@ -98,7 +98,7 @@ describe("The order of replies", () => {
     return order;
   }
 
-  it("is that of the commands, errors among them, in a session as outside", async () => {
+  it("matches the order of the commands, errors included, in a session and outside", async () => {
     const tidemark = await open();
     const clients: SessionClient[] = [tidemark.redis, tidemark.session().redis];
     for (const redis of clients) expect(await answered(redis)).toEqual(given.map((_, i) => i));
@@ -118,7 +118,7 @@ describe("An error of the server", () => {
     { verify: "always", fallback: "primary" },
     { verify: "always", fallback: "error" },
     { verify: "when-needed", fallback: "error" },
-  ] as const)("is what plain ioredis gives, read from a replica with %o", async (options) => {
+  ] as const)("equals the error of plain ioredis when it comes from a replica with %o", async (options) => {
     const tidemark = await open(options);
     const plain = new Redis(group.primary.port);
     const { redis } = tidemark.session();
@@ -144,8 +144,8 @@ describe("An error of the server", () => {
   });
 });
 
-describe("What only looks", () => {
-  it("leaves a session as one that has not written", async () => {
+describe("A command that only looks something up", () => {
+  it("does not count as a write of its session", async () => {
     const session = (await open()).session();
     const { redis } = session;
     await redis.multi().get("k").ttl("k").exec();
@@ -160,7 +160,7 @@ describe("What only looks", () => {
 });
 
 describe("reconnectOnError", () => {
-  it("that returns 2 has the refused command sent again when there is a connection", async () => {
+  it("that returns 2 makes Tidemark resend the refused command once it is connected", async () => {
     let refusals = 0;
     const reconnectOnError = (error: Error): false | 2 => {
       if (!error.message.startsWith("READONLY")) return false;
@@ -180,7 +180,7 @@ describe("reconnectOnError", () => {
     expect(await session.redis.get("again")).toBe("1");
   });
 
-  it("that returns 2 has a command sent again that Tidemark would not repeat by itself", async () => {
+  it("that returns 2 makes Tidemark resend a command that it would not repeat by itself", async () => {
     let refusals = 0;
     const reconnectOnError = (error: Error): false | 2 => {
       if (!error.message.startsWith("WRONGTYPE")) return false;

@@ -1,4 +1,4 @@
-/** Servers that forbid INFO and the marker key: the primary answers alone. */
+/** Servers that forbid INFO and the marker key: only the primary answers. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes, type Routes } from "../support/listeners/routes.js";
@@ -45,7 +45,7 @@ async function open(options: GroupOptions = {}): Promise<Tidemark> {
 }
 
 describe("where nothing can be proven", () => {
-  it("the primary answers alone, and a warning for it names the ACL rule", async () => {
+  it("only the primary answers, and its warning names the ACL rule", async () => {
     const before = await replica.commandCalls("get");
     const tidemark = await open();
     for (const level of ["session", "eventual"] as const)
@@ -58,7 +58,7 @@ describe("where nothing can be proven", () => {
     expect(warnings.map(({ message }) => message)).toEqual([expect.stringMatching(/NOPERM.*\+info/)]);
   });
 
-  it("a session with monotonic reads is pinned to the primary, without looking in vain for what was read", async () => {
+  it("a session with monotonic reads is pinned to the primary, and Tidemark does not try to locate the reads", async () => {
     const tidemark = await open({ monotonicReads: true });
     const session = tidemark.session();
     expect(await session.redis.get("k")).toBe("v");
@@ -70,7 +70,7 @@ describe("where nothing can be proven", () => {
     expect(routes.of("get").at(-1)).toMatch(/^primary:/);
   });
 
-  it("what was forbidden is asked only once", async () => {
+  it("Tidemark sends a forbidden command only once", async () => {
     const tidemark = await open();
     const isAsked = (): boolean => tidemark.topology().every(({ proof }) => proof === "none");
     await waitUntil(isAsked, { what: "both servers have been asked" });
@@ -86,7 +86,7 @@ describe.each([
   { allowed: "the marker", rules: ["~*", "-@dangerous"], proof: "marker" },
   { allowed: "INFO", rules: ["~k", "~nothing"], proof: "position" },
 ])("where $allowed is allowed", ({ rules, proof }) => {
-  it("this is the proof", async () => {
+  it("it is the proof of every server", async () => {
     await Promise.all([stage.group.primary, replica].map((server) => allow(server, ...rules)));
     const tidemark = await open();
     const session = tidemark.session();

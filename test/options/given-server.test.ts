@@ -1,4 +1,4 @@
-/** What may be given as a server, and what is refused with a sentence that says what to give. */
+/** The values that are accepted as a server, and those that are refused with a sentence that says what to give. */
 import { EventEmitter } from "node:events";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { createClient } from "redis";
@@ -40,7 +40,7 @@ class ThoroughMock extends RedisMock {
 const mock = /got a client that makes no connections, such as a mock; give the URL of a real Redis server/;
 const ofTidemark = /got a client of a Tidemark; give the address of the server itself, like "redis:/;
 
-describe("what is no server", () => {
+describe("an invalid server", () => {
   let tidemark: Tidemark;
   let cluster: Cluster;
 
@@ -93,7 +93,7 @@ describe("what is no server", () => {
     ],
   ];
 
-  it.each(refused)("is refused, wherever it is given: %s", (_what, make, message) => {
+  it.each(refused)("is refused wherever it is given: %s", (_what, make, message) => {
     const server = make();
     const real = { port: 1 };
     for (const options of [
@@ -109,12 +109,12 @@ describe("what is no server", () => {
   });
 });
 
-describe("what is a server", () => {
+describe("a valid server", () => {
   class OwnRedis extends Redis {
     readonly purpose = "carts";
   }
 
-  it("may be a client of a subclass, whose options are taken", async () => {
+  it("may be a client of a subclass, whose options are used", async () => {
     await using server = await RedisServer.start();
     const client = new OwnRedis({ port: server.port, db: 2, connectionName: "carts" });
     await using tidemark = new Tidemark({ primary: client, replicas: [] });
@@ -123,7 +123,7 @@ describe("what is a server", () => {
     client.disconnect();
   });
 
-  it("may be an object of a class of the app's own", () => {
+  it("may be an object of the app's own class", () => {
     class Settings {
       readonly host = "10.0.0.1";
       readonly port = "6380";
@@ -144,7 +144,7 @@ describe("what is a server", () => {
       { port: 1, password: undefined, maxRetriesPerRequest: null, tls: undefined },
       { port: 1, maxRetriesPerRequest: null, tls: undefined },
     ],
-  ])("names what it says and no default of ioredis: %j", (given, named) => {
+  ])("keeps its own settings and no default of ioredis: %j", (given, named) => {
     expect(namedIn("primary", given)).toStrictEqual(named);
   });
 });

@@ -1,4 +1,4 @@
-/** Options about keys, and how long the tokens are that name keys. */
+/** Options about keys, and the length of tokens that name keys. */
 import { describe, expect, it } from "vitest";
 import { Keyring } from "../../src/http/keyring.js";
 import { Tidemark, type TidemarkOptions } from "../../src/index.js";
@@ -40,7 +40,7 @@ describe("an option about keys", () => {
   it.each<[Record<string, unknown>]>([
     [{ scopes: [], untracked: [], keysPerToken: 0 }],
     [{ scopes: ["cart:"], untracked: () => false, scriptsDeclareKeys: true, keysPerToken: 32 }],
-  ])("is taken: %j", (options) => {
+  ])("is accepted: %j", (options) => {
     expect(refusal(options)).toBe("taken");
   });
 });
@@ -62,7 +62,7 @@ describe("a token that names keys", () => {
     freshAsOf: 0,
   });
 
-  it("comes back as it was", () => {
+  it("survives encoding and decoding", () => {
     const random = seeded(7);
     for (let n = 0; n < 500; n += 1) {
       const whole = claims(busyPosition(random, Math.floor(random() * 33)));
@@ -70,7 +70,7 @@ describe("a token that names keys", () => {
     }
   });
 
-  it("of one shard, with the default of 8 keys, has at most 120 characters when it is encrypted", () => {
+  it("has at most 120 characters when encrypted, for one shard and the default of 8 keys", () => {
     const random = seeded(11);
     const keyring = new Keyring("a secret of this test");
     const lengths = Array.from(
@@ -80,7 +80,7 @@ describe("a token that names keys", () => {
     expect(Math.max(...lengths)).toBeLessThanOrEqual(120);
   });
 
-  it("leaves the oldest out where there are too many, and requires everything up to them", () => {
+  it("leaves the oldest keys out when there are too many, and requires every write up to them", () => {
     const position = {
       replid: "0123456789abcdef",
       offset: 300,
@@ -90,7 +90,7 @@ describe("a token that names keys", () => {
     expect(keys).toEqual(new WrittenKeys(100, [2, 3], [200, 300]));
   });
 
-  it("is no token when a write in it would be ahead of the position, or before the beginning", () => {
+  it("is invalid when a write in it would be ahead of the position or before the beginning", () => {
     const good = encodeToken(
       claims({ replid: "0123456789abcdef", offset: 300, keys: new WrittenKeys(0, [1], [100]) }),
     );

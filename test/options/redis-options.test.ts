@@ -1,4 +1,4 @@
-/** Options of ioredis for all connections: taken by each of them, or refused with what to give instead. */
+/** Options of ioredis for all connections: each connection uses them, or they are refused with an alternative. */
 import { type AbstractConnector, Redis, type RedisOptions } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConnectionLostError, InvalidOptionError, Tidemark, type TidemarkOptions } from "../../src/index.js";
@@ -11,7 +11,7 @@ import { waitUntil } from "../support/wait-until.js";
 const primary = "redis://127.0.0.1:1";
 const replicas: string[] = [];
 
-describe("an option that cannot be taken", () => {
+describe("an unsupported option", () => {
   const refused: readonly [what: string, given: () => object, message: RegExp][] = [
     [
       "monitor",
@@ -51,13 +51,13 @@ describe("an option that cannot be taken", () => {
     ],
   ];
 
-  it.each(refused)("is refused with what to give instead: %s", (_what, given, message) => {
+  it.each(refused)("is refused with an alternative: %s", (_what, given, message) => {
     const open = (): Tidemark => new Tidemark({ replicas, ...given() } as unknown as TidemarkOptions);
     expect(open).toThrow(InvalidOptionError);
     expect(open).toThrow(message);
   });
 
-  it("is none when it has ioredis's default, as on a client that is given", async () => {
+  it("is accepted with ioredis's default, as on a given client", async () => {
     const client = new Redis({ lazyConnect: true, port: 1 });
     await using tidemark = new Tidemark({
       primary: client,
@@ -77,7 +77,7 @@ describe("on real servers", () => {
 
   afterAll(() => group.stop());
 
-  it("Connector makes each connection, and is given each option of it", async () => {
+  it("Connector makes each connection, and gets each of its options", async () => {
     const given = {
       ...{ keepAlive: 12_345, noDelay: false, family: 4, disconnectTimeout: 1_234, socketTimeout: 60_000 },
       ...{ enableReadyCheck: false, maxLoadingRetryTime: 4_321, connectTimeout: 9_876, stringNumbers: true },
@@ -99,7 +99,7 @@ describe("on real servers", () => {
     for (const options of made) expect(options).toMatchObject(given);
   });
 
-  it("clientInfoTag is told to each server, and disableClientInfo tells nothing", async () => {
+  it("clientInfoTag is sent to each server, and disableClientInfo sends nothing", async () => {
     const sent = async (redis: RedisOptions): Promise<string> => {
       await using proxy = await RecordingProxy.start({ targetPort: group.primary.port });
       await using tidemark = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}`, redis });
@@ -122,7 +122,7 @@ describe("on real servers", () => {
     proxy.unstall();
   });
 
-  it("autoResubscribe: false forgets what was subscribed to when the connection is lost", async () => {
+  it("autoResubscribe: false forgets subscriptions when the connection is lost", async () => {
     await using tidemark = openTidemark(group, { redis: { autoResubscribe: false } });
     await tidemark.redis.subscribe("news");
     const admin = group.primary.admin();

@@ -1,4 +1,4 @@
-/** Lists of wishes: the first that can be met now, by what was seen of lag and latency; and how much the primary does for others. */
+/** Lists of read policies: the first attainable policy applies, as far as lag and latency show; and the fallback limit. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ReplicasBehindError, type Tidemark } from "../../src/index.js";
 import type { Routes } from "../support/listeners/routes.js";
@@ -52,15 +52,15 @@ async function ahead(): Promise<string> {
   return session.token();
 }
 
-describe("a list of wishes", () => {
-  it("takes the first where a replica near by has what it asks for", async () => {
+describe("a list of read policies", () => {
+  it("applies the first policy when a near replica can meet it", async () => {
     const { redis } = tidemark.session({ level: [{ level: "session", withinMs: 20 }, "strong"] });
     expect(await redis.get("k")).toBeNull();
     // Over RESP2 the position is remembered only for a moment.
     expect(routes.of("get")).toEqual([expect.stringMatching(/^replica:(known|checked)$/)]);
   });
 
-  it("takes the next where only the far primary has it", async () => {
+  it("applies the next policy when only the far primary can meet the first", async () => {
     const token = await ahead();
     const wish = { level: "session", withinMs: 20 } as const;
     expect(await tidemark.session({ token, level: [wish, "eventual"] }).redis.get("k")).toBe("old");
@@ -72,14 +72,14 @@ describe("a list of wishes", () => {
     expect(await tidemark.session({ token, level: "session" }).redis.get("k")).toBe("new");
   });
 
-  it("takes the first from the primary where that is near enough", async () => {
+  it("applies the first policy on the primary when the primary is near enough", async () => {
     const token = await ahead();
     const level = [{ level: "session", withinMs: 5_000, waitMs: 0 }, "eventual"] as const;
     expect(await tidemark.session({ token, level }).redis.get("k")).toBe("new");
     expect(routes.of("get").at(-1)).toMatch(/^primary:/);
   });
 
-  it("takes the last when none can be met", async () => {
+  it("applies the last policy when none is attainable", async () => {
     const token = await ahead();
     const level = [
       { level: "session", withinMs: 5 },
@@ -91,7 +91,7 @@ describe("a list of wishes", () => {
 });
 
 describe("fallbackLimit", () => {
-  it("has reads beyond it wait for a replica, and then rejects them", async () => {
+  it("makes reads beyond it wait for a replica, and then rejects them", async () => {
     await using narrow = openTidemark(group, { fallbackLimit: { concurrency: 1, perSecond: 1 } });
     await replicasAreEligible(narrow);
     holdReplicas(group);
@@ -114,7 +114,7 @@ describe("fallbackLimit", () => {
     expect(await Promise.all(waiting)).toEqual(waiting.map(() => "new"));
   });
 
-  it("keeps nothing else from the primary", async () => {
+  it("limits neither writes nor other reads of the primary", async () => {
     await using narrow = openTidemark(group, { fallbackLimit: { concurrency: 1, perSecond: 1 } });
     await replicasAreEligible(narrow);
     const { redis } = narrow.session({ level: "strong" });

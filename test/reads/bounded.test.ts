@@ -1,4 +1,4 @@
-/** Reads with a bound of staleness, against what was written when. */
+/** Reads with a staleness bound, compared with the times of the writes. */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -61,7 +61,7 @@ async function isHeardOf(tidemark: Tidemark, rival: RedisServer): Promise<void> 
 describe("a read with a bound", () => {
   const stage = stageGroup({ replicas: 2 });
 
-  it.each([40, 150, 600])("of %i ms is never older, whatever the lag", async (maxStalenessMs) => {
+  it.each([40, 150, 600])("of %i ms never returns older data, whatever the lag", async (maxStalenessMs) => {
     const tidemark = await stage.open();
     await using writes = await StampedWrites.to(stage.group.primary.url);
     await stage.group.caughtUp();
@@ -87,7 +87,7 @@ describe("a read with a bound", () => {
     expect(Math.max(...staleMs)).toBeLessThanOrEqual(maxStalenessMs);
   });
 
-  it("is answered by no replica of the old history while another server has been promoted and taken writes", async () => {
+  it("is answered by no replica of the old history after another server was promoted and took writes", async () => {
     const tidemark = await stage.open();
     await isAnsweredBy(tidemark, "replica");
     const rival = replicaOf(stage.group);
@@ -140,7 +140,7 @@ describe("an isolated old primary that Sentinels have replaced", () => {
   }
 
   it.each([true, false])(
-    "makes no replica look fresh, whether Sentinels can tell of it: %s",
+    "never makes a replica look fresh, whether or not Sentinels can report it: %s",
     async (canTell) => {
       group = await startSentinelGroup({ periods: quickPeriods });
       doors = await Promise.all(group.sentinels.map(({ port }) => TcpProxy.start({ targetPort: port })));

@@ -1,4 +1,4 @@
-/** Users at random on replicas that are held and let go: each answer is judged by the order in which the primary wrote. */
+/** Random users on replicas that are held and released: each answer is judged by the order of writes on the primary. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { CommonOptions, Session, Tidemark } from "../../src/index.js";
@@ -198,7 +198,7 @@ async function promote(): Promise<void> {
 }
 
 it(
-  "shows users their own writes to what they read, and each scope in its order, while replicas lag",
+  "users see their own writes in what they read, and each scope in order, while replicas lag",
   async () => {
     const crowd = new Crowd(group);
     const users = ways.flatMap((more) => {

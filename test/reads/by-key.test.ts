@@ -1,4 +1,4 @@
-/** After a user's writes only reads of the keys that were written need a replica that has them. */
+/** After a user's writes, only reads of the written keys need a replica that has the writes. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { CommonOptions, Tidemark } from "../../src/index.js";
 import { listenToRoutes, type Routes } from "../support/listeners/routes.js";
@@ -149,7 +149,7 @@ describe("a later request", () => {
     expect(routes.at(-1)).toMatch(route === onPrimary ? /^primary:/ : route);
   });
 
-  it("reads a pipeline where its strictest read may go", async () => {
+  it("a pipeline goes where its strictest read may go", async () => {
     const routes = await afterWriting(
       (r) => r.set("a", 1),
       (r) => r.pipeline().get("b").get("a").exec(),
@@ -160,7 +160,7 @@ describe("a later request", () => {
 });
 
 describe("within one request", () => {
-  it("reads other keys on the primary behind a write of its own", async () => {
+  it("reads other keys on the primary after a write of its own", async () => {
     holdReplicas(group);
     const { redis } = tidemark.session();
     await redis.set("a", 1);
@@ -169,7 +169,7 @@ describe("within one request", () => {
     expect(answered(routes)).toEqual([primary]);
   });
 
-  it("reads other keys on the primary once it has read newer data there", async () => {
+  it("reads other keys on the primary after it has read newer data there", async () => {
     const routes = await afterWriting(
       (r) => r.set("a", 1),
       (r) => r.get("a").then(() => r.get("b")),
@@ -177,7 +177,7 @@ describe("within one request", () => {
     expect(routes).toEqual([primary, primary]);
   });
 
-  it("keeps the order of one scope apart from that of all others", async () => {
+  it("keeps the order of each scope separate", async () => {
     holdReplicas(group);
     const { redis } = tidemark.session();
     using routes = listenToRoutes();
@@ -190,7 +190,7 @@ describe("within one request", () => {
     expect(answered(routes)).toEqual(["primary:not-a-read", onReplica, primary, onReplica, primary]);
   });
 
-  it("has all scopes count as one after a command on keys of several", async () => {
+  it("joins all scopes into one after a command on keys of several", async () => {
     holdReplicas(group);
     const { redis } = tidemark.session();
     await redis.set("sess:1", "{}");
@@ -200,7 +200,7 @@ describe("within one request", () => {
     expect(answered(routes)).toEqual([primary]);
   });
 
-  it("keeps reads of every scope behind a write of unknown keys", async () => {
+  it("orders reads of every scope after a write of unknown keys", async () => {
     holdReplicas(group);
     const { redis } = tidemark.session();
     await redis.eval("redis.call('set', 'sess:1', 1)", 0);
@@ -214,13 +214,13 @@ describe("within one request", () => {
 describe("a script", () => {
   const script = "redis.call('incr', KEYS[1])";
 
-  it("counts for its keys where they are in a scope", async () => {
+  it("counts as a write to its keys where they are in a scope", async () => {
     const write = (r: Client) => r.eval(script, 1, "rlflx:n");
     expect(await afterWriting(write, (r) => r.get("b"))).toEqual([onReplica]);
     expect(await afterWriting(write, (r) => r.get("rlflx:n"))).toEqual([primary]);
   });
 
-  it("counts for its keys where scripts declare them", async () => {
+  it("counts as a write to its keys where scripts declare them", async () => {
     await withTidemark({ scriptsDeclareKeys: true }, async (other) => {
       const write = (r: Client) => r.eval(script, 1, "n");
       expect(await afterWriting(write, (r) => r.get("b"), other)).toEqual([onReplica]);
@@ -244,7 +244,7 @@ describe("untracked writes", () => {
     return session.keyedToken();
   };
 
-  it("give the session no token by the untracked client, alone, in pipelines and in transactions", async () => {
+  it("with the untracked client give the session no token, alone, in pipelines and in transactions", async () => {
     expect(await tokenAfter((r) => r.untracked.incr("n"))).toBe("");
     expect(await tokenAfter((r) => r.untracked.pipeline().incr("n").incr("m").exec())).toBe("");
     expect(await tokenAfter((r) => r.untracked.multi().incr("n").exec())).toBe("");
@@ -254,7 +254,7 @@ describe("untracked writes", () => {
     expect(await tokenAfter((r) => r.multi().incr("n").exec())).not.toBe("");
   });
 
-  it("are the scripts of limiters from the start, and no other command on their keys", async () => {
+  it("are the scripts of limiters by default, and no other command on their keys", async () => {
     const script = "return redis.call('incr', KEYS[1])";
     expect(await tokenAfter((r) => r.eval(script, 1, "rl:1"))).toBe("");
     expect(await tokenAfter((r) => r.pipeline().eval(script, 1, "rl:1").exec())).toBe("");
@@ -265,7 +265,7 @@ describe("untracked writes", () => {
     });
   });
 
-  it("are those that the option names by prefixes, behind keyPrefix", async () => {
+  it("are those whose keys start with a configured prefix, after keyPrefix", async () => {
     await withTidemark({ untracked: ["views:"], redis: { keyPrefix: "app:" } }, async (other) => {
       expect(await tokenAfter((r) => r.incr("views:1"), other)).toBe("");
       expect(await tokenAfter((r) => r.incr("app:views:1"), other)).not.toBe("");
@@ -273,7 +273,7 @@ describe("untracked writes", () => {
     });
   });
 
-  it("are those that the option's function returns true for", async () => {
+  it("are those for which the configured function returns true", async () => {
     const seen: unknown[] = [];
     const untracked: CommonOptions["untracked"] = (write) => {
       seen.push(write);
@@ -289,7 +289,7 @@ describe("untracked writes", () => {
 });
 
 describe("a token", () => {
-  it("of a request with more keys than it names requires of all others what came before these", async () => {
+  it("of a request with more keys than it can name requires every other key's writes up to the named ones", async () => {
     const write = async (r: Client) => {
       for (let n = 0; n < 9; n += 1) await r.set(`key-${n}`, n);
     };
@@ -303,7 +303,7 @@ describe("a token", () => {
     });
   });
 
-  it("that is handed to a job requires all that was written, whatever the keys", async () => {
+  it("that is handed to a job requires every write, whatever the keys", async () => {
     holdReplicas(group);
     const session = tidemark.session();
     await session.redis.set("a", 1);
@@ -331,7 +331,7 @@ describe("a token", () => {
     expect(answered(routes)).toEqual([onReplica]);
   });
 
-  it("of monotonic reads requires for every key what was read", async () => {
+  it("of monotonic reads requires the data read for every key", async () => {
     holdReplicas(group);
     const writer = tidemark.session();
     await writer.redis.set("a", 1);

@@ -1,4 +1,4 @@
-/** What refused reads say of when a replica will have caught up, beside what the test itself sees of the replicas. */
+/** The catch-up estimates of refused reads, compared with the test's own measurements of the replicas. */
 import { describe, expect, it } from "vitest";
 import { ReplicasBehindError, type Tidemark } from "../../src/index.js";
 import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
@@ -67,8 +67,8 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
-describe("a read that is refused", () => {
-  it("is told a wait of about the replica's lag", async () => {
+describe("a refused read", () => {
+  it("estimates a wait close to the replica's lag", async () => {
     const replica = replicaAt(0);
     await using tidemark = await openStrict([replica]);
     replica.link.delay(300);
@@ -103,7 +103,7 @@ describe("a read that is refused", () => {
   it.each([
     ["the process that wrote", false],
     ["another process, which asks the primary seldom", true],
-  ])("in %s is told about what is left, although nothing else is read there", async (_name, isOther) => {
+  ])("in %s estimates the remaining wait, even if it is the only read there", async (_name, isOther) => {
     const replica = replicaAt(0);
     await using writer = await openStrict([replica]);
     await using other = await openStrict([replica]);
@@ -139,7 +139,7 @@ describe("a read that is refused", () => {
     }
   });
 
-  it("is told a wait by the rate at which a slow replica gets its bytes", async () => {
+  it("estimates the wait from the rate at which a slow replica receives data", async () => {
     const replica = replicaAt(0);
     await using tidemark = await openStrict([replica]);
     replica.link.throttle(100);
@@ -169,7 +169,7 @@ describe("a read that is refused", () => {
     }
   });
 
-  it("is told longer waits the longer the replica stands still, and so are the users of the app", async () => {
+  it("estimates longer waits the longer the replica stands still, and so does the app's Retry-After", async () => {
     await using tidemark = await openStrict(group.replicas);
     holdReplicas(group);
     const own = await write(tidemark);
@@ -184,7 +184,7 @@ describe("a read that is refused", () => {
     expect(last?.message).toContain(`will probably have caught up in ${ms.toLocaleString("en-US")} ms`);
   });
 
-  it.each([0, 1])("names replica %i of two when that is nearer", async (nearer) => {
+  it.each([0, 1])("names replica %i of two when that replica is nearer", async (nearer) => {
     const [near, far] = [replicaAt(nearer), replicaAt(1 - nearer)];
     await using tidemark = await openStrict(group.replicas);
     far.link.hold();
@@ -198,7 +198,7 @@ describe("a read that is refused", () => {
     });
   });
 
-  it("prefers a replica that stands still to one that has lost its primary, which is better than none", async () => {
+  it("names a replica that stands still before one without its primary, which it names only if there is no other", async () => {
     const [held, cut] = [replicaAt(0), replicaAt(1)];
     await using tidemark = await openStrict(group.replicas);
     held.link.hold();
@@ -223,7 +223,7 @@ describe("a read that is refused", () => {
     }
   });
 
-  it("says by how many bytes the replica is behind", async () => {
+  it("reports by how many bytes the replica is behind", async () => {
     const replica = replicaAt(0);
     await using tidemark = await openStrict([replica]);
     replica.link.hold();
@@ -241,7 +241,7 @@ describe("a read that is refused", () => {
     await waitUntil(isExact, { what: "the error says what INFO says" });
   });
 
-  it("says so at a level that bounds staleness too", async () => {
+  it("reports the bytes at a level that bounds staleness too", async () => {
     const replica = replicaAt(0);
     await using tidemark = await openStrict([replica]);
     holdReplicas(group);
@@ -255,7 +255,7 @@ describe("a read that is refused", () => {
     await waitUntil(isRefused, { what: "the replica is known to be too stale" });
   });
 
-  it("says that nothing is known where no replica may be read", async () => {
+  it("gives no estimate when no replica may be read", async () => {
     const weights = Object.fromEntries(group.replicas.map((replica) => [addressOf(replica), 0]));
     await using tidemark = openTidemark(group, { weights, fallback: "error" });
     await tidemark.ready();
@@ -271,7 +271,7 @@ describe("a read that is refused", () => {
     });
   });
 
-  it("says that nothing is known of replicas that cannot be used", async () => {
+  it("gives no estimate for replicas that cannot be used", async () => {
     const replica = replicaAt(0);
     await using tidemark = await openStrict([replica]);
     const own = await write(tidemark);
@@ -298,7 +298,7 @@ describe("a read that is refused", () => {
 });
 
 describe("a read that fallbackLimit refuses", () => {
-  it("is told the same", async () => {
+  it("gives the same estimate", async () => {
     await using tidemark = await openStrict(group.replicas, {
       fallback: "primary",
       fallbackLimit: { concurrency: 1, perSecond: 1 },

@@ -1,4 +1,4 @@
-/** One user's many reads at once beside those of other users, while all replicas are behind. */
+/** Many concurrent reads of one user beside those of other users, while all replicas are behind. */
 import { describe, expect, it } from "vitest";
 import { header, requestSessions } from "../../src/http/http.js";
 import { ReplicasBehindError, type Session, type Tidemark } from "../../src/index.js";
@@ -41,7 +41,7 @@ function flood(atOnce: number, open: () => Session) {
   };
 }
 
-/** What a user reads who writes and reads back, three times. */
+/** The reads of a user who writes and reads back, three times. */
 async function live(tidemark: Tidemark, user: string): Promise<readonly unknown[]> {
   const seen: unknown[] = [];
   for (let value = 1; value <= 3; value++) {
@@ -58,7 +58,7 @@ function replayed(token: string): Open {
   return (tidemark) => () => tidemark.session({ token });
 }
 
-/** What a user may send again and again. */
+/** Requests that a user may send again and again. */
 const requests: Record<string, () => Open> = {
   "of a write whose position is unknown": () =>
     replayed(encodeToken({ issuedAt: Date.now(), pinnedAt: Date.now(), freshAsOf: 0, positions: [] })),
@@ -76,7 +76,7 @@ const requests: Record<string, () => Open> = {
   },
 };
 
-describe("while all replicas are behind, users are answered beside one who sends 500 requests at once with a token", () => {
+describe("while all replicas are behind, users are answered even if another user sends 500 requests at once", () => {
   const limits = { concurrency: 64, perSecond: 150 };
 
   // How fast a busy machine answers may spoil a try: with fewer answers a second than users not all can have one.

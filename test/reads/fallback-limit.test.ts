@@ -1,4 +1,4 @@
-/** How many reads may go to the primary in the place of replicas: how many at a time, in a second, and when it is slow. */
+/** How many reads may fall back to the primary: at a time, in a second, and while the primary is slow. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FallbackLimit } from "../../src/reads/fallback-limit.js";
 
@@ -26,14 +26,14 @@ function arrange({ concurrency = 4, perSecond = 1000, primaryMs = 1, replicaMs =
 }
 
 describe("FallbackLimit", () => {
-  it("lets as many go at a time as it is told, and more when some are back", () => {
+  it("admits as many reads at a time as configured, and more when some return", () => {
     const { enter, leave } = arrange({ concurrency: 4 });
     expect(enter(10)).toBe(4);
     leave(2);
     expect(enter(10)).toBe(2);
   });
 
-  it("lets as many go in a second as it is told", () => {
+  it("admits as many reads in a second as configured", () => {
     const { enter, leave } = arrange({ concurrency: 1000, perSecond: 100 });
     expect(enter(150)).toBe(100);
     leave(100);
@@ -42,7 +42,7 @@ describe("FallbackLimit", () => {
     expect(enter(150)).toBe(50);
   });
 
-  it("lets those in the line go first, in their order, when there is room", () => {
+  it("admits waiting reads first, in order, when there is room", () => {
     const { enter, leave, wait, gone } = arrange({ concurrency: 1 });
     expect(enter(1)).toBe(1);
     for (const name of ["a", "b"]) wait(name);
@@ -53,7 +53,7 @@ describe("FallbackLimit", () => {
     expect(gone).toEqual(["a", "b"]);
   });
 
-  it("passes by those in the line that have gone elsewhere, or were taken out", () => {
+  it("skips waiting reads that were answered elsewhere or removed", () => {
     const { enter, leave, wait, gone } = arrange({ concurrency: 1 });
     enter(1);
     wait("gone", false);
@@ -63,7 +63,7 @@ describe("FallbackLimit", () => {
     expect([gone, enter(1)]).toEqual([["there"], 0]);
   });
 
-  it("lets one after the other go first, however many reads of one of them are in line", () => {
+  it("serves users in turn, however many reads of one user are waiting", () => {
     const { enter, leave, wait, gone } = arrange({ concurrency: 1 });
     enter(1);
     for (let i = 0; i < 500; i++) wait(`flood ${i}`, true, "flood");
@@ -73,7 +73,7 @@ describe("FallbackLimit", () => {
     expect(gone).toEqual(["flood 0", "a", "b", "c", "flood 1", "a again", "flood 2", "flood 3"]);
   });
 
-  it("gives one that comes back to the line the last turn", () => {
+  it("gives a user who returns to the queue the last turn", () => {
     const { enter, leave, wait, gone } = arrange({ concurrency: 1 });
     enter(1);
     for (const name of ["a", "b", "c"]) wait(name);
@@ -83,7 +83,7 @@ describe("FallbackLimit", () => {
     expect(gone).toEqual(["a", "b", "c", "a again"]);
   });
 
-  it("takes nothing of a second for those that have gone elsewhere", () => {
+  it("spends no credit on reads that were answered elsewhere", () => {
     const { enter, leave, wait } = arrange({ concurrency: 10, perSecond: 10 });
     enter(10);
     for (let i = 0; i < 100; i++) wait("gone", false);
@@ -92,7 +92,7 @@ describe("FallbackLimit", () => {
     expect(enter(20)).toBe(10);
   });
 
-  it("has the line go on by itself when a new second has credit and nobody is on the way", () => {
+  it("resumes by itself when a new second brings credit and no read is in flight", () => {
     const { enter, leave, wait, gone } = arrange({ concurrency: 10, perSecond: 10 });
     expect(enter(10)).toBe(10);
     leave(10);
@@ -103,7 +103,7 @@ describe("FallbackLimit", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("has fewer at a time while the primary answers more slowly than when it was calm, and more again after", () => {
+  it("admits fewer reads while the primary answers more slowly than when calm, and more again afterwards", () => {
     const { enter, leave, pace } = arrange({ concurrency: 100, perSecond: 100_000 });
     enter(1);
     leave(1);
@@ -123,7 +123,7 @@ describe("FallbackLimit", () => {
     expect(enter(200)).toBe(100);
   });
 
-  it("pauses behind each read when even one at a time slows the primary down", () => {
+  it("pauses after each read when even one at a time slows the primary down", () => {
     const { enter, leave, pace } = arrange({ concurrency: 2, perSecond: 100_000 });
     enter(1);
     leave(1);
@@ -141,7 +141,7 @@ describe("FallbackLimit", () => {
     ["replicas answer as slowly, so that it is this process that is busy", { primaryMs: 10, replicaMs: 9 }],
     ["no replica is there to compare with", { primaryMs: 10, replicaMs: Number.POSITIVE_INFINITY }],
     ["it is slower by less than a millisecond more than twice", { primaryMs: 2.9, replicaMs: 1 }],
-  ])("has no fewer when the primary is slow, but %s", (_, slow) => {
+  ])("admits as many when the primary is slow, but %s", (_, slow) => {
     const { enter, leave, pace } = arrange({ concurrency: 50, perSecond: 100_000 });
     enter(1);
     leave(1);
@@ -153,7 +153,7 @@ describe("FallbackLimit", () => {
     expect(enter(100)).toBe(50);
   });
 
-  it("pauses for no more than a quarter of a second, since a read may have waited for another primary", () => {
+  it("pauses for at most a quarter of a second, because a read may have waited for another primary", () => {
     const { enter, leave, pace } = arrange({ concurrency: 2, perSecond: 100_000 });
     enter(1);
     leave(1);

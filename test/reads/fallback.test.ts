@@ -39,7 +39,7 @@ describe("a read that no replica may answer", () => {
     }
   });
 
-  it("waits in vain for none when it has read ahead of the replicas on the primary", async () => {
+  it("does not wait in vain for a replica after it has read newer data on the primary", async () => {
     const patient = openTidemark(group, { waitMs: 20_000 });
     try {
       await replicasAreEligible(patient);
@@ -67,7 +67,7 @@ describe("a read that no replica may answer", () => {
 });
 
 describe('verify: "always"', () => {
-  it("proves each read in a transaction of its own, with replies and errors as ioredis gives them", async () => {
+  it("proves each read in a transaction of its own, with the replies and errors of ioredis", async () => {
     const verifying = openTidemark(group, { verify: "always" });
     try {
       await replicasAreEligible(verifying);

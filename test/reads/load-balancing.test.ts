@@ -1,4 +1,4 @@
-/** Which of the replicas that may answer is asked: evenly, less the slower, nearer ones first, by weight. */
+/** How reads are shared among eligible replicas: evenly, fewer to slow ones, near ones first, by weight. */
 import { afterEach, describe, expect, it } from "vitest";
 import { InvalidOptionError, Tidemark } from "../../src/index.js";
 import { LagProxy } from "../support/proxies/lag-proxy.js";
@@ -40,16 +40,20 @@ async function shares(tidemark: Tidemark, count: number, atOnce: number): Promis
   return (await calls()).map((after, index) => (after - (before[index] ?? 0)) / count);
 }
 
-describe("Choosing among replicas", () => {
+describe("Selecting replicas", () => {
   // A pause of one server, whatever else the machine does, makes it the slower one for a while.
-  it.each([1, 16, 64])("gives equal ones equal shares, with %i in flight", { retry: 4 }, async (atOnce) => {
-    for (const share of await shares(await open(), 6_400, atOnce)) {
-      expect(share).toBeGreaterThan(0.8 / 3);
-      expect(share).toBeLessThan(1.2 / 3);
-    }
-  });
+  it.each([1, 16, 64])(
+    "gives equal replicas equal shares, with %i in flight",
+    { retry: 4 },
+    async (atOnce) => {
+      for (const share of await shares(await open(), 6_400, atOnce)) {
+        expect(share).toBeGreaterThan(0.8 / 3);
+        expect(share).toBeLessThan(1.2 / 3);
+      }
+    },
+  );
 
-  it("gives a slow one less, and its share again when it is as fast as others", async () => {
+  it("gives a slow replica a smaller share, and the full share when it is as fast as the others again", async () => {
     const [first, second, third] = group.replicas;
     const slow = await LagProxy.start({ targetPort: third?.server.port ?? 0 });
     try {
@@ -76,7 +80,7 @@ describe("Choosing among replicas", () => {
     }
   });
 
-  it("prefers those in its own zone, and goes elsewhere when none of them may answer", async () => {
+  it("prefers replicas in its own zone, and uses others when none in the zone may answer", async () => {
     const [here = "", near = "", there = ""] = addresses();
     const tidemark = await open({ zone: "a", zones: { [here]: "a", [near]: "a", [there]: "b" } });
     const [one = 0, two = 0, three] = await shares(tidemark, 6_400, 16);
@@ -87,33 +91,30 @@ describe("Choosing among replicas", () => {
     for (const share of await shares(elsewhere, 6_400, 16)) expect(share).toBeGreaterThan(0.1);
   });
 
-  it.skipIf(!tellsZone)(
-    "knows the zones that servers tell themselves, unless it is told others",
-    async () => {
-      const name = (zones: readonly string[]): Promise<unknown> =>
-        Promise.all(
-          group.replicas.map(({ server }, i) =>
-            server.admin().config("SET", "availability-zone", zones[i] ?? ""),
-          ),
-        );
-      const zonesOf = (tidemark: Tidemark) => tidemark.topology().map(({ zone }) => zone);
-      await name(["a", "b"]);
-      try {
-        const tidemark = await open({ zone: "b" });
-        expect(zonesOf(tidemark)).toEqual([undefined, "a", "b", undefined]);
-        expect(await shares(tidemark, 640, 16)).toEqual([0, 1, 0]);
-        const [first = ""] = addresses();
-        const told = await open({ zone: "b", zones: { [first]: "b" } });
-        expect(zonesOf(told)).toEqual([undefined, "b", "b", undefined]);
-        const [one = 0, two = 0] = await shares(told, 640, 16);
-        expect([one > 0, two > 0, one + two]).toEqual([true, true, 1]);
-      } finally {
-        await name([]);
-      }
-    },
-  );
+  it.skipIf(!tellsZone)("uses the zones that servers report, unless the options name others", async () => {
+    const name = (zones: readonly string[]): Promise<unknown> =>
+      Promise.all(
+        group.replicas.map(({ server }, i) =>
+          server.admin().config("SET", "availability-zone", zones[i] ?? ""),
+        ),
+      );
+    const zonesOf = (tidemark: Tidemark) => tidemark.topology().map(({ zone }) => zone);
+    await name(["a", "b"]);
+    try {
+      const tidemark = await open({ zone: "b" });
+      expect(zonesOf(tidemark)).toEqual([undefined, "a", "b", undefined]);
+      expect(await shares(tidemark, 640, 16)).toEqual([0, 1, 0]);
+      const [first = ""] = addresses();
+      const told = await open({ zone: "b", zones: { [first]: "b" } });
+      expect(zonesOf(told)).toEqual([undefined, "b", "b", undefined]);
+      const [one = 0, two = 0] = await shares(told, 640, 16);
+      expect([one > 0, two > 0, one + two]).toEqual([true, true, 1]);
+    } finally {
+      await name([]);
+    }
+  });
 
-  it("shares by weight, and leaves out what weighs nothing", async () => {
+  it("distributes by weight, and leaves out replicas of weight zero", async () => {
     const [heavy = "", light = "", none = ""] = addresses();
     const replicas = group.replicas.map(({ server }) => server.url);
     const tidemark = new Tidemark({

@@ -1,4 +1,4 @@
-/** Acknowledged writes that a failover has lost: who is told, how often, and who is not. */
+/** Acknowledged writes that a failover has lost: which sessions are notified, and how often. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { LostWriteError, type Session, type Tidemark } from "../../src/index.js";
 import { decodeToken } from "../../src/session/token.js";
@@ -43,8 +43,8 @@ async function offset(server: RedisServer, field: string): Promise<number> {
   return Number((await server.info("replication"))[field]);
 }
 
-describe("a session that a failover has lost a write of", () => {
-  it("is told of when it reads, with what is lost and what is left", async () => {
+describe("a session that lost a write in a failover", () => {
+  it("is notified when it reads, with the lost and the surviving position", async () => {
     const tidemark = await open();
     const session = await sessionToLose(tidemark);
     const position = decodeToken(session.token())?.positions[0];
@@ -59,7 +59,7 @@ describe("a session that a failover has lost a write of", () => {
     expect(tidemark.lostWrites).toBe(1);
   });
 
-  it('has one read rejected with onLostWrite "error", and then reads on from replicas', async () => {
+  it('rejects one read with onLostWrite "error", and then reads from replicas', async () => {
     const tidemark = await open({ onLostWrite: "error" });
     const session = await sessionToLose(tidemark);
     await promote(tidemark);
@@ -79,7 +79,7 @@ describe("a session that a failover has lost a write of", () => {
     expect(tidemark.lostWrites).toBe(1);
   });
 
-  it("is told of once: the token it has then is good everywhere", async () => {
+  it("is notified once, and its next token is good everywhere", async () => {
     const [tidemark, other] = await Promise.all([open(), open()]);
     const session = await sessionToLose(tidemark);
     const before = session.token();
@@ -97,7 +97,7 @@ describe("a session that a failover has lost a write of", () => {
     ["a read at level eventual", (session) => session.at("eventual").get("k")],
     ["a scan", (session) => session.redis.scan(0)],
     ["a command that looks something up", (session) => session.redis.config("GET", "save")],
-  ])('has %s rejected with onLostWrite "error"', async (_what, read) => {
+  ])('rejects %s with onLostWrite "error"', async (_what, read) => {
     const tidemark = await open({ onLostWrite: "error" });
     const session = await sessionToLose(tidemark);
     await promote(tidemark);
@@ -106,7 +106,7 @@ describe("a session that a failover has lost a write of", () => {
     expect(stage.lostWrites.heard).toHaveLength(1);
   });
 
-  it('has every read of a pipeline rejected with onLostWrite "error", and none of the next', async () => {
+  it('rejects every read of a pipeline with onLostWrite "error", and none of the next', async () => {
     const tidemark = await open({ onLostWrite: "error" });
     const session = await sessionToLose(tidemark);
     await promote(tidemark);
@@ -119,7 +119,7 @@ describe("a session that a failover has lost a write of", () => {
     expect(tidemark.lostWrites).toBe(1);
   });
 
-  it("is told of by the read that finds the promotion out", async () => {
+  it("is notified by the read that discovers the promotion", async () => {
     const tidemark = await open({ onLostWrite: "error" });
     const session = await sessionToLose(tidemark);
     const promoted = replicaOf(group);
@@ -139,7 +139,7 @@ describe("a session that a failover has lost a write of", () => {
     expect(tidemark.topology()[0]?.address).toBe(`${promoted.host}:${promoted.port}`);
   });
 
-  it("is told of when its read waited for a replica meanwhile", async () => {
+  it("is notified when its read was waiting for a replica meanwhile", async () => {
     const tidemark = await open({ waitMs: 60_000 });
     const session = await sessionToLose(tidemark);
     await session.at("strong").get("k");
@@ -150,8 +150,8 @@ describe("a session that a failover has lost a write of", () => {
   });
 });
 
-describe("a token from before a failover that is sent again and again", () => {
-  it("is reported once, and the loss of another session is still reported", async () => {
+describe("a token from before a failover that is sent repeatedly", () => {
+  it("causes one report, and the loss of another session is still reported", async () => {
     const tidemark = await open();
     const [token, later] = [(await sessionToLose(tidemark)).token(), tidemark.session()];
     await later.redis.set("other", "lost");
@@ -170,7 +170,7 @@ describe("a token from before a failover that is sent again and again", () => {
     expect(stage.lostWrites.heard).toHaveLength(2);
   });
 
-  it('has the first read of each session rejected with onLostWrite "error"', async () => {
+  it('rejects the first read of each session with onLostWrite "error"', async () => {
     const tidemark = await open({ onLostWrite: "error" });
     const token = (await sessionToLose(tidemark)).token();
     await promote(tidemark);
@@ -182,7 +182,7 @@ describe("a token from before a failover that is sent again and again", () => {
     expect(tidemark.lostWrites).toBe(1);
   });
 
-  it("does not hide the loss of sessions that wrote in the same turn themselves", async () => {
+  it("does not hide the loss of sessions that wrote in the same turn", async () => {
     const tidemark = await open();
     const sessions = [await sessionToLose(tidemark), tidemark.session()];
     await Promise.all(sessions.map(({ redis }) => redis.set("k", "lost")));
@@ -192,8 +192,8 @@ describe("a token from before a failover that is sent again and again", () => {
   });
 });
 
-describe("a session that no failover has provably lost a write of", () => {
-  it("is never told of, also when it had read what is lost", async () => {
+describe("a session that has provably lost no write", () => {
+  it("is never notified, even if it had read a lost write", async () => {
     const tidemark = await open();
     const session = tidemark.session();
     await session.redis.set("k", "kept");
@@ -208,7 +208,7 @@ describe("a session that no failover has provably lost a write of", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("is told apart from one that has, over two failovers", async () => {
+  it("is distinguished from a session that has, over two failovers", async () => {
     const tidemark = await open();
     const kept = tidemark.session();
     await kept.redis.set("kept", "1");
@@ -223,7 +223,7 @@ describe("a session that no failover has provably lost a write of", () => {
     expect(stage.lostWrites.heard.map(({ session }) => session)).toEqual([loser]);
   });
 
-  it("reads at the primary, then from replicas, where nobody knows what became of its history", async () => {
+  it("with an unknown history reads from the primary first, and then from replicas", async () => {
     const before = await open();
     const token = (await sessionToLose(before)).token();
     await failOver(group, replicaOf(group));
@@ -245,7 +245,7 @@ describe("a session that no failover has provably lost a write of", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("is not told of when what is lost is only what it was read at, its own history being unknown", async () => {
+  it("is not notified when only the anchor of its unknown history is lost", async () => {
     const before = await open();
     const token = (await sessionToLose(before)).token();
     await failOver(group, replicaOf(group));

@@ -60,19 +60,19 @@ describe("sessions over three replicas of changing lag", () => {
     return { reads, steps, writes };
   }
 
-  it("never go back in time with monotonicReads, neither in one key nor from one to the next", async () => {
+  it("never go back in time with monotonicReads, within one key or between keys", async () => {
     const { reads, steps, writes } = await historyOf({ monotonicReads: true }, (reads) => reads >= 10_000);
     expect(reads).toBeGreaterThanOrEqual(10_000);
     expect(writes).toBeGreaterThan(0);
     expect(steps).toBe(0);
   });
 
-  it("do without it", async () => {
+  it("do go back in time without monotonicReads", async () => {
     const { steps } = await historyOf({}, (reads, steps) => steps > 20 || reads > 50_000);
     expect(steps).toBeGreaterThan(20);
   });
 
-  it("see no answer without the post it is for, whoever hands on what to whom", async () => {
+  it("see no answer without its post, however tokens are passed on", async () => {
     const apps = await Promise.all([1, 2, 3].map(() => stage.open({ monotonicReads: true })));
     const links = stage.group.replicas.map(({ link }) => link);
     await using _lag = fickleLag(links, { upToMs: 40, everyMs: 40, held: 0.2 });
@@ -94,7 +94,7 @@ describe("sessions over three replicas of changing lag", () => {
       const stranger = isSeen(answer);
       await request(oneOf(apps), "", (redis) => redis.set(post, "posted"));
       const read = await isSeen(post);
-      // Who is told by B what B has only read.
+      // A user who only gets B's token, which B has from a read.
       const told = await request(oneOf(apps), read, (redis) => redis.get(post));
       const answered = await request(oneOf(apps), read, (redis) => redis.set(answer, "answered"));
       const friend = await request(oneOf(apps), answered.token, (redis) => redis.get(answer));
@@ -112,7 +112,7 @@ describe("sessions over three replicas of changing lag", () => {
     ["finds", true, "posted"],
     ["misses", false, null],
   ])(
-    "who is handed the token of one who has read it %s a post, with monotonicReads: %s",
+    "a user with the token of someone who read a post %s the post, with monotonicReads: %s",
     async (_, monotonicReads, expected) => {
       const [b, c] = [await stage.open({ monotonicReads }), await stage.open({ monotonicReads })];
       holdReplicas(stage.group);
@@ -124,10 +124,10 @@ describe("sessions over three replicas of changing lag", () => {
   );
 });
 
-describe("what was read where there are no replicas", () => {
+describe("data that was read without replicas", () => {
   const stage = stageGroup({ replicas: 1 });
 
-  it("is found again where there are some", async () => {
+  it("is found again with replicas", async () => {
     const without = await stage.open({ monotonicReads: true, replicas: [] });
     const withThem = await stage.open({ monotonicReads: true });
     await stage.group.primary.admin().set("k", "old");
@@ -148,13 +148,13 @@ describe("a post and its answer in different shards", () => {
     ["never see", true, "posted"],
     ["see", false, "draft"],
   ])(
-    "strangers %s the one without the other, with monotonicReads: %s",
+    "strangers %s the answer without its post, with monotonicReads: %s",
     async (_, monotonicReads, expected) => {
       const apps = [await stage.open({ monotonicReads }), await stage.open({ monotonicReads })] as const;
       const name = `:${monotonicReads}`;
       const [post, answer] = [keyIn(postSlot, name), keyIn(answerSlot, name)];
       const primary = await stage.group.primaryOf(postSlot);
-      // What is missing on a replica is looked up on the primary, as the key may be on its way to another shard.
+      // A missing key is looked up on the primary, because it may be moving to another shard.
       await primary.server.admin().set(post, "draft");
       await stage.group.ready();
       primary.proxy.hold();

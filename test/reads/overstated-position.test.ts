@@ -1,4 +1,4 @@
-/** Tokens that ask for more than the primary has, where replicas have to answer: `fallback` is "error". */
+/** Tokens that require more than the primary has, where replicas have to answer because `fallback` is "error". */
 import { describe, expect, it } from "vitest";
 import { type Consistency, ReplicasBehindError, type Session, type Tidemark } from "../../src/index.js";
 import { encodeToken, type TokenClaims } from "../../src/session/token.js";
@@ -112,7 +112,7 @@ describe("on Express, after a burst of responses to one client that sends no coo
     await waitUntil(isAnswered, { what: "a replica answers" });
   }
 
-  it("the replica answers a read with the last cookie once it has caught up, although nobody writes", async () => {
+  it("the replica answers a read with the last cookie once it has caught up, even without further writes", async () => {
     await using tidemark = await openStrict();
     await using user = await burst(tidemark);
     await group.caughtUp();
@@ -121,7 +121,7 @@ describe("on Express, after a burst of responses to one client that sends no coo
     expect(routes.of("get").every((route) => route.startsWith("replica:"))).toBe(true);
   });
 
-  it("a read with the last cookie is refused while the replica is behind, and says by how many bytes", async () => {
+  it("a read with the last cookie is refused while the replica is behind, and the error says by how many bytes", async () => {
     await using tidemark = await openStrict();
     holdReplicas(group);
     await using user = await burst(tidemark);
@@ -138,7 +138,7 @@ describe("on Express, after a burst of responses to one client that sends no coo
     await reads(user, "20");
   });
 
-  it("a later write with the same cookie is not missed by what was known when that came first", async () => {
+  it("a later write with the same cookie is not missed because of older knowledge about that cookie", async () => {
     await using tidemark = await openStrict();
     await using user = await burst(tidemark);
     let written = 0;
@@ -157,7 +157,7 @@ describe("on Express, after a burst of responses to one client that sends no coo
   });
 });
 
-describe("a replica that has all that the primary has answers a read", () => {
+describe("a replica with all data of the primary answers a read", () => {
   const atOnce: Readonly<Record<string, () => Promise<{ token: string; level?: Consistency }>>> = {
     "whose token was rounded up": async () => ({ token: await roundedUp() }),
     "whose token was rounded up, with a bound": async () => ({
@@ -185,7 +185,7 @@ describe("a replica that has all that the primary has answers a read", () => {
     expect(routes.of("get").filter((route) => route.startsWith("primary:"))).toEqual([]);
   });
 
-  it("behind one that the primary has answered", async () => {
+  it("that follows a read from the primary", async () => {
     await using tidemark = await openStrict();
     const { redis } = tidemark.session();
     await redis.at("strong").get("k");
@@ -193,7 +193,7 @@ describe("a replica that has all that the primary has answers a read", () => {
     expect(routes.of("get")).toEqual(["primary:strong", expect.stringMatching(/^replica:/)]);
   });
 
-  it("with a bound that is shorter than it is since anything was asked", async () => {
+  it("with a bound shorter than the time since the last probe", async () => {
     await using tidemark = await openStrict();
     const session = tidemark.session({ level: { maxStalenessMs: 100 } });
     const idleSince = performance.now();
@@ -202,7 +202,7 @@ describe("a replica that has all that the primary has answers a read", () => {
     expect(routes.of("get").at(-1)).toMatch(/^replica:/);
   });
 
-  it("that waits, without any write of others", async () => {
+  it("that waits, without any write by other sessions", async () => {
     await using tidemark = await openStrict({ fallback: "primary", waitMs: 20_000 });
     holdReplicas(group);
     await group.primary.admin().set("k", "v");
@@ -214,7 +214,7 @@ describe("a replica that has all that the primary has answers a read", () => {
 });
 
 describe("a token that was rounded up", () => {
-  it("is not met by a replica that lacks what the primary had when the token came", async () => {
+  it("is not satisfied by a replica that lacks data the primary had when the token arrived", async () => {
     await using tidemark = await openStrict();
     holdReplicas(group);
     await group.primary.admin().set("k", "v");
@@ -226,7 +226,7 @@ describe("a token that was rounded up", () => {
     );
   });
 
-  it("is not met by what the session itself writes later", async () => {
+  it("does not cover later writes of the session itself", async () => {
     await using tidemark = await openStrict();
     const session = tidemark.session({ token: await roundedUp() });
     expect(await answerOf(session, "k")).toBeNull();
@@ -235,7 +235,7 @@ describe("a token that was rounded up", () => {
     expect(await answerOf(session, "k")).toBeInstanceOf(ReplicasBehindError);
   });
 
-  it("has its read refused without a number of bytes while the primary is silent", async () => {
+  it("is refused without a number of bytes while the primary is silent", async () => {
     const toPrimary = await TcpProxy.start({ targetPort: group.primary.port });
     const { host, port } = toPrimary;
     try {

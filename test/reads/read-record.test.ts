@@ -1,4 +1,4 @@
-/** What an app learns of each read of its sessions: which server answered it, why, and how long it waited. */
+/** The record of each read: which server answered, why, and how long the read waited. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import express from "express";
 import { Command } from "ioredis";
@@ -82,7 +82,7 @@ async function written(key = "k"): Promise<string> {
   return session.token();
 }
 
-/** What `promise` is rejected with. */
+/** The error that `promise` is rejected with. */
 async function failure(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     () => expect.fail("it was not rejected"),
@@ -97,7 +97,7 @@ function agreesWithRoute(command: string): void {
 }
 
 describe("tidemark:read", () => {
-  it("says which replica answered a read, and why", async () => {
+  it("reports which replica answered a read, and why", async () => {
     const session = tidemark.session();
     await until("known", () => session.redis.get("k"));
     const { node, waitedMs, lagMs } = reads.last;
@@ -119,7 +119,7 @@ describe("tidemark:read", () => {
     agreesWithRoute("get");
   });
 
-  it("is published by name, once for each read, and not for writes and reads outside of sessions", async () => {
+  it("is published once for each read on the channel of that name, and not for writes or reads outside sessions", async () => {
     const heard: unknown[] = [];
     const listener = (message: unknown): void => void heard.push(message);
     subscribe("tidemark:read", listener);
@@ -169,7 +169,7 @@ describe("tidemark:read", () => {
     });
   });
 
-  it("gives the reasons of reads that replicas cannot answer", async () => {
+  it("gives the reasons for reads that replicas cannot answer", async () => {
     await until("check-failed", async () => {
       await releaseReplicas(group);
       await replicasAreEligible(tidemark);
@@ -190,7 +190,7 @@ describe("tidemark:read", () => {
     expect(reads.last.waitedMs).toBeGreaterThan(0);
   });
 
-  it("gives the reason replica-failed, and the error of the server that was asked last", async () => {
+  it("gives the reason replica-failed, and the error of the last server", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "v");
     let error: unknown;
@@ -202,7 +202,7 @@ describe("tidemark:read", () => {
     expect(error).toMatchObject({ message: expect.stringMatching(/^WRONGTYPE/) });
   });
 
-  it("gives the reason checked where the answer came with its proof", async () => {
+  it("gives the reason checked when the answer came with its proof", async () => {
     await until("checked", async () => {
       const token = await written();
       await group.caughtUp();
@@ -224,7 +224,7 @@ describe("tidemark:read", () => {
     agreesWithRoute("get");
   });
 
-  it("gives the reasons of a Tidemark that has just started, and of one without replicas", async () => {
+  it("gives the reasons for a Tidemark that has just started and for one without replicas", async () => {
     await open({}).session().redis.get("k");
     expect(reads.last).toMatchObject({ role: "primary", reason: "starting" });
     await open({ replicas: [] }).session().redis.get("k");
@@ -240,7 +240,7 @@ describe("tidemark:read", () => {
     }
   });
 
-  it("has the level of the wish that was granted", async () => {
+  it("has the level of the applied read policy", async () => {
     holdReplicas(group);
     const level: Consistency = [{ level: "session", fallback: "error" }, "eventual"];
     await tidemark.session({ token: await written(), level }).redis.get("k");
@@ -277,7 +277,7 @@ describe("tidemark:read", () => {
     expect(reads.heard).toMatchObject(["get", "get"].map((command) => ({ command, ...onPrimary })));
   });
 
-  it("covers each step of an iteration, which stays on its server", async () => {
+  it("covers each step of an iteration, which stays on one server", async () => {
     const session = tidemark.session();
     await session.redis.sadd("s", ...Array.from({ length: 2_000 }, (_, i) => `member ${i}`));
     await group.caughtUp();
@@ -289,7 +289,7 @@ describe("tidemark:read", () => {
     expect(new Set(reads.heard.map(({ node }) => node)).size).toBe(1);
   });
 
-  it("covers callbacks, scripts and names in capitals", async () => {
+  it("covers callbacks, scripts and uppercase command names", async () => {
     const { redis } = tidemark.session();
     await new Promise<void>((resolve) => redis.get("k", () => resolve()));
     await redis.call("GET", "k");
@@ -298,7 +298,7 @@ describe("tidemark:read", () => {
     expect(reads.heard.map(({ command }) => command)).toEqual(["get", "get", "eval_ro"]);
   });
 
-  it("has no keys, arguments and values in it", async () => {
+  it("contains no keys, arguments or values", async () => {
     const session = tidemark.session();
     await session.redis.set("a key", "a value");
     await session.redis.mget("a key", "a further key");
@@ -310,7 +310,7 @@ describe("tidemark:read", () => {
 });
 
 describe("a read that waits", () => {
-  it("says how long it waited for a replica", async () => {
+  it("reports how long it waited for a replica", async () => {
     holdReplicas(group);
     const token = await written();
     const reading = tidemark.session({ token, level: { waitMs: long } }).redis.get("k");
@@ -323,7 +323,7 @@ describe("a read that waits", () => {
     expect(reads.last.waitedMs).toBeGreaterThanOrEqual(waitedMs);
   });
 
-  it("says how long it waited in line for the primary", async () => {
+  it("reports how long it waited in line for the primary", async () => {
     const toPrimary = await TcpProxy.start({ targetPort: group.primary.port });
     onTestFinished(() => toPrimary.stop());
     const { host, port } = toPrimary;
@@ -398,7 +398,7 @@ describe("a read whose connection closes before the answer", () => {
         await watching;
       },
     ],
-  ])("has no node when no other primary is found [%s]", async (_, read) => {
+  ])("has no node when no new primary is found [%s]", async (_, read) => {
     const toPrimary = await TcpProxy.start({ targetPort: group.primary.port });
     onTestFinished(() => toPrimary.stop());
     const { host, port } = toPrimary;
@@ -422,8 +422,8 @@ describe("a read whose connection closes before the answer", () => {
   });
 });
 
-describe("a read that fails at the client", () => {
-  it("is reported once, with the server that does not answer, when its time is over", async () => {
+describe("a read that fails in the client", () => {
+  it("is reported once at its deadline, with the server that does not answer", async () => {
     const toPrimary = await TcpProxy.start({ targetPort: group.primary.port });
     onTestFinished(() => toPrimary.stop());
     const { host, port } = toPrimary;
@@ -456,7 +456,7 @@ describe("a read while the primary is gone", () => {
   it.each([
     ["primary-gone", { level: "strong", staleIfPrimaryGone: true }],
     ["unproven", { level: "eventual", staleIfPrimaryGone: false }],
-  ] as const)("says %s", async (reason, level) => {
+  ] as const)("has the reason %s", async (reason, level) => {
     const impatient = await openEligible({ maxStalenessMs: 500 });
     group.primary.pause();
     try {
@@ -478,7 +478,7 @@ describe("a read while the primary is gone", () => {
     ["primary", "strong", false],
     ["replica", "primary-gone", true],
   ] as const)(
-    "names the server that answered, where two were asked [the %s]",
+    "names the server that answered when two servers were asked [the %s]",
     async (role, reason, stale) => {
       const [toPrimary, toReplica] = await Promise.all(
         [group.primary, replicaOf(group)].map(({ port }) => TcpProxy.start({ targetPort: port })),
@@ -523,7 +523,7 @@ describe("session.reads", () => {
     expect(session.reads).toBe(tidemark.session().reads);
   });
 
-  it("has the latest reads of the session, the newest last, without listeners", async () => {
+  it("holds the latest reads of the session, the newest last, even without listeners", async () => {
     for (const listener of [reads, routes]) listener[Symbol.dispose]();
     const session = open({ recordReads: 3 }).session();
     expect(session.reads).toEqual([]);
@@ -543,14 +543,14 @@ describe("session.reads", () => {
     expect(before).toHaveLength(1);
   });
 
-  it("keeps one read, and no more, with 1", async () => {
+  it("holds only the latest read with 1", async () => {
     const session = open({ recordReads: 1 }).session();
     for (const key of ["a", "b"]) await session.redis.get(key);
     await session.redis.exists("a");
     expect(session.reads).toMatchObject([{ command: "exists" }]);
   });
 
-  it("has the same records as the channel", async () => {
+  it("holds the same records as the channel", async () => {
     const session = open({ recordReads: 100 }).session();
     await Promise.all(["a", "b", "c"].map((key) => session.redis.get(key)));
     expect(reads.heard.filter((one) => one.session === session)).toEqual(
@@ -559,7 +559,7 @@ describe("session.reads", () => {
     expect(session.reads).toHaveLength(3);
   });
 
-  it("is there for each request, as req.consistency.reads on Express", async () => {
+  it("is available for each request, as req.consistency.reads on Express", async () => {
     const recording = await openEligible({ recordReads: 10 });
     const app = express().use(readYourWrites(recording, { secret: "a secret of this test" }));
     app.get("/", async (request, response) => {
@@ -577,7 +577,7 @@ describe("session.reads", () => {
   });
 
   it.each([-1, 1.5, 1_001, "5", null, Number.NaN, Number.POSITIVE_INFINITY, true])(
-    "cannot have %s of them",
+    "cannot hold %s reads",
     (recordReads) => {
       const make = (): unknown =>
         Reflect.construct(Tidemark, [{ primary: "redis://127.0.0.1:1", recordReads }]);

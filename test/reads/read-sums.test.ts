@@ -1,4 +1,4 @@
-/** What is reported of many reads at once adds up: to the reads that were made, and to what the servers counted. */
+/** The reports of many concurrent reads add up to the reads that were made and to the counts of the servers. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Consistency, ReplicasBehindError, type Session, type Tidemark } from "../../src/index.js";
 import { listenToReads, type ReadMessages } from "../support/listeners/read-messages.js";
@@ -49,7 +49,7 @@ async function gets(): Promise<Map<string, number>> {
   return new Map(await Promise.all(counts));
 }
 
-/** What a workload did, as it knows itself. */
+/** The workload's own counts. */
 interface Deeds {
   readonly sessions: Set<Session>;
   made: number;
@@ -105,7 +105,7 @@ async function work(seed: number): Promise<Deeds> {
 
 describe("the records of many reads", () => {
   it.each([1, 2, 3, 4])(
-    "are one for each read, and name the server that was asked (seed %s)",
+    "exist once for each read, and name the server that was asked (seed %s)",
     async (seed) => {
       const before = await gets();
       const { sessions, made, rejected } = await work(seed);

@@ -46,7 +46,7 @@ describe("a read at level session", () => {
     }
   });
 
-  it("asks no replica that is not proven to have all the primary had at the moment a token names", async () => {
+  it("is sent only to replicas that provably have all data the primary had at the moment a token names", async () => {
     const ahead = Date.now() + 2_000;
     const token = encodeToken({ issuedAt: Date.now(), pinnedAt: 0, freshAsOf: ahead, positions: [] });
     const isAtReplica = async (): Promise<boolean> => {
@@ -74,7 +74,7 @@ describe("a read at level session", () => {
     );
   });
 
-  it("is answered by the one replica that has caught up while the other has not", async () => {
+  it("is answered by the replica that has caught up while the other has not", async () => {
     holdReplicas(group, 0);
     const session = tidemark.session();
     await session.redis.set("one-of-two", "new");
@@ -90,7 +90,7 @@ describe("a read at level session", () => {
     );
   });
 
-  it("throws a replica's answer away when its INFO shows that it was too early", async () => {
+  it("discards a replica's answer when the INFO after it shows that the replica was behind", async () => {
     await tidemark.session().redis.set("early", "old");
     await group.caughtUp();
     holdReplicas(group);
@@ -100,14 +100,14 @@ describe("a read at level session", () => {
     expect(["primary:check-failed", "primary:behind"]).toContain(routes.of("get").at(-1));
   });
 
-  it("stays in order behind a write of the session that nobody has awaited", async () => {
+  it("stays in order after a write of the session that nobody awaited", async () => {
     const { redis } = tidemark.session();
     const [, value] = await Promise.all([redis.set("order", "1"), redis.get("order")]);
     expect(value).toBe("1");
     expect(routes.of("get")).toEqual(["primary:write-in-flight"]);
   });
 
-  it("keeps a session to one replica, so that time does not run backwards between two", async () => {
+  it("keeps a session to one replica, so that it never goes back in time between two", async () => {
     holdReplicas(group, 0);
     const writer = tidemark.session();
     await writer.redis.set("monotonic", "new");
@@ -121,7 +121,7 @@ describe("a read at level session", () => {
     }
   });
 
-  it("does not fall back behind what the session has read on the primary", async () => {
+  it("never returns older data than the session has read on the primary", async () => {
     holdReplicas(group);
     await tidemark.redis.set("seen-on-primary", "new");
     const session = tidemark.session();
@@ -131,7 +131,7 @@ describe("a read at level session", () => {
 });
 
 describe("a pipeline of reads", () => {
-  it("goes to one replica as a whole, with results as ioredis gives them", async () => {
+  it("goes to one replica as a whole, with the same results as in ioredis", async () => {
     await tidemark.session().redis.pipeline().set("p1", "a").hset("p2", "f", "b").exec();
     await group.caughtUp();
     routes.clear();
@@ -158,7 +158,7 @@ describe("a pipeline of reads", () => {
     ]);
   });
 
-  it("stays in order with what was sent before and after it without waiting", async () => {
+  it("stays in order with unawaited commands before and after it", async () => {
     const { redis } = tidemark.session();
     const seen = [redis.set("p4", 1), redis.pipeline().get("p4").incr("p4").exec(), redis.get("p4")];
     expect((await Promise.all(seen)).slice(1)).toEqual([
@@ -178,7 +178,7 @@ describe("the other levels", () => {
     expect(routes.of("get")).toEqual(["primary:strong", "primary:strong"]);
   });
 
-  it("eventual reads from a replica also right after a write of the session", async () => {
+  it("eventual reads from a replica even right after a write of the session", async () => {
     const session = tidemark.session({ level: "eventual" });
     await session.redis.set("eventual", "x");
     await group.caughtUp();
@@ -187,7 +187,7 @@ describe("the other levels", () => {
     expect(await session.redis.get("eventual")).toBe("x");
   });
 
-  it("a bound refuses a replica that has fallen behind it, and accepts it again", async () => {
+  it("a bound refuses a replica that lags more, and accepts it again later", async () => {
     const level = { maxStalenessMs: 60 };
     const read = async (): Promise<string | undefined> => {
       routes.clear();

@@ -1,4 +1,4 @@
-/** Streams of SCAN and its kin: all steps are taken where the first was, or the stream fails. */
+/** Streams of SCAN and similar commands: each stream takes all its steps on one server, or fails. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IterationLostError, type Tidemark } from "../../src/index.js";
 import { fillToScan, scannedCount } from "../support/commands/scanned-data.js";
@@ -61,7 +61,7 @@ describe("A scan stream", () => {
     },
   );
 
-  it("is there for every type, with Buffers too, and with keys that have a prefix", async () => {
+  it("works for every type, with Buffers, and with prefixed keys", async () => {
     const { redis } = tidemark.session();
     expect(new Set(await all(redis.hscanStream("hash"))).size).toBe(scannedCount * 2);
     expect((await all(redis.sscanBufferStream("set"))).every(Buffer.isBuffer)).toBe(true);
@@ -69,7 +69,7 @@ describe("A scan stream", () => {
     expect(await all(redis.scanBufferStream({ match: "hash" }))).toEqual([Buffer.from("hash")]);
   });
 
-  it("takes every step on one node, 20 at once in as many requests", async () => {
+  it("takes every step on one node, 20 streams at once, in the same number of requests", async () => {
     const passes = await Promise.all(
       Array.from({ length: 20 }, () =>
         tidemark.run(tidemark.session(), () => all(tidemark.redis.hscanStream("hash", { count: 500 }))),
@@ -78,7 +78,7 @@ describe("A scan stream", () => {
     for (const found of passes) expect(new Set(found).size).toBe(scannedCount * 2);
   });
 
-  it("belongs to the session it was made in, whoever reads it", async () => {
+  it("belongs to the session that created it, in whatever session it is consumed", async () => {
     const session = tidemark.session();
     const other = tidemark.session({ level: "strong" });
     const stream = tidemark.run(session, () => tidemark.redis.scanStream({ match: "k*", count: 1_000 }));
@@ -87,7 +87,7 @@ describe("A scan stream", () => {
     expect(new Set(routes.of("scan").map((route) => route.split(":")[0]))).toEqual(new Set(["replica"]));
   });
 
-  it("that was made outside any session belongs to none, whoever reads it", async () => {
+  it("that was created outside any session belongs to none, in whatever session it is consumed", async () => {
     const stream = tidemark.redis.scanStream({ match: "k*", count: 100 });
     const iterator = stream[Symbol.asyncIterator]();
     await tidemark.run(tidemark.session(), () => iterator.next());
@@ -103,7 +103,7 @@ describe("A scan stream", () => {
     expect((await steps()).map((steps) => steps > 0)).toEqual([true, false, false]);
   });
 
-  it("waits for its replica when the session writes meanwhile, and shows nothing from before the write", async () => {
+  it("waits for its replica when the session writes meanwhile, and returns nothing from before the write", async () => {
     const session = tidemark.session();
     const stream = session.redis.hscanStream("hash", { count: 100 });
     stream.read();
@@ -125,7 +125,7 @@ describe("A scan stream", () => {
     expect(new Set(values.slice(ahead).flat())).toEqual(new Set(["new"]));
   });
 
-  it("goes on while its session writes and reads without end, elsewhere too", async () => {
+  it("continues while its session constantly writes and reads, even on other servers", async () => {
     const { redis } = tidemark.session();
     const found = new Set<unknown>();
     let over = false;
@@ -147,7 +147,7 @@ describe("A scan stream", () => {
     expect((await steps())[0]).toBe(0);
   });
 
-  it("fails when its replica is gone, instead of going on elsewhere", async () => {
+  it("fails when its replica is gone, instead of continuing elsewhere", async () => {
     const stream = tidemark.session().redis.scanStream({ match: "k*", count: 10 });
     const iterator = stream[Symbol.asyncIterator]();
     await iterator.next();
@@ -156,7 +156,7 @@ describe("A scan stream", () => {
     await expect(rest).rejects.toThrow(IterationLostError);
   });
 
-  it("fails soon when its replica is gone while it waits for it", async () => {
+  it("fails soon when its replica is gone while the stream waits for it", async () => {
     await using own = openTidemark(group, { maxStalenessMs: 600_000, tokenTtlMs: 1_200_000 });
     await replicasAreEligible(own);
     const session = own.session();
@@ -174,7 +174,7 @@ describe("A scan stream", () => {
     await Promise.all(group.replicas.map(({ link }) => link.release()));
   });
 
-  it("fails when its replica was restarted, although it answers again", async () => {
+  it("fails when its replica has restarted, even if it answers again", async () => {
     const session = tidemark.session();
     const stream = session.redis.scanStream({ match: "k*", count: 10 });
     const iterator = stream[Symbol.asyncIterator]();
@@ -190,7 +190,7 @@ describe("A scan stream", () => {
 });
 
 describe("A scan stream and a transaction by hand", () => {
-  it("have nothing to do with each other, whichever begins first", async () => {
+  it("do not affect each other, whichever begins first", async () => {
     const { redis } = tidemark.session();
     const found = new Set<unknown>();
     for await (const keys of redis.scanStream({ match: "k*", count: 200 })) {

@@ -1,4 +1,4 @@
-/** SCAN and its kin, plain: cursors are those of the primary, and of the run they come from. */
+/** Plain SCAN and similar commands: cursors belong to the primary and to the server run that returned them. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IterationLostError, type Session, type Tidemark } from "../../src/index.js";
 import { fillToScan, scannedCount } from "../support/commands/scanned-data.js";
@@ -35,7 +35,7 @@ describe("A plain SCAN", () => {
     return cursor;
   }
 
-  it("stays on the primary, so that a cursor is of use in other requests and processes", async () => {
+  it("stays on the primary, so that its cursor works in other requests and processes", async () => {
     const cursor = await first(tidemark.session());
     await using other = openTidemark(group);
     const found = new Set<string>();
@@ -50,7 +50,7 @@ describe("A plain SCAN", () => {
     expect((await steps()).slice(1)).toEqual([0, 0]);
   });
 
-  it("fails when the primary was restarted since its cursor was given out, and can begin again", async () => {
+  it("fails when the primary has restarted since it returned the cursor, and can start over", async () => {
     const session = tidemark.session();
     const batched = tidemark.session();
     const cursor = await first(session);
@@ -65,7 +65,7 @@ describe("A plain SCAN", () => {
     expect(await first(session)).toMatch(/^[1-9]/);
   });
 
-  it("fails in a pipeline too when another server is the primary by now", async () => {
+  it("fails in a pipeline too after another server became the primary", async () => {
     const session = tidemark.session();
     const cursor = await first(session);
     await promotionIsNoticed(tidemark, await promoteFirst(group));

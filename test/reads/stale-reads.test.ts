@@ -1,4 +1,4 @@
-/** Answers without proof, where the primary is gone and that is allowed; and only there. */
+/** Unproven answers, which are allowed only while the primary is gone and with the option for them. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { StaleReadMessage, Tidemark } from "../../src/index.js";
@@ -40,7 +40,7 @@ async function aheadOf(...behind: number[]): Promise<string> {
 }
 
 describe("staleIfPrimaryGone", () => {
-  it("has the freshest replica answer when the primary is gone, and says so", async () => {
+  it("lets the freshest replica answer when the primary is gone, and reports the answer as stale", async () => {
     const token = await aheadOf(0);
     const [, first] = group.replicas;
     await waitUntil(async () => (await first?.server.admin().get("k")) === "new", {
@@ -66,7 +66,7 @@ describe("staleIfPrimaryGone", () => {
     }
   });
 
-  it("answers what the session has written from a replica that lacks it, rather than not at all", async () => {
+  it("returns older data than the session's own write when no other data is available", async () => {
     const token = await aheadOf(0, 1);
     await group.primary.kill();
     const session = tidemark.session({ token, level: { staleIfPrimaryGone: true } });
@@ -75,7 +75,7 @@ describe("staleIfPrimaryGone", () => {
     expect(told).toHaveLength(2);
   });
 
-  it("gives pipelines and buffers their own shapes", async () => {
+  it("keeps the shapes of pipelines and Buffers", async () => {
     await tidemark.session().redis.hset("h", { a: "1" });
     await group.caughtUp();
     await group.primary.kill();
@@ -86,7 +86,7 @@ describe("staleIfPrimaryGone", () => {
     ]);
   });
 
-  it("takes a primary that hangs for gone, and ignores what it answers later", async () => {
+  it("treats a hanging primary as gone, and ignores its late answer", async () => {
     await aheadOf();
     await group.caughtUp();
     group.primary.pause();
@@ -100,7 +100,7 @@ describe("staleIfPrimaryGone", () => {
     expect([await session.redis.get("k"), session.stale]).toEqual(["new", false]);
   });
 
-  it("answers nothing stale while the primary is there, or where it is not asked for", async () => {
+  it("returns nothing stale while the primary is available, or without this option", async () => {
     const token = await aheadOf(0, 1);
     const willing = tidemark.session({ token, level: { staleIfPrimaryGone: true } });
     expect([await willing.redis.get("k"), willing.stale]).toEqual(["new", false]);
@@ -121,7 +121,7 @@ describe("staleIfPrimaryGone", () => {
     expect(isAnswered).toBe(false);
   });
 
-  it("waits for the heir of a primary that hands over", async () => {
+  it("waits for the new primary during a handover", async () => {
     const token = await aheadOf(0);
     const heir = replicaOf(group, 1);
     await waitUntil(async () => (await heir.admin().get("k")) === "new", { what: "the heir has it" });
@@ -140,7 +140,7 @@ describe("staleIfPrimaryGone", () => {
     expect([await reading, session.stale]).toEqual(["new", false]);
   });
 
-  it("proves what can be proven without the primary, and does not call it stale", async () => {
+  it("proves a read without the primary if possible, and does not report it as stale", async () => {
     const token = await aheadOf();
     await group.caughtUp();
     await replicasAreEligible(tidemark);

@@ -1,4 +1,4 @@
-/** Many reads while all replicas stall: the primary goes on taking writes. */
+/** Many reads while all replicas stall: the primary keeps accepting writes. */
 import { setTimeout as pause } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type CommonOptions, ReplicasBehindError, type Tidemark } from "../../src/index.js";
@@ -9,7 +9,7 @@ import { waitUntil } from "../support/wait-until.js";
 
 const stage = stageGroup({ replicas: 3 });
 
-/** Dear to the server and cheap to whoever asks. */
+/** Expensive for the server and cheap for the client. */
 const dear = ["sintercard", "2", "some", "others"] as const;
 const members = Array.from({ length: 10_000 }, (_, i) => `member-${i}`);
 
@@ -75,14 +75,14 @@ async function writesBeside(options: CommonOptions): Promise<{ calmMs: number; s
 
 describe("while all replicas stall under many reads", () => {
   // A ratio of times: whatever else the machine does meanwhile may spoil a try, but not five.
-  it("writes keep their pace, which they do not without fallbackLimit", { retry: 4 }, async () => {
+  it("writes keep their speed, and lose it without fallbackLimit", { retry: 4 }, async () => {
     const limited = await writesBeside({});
     const unlimited = await writesBeside({ fallbackLimit: false });
     expect(unlimited.stalledMs).toBeGreaterThan(5 * limited.stalledMs);
     expect(unlimited.stalledMs).toBeGreaterThan(5 * unlimited.calmMs);
   });
 
-  it("no more reads than fallbackLimit allows are with the primary at a time; all are answered in the end", async () => {
+  it("at most fallbackLimit reads are on the primary at a time, and all are answered in the end", async () => {
     const tidemark = await stage.open({ fallbackLimit: { concurrency: 3 } });
     holdReplicas(stage.group);
     const token = await tokenOf(tidemark);
@@ -98,7 +98,7 @@ describe("while all replicas stall under many reads", () => {
     expect(await Promise.all(reads)).toEqual(reads.map(() => "1"));
   });
 
-  it("reads that replicas have answered after all take no turn from those that follow", async () => {
+  it("reads that replicas have answered after all take no turn from later reads", async () => {
     const tidemark = await stage.open({ fallbackLimit: { concurrency: 1, perSecond: 20 } });
     holdReplicas(stage.group);
     const token = await tokenOf(tidemark);
@@ -115,7 +115,7 @@ describe("while all replicas stall under many reads", () => {
     await releaseReplicas(stage.group);
   });
 
-  it("reads that find no room fail in a way that HTTP has words for, and all is well when the replicas are back", async () => {
+  it("reads without room fail with a 503 error, and succeed again when the replicas are back", async () => {
     const tidemark = await stage.open({ fallbackLimit: { concurrency: 1, perSecond: 1 } });
     holdReplicas(stage.group);
     const token = await tokenOf(tidemark);

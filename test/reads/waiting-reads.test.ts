@@ -1,4 +1,4 @@
-/** Reads that wait for a replica: on whose word, in which order, and for how long. */
+/** Reads that wait for a replica: what makes them wait, in which order they are woken, and for how long they wait. */
 import { describe, expect, it } from "vitest";
 import { AbortedError, ClosedError, ReplicasBehindError, type Tidemark } from "../../src/index.js";
 import { unknownWrite } from "../../src/session/token.js";
@@ -55,7 +55,7 @@ describe("waitMs", () => {
       "of a bounded call",
       (token: string) => tidemark.session({ token }).at({ maxStalenessMs: 5_000, waitMs: long }).get("k"),
     ],
-  ])("%s has the read wait for a replica, where the next one does not", async (_, read) => {
+  ])("%s makes the read wait for a replica, and the next read does not wait", async (_, read) => {
     holdReplicas(group);
     const token = await written("k");
     const reading = read(token);
@@ -68,7 +68,7 @@ describe("waitMs", () => {
     expect(onPrimary()).toHaveLength(1);
   });
 
-  it("counts for the levels it is given for", async () => {
+  it("applies only to the levels it is given for", async () => {
     await withOther({ waitMs: { bounded: long } }, async (patient) => {
       holdReplicas(group);
       const token = await written("k");
@@ -83,7 +83,7 @@ describe("waitMs", () => {
     });
   });
 
-  it("ends in what fallback says when it is over", async () => {
+  it("falls back as `fallback` says when it is over", async () => {
     holdReplicas(group);
     const token = await written("k");
     const patient = tidemark.session({ token });
@@ -94,7 +94,7 @@ describe("waitMs", () => {
     ).rejects.toThrow(ReplicasBehindError);
   });
 
-  it("waits in vain for nobody when the lag of late leaves no hope", async () => {
+  it("is skipped when recent lag shows that no replica will catch up in time", async () => {
     holdReplicas(group);
     await written("old");
     await waitUntil(
@@ -118,7 +118,7 @@ describe("waitMs", () => {
   });
 });
 
-describe("many who wait", () => {
+describe("many waiting reads", () => {
   it("are woken in the order of their positions", async () => {
     holdReplicas(group);
     const tokens: string[] = [];
@@ -136,7 +136,7 @@ describe("many who wait", () => {
     expect(woken).toHaveLength(20);
   });
 
-  it("ask the replicas no more than one does", async () => {
+  it("cause no more probes than one", async () => {
     const asked = async (count: number): Promise<number> => {
       holdReplicas(group);
       const token = await written("k");
@@ -160,7 +160,7 @@ describe("many who wait", () => {
 });
 
 describe("a signal", () => {
-  it("takes a read that waits out of the queue, and sends nothing for it", async () => {
+  it("removes a waiting read from the queue, and nothing is sent for the read", async () => {
     holdReplicas(group);
     const token = await written("k");
     const aborting = new AbortController();
@@ -184,7 +184,7 @@ describe("a signal", () => {
     ).toEqual([]);
   });
 
-  it("keeps a read from waiting when it has been aborted before, and is asked for only then", async () => {
+  it("rejects a read that would wait if it is already aborted, and is requested only then", async () => {
     let asked = 0;
     const signal = (): AbortSignal => {
       asked += 1;
@@ -202,7 +202,7 @@ describe("a signal", () => {
 });
 
 describe("confirmMisses", () => {
-  it("has the primary asked for what a replica lacks, and for nothing that it has", async () => {
+  it("checks the primary for a key that a replica lacks, and for no other key", async () => {
     await tidemark.session().redis.set("there", "old");
     await group.caughtUp();
     await replicasAreEligible(tidemark);
@@ -218,7 +218,7 @@ describe("confirmMisses", () => {
     expect(await tidemark.session().redis.get("link")).toBeNull();
   });
 
-  it("holds for all reads of a Tidemark", async () => {
+  it("applies to all reads of a Tidemark", async () => {
     await withOther({ confirmMisses: true }, async (confirming) => {
       holdReplicas(group);
       await written("link");
@@ -234,7 +234,7 @@ describe("reads of pinned sessions that wait for room at the primary", () => {
   const read = (other: Tidemark, signal?: AbortSignal): Promise<string | null> =>
     other.session({ token: unknownWrite(), ...(signal && { signal }) }).redis.get("k");
 
-  it("ask no replica, and are answered in turn or refused after a second", async () => {
+  it("probe no replica, and are answered in turn or refused after a second", async () => {
     // Ten go at once, and then one every 100 ms: on a loaded machine some of these are late.
     await withOther({ fallbackLimit: { concurrency: 1, perSecond: 10 } }, async (other) => {
       const before = await questions(group);
@@ -247,7 +247,7 @@ describe("reads of pinned sessions that wait for room at the primary", () => {
     });
   });
 
-  it("are given up when the request is aborted", async () => {
+  it("are cancelled when the request is aborted", async () => {
     await withOther({ fallbackLimit }, async (other) => {
       await Promise.all([read(other), read(other)]);
       const aborting = new AbortController();
@@ -271,7 +271,7 @@ describe("reads of pinned sessions that wait for room at the primary", () => {
     });
   });
 
-  it("are waited for by close() while there is time", async () => {
+  it("are awaited by close() while there is time", async () => {
     await withOther({ fallbackLimit }, async (other) => {
       await Promise.all([read(other), read(other)]);
       const reading = read(other);

@@ -1,4 +1,4 @@
-/** Whoever may act as a replica can write into the INFO of its primary: then nobody misses a write by that. */
+/** Anyone who can act as a replica can write into the INFO of its primary. Still no user misses a write. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -35,7 +35,7 @@ async function replidOf({ primary }: ReplicationGroup): Promise<string> {
   return String((await primary.info("replication")).master_replid);
 }
 
-describe("an INFO of the primary that one of its replicas has written into", () => {
+describe("a primary's INFO with fields forged by one of its replicas", () => {
   it.each<[string, (replid: string) => string]>([
     ["an earlier offset", (replid) => `1.1.1.1\r\nmaster_replid:${replid}\r\nmaster_repl_offset:2\r\nx:`],
     ["an earlier offset alone", () => "1.1.1.1\r\nmaster_repl_offset:2\r\nx:"],
@@ -62,7 +62,7 @@ describe("an INFO of the primary that one of its replicas has written into", () 
     ]);
   });
 
-  it("is believed again when the forged replica is gone", async () => {
+  it("is trusted again when the forging replica is gone", async () => {
     const tidemark = await stage.open();
     {
       using _forged = await forgeReplica(group.primary, "1.1.1.1\r\nmaster_repl_offset:2\r\nx:");

@@ -1,4 +1,4 @@
-/** What the samples of the primary's offset prove about the age of a replica's data. */
+/** The age of a replica's data, as far as samples of the primary's offset prove it. */
 import { describe, expect, it } from "vitest";
 import { OffsetTimeline } from "../../src/replication/offset-timeline.js";
 import { seeded } from "../support/load/seeded.js";
@@ -13,18 +13,18 @@ function sampled(...samples: readonly (readonly [at: number, offset: number])[])
   return history;
 }
 
-describe("History.asOf", () => {
+describe("OffsetTimeline.asOf", () => {
   it("is the time of the newest sample that a position has reached", () => {
     const history = sampled([100, 10], [200, 20], [300, 30]);
     const asOf = [9, 10, 19, 20, 29, 30, 99].map((offset) => history.asOf({ replid: X, offset }));
     expect(asOf).toEqual([undefined, 100, 100, 200, 200, 300, 300]);
   });
 
-  it("moves on while nothing is written, because a later sample shows the same offset", () => {
+  it("advances while nothing is written, because a later sample shows the same offset", () => {
     expect(sampled([100, 10], [200, 10], [300, 10]).asOf({ replid: X, offset: 10 })).toBe(300);
   });
 
-  it("proves nothing for another history, or without a sample", () => {
+  it("proves nothing for another history or without a sample", () => {
     expect(sampled([100, 10]).asOf({ replid: Y, offset: 10 })).toBeUndefined();
     expect(new OffsetTimeline(10_000).asOf({ replid: X, offset: 10 })).toBeUndefined();
   });
@@ -67,8 +67,8 @@ describe("History.asOf", () => {
   });
 });
 
-describe("History.offsetAsOf", () => {
-  it("is the offset of the first sample that is not older than the moment", () => {
+describe("OffsetTimeline.offsetAsOf", () => {
+  it("is the offset of the first sample at or after the moment", () => {
     const history = sampled([100, 10], [200, 20], [300, 30]);
     expect([0, 100, 101, 200, 300, 301].map((at) => history.offsetAsOf(at))).toEqual([
       ...[10, 10, 20, 20, 30],
@@ -78,8 +78,8 @@ describe("History.offsetAsOf", () => {
   });
 });
 
-describe("History.record", () => {
-  it("begins anew with another history, of which alone it then speaks", () => {
+describe("OffsetTimeline.record", () => {
+  it("starts over with a new history and then covers only that history", () => {
     const history = sampled([100, 10], [200, 20]);
     history.record(300, { replid: Y, offset: 5 });
     expect(history.asOf({ replid: X, offset: 20 })).toBeUndefined();
@@ -88,18 +88,18 @@ describe("History.record", () => {
     expect(history.latest).toEqual({ at: 300, position: { replid: Y, offset: 5 } });
   });
 
-  it("begins anew when the offset falls, because that is no longer the same data", () => {
+  it("starts over when the offset falls, because the data is no longer the same", () => {
     const history = sampled([100, 10], [200, 20], [300, 12]);
     expect(history.asOf({ replid: X, offset: 11 })).toBeUndefined();
     expect(history.asOf({ replid: X, offset: 20 })).toBe(300);
   });
 
-  it("leaves out a sample that was asked for before the newest", () => {
+  it("ignores a sample that was requested before the newest one", () => {
     const history = sampled([100, 10], [300, 30], [200, 40]);
     expect(history.latest).toEqual({ at: 300, position: { replid: X, offset: 30 } });
   });
 
-  it("takes samples at all distances, and none of them makes data look younger", () => {
+  it("accepts samples at any interval, and none of them makes data look younger", () => {
     const dense = sampled(...Array.from({ length: 1000 }, (_, i) => [i / 10, i] as const));
     for (let offset = 0; offset < 1000; offset++) {
       const asOf = dense.asOf({ replid: X, offset });
@@ -108,7 +108,7 @@ describe("History.record", () => {
     }
   });
 
-  it.each([0.3, 0.55, 1.5])("reaches back over its span with a sample every %f gaps", (gaps) => {
+  it.each([0.3, 0.55, 1.5])("covers its whole span with a sample every %f gaps", (gaps) => {
     const spanMs = 4096;
     const history = new OffsetTimeline(spanMs);
     let shortest = Number.POSITIVE_INFINITY;
@@ -122,7 +122,7 @@ describe("History.record", () => {
     expect(shortest).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it("holds a bounded number of samples", () => {
+  it("keeps a bounded number of samples", () => {
     const history = new OffsetTimeline(1);
     for (let at = 0; at < 50_000; at++) history.record(at, { replid: X, offset: at });
     const held = Array.from({ length: 50_000 }, (_, offset) => history.asOf({ replid: X, offset })).filter(
@@ -133,7 +133,7 @@ describe("History.record", () => {
   });
 });
 
-describe("History.latest", () => {
+describe("OffsetTimeline.latest", () => {
   it("is the newest sample, and undefined before the first", () => {
     expect(new OffsetTimeline(10_000).latest).toBeUndefined();
     expect(new OffsetTimeline(10_000).latestAt).toBe(Number.NEGATIVE_INFINITY);
@@ -143,17 +143,17 @@ describe("History.latest", () => {
   });
 });
 
-describe("History.passedAt and reachedAt", () => {
+describe("OffsetTimeline.passedAt and reachedAt", () => {
   const history = sampled([100, 10], [200, 20], [300, 20], [400, 30]);
 
-  it("are the first samples above a position, and at it", () => {
+  it("are the first samples above a position and at it", () => {
     expect(history.passedAt({ replid: X, offset: 19 })).toBe(200);
     expect(history.passedAt({ replid: X, offset: 20 })).toBe(400);
     expect(history.reachedAt({ replid: X, offset: 20 })).toBe(200);
     expect(history.reachedAt({ replid: X, offset: 21 })).toBe(400);
   });
 
-  it("are when that was answered: an answer that was long in coming makes no replica late", () => {
+  it("use the time of the answer, so that a slow answer makes no replica look late", () => {
     const slow = sampled([100, 10]);
     slow.record(200, { replid: X, offset: 20 }, 900);
     expect(slow.passedAt({ replid: X, offset: 15 })).toBe(900);
@@ -161,7 +161,7 @@ describe("History.passedAt and reachedAt", () => {
     expect(slow.asOf({ replid: X, offset: 20 })).toBe(200);
   });
 
-  it("are undefined when the primary was not seen so far", () => {
+  it("are undefined when no sample of the primary is that new", () => {
     expect(history.passedAt({ replid: X, offset: 30 })).toBeUndefined();
     expect(history.reachedAt({ replid: X, offset: 31 })).toBeUndefined();
   });
@@ -172,10 +172,10 @@ describe("History.passedAt and reachedAt", () => {
   });
 });
 
-describe("History.newestWriteAt", () => {
+describe("OffsetTimeline.newestWriteAt", () => {
   const history = sampled([100, 10], [200, 20], [300, 20], [400, 30]);
 
-  it("is the first sample that shows what the position includes", () => {
+  it("is the first sample that shows all writes of the position", () => {
     expect(history.newestWriteAt({ replid: X, offset: 10 })).toBe(100);
     expect(history.newestWriteAt({ replid: X, offset: 20 })).toBe(200);
     expect(history.newestWriteAt({ replid: X, offset: 29 })).toBe(200);

@@ -1,4 +1,4 @@
-/** When a node that reports one position includes another. */
+/** Whether a node that reports one position includes another. */
 import { describe, expect, it } from "vitest";
 import { covers, Lineage } from "../../src/replication/lineage.js";
 import { parseReplicationInfo, type ReplicationInfo } from "../../src/replication/replication-info.js";
@@ -59,11 +59,11 @@ describe("covers, for a replica of the required history", () => {
     expect(covers(replica(X, 78), write, knowing())).toBe(true);
   });
 
-  it("counts only what is applied, although more was received and fed to its own backlog", () => {
+  it("counts only applied data, even when the replica received more and fed it to its own backlog", () => {
     expect(covers(replica(X, 50), write, knowing())).toBe(false);
   });
 
-  it("is true with the link down, because what was applied stays applied", () => {
+  it("is true while the link is down, because applied data stays applied", () => {
     expect(covers(replica(X, 77, { link: "down" }), write, knowing())).toBe(true);
   });
 
@@ -74,28 +74,28 @@ describe("covers, for a replica of the required history", () => {
     expect(covers(emptied, { ...write, offset: 0 }, knowing())).toBe(false);
   });
 
-  it("takes offset 1 for a position only while the link is up", () => {
+  it("accepts offset 1 as a position only while the link is up", () => {
     expect(covers(replica(X, 1), { ...write, offset: 1 }, knowing())).toBe(true);
     expect(covers(replica(X, 2, { link: "down" }), { ...write, offset: 2 }, knowing())).toBe(true);
   });
 });
 
 describe("covers, for a node of another history", () => {
-  it("is false for a replica however far it is, when nothing is known of its history", () => {
+  it("is false for a replica at any offset when its history is unknown", () => {
     expect(covers(replica(Y, 26_689_267), write, knowing())).toBe(false);
   });
 
-  it("is false for a primary of which nothing is known", () => {
+  it("is false for a primary whose history is unknown", () => {
     expect(covers(primary(Y, 26_689_267), write, knowing())).toBe(false);
   });
 
-  it("is true for a replica of the promoted primary when the write came before the turn", () => {
+  it("is true for a replica of the promoted primary when the write came before the divergence", () => {
     const lineage = knowing(primary(Y, 120, { ancestor: X, second: 78 }));
     expect(covers(replica(Y, 120), write, lineage)).toBe(true);
     expect(covers(replica(Y, 76), write, lineage)).toBe(false);
   });
 
-  it("is false for a write at or after the turn, on the promoted primary as on its replicas", () => {
+  it("is false for a write at or after the divergence, on the promoted primary and on its replicas", () => {
     const promoted = primary(Y, 26_689_267, { ancestor: X, second: 78 });
     for (const offset of [78, 79, 5000]) {
       expect(covers(promoted, { ...write, offset }, knowing(promoted))).toBe(false);
@@ -103,7 +103,7 @@ describe("covers, for a node of another history", () => {
     }
   });
 
-  it("is false by a replica's own smaller turn until the promoted primary has told the true one", () => {
+  it("is false by a replica's own smaller divergence until the promoted primary reports the true one", () => {
     const follower = replica(Y, 120, { ancestor: X, second: 61 });
     const lineage = knowing(follower);
     expect(covers(follower, write, lineage)).toBe(false);
@@ -111,13 +111,13 @@ describe("covers, for a node of another history", () => {
     expect(covers(follower, write, lineage)).toBe(true);
   });
 
-  it("is false for a promoted primary that had been emptied, although it names the required history", () => {
+  it("is false for a promoted primary that had been emptied, although it reports the required history as its ancestor", () => {
     const hollow = primary(Y, 77, { ancestor: X, second: 78, backlog: 0 });
     expect(covers(hollow, write, knowing(hollow))).toBe(false);
     expect(covers(replica(Y, 200), write, knowing(hollow))).toBe(false);
   });
 
-  it("holds through a chain of failovers of which each node knows only the last", () => {
+  it("holds through a chain of failovers when each node knows only the last one", () => {
     const lineage = knowing(
       primary(Y, 300, { ancestor: X, second: 78 }),
       primary(Z, 900, { ancestor: Y, second: 301 }),
@@ -137,13 +137,13 @@ describe("covers, for a node of another history", () => {
 });
 
 describe("covers, for the primary", () => {
-  it("is true in its own history, because all of it is there, also what came after it was asked", () => {
+  it("is true in the primary's own history, even for a write made after its position was read", () => {
     expect(covers(primary(X, 77), write, knowing())).toBe(true);
     expect(covers(primary(X, 77, { backlog: 0 }), write, knowing())).toBe(true);
     expect(covers(primary(X, 60), write, knowing())).toBe(true);
   });
 
-  it("is true after a promotion for a write before the turn", () => {
+  it("is true after a promotion for a write before the divergence", () => {
     const promoted = primary(Y, 120, { ancestor: X, second: 78 });
     expect(covers(promoted, write, knowing(promoted))).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** What is read from the text of `INFO replication`, and from which texts nothing is. */
+/** The positions read from the text of `INFO replication`, and the texts that yield none. */
 import { describe, expect, it } from "vitest";
 import {
   faultOf,
@@ -66,7 +66,7 @@ const promoted = change(primary, {
   connected_slaves: "1",
 });
 
-/** Dragonfly's own words and fields. */
+/** Dragonfly's own wording and fields. */
 const dragonfly = text(`
   role:replica
   master_host:10.0.0.1
@@ -91,7 +91,7 @@ function change(info: string, fields: Readonly<Record<string, string | undefined
   return changed;
 }
 
-describe("parseReplication of a primary", () => {
+describe("parseReplicationInfo of a primary", () => {
   it("takes the written offset and the first 16 digits of the replication id", () => {
     expect(parseReplicationInfo(primary)).toEqual({
       role: "primary",
@@ -102,7 +102,7 @@ describe("parseReplication of a primary", () => {
     });
   });
 
-  it("takes the history it was promoted from, and the first offset the two do not share", () => {
+  it("takes the ancestor and the first offset that the two histories do not share", () => {
     expect(parseReplicationInfo(promoted)).toMatchObject({
       role: "primary",
       replid: y,
@@ -111,17 +111,17 @@ describe("parseReplication of a primary", () => {
     });
   });
 
-  it("says that the backlog is not active when an emptied replica was promoted", () => {
+  it("reports an inactive backlog when an emptied replica was promoted", () => {
     const info = change(promoted, { repl_backlog_active: "0", connected_slaves: "0" });
     expect(parseReplicationInfo(info)).toMatchObject({ role: "primary", replid: y, backlogActive: false });
   });
 
-  it("says that the backlog is not active when the field is missing", () => {
+  it("reports an inactive backlog when the field is missing", () => {
     const info = change(primary, { repl_backlog_active: undefined });
     expect(parseReplicationInfo(info)).toMatchObject({ role: "primary", backlogActive: false });
   });
 
-  it("has a position before any replica ever attached", () => {
+  it("has a position before any replica has ever attached", () => {
     const info = change(primary, {
       connected_slaves: "0",
       slave0: undefined,
@@ -133,8 +133,8 @@ describe("parseReplication of a primary", () => {
   });
 });
 
-describe("parseReplication of a replica", () => {
-  it("takes the applied offset, not the bytes received nor those of its own backlog", () => {
+describe("parseReplicationInfo of a replica", () => {
+  it("takes the applied offset, not the received bytes or the bytes of the replica's own backlog", () => {
     expect(parseReplicationInfo(replica)).toEqual({
       role: "replica",
       replid: x,
@@ -146,7 +146,7 @@ describe("parseReplication of a replica", () => {
     });
   });
 
-  it("says that a synchronisation is in progress", () => {
+  it("reports that a synchronisation is in progress", () => {
     const info = change(replica, { master_link_status: "down", master_sync_in_progress: "1" });
     expect(parseReplicationInfo(info)).toMatchObject({ linkUp: false, syncing: true });
   });
@@ -156,16 +156,16 @@ describe("parseReplication of a replica", () => {
     expect(parseReplicationInfo(info)).toMatchObject({ syncing: true });
   });
 
-  it("assumes a link that is down when the field is missing", () => {
+  it("assumes that the link is down when the field is missing", () => {
     const info = change(replica, { master_link_status: undefined });
     expect(parseReplicationInfo(info)).toMatchObject({ linkUp: false });
   });
 
-  it("keeps the old history and reports offset 1 after a failed transfer emptied it", () => {
+  it("keeps the old history and reports offset 1 after a failed transfer emptied the replica", () => {
     expect(parseReplicationInfo(emptied)).toMatchObject({ replid: x, offset: 1, linkUp: false });
   });
 
-  it("takes its own, smaller turn of history after it followed a promotion", () => {
+  it("takes the replica's own, smaller divergence after the replica followed a promotion", () => {
     const info = change(replica, { master_replid: Y, master_replid2: X, second_repl_offset: "1031" });
     expect(parseReplicationInfo(info)).toMatchObject({
       replid: y,
@@ -174,8 +174,8 @@ describe("parseReplication of a replica", () => {
   });
 });
 
-describe("parseReplication", () => {
-  it("reads a RESP3 verbatim text, with its mark or without, and a text that ends without a line end", () => {
+describe("parseReplicationInfo", () => {
+  it("reads a RESP3 verbatim text with or without its prefix, and a text without a final line end", () => {
     expect(parseReplicationInfo(`txt:${primary}`)).toEqual(parseReplicationInfo(primary));
     expect(parseReplicationInfo(primary.slice(0, primary.indexOf("\r\nsecond")))).toMatchObject({
       offset: 1099,
@@ -187,17 +187,17 @@ describe("parseReplication", () => {
     expect(parseReplicationInfo(whole)).toEqual(parseReplicationInfo(replica));
   });
 
-  it("does not take a field for another whose name ends alike", () => {
+  it("does not confuse a field with another whose name ends in the same way", () => {
     const info = change(replica, { slave_repl_offset: undefined });
     expect(info).toContain("slave_read_repl_offset:");
     expect(parseReplicationInfo(info)).toBeUndefined();
   });
 
-  it("gives nothing for a server that reports no replication id", () => {
+  it("returns undefined for a server that reports no replication id", () => {
     expect(parseReplicationInfo(dragonfly)).toBeUndefined();
   });
 
-  it("gives nothing for a role it does not know", () => {
+  it("returns undefined for an unknown role", () => {
     expect(parseReplicationInfo(change(primary, { role: "sentinel" }))).toBeUndefined();
     expect(parseReplicationInfo(change(replica, { role: "replica" }))).toBeUndefined();
   });
@@ -209,7 +209,7 @@ describe("parseReplication", () => {
     ["role", replica],
     ["master_replid", replica],
     ["slave_repl_offset", replica],
-  ])("gives nothing when %s is missing", (name, info) => {
+  ])("returns undefined when %s is missing", (name, info) => {
     const without = change(info, { [name]: undefined });
     expect(without).not.toBe(info);
     expect(parseReplicationInfo(without)).toBeUndefined();
@@ -224,13 +224,13 @@ describe("parseReplication", () => {
     ["the mark of a pin in a token", `${"0".repeat(16)}${X.slice(16)}`],
     ["the mark of a moment in a token", `${"0".repeat(15)}1${X.slice(16)}`],
     ["nothing", ""],
-  ])("gives nothing for a replication id of %s", (_, id) => {
+  ])("returns undefined for a replication id of %s", (_, id) => {
     expect(parseReplicationInfo(change(primary, { master_replid: id }))).toBeUndefined();
     expect(parseReplicationInfo(change(replica, { master_replid: id }))).toBeUndefined();
   });
 
   it.each(["9007199254740992", "9223372036854775807", "-1", "1.5", "1e3", "0x10", " 7", "7 ", "", "NaN"])(
-    "gives nothing for the offset %j",
+    "returns undefined for the offset %j",
     (offset) => {
       expect(parseReplicationInfo(change(primary, { master_repl_offset: offset }))).toBeUndefined();
       expect(parseReplicationInfo(change(replica, { slave_repl_offset: offset }))).toBeUndefined();
@@ -242,26 +242,26 @@ describe("parseReplication", () => {
     expect(parseReplicationInfo(info)).toMatchObject({ offset: 9007199254740991 });
   });
 
-  it("knows no ancestor when its turn is not a whole number below 2^53", () => {
+  it("reports no ancestor when the divergence is not a whole number below 2^53", () => {
     for (const second of ["9007199254740992", "-1", "x"]) {
       const info = change(promoted, { second_repl_offset: second });
       expect(parseReplicationInfo(info)).toMatchObject({ replid: y, ancestor: undefined });
     }
   });
 
-  it("knows no ancestor when its replication id is not one", () => {
+  it("reports no ancestor when its replication id is invalid", () => {
     const info = change(promoted, { master_replid2: X.slice(1) });
     expect(parseReplicationInfo(info)).toMatchObject({ replid: y, ancestor: undefined });
   });
 
-  it("gives nothing for what is not a text with lines", () => {
+  it("returns undefined for input that is not a text with lines", () => {
     for (const reply of [undefined, null, 7, {}, [primary], Buffer.from(primary), "", "OK", "role:master"]) {
       expect(parseReplicationInfo(reply)).toBeUndefined();
     }
   });
 });
 
-describe("a text that somebody else may have written in", () => {
+describe("an INFO text that may be forged", () => {
   const counted = [
     ...["role", "connected_slaves", "master_replid", "master_replid2", "master_repl_offset"],
     ...["second_repl_offset", "repl_backlog_active", "slave_repl_offset", "master_link_status"],
@@ -274,7 +274,7 @@ describe("a text that somebody else may have written in", () => {
     }),
   );
 
-  it.each(doubled)("says nothing when %s occurs twice, wherever that is", (_name, info, line) => {
+  it.each(doubled)("yields no position when %s occurs twice, at any place", (_name, info, line) => {
     for (const text of [`${info}${line}\r\n`, info.replace("\r\n", `\r\n${line}\r\n`)]) {
       const forged = ofOwnLength(text);
       expect(parseReplicationInfo(forged)).toBeUndefined();
@@ -283,7 +283,7 @@ describe("a text that somebody else may have written in", () => {
   });
 
   it.each(["10.0.0.2\r\nx:y", "10.0.0.2\nx:y", "10.0.0.2 x", "a,b", "x".repeat(256), "10.0.0.2\u0000"])(
-    "says nothing when a replica announces %j",
+    "yields no position when a replica announces %j",
     (host) => {
       const forged = ofOwnLength(primary.replace("ip=10.0.0.2", `ip=${host}`));
       expect(parseReplicationInfo(forged)).toBeUndefined();
@@ -292,7 +292,7 @@ describe("a text that somebody else may have written in", () => {
     },
   );
 
-  it("never has fields in front of the server's own read, also when its lengths are those of a sound text", () => {
+  it("is never read with foreign fields before the server's own, even when its lengths are those of a sound text", () => {
     const sound = primary.replace("10.0.0.2", "a".repeat(120));
     expect(parseReplicationInfo(sound)).toMatchObject({ offset: 1099 });
     const forgery = `1.1.1.1\r\nmaster_repl_offset:7\r\nsecond_repl_offset:9\r\nx:`;
@@ -302,7 +302,7 @@ describe("a text that somebody else may have written in", () => {
   });
 
   it.each(["lag", "offset", "state"])(
-    "is not said to be forged when the line of a replica lacks %s",
+    "is not reported as forged when the line of a replica lacks %s",
     (field) => {
       const lacking = ofOwnLength(primary.replace(RegExp(`,${field}=[^,\\r]*`), ""));
       expect(parseReplicationInfo(lacking)).toBeUndefined();
@@ -311,7 +311,7 @@ describe("a text that somebody else may have written in", () => {
     },
   );
 
-  it("is looked through although its lengths add up to those of a sound text", () => {
+  it("is searched for forgery even when its lengths add up to those of a sound text", () => {
     const lengthBefore = (text: string): number => text.indexOf("\nmaster_replid:");
     const forged = primary.replace("\r\n", "\r\nrole:master\r\n");
     const more = lengthBefore(forged) - lengthBefore(primary) + 1;
@@ -358,8 +358,8 @@ function timeOf(info: string): number {
   return Math.min(...times);
 }
 
-describe("the replicas that an INFO lists", () => {
-  it("are those with a host and a port, and what they have acknowledged if they are in sync", () => {
+describe("The replicas that an INFO lists", () => {
+  it("are those with a host and a port, with their acknowledged offsets if they are in sync", () => {
     const info = primary
       .replace("port=6379,state=online", "port=0,state=wait_bgsave")
       .replace(

@@ -1,4 +1,4 @@
-/** Pipelines and transactions, in the turn they are given and in one line with single commands. */
+/** Pipelines and transactions are sent in the turn of their call, in order with single commands. */
 import type { IncomingMessage } from "node:http";
 import type { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -35,7 +35,7 @@ afterEach(async () => {
   await releaseReplicas(group);
 });
 
-/** What a session that starts with the token of another reads. */
+/** The value that a session reads with another session's token. */
 function readWith(token: string): Promise<string | null> {
   return tidemark.session({ token }).redis.get("k");
 }
@@ -48,7 +48,7 @@ const batches: Readonly<Record<string, (redis: Redis) => Promise<unknown>>> = {
 };
 
 describe.each(Object.entries(batches))("the write of %s", (_what, write) => {
-  it("counts as one in the turn it is given", async () => {
+  it("counts as a write in the turn of the call", async () => {
     const session = tidemark.session();
     const written = write(session.redis);
     const { wrote, writing } = session;
@@ -60,7 +60,7 @@ describe.each(Object.entries(batches))("the write of %s", (_what, write) => {
     expect(session.writing).toBe(false);
   });
 
-  it("is seen by a session that starts with the token of that turn", async () => {
+  it("is visible to a session that starts with the token of that turn", async () => {
     const session = tidemark.session();
     const written = write(session.redis);
     const token = session.token();
@@ -78,7 +78,7 @@ describe.each(Object.entries(batches))("the write of %s", (_what, write) => {
     await written;
   });
 
-  it("is in front of a single read that follows it in the same turn", async () => {
+  it("comes before a single read that follows in the same turn", async () => {
     const session = tidemark.session();
     const written = write(session.redis);
     expect(await session.redis.get("k")).toBe("new");
@@ -87,7 +87,7 @@ describe.each(Object.entries(batches))("the write of %s", (_what, write) => {
 });
 
 describe("the write of a script by name in a pipeline", () => {
-  it("counts as one in the turn it is given", async () => {
+  it("counts as a write in the turn of the call", async () => {
     tidemark.redis.defineCommand("setbyscript", { numberOfKeys: 1, lua: setByScript });
     const session = tidemark.session();
     const pipeline = session.redis.pipeline();
@@ -103,12 +103,12 @@ describe("the write of a script by name in a pipeline", () => {
   });
 });
 
-/** What the middleware has put on a request of plain `node:http`. */
+/** The properties that the middleware sets on a request of plain `node:http`. */
 function redisOf(request: IncomingMessage): SessionClient {
   return Reflect.get(request, "redis");
 }
 
-describe("a response that ends in the turn of a batch nobody awaits", () => {
+describe("a response that ends in the turn of an unawaited batch", () => {
   it.each(Object.entries(batches))("carries the token of %s to the next request", async (_what, write) => {
     const middleware = readYourWrites(tidemark, { secret: "a secret of this test" });
     await using app = await serve((request, response) => {
@@ -133,20 +133,20 @@ const lookups: Readonly<Record<string, (redis: Redis) => Promise<unknown>>> = {
   "a count of the keys": (redis) => redis.dbsize(),
 };
 
-describe("a read behind what only the primary can answer", () => {
+describe("a read after a command that only the primary can answer", () => {
   beforeEach(async () => {
     await group.primary.admin().set("k", "new");
   });
 
-  it.each(Object.entries(lookups))("sees at least what %s saw", async (_what, look) => {
+  it.each(Object.entries(lookups))("sees at least the data that %s saw", async (_what, look) => {
     const session = tidemark.session();
     await look(session.redis);
     for (let i = 0; i < 10; i++) expect(await session.redis.get("k")).toBe("new");
   });
 });
 
-describe("reads behind a pipeline of reads", () => {
-  it("never see less than it, whichever server answered it", async () => {
+describe("reads after a pipeline of reads", () => {
+  it("never see older data than the pipeline, whichever server answered it", async () => {
     for (let i = 1; i <= 20; i++) {
       await group.primary.admin().set("k", i);
       const { redis } = tidemark.session();
@@ -158,8 +158,8 @@ describe("reads behind a pipeline of reads", () => {
   });
 });
 
-describe("A transaction that takes long to give", () => {
-  it("has nothing in it that nobody asked for", async () => {
+describe("A transaction that takes long to send", () => {
+  it("contains only the app's commands", async () => {
     await using own = openTidemark(group, { probeIntervalMs: 100 });
     await own.ready();
     const begin = performance.now();

@@ -1,4 +1,4 @@
-/** Commands that wait have a connection to themselves, and nobody else notices. */
+/** Blocking commands have a dedicated connection and delay no other command. */
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { blockedClients } from "../support/servers/blocked-clients.js";
@@ -20,7 +20,7 @@ async function killOthers(): Promise<void> {
 }
 
 describe("A command that blocks", () => {
-  it("holds up nobody else, in a session or outside", async () => {
+  it("delays no other command, in a session or outside", async () => {
     const waits = [
       tidemark.session().redis.blpop("queue", 0),
       tidemark.redis.brpop("queue", 0),
@@ -35,7 +35,7 @@ describe("A command that blocks", () => {
     expect((await Promise.all(waits)).map(String).sort()).toEqual(["queue,a", "queue,b", "stream,1-1,f,v"]);
   });
 
-  it("is a write: its session reads what came of it, behind any lag", async () => {
+  it("counts as a write: later reads of its session see its effects despite any lag", async () => {
     const session = tidemark.session();
     await session.redis.rpush("from", "job");
     await group.caughtUp();
@@ -46,7 +46,7 @@ describe("A command that blocks", () => {
     expect([await next.redis.llen("from"), await next.redis.lrange("to", 0, -1)]).toEqual([0, ["job"]]);
   });
 
-  it("works in a pipeline, which then has the connection as a whole", async () => {
+  it("works in a pipeline, which then has the connection to itself", async () => {
     const { redis } = tidemark.session();
     const results = redis.pipeline().set("k", "1").blpop("queue", 0).get("k").exec();
     await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the pipeline waits" });
@@ -59,7 +59,7 @@ describe("A command that blocks", () => {
     ]);
   });
 
-  it("does not wait inside MULTI, as Redis has it", async () => {
+  it("does not block inside MULTI, as in Redis", async () => {
     const results = await tidemark.session().redis.multi().blpop("queue", 0).set("k", "1").exec();
     expect(results).toEqual([
       [null, null],
@@ -67,7 +67,7 @@ describe("A command that blocks", () => {
     ]);
   });
 
-  it("takes a connection that another has given back, and leaves none behind for long", async () => {
+  it("reuses a released connection, and leaves none open for long", async () => {
     const { redis } = tidemark.session();
     await redis.rpush("queue", "a", "b", "c");
     const before = Number((await group.primary.info("clients")).connected_clients);
@@ -79,7 +79,7 @@ describe("A command that blocks", () => {
     });
   });
 
-  it("is rejected when the Tidemark is closed, or its connection is", async () => {
+  it("is rejected when the Tidemark or its connection is closed", async () => {
     const killed = tidemark.session();
     const wait = killed.redis.blpop("queue", 0);
     await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });

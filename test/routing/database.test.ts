@@ -1,4 +1,4 @@
-/** All servers of a Tidemark have one database, however it is given, and one key prefix and shape of replies. */
+/** All servers of a Tidemark share one database, one key prefix and one reply shape, however these are given. */
 import { Redis, type RedisOptions } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { InvalidOptionError, type Server, Tidemark, type TidemarkOptions } from "../../src/index.js";
@@ -43,7 +43,7 @@ function refusal(options: TidemarkOptions): string {
   return "taken";
 }
 
-describe("servers that name two databases are refused", () => {
+describe("servers with two different databases are refused", () => {
   it.each(pairs)("a primary as %s and a replica as %s", (first, second) => {
     expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, elsewhere, 5)] })).toBe(
       "replicas[0].db: got 5, and the primary has 3; all servers have the same db, so give it once, in redis.",
@@ -72,7 +72,7 @@ describe("servers that name two databases are refused", () => {
     expect(refusal({ primary: given(way, nowhere, 5), redis: { db: 5 } })).toBe("taken");
   });
 
-  it.each(names)("a node of a cluster or a Sentinel as %s, which have none", (way) => {
+  it.each(names)("a node of a cluster or a Sentinel as %s, which have no database", (way) => {
     expect(refusal({ cluster: [given(way, nowhere), given(way, nowhere, 3)] })).toMatch(
       /^cluster\[1\]\.db: got 3; leave it out: a cluster has one database/,
     );
@@ -82,7 +82,7 @@ describe("servers that name two databases are refused", () => {
   });
 });
 
-describe("servers that differ otherwise are refused", () => {
+describe("servers with other conflicting options are refused", () => {
   const differing: readonly [name: string, first: RedisOptions, second: RedisOptions][] = [
     ["keyPrefix", { keyPrefix: "a:" }, { keyPrefix: "b:" }],
     ["stringNumbers", { stringNumbers: true }, { stringNumbers: false }],
@@ -100,7 +100,7 @@ describe("servers that differ otherwise are refused", () => {
     expect(refusal({ primary: { ...nowhere, ...first }, replicas: [elsewhere] })).toBe("taken");
   });
 
-  it("passwords of a cluster's nodes, of which the further ones have one", () => {
+  it("different passwords for a cluster's nodes", () => {
     const message = refusal({ cluster: ["redis://:first@127.0.0.1:1", "redis://:second@127.0.0.1:2"] });
     expect(message).toMatch(/^cluster\[0\]\.password: differs|^cluster\[1\]\.password: differs/);
     expect(message).not.toMatch(/first|second/);
@@ -134,7 +134,7 @@ describe("on real servers", () => {
   }
 
   it.each(pairs)(
-    "own writes are read from a replica as %s in the database of a primary as %s",
+    "a user's own writes are read from a replica as %s in the database of a primary as %s",
     async (second, first) => {
       const replicas = [given(second, replicaOf(group))];
       await isReadBackIn3({ primary: given(first, group.primary, 3), replicas });
@@ -143,13 +143,13 @@ describe("on real servers", () => {
   );
 
   it.each(names)(
-    "own writes are read from discovered replicas in the database of a primary as %s",
+    "a user's own writes are read from discovered replicas in the database of a primary as %s",
     async (way) => {
       await isReadBackIn3({ primary: given(way, group.primary, 3) });
     },
   );
 
-  it("own writes are read with the key prefix that only the primary names", async () => {
+  it("a user's own writes are read with the key prefix that only the primary names", async () => {
     const { port } = group.primary;
     await using tidemark = new Tidemark({
       primary: { port, keyPrefix: "app:" },
@@ -160,7 +160,7 @@ describe("on real servers", () => {
     expect(await replicaOf(group).admin().get("app:k")).toBe("v");
   });
 
-  it("writes land in the same database after a failover, and so do blocking commands and duplicates", async () => {
+  it("writes go to the same database after a failover, and so do blocking commands and duplicates", async () => {
     await using own = await startReplicationGroup({ replicas: 1 });
     const heir = replicaOf(own);
     await using tidemark = new Tidemark({ primary: `${own.primary.url}/3`, replicas: [heir.url] });
@@ -176,7 +176,7 @@ describe("on real servers", () => {
     duplicate.disconnect();
   });
 
-  it("what Sentinels name is read and written in the database of redis", async () => {
+  it("servers that Sentinels name are used with the database of the redis option", async () => {
     await using watched = await startSentinelGroup();
     await using tidemark = openWatched(watched, { redis: { db: 3 } });
     await replicasAreEligible(tidemark);
@@ -188,8 +188,8 @@ describe("on real servers", () => {
   });
 });
 
-describe("what servers take from each other", () => {
-  it("is the password and TLS of the primary, unless a replica has its own", async () => {
+describe("options that a replica inherits", () => {
+  it("are the password and TLS of the primary, unless the replica has its own", async () => {
     const password = "no secret";
     await using group = await startReplicationGroup({
       replicas: 1,

@@ -1,4 +1,4 @@
-/** What is left on a connection that was lent, and what becomes of it when servers change. */
+/** The state left on a dedicated connection, and the connection's end when servers change. */
 import { describe, expect, it } from "vitest";
 import { RefusedCommandError, type Tidemark, TransactionLostError } from "../../src/index.js";
 import { TcpProxy } from "../support/proxies/tcp-proxy.js";
@@ -17,8 +17,8 @@ stageTidemark({ replicas: 1 }, (stage) => {
   ({ group, tidemark } = stage);
 });
 
-describe("A connection that was borrowed", () => {
-  it("is not another's while anything may be left on it", async () => {
+describe("A dedicated connection", () => {
+  it("is not given to another session while it may have state left", async () => {
     const { redis } = tidemark.session();
     for (const end of ["exec", "discard"] as const) {
       await redis.watch("k");
@@ -32,7 +32,7 @@ describe("A connection that was borrowed", () => {
     }
   });
 
-  it("takes over a MULTI that a pipeline leaves open, so that nobody else's commands are queued", async () => {
+  it("takes over a MULTI that a pipeline leaves open, so that no other session's commands are queued", async () => {
     const { redis } = tidemark.session();
     expect(await redis.pipeline().call("MULTI").set("k", "1").exec()).toEqual([
       [null, "OK"],
@@ -45,7 +45,7 @@ describe("A connection that was borrowed", () => {
     expect(await tidemark.redis.get("k")).toBe("1");
   });
 
-  it("is ended when a command has blocked for longer than it may, and takes nothing any more", async () => {
+  it("is closed when a command has blocked beyond its timeout, and takes no more data", async () => {
     for (const redis of [{ commandTimeout: 100 }, { blockingTimeout: 100 }]) {
       await using own = openTidemark(group, { redis });
       const session = own.session();
@@ -62,7 +62,7 @@ describe("A connection that was borrowed", () => {
     }
   });
 
-  it("is sent nothing before what was given before it", async () => {
+  it("is sent no command before earlier commands of its session", async () => {
     const session = tidemark.session();
     await session.redis.unwatch();
     const large = "x".repeat(8_000_000);
@@ -77,7 +77,7 @@ describe("A connection that was borrowed", () => {
     expect(replies.slice(2)).toEqual([large.length, "OK", "QUEUED", [[null, 1]]]);
   });
 
-  it("sends nothing of a transaction again, also where reconnectOnError asks for it", async () => {
+  it("never resends a command of a transaction, even if reconnectOnError asks for that", async () => {
     let asked = 0;
     const reconnectOnError = (error: Error): 2 | false => {
       if (!error.message.startsWith("WRONGTYPE")) return false;
@@ -93,7 +93,7 @@ describe("A connection that was borrowed", () => {
     expect([asked, await redis.get("k")]).toEqual([1, null]);
   });
 
-  it("is waited for, although commands are not to wait for a connection", async () => {
+  it("is awaited, even with enableOfflineQueue: false", async () => {
     await using own = openTidemark(group, { redis: { enableOfflineQueue: false } });
     await own.ready();
     const { redis } = own.session();
@@ -101,7 +101,7 @@ describe("A connection that was borrowed", () => {
     expect(await redis.blpop("queue", 0)).toEqual(["queue", "a"]);
   });
 
-  it("has its commands answered before quit() is", async () => {
+  it("gets the replies of its commands before quit() resolves", async () => {
     await using own = openTidemark(group);
     const waits = own.session().redis.blpop("queue", 8);
     await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
@@ -112,7 +112,7 @@ describe("A connection that was borrowed", () => {
 });
 
 describe("A transaction by hand when servers change", () => {
-  it("leaves its session as it was when WATCH could not be sent", async () => {
+  it("leaves its session unchanged when WATCH could not be sent", async () => {
     const own = await startReplicationGroup({ replicas: 1 });
     await using client = openTidemark(own, { redis: { maxRetriesPerRequest: 0 } });
     // A replica that has lost its primary has no position before something was written.
@@ -126,7 +126,7 @@ describe("A transaction by hand when servers change", () => {
     await own.stop();
   });
 
-  it("says that nothing was carried out when the connection closes on a command that is to be queued", async () => {
+  it("reports that nothing was carried out when the connection closes on a command to be queued", async () => {
     await using proxy = await TcpProxy.start({ targetPort: group.primary.port });
     await using own = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
     const { redis } = own.session();
@@ -142,7 +142,7 @@ describe("A transaction by hand when servers change", () => {
     expect(await redis.exists("k")).toBe(0);
   });
 
-  it("waits for the server that was promoted", async () => {
+  it("waits for the promoted server", async () => {
     const own = await startReplicationGroup({ replicas: 1 });
     await using client = openTidemark(own, { probeIntervalMs: 20 });
     await replicasAreEligible(client);

@@ -1,4 +1,4 @@
-/** WATCH, MULTI and EXEC one by one: a session has a connection to itself until it is over. */
+/** WATCH, MULTI and EXEC as single commands: a session has a dedicated connection until the transaction ends. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RefusedCommandError, type Tidemark, TransactionLostError } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -21,7 +21,7 @@ async function killOthers(): Promise<void> {
 afterEach(() => vi.useRealTimers());
 
 describe("A transaction by hand", () => {
-  it("fails when a watched key was changed by anyone, and is carried out when not", async () => {
+  it("fails when another client has changed a watched key, and succeeds otherwise", async () => {
     const { redis } = tidemark.session();
     await redis.set("balance", "10");
     for (const disturbed of [true, false]) {
@@ -37,7 +37,7 @@ describe("A transaction by hand", () => {
     expect(await redis.get("balance")).toBe("21");
   });
 
-  it("reads what it decides by from the primary, however far replicas have come", async () => {
+  it("sends its reads to the primary, however far replicas have caught up", async () => {
     const other = tidemark.session();
     const { redis } = tidemark.session();
     await redis.get("warm");
@@ -50,7 +50,7 @@ describe("A transaction by hand", () => {
     expect(routes.of("get")).toEqual(["primary:not-a-read"]);
   });
 
-  it("is its session's own: 20 at once do not mix, nor does what others send meanwhile", async () => {
+  it("belongs to its session: 20 concurrent ones do not mix with each other or with other commands", async () => {
     const sessions = Array.from({ length: 20 }, () => tidemark.session());
     const results = await Promise.all(
       sessions.map(async ({ redis }, i) => {
@@ -70,7 +70,7 @@ describe("A transaction by hand", () => {
     for (const session of sessions) expect(session.token()).not.toBe("");
   });
 
-  it("keeps order without await, also in front of it and behind it", async () => {
+  it("stays in order without await, with commands before and after it", async () => {
     const { redis } = tidemark.session();
     const replies = await Promise.all([
       redis.set("k", "0"),
@@ -87,7 +87,7 @@ describe("A transaction by hand", () => {
     expect(replies).toEqual(["OK", "OK", 1, "1", "OK", "OK", "QUEUED", [[null, 2]], "2", 3]);
   });
 
-  it("has nothing queued that nobody asked for, when a write comes just before it", async () => {
+  it("contains only its own commands, even when a write comes just before it", async () => {
     const { redis } = tidemark.session();
     await redis.watch("k");
     await Promise.all([redis.incr("other"), redis.call("MULTI")]);
@@ -95,7 +95,7 @@ describe("A transaction by hand", () => {
     expect(await redis.exec()).toEqual([[null, 1]]);
   });
 
-  it("is covered: the session's next read sees it behind any lag", async () => {
+  it("is covered by the token: the session's next read sees it despite any lag", async () => {
     const session = tidemark.session();
     await session.redis.get("warm");
     holdReplicas(group);
@@ -105,7 +105,7 @@ describe("A transaction by hand", () => {
     expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("1");
   });
 
-  it("ends with DISCARD, and gives the errors of Redis", async () => {
+  it("ends with DISCARD, and returns the errors of Redis", async () => {
     const { redis } = tidemark.session();
     await redis.multi({ pipeline: false });
     await redis.set("k", "1");
@@ -129,7 +129,7 @@ describe("A transaction by hand", () => {
     expect(await redis.multi().set("k", "2").exec()).toEqual([[null, "OK"]]);
   });
 
-  it("sends nothing that was to be queued when the connection was lost meanwhile", async () => {
+  it("does not send commands meant for its queue when the connection was lost meanwhile", async () => {
     const { redis } = tidemark.session();
     await redis.multi({ pipeline: false });
     await killOthers();
@@ -139,7 +139,7 @@ describe("A transaction by hand", () => {
     expect(await redis.set("k", "2")).toBe("OK");
   });
 
-  it("gives its connection up when nobody goes on with it, and says so", async () => {
+  it("releases its connection when it is abandoned, and reports that", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const { redis } = tidemark.session();
     await redis.watch("k");
@@ -149,7 +149,7 @@ describe("A transaction by hand", () => {
     expect(await redis.get("k")).toBe("1");
   });
 
-  it("needs a session to belong to, or two requests could mix", async () => {
+  it("needs a session, because two requests could mix otherwise", async () => {
     for (const begin of [() => tidemark.redis.watch("k"), () => tidemark.redis.multi({ pipeline: false })]) {
       await expect(begin()).rejects.toThrow(RefusedCommandError);
       await expect(begin()).rejects.toThrow(/call it in a session \(tidemark\.run, req\.redis\)/);

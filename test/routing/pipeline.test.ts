@@ -1,4 +1,4 @@
-/** Pipelines and transactions, as a user of ioredis gives them and takes their results. */
+/** Pipelines and transactions, with the calls and results of ioredis. */
 import type { ChainableCommander, Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type RouteMessage, routeChannel } from "../../src/index.js";
@@ -28,7 +28,7 @@ function invoke(target: object, name: string, ...args: readonly unknown[]): Chai
   return Reflect.get(target, name).apply(target, args);
 }
 
-/** What came to the callback of each command, in the order of the commands. */
+/** The results in the callback of each command, in the order of the commands. */
 function noting(): {
   readonly noted: unknown[];
   at: (index: number) => (error: unknown, reply: unknown) => void;
@@ -168,7 +168,7 @@ const batches: Readonly<Record<string, (redis: Redis) => unknown>> = {
 };
 
 describe.each([...Object.entries(batches), ...Object.entries(failures)])("%s", (_what, give) => {
-  it("brings what ioredis brings", async () => {
+  it("returns the same as ioredis", async () => {
     const expected = await outcomeOf(() => faces.plain(give));
     for (const [name, face] of faces.ours) {
       expect(await outcomeOf(() => face(give)), name).toStrictEqual(expected);
@@ -176,7 +176,7 @@ describe.each([...Object.entries(batches), ...Object.entries(failures)])("%s", (
   });
 });
 
-it("tells of a transaction that was not carried out which commands were in its way", async () => {
+it("an aborted transaction's error names the commands that caused it", async () => {
   const error = await faces
     .session((redis) => redis.multi().set("a", 1).call("set", "b").exec())
     .catch((reason: unknown) => reason);
@@ -207,7 +207,7 @@ describe("a pipeline of reads with one error in it", () => {
     return heard;
   }
 
-  it("goes to one replica as a whole, and only what failed is asked again", async () => {
+  it("goes to one replica as a whole, and only the failed command is sent again", async () => {
     await waitUntil(
       async () => (await nodesOf(faces.session, (redis) => redis.get("str"))).at(-1)?.role === "replica",
       { what: "a replica may answer" },

@@ -1,4 +1,4 @@
-/** What is reported of reads that a cluster sends from one node to another. */
+/** The reports of reads that a cluster redirects from one node to another. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listenToReads, type ReadMessages } from "../support/listeners/read-messages.js";
 import type { ClusterNode } from "../support/servers/cluster-node.js";
@@ -42,7 +42,7 @@ describe("a read of a key that moves to another shard", () => {
     expect(reads.heard).toMatchObject([{ node: addressOf(to), role: "primary" }]);
   });
 
-  it("has a record for each key of a pipeline, wherever it is", async () => {
+  it("has a record for each key of a pipeline, on each shard", async () => {
     const tidemark = await stage.open({ recordReads: 10 });
     const session = tidemark.session({ level: "strong" });
     const pipeline = session.redis.pipeline();
@@ -56,7 +56,7 @@ describe("a read of a key that moves to another shard", () => {
     expect(reads.heard.filter((one) => one.session === session)).toHaveLength(slots.length);
   });
 
-  it("confirms on the primary what a replica lacks", async () => {
+  it("confirms on the primary that a key is missing", async () => {
     const tidemark = await stage.open();
     await waitUntil(
       async () => {

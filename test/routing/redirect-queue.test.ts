@@ -1,4 +1,4 @@
-/** The lines in which commands on the same keys wait while a cluster sends one of them elsewhere. */
+/** The queues in which commands on the same keys wait while a cluster redirects one of them. */
 import { EventEmitter, once } from "node:events";
 import { beforeEach, describe, expect, it } from "vitest";
 import { RedirectQueue } from "../../src/routing/redirect-queue.js";
@@ -15,8 +15,8 @@ function wait(name: string, keys: readonly string[], isReturned = false): void {
   detours.wait(owner, keys, isReturned, () => sent.push(name));
 }
 
-describe("Detours", () => {
-  it("sends a returned command although a newer one waits on its key for another", () => {
+describe("RedirectQueue", () => {
+  it("sends a returned command although a newer one waits on its key because of another key", () => {
     const first = detours.begin(owner, ["a"]);
     const second = detours.begin(owner, ["b"]);
     wait("newer", ["a", "b"]);
@@ -30,7 +30,7 @@ describe("Detours", () => {
     expect(detours.isEmpty).toBe(true);
   });
 
-  it("keeps the place of a command that waits at the head of its line", async () => {
+  it("keeps the place of a command at the head of its queue", async () => {
     const over = new EventEmitter();
     let settled: Promise<void> | undefined = once(over, "end").then(() => {});
     const wasPending = settled;

@@ -1,4 +1,4 @@
-/** Commands that reach a server after it was made a replica, before anybody has noticed. */
+/** Commands that reach a server after its demotion, before Tidemark has noticed. */
 import { setImmediate } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -32,7 +32,7 @@ async function demote(): Promise<void> {
 const incr = "return redis.call('incr', KEYS[1])";
 const get = "return redis.call('get', KEYS[1])";
 
-/** What a user does, and what it brings when everything is carried out once, in order, by the new primary. */
+/** A user's calls, and their results when the new primary carries everything out once, in order. */
 const uses: Readonly<
   Record<string, { give: (redis: Redis) => Promise<unknown>; brings: unknown; n: string }>
 > = {
@@ -206,8 +206,8 @@ describe.concurrent.each(["when-needed", "always"] as const)(
   },
 );
 
-describe.concurrent("a script that has written before the primary was demoted", () => {
-  it("is not carried out again, and its session is pinned", async () => {
+describe.concurrent("a script that wrote before the primary was demoted", () => {
+  it("is not repeated, and its session is pinned", async () => {
     const tidemark = await stage.open({ ...unnoticed, replicas: [] });
     const session = tidemark.session();
     await session.redis.get("k");
@@ -251,7 +251,7 @@ async function number(redis: Redis, key: string, isOver: () => boolean): Promise
   return Array.from({ length: next }, (_, n) => n);
 }
 
-describe("writes without waiting while the primary hands over", () => {
+describe("unawaited writes during a handover", () => {
   it.each(Object.entries(ways))("are carried out once and in order, %s", async (_way, redisOf) => {
     const tidemark = await stage.open({ redis: { noDelay: true } });
     let [primary, other] = [stage.group.primary, heir()];
@@ -278,8 +278,8 @@ describe("writes without waiting while the primary hands over", () => {
   });
 });
 
-describe("a primary that is silent while it hands over", () => {
-  it("has the writes in flight go to the new primary when its refusals arrive a little later", async () => {
+describe("a primary that is silent during a handover", () => {
+  it("leaves the writes in flight to the new primary when its refusals arrive a little later", async () => {
     const proxy = await TcpProxy.start({ targetPort: stage.group.primary.port });
     stage.owe(proxy);
     const primary = { host: proxy.host, port: proxy.port };
@@ -300,7 +300,7 @@ describe("a primary that is silent while it hands over", () => {
   });
 });
 
-describe.concurrent("where no other server is the primary", () => {
+describe.concurrent("when no other server is the primary", () => {
   const commands: Readonly<Record<string, (redis: Redis) => Promise<unknown>>> = {
     "a write": (redis) => redis.set("k", "v"),
     "a script": (redis) => redis.eval(incr, 1, "n"),
@@ -316,7 +316,7 @@ describe.concurrent("where no other server is the primary", () => {
   it.each([
     ["given", { replicas: [] }],
     ["discovered", { replicas: undefined }],
-  ])("commands fail within seconds and say why, with replicas that are %s", async (_how, options) => {
+  ])("commands fail within seconds and name the reason, with replicas that are %s", async (_how, options) => {
     const tidemark = await stage.open({ ...unnoticed, ...options });
     await Promise.all(Object.values(ways).map((redisOf) => redisOf(tidemark).get("k")));
     await stage.group.primary.replicate(heir());

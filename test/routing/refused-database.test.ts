@@ -1,4 +1,4 @@
-/** Servers that refuse SELECT, by their ACL or because they have no such database: nothing of database 0 is read or written. */
+/** Servers that refuse SELECT, by ACL or for lack of the database: Tidemark neither reads nor writes database 0. */
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { type CommonOptions, type PrimaryServers, Tidemark } from "../../src/index.js";
@@ -77,7 +77,7 @@ describe.concurrent.each(handshakes)("with %s", (_what, redis) => {
 
 // One after the other: ioredis gives a subscription up after 20 attempts to connect, whose time others would take.
 describe.each(handshakes)("with %s", (_what, redis) => {
-  it("a primary that forbids SELECT is sent nothing", async () => {
+  it("a primary that forbids SELECT receives no commands", async () => {
     const { primary } = stage.group;
     await allow(primary, "-select");
     await primary.admin().flushall();
@@ -134,7 +134,7 @@ describe.each(handshakes)("with %s", (_what, redis) => {
 });
 
 describe.concurrent("a database that a server does not have", () => {
-  it("has commands rejected with the error of the server", async () => {
+  it("causes commands to be rejected with the server's error", async () => {
     const { primary } = stage.group;
     const tidemark = open({ primary: { ...given(primary), db: 99 }, replicas: [] });
     await expect(tidemark.redis.set("k", "1")).rejects.toThrow(/^ERR DB index is out of range/);
@@ -145,7 +145,7 @@ describe.concurrent("a database that a server does not have", () => {
 });
 
 describe.concurrent("servers that Sentinels name", () => {
-  it("are sent nothing while they refuse SELECT", async () => {
+  it("receive no commands while they refuse SELECT", async () => {
     await using group = await startSentinelGroup({ replicas: 1, sentinels: 1 });
     const sentinels = group.sentinels.map(({ host, port }) => ({ host, port }));
     const tidemark = new Tidemark({ sentinels, name: group.name, redis: { db: 99 } });

@@ -1,4 +1,4 @@
-/** Writes to a cluster that are answered when replicas hold them: counted on the replicas themselves. */
+/** Write concern on a cluster: writes resolve when replicas hold them, counted on the replicas themselves. */
 import { describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import type { ClusterNode } from "../support/servers/cluster-node.js";
@@ -27,7 +27,7 @@ describe("Session.replicated on a cluster", () => {
     return { primary, replica };
   }
 
-  it("answers a write when the replica of its shard has it, in every shard", async () => {
+  it("resolves a write when the replica of its shard has it, in every shard", async () => {
     const shards = await Promise.all([1, 6_000, 12_000].map(shardOf));
     const session = (await stage.open()).session();
     await session.replicated("all", { timeoutMs: long });
@@ -40,7 +40,7 @@ describe("Session.replicated on a cluster", () => {
     }
   });
 
-  it("keeps back the answers of one shard alone, until its replica has the write", async () => {
+  it("delays only the replies of one shard, until its replica has the write", async () => {
     const { primary, replica } = await shardOf(6_000);
     const session = (await stage.open()).session();
     await session.replicated(1, { timeoutMs: long });
@@ -57,7 +57,7 @@ describe("Session.replicated on a cluster", () => {
     expect([await writing, await has(replica, held, "held")]).toEqual(["OK", true]);
   });
 
-  it("rejects a write that no replica of its shard had in time, and the awaited promise likewise", async () => {
+  it("rejects a write that no replica of its shard had in time, and the awaited promise too", async () => {
     const { primary } = await shardOf(6_000);
     const tidemark = await stage.open();
     const session = tidemark.session();
@@ -71,10 +71,10 @@ describe("Session.replicated on a cluster", () => {
   });
 });
 
-describe("Session.replicated on a server of a cluster that was named by itself", () => {
+describe("Session.replicated on a cluster node given as a plain server", () => {
   const stage = stageCluster({ shards: 1, replicasPerShard: 1 });
 
-  it.each(["with its replica", "alone"])("does not take messages for a fence: %s", async (how) => {
+  it.each(["with its replica", "alone"])("does not use messages as a fence: %s", async (how) => {
     const [primary, replica] = stage.group.nodes;
     if (primary === undefined || replica === undefined) throw new Error("the cluster has not two nodes");
     const { url } = primary.server;

@@ -1,4 +1,4 @@
-/** Writes that are answered when they are on disk, on the primary and on replicas. */
+/** Writes that resolve when they are on disk, on the primary and on replicas. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { hasWaitAof } from "../support/servers/abilities.js";
@@ -38,7 +38,7 @@ function replica(): RedisServer {
 }
 
 describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
-  it("answers a write, and the awaited promise, when it is on both disks", async () => {
+  it("resolves a write, and the awaited promise, when the write is on both disks", async () => {
     const session = tidemark.session();
     await session.redis.set("before", "v");
     expect(await session.replicated(1, { timeoutMs: long, fsync: true })).toBe(1);
@@ -46,7 +46,7 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
     expect(await replica().admin().get("k")).toBe("v");
   });
 
-  it("does not take a replica that only has it in memory for one that has it on disk", async () => {
+  it("does not count a replica that has the write only in memory", async () => {
     await replica().admin().config("SET", "appendonly", "no");
     try {
       const session = tidemark.session();
@@ -82,7 +82,7 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
     expect(await writing).toBe("OK");
   });
 
-  it("says what the primary says when that keeps no append-only file", async () => {
+  it("reports the primary's error when the primary keeps no append-only file", async () => {
     const admin = group.primary.admin();
     await admin.config("SET", "appendonly", "no");
     try {
@@ -100,7 +100,7 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
 });
 
 describe.skipIf(hasWaitAof)("Session.replicated with fsync, where the server has no WAITAOF", () => {
-  it("rejects the write with the server's own words", async () => {
+  it("rejects the write with the server's own error", async () => {
     const session = tidemark.session();
     session.replicated(1, { timeoutMs: long, fsync: true });
     const failure: unknown = await session.redis.set("k", "v").catch((error) => error);

@@ -1,4 +1,4 @@
-/** How long writes wait for replicas, and what they are told when their time is over. */
+/** How long writes wait for replicas, and which errors they get when their time is over. */
 import { describe, expect, it } from "vitest";
 import { NotReplicatedError, type Tidemark } from "../../src/index.js";
 import { blockedClients } from "../support/servers/blocked-clients.js";
@@ -30,7 +30,7 @@ async function isBlocked(): Promise<boolean> {
 }
 
 describe("Session.replicated", () => {
-  it("rejects with how many had it in time, and the write stands", async () => {
+  it("rejects with the number of replicas that had the write in time, and the write stays", async () => {
     holdReplicas(group, 0);
     const session = tidemark.session();
     await session.replicated(2, { timeoutMs: 100 });
@@ -43,7 +43,7 @@ describe("Session.replicated", () => {
     expect(await tidemark.redis.get("n")).toBe("1");
   });
 
-  it("counts rightly for each of many writes that one replica has, and a hung one has not", async () => {
+  it("counts correctly for many writes that one replica has and a hung one lacks", async () => {
     holdReplicas(group, 1);
     const [first] = group.replicas;
     first?.link.delay(20);
@@ -62,7 +62,7 @@ describe("Session.replicated", () => {
     }
   });
 
-  it("lets each write wait as long as its own session says", async () => {
+  it("lets each write wait as long as its own session sets", async () => {
     holdReplicas(group);
     const [patient, hasty] = [tidemark.session(), tidemark.session()];
     await patient.replicated(1, { timeoutMs: long });
@@ -73,7 +73,7 @@ describe("Session.replicated", () => {
     expect(await waiting).toBe("OK");
   });
 
-  it("does not have the hasty wait for the patient, where one connection serves both", async () => {
+  it("rejects a short wait in time although a longer one shares its connection", async () => {
     holdReplicas(group);
     const [patient, hasty] = [tidemark.session(), tidemark.session()];
     patient.replicated(1, { timeoutMs: 2_000 });
@@ -86,14 +86,14 @@ describe("Session.replicated", () => {
     await waiting;
   });
 
-  it("takes a time longer than a timer can run", async () => {
+  it("accepts a timeout longer than a timer can run", async () => {
     const session = tidemark.session();
     await session.replicated(2, { timeoutMs: 1e12 });
     expect(await session.redis.set("k", "v")).toBe("OK");
     expect(await holders("k", "v")).toBe(2);
   });
 
-  it("answers in time what a primary has paused under", async () => {
+  it("resolves in time after a pause of the primary", async () => {
     holdReplicas(group);
     const session = tidemark.session();
     session.replicated(1, { timeoutMs: 2_000 });
@@ -107,7 +107,7 @@ describe("Session.replicated", () => {
     expect([await writing, await holders("k", "v")]).toEqual(["OK", 2]);
   });
 
-  it("says what it does not know, in time, when the primary hangs", async () => {
+  it("reports an unknown number of replicas, in time, when the primary hangs", async () => {
     holdReplicas(group);
     const session = tidemark.session();
     session.replicated(1, { timeoutMs: 300 });
@@ -121,7 +121,7 @@ describe("Session.replicated", () => {
     }
   });
 
-  it("rejects what waits when it is closed", async () => {
+  it("rejects waiting writes when it is closed", async () => {
     holdReplicas(group);
     const other = openTidemark(group);
     const session = other.session();
@@ -132,7 +132,7 @@ describe("Session.replicated", () => {
     await failing;
   });
 
-  it("says what it does not know when the primary goes", async () => {
+  it("reports an unknown number of replicas when the primary is gone", async () => {
     holdReplicas(group);
     const session = tidemark.session();
     await session.replicated(2, { timeoutMs: long });

@@ -1,4 +1,4 @@
-/** Writes that are answered when replicas hold them: counted on the replicas themselves. */
+/** Writes that resolve when replicas hold them, counted on the replicas themselves. */
 import { describe, expect, it } from "vitest";
 import { roundedToken } from "../../src/http/rounded-token.js";
 import { InvalidOptionError, NotReplicatedError, type Tidemark } from "../../src/index.js";
@@ -31,7 +31,7 @@ describe("Session.replicated", () => {
     ["one", 1, 1],
     ["two", 2, 2],
     ["all", "all", 2],
-  ] as const)("answers a write when %s replicas have it", async (_, replicas, least) => {
+  ] as const)("resolves a write when %s replicas have it", async (_, replicas, least) => {
     const session = tidemark.session();
     await session.replicated(replicas, { timeoutMs: long });
     for (let i = 0; i < 30; i++) {
@@ -40,7 +40,7 @@ describe("Session.replicated", () => {
     }
   });
 
-  it("keeps the answer back until the last of them has it, and nobody else's meanwhile", async () => {
+  it("delays the reply until the last replica has the write, and no other session's replies", async () => {
     holdReplicas(group, 1);
     const session = tidemark.session();
     await session.replicated(2, { timeoutMs: long });
@@ -57,7 +57,7 @@ describe("Session.replicated", () => {
     expect([await writing, await holders("k", "v")]).toEqual(["OK", 2]);
   });
 
-  it("knows the position, and lets the response leave, before replicas have it", async () => {
+  it("knows the position, and lets the response be sent, before replicas have the write", async () => {
     holdReplicas(group);
     const session = tidemark.session();
     await session.replicated(1, { timeoutMs: long });
@@ -68,7 +68,7 @@ describe("Session.replicated", () => {
     await writing;
   });
 
-  it("has a token that a replica which holds the write covers", async () => {
+  it("has a token that is covered by a replica with the write", async () => {
     const session = tidemark.session();
     await session.replicated("all", { timeoutMs: long });
     await session.redis.set("k", "v");
@@ -79,7 +79,7 @@ describe("Session.replicated", () => {
     }
   });
 
-  it("waits once for all writes of a turn, not for each", async () => {
+  it("waits once for all writes of a turn, not for each write", async () => {
     const calls = (): Promise<number> => group.primary.commandCalls("wait");
     const before = await calls();
     const writes = Array.from({ length: 500 }, async (_, i) => {
@@ -92,7 +92,7 @@ describe("Session.replicated", () => {
     expect(await group.replicas[0]?.server.admin().dbsize()).toBeGreaterThanOrEqual(500);
   });
 
-  it("needs no connection of its own for every time that is given", async () => {
+  it("needs no separate connection for each timeout", async () => {
     const connections = async (): Promise<number> =>
       Number((await group.primary.info("stats")).total_connections_received);
     const before = await connections();
@@ -108,7 +108,7 @@ describe("Session.replicated", () => {
     expect((await connections()) - before).toBeLessThanOrEqual(2);
   });
 
-  it("holds for pipelines, transactions, scripts and blocking commands too", async () => {
+  it("applies to pipelines, transactions, scripts and blocking commands too", async () => {
     const session = tidemark.session();
     const { redis } = session;
     await session.replicated("all", { timeoutMs: long });
@@ -134,7 +134,7 @@ describe("Session.replicated", () => {
     expect(results?.[1]).toEqual([null, "9"]);
   });
 
-  it("gives a write that the server refuses its own error, at once", async () => {
+  it("rejects a refused write with its own error at once", async () => {
     holdReplicas(group);
     await tidemark.redis.set("text", "v");
     const session = tidemark.session();
@@ -142,7 +142,7 @@ describe("Session.replicated", () => {
     await expect(session.redis.lpush("text", "v")).rejects.toThrow("WRONGTYPE");
   });
 
-  it("resolves when awaited with how many hold what was written before", async () => {
+  it("resolves with the number of replicas that hold the earlier writes", async () => {
     const session = tidemark.session();
     expect(await session.replicated(1, { timeoutMs: long })).toBe(0);
     const other = tidemark.session();
@@ -161,7 +161,7 @@ describe("Session.replicated", () => {
     await expect(late.replicated(1, { timeoutMs: 50 })).rejects.toMatchObject({ replicas: 0 });
   });
 
-  it("waits for what an earlier request wrote, also if its token is rounded", async () => {
+  it("waits for the write of an earlier request, even if its token is rounded", async () => {
     holdReplicas(group);
     const writer = tidemark.session();
     await writer.redis.set("k", "rounded");
@@ -176,7 +176,7 @@ describe("Session.replicated", () => {
     expect(await holders("k", "rounded")).toBe(2);
   });
 
-  it("is an error where no replica is connected, and all are wanted", async () => {
+  it("rejects when no replica is connected and all are required", async () => {
     await using alone = openTidemark(group, { replicas: [] });
     const [first, second] = group.replicas;
     await Promise.all([first, second].map((replica) => replica?.server.replicate(undefined)));
@@ -193,7 +193,7 @@ describe("Session.replicated", () => {
     }
   });
 
-  it("counts the replicas that the primary has, not those that were named", async () => {
+  it("counts the replicas of the primary, not those in the options", async () => {
     const [first] = group.replicas;
     await using one = openTidemark(group, { replicas: [first?.server.url ?? ""] });
     holdReplicas(group, 1);
@@ -202,7 +202,7 @@ describe("Session.replicated", () => {
     await expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: 1 });
   });
 
-  it("counts no replicas of a server that lacks the write, though it says it is the primary", async () => {
+  it("counts no replicas of a server without the write, even if it claims to be the primary", async () => {
     const [heir, other] = [replicaOf(group), replicaOf(group, 1)];
     await using front = await TcpProxy.start({ targetPort: group.primary.port });
     await using behind = openTidemark(group, { primary: `redis://${front.host}:${front.port}` });

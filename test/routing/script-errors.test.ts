@@ -1,4 +1,4 @@
-/** Scripts that return errors in the words of a server: they are carried out once, and the errors reach the app. */
+/** Scripts that return errors in a server's wording: they run once, and the errors reach the app. */
 import type { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
@@ -48,11 +48,11 @@ function messageOf(error: unknown): unknown {
   return error instanceof Error ? error.message : error;
 }
 
-describe("a script that returns an error in the words of a server", () => {
+describe("a script that returns an error in a server's wording", () => {
   const stage = stageGroup({ replicas: 1 });
 
   describe.each(Object.entries(ways))("%s", (_way, redisOf) => {
-    it.each(Object.entries(uses))("is carried out once %s", async (_use, use) => {
+    it.each(Object.entries(uses))("runs once %s", async (_use, use) => {
       const tidemark = await stage.open({ maxStalenessMs: 50_000 });
       tidemark.redis.defineCommand("raise", { numberOfKeys: 1, lua: raise });
       for (const [index, text] of texts.entries()) {
@@ -65,7 +65,7 @@ describe("a script that returns an error in the words of a server", () => {
   });
 });
 
-describe("a script of a cluster that returns a redirection of its own", () => {
+describe("a script of a cluster that returns its own redirection", () => {
   const stage = stageCluster();
   const key = keyIn(1);
   const other = keyIn(12_000);
@@ -82,7 +82,7 @@ describe("a script of a cluster that returns a redirection of its own", () => {
   ];
 
   describe.each(Object.entries(ways))("%s", (_way, redisOf) => {
-    it("is carried out once, and moves nothing", async () => {
+    it("runs once, and redirects nothing", async () => {
       const tidemark = await stage.open();
       const redis = redisOf(tidemark);
       await redis.set(other, "there");

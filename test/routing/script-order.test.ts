@@ -1,4 +1,4 @@
-/** Scripts that a server has lost: they keep their place among the commands that were given with them. */
+/** Scripts that a server has forgotten keep their place among the commands around them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SessionClient, Tidemark } from "../../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
@@ -53,7 +53,7 @@ async function byHand(client: SessionClient, name: string, key: string): Promise
 
 const list = (): Promise<string[]> => group.primary.admin().lrange("list", 0, -1);
 
-describe.each(names)("A %s script of defineCommand that the primary has lost", (name) => {
+describe.each(names)("A %s script of defineCommand that the primary has forgotten", (name) => {
   it.each(["with a session", "outside of sessions"])("keeps its place in a pipeline %s", async (where) => {
     const client = where === "with a session" ? redis : tidemark.redis;
     const pipeline = client.pipeline().rpush("list", "1");
@@ -65,7 +65,7 @@ describe.each(names)("A %s script of defineCommand that the primary has lost", (
     expect(await list()).toEqual(["1", "2", "3", "4", "5"]);
   });
 
-  it("is carried out in a transaction, with the rest of it", async () => {
+  it("runs in a transaction together with its other commands", async () => {
     const multi = redis.multi().rpush("list", "1");
     own(multi, name, "list", "2");
     own(multi, name, "list", "3");
@@ -73,13 +73,13 @@ describe.each(names)("A %s script of defineCommand that the primary has lost", (
     expect(await list()).toEqual(["1", "2", "3", "4"]);
   });
 
-  it("is carried out in a transaction by hand", async () => {
+  it("runs in a transaction by hand", async () => {
     expect(await byHand(redis, name, "list")).toEqual([1, 2, 3].map((length) => [null, length]));
     expect(await list()).toEqual(["1", "2", "3"]);
   });
 });
 
-describe("A short script of defineCommand that the primary has lost", () => {
+describe("A short script of defineCommand that the primary has forgotten", () => {
   it.each(["with a session", "outside of sessions"])("keeps its place among commands %s", async (where) => {
     const client = where === "with a session" ? redis : tidemark.redis;
     const replies = [
@@ -95,7 +95,7 @@ describe("A short script of defineCommand that the primary has lost", () => {
 });
 
 describe("A long script of defineCommand", () => {
-  it("is carried out once when the primary has lost it, and sent by its hash when it is known", async () => {
+  it("runs once when the primary has forgotten it, and is sent by its hash when the primary knows it", async () => {
     expect(await own(redis, "long", "list", "1")).toBe(1);
     expect(await list()).toEqual(["1"]);
     const before = await calls();

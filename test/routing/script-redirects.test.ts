@@ -1,4 +1,4 @@
-/** Scripts in a cluster: the redirections of its nodes are followed, those that a script returns itself are not. */
+/** Scripts in a cluster: Tidemark follows the redirections of nodes, and not those that a script returns itself. */
 import type { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { TransactionLostError } from "../../src/index.js";
@@ -34,7 +34,7 @@ function messageOf(error: unknown): unknown {
   return error instanceof Error ? error.message : error;
 }
 
-/** What nodes redirect calls on `key` with. `to` is another node. */
+/** The redirections that nodes return for calls on `key`. `to` is another node. */
 function redirections(key: string, to: string): readonly string[] {
   return [
     `MOVED ${slotOf(key)} ${to}`,
@@ -112,7 +112,7 @@ describe("a script that returns the text of a redirection", () => {
     ["outside any session", Object.entries(uses)],
     ["in a session", [...Object.entries(uses), ...Object.entries(watchedUses)]],
   ])("%s", (way, all) => {
-    it.each(all)("runs once, and moves nothing: %s", async (_how, use) => {
+    it.each(all)("runs once, and redirects nothing: %s", async (_how, use) => {
       const tidemark = await stage.open();
       tidemark.redis.defineCommand("raise", { numberOfKeys: 2, lua: raise });
       const redis = way === "in a session" ? tidemark.session().redis : tidemark.redis;
@@ -144,7 +144,7 @@ describe("a script that returns the text of a redirection", () => {
     }
   });
 
-  it("holds back later commands on its keys no longer than until the node has answered", async () => {
+  it("delays later commands on its keys only until the node has answered", async () => {
     const { redis } = (await stage.open()).session();
     const { host, port } = await stage.group.primaryOf(6_000);
     await redis.del(key);
@@ -155,7 +155,7 @@ describe("a script that returns the text of a redirection", () => {
     expect(await redis.get(key)).toBe("4");
   });
 
-  it("runs once while its slot is on its way, and its key still there", async () => {
+  it("runs once while its slot migrates and its key is still there", async () => {
     const { redis } = (await stage.open()).session();
     const { key, other, migration } = await aMigration();
     await redis.mset(key, "0", other, "0");
@@ -175,7 +175,7 @@ describe("a script that returns the text of a redirection", () => {
     await migration.finish();
   });
 
-  it("is not run again when the node can no longer be asked", async () => {
+  it("is not run again when the node is unreachable", async () => {
     const tidemark = await stage.open();
     const { host, port } = await stage.group.primaryOf(6_000);
     const text = `MOVED ${slotOf(key)} ${host}:${port}`;
@@ -197,7 +197,7 @@ describe("a script that a node redirects", () => {
     "in a transaction": async (redis, key) => (await redis.multi().eval(bump, 1, key).exec())?.[0]?.[1],
   };
 
-  it.each(Object.entries(ways))("runs once where its key is, while that moves: %s", async (_how, call) => {
+  it.each(Object.entries(ways))("runs once where its key is, during a migration: %s", async (_how, call) => {
     const tidemark = await stage.open();
     tidemark.redis.defineCommand("bump", { numberOfKeys: 1, lua: bump });
     const { redis } = tidemark.session();
@@ -213,7 +213,7 @@ describe("a script that a node redirects", () => {
     expect(await migration.to.server.admin().get(key)).toBe("4");
   });
 
-  it("follows a slot that has moved behind its back, and is not redirected again", async () => {
+  it("follows a slot that has moved unnoticed, and is not redirected again", async () => {
     const { redis } = (await stage.open()).session();
     const { key, migration } = await aMigration();
     await migration.run();
@@ -283,7 +283,7 @@ describe("a script that a node redirects", () => {
     },
   );
 
-  it("behind WATCH has the transaction lost, and Tidemark know where its keys are", async () => {
+  it("after WATCH aborts the transaction, and Tidemark then knows where its keys are", async () => {
     const { redis } = (await stage.open()).session();
     const { key, migration } = await aMigration();
     await redis.watch(key);

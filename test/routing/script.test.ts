@@ -1,4 +1,4 @@
-/** Scripts: those that may write go to the primary, those declared to be read-only to where reads go. */
+/** Scripts: those that may write go to the primary, and those declared to be read-only go wherever reads go. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SessionClient, Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -80,7 +80,7 @@ describe("A script of defineCommand", () => {
     expect([...routes.of("evalsha"), ...routes.of("eval")]).toEqual([onReplica, onReplica]);
   });
 
-  it("sees the session's own writes behind any lag", async () => {
+  it("sees the session's own writes despite any lag", async () => {
     const tidemark = await open();
     const { redis } = tidemark.session();
     await redis.del("n");
@@ -90,7 +90,7 @@ describe("A script of defineCommand", () => {
     expect(await own(redis, "look", "n")).toBe("1");
   });
 
-  it("is a write, with its position, when nothing is declared", async () => {
+  it("is a write with a position when it is not declared as read-only", async () => {
     const tidemark = await open();
     const session = tidemark.session();
     await own(session.redis, "change", "n");
@@ -98,7 +98,7 @@ describe("A script of defineCommand", () => {
   });
 
   it.each(["primary", "error"] as const)(
-    "is sent again in full to the replica that has forgotten it (fallback %s)",
+    "is resent in full to a replica that has forgotten it (fallback %s)",
     async (fallback) => {
       const tidemark = await open({ fallback });
       const { redis } = tidemark.session();
@@ -114,7 +114,7 @@ describe("A script of defineCommand", () => {
     },
   );
 
-  it("is given up after it was sent in full once, also where every read is proven", async () => {
+  it("is rejected after it was sent in full once, even when every read is proven", async () => {
     for (const verify of ["when-needed", "always"] as const) {
       const tidemark = await open({ verify });
       tidemark.redis.defineCommand("complain", {
@@ -130,7 +130,7 @@ describe("A script of defineCommand", () => {
     }
   });
 
-  it("that writes although it is declared read-only is refused, and trusted no less for it", async () => {
+  it("that writes although declared read-only is refused, and is trusted as before", async () => {
     const tidemark = await open();
     const { redis } = tidemark.session();
     await expect(own(redis, "lie", "n")).rejects.toThrow(/READONLY/);
@@ -139,7 +139,7 @@ describe("A script of defineCommand", () => {
     expect(routes.of("get")).toEqual([onReplica]);
   });
 
-  it("that a session defines is defined once for all, as on any connection", async () => {
+  it("that a session defines is defined for all sessions, as on any connection", async () => {
     const tidemark = await open();
     const { redis } = tidemark.session();
     redis.at("strong").defineCommand("late", { numberOfKeys: 0, lua: "return 7" });
@@ -151,7 +151,7 @@ describe("A script of defineCommand", () => {
 });
 
 describe.runIf(hasReadOnlyScripts)("A script by its text or hash", () => {
-  it("goes to the primary, but its _RO form to a replica", async () => {
+  it("goes to the primary, and its _RO form to a replica", async () => {
     const tidemark = await open();
     const { redis } = tidemark.session();
     using routes = listenToRoutes();

@@ -1,4 +1,4 @@
-/** Slots that move from one shard to another while sessions read and write what is in them. */
+/** Slots that move between shards while sessions read and write their keys. */
 import { Redis } from "ioredis";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Tidemark } from "../../src/index.js";
@@ -47,8 +47,8 @@ function plain(node: ClusterNode): Redis {
 
 const open = (): Promise<Tidemark> => stage.open();
 
-describe("a key that has left for another shard", () => {
-  it("is found, although the replica of the old shard has nothing there any more", async () => {
+describe("a key that has moved to another shard", () => {
+  it("is found, although the replica of the old shard no longer has it", async () => {
     const tidemark = await open();
     const { key, migration } = await aMigration();
     const session = tidemark.session();
@@ -63,7 +63,7 @@ describe("a key that has left for another shard", () => {
   });
 
   it.each(["from", "to"] as const)(
-    "is found as it was written, however late the replica is [%s]",
+    "is found with its latest value, however late the replica is [%s]",
     async (late) => {
       const [writer, reader] = [await open(), await open()];
       const { key, migration } = await aMigration();
@@ -88,7 +88,7 @@ describe("a key that has left for another shard", () => {
     },
   );
 
-  it("is not read as it was before, once the session has read it where it is", async () => {
+  it("is not read with its old value after the session has read the new one", async () => {
     const tidemark = await open();
     const { key, migration } = await aMigration();
     await migration.from.server.admin().set(key, "old");
@@ -105,7 +105,7 @@ describe("a key that has left for another shard", () => {
   });
 
   it.skipIf(migratesWithReplicas)(
-    "is not read from a replica that had it when it was there last",
+    "is not read from a replica that has it from the key's previous stay",
     async () => {
       const [writer, reader] = [await open(), await open()];
       const { key, migration } = await aMigration();
@@ -127,7 +127,7 @@ describe("a key that has left for another shard", () => {
   );
 
   it.skipIf(migratesWithReplicas)(
-    "is not read as it was at an earlier stay, by who has heard neither of its leaving nor of its return",
+    "is not read with a value from an earlier stay by a process that missed both moves",
     async () => {
       const { key, migration } = await aMigration();
       const { from, to, slot } = migration;
@@ -157,7 +157,7 @@ describe("a key that has left for another shard", () => {
 });
 
 describe("a write", () => {
-  it("is carried out once on the shard that its key is on its way to, and requires both", async () => {
+  it("runs once on the shard that its key is moving to, and requires both shards", async () => {
     const [writer, reader] = [await open(), await open()];
     const { key, migration } = await aMigration();
     await migration.begin();
@@ -171,7 +171,7 @@ describe("a write", () => {
     expect(await session.redis.incr(key)).toBe(2);
   });
 
-  it("follows a slot that has moved behind its back, and is not asked to again", async () => {
+  it("follows a slot that has moved unnoticed, and is not redirected again", async () => {
     const tidemark = await open();
     const { key, migration } = await aMigration();
     await migration.run();
@@ -185,7 +185,7 @@ describe("a write", () => {
 });
 
 describe("several commands", () => {
-  it("of one pipeline are carried out by their shards, also while a slot moves", async () => {
+  it("of one pipeline go to their shards, even while a slot moves", async () => {
     const tidemark = await open();
     const { key, migration } = await aMigration();
     const [b, c] = [keyIn(6_001), keyIn(12_001)];
@@ -202,7 +202,7 @@ describe("several commands", () => {
     expect(await write(4)).toEqual(all(4));
   });
 
-  it("of one read with several keys wait until all have arrived", async () => {
+  it("of one read with several keys wait until all keys have arrived", async () => {
     const tidemark = await open();
     const { key, migration } = await aMigration();
     const keys = [`${key}1`, `${key}2`];

@@ -1,4 +1,4 @@
-/** Transactions whose keys are on their way from one shard to another. */
+/** Transactions whose keys are moving from one shard to another. */
 import { describe, expect, it } from "vitest";
 import { type Session, TransactionLostError } from "../../src/index.js";
 import type { SlotMigration } from "../support/servers/slot-migration.js";
@@ -24,7 +24,7 @@ function bump({ redis }: Session, ...keys: string[]): Promise<unknown> {
 }
 
 describe("a transaction", () => {
-  it("is sent again as a whole when its slot has moved", async () => {
+  it("is resent as a whole when its slot has moved", async () => {
     const session = (await stage.open()).session();
     const { key, migration } = await aMigration();
     await migration.run();
@@ -35,7 +35,7 @@ describe("a transaction", () => {
     expect(await session.redis.get(key)).toBe("2");
   });
 
-  it("is carried out where all its keys have arrived, and read back however late replicas are", async () => {
+  it("runs where all its keys have arrived, and is read back however late replicas are", async () => {
     const [writer, reader] = [await stage.open(), await stage.open()];
     const { key, other, migration } = await aMigration();
     const session = writer.session();
@@ -58,7 +58,7 @@ describe("a transaction", () => {
     await check();
   });
 
-  it("that only reads is not followed by older reads from the replicas its keys have left", async () => {
+  it("of reads only is not followed by older reads from the replicas that its keys have left", async () => {
     const tidemark = await stage.open();
     const { key, migration } = await aMigration();
     await tidemark.session().redis.set(key, "old");
@@ -73,7 +73,7 @@ describe("a transaction", () => {
     await migration.finish();
   });
 
-  it("begins a key that is on neither shard where the slot is going", async () => {
+  it("creates a key that neither shard has on the shard the slot moves to", async () => {
     const session = (await stage.open()).session();
     const { key, migration } = await aMigration();
     await migration.begin();
@@ -86,7 +86,7 @@ describe("a transaction", () => {
     expect(await session.redis.get(key)).toBe("2");
   });
 
-  it("waits while one key has arrived and another has not, and is carried out once", async () => {
+  it("waits while one key has arrived and another has not, and runs once", async () => {
     const session = (await stage.open()).session();
     const { key, other, migration } = await aMigration();
     await session.redis.mset(key, "1", other, "1");
@@ -103,7 +103,7 @@ describe("a transaction", () => {
     expect(await session.redis.mget(key, other)).toEqual(["2", "2"]);
   });
 
-  it("is refused, and nothing of it carried out, when its keys stay apart", async () => {
+  it("is refused as a whole when its keys stay apart", async () => {
     const session = (await stage.open()).session();
     const { key, other, migration } = await aMigration();
     await session.redis.mset(key, "1", other, "1");
@@ -115,7 +115,7 @@ describe("a transaction", () => {
     await migration.finish();
   });
 
-  it("in a pipeline is sent again without the commands around it, which were carried out", async () => {
+  it("in a pipeline is resent without the commands around it, which were already carried out", async () => {
     const session = (await stage.open()).session();
     const { key, migration } = await aMigration();
     const [before, behind] = [keyIn(2, "before"), keyIn(2, "behind")];
@@ -128,7 +128,7 @@ describe("a transaction", () => {
     await migration.finish();
   });
 
-  it("is not sent again without what was watched for it", async () => {
+  it("is not resent without the keys that it watched", async () => {
     const tidemark = await stage.open();
     const { key, migration } = await aMigration();
     const session = tidemark.session();

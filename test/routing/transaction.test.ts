@@ -1,4 +1,4 @@
-/** Batches that take long to give, and batches that are given again. */
+/** Batches that take long to send, and batches that are executed twice. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
@@ -19,8 +19,8 @@ afterAll(async () => {
   await group?.stop();
 });
 
-describe("a batch that is given twice", () => {
-  it.each(["pipeline", "multi"] as const)("is carried out twice and then over: %s", async (kind) => {
+describe("a batch that is executed twice", () => {
+  it.each(["pipeline", "multi"] as const)("runs twice and then ends: %s", async (kind) => {
     const session = tidemark.session();
     const batch = session.redis[kind]().incr(`twice:${kind}`);
     await batch.exec();

@@ -65,19 +65,19 @@ describe("a write of a session", () => {
     expect(new Set(sessions.map((session) => offsetOf(session.token()))).size).toBe(1);
   });
 
-  it("in a transaction is covered past EXEC, not as it stood inside", async () => {
+  it("in a transaction is covered after EXEC, not at its position inside", async () => {
     const session = tidemark.session();
     await session.redis.multi().set("a", 1).set("b", 2).exec();
     expect(offsetOf(session.token())).toBe(await primaryOffset());
   });
 
-  it("in a script is covered past the script", async () => {
+  it("in a script is covered after the script", async () => {
     const session = tidemark.session();
     await session.redis.eval("return redis.call('set', KEYS[1], 'x')", 1, "scripted");
     expect(offsetOf(session.token())).toBe(await primaryOffset());
   });
 
-  it("by a script that the server has forgotten is waited for, although ioredis sends it twice", async () => {
+  it("by a script that the server has forgotten is awaited, although ioredis sends the script twice", async () => {
     tidemark.redis.defineCommand("put", {
       numberOfKeys: 1,
       lua: "return redis.call('set', KEYS[1], ARGV[1])",
@@ -94,7 +94,7 @@ describe("a write of a session", () => {
     expect(offset).toBe(await primaryOffset());
   });
 
-  it("in a pipeline gives its result and error per command, and is covered", async () => {
+  it("in a pipeline has its result or error per command, and is covered", async () => {
     const session = tidemark.session();
     const results = await session.redis.pipeline().set("p", "v").lpush("p", "x").get("p").exec();
     expect(results?.map(([error, value]) => error?.message.slice(0, 9) ?? value)).toEqual([
@@ -105,7 +105,7 @@ describe("a write of a session", () => {
     expect(offsetOf(session.token())).toBe(await primaryOffset());
   });
 
-  it("outside any session asks now and then whether the server is still a primary, and for no position of its own", async () => {
+  it("outside any session sometimes checks that the server is still a primary, and requests no position", async () => {
     const before = await group.primary.commandCalls("info");
     for (let i = 0; i < 200; i++) await tidemark.redis.set("ambient", i);
     expect((await group.primary.commandCalls("info")) - before).toBeLessThan(50);
@@ -113,7 +113,7 @@ describe("a write of a session", () => {
 });
 
 describe("a write whose connection is lost", () => {
-  it("is rejected and pins the session when its reply came but the INFO's did not, and the client is on another server by then", async () => {
+  it("is rejected and pins the session when the INFO's reply is lost and the client is on another server by then", async () => {
     const other = await RedisServer.start();
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
     const behindProxy = new Tidemark({ primary: { host: "127.0.0.1", port: proxy.port } });
@@ -136,7 +136,7 @@ describe("a write whose connection is lost", () => {
     }
   });
 
-  it("pins the session when the INFO's reply does not come, and resolves with the write's own", async () => {
+  it("pins the session when the INFO's reply does not arrive, and resolves with its own reply", async () => {
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
     // A loaded machine must not take the silence for that of a dead server.
     const behindProxy = new Tidemark({
@@ -163,7 +163,7 @@ describe("a write whose connection is lost", () => {
     }
   });
 
-  it("is rejected by name, pins the session, and is never sent again", async () => {
+  it("is rejected with ConnectionLostError, pins the session, and is never resent", async () => {
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
     const behindProxy = new Tidemark({ primary: { host: "127.0.0.1", port: proxy.port } });
     try {
@@ -187,7 +187,7 @@ describe("a write whose connection is lost", () => {
     }
   });
 
-  it("waits for a connection when it was given before there was one", async () => {
+  it("waits for a connection when there is none yet", async () => {
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
     proxy.cut();
     const early = new Tidemark({ primary: { host: "127.0.0.1", port: proxy.port } });
@@ -206,7 +206,7 @@ describe("a write whose connection is lost", () => {
     }
   });
 
-  it("fails as ioredis has it fail after maxRetriesPerRequest attempts to connect, without pinning", async () => {
+  it("fails as in ioredis after maxRetriesPerRequest attempts to connect, without pinning", async () => {
     const proxy = await TcpProxy.start({ targetPort: group.primary.port });
     proxy.cut();
     const redis = { maxRetriesPerRequest: 1, retryStrategy: () => 1 };

@@ -1,4 +1,4 @@
-/** The example's cart app, with users who look at their cart while the replicas have not got their write. */
+/** The example's cart app, with users who look at their cart while no replica has their write. */
 import { once } from "node:events";
 import type { Server } from "node:http";
 import supertest from "supertest";
@@ -48,7 +48,7 @@ describe("the cart app with readYourWrites()", () => {
     await group.caughtUp();
   });
 
-  it("shows users what they added while no replica has it", async () => {
+  it("shows users the items they added while no replica has them", async () => {
     const user = supertest.agent(listener);
     await user.get("/cart/held").expect(200, {});
     hold();
@@ -58,7 +58,7 @@ describe("the cart app with readYourWrites()", () => {
     await user.get("/cart/held").expect(200, { tea: "2" });
   });
 
-  it("lets a stranger read what the replicas have, and checks out with the newest cart", async () => {
+  it("lets a stranger read from the replicas, and checks out with the newest cart", async () => {
     const [user, stranger] = [supertest.agent(listener), supertest.agent(listener)];
     await user.post("/cart/shared/tea").expect(204);
     await group.caughtUp();
@@ -70,7 +70,7 @@ describe("the cart app with readYourWrites()", () => {
     await stranger.get("/checkout/shared").expect(200, { tea: "2" });
   });
 
-  it("shows twenty users at once all they added, whatever the lag does", async () => {
+  it("shows twenty concurrent users every item they added, whatever the lag", async () => {
     const address = listener.address();
     const port = typeof address === "object" ? address?.port : undefined;
     const shoppers = Array.from(

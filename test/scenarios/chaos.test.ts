@@ -1,4 +1,4 @@
-/** Everything that may happen to servers, at random, under users who check each of their reads. */
+/** Random failures of servers, with users who check each of their reads. */
 
 import { describe, expect, it } from "vitest";
 import { runChaos } from "../support/load/chaos.js";
@@ -8,7 +8,7 @@ const seconds = Number(process.env.CHAOS_SECONDS ?? 15);
 
 describe("users whose servers fail at random", () => {
   it(
-    "never miss their own writes, and never see time run backwards in a session",
+    "never miss their own writes, and never go back in time within a session",
     async () => {
       const { stale, failedReads, reads, faults } = await runChaos({ seed, seconds });
       expect({ stale, failedReads }, `CHAOS_SEED=${seed}`).toEqual({ stale: [], failedReads: {} });

@@ -29,7 +29,7 @@ async function isReplicaTo(tidemark: Tidemark, node: ClusterNode): Promise<void>
 }
 
 describe("a failover between healthy nodes", () => {
-  it("takes nobody back, refuses nothing, and leaves tokens in force", async () => {
+  it("causes no older reads and no errors, and keeps tokens valid", async () => {
     const [tidemark, second] = [await stage.open(), await stage.open()];
     const { primary, replica } = await firstShard();
     const before = tidemark.session();
@@ -47,7 +47,7 @@ describe("a failover between healthy nodes", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("leaves no reads as from a primary to the one that is a replica now", async () => {
+  it("sends no primary read to the server that is now a replica", async () => {
     const tidemark = await stage.open();
     const { primary, replica } = await firstShard();
     const { redis } = tidemark.session();
@@ -64,7 +64,7 @@ describe("a failover between healthy nodes", () => {
 });
 
 describe("scripts", () => {
-  it("run once on the new primary, in their order", async () => {
+  it("run once on the new primary, in order", async () => {
     const tidemark = await stage.open();
     const { replica } = await firstShard();
     const { redis } = tidemark.session();
@@ -83,7 +83,7 @@ describe("scripts", () => {
 });
 
 describe("a primary that is killed", () => {
-  it("leaves reads that replicas can prove, has writes fail soon, and is replaced", async () => {
+  it("leaves provable reads to replicas, makes writes fail soon, and is replaced", async () => {
     const tidemark = await stage.open();
     const { primary } = await firstShard();
     const session = tidemark.session();
@@ -112,7 +112,7 @@ describe("a primary that is killed", () => {
 });
 
 describe("a primary that is frozen", () => {
-  it("has writes rejected in time, leaves other shards alone, and is replaced", async () => {
+  it("makes writes reject in time, does not affect other shards, and is replaced", async () => {
     const tidemark = await stage.open({ primaryTimeoutMs: 1_500 });
     const { primary } = await firstShard();
     const session = tidemark.session();
@@ -137,7 +137,7 @@ describe("a primary that is frozen", () => {
 });
 
 describe("a primary that was cut off", () => {
-  it("has what it lost told of, and only that", async () => {
+  it("causes a report of its lost writes, and of no others", async () => {
     const [tidemark, second] = [await stage.open(), await stage.open()];
     const { primary } = await firstShard();
     const [kept, lost, elsewhere] = [tidemark.session(), tidemark.session(), tidemark.session()];

@@ -1,4 +1,4 @@
-/** Users on a cluster whose slots move and whose replicas lag by chance: nobody reads less than is known to be written. */
+/** Users on a cluster whose slots move and whose replicas lag at random: no user misses an acknowledged write. */
 import { expect, it } from "vitest";
 import type { Session, Tidemark } from "../../src/index.js";
 import { keyIn, stageCluster } from "../support/stages/staged-cluster.js";
@@ -74,7 +74,7 @@ function pause(ms: number): Promise<void> {
 }
 
 it(
-  "finds nothing stale while slots move and replicas lag",
+  "no read is stale while slots move and replicas lag",
   async () => {
     const tidemarks = [await stage.open(), await stage.open()];
     const until = performance.now() + durationMs;

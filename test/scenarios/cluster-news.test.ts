@@ -1,4 +1,4 @@
-/** A slot that has gone to a node which nobody else has heard of so far. */
+/** A slot that has moved to a node which no other node knows yet. */
 import { expect, it, onTestFinished } from "vitest";
 import { startClusterNode } from "../support/servers/cluster-node.js";
 import { listOf } from "../support/servers/cluster-view.js";
@@ -12,7 +12,7 @@ const slot = 1;
 /** Far more than it takes to follow a redirection as often as any is followed. */
 const manyTrips = 300;
 
-it("is waited for until there is a node to tell of its new owner", async () => {
+it("a command waits until a node knows the new owner of its slot", async () => {
   const { group } = stage;
   const newcomer = await startClusterNode(["--cluster-node-timeout", "20000"]);
   onTestFinished(() => newcomer.stop());

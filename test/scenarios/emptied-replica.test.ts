@@ -1,4 +1,4 @@
-/** Replicas that a failed synchronisation has emptied, and that still speak of their old history. */
+/** Replicas that a failed synchronisation has emptied, and that still report their old history. */
 import { describe, expect, it } from "vitest";
 import { SpoilingProxy } from "../support/proxies/spoiling-proxy.js";
 import { TcpProxy } from "../support/proxies/tcp-proxy.js";
@@ -32,7 +32,7 @@ async function write(): Promise<void> {
 }
 
 describe("a replica that a failed synchronisation has emptied", () => {
-  it("names its old history still, with the offset of its own backlog", async () => {
+  it("still reports its old history, with the offset of its own backlog", async () => {
     await write();
     const server = replicaOf(stage.group);
     const before = await server.info("replication");
@@ -60,7 +60,7 @@ describe("a replica that a failed synchronisation has emptied", () => {
     await emptied;
   });
 
-  it("answers nobody, at any level, once it has been asked for its position", async () => {
+  it("answers no read at any level once Tidemark has asked for its position", async () => {
     await write();
     const tidemark = await stage.open();
     const session = tidemark.session();
@@ -84,7 +84,7 @@ describe("a replica that a failed synchronisation has emptied", () => {
     expect(await server.commandCalls("get")).toBe(before);
   });
 
-  it("is no heir of the history that it names, when it is promoted: the other replica is", async () => {
+  it("is not accepted as the primary when it is promoted, and the other replica is", async () => {
     await write();
     const front = await TcpProxy.start({ targetPort: stage.group.primary.port });
     stage.owe(front);
@@ -104,7 +104,7 @@ describe("a replica that a failed synchronisation has emptied", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("has lost nothing provably: sessions read on at what was made the primary, and are told nothing", async () => {
+  it("proves no write lost: sessions continue on the server that was promoted, and are not notified", async () => {
     await write();
     const tidemark = await stage.open();
     const session = tidemark.session();

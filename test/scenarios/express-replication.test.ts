@@ -1,4 +1,4 @@
-/** Users of Express apps on real servers, whose writes no replica has got. */
+/** Users of Express apps on real servers, whose writes no replica has yet. */
 import { createServer, type RequestListener } from "node:http";
 import compression from "compression";
 import { RedisStore } from "connect-redis";
@@ -88,7 +88,7 @@ describe.each(Object.entries(expresses))("on %s", (_name, express) => {
   }
 
   it.each(["notes", "unawaited", "ambient"])(
-    "users see what they wrote by POST /%s/…, in whichever process",
+    "users see their writes by POST /%s/…, in every process",
     async (path) => {
       const user = supertest.agent(createServer(inTurn(notesApp(tidemark), notesApp(elsewhere))));
       await group.caughtUp();
@@ -101,7 +101,7 @@ describe.each(Object.entries(expresses))("on %s", (_name, express) => {
     },
   );
 
-  it("a replica answers once it has the user's write, and every stranger", async () => {
+  it("a replica answers a user once it has the user's write, and answers every stranger", async () => {
     const app = notesApp(tidemark);
     const [user, stranger] = [supertest.agent(app), supertest.agent(app)];
     await user.post("/notes/replicated/old").expect(204);
@@ -118,7 +118,7 @@ describe.each(Object.entries(expresses))("on %s", (_name, express) => {
   it.each([
     ["session alone", []],
     ["compression before it", [compression({ threshold: 0 })]],
-  ])("users who log in are logged in when they follow the redirect: %s", async (_stack, before) => {
+  ])("users are logged in when they follow the redirect after the login: %s", async (_stack, before) => {
     const loginApp = (routing: Tidemark) => {
       const app = express().use(readYourWrites(routing, { secret }), ...before);
       const store = new RedisStore({ client: routing.redis });

@@ -1,4 +1,4 @@
-/** Failovers that lose nothing: what was written before is read from replicas, and nobody's write is refused. */
+/** Failovers without data loss: earlier writes are read from replicas, and no write is refused. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Tidemark } from "../../src/index.js";
 import { decodeToken } from "../../src/session/token.js";
@@ -47,8 +47,8 @@ async function readBack(tidemark: Tidemark, tokens: readonly string[]): Promise<
 
 const numbers = Array.from({ length: 10 }, (_, i) => String(i));
 
-describe.each(failovers)("tokens of before a %s", (_how, change) => {
-  it("let replicas answer, old and new, and ask nothing more of the primary", async () => {
+describe.each(failovers)("tokens from before a %s", (_how, change) => {
+  it("let old and new replicas answer, and cause no reads on the primary", async () => {
     const tidemark = await open();
     const tokens = await tokensOfUsers(tidemark);
     const heir = replicaOf(group);
@@ -63,7 +63,7 @@ describe.each(failovers)("tokens of before a %s", (_how, change) => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("are understood by a process that has never seen the old primary as one", async () => {
+  it("are understood by a process that never knew the old primary in its role", async () => {
     const tokens = await tokensOfUsers(await open());
     await change();
     const heir = replicaOf(group);
@@ -74,7 +74,7 @@ describe.each(failovers)("tokens of before a %s", (_how, change) => {
     expect(await heir.commandCalls("get")).toBe(before);
   });
 
-  it("are good for reads on the way, at every level", async () => {
+  it("work for reads during the change, at every level", async () => {
     const tidemark = await open();
     const tokens = await tokensOfUsers(tidemark);
     const done = change();
@@ -90,7 +90,7 @@ describe.each(failovers)("tokens of before a %s", (_how, change) => {
 });
 
 describe("writes while a primary hands over", () => {
-  it("are neither refused nor lost, and nobody reads anything older", async () => {
+  it("are neither refused nor lost, and no user reads older data", async () => {
     const tidemark = await open();
     const users = startUsers(tidemark, 8);
     const readsGoOn = async (): Promise<void> => {
@@ -106,7 +106,7 @@ describe("writes while a primary hands over", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("go to the new primary when the old one refuses them, in a session or outside any", async () => {
+  it("go to the new primary when the old one refuses them, in a session or outside", async () => {
     // Nobody finds the change out but the writes.
     const tidemark = await open({ probeIntervalMs: 20_000, maxStalenessMs: 50_000 });
     await failOver(group, replicaOf(group));
@@ -134,7 +134,7 @@ describe("writes while a primary hands over", () => {
     expect(await replicaOf(group).admin().mget("k", "n")).toEqual(["1", "1"]);
   });
 
-  it("fail by name when nobody is the primary", async () => {
+  it("reject with their own error when no server is the primary", async () => {
     const tidemark = await open();
     await group.primary.replicate(replicaOf(group));
     const writes = [tidemark.session().redis.set("k", "1"), tidemark.redis.set("k", "1")];

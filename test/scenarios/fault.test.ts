@@ -54,7 +54,7 @@ async function nobodyWasHarmed(): Promise<void> {
 }
 
 describe("users who write and read back", () => {
-  it("lose nothing but a moment when a replica freezes, and use it again when it wakes", async () => {
+  it("notice only a short delay when a replica freezes, and use it again when it wakes", async () => {
     victim().server.pause();
     await readsGoOn();
     const slowWhileFrozen = users.findings.slow;
@@ -73,7 +73,7 @@ describe("users who write and read back", () => {
     await nobodyWasHarmed();
   });
 
-  it("are never told that nothing exists by a replica that came back empty and cannot synchronise", async () => {
+  it("never miss existing data because of a replica that came back empty and cannot synchronise", async () => {
     await victim().server.kill();
     victim().link.cut();
     await victim().server.restart({ empty: true });
@@ -85,7 +85,7 @@ describe("users who write and read back", () => {
     await nobodyWasHarmed();
   });
 
-  it("do not read from a replica that was cut off its primary and has fallen behind", async () => {
+  it("do not read from a replica that was disconnected from its primary and has fallen behind", async () => {
     victim().link.cut();
     await readsGoOn();
     victim().link.mend();
@@ -93,7 +93,7 @@ describe("users who write and read back", () => {
     await nobodyWasHarmed();
   });
 
-  it("notice nothing when the connections to a replica are killed", async () => {
+  it("notice nothing when the connections to a replica are closed", async () => {
     for (let i = 0; i < 20; i++) {
       await victim().server.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
       await readsGoOn(20);
@@ -108,7 +108,7 @@ describe("users who write and read back", () => {
     await nobodyWasHarmed();
   });
 
-  it("do not read from a replica that its operator has made a primary", async () => {
+  it("do not read from a replica that its operator has promoted", async () => {
     await victim().server.replicate(undefined);
     await readsGoOn();
     const before = await victim().server.commandCalls("get");

@@ -1,4 +1,4 @@
-/** What users of an Express app see of a failover that has lost a write of theirs. */
+/** A failover that loses a write, as users of an Express app see it. */
 import type { Express } from "express";
 import supertest from "supertest";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -52,7 +52,7 @@ describe.each(Object.entries(expresses))("on %s", (_name, express) => {
   }
 
   it.each([200, 409, 500])(
-    "a user is told once, by a response of status %i that brings a new token",
+    "a user is notified once, by a response of status %i with a new token",
     async (status) => {
       const user = supertest.agent(appOf(tidemark, status));
       await user.post("/note/kept").expect(204);

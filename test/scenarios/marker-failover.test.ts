@@ -1,4 +1,4 @@
-/** Failovers where an ACL forbids INFO, so that a marker key stands for positions. */
+/** Failovers where an ACL forbids INFO, so that a marker key replaces positions. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Session, type Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -52,7 +52,7 @@ async function isNoticed(): Promise<void> {
 }
 
 describe("without Sentinels, where INFO is forbidden,", () => {
-  it("a primary that was made a replica is neither read from nor written to any more", async () => {
+  it("a primary that was demoted is neither read from nor written to", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "before");
     await stage.group.caughtUp();
@@ -66,7 +66,7 @@ describe("without Sentinels, where INFO is forbidden,", () => {
     expect(await old.commandCalls("get")).toBe(before);
   });
 
-  it("it is the primary again when it is promoted again, and its earlier sessions find their writes", async () => {
+  it("a primary that is promoted again is used again, and its earlier sessions find their writes", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "kept");
     const token = session.token();
@@ -87,7 +87,7 @@ describe("without Sentinels, where INFO is forbidden,", () => {
     await isAnsweredByReplica(session, "new");
   });
 
-  it("a primary that is killed leaves reads that replicas had, and is used again with its data", async () => {
+  it("a primary that is killed leaves provable reads to replicas, and is used again with its data", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "kept");
     const token = session.token();
@@ -110,7 +110,7 @@ describe("without Sentinels, where INFO is forbidden,", () => {
 });
 
 describe("a marker of another connection or another primary", () => {
-  it("proves nothing: a replica that stands at a later number of it does not answer", async () => {
+  it("proves nothing: a replica with a later number of such a marker does not answer", async () => {
     await tidemark.session().redis.set("k", "old");
     await stage.group.caughtUp();
     // Many numbers, which the replicas keep while the next connection begins to count.
@@ -144,7 +144,7 @@ describe("a marker of another connection or another primary", () => {
     expect(routes.of("get").at(-1)).toMatch(/^primary:/);
   });
 
-  it("of another process is not mistaken for this one's", async () => {
+  it("of another process is not mistaken for this process's marker", async () => {
     const other = await stage.open({ redis: { username: "app", password: "pw" } });
     for (let i = 0; i < 50; i++) await other.session().redis.set("n", i);
     await stage.group.caughtUp();

@@ -1,4 +1,4 @@
-/** Failovers by Sentinels where an ACL forbids INFO, so that a marker key stands for positions. */
+/** Failovers by Sentinels where an ACL forbids INFO, so that a marker key replaces positions. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -37,7 +37,7 @@ async function isFollowed(since: number): Promise<void> {
 }
 
 describe("a failover by Sentinels, where INFO is forbidden,", () => {
-  it("leaves tokens of before good: the new primary answers, then replicas do", async () => {
+  it("keeps earlier tokens valid: the new primary answers, and then replicas do", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "before");
     const token = session.token();
@@ -63,7 +63,7 @@ describe("a failover by Sentinels, where INFO is forbidden,", () => {
     );
   });
 
-  it("lets nobody miss a write that the new primary has acknowledged", async () => {
+  it("causes no missed write that the new primary has acknowledged", async () => {
     const since = performance.now();
     await group.failover();
     await isFollowed(since);
@@ -73,7 +73,7 @@ describe("a failover by Sentinels, where INFO is forbidden,", () => {
     expect({ stale, errors }).toEqual({ stale: 0, errors: [] });
   });
 
-  it("of a primary that was killed lets writes go on, and no replica that follows nobody answers for it", async () => {
+  it("after a crash lets writes continue, and no replica without a primary answers", async () => {
     const primary = await group.primary();
     const session = tidemark.session();
     await session.redis.set("k", "before");

@@ -1,4 +1,4 @@
-/** Earlier primaries that say they are primaries still, or again. */
+/** Former primaries that still, or again, report that they are primaries. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { TcpProxy } from "../support/proxies/tcp-proxy.js";
@@ -23,7 +23,7 @@ beforeEach(async () => {
   await stage.group.caughtUp();
 });
 
-/** Resolves when `tidemark`, which reads meanwhile, has been told by the server at `port` how it is. */
+/** Resolves when the server at `port` has reported its state to `tidemark`, which reads meanwhile. */
 async function isHeardOf(tidemark: Tidemark, port: number): Promise<void> {
   await waitUntil(
     async () => {
@@ -37,7 +37,7 @@ async function isHeardOf(tidemark: Tidemark, port: number): Promise<void> {
 }
 
 describe("a primary that could not be reached while another was promoted", () => {
-  it("is neither read from nor written to when it is back and says it is the primary", async () => {
+  it("is neither read from nor written to when it is back and claims to be the primary", async () => {
     const front = await TcpProxy.start({ targetPort: old.port });
     stage.owe(front);
     const tidemark = await stage.open({ primary: `redis://${front.host}:${front.port}` });
@@ -57,7 +57,7 @@ describe("a primary that could not be reached while another was promoted", () =>
     expect(await heir.admin().get("n")).toBe("19");
   });
 
-  it("takes nobody's place when it is restarted empty and its successor hands over", async () => {
+  it("replaces no server when it restarts empty and its successor hands over", async () => {
     const tidemark = await stage.open();
     const session = tidemark.session();
     await session.redis.set("own", "v");
@@ -89,7 +89,7 @@ describe("a primary that could not be reached while another was promoted", () =>
     expect(await old.admin().dbsize()).toBe(0);
   });
 
-  it("is followed again when its successor is made its replica", async () => {
+  it("is followed again when its successor becomes its replica", async () => {
     const front = await TcpProxy.start({ targetPort: old.port });
     stage.owe(front);
     const replicas = [heir, other].map(({ url }) => url);
@@ -113,8 +113,8 @@ describe("a primary that could not be reached while another was promoted", () =>
   });
 });
 
-describe("a primary that goes on acknowledging when another has been promoted", () => {
-  it("is written to until it says that it is a replica; all of that is then told to be lost", async () => {
+describe("a primary that still acknowledges writes after another was promoted", () => {
+  it("is written to until it reports that it is a replica, and all these writes are then reported as lost", async () => {
     const tidemark = await stage.open();
     const session = tidemark.session();
     await session.redis.set("own", "kept");

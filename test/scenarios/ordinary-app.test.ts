@@ -19,7 +19,7 @@ const secret = "a secret of this test";
 const requests = 20;
 /** Of what a page reads while replicas have its catalogue. */
 const onPrimary = 0.05;
-/** What a page reads, with commands that neither the session store nor the rate limiter sends. */
+/** The reads of a page, with commands that neither the session store nor the rate limiter sends. */
 const pageReads = ["hget", "mget", "hgetall", "lrange", "smembers"];
 const catalogue = {
   banner: "Sale",
@@ -119,7 +119,7 @@ function shop(tidemark: Tidemark): Express {
   return app;
 }
 
-/** What a page shows. */
+/** The contents of a page. */
 interface Shown {
   readonly visits: number;
   readonly page: typeof catalogue;
@@ -170,7 +170,7 @@ async function primaryShare(served: CountServed, commands: readonly string[]): P
   return counts.reduce((sum, { primary }) => sum + primary, 0) / (requests * commands.length);
 }
 
-describe("express-session, express-rate-limit and a page, over replicas that get nothing", () => {
+describe("express-session, express-rate-limit and a page, over replicas that lag", () => {
   it("read the page from replicas, and the user's own session from the primary", async () => {
     holdReplicas(group);
     const served = await countServed(group);
@@ -178,7 +178,7 @@ describe("express-session, express-rate-limit and a page, over replicas that get
     expect(await primaryShare(served, pageReads)).toBeLessThanOrEqual(onPrimary);
   });
 
-  it("show a user the part of the page that they changed, and read the rest from replicas", async () => {
+  it("show users the part of the page that they changed, and read the rest from replicas", async () => {
     holdReplicas(group);
     const editor = new Visitor("grace");
     await editor.visit("/rename/Torch");
@@ -188,7 +188,7 @@ describe("express-session, express-rate-limit and a page, over replicas that get
     expect(await primaryShare(served, rest)).toBeLessThanOrEqual(onPrimary);
   });
 
-  it("read the page of everybody else from replicas when one user changed it", async () => {
+  it("read the page of all other users from replicas after one user changed it", async () => {
     holdReplicas(group);
     await new Visitor("grace").visit("/rename/Torch");
     const served = await countServed(group);

@@ -1,4 +1,4 @@
-/** Replicas that are given another primary: their offsets go on growing, in another history or in the same. */
+/** Replicas that get another primary: their offsets keep growing, in another history or in the same one. */
 import { describe, expect, it } from "vitest";
 import { LostWriteError, type Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -27,8 +27,8 @@ async function isEligible(tidemark: Tidemark, server: RedisServer, expected: boo
   );
 }
 
-describe("a replica that was ahead of the one that was promoted", () => {
-  it("proves nothing by its offset when it has gone back and grown past a lost write", async () => {
+describe("a replica that was ahead of the promoted one", () => {
+  it("proves nothing by its offset after it has gone back and grown past a lost write", async () => {
     const { group } = stage;
     const [heir, ahead] = [replicaOf(group), replicaOf(group, 1)];
     const tidemark = await stage.open({ onLostWrite: "error" });
@@ -56,7 +56,7 @@ describe("a replica that was ahead of the one that was promoted", () => {
 });
 
 describe("a replica that follows another group", () => {
-  it("answers nobody, however large its offset is", async () => {
+  it("answers no read, however large its offset is", async () => {
     const { group } = stage;
     const stray = replicaOf(group);
     const elsewhere = await RedisServer.start();
@@ -94,7 +94,7 @@ describe("a replica that follows another group", () => {
 });
 
 describe("a replica that follows another replica", () => {
-  it("answers once it has what is required, and not before", async () => {
+  it("answers once it has the required data, and not before", async () => {
     const { group } = stage;
     const [chained, middle] = [replicaOf(group), replicaOf(group, 1)];
     const tidemark = await stage.open({ replicas: [chained.url] });

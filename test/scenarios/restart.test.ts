@@ -1,4 +1,4 @@
-/** Servers that are restarted, with what they had, with less, or with nothing. */
+/** Servers that restart with all of their data, with some of it, or with none. */
 import { describe, expect, it } from "vitest";
 import type { Session, Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -72,23 +72,20 @@ describe("after its primary was restarted, a session", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it.runIf(keepsHistory)(
-    "is told of what it has lost, when the snapshot was older than its write",
-    async () => {
-      const { primary } = stage.group;
-      const { tidemark, session } = await openWith();
-      await writeBoth(session, "kept", () => primary.admin().save(), "lost");
-      await primary.kill();
-      await primary.restart();
-      expect(await readAgain(session)).toBe("kept");
-      expect(tidemark.lostWrites).toBe(1);
-      await isReadFromReplicas(session, "kept");
-      expect(tidemark.lostWrites).toBe(1);
-    },
-  );
+  it.runIf(keepsHistory)("is notified of its lost write, when the snapshot was older", async () => {
+    const { primary } = stage.group;
+    const { tidemark, session } = await openWith();
+    await writeBoth(session, "kept", () => primary.admin().save(), "lost");
+    await primary.kill();
+    await primary.restart();
+    expect(await readAgain(session)).toBe("kept");
+    expect(tidemark.lostWrites).toBe(1);
+    await isReadFromReplicas(session, "kept");
+    expect(tidemark.lostWrites).toBe(1);
+  });
 
   it.skipIf(keepsHistory)(
-    "reads its write, and is told nothing, where a restart begins a new history",
+    "reads its write without a report, where a restart begins a new history",
     async () => {
       const { tidemark, session } = await openWith();
       await session.redis.set("k", "v");
@@ -102,7 +99,7 @@ describe("after its primary was restarted, a session", () => {
     },
   );
 
-  it("is told nothing when the append-only file has kept all, and is back on replicas soon", async () => {
+  it("gets no report when the append-only file has kept everything, and is soon back on replicas", async () => {
     const { primary } = stage.group;
     await primary.admin().config("SET", "appendfsync", "always");
     await primary.admin().config("SET", "appendonly", "yes");
@@ -121,7 +118,7 @@ describe("after its primary was restarted, a session", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("sees the emptiness of it, and is told nothing, since nobody can prove anything", async () => {
+  it("sees the empty data without a report, because no loss can be proven", async () => {
     const { session } = await openWith();
     await session.redis.set("k", "v");
     await stage.group.caughtUp();
@@ -135,7 +132,7 @@ describe("after its primary was restarted, a session", () => {
 });
 
 describe("a replica that was restarted from an old snapshot", () => {
-  it("does not answer for what it has lost, while its primary is dead", async () => {
+  it("does not answer for its lost data, while its primary is dead", async () => {
     const { group } = stage;
     const replica = replicaOf(group);
     const { tidemark, session } = await openWith({ fallback: "error" });
@@ -159,7 +156,7 @@ describe("a replica that was restarted from an old snapshot", () => {
 });
 
 describe("a session of a primary whose history ends by itself", () => {
-  it("goes on when it has had no replica for longer than repl-backlog-ttl", async () => {
+  it("continues after the primary had no replica for longer than repl-backlog-ttl", async () => {
     const { group } = stage;
     await group.primary.admin().config("SET", "repl-backlog-ttl", 1);
     const { tidemark, session } = await openWith();
@@ -178,7 +175,7 @@ describe("a session of a primary whose history ends by itself", () => {
     expect(stage.lostWrites.heard).toEqual([]);
   });
 
-  it("goes on when the first replica of all begins a history", async () => {
+  it("continues when the very first replica begins a history", async () => {
     const { group } = stage;
     const replica = replicaOf(group);
     await replica.replicate(undefined);

@@ -1,4 +1,4 @@
-/** Users of an Express app behind Sentinels, while their primary is cut off and replaced: what each of them sees. */
+/** Users of an Express app behind Sentinels, while their primary is cut off and replaced. */
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express from "express";
@@ -12,7 +12,7 @@ import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import { openWatched } from "../support/stages/watched-tidemark.js";
 import { waitUntil } from "../support/wait-until.js";
 
-/** What happened to a user, in order. */
+/** The events of one user, in order. */
 type Happening = { readonly wrote: number } | { readonly read: readonly number[] } | "told of a loss";
 
 let group: SentinelGroup;
@@ -68,7 +68,7 @@ async function live(user: string, isOver: () => boolean): Promise<readonly Happe
   return happenings;
 }
 
-/** What is wrong with what happened to a user of whom only `kept` is left. */
+/** The faults in the events of a user of whom only `kept` is left. */
 function complaints(happenings: readonly Happening[], kept: ReadonlySet<number>): string[] {
   const known = new Set<number>();
   const found: string[] = [];
@@ -87,7 +87,7 @@ function complaints(happenings: readonly Happening[], kept: ReadonlySet<number>)
   return lost.length === 0 ? found : [...found, `not told of the loss of ${lost}`];
 }
 
-it("each reads what they wrote or is told that it is lost, and nobody else is", async () => {
+it("each user reads their own write or is notified of its loss, and no other user is", async () => {
   const old = await group.primary();
   old.proxy.delay(20, 10);
   let isOver = false;

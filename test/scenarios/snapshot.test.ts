@@ -5,7 +5,7 @@ import { startReplicationGroup } from "../support/servers/replication-group.js";
 import { takeSnapshot } from "../support/servers/snapshot.js";
 import { waitUntil } from "../support/wait-until.js";
 
-test("takeSnapshot() leaves a file that is not tidied away with those that replicas were synchronised by", async () => {
+test("takeSnapshot() leaves a file that survives the cleanup of synchronisation files", async () => {
   await using group = await startReplicationGroup({ replicas: 1 });
   const { primary } = group;
   await takeSnapshot(primary.admin());

@@ -1,4 +1,4 @@
-/** A token that is added to a session which has read before: what another process wrote is seen from then on. */
+/** A token that is added to a session after it has read: the session then sees the writes of another process. */
 import { expect, it } from "vitest";
 import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
 import { openTidemark } from "../support/stages/open-tidemark.js";
@@ -10,7 +10,7 @@ stageTidemark({ replicas: 2 }, (entered) => {
   stage = entered;
 });
 
-it("is met even where a position of the primary stands for all the session has read", async () => {
+it("an added token holds back stale reads even after the session has read newer data on the primary", async () => {
   const { group, tidemark } = stage;
   await using elsewhere = openTidemark(group);
   for (let round = 1; round <= 10; round++) {
@@ -32,7 +32,7 @@ it("is met even where a position of the primary stands for all the session has r
   }
 });
 
-it("lets replicas answer again once they have it", async () => {
+it("replicas answer again once they have the writes of an added token", async () => {
   const { group, tidemark, routes } = stage;
   await using elsewhere = openTidemark(group);
   const [session, worker] = [tidemark.session(), elsewhere.session()];

@@ -61,7 +61,7 @@ afterEach(() => {
   performance.now = clocks.performance;
 });
 
-/** What came of the decisions. */
+/** Counts of the decisions by outcome. */
 interface Counts {
   replica: number;
   primary: number;
@@ -71,7 +71,7 @@ interface Counts {
   lacking: number;
 }
 
-/** A token, and what it stands for. */
+/** A token and the writes it stands for. */
 interface Held {
   readonly token: string;
   readonly chain: Chain;
@@ -81,7 +81,7 @@ interface Held {
 interface Replica {
   incarnation: ReadSource & { endedAt: number | undefined };
   state: Point;
-  /** What it was last asked, after all reads. */
+  /** Its last report, after all reads. */
   lastReport: { readonly at: number; readonly replication: ReplicationInfo } | undefined;
 }
 
@@ -100,7 +100,7 @@ interface Request {
   isLoose: boolean;
 }
 
-/** One shard, as it is and as the app server knows it. */
+/** One shard: its true state, and its state as the app server knows it. */
 class Place {
   readonly log: Write[] = [];
   readonly history = new OffsetTimeline(maxStalenessMs);
@@ -271,7 +271,7 @@ class World {
     else this.#end(request);
   }
 
-  /** What others do: they write, replicas apply, the app server asks the primary. */
+  /** The steps of others: they write, replicas apply, the app server asks the primary. */
   #grow(place: Place, dice: number): void {
     if (dice < 3) place.add(["other"], 1 + this.#below(300));
     else if (dice < 6) place.ask();
@@ -396,7 +396,7 @@ class World {
       this.#counts.primary += 1;
     }
     witness.hasRead(place, keys, place.in(mayAnswer ? replica.state : place.state));
-    // What was read before the roles changed may be gone.
+    // Data that was read before the roles changed may be gone.
     if (this.#hasFork) request.isLoose = true;
   }
 
@@ -484,7 +484,7 @@ class World {
     else this.#hold(session.keyedToken(), chain, isLoose);
   }
 
-  /** What was read counts as if it was written, whatever its keys are. */
+  /** Read data counts like a write to any key. */
   #anchor(request: Request, chain: Map<Write, boolean>): void {
     const { session, witness } = request;
     request.isLoose = true;
@@ -541,7 +541,7 @@ function report(
 }
 
 it(
-  "requires of each read no less than its own writes to those keys, and no more while a token can name them",
+  "requires for each read at least its own writes to those keys, and no more while a token can name them",
   () => {
     const counts: Counts = { replica: 0, primary: 0, exact: 0, lacking: 0 };
     for (let seed = firstSeed; seed < firstSeed + histories; seed++) {

@@ -1,4 +1,4 @@
-/** What a session with scopes requires of its reads after its own writes, without servers. */
+/** The requirements that a session with scopes has for its reads after its own writes, without servers. */
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { RuledKeys } from "../../src/commands/touched-keys.js";
@@ -21,20 +21,20 @@ function write(session: Session, offset: number, name: string, ...args: string[]
   session.beginWrite(name, touched, shard).end(at(X, offset));
 }
 
-/** What a read of `key` requires. */
+/** The positions that a read of `key` requires. */
 function requiredBy(session: Session, key: string): readonly Position[] {
   const touched = session.touchedBy(new Command("get", [key]));
   return session.progressIn(shard, touched).requirement(session.demand.requiredIn(touched.scope), touched);
 }
 
 describe("a write to keys of several scopes", () => {
-  it.each(["a", "b", "sess:a", "sess:b"])("is required by a later read of %s in its request", (key) => {
+  it.each(["a", "b", "sess:a", "sess:b"])("is required by a later read of %s in the same request", (key) => {
     const session = open();
     write(session, 77, "mset", "sess:a", "1", "a", "1");
     expect(requiredBy(session, key)).toEqual([expect.objectContaining({ replid: X, offset: 77 })]);
   });
 
-  it("is required of the next request only by reads of its keys", () => {
+  it("is required in the next request only by reads of its keys", () => {
     const session = open();
     write(session, 77, "mset", "sess:a", "1", "a", "1");
     const next = open(session.keyedToken());
@@ -46,7 +46,7 @@ it.each([
   ["of unknown keys", "flushall", [], true],
   ["to keys of several scopes", "mset", ["sess:a", "1", "a", "1"], true],
   ["to keys of one scope", "mset", ["sess:a", "1", "sess:b", "1"], false],
-])("a write %s has the scopes count as one: %s", (_title, name, args, isJoined) => {
+])("a write %s joins the scopes into one: %s", (_title, name, args, isJoined) => {
   const session = open();
   write(session, 77, name, ...args);
   const [one, other] = ["sess:a", "a"].map((key) =>
@@ -55,7 +55,7 @@ it.each([
   expect(one === other).toBe(isJoined);
 });
 
-it("a write that is lost with a later read is required no more once both are reported", () => {
+it("a write that is lost together with a later read is no longer required once both losses are reported", () => {
   const session = open(tokenOf({ positions: [{ ...at(X, 2_048), read: true }] }));
   write(session, 1_088, "set", "a", "1");
   for (const lost of session.positions) session.markLost(lost, at(X, 1_000));

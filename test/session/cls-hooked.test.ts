@@ -9,7 +9,7 @@ import { sessionOf } from "../support/stages/still-sessions.js";
 endNamespaces();
 
 describe("clsHooked", () => {
-  it("leaves what the app has in its namespace where it is", () => {
+  it("leaves the app's own values in the namespace untouched", () => {
     const namespace = openNamespace("app");
     const context = clsHooked(namespace);
     const session = sessionOf();

@@ -1,4 +1,4 @@
-/** Wherever a request's work goes, `tidemark.redis` is of the session that began it, whichever store tells. */
+/** `tidemark.redis` belongs to the session that began a request's work, wherever that work goes and for each store. */
 import { AsyncResource } from "node:async_hooks";
 import { once } from "node:events";
 import { promisify } from "node:util";
@@ -72,8 +72,8 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     return Math.min(...journeys.map(({ commands }) => commands));
   }
 
-  describe.each(Object.entries(ways))("goes along through %s", (_name, way) => {
-    it("while all is well", async () => {
+  describe.each(Object.entries(ways))("keeps its session through %s", (_name, way) => {
+    it("under normal conditions", async () => {
       expect(await goes(await openReady(), way)).toBeGreaterThanOrEqual(way.commands);
     });
 
@@ -88,7 +88,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     });
   });
 
-  it("goes along with reads that wait for a replica", async () => {
+  it("keeps its session in reads that wait for a replica", async () => {
     const tidemark = await openReady({ waitMs: 20_000 });
     holdReplicas(group);
     let waiting = 0;
@@ -109,7 +109,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     expect(await riding).toBeGreaterThanOrEqual(2);
   });
 
-  it("goes along with reads that are sent again because their replica died", async () => {
+  it("keeps its session in reads that are sent again because their replica died", async () => {
     const tidemark = await openReady();
     for (const { server } of group.replicas) server.pause();
     let sent = 0;
@@ -139,7 +139,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     await group.ready();
   });
 
-  it("goes along where many writers wait for one INFO", async () => {
+  it("keeps its session where many writers wait for one INFO", async () => {
     const tidemark = await openReady();
     const before = await group.primary.commandCalls("info");
     let start = (): void => {};
@@ -166,7 +166,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     expect((await group.primary.commandCalls("info")) - before).toBeLessThan(passengers);
   });
 
-  it("is of no session in what no request has brought about, though a request had it connect", async () => {
+  it("has no session in events that no request caused, even if a request opened the connection", async () => {
     const tidemark = openUnready({ redis: { lazyConnect: true } });
     const seen: (readonly [string, Session | undefined])[] = [];
     const note = (event: string): void => void seen.push([event, context.get()]);
@@ -184,7 +184,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     expect(seen.filter(([, session]) => session !== undefined)).toEqual([]);
   });
 
-  it("goes along through what requests lend each other, where callbacks are bound", async () => {
+  it("keeps its session through sockets that requests share, when callbacks are bound", async () => {
     const tidemark = await openReady();
     await using echo = await echoes();
     const socket = await tidemark.run(tidemark.session(), () => echo.connect());
@@ -217,7 +217,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     expect(awaited).toBe(borrower);
   });
 
-  it("goes along with plain clients that requests lend each other", async () => {
+  it("keeps its session with plain clients that requests share", async () => {
     const tidemark = await openReady();
     const pool: Redis[] = [];
     await goes(tidemark, {

@@ -1,4 +1,4 @@
-/** The largest token there is, on each of its ways. */
+/** The largest possible token, with each carrier. */
 import { expect, it } from "vitest";
 import { cookie } from "../../src/http/carriers/cookie.js";
 import { header } from "../../src/http/carriers/header.js";
@@ -28,7 +28,7 @@ const outgoing = {
   contained: () => new Set<string>(),
 };
 
-it("comes back in the cookie that a response has set, which a browser keeps", () => {
+it("the largest token comes back in a response's cookie, which a browser keeps", () => {
   const response = new Headers();
   cookie().write({ headers: {} }, response, outgoing);
   const [line = ""] = response.cookies;
@@ -38,14 +38,14 @@ it("comes back in the cookie that a response has set, which a browser keeps", ()
   expect(keyring.open(brought)?.token).toBe(token);
 });
 
-it("comes back in the header that a response has brought", () => {
+it("the largest token comes back in a response's header", () => {
   const response = new Headers();
   header().write({ headers: {} }, response, outgoing);
   const brought = String(response.getHeader("Consistency-Token"));
   expect(header().read({ headers: { "consistency-token": brought } })).toEqual([text]);
 });
 
-it("is kept by a client that follows tokens", () => {
+it("a client that follows tokens keeps the largest token", () => {
   const client = consistentFetch({ origins: "http://localhost" });
   client.add(text);
   expect(client.token).toBe(text);

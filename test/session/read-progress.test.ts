@@ -1,4 +1,4 @@
-/** What a session's own reads in one shard require of the reads after them. */
+/** The requirements that a session's reads in one shard have for later reads. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { anyKey } from "../../src/commands/touched-keys.js";
@@ -7,7 +7,7 @@ import { at, X, Y } from "../support/stages/still-sessions.js";
 
 const one = { name: "a connection to one replica", endedAt: undefined };
 const other = { name: "a connection to another", endedAt: undefined };
-/** What the session has written. */
+/** The positions that the session has written. */
 const written = [at(X, 77)];
 
 beforeEach(() => {
@@ -18,20 +18,20 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** That of a session which the primary has answered. */
+/** The progress of a session that read from the primary. */
 function answeredByPrimary(): ReadProgress {
   const progress = new ReadProgress();
   progress.readAhead(performance.now());
   return progress;
 }
 
-describe("Progress.mayReadFrom", () => {
+describe("ReadProgress.mayReadFrom", () => {
   it("lets every replica answer the first read", () => {
     const progress = new ReadProgress();
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, true]);
   });
 
-  it("keeps to one connection from the moment a read leaves for it", () => {
+  it("keeps to one connection from the moment a read is sent on it", () => {
     const progress = new ReadProgress();
     progress.readFrom(one);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, false]);
@@ -39,14 +39,14 @@ describe("Progress.mayReadFrom", () => {
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, false]);
   });
 
-  it("keeps to the first of two connections that reads left for", () => {
+  it("keeps to the first of two connections that reads were sent on", () => {
     const progress = new ReadProgress();
     progress.readFrom(one);
     progress.readFrom(other);
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([true, false]);
   });
 
-  it("lets no replica answer once two have, because they are in no order", () => {
+  it("lets no replica answer once two have answered, because their answers have no order", () => {
     const progress = new ReadProgress();
     progress.readFrom(one);
     progress.readBy(other);
@@ -54,7 +54,7 @@ describe("Progress.mayReadFrom", () => {
     expect(progress.ahead).toBe(true);
   });
 
-  it("lets no replica answer once the primary has", () => {
+  it("lets no replica answer once the primary has answered", () => {
     const progress = new ReadProgress();
     progress.readFrom(one);
     progress.readAhead(performance.now());
@@ -62,7 +62,7 @@ describe("Progress.mayReadFrom", () => {
     expect([progress.mayReadFrom(one), progress.mayReadFrom(other)]).toEqual([false, false]);
   });
 
-  it("does not hold a late answer of the one connection against it", () => {
+  it("accepts a late answer of the connection that it keeps to", () => {
     const progress = new ReadProgress();
     progress.readFrom(one);
     progress.readBy(one);
@@ -71,7 +71,7 @@ describe("Progress.mayReadFrom", () => {
   });
 });
 
-describe("Progress.anchor", () => {
+describe("ReadProgress.anchor", () => {
   it("lets every replica that covers the position answer again", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
@@ -84,14 +84,14 @@ describe("Progress.anchor", () => {
     ]);
   });
 
-  it("takes the place of positions that cannot be compared with it", () => {
+  it("replaces positions that cannot be compared with the new one", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(Y, 5), written);
     expect(progress.requirement(written, anyKey)).toEqual([at(Y, 5)]);
   });
 
-  it("does not stand for a read that was made after it was asked for, or at the same time", () => {
+  it("does not cover a read made after the position was requested, or at the same time", () => {
     const progress = answeredByPrimary();
     const readAt = performance.now();
     for (const asked of [readAt - 1, readAt]) progress.anchor(asked, at(X, 90), written);
@@ -99,7 +99,7 @@ describe("Progress.anchor", () => {
     expect(progress.ahead).toBe(true);
   });
 
-  it("stands for the last of several reads only when it was asked for after that one", () => {
+  it("covers several reads only when the position was requested after the last of them", () => {
     const progress = answeredByPrimary();
     const first = performance.now();
     progress.readAhead(first + 10);
@@ -110,7 +110,7 @@ describe("Progress.anchor", () => {
     expect(progress.ahead).toBe(false);
   });
 
-  it("asks nothing of a session that one replica or nobody has answered so far", () => {
+  it("requires nothing of a session that has read from one replica or not at all", () => {
     const progress = new ReadProgress();
     progress.anchor(performance.now() + 1, at(X, 90), written);
     expect(progress.requirement([], anyKey)).toEqual([]);
@@ -121,14 +121,14 @@ describe("Progress.anchor", () => {
     expect(progress.mayReadFrom(other)).toBe(false);
   });
 
-  it("gives up a position that is ahead of the primary in its own history, which cannot be", () => {
+  it("drops a position that is ahead of the primary in its own history, because that is impossible", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(X, 60), written);
     expect(progress.requirement(written, anyKey)).toEqual([at(X, 60)]);
   });
 
-  it("holds a replica's late answer from before it against all replicas", () => {
+  it("lets no replica answer after another replica's late answer to an earlier read", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     progress.anchor(performance.now(), at(X, 90), written);
@@ -138,13 +138,13 @@ describe("Progress.anchor", () => {
   });
 });
 
-describe("Progress.requirement", () => {
-  it("is what the session requires, while nothing stands for it", () => {
+describe("ReadProgress.requirement", () => {
+  it("is the session's own requirement before any position is anchored", () => {
     const progress = answeredByPrimary();
     expect(progress.requirement(written, anyKey)).toBe(written);
   });
 
-  it("adds what the session has come to require since", () => {
+  it("adds what the session has required since the anchor", () => {
     const progress = answeredByPrimary();
     vi.advanceTimersByTime(1);
     expect(progress.anchor(performance.now(), at(Y, 90), written)).toBe(true);

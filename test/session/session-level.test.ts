@@ -19,7 +19,7 @@ function open(): Session {
 }
 
 describe("Session.level", () => {
-  it("is that of its making until it is set", () => {
+  it("is the initial level until it is set", () => {
     const session = open();
     expect(session.level).toBe("session");
     for (const level of ["strong", "eventual", "session", { maxStalenessMs: 500 }] satisfies Level[]) {
@@ -28,7 +28,7 @@ describe("Session.level", () => {
     }
   });
 
-  it("throws for anything that is not a level, and stays as it was", () => {
+  it("throws for an invalid level, and keeps the previous one", () => {
     const session = open();
     for (const level of ["linearizable", "", undefined, null, 500, { maxStalenessMs: 0 }]) {
       expect(() => Reflect.set(session, "level", level)).toThrow(InvalidOptionError);
@@ -38,7 +38,7 @@ describe("Session.level", () => {
 });
 
 describe("Session.redis", () => {
-  it("makes its client once, when it is first used", () => {
+  it("makes its client once, on first use", () => {
     const made: Session[] = [];
     const levels: Level[] = [];
     const session = new Session({
@@ -59,7 +59,7 @@ describe("Session.redis", () => {
   });
 });
 
-/** Nothing of a client but `at`, which is all that a session calls itself. */
+/** A client that has only `at`, the one method that a session calls itself. */
 function clientThat(at: (level: Level) => unknown): SessionClient {
   const client: SessionClient = Object.create(null, {
     at: {

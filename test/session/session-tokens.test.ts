@@ -1,4 +1,4 @@
-/** Tokens that a session takes in and gives out while it is in use. */
+/** Tokens that a session accepts and returns while it is in use. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Keyring } from "../../src/http/keyring.js";
 import { Session } from "../../src/session/session.js";
@@ -22,7 +22,7 @@ afterEach(() => {
 });
 
 describe("Session.add", () => {
-  it("requires what the token says beside what was required, and has it reach the user", () => {
+  it("adds the token's requirement to the session's own, and sends both to the user", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     session.add(tokenOf({ positions: [at(Y, 9)] }));
     expect(session.positions).toEqual([at(X, 77), at(Y, 9)]);
@@ -33,7 +33,7 @@ describe("Session.add", () => {
     ["a position", tokenOf({ issuedAt: start, positions: [at(X, 78)] }), { positions: [at(X, 78)] }],
     ["a pin", tokenOf({ issuedAt: start, pinnedAt: start }), { pinned: true }],
     ["a moment", tokenOf({ issuedAt: start, freshAsOf: start }), { demand: { freshAsOf: start } }],
-  ])("counts as written what is more: %s", (_what, token, required) => {
+  ])("counts additional requirements as a write: %s", (_what, token, required) => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     session.add(token);
     expect(session.wrote).toBe(true);
@@ -48,13 +48,13 @@ describe("Session.add", () => {
     ["nothing more", tokenOf({ issuedAt: start, positions: [at(X, 77)] })],
     ["no token", "garbage"],
     ["an expired one", tokenOf({ issuedAt: start - ttlMs - 1, positions: [at(X, 99)] })],
-  ])("leaves a session as it is that is brought %s", (_what, token) => {
+  ])("leaves a session unchanged when given %s", (_what, token) => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     session.add(token);
     expect([session.positions, session.wrote]).toEqual([[at(X, 77)], false]);
   });
 
-  it("tells whoever carries the token when it has left before", () => {
+  it("notifies the carrier of a token that was already sent", () => {
     const [session, late] = [sessionOf(), vi.fn()];
     session.onWrite({ writeBegins: late });
     session.add("garbage");
@@ -69,14 +69,14 @@ describe("Session.sealed", () => {
   const sealedSession = (...tokens: string[]) =>
     new Session({ level: "session", ttlMs, terms, tokens: () => tokens, client: noClient, seal });
 
-  it("gives what another session with the same secret can add", () => {
+  it("returns a token that another session with the same secret can add", () => {
     const [session, other] = [sealedSession(tokenOf({ positions: [at(X, 77)] })), sealedSession()];
     other.addSealed(session.sealed());
     expect(other.positions).toEqual([at(X, 77)]);
     expect(sealedSession().sealed()).toBe("");
   });
 
-  it("is added also where several come in one text", () => {
+  it("can be added when several tokens come in one text", () => {
     const sealed = [at(X, 77), at(Y, 9)].map((position) => seal.seal(tokenOf({ positions: [position] })));
     const session = sealedSession();
     session.addSealed(`${sealed[0]},rubbish, ${sealed[1]}`);
@@ -89,20 +89,20 @@ describe("Session.sealed", () => {
     ["no text at all", Reflect.apply(JSON.parse, undefined, ['{"toString":1}'])],
     ["a token without a seal", tokenOf({ positions: [at(X, 77)] })],
     ["another's seal", new Keyring("another secret of a test").seal(tokenOf({ positions: [at(X, 77)] }))],
-  ])("is not had from %s", (_what, text) => {
+  ])("yields nothing from %s", (_what, text) => {
     const session = sealedSession();
     session.addSealed(text);
     expect([session.positions, session.wrote]).toEqual([[], false]);
   });
 
-  it("pins to the primary where one text has more than are opened", () => {
+  it("pins to the primary when one text has more tokens than are opened", () => {
     const [pinned, other] = [sealedSession(), sealedSession()];
     pinned.addSealed("x,".repeat(180));
     other.addSealed("x,".repeat(179));
     expect([pinned.pinned, other.pinned]).toEqual([true, false]);
   });
 
-  it("is refused, as is adding one, by a session that nobody gave a secret", () => {
+  it("throws, like addSealed(), in a session without a secret", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     const refusal = expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" });
     expect(() => session.sealed()).toThrow(refusal);

@@ -1,4 +1,4 @@
-/** What a session learns of its writes, and who waits for it. */
+/** How a session counts its writes, and who waits for them. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { endWrite, startWrite } from "../support/stages/open-writes.js";
 import { at, sessionOf, stopClock, ttlMs, write, X, Y } from "../support/stages/still-sessions.js";
@@ -28,7 +28,7 @@ describe("Session.writeEnded", () => {
     expect(session.pinned).toBe(false);
   });
 
-  it("pins anew with every unknown write", () => {
+  it("pins again with every unknown write", () => {
     const session = sessionOf();
     write(session, "unknown");
     vi.advanceTimersByTime(ttlMs - 1);
@@ -44,7 +44,7 @@ describe("Session.writeEnded", () => {
     expect([session.pinned, session.writing]).toEqual([false, false]);
   });
 
-  it("counts writes, so that the first to end does not speak for all", () => {
+  it("counts writes, so that a session keeps writing until all have ended", () => {
     const session = sessionOf();
     startWrite(session);
     startWrite(session);
@@ -63,7 +63,7 @@ describe("Session.settled", () => {
     expect(session.settled()).toBeUndefined();
   });
 
-  it("resolves when the last of the writes has ended, for all who wait", async () => {
+  it("resolves for every waiter when the last write has ended", async () => {
     const session = sessionOf();
     const order: string[] = [];
     startWrite(session);
@@ -80,7 +80,7 @@ describe("Session.settled", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("waits on when a write follows the last one at once, as the script does that the server did not know", async () => {
+  it("keeps waiting when a write directly follows the last one, as after NOSCRIPT", async () => {
     const session = sessionOf();
     let resolved = false;
     startWrite(session);
@@ -96,7 +96,7 @@ describe("Session.settled", () => {
     expect(resolved).toBe(true);
   });
 
-  it("resolves after one second all the same, and pins to the primary", async () => {
+  it("resolves after one second at the latest, and pins to the primary", async () => {
     const session = sessionOf();
     let resolved = false;
     startWrite(session);
@@ -114,7 +114,7 @@ describe("Session.settled", () => {
 });
 
 describe("Session.onWrite", () => {
-  it("calls back once for writes that are begun together afterwards, and for none that were begun before", () => {
+  it("calls back once for writes that begin together afterwards, and for none that began before", () => {
     const session = sessionOf();
     const late = vi.fn();
     startWrite(session);

@@ -1,4 +1,4 @@
-/** What a session requires of the node that answers its reads. */
+/** The requirements that a session has for the node that answers its reads. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { anyKey } from "../../src/commands/touched-keys.js";
@@ -26,7 +26,7 @@ afterEach(() => {
 });
 
 describe("Session with tokens", () => {
-  it("requires nothing without any", () => {
+  it("requires nothing without a token", () => {
     const session = sessionOf();
     expect(session.positions).toEqual([]);
     expect(session.pinned).toBe(false);
@@ -42,14 +42,14 @@ describe("Session with tokens", () => {
     expect(session.positions).toEqual([at(Y, 9), at(X, 77)]);
   });
 
-  it("takes the time of issue of the newest", () => {
+  it("takes the time of issue of the newest token", () => {
     const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
     const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
     expect(sessionOf(older, newer).demand.issuedAt).toBe(start - 1000);
     expect(sessionOf(newer, older).demand.issuedAt).toBe(start - 1000);
   });
 
-  it("asks for all that the primary had at the latest moment of any, and hands that on while it is in force", () => {
+  it("requires the primary's data as of the latest freshAsOf, and passes that on until it expires", () => {
     const session = sessionOf(tokenOf({ freshAsOf: start + 900 }), tokenOf({ freshAsOf: start + 400 }));
     expect(session.demand.freshAsOf).toBe(start + 900);
     expect(decodeToken(session.token())).toMatchObject({ freshAsOf: start + 900, positions: [] });
@@ -60,13 +60,13 @@ describe("Session with tokens", () => {
     expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).demand.freshAsOf).toBe(0);
   });
 
-  it("counts whatever is not a token as absent", () => {
+  it("treats an invalid token as absent", () => {
     const good = tokenOf({ positions: [at(X, 77)] });
     const session = sessionOf("", "garbage", good.slice(1), "💥", good);
     expect(session.positions).toEqual([at(X, 77)]);
   });
 
-  it("counts an expired token as absent, with its pin", () => {
+  it("treats an expired token as absent, with its pin", () => {
     const expired = tokenOf({ issuedAt: start - ttlMs - 1, pinnedAt: start - 1, positions: [at(X, 77)] });
     const session = sessionOf(expired, tokenOf({ positions: [at(Y, 9)] }));
     expect(session.positions).toEqual([at(Y, 9)]);
@@ -75,7 +75,7 @@ describe("Session with tokens", () => {
     expect(sessionOf(barely).positions).toEqual([at(X, 77)]);
   });
 
-  it("counts a token from the near future as issued now, and its pin as made now", () => {
+  it("treats a token from the near future, and its pin, as issued now", () => {
     const ahead = start + ttlMs;
     const session = sessionOf(tokenOf({ issuedAt: ahead, pinnedAt: ahead, positions: [at(X, 77)] }));
     expect(session.positions).toEqual([at(X, 77)]);
@@ -89,7 +89,7 @@ describe("Session with tokens", () => {
     ["a millisecond too far", start + ttlMs + 1],
     ["ten years away", start + 10 * 365 * 86_400_000],
     ["as far away as a token can say", Number.MAX_SAFE_INTEGER],
-  ])("believes nothing of a token from the future, %s, but that something was written", (_what, issuedAt) => {
+  ])("trusts nothing in a token from the future, %s, except that a write happened", (_what, issuedAt) => {
     const future = { issuedAt, freshAsOf: issuedAt, positions: [at(X, 77)] };
     const session = sessionOf(tokenOf(future));
     expect([session.positions, session.pinned, session.demand.freshAsOf]).toEqual([[], true, 0]);
@@ -99,7 +99,7 @@ describe("Session with tokens", () => {
     expect([next.pinned, sessionOf(session.token()).pinned]).toEqual([false, false]);
   });
 
-  it("asks for them once, and not before they are needed", () => {
+  it("reads its tokens once, and only when it needs them", () => {
     const tokens = vi.fn(() => [tokenOf({ positions: [at(X, 77)] })]);
     const session = new Session({ level: "session", ttlMs, terms, tokens, client: noClient });
     session.level = "strong";
@@ -115,7 +115,7 @@ describe("Session with tokens", () => {
 });
 
 describe("Session.bearer", () => {
-  it("is the newest token, and the session itself without any", () => {
+  it("is the newest token, or the session itself without a token", () => {
     const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
     const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
     expect([sessionOf(older, newer).bearer, sessionOf(newer, older).bearer]).toEqual([newer, newer]);
@@ -123,7 +123,7 @@ describe("Session.bearer", () => {
     expect(stranger.bearer).toBe(stranger);
   });
 
-  it("is the same for all whose tokens could not be read, at any time", () => {
+  it("is the same for all sessions with unreadable tokens, at any time", () => {
     const one = sessionOf(unknownWrite());
     expect(one.pinned).toBe(true);
     vi.advanceTimersByTime(5);
@@ -132,13 +132,13 @@ describe("Session.bearer", () => {
     expect(other.bearer).toBe(one.bearer);
   });
 
-  it("is a token that could be read beside one that could not", () => {
+  it("is the readable token when another token is unreadable", () => {
     const token = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
     expect(sessionOf(token, unknownWrite()).bearer).toBe(token);
     expect(sessionOf(unknownWrite(), token).bearer).toBe(token);
   });
 
-  it("leaves a session pinned for as long as tokens are in force when a token could not be read", () => {
+  it("keeps a session with an unreadable token pinned for the lifetime of tokens", () => {
     const session = sessionOf(unknownWrite());
     expect(session.pinned).toBe(true);
     vi.advanceTimersByTime(ttlMs);
@@ -158,7 +158,7 @@ describe("Session.token", () => {
     expect(other.pinned).toBe(false);
   });
 
-  it("pins to the primary while a write is in flight, and no longer", () => {
+  it("pins to the primary only while a write is in flight", () => {
     const session = sessionOf();
     startWrite(session);
     const during = session.token();
@@ -176,7 +176,7 @@ describe("Session.token", () => {
     expect(session.token()).toBe("");
   });
 
-  it("is not older than the pin in it, so that the pin lives as long as it should", () => {
+  it("is at least as new as its pin, so that the pin lives as long as it should", () => {
     const session = sessionOf(tokenOf({ issuedAt: start - ttlMs + 5, positions: [at(X, 77)] }));
     write(session, "unknown");
     const token = session.token();
@@ -185,7 +185,7 @@ describe("Session.token", () => {
   });
 });
 
-describe("Session.in", () => {
+describe("Session.progressIn", () => {
   it("keeps the progress in each shard apart", () => {
     const session = sessionOf();
     const [first, second] = [{}, {}];
@@ -201,15 +201,15 @@ describe("Session.in", () => {
   });
 });
 
-describe("Session.reanchor", () => {
-  it("gives up the positions that do not stand, for the one given", () => {
+describe("SessionRequirement.replaceUnknown", () => {
+  it("replaces positions of unknown histories with the given one", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     expect(session.positions).toHaveLength(2);
     session.demand.replaceUnknown(at(Y, 90), ({ replid }) => replid === Y);
     expect(session.positions).toEqual([at(Y, 9), { ...at(Y, 90), read: true }]);
   });
 
-  it("has the next write take the place of the one given, which was no write", () => {
+  it("lets the next write replace the given position, which was no write", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     expect(session.positions).toHaveLength(1);
     session.demand.replaceUnknown(at(Y, 90), () => false);
@@ -218,7 +218,7 @@ describe("Session.reanchor", () => {
     expect(session.positions).toEqual([at(Y, 90)]);
   });
 
-  it("leaves a session as it is whose positions all stand", () => {
+  it("leaves a session unchanged when all its positions are known", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     const before = session.positions;
     session.demand.replaceUnknown(at(X, 90), () => true);
@@ -226,8 +226,8 @@ describe("Session.reanchor", () => {
   });
 });
 
-describe("Session.lose", () => {
-  it("goes on with what survived, and has its token reach the user", () => {
+describe("Session.markLost", () => {
+  it("continues with the surviving data, and sends a new token to the user", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     const [lost = at(X, 0)] = session.positions;
     expect(session.wrote).toBe(false);

@@ -1,11 +1,11 @@
-/** Tokens: what goes in comes out, and what is not one is nothing. */
+/** Tokens survive encoding and decoding, and invalid ones are rejected. */
 import { describe, expect, it } from "vitest";
 import { decodeToken, encodeToken, type TokenClaims } from "../../src/session/token.js";
 import { seeded } from "../support/load/seeded.js";
 
 const latest = 2 ** 48 - 1;
 
-/** Whole numbers of every size up to `max`, its ends more often than chance would have them. */
+/** Whole numbers of every size up to `max`, with both ends more often than by chance. */
 function wholeNumber(random: () => number, max: number): number {
   const kind = random();
   if (kind < 0.1) return 0;
@@ -43,7 +43,7 @@ const one: TokenClaims = {
   positions: [{ replid: "8371b4fb1155b71f", offset: 26_689_005 }],
 };
 
-/** Positions of as many histories. */
+/** Positions of `count` histories. */
 function manyPositions(count: number, offset: number) {
   return Array.from({ length: count }, (_, i) => ({
     replid: `00000000000000${(i + 16).toString(16)}`,
@@ -52,7 +52,7 @@ function manyPositions(count: number, offset: number) {
 }
 
 describe("encodeToken and decodeToken", () => {
-  it("give back what went in: any offset below 2^53, up to 64 positions, with a pin or without", () => {
+  it("give back the same token for any offset below 2^53, for up to 64 positions, with or without a pin", () => {
     const random = seeded(1);
     for (let i = 0; i < 2000; i++) {
       const before = claims(random);
@@ -71,7 +71,7 @@ describe("encodeToken and decodeToken", () => {
 });
 
 describe("encodeToken", () => {
-  it("gives a short text that can stand in a cookie, a header or a URL", () => {
+  it("returns a short text that fits a cookie, a header or a URL", () => {
     expect(encodeToken(one)).toMatch(/^[\w-]{28,32}$/);
   });
 
@@ -82,7 +82,7 @@ describe("encodeToken", () => {
     expect(token.length).toBeLessThan(1450);
   });
 
-  it("pins in the place of the oldest of more positions than 64", () => {
+  it("pins instead of keeping the oldest of more than 64 positions", () => {
     const positions = manyPositions(65, 7);
     expect(decodeToken(encodeToken({ ...one, pinnedAt: 0, positions }))).toEqual({
       ...one,
@@ -95,18 +95,18 @@ describe("encodeToken", () => {
 describe("decodeToken", () => {
   const bytes = Buffer.from(encodeToken(one), "base64url");
 
-  it("gives nothing for what is not a text", () => {
+  it("returns undefined for input that is not a text", () => {
     for (const token of [undefined, null, 0, 7n, true, {}, [], [encodeToken(one)], bytes, Symbol("token")]) {
       expect(decodeToken(token)).toBeUndefined();
     }
   });
 
-  it("gives nothing for an empty text, and for one without a claim", () => {
+  it("returns undefined for an empty text and for a token without a claim", () => {
     expect(decodeToken("")).toBeUndefined();
     expect(decodeToken(encodeToken({ ...one, positions: [] }))).toBeUndefined();
   });
 
-  it("gives nothing for a token that was cut short anywhere", () => {
+  it("returns undefined for a token that was cut short anywhere", () => {
     const token = encodeToken({ ...one, pinnedAt: 5 });
     for (let length = 1; length < bytes.length; length++) {
       expect(decodeToken(bytes.subarray(0, length).toString("base64url"))).toBeUndefined();
@@ -114,7 +114,7 @@ describe("decodeToken", () => {
     expect(decodeToken(token.slice(0, -2))).toBeUndefined();
   });
 
-  it("gives nothing for another version", () => {
+  it("returns undefined for another version", () => {
     for (let version = 0; version < 256; version++) {
       if (version === bytes[0]) continue;
       const other = Buffer.from(bytes);
@@ -123,7 +123,7 @@ describe("decodeToken", () => {
     }
   });
 
-  it("gives nothing for more or fewer positions than it says there are", () => {
+  it("returns undefined when the number of positions differs from the declared one", () => {
     const of = (count: number, entries: number) => {
       const many = Buffer.from(encodeToken({ ...one, positions: manyPositions(entries, 7) }), "base64url");
       many[1] = count;
@@ -140,7 +140,7 @@ describe("decodeToken", () => {
     }
   });
 
-  it("gives nothing for an offset of 2^53 or more, nor for a number without an end", () => {
+  it("returns undefined for an offset of 2^53 or more, and for an endless number", () => {
     const largest = { replid: "8371b4fb1155b71f", offset: Number.MAX_SAFE_INTEGER };
     const other = Buffer.from(encodeToken({ ...one, positions: [largest] }), "base64url");
     expect(decodeToken(other.toString("base64url"))?.positions).toEqual([largest]);
@@ -150,7 +150,7 @@ describe("decodeToken", () => {
     expect(decodeToken(endless.toString("base64url"))).toBeUndefined();
   });
 
-  it("gives nothing for characters that base64url does not have, even at the end", () => {
+  it("returns undefined for characters outside base64url, even at the end", () => {
     const token = encodeToken(one);
     for (const stray of ["=", "+", "/", " ", "\n", "\0", ".", "é", "💥", "%41"]) {
       for (const bad of [
@@ -163,7 +163,7 @@ describe("decodeToken", () => {
     }
   });
 
-  it("never throws, and never gives anything but whole, safe numbers, whatever happened to a token", () => {
+  it("never throws for a damaged token, and returns only whole, safe numbers", () => {
     const random = seeded(2);
     for (let i = 0; i < 20_000; i++) {
       const read = decodeToken(mutated(encodeToken(claims(random)), random));
@@ -176,7 +176,7 @@ describe("decodeToken", () => {
   });
 });
 
-/** `token` with one to three characters lost, doubled, replaced by any character at all, or all in reverse. */
+/** `token` with one to three characters lost, doubled or replaced, or with all characters reversed. */
 function mutated(token: string, random: () => number): string {
   let text = token;
   for (let times = Math.ceil(random() * 3); times > 0; times--) {

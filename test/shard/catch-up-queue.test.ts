@@ -1,4 +1,4 @@
-/** Reads that wait for a replica: who is woken when, and that all together ask no more than one would. */
+/** Reads that wait for a replica: when each is woken, and how often the queue probes. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { CatchUpQueue, type CatchUpWaiter } from "../../src/shard/catch-up-queue.js";
 
@@ -42,8 +42,8 @@ function arrange({ lagMs = 20 } = {}) {
 
 const ends = (log: readonly string[]): string[] => log.filter((entry) => !entry.startsWith("look"));
 
-describe("CatchUp", () => {
-  it("wakes those whose offset is reached, in the order of their offsets, and no others", () => {
+describe("CatchUpQueue", () => {
+  it("wakes the reads whose offset is reached, in the order of their offsets, and no others", () => {
     const { log, catchUp, add } = arrange();
     for (const offset of [30, 10, 40, 20]) add(`${offset}`, offset);
     catchUp.reached(9);
@@ -54,14 +54,14 @@ describe("CatchUp", () => {
     expect(ends(log)).toEqual(["10 sent", "20 sent", "30 sent", "40 sent"]);
   });
 
-  it("wakes those of one offset in the order they came", () => {
+  it("wakes reads of one offset in their order of arrival", () => {
     const { log, catchUp, add } = arrange();
     for (const name of ["a", "b", "c"]) add(name, 7);
     catchUp.reached(7);
     expect(ends(log)).toEqual(["a sent", "b sent", "c sent"]);
   });
 
-  it("keeps those that cannot go although their offset is reached", () => {
+  it("keeps a read that cannot be sent even though its offset is reached", () => {
     const { log, catchUp, add } = arrange();
     add("stays", 5, { goes: false, waitMs: 50 });
     catchUp.reached(5);
@@ -71,7 +71,7 @@ describe("CatchUp", () => {
     expect(ends(log)).toEqual(["stays given up"]);
   });
 
-  it("looks as often for a thousand as for one, four times for each lag", () => {
+  it("probes as often for a thousand reads as for one, four times for each lag", () => {
     const counts = [1, 1000].map((count) => {
       const { log, add } = arrange({ lagMs: 20 });
       for (let i = 0; i < count; i++) add(`${i}`, i);
@@ -81,7 +81,7 @@ describe("CatchUp", () => {
     expect(counts).toEqual([20, 20]);
   });
 
-  it("looks no more when nobody waits any more", () => {
+  it("stops probing when no read waits", () => {
     const { log, catchUp, add } = arrange();
     add("a", 1);
     catchUp.reached(1);
@@ -90,7 +90,7 @@ describe("CatchUp", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("gives up at once, and later, what no replica is likely to be in time for", () => {
+  it("gives a read up, at once or later, when no replica is likely to catch up in time", () => {
     const { log, scene, add, start } = arrange({ lagMs: 300 });
     add("hopeless", 1, { waitMs: 200, madeAt: start });
     expect(log).toEqual(["hopeless given up"]);
@@ -113,14 +113,14 @@ describe("CatchUp", () => {
     expect(ends(log)).toEqual(["soon sent", "late given up"]);
   });
 
-  it("ends what is stranded at the next look", () => {
+  it("gives stranded reads up at the next probe", () => {
     const { log, add } = arrange();
     add("stranded", 1, { goes: false, stranded: true });
     vi.advanceTimersByTime(5);
     expect(log).toEqual(["stranded given up"]);
   });
 
-  it("forgets what is taken back", () => {
+  it("forgets a read that is removed", () => {
     const { log, catchUp, add } = arrange();
     const latecomer = add("a", 1);
     expect(catchUp.remove(latecomer)).toBe(true);
@@ -130,7 +130,7 @@ describe("CatchUp", () => {
     expect(ends(log)).toEqual([]);
   });
 
-  it("tries all of them in another history, and then each time, whatever their offsets were", () => {
+  it("tries all reads whenever a replica advances in a new history, whatever their offsets", () => {
     const { log, catchUp, add } = arrange();
     let attempts = 0;
     const latecomer = add("high", 1_000, { goes: false });
@@ -144,7 +144,7 @@ describe("CatchUp", () => {
     expect([attempts, ends(log)]).toEqual([3, ["high sent"]]);
   });
 
-  it("gives all up when it is closed, takes none then, and some again when it is opened", () => {
+  it("gives all reads up when it is closed, and accepts new ones only after it is opened again", () => {
     const { log, catchUp, add } = arrange();
     add("a", 1);
     catchUp.close();

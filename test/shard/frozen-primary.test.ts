@@ -1,4 +1,4 @@
-/** Primaries that take connections and answer nothing: a stopped process, a hung machine. */
+/** Primaries that accept connections but do not answer, such as a stopped process or a hung machine. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ConnectionLostError, NoPrimaryError, Tidemark } from "../../src/index.js";
 import { replicaOf } from "../support/servers/failover.js";
@@ -45,7 +45,7 @@ async function open(how: "given" | "discovered", options: GroupOptions = {}): Pr
 }
 
 describe.each(["given", "discovered"] as const)("a frozen primary whose replicas are %s", (how) => {
-  it("is left for the replica that was promoted, for good", async () => {
+  it("is abandoned for good when a replica is promoted", async () => {
     const tidemark = await open(how);
     primary.pause();
     const stray = tidemark.session().redis.set("k", "stray");
@@ -66,7 +66,7 @@ describe.each(["given", "discovered"] as const)("a frozen primary whose replicas
     expect(await heir.admin().get("n")).toBe("19");
   });
 
-  it("has waiting reads and writes carried out by the replica that was promoted", async () => {
+  it("leaves waiting reads and writes to the replica that was promoted", async () => {
     const tidemark = await open(how, { primaryTimeoutMs: 20_000 });
     primary.pause();
     const read = tidemark.session({ level: "strong" }).redis.get("k");
@@ -78,7 +78,7 @@ describe.each(["given", "discovered"] as const)("a frozen primary whose replicas
     expect(await session.redis.get("late")).toBe("1");
   });
 
-  it("leaves reads to the replicas, whether or not their sessions have written", async () => {
+  it("does not stop replicas from answering, whether or not the session has written", async () => {
     const tidemark = await open(how);
     const writer = tidemark.session();
     await writer.redis.set("k", "own");
@@ -92,8 +92,8 @@ describe.each(["given", "discovered"] as const)("a frozen primary whose replicas
   });
 });
 
-describe("a frozen primary that nobody takes the place of", () => {
-  it("has commands rejected in time, by what they may have done, and is used again when it wakes up", async () => {
+describe("a frozen primary without a replacement", () => {
+  it("causes each command to be rejected in time with the error that fits it, and is used again when it wakes up", async () => {
     const tidemark = await stage.open({ primaryTimeoutMs: 2_000, maxStalenessMs: 1_000 });
     primary.pause();
     const inFlight = tidemark.session().redis.set("k", "in flight");
@@ -128,7 +128,7 @@ describe("a frozen primary that nobody takes the place of", () => {
     expect(await primary.admin().exists("late")).toBe(0);
   });
 
-  it("is not left while it is only slow and nobody was promoted", async () => {
+  it("keeps its role while it is only slow and no replica was promoted", async () => {
     const tidemark = await stage.open();
     const closed: string[] = [];
     tidemark.redis.on("close", () => closed.push("close"));
@@ -144,8 +144,8 @@ describe("a frozen primary that nobody takes the place of", () => {
   });
 });
 
-describe("a primary that is frozen before it is connected to", () => {
-  it("has commands, ready() and quit() rejected with what is wrong, and all else settled by close()", async () => {
+describe("a primary that is frozen before the first connection", () => {
+  it("makes commands, ready() and quit() reject with the cause, and close() settles the rest", async () => {
     primary.pause();
     const options = { primary: primary.url, replicas: [], primaryTimeoutMs: 1_000 };
     const tidemark = new Tidemark(options);
@@ -163,7 +163,7 @@ describe("a primary that is frozen before it is connected to", () => {
     await settled;
   });
 
-  it("has quit() close the Tidemark when what is in flight is not answered", async () => {
+  it("does not prevent quit() from closing the Tidemark while a command is in flight", async () => {
     const tidemark = await stage.open({ primaryTimeoutMs: 1_000 });
     primary.pause();
     const inFlight = expect(tidemark.redis.set("k", "1")).rejects.toBeInstanceOf(ConnectionLostError);

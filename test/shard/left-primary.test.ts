@@ -1,4 +1,4 @@
-/** Who is told that a primary was left, so that further connections to it can be dropped. */
+/** The shard reports a primary that it abandons, so that further connections to that primary can be dropped. */
 import { expect, it } from "vitest";
 import { checkOptions } from "../../src/options/options.js";
 import { Lineage } from "../../src/replication/lineage.js";
@@ -9,7 +9,7 @@ import { waitUntil } from "../support/wait-until.js";
 
 const stage = stageGroup({ replicas: 1 });
 
-it("is told of a primary that is silent for too long, and of one that another takes the place of", async () => {
+it("the shard reports a primary that is silent for too long, and one that another server replaces", async () => {
   const { primary } = stage.group;
   const heir = replicaOf(stage.group);
   const options = checkOptions({ primary: primary.url, replicas: [heir.url], primaryTimeoutMs: 400 });

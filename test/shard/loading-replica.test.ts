@@ -11,7 +11,7 @@ const stage = stageGroup({ replicas: 1 });
 /** Tidemark asks twice a second; the rest is for a slow machine and for the end of the synchronization. */
 const soonMs = 2_500;
 
-it("answers reads about a second after its data is loaded, also when ioredis would wait for longer", async () => {
+it("a replica answers reads about a second after it has loaded its data, even when ioredis would wait longer", async () => {
   const { primary } = stage.group;
   const replica = replicaOf(stage.group);
   await fill(primary);

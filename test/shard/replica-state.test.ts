@@ -1,4 +1,4 @@
-/** Replicas that answer something else than what is read, or nothing: no user notices, and they are used again. */
+/** Replicas that answer reads with an error or not at all: no user notices, and the replicas are used again later. */
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -30,7 +30,7 @@ async function readsUntil(tidemark: Tidemark, route: string): Promise<void> {
 }
 
 describe("reads, with a replica", () => {
-  it("that serves no stale data and has lost its primary, are answered by the primary: MASTERDOWN", async () => {
+  it("that refuses to serve stale data and has lost its primary, are answered by the primary: MASTERDOWN", async () => {
     const { tidemark, replica } = await open();
     await replica.admin().config("SET", "replica-serve-stale-data", "no");
     for (const { link } of stage.group.replicas) link.cut();
@@ -94,7 +94,7 @@ describe("reads, with a replica", () => {
     await readsUntil(tidemark, "replica:known");
   });
 
-  it("that was paused for all, are answered by the primary", async () => {
+  it("that is paused for all commands, are answered by the primary", async () => {
     const { tidemark, replica } = await open();
     // It ends by itself: UNPAUSE would wait like everybody.
     await replica.admin().call("CLIENT", "PAUSE", "3000", "ALL");
@@ -103,7 +103,7 @@ describe("reads, with a replica", () => {
     await readsUntil(tidemark, "replica:known");
   });
 
-  it("whose primary was paused for writes, go on; the writes end when it is let go", async () => {
+  it("whose primary is paused for writes, continue, and the writes end after the pause", async () => {
     const { tidemark } = await open();
     const { primary } = stage.group;
     await primary.admin().call("CLIENT", "PAUSE", "60000", "WRITE");

@@ -1,4 +1,4 @@
-/** Servers that change their roles, of which nobody tells a Tidemark. */
+/** Servers that change their role without any notice to Tidemark. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Tidemark } from "../../src/index.js";
 import { RedisServer } from "../support/servers/redis-server.js";
@@ -82,7 +82,7 @@ describe("a primary that has become a replica", () => {
     await group.caughtUp();
   });
 
-  it("answers no session of an idle process that is given a token of the new primary", async () => {
+  it("answers no session of an idle process that receives a token of the new primary", async () => {
     const [busy, idle] = [open(), open({ maxStalenessMs: 200 })];
     await Promise.all([busy, idle].map(replicasAreEligible));
     await handOver();
@@ -99,7 +99,7 @@ describe("a primary that has become a replica", () => {
     expect(takesWritesAt(idle)).toBe(addressOf(heir().server));
   });
 
-  it("answers no strong read of an idle process that is given a token of the new primary", async () => {
+  it("answers no strong read of an idle process that receives a token of the new primary", async () => {
     const [busy, idle] = [open(), open()];
     await Promise.all([busy, idle].map(replicasAreEligible));
     await handOver();
@@ -109,7 +109,7 @@ describe("a primary that has become a replica", () => {
     expect(await idle.session({ token: writer.token() }).redis.at("strong").get("k")).toBe("new");
   });
 
-  it("answers strong reads no longer than until it is asked for its role, and gets no write after that", async () => {
+  it("answers strong reads only until Tidemark checks its role, and gets no write after that", async () => {
     const tidemark = open();
     await replicasAreEligible(tidemark);
     await handOver();
@@ -122,7 +122,7 @@ describe("a primary that has become a replica", () => {
     expect(await heir().server.admin().mget("k", "ambient")).toEqual(["newer", "newer"]);
   });
 
-  it("answers no pipeline and no transaction either, in a session or outside any", async () => {
+  it("answers no pipeline and no transaction, in a session or outside any", async () => {
     const tidemark = open({ replicas: [] });
     await tidemark.ready();
     await group.primary.replicate(heir().server);
@@ -141,7 +141,7 @@ describe("a primary that has become a replica", () => {
     }
   });
 
-  it("is noticed by a process that only writes, and outside any session", async () => {
+  it("is noticed by a process that only writes outside any session", async () => {
     const tidemark = open();
     await replicasAreEligible(tidemark);
     await handOver();
@@ -151,7 +151,7 @@ describe("a primary that has become a replica", () => {
     expect(await heir().server.admin().get("ambient")).toBe("new");
   });
 
-  it("answers no read that waited for it while it was gone, when it comes back empty", async () => {
+  it("answers no read that waited during its absence, when it comes back empty", async () => {
     const tidemark = open({ redis: { maxRetriesPerRequest: null } });
     await replicasAreEligible(tidemark);
     await group.primary.kill();
@@ -179,7 +179,7 @@ describe("a primary that was a replica for a while", () => {
   it.each([
     ["without replicas", 0],
     ["with replicas", 2],
-  ])("is read from again, %s; in between a read fails by name", async (_what, count) => {
+  ])("is read from again, %s, and reads in between fail with NotPrimaryError", async (_what, count) => {
     const tidemark = open({ replicas: group.replicas.slice(0, count).map(({ server }) => server.url) });
     await replicasAreEligible(tidemark);
     const ambient = (): Promise<unknown> => tidemark.redis.get("k");

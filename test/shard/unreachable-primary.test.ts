@@ -1,4 +1,4 @@
-/** Primaries that no connection can be had to: what is answered without them, and what is rejected when. */
+/** Primaries that cannot be reached: which reads are answered without them, and when commands are rejected. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { InvalidOptionError, NoPrimaryError, type Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -48,7 +48,7 @@ describe("a read at level eventual", () => {
     expect(tidemark.topology().map(({ lagMs = 301 }) => lagMs > 300)).toEqual([false, true, true]);
   });
 
-  it("is answered when the primary is down at the start, or its password is wrong", async () => {
+  it("is answered when the primary is down at the start or its password is wrong", async () => {
     await stage.group.primary.kill();
     expect(await open().session({ level: "eventual" }).redis.get("k")).toBe("v");
     await stage.group.primary.restart({ args: ["--requirepass", "right"] });
@@ -68,7 +68,7 @@ describe("a read at level eventual", () => {
     }
   });
 
-  it("waits for the primary where no replica has data, and is rejected with what is wrong", async () => {
+  it("waits for the primary when no replica has data, and is rejected with the cause", async () => {
     await replicaOf(stage.group).restart({ empty: true });
     await stage.group.primary.kill();
     await replicaOf(stage.group).restart({ empty: true });
@@ -103,7 +103,7 @@ describe("a command that needs the primary", () => {
     await waitUntil(async () => (await tidemark.redis.set("k", "w")) === "OK", { what: "it is used again" });
   });
 
-  it("waits for as long as it takes with maxRetriesPerRequest: null", async () => {
+  it("waits without limit with maxRetriesPerRequest: null", async () => {
     const tidemark = await stage.open({ primaryTimeoutMs: 50, redis: { maxRetriesPerRequest: null } });
     await stage.group.primary.kill();
     await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "it is missed" });
@@ -115,7 +115,7 @@ describe("a command that needs the primary", () => {
 });
 
 describe("ready()", () => {
-  it("resolves when a replica takes the place of a primary that was never reached", async () => {
+  it("resolves when a replica replaces a primary that was never reached", async () => {
     await stage.group.primary.kill();
     const tidemark = open({ primaryTimeoutMs: 20_000 });
     const write = tidemark.session().redis.set("k", "w");
@@ -130,14 +130,14 @@ describe("ready()", () => {
     expect(await heir.admin().get("k")).toBe("w");
   });
 
-  it("takes no time that cannot be waited for", async () => {
+  it("refuses an invalid timeoutMs", async () => {
     const tidemark = open();
     for (const timeoutMs of [0, -1, Number.NaN])
       await expect(tidemark.ready({ timeoutMs })).rejects.toBeInstanceOf(InvalidOptionError);
     await tidemark.ready({ timeoutMs: Number.POSITIVE_INFINITY });
   });
 
-  it("takes no place for a server that was never seen to follow", async () => {
+  it("does not resolve for a new primary that was never seen as a replica", async () => {
     await stage.group.primary.kill();
     const stranger = replicaOf(stage.group);
     await stranger.restart({ empty: true });

@@ -1,4 +1,4 @@
-/** Replicas that cannot be used: operators are warned of each, with the cause and the remedy, and told when it is over. */
+/** Operators are warned of each unusable replica, with the cause and the remedy, and are notified when it is usable again. */
 import { describe, expect, it } from "vitest";
 import { type CommonOptions, type PrimaryServers, Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -30,7 +30,7 @@ async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
 }
 
 describe("a replica that cannot be used", () => {
-  it.concurrent("is warned of once, with its address, the cause and what to do", async () => {
+  it.concurrent("produces one warning with its address, the cause and the remedy", async () => {
     const { primary } = stage.group;
     const [alone, other] = [await start(), await start()];
     const foreign = await start({ replicaOf: other });
@@ -80,18 +80,21 @@ describe("a replica that cannot be used", () => {
   it.concurrent.each([
     ["refuses connections", "127.0.0.1"],
     ["leads nowhere", "10.255.255.1"],
-  ])("at an announced address that %s is warned of with natMap, without any read", async (_, host) => {
-    const port = await freePort();
-    const args = ["--replica-announce-ip", host, "--replica-announce-port", String(port)];
-    await start({ replicaOf: stage.group.primary, args });
-    using warnings = listenToWarnings();
-    open();
-    await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of" });
-    expect(warnings.of(unusable)).toEqual([expect.stringMatching(RegExp(`${host}:${port} .*natMap`))]);
-    expect(warnings.of(unusable)[0]).not.toContain("the primary answers every read");
-  });
+  ])(
+    "at an announced address that %s produces a warning that names natMap, without any read",
+    async (_, host) => {
+      const port = await freePort();
+      const args = ["--replica-announce-ip", host, "--replica-announce-port", String(port)];
+      await start({ replicaOf: stage.group.primary, args });
+      using warnings = listenToWarnings();
+      open();
+      await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of" });
+      expect(warnings.of(unusable)).toEqual([expect.stringMatching(RegExp(`${host}:${port} .*natMap`))]);
+      expect(warnings.of(unusable)[0]).not.toContain("the primary answers every read");
+    },
+  );
 
-  it.concurrent("is told to be back, and is warned of again when it is gone again", async () => {
+  it.concurrent("is reported as usable again, and produces a new warning when it fails again", async () => {
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
     using warnings = listenToWarnings();
@@ -113,7 +116,7 @@ describe("a replica that cannot be used", () => {
   });
 
   // Alone, because it holds up all others.
-  it("is not warned of when the process was blocked while it was restarted", async () => {
+  it("produces no warning when the process was blocked during the replica's restart", async () => {
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
     using warnings = listenToWarnings();
@@ -129,7 +132,7 @@ describe("a replica that cannot be used", () => {
     expect(warnings.of(unusable)).toEqual([]);
   });
 
-  it("is not warned of after a restart or a failover", async () => {
+  it("produces no warning after a restart or a failover", async () => {
     using warnings = listenToWarnings();
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
@@ -148,7 +151,7 @@ describe("a replica that cannot be used", () => {
   });
 });
 
-describe.concurrent("a replica that refuses what it is asked", () => {
+describe.concurrent("a replica that refuses commands", () => {
   /** A user "app" of the primary and the replica, of whom the replica has further rules. */
   async function allow(...rules: string[]): Promise<void> {
     const user = ["SETUSER", "app", "reset", "on", ">pw", "~*", "&*", "+@all"];
@@ -173,7 +176,7 @@ describe.concurrent("a replica that refuses what it is asked", () => {
     );
   }
 
-  it("because a script runs has the state refusing, with its own words", async () => {
+  it('because a script runs has the state "refusing" and the replica\'s own error as the reason', async () => {
     const tidemark = await stage.open({ replicas: [replicaOf(stage.group).url] });
     const admin = replicaOf(stage.group).admin();
     await admin.config("SET", "busy-reply-threshold", "50");
@@ -190,7 +193,7 @@ describe.concurrent("a replica that refuses what it is asked", () => {
     await readUntil(tidemark, "serving");
   });
 
-  it("by an ACL without INFO is warned of once, and is used soon after the rule is added", async () => {
+  it("by an ACL without INFO produces one warning, and is used soon after the rule is added", async () => {
     await allow("-info");
     using warnings = listenToWarnings();
     const tidemark = openAsApp();
@@ -206,7 +209,7 @@ describe.concurrent("a replica that refuses what it is asked", () => {
     expect(tidemark.topology()[1]?.proof).toBe("position");
   });
 
-  it("names its primary where only that has no position", async () => {
+  it("names its primary when only the primary has no position", async () => {
     const proxy = await RewritingProxy.start({ targetPort: stage.group.primary.port });
     stage.owe(proxy);
     proxy.rewrite = (text) => text.replace("master_replid:", "x:");
@@ -224,7 +227,7 @@ describe.concurrent("a replica that refuses what it is asked", () => {
 });
 
 describe.concurrent("without INFO", () => {
-  it("no replica is discovered, and the warning says so and what to give", async () => {
+  it("no replica is discovered, and the warning says so and names the option to set", async () => {
     await stage.group.primary
       .admin()
       .call("ACL", "SETUSER", "app", "reset", "on", ">pw", "~*", "+@all", "-@dangerous");
@@ -241,7 +244,7 @@ describe.concurrent("without INFO", () => {
 });
 
 describe.concurrent("tidemark:topology", () => {
-  it("reports servers that come, change their role and go", async () => {
+  it("reports servers that join, change their role and leave", async () => {
     using changes = listenToTopology();
     const tidemark = open({ maxStalenessMs: 500 });
     const { primary } = stage.group;
@@ -291,7 +294,7 @@ describe.concurrent("the reason of a read at a healthy start", () => {
 });
 
 describe.concurrent("topology()", () => {
-  it("knows no lag of a primary that was never reached", async () => {
+  it("reports no lag of a primary that was never reached", async () => {
     const port = await freePort();
     const tidemark = open({ primary: `redis://127.0.0.1:${port}`, replicas: [] });
     await waitUntil(() => tidemark.topology()[0]?.state === "silent", { what: "it is known to be gone" });

@@ -1,4 +1,4 @@
-/** Reads that wait for a replica: each gets its answer or its end, and one timer serves all. */
+/** Each read that waits for a replica is answered or given up, and one timer serves all reads. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { WaitQueue } from "../../src/shard/wait-queue.js";
 
@@ -25,8 +25,8 @@ function arrange() {
   return { log, caughtUp, waiting, add };
 }
 
-describe("Waiting.add", () => {
-  it("has the replicas looked at for as long as somebody waits", () => {
+describe("WaitQueue.add", () => {
+  it("probes the replicas for as long as a read waits", () => {
     const { log, add, caughtUp } = arrange();
     add("a", 1000);
     vi.advanceTimersByTime(10);
@@ -54,7 +54,7 @@ describe("Waiting.add", () => {
     expect(log.at(-1)).toBe("a given up");
   });
 
-  it("tries a last time before it gives a read up", () => {
+  it("tries a read a last time before giving it up", () => {
     const { log, add, caughtUp } = arrange();
     add("a", 5);
     caughtUp.add("a");
@@ -62,7 +62,7 @@ describe("Waiting.add", () => {
     expect(log).toEqual(["a sent"]);
   });
 
-  it("gives each read its own time", () => {
+  it("waits for each read its own time", () => {
     const { log, add } = arrange();
     add("late", 30);
     add("soon", 10);
@@ -72,7 +72,7 @@ describe("Waiting.add", () => {
     expect(log.at(-1)).toBe("late given up");
   });
 
-  it("runs one timer for all, and none when nobody waits", () => {
+  it("runs one timer for all reads, and none when no read waits", () => {
     const { add } = arrange();
     expect(vi.getTimerCount()).toBe(0);
     add("a", 10);
@@ -99,7 +99,7 @@ describe("Waiting.add", () => {
   });
 });
 
-describe("Waiting.close", () => {
+describe("WaitQueue.close", () => {
   it("gives all reads up at once and stops the timer", () => {
     const { log, waiting, add } = arrange();
     add("a", 1000);
@@ -111,7 +111,7 @@ describe("Waiting.close", () => {
     expect(log).toHaveLength(2);
   });
 
-  it("does not leave a read without an end that is added afterwards", () => {
+  it("still gives up a read that is added after close()", () => {
     const { log, waiting, add } = arrange();
     add("a", 10);
     waiting.close();

@@ -4,13 +4,13 @@ import { describe, expect, test } from "vitest";
 import { waitUntil } from "./wait-until.js";
 
 describe("waitUntil()", () => {
-  test("resolves once the condition holds, and asks no more", async () => {
+  test("resolves once the condition holds, and stops checking", async () => {
     let asked = 0;
     await waitUntil(() => ++asked === 3, { what: "it was asked three times" });
     expect(asked).toBe(3);
   });
 
-  test("takes a condition that throws for one that does not hold yet", async () => {
+  test("treats a condition that throws as not met yet", async () => {
     let asked = 0;
     const condition = () => {
       asked += 1;
@@ -21,7 +21,7 @@ describe("waitUntil()", () => {
     expect(asked).toBe(3);
   });
 
-  test("fails at once when what the condition asserts does not hold, by whichever expect", async () => {
+  test("fails at once when an assertion in the condition fails, with any expect", async () => {
     let asked = 0;
     const server = createServer((_request, response) => response.end("stale"));
     const conditions = [
@@ -39,7 +39,7 @@ describe("waitUntil()", () => {
     expect(asked).toBe(conditions.length);
   });
 
-  test("names what it waited for and keeps the last failure as the cause", async () => {
+  test("names the condition and keeps the last failure as the cause", async () => {
     const cause = new Error("refused");
     const waiting = waitUntil(() => Promise.reject(cause), { what: "the tide turns", timeoutMs: 30 });
     await expect(waiting).rejects.toMatchObject({

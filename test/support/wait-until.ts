@@ -3,7 +3,7 @@
 const POLL_MS = 5;
 
 export interface WaitOptions {
-  /** What is waited for; the error names it. */
+  /** The awaited state, as the error names it. */
   readonly what: string;
   readonly timeoutMs?: number;
 }

@@ -11,7 +11,7 @@ const SERVER_MODULE = fileURLToPath(new URL("./servers/redis-server.ts", import.
 
 interface Ending {
   readonly title: string;
-  /** What the child does once its server runs; it stays for ever if this does not end it. */
+  /** The child's last statement once its server runs; the child stays forever if this does not end it. */
   readonly last: string;
   readonly signal?: NodeJS.Signals;
   readonly exits: readonly [code: number | null, signal: NodeJS.Signals | null];

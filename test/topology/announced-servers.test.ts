@@ -1,4 +1,4 @@
-/** Servers that others announce: accept() decides which are connected to, their number is bounded, and Sentinels are forgotten. */
+/** Servers that others announce: accept() decides which are used, their number is bounded, and Sentinels are forgotten. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { InvalidOptionError, NoPrimaryError, Tidemark, type TidemarkOptions } from "../../src/index.js";
 import { listenToWarnings, type Warnings } from "../support/listeners/warnings.js";
@@ -57,7 +57,7 @@ async function isUsed(tidemark: Tidemark, server: FakeServer): Promise<boolean> 
 }
 
 describe("accept()", () => {
-  it("keeps the password from replicas that it refuses, and is asked and warned of once for each", async () => {
+  it("keeps the password from refused replicas, is called once and causes one warning for each", async () => {
     const [stranger, other] = [await fake(), await fake()];
     const primary = await fake(ofInfo(primaryInfo([stranger.port, other.port])));
     const asked: [string, number][] = [];
@@ -85,7 +85,7 @@ describe("accept()", () => {
     expect(asked).toHaveLength(new Set(asked.map(String)).size);
   });
 
-  it("has ten refused addresses warned of at most", async () => {
+  it("causes at most ten warnings of refused addresses", async () => {
     const many = Array.from({ length: 20 }, (_, i) => i + 1);
     const primary = await fake(ofInfo(primaryInfo(many)));
     const asked = new Set<number>();
@@ -96,7 +96,7 @@ describe("accept()", () => {
     expect(warnings.of("TIDEMARK_SERVER_REFUSED")).toHaveLength(10);
   });
 
-  it("is not needed: without it every replica is connected to", async () => {
+  it("is optional: without it Tidemark connects to every replica", async () => {
     const stranger = await fake();
     const tidemark = open({ primary: at(await fake(ofInfo(primaryInfo([stranger.port])))) });
     await waitUntil(async () => isUsed(tidemark, stranger), { what: "it is connected to" });
@@ -122,7 +122,7 @@ describe("accept()", () => {
     await waitUntil(() => warnings.of("TIDEMARK_SERVER_REFUSED").length === 1, { what: "a warning" });
   });
 
-  it("is given the address that natMap has for a server", async () => {
+  it("receives the address that natMap has for a server", async () => {
     const hidden = await fake();
     const primary = await fake(ofInfo(primaryInfo([7])));
     const natMap = { "127.0.0.1:7": at(hidden) };
@@ -134,7 +134,7 @@ describe("accept()", () => {
     await waitUntil(async () => isUsed(tidemark, hidden), { what: "it is connected to" });
   });
 
-  it("refuses a primary that Sentinels name, and says so in the error", async () => {
+  it("refuses a primary that Sentinels name, and the error says so", async () => {
     const stranger = await fake();
     const sentinel = await fake((name, args) =>
       name === "sentinel" && args[0] === "GET-MASTER-ADDR-BY-NAME"
@@ -150,7 +150,7 @@ describe("accept()", () => {
     expect(stranger.connections).toBe(0);
   });
 
-  it("refuses Sentinels that another one names", async () => {
+  it("refuses Sentinels that another Sentinel names", async () => {
     const [primary, stranger] = [await fake(), await fake()];
     const sentinel = await fake((name, args) => {
       if (name !== "sentinel") return undefined;
@@ -164,7 +164,7 @@ describe("accept()", () => {
     expect(tidemark.topology()[0]?.eligible).toBe(true);
   });
 
-  it("refuses nodes of a cluster, and the command gets the MOVED or ASK that leads to one", async () => {
+  it("refuses nodes of a cluster, and the command rejects with the MOVED or ASK that points to one", async () => {
     const stranger = await fake();
     let reply: FakeReply = "v";
     const node = await fake((name, args) => {
@@ -184,7 +184,7 @@ describe("accept()", () => {
     expect(stranger.connections).toBe(0);
   });
 
-  it.each(["10.0.0.1", ["10.0.0.1"], /10/, true])("is refused as an option when it is %j", (accept) => {
+  it.each(["10.0.0.1", ["10.0.0.1"], /10/, true])("is refused as an option with the value %j", (accept) => {
     const options: object = { primary: "redis://127.0.0.1:1", accept };
     expect(() => new Tidemark(options as TidemarkOptions)).toThrow(InvalidOptionError);
   });
@@ -210,7 +210,7 @@ describe("the number of announced servers that are followed", () => {
 });
 
 describe("a Sentinel that has not answered for maxStalenessMs", () => {
-  it("is forgotten when no other names it, unless it was given", async () => {
+  it("is forgotten when no other Sentinel names it, unless it is in the options", async () => {
     const [learnt, given] = [await fake(() => silence), await fake(() => silence)];
     let isNamed = true;
     const sentinel = await fake((name, args) => {

@@ -1,4 +1,4 @@
-/** What commands do on a cluster, beside what they do with ioredis's own client of it. */
+/** Commands on a cluster, compared with ioredis's own cluster client. */
 import { Cluster, type Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
@@ -24,13 +24,13 @@ type Client = Pick<
   "call" | "mget" | "mset" | "ping" | "eval" | "multi" | "publish" | "sunion" | "keys"
 >;
 
-/** What both come to, one after the other. */
+/** Both results, one after the other. */
 async function both(call: (client: Client) => unknown): Promise<unknown[]> {
   const session = tidemark.session().redis;
   return [await outcomeOf(() => call(cluster as unknown as Client)), await outcomeOf(() => call(session))];
 }
 
-describe("the same comes of", () => {
+describe("the same result as in ioredis for", () => {
   const same: [string, (client: Client) => unknown][] = [
     ["MGET over several slots", (client) => client.mget(a, b, c)],
     ["MSET over several slots", (client) => client.mset(a, "1", b, "2")],
@@ -50,7 +50,7 @@ describe("the same comes of", () => {
 });
 
 describe("on a cluster", () => {
-  it("a script of defineCommand runs where its key is, also where it is not known yet", async () => {
+  it("a script of defineCommand runs where its key is, even where the script is not known yet", async () => {
     const script = { numberOfKeys: 1, lua: "return redis.call('INCR', KEYS[1])" };
     const { redis } = tidemark.session();
     redis.defineCommand("bump", script);
@@ -86,7 +86,7 @@ describe("on a cluster", () => {
     expect(await redis.get(b)).toBe("5");
   });
 
-  it("MULTI by hand without a WATCH is refused, since it does not say which shard it is for", async () => {
+  it("MULTI by hand without a WATCH is refused, because it does not say which shard it is for", async () => {
     const { redis } = tidemark.session();
     await expect(redis.multi({ pipeline: false })).rejects.toThrow(/WATCH a key of the shard first/);
   });
@@ -100,7 +100,7 @@ describe("on a cluster", () => {
     expect(await redis.multi().set(key, "1").exec()).toEqual([[null, "OK"]]);
   });
 
-  it("monitor() shows what one of the primaries is sent", async () => {
+  it("monitor() shows the commands sent to one of the primaries", async () => {
     const monitor = await tidemark.redis.monitor();
     const shown: string[] = [];
     monitor.on("monitor", (_time, args) => shown.push(args.join(" ")));

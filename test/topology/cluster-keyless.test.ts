@@ -1,4 +1,4 @@
-/** Commands that name no key, on a cluster: each is for one shard, whichever, as with ioredis's own client of it. */
+/** Commands without keys on a cluster: each goes to any one shard, as with ioredis's own cluster client. */
 import { Cluster, type Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ClusterNode } from "../support/servers/cluster-node.js";
@@ -48,7 +48,7 @@ async function count(isSo: (server: Redis) => Promise<boolean>): Promise<number>
   return all.filter((is) => is).length;
 }
 
-describe("a command without keys is answered for one of the shards, any of them", () => {
+describe("a command without keys is answered by any one of the shards", () => {
   const looks: [string, (client: Client) => Promise<unknown>, () => unknown[]][] = [
     ["DBSIZE", (client) => client.dbsize(), () => [1, 2, 3]],
     ["KEYS", async (client) => (await client.keys("*")).sort(), () => keys.map((some) => [...some].sort())],

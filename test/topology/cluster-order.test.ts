@@ -1,4 +1,4 @@
-/** Commands given without waiting keep their order while a cluster sends them from one node to another. */
+/** Unawaited commands keep their order while a cluster redirects them from one node to another. */
 import type { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
@@ -100,7 +100,7 @@ function startPairs(client: () => Redis, slot: number, run: string): Traffic {
 }
 
 describe.each(Object.entries(ways))("%s", (way, clientOf) => {
-  it("a read brings what was written in front of it during failovers", async () => {
+  it("a read returns the write before it during failovers", async () => {
     const tidemark = await stage.open();
     // Nodes vote for a successor of the same primary once in four seconds, so each is replaced once.
     for (const slot of [1, SLOTS - 1, 1, SLOTS - 1]) {
@@ -119,7 +119,7 @@ describe.each(Object.entries(ways))("%s", (way, clientOf) => {
     }
   });
 
-  it("a read brings what was written in front of it while its slot moves to and fro", async () => {
+  it("a read returns the write before it while its slot moves to and fro", async () => {
     const tidemark = await stage.open();
     const slot = 10;
     const traffic = startPairs(clientOf(tidemark), slot, way);

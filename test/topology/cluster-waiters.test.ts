@@ -1,4 +1,4 @@
-/** Commands on one key that wait while a cluster cannot carry out another one. */
+/** Commands on one key that wait while a cluster cannot execute an earlier one. */
 import type { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
@@ -42,7 +42,7 @@ const ways: Readonly<Record<string, (tidemark: Tidemark) => Redis>> = {
 };
 
 describe.each(Object.entries(ways))("%s", (_way, redisOf) => {
-  it("are sent once each and in their order when the pause is over", async () => {
+  it("are sent once each and in order when the pause is over", async () => {
     const { tidemark, recover, orders } = await startBroken();
     const redis = redisOf(tidemark);
     const first = redis.set("foo", "1");

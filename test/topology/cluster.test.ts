@@ -13,7 +13,7 @@ async function hold(slot: number): Promise<void> {
 }
 
 describe("reads on a cluster", () => {
-  it("of a session that has written to several shards find all of it, on replicas that have it", async () => {
+  it("of a session that has written to several shards find every write, on replicas that have it", async () => {
     const tidemark = await stage.open();
     const session = tidemark.session();
     await Promise.all([session.redis.set(a, "1"), session.redis.set(b, "2"), session.redis.set(c, "3")]);
@@ -49,7 +49,7 @@ describe("reads on a cluster", () => {
     expect(stage.routes.of("get").at(-1)).toMatch(/^primary:(behind|check-failed)$/);
   });
 
-  it("follow a token over two shards into another process", async () => {
+  it("with a token of two shards see its writes in another process", async () => {
     const [writer, reader] = [await stage.open(), await stage.open()];
     await hold(1);
     await hold(6_000);

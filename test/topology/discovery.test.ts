@@ -1,4 +1,4 @@
-/** Replicas that are learnt from their primary, come and go, and are followed when one of them is promoted. */
+/** Replicas that are discovered from their primary, join and leave, and are followed when one of them is promoted. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { type CommonOptions, Tidemark } from "../../src/index.js";
 import { failOver, follows, replicaOf } from "../support/servers/failover.js";
@@ -60,20 +60,20 @@ async function knows(tidemark: Tidemark, port: number, expected: boolean): Promi
 }
 
 describe("without a list of replicas, a replica", () => {
-  it("is learnt from the primary and answers reads", async () => {
+  it("is discovered from the primary and answers reads", async () => {
     const tidemark = open();
     await answers(tidemark, replica);
     expect(addressesOf(tidemark)).toEqual([primary, replica].map(({ host, port }) => `${host}:${port}`));
   });
 
-  it("is used when it comes later", async () => {
+  it("is used when it joins later", async () => {
     const tidemark = open();
     await answers(tidemark, replica);
     const late = await start({ replicaOf: primary });
     await answers(tidemark, late);
   });
 
-  it("is let go when the primary has not named it for as long as a replica may be behind", async () => {
+  it("is dropped when the primary has not listed it for longer than a replica may lag", async () => {
     const tidemark = open({ maxStalenessMs: 300 });
     await answers(tidemark, replica);
     await replica.kill();
@@ -82,7 +82,7 @@ describe("without a list of replicas, a replica", () => {
     await answers(tidemark, replica);
   });
 
-  it("is kept meanwhile, since it may have what it is asked for although its link is cut", async () => {
+  it("is kept meanwhile, because it may have the required data although its link is cut", async () => {
     const tidemark = open();
     await answers(tidemark, replica);
     for (const { link } of stage.group.replicas) link.cut();
@@ -98,7 +98,7 @@ describe("without a list of replicas, a replica", () => {
     for (const { link } of stage.group.replicas) link.mend();
   });
 
-  it("is not read from when it follows somebody else", async () => {
+  it("is not read from when it follows another primary", async () => {
     const tidemark = open({ maxStalenessMs: 300 });
     await answers(tidemark, replica);
     const elsewhere = await start({});
@@ -117,7 +117,7 @@ describe("without a list of replicas, a replica", () => {
     await knows(tidemark, replica.port, false);
   });
 
-  it("of a replica is learnt from that, and answers when it has what is required", async () => {
+  it("of a replica is discovered from that replica, and answers when it has the required data", async () => {
     const tidemark = open();
     const chained = await start({ replicaOf: replica });
     await answers(tidemark, chained);
@@ -141,20 +141,23 @@ describe("without a list of replicas, a replica", () => {
 });
 
 describe("a replica that announces another address than its own", () => {
-  it.each(["an object", "a function"])("is reached at that which natMap has for it, %s", async (kind) => {
-    const announced = { ip: "10.255.255.1", port: "7000" };
-    const args = ["--replica-announce-ip", announced.ip, "--replica-announce-port", announced.port];
-    const hidden = await start({ replicaOf: primary, args });
-    const map = { [`${announced.ip}:${announced.port}`]: { host: hidden.host, port: hidden.port } };
-    const natMap = kind === "an object" ? map : (key: string) => map[key] ?? null;
-    const tidemark = open({ redis: { natMap } });
-    await answers(tidemark, hidden);
-    await answers(tidemark, replica);
-  });
+  it.each(["an object", "a function"])(
+    "is reached at the address that natMap has for its announced one, %s",
+    async (kind) => {
+      const announced = { ip: "10.255.255.1", port: "7000" };
+      const args = ["--replica-announce-ip", announced.ip, "--replica-announce-port", announced.port];
+      const hidden = await start({ replicaOf: primary, args });
+      const map = { [`${announced.ip}:${announced.port}`]: { host: hidden.host, port: hidden.port } };
+      const natMap = kind === "an object" ? map : (key: string) => map[key] ?? null;
+      const tidemark = open({ redis: { natMap } });
+      await answers(tidemark, hidden);
+      await answers(tidemark, replica);
+    },
+  );
 });
 
 describe("without a list of replicas, a promotion", () => {
-  it("is followed by way of the one that was demoted, which names its new primary", async () => {
+  it("is followed through the demoted primary, which names its new primary", async () => {
     const heir = await start({});
     await replica.replicate(undefined);
     const tidemark = open();
@@ -170,7 +173,7 @@ describe("without a list of replicas, a promotion", () => {
     expect(await heir.admin().get("k")).toBe("new");
   });
 
-  it("is followed by way of a replica that has come and gone", async () => {
+  it("is followed through a replica that has joined and left", async () => {
     const tidemark = open();
     await answers(tidemark, replica);
     await promotionIsNoticed(tidemark, await failOver(stage.group, replica));
@@ -179,7 +182,7 @@ describe("without a list of replicas, a promotion", () => {
     await answers(tidemark, replica);
   });
 
-  it("is followed when the old primary is dead, which is then neither read from nor written to", async () => {
+  it("is followed when the old primary is dead, and the old primary is then neither read from nor written to", async () => {
     const tidemark = open();
     await answers(tidemark, replica);
     await primary.kill();

@@ -1,4 +1,4 @@
-/** Sentinels and cluster nodes that do not answer: they hold up nobody who asks the others. */
+/** Sentinels and cluster nodes that do not answer do not delay the answers of others. */
 import type { RedisOptions } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { NoPrimaryError, Tidemark } from "../../src/index.js";
@@ -72,7 +72,7 @@ describe("with Sentinels that hang", () => {
     expect(await least(5, () => timeOf(() => open().redis.set("k", "v")))).toBeLessThan(promptMs);
   });
 
-  it("a command that waits is served by a Sentinel that comes later", async () => {
+  it("a waiting command is served by a Sentinel that starts later", async () => {
     const [first, second, late] = proxies;
     first?.stall();
     second?.stall();
@@ -84,7 +84,7 @@ describe("with Sentinels that hang", () => {
     expect(await writing).toBe("OK");
   });
 
-  it("the error of a command that nobody could serve names a Sentinel that did not answer", async () => {
+  it("the error of a command without a server names a Sentinel that did not answer", async () => {
     for (const proxy of proxies) proxy.stall();
     const error = await open()
       .redis.set("k", "v")
@@ -93,7 +93,7 @@ describe("with Sentinels that hang", () => {
     expect(String(error)).toMatch(new RegExp(`:${proxies[0]?.port}: Command timed out`));
   });
 
-  it("sentinelCommandTimeout is how long each is waited for", async () => {
+  it("sentinelCommandTimeout limits the wait for each Sentinel", async () => {
     for (const proxy of proxies) proxy.stall();
     const patient = open({ sentinelCommandTimeout: 20_000 });
     await expect(patient.redis.set("k", "v")).rejects.toThrow(/no primary is known \(127.*: not connected;/);
@@ -103,7 +103,7 @@ describe("with Sentinels that hang", () => {
 describe("with nodes of a cluster that hang", () => {
   const stage = stageCluster();
 
-  it("a slot that has moved is followed at once", async () => {
+  it("a slot that has moved is followed immediately", async () => {
     const { group } = stage;
     const tidemark = await stage.open();
     await clusterIsEligible(tidemark);
@@ -125,7 +125,7 @@ describe("with nodes of a cluster that hang", () => {
     }
   });
 
-  it("neither a cold start nor a slot that moves behind it waits for a seed", async () => {
+  it("neither a cold start nor a later slot move waits for a seed", async () => {
     const { group } = stage;
     const [to, from] = group.nodes;
     if (from === undefined || to === undefined) throw new Error("there are too few nodes");

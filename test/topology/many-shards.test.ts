@@ -7,7 +7,7 @@ import { waitUntil } from "../support/wait-until.js";
 const shards = 17;
 const stage = stageCluster({ shards, replicatedShards: 2 });
 
-it("is answered by the replicas that have its writes, and not by one that lags", {
+it("a session with writes to many shards is answered by the replicas that have them, and not by a lagging one", {
   timeout: 60_000,
 }, async () => {
   const keys = Array.from({ length: shards }, (_, i) => keyIn(((i + 0.5) * SLOTS) / shards, "own"));

@@ -1,4 +1,4 @@
-/** Connections of one's own stay with the primary, whichever server that is. */
+/** Dedicated connections follow the primary, whichever server that is. */
 import type { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ConnectionLostError, type Session, type Tidemark, TransactionLostError } from "../../src/index.js";
@@ -36,7 +36,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       await deployment.stop();
     });
 
-    /** What is to be answered once there is something in the list and the stream of the new primary. */
+    /** The calls that are answered once the list and the stream of the new primary have data. */
     function give(): Promise<unknown>[] {
       const own = tidemark.session().redis;
       const transaction = tidemark.session().redis;
@@ -104,22 +104,25 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       return deployment.promoted();
     }
 
-    it.each(["dead", "frozen"])("carries out what was given while the primary was %s", async (how) => {
-      if (how === "frozen") await deployment.freeze();
-      else await (await deployment.primary()).kill();
-      const given = give();
-      for (const one of given) one.catch(() => {});
-      expectAnswers(await answer(await deployment.promoted(), given));
-    });
+    it.each(["dead", "frozen"])(
+      "carries out commands that were given while the primary was %s",
+      async (how) => {
+        if (how === "frozen") await deployment.freeze();
+        else await (await deployment.primary()).kill();
+        const given = give();
+        for (const one of given) one.catch(() => {});
+        expectAnswers(await answer(await deployment.promoted(), given));
+      },
+    );
 
-    it("carries out what is given first after the primary has handed over", async () => {
+    it("carries out the first commands after the primary has handed over", async () => {
       // So that there are kept connections to the old one.
       await answer(await deployment.primary(), give());
       const primary = await deployment.demote();
       expectAnswers(await answer(primary, give()));
     });
 
-    it("goes on with what was waiting when the primary handed over", async () => {
+    it("continues with waiting commands when the primary has handed over", async () => {
       const own = tidemark.session().redis;
       const xread = own.xread("BLOCK", 0, "STREAMS", key("stream"), "$");
       const writes: Promise<unknown>[] = [
@@ -138,7 +141,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       expect(await answer(primary, [xread, ...given])).toHaveLength(4);
     });
 
-    it("lets a command block no longer than from when it was given", async () => {
+    it("limits the blocking time of a command from the moment it was given", async () => {
       await (await deployment.primary()).kill();
       const started = performance.now();
       const nothing = redis.blpop(key("empty"), 0.3);
@@ -154,7 +157,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       expect(waits[1]?.[1]).toBeLessThan(9_000);
     });
 
-    it("reports a transaction once that was begun before the primary handed over, and goes on", async () => {
+    it("reports a transaction that began before the handover once, and continues", async () => {
       const watching = tidemark.session().redis;
       const queueing = tidemark.session().redis;
       await watching.watch(key("k"));
@@ -173,7 +176,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       expect(await primary.admin().get(key("n"))).toBe("2");
     });
 
-    it("sends what is given behind a lost transaction to the new primary", async () => {
+    it("sends commands after a lost transaction to the new primary", async () => {
       await redis.watch(key("k"));
       await deployment.demote();
       const lost = redis.multi().set(key("k"), "3").exec();
@@ -182,14 +185,14 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       expect(await Promise.all(behind)).toEqual([1, "1"]);
     });
 
-    it("keeps a transaction behind the writes of its session that the old primary has refused", async () => {
+    it("sends a transaction after the writes of its session that the old primary has refused", async () => {
       await deployment.demote();
       const replies = [redis.set(key("k"), "new"), redis.watch(key("k")), redis.get(key("k"))];
       expect(await Promise.all(replies)).toEqual(["OK", "OK", "new"]);
       await redis.unwatch();
     });
 
-    it.each(["killed", "frozen", "demoted"])("subscriptions go on when the primary is %s", async (how) => {
+    it.each(["killed", "frozen", "demoted"])("subscriptions continue when the primary is %s", async (how) => {
       const heard: string[] = [];
       const events: string[] = [];
       for (const event of ["close", "reconnecting", "ready"])
@@ -214,7 +217,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       expect(events.slice(0, 2)).toEqual(["close", "reconnecting"]);
     });
 
-    it("takes subscriptions while the primary is dead, and keeps them", async () => {
+    it("accepts subscriptions while the primary is dead, and keeps them", async () => {
       const heard: unknown[] = [];
       tidemark.redis.on("message", (_channel, text) => heard.push(text));
       await (await deployment.primary()).kill();
@@ -225,7 +228,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       await waitUntil(() => heard.length > 0, { what: "the message comes" });
     });
 
-    it.each(["killed", "frozen", "demoted"])("duplicate() follows when the primary is %s", async (how) => {
+    it.each(["killed", "frozen", "demoted"])("duplicate() follows the primary when it is %s", async (how) => {
       await using own = deployment.open({ redis: { maxRetriesPerRequest: null }, primaryTimeoutMs: 1_000 });
       await waitUntil(() => own.topology().length > 1, { what: "the replicas are known" });
       const plain = own.redis.duplicate();

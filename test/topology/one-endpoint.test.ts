@@ -1,4 +1,4 @@
-/** One address with several replicas behind it, as balancers and managed reader endpoints have. */
+/** One address with several replicas behind it, as with load balancers and managed reader endpoints. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
@@ -46,7 +46,7 @@ describe.skipIf(program === undefined)("replicas behind one HAProxy", () => {
     return Promise.all(group.replicas.map(({ server }) => server.commandCalls("get")));
   }
 
-  it("are all read from, when the endpoint is given once for each connection that is wanted", async () => {
+  it("are all read from, when the endpoint is given once for each connection", async () => {
     await using tidemark = open(4);
     await replicasAreEligible(tidemark);
     await group.primary.admin().set("k", "v");
@@ -61,7 +61,7 @@ describe.skipIf(program === undefined)("replicas behind one HAProxy", () => {
     );
   });
 
-  it("never show a user anything older than their own write, whichever of them lags", async () => {
+  it("never show a user older data than the user's own write, whichever of them lags", async () => {
     await using tidemark = open(4);
     await replicasAreEligible(tidemark);
     using routes = listenToRoutes();
@@ -79,7 +79,7 @@ describe.skipIf(program === undefined)("replicas behind one HAProxy", () => {
     expect(routes.of("get").some((route) => route.startsWith("replica"))).toBe(true);
   });
 
-  it("forget what one of them was seen at when the endpoint connects to another", async () => {
+  it("forget the state of one replica when the endpoint connects to another", async () => {
     const [fresh, stale] = group.replicas;
     await using tidemark = open(1);
     await replicasAreEligible(tidemark);

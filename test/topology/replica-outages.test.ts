@@ -1,4 +1,4 @@
-/** When a replica is warned of that cannot be used, and how often. */
+/** When and how often an unusable replica causes a warning. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { NodeState } from "../../src/index.js";
 import type { Shard } from "../../src/shard/shard.js";
@@ -46,7 +46,7 @@ describe("an outage", () => {
     ["skewed", 5_000],
     ["loading", 30_000],
     ["syncing", 30_000],
-  ])("%s is warned of once after %i ms, and taken back when it is over", (state, ms) => {
+  ])("%s causes one warning after %i ms, and another when it is over", (state, ms) => {
     stays("serving", 1_000);
     stays(state, ms);
     expect(said).toEqual([]);
@@ -56,7 +56,7 @@ describe("an outage", () => {
     expect(said).toEqual(["UNUSABLE", "USABLE"]);
   });
 
-  it("that ends in time is not warned of, nor taken back", () => {
+  it("that ends in time causes no warning", () => {
     for (let i = 0; i < 10; i++) {
       stays("silent", 4_500);
       stays("serving", 500);
@@ -64,13 +64,13 @@ describe("an outage", () => {
     expect(said).toEqual([]);
   });
 
-  it("lasts from the start when a server was never known", () => {
+  it("lasts from the start when a server was never reached", () => {
     stays("starting", 4_000);
     stays("silent", 1_500);
     expect(said).toEqual(["UNUSABLE"]);
   });
 
-  it("is not ended by connections that come and go", () => {
+  it("is not ended by connections that open and close", () => {
     for (let i = 0; i < 5; i++) {
       stays("silent", 2_000);
       stays("starting", 500);
@@ -78,7 +78,7 @@ describe("an outage", () => {
     expect(said).toEqual(["UNUSABLE"]);
   });
 
-  it("is warned of once for each cause", () => {
+  it("causes one warning for each cause", () => {
     stays("silent", 10_000);
     stays("link-down", 10_000);
     stays("silent", 10_000);
@@ -87,7 +87,7 @@ describe("an outage", () => {
     expect(said).toEqual(["UNUSABLE", "UNUSABLE", "USABLE"]);
   });
 
-  it("that comes again is warned of again, five times an hour for each server", () => {
+  it("that recurs causes new warnings, up to five an hour for each server", () => {
     for (let i = 0; i < 20; i++) {
       stays("silent", 10_000);
       stays("serving", 10_000);
@@ -100,7 +100,7 @@ describe("an outage", () => {
     expect(said).toHaveLength(12);
   });
 
-  it("is not warned of while the primary is gone, nor for 15 s after that", () => {
+  it("causes no warning while the primary is gone, or for 15 s after that", () => {
     stays("serving", 1_000);
     shard.isPrimaryReady = false;
     stays("link-down", 60_000);
@@ -111,7 +111,7 @@ describe("an outage", () => {
     expect(said).toEqual(["UNUSABLE"]);
   });
 
-  it("is not warned of for 15 s after the primary was replaced", () => {
+  it("causes no warning for 15 s after the primary was replaced", () => {
     stays("serving", 1_000);
     shard.primary = sceneOf("p:2").primary;
     stays("other-primary", 15_000);
@@ -120,7 +120,7 @@ describe("an outage", () => {
     expect(said).toEqual(["UNUSABLE"]);
   });
 
-  it.each<NodeState>(["starting", "excluded"])("%s is none", (state) => {
+  it.each<NodeState>(["starting", "excluded"])("does not include the state %s", (state) => {
     stays(state, 100_000);
     expect(said).toEqual([]);
   });

@@ -1,4 +1,4 @@
-/** What is made of the word of Sentinels that are not there yet, are wrong, ask for a password, or are not needed any more. */
+/** Sentinels that start later, give wrong answers, require a password, or are no longer needed. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ClosedError, NoPrimaryError, type Tidemark } from "../../src/index.js";
 import { LagProxy } from "../support/proxies/lag-proxy.js";
@@ -68,7 +68,7 @@ async function allAreGone(): Promise<void> {
 }
 
 describe("a Sentinel", () => {
-  it("that names another primary at a lower epoch is not believed, and one that is dead holds up nothing", async () => {
+  it("that names another primary at a lower epoch is not trusted, and a dead one delays nothing", async () => {
     const lone = await start({ args: ["--requirepass", password] });
     const wrong = await startSentinel(lone);
     const dead = { host: HOST, port: await freePort() };
@@ -77,7 +77,7 @@ describe("a Sentinel", () => {
     await group.events.first("+switch-master", since);
     await group.ready();
     const [right] = group.sentinels.map(({ host, port }) => ({ host, port }));
-    // What comes last is not believed for that.
+    // The last answer must not win.
     const late = await LagProxy.start({ targetPort: wrong.port });
     owed.push(late);
     late.delay(200);
@@ -90,19 +90,19 @@ describe("a Sentinel", () => {
     expect(await lone.commandCalls("set")).toBe(0);
   });
 
-  it("that does not know the name is named in the error", async () => {
+  it("that does not know the name appears in the error", async () => {
     const dead = { host: HOST, port: await freePort() };
     const tidemark = open({ name: "nobody", sentinels: [dead, ...group.sentinels.map(({ url }) => url)] });
     const error = await tidemark.session().redis.get("k").catch(String);
     expect(error).toMatch(/^NoPrimaryError: .*:\d+: ERR No such master with that name/);
   });
 
-  it("that wants another password is named in the error", async () => {
+  it("that requires another password appears in the error", async () => {
     const tidemark = open({ redis: { password, sentinelPassword: "wrong" } });
     await expect(tidemark.session().redis.get("k")).rejects.toThrow("WRONGPASS");
   });
 
-  it("that comes later is asked then", async () => {
+  it("that starts later is asked then", async () => {
     const port = await freePort();
     const tidemark = open({ sentinels: [{ host: HOST, port }] });
     const reading = tidemark.redis.get("k");
@@ -116,7 +116,7 @@ describe("a Sentinel", () => {
 });
 
 describe("updateSentinels: false", () => {
-  it("asks none but the Sentinels that were given", async () => {
+  it("asks only the given Sentinels", async () => {
     const [given] = group.sentinels.map(({ host, port }) => ({ host, port }));
     const tidemark = open({ sentinels: given ? [given] : [], redis: { ...redis, updateSentinels: false } });
     await replicasAreEligible(tidemark);
@@ -125,7 +125,7 @@ describe("updateSentinels: false", () => {
 });
 
 describe("passwords of Sentinels", () => {
-  it("may stand in their URLs, also for clients made from the Tidemark's", async () => {
+  it("may be part of their URLs, also for clients made from the Tidemark's", async () => {
     const sentinels = group.sentinels.map(({ url }) => url);
     const tidemark = open({ sentinels, redis: { password } });
     await tidemark.redis.set("k", "by the Tidemark");
@@ -137,7 +137,7 @@ describe("passwords of Sentinels", () => {
 });
 
 describe("with lazyConnect", () => {
-  it("no Sentinel is asked until something is wanted, and ready() wants something", async () => {
+  it("Tidemark asks no Sentinel until the first command, and ready() counts as one", async () => {
     const [unused, used, awaited, connected] = Array.from({ length: 4 }, () =>
       open({ redis: { ...redis, lazyConnect: true } }),
     );
@@ -152,7 +152,7 @@ describe("with lazyConnect", () => {
 });
 
 describe("close()", () => {
-  it("ends every connection, and the Tidemark asks nobody any more", async () => {
+  it("ends every connection, and the Tidemark asks no server any more", async () => {
     const tidemark = open();
     await tidemark.ready();
     expect(await connections()).toBeGreaterThan(before);
@@ -163,7 +163,7 @@ describe("close()", () => {
     expect(await connections()).toBe(before);
   });
 
-  it("is the end also before any Sentinel has answered", async () => {
+  it("also ends a Tidemark before any Sentinel has answered", async () => {
     const tidemark = open();
     const reading = tidemark.redis.get("k");
     await tidemark.close({ timeoutMs: 0 });

@@ -1,4 +1,4 @@
-/** The primary and replicas that Sentinels name: used, and followed from one failover to the next. */
+/** The primary and the replicas that Sentinels name are used, and followed from one failover to the next. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ConnectionLostError, NoPrimaryError, type Tidemark } from "../../src/index.js";
 import { type LostWrites, listenToLostWrites } from "../support/listeners/lost-writes.js";
@@ -50,8 +50,8 @@ async function isFailedOver(begin: () => unknown): Promise<AnnouncedNode> {
   return heir;
 }
 
-describe("what Sentinels name", () => {
-  it("takes the writes and answers the reads", async () => {
+describe("the servers that Sentinels name", () => {
+  it("take the writes and answer the reads", async () => {
     const [first, ...others] = tidemark.topology().map(({ address }) => address);
     expect(first).toBe(addressesOf([primary])[0]);
     expect(others.sort()).toEqual(addressesOf(await group.replicas()).sort());
@@ -69,7 +69,7 @@ describe("what Sentinels name", () => {
     );
   });
 
-  it("is where a client made from the Tidemark's goes, before and after a failover", async () => {
+  it("are used by a client made from the Tidemark's, before and after a failover", async () => {
     const portOf = async (): Promise<unknown> => {
       const plain = tidemark.redis.duplicate();
       const [, port] = await plain.config("GET", "port");
@@ -83,7 +83,7 @@ describe("what Sentinels name", () => {
 });
 
 describe("after a failover that lost nothing", () => {
-  it("replicas answer by the tokens of before", async () => {
+  it("replicas answer by earlier tokens", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "before");
     const token = session.token();
@@ -99,7 +99,7 @@ describe("after a failover that lost nothing", () => {
 });
 
 describe("a primary that only clients can reach", () => {
-  it("is neither read nor written when another has taken its place, and its last writer is told", async () => {
+  it("is neither read from nor written to after its replacement, and its last writer is notified", async () => {
     const [kept, lost] = [tidemark.session(), tidemark.session()];
     await kept.redis.set("kept", "1");
     await group.caughtUp();
@@ -127,7 +127,7 @@ describe("a primary that only clients can reach", () => {
 });
 
 describe("without a primary", () => {
-  it("writes fail, replicas answer what they can prove, and all goes on with the next primary", async () => {
+  it("writes fail, replicas answer provable reads, and everything continues with the next primary", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "v");
     const token = session.token();
@@ -150,7 +150,7 @@ describe("without a primary", () => {
 });
 
 describe("a primary that is frozen", () => {
-  it("is left when Sentinels name another, and what it acknowledges later does not count", async () => {
+  it("is abandoned when Sentinels name another, and its later acknowledgements do not count", async () => {
     const patient = openWatched(group, { redis: { maxRetriesPerRequest: null } });
     await replicasAreEligible(patient);
     try {
@@ -174,8 +174,8 @@ describe("a primary that is frozen", () => {
   });
 });
 
-describe("a new primary that is not connected to when it is named", () => {
-  it("is waited for", async () => {
+describe("a new primary without a connection when it is named", () => {
+  it("is awaited", async () => {
     await tidemark.session().redis.set("k", "v");
     await group.caughtUp();
     const replicas = await group.replicas();
@@ -190,7 +190,7 @@ describe("a new primary that is not connected to when it is named", () => {
   });
 });
 
-describe("a replica that comes later", () => {
+describe("a replica that joins later", () => {
   it("answers reads", async () => {
     const config = `replicaof ${primary.host} ${primary.port}\n`;
     const late = await startAnnouncedNode({ config });

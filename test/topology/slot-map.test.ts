@@ -26,14 +26,14 @@ beforeEach(() => {
 });
 
 describe("SlotMap", () => {
-  it("knows who serves a slot, and gives anybody for one that nobody is known to serve", () => {
+  it("knows the shard of each slot, and gives any shard for a slot without an owner", () => {
     expect([0, 99, 100, 199].map((slot) => map.shardOf(slot))).toEqual([a, a, b, b]);
     expect([a, b]).toContain(map.shardOf(5_000));
     expect([a, b]).toContain(map.shardOf(undefined));
     expect(new SlotMap().shardOf(0)).toBeUndefined();
   });
 
-  it("believes the greater epoch, whoever comes last", () => {
+  it("trusts the greater epoch, in any order of arrival", () => {
     map.assign(b, claim(5, [50, 60]), 20);
     map.assign(a, claim(1, [0, 99]), 30);
     expect([49, 50, 60, 61].map((slot) => map.shardOf(slot))).toEqual([a, b, b, a]);
@@ -41,19 +41,19 @@ describe("SlotMap", () => {
     expect(map.isNewer(claim(5, [50, 60]))).toBe(true);
   });
 
-  it("notes when a shard has gained slots", () => {
+  it("records when a shard has gained slots", () => {
     map.assign(a, claim(1, [0, 99]), 20);
     expect([a.slotsGainedAt, b.slotsGainedAt]).toEqual([10, 10]);
     map.assign(b, claim(3, [0, 0]), 30);
     expect([a.slotsGainedAt, b.slotsGainedAt]).toEqual([10, 30]);
   });
 
-  it("takes a slot with a new epoch for one that may have been away and come back", () => {
+  it("treats a slot with a new epoch as one that may have been away and come back", () => {
     map.assign(a, claim(4, [0, 99]), 20);
     expect(a.slotsGainedAt).toBe(20);
   });
 
-  it("goes by what a server has answered until a newer claim is heard", () => {
+  it("follows a server's redirection until a newer claim arrives", () => {
     map.move(5, b);
     expect(map.shardOf(5)).toBe(b);
     expect(b.slotsGainedAt).toBeGreaterThan(10);
@@ -61,7 +61,7 @@ describe("SlotMap", () => {
     expect(map.shardOf(5)).toBe(a);
   });
 
-  it("gives the shard of a server, as its primary where it is one", () => {
+  it("finds the shard of a server, and prefers the shard where that server is the primary", () => {
     const [heir, other] = [
       { host: "10.0.0.1", port: 7000 },
       { host: "10.0.0.2", port: 7000 },
@@ -81,7 +81,7 @@ describe("SlotMap", () => {
     expect(map.shardAt({ host: "10.0.0.3", port: 7000 })).toBeUndefined();
   });
 
-  it("takes in that all slots move in a time that grows as their number does", () => {
+  it("takes linear time when all slots move", () => {
     const timeOf = (slots: number): number => {
       const times = Array.from({ length: 15 }, () => {
         map = new SlotMap();
@@ -99,7 +99,7 @@ describe("SlotMap", () => {
     expect(timeOf(8_192) / Math.max(timeOf(512), 0.02)).toBeLessThan(100);
   });
 
-  it("forgets shards that serve nothing any more", () => {
+  it("forgets shards that serve no slot any more", () => {
     map.assign(b, claim(3, [0, 99]), 20);
     expect(map.prune()).toEqual([a]);
     expect(map.shards).toEqual([b]);

@@ -11,8 +11,8 @@ const a = ["10.0.0.1", 7000, "aaa"];
 const b = ["10.0.0.2", 7000, "bbb"];
 const c = ["10.0.0.3", 7000, "ccc"];
 
-describe("slotOwnersIn()", () => {
-  it("gathers the ranges of each primary, with its replicas and its epoch", () => {
+describe("parseSlotOwners()", () => {
+  it("collects the ranges of each primary, with its replicas and its epoch", () => {
     const slots = [
       [0, 49, a, b],
       [100, 16_383, c],
@@ -32,12 +32,12 @@ describe("slotOwnersIn()", () => {
     ]);
   });
 
-  it.each(["", null])("takes the host that was asked for a node that does not know its own [%s]", (host) => {
+  it.each(["", null])("uses the queried host for a node that does not know its own [%s]", (host) => {
     const [owner] = parseSlotOwners([[0, 1, [host, 7001, "aaa"]]], nodes, asked) ?? [];
     expect(owner?.primary).toEqual({ host: "10.0.0.9", port: 7001 });
   });
 
-  it("leaves out whoever has no host name", () => {
+  it("leaves out nodes without a host name", () => {
     const slots = [
       [0, 1, ["?", 7000, "aaa"], b],
       [2, 3, c, ["?", 7000, "ddd"]],
@@ -50,7 +50,7 @@ describe("slotOwnersIn()", () => {
     ["a port of 0", ["10.0.0.2", 0, "bbb"]],
     ["a host with a line break", ["10.0\n", 7000, "bbb"]],
     ["nothing", null],
-  ])("leaves out a replica that has %s, and keeps the others", (_what, replica) => {
+  ])("leaves out a replica with %s, and keeps the others", (_what, replica) => {
     const owners = parseSlotOwners([[0, 1, a, replica, b]], nodes, asked);
     expect(owners?.map(({ primary, replicas }) => [primary.host, replicas])).toEqual([
       ["10.0.0.1", [{ host: "10.0.0.2", port: 7000 }]],
@@ -72,7 +72,7 @@ describe("slotOwnersIn()", () => {
     expect(new Set(owners?.map(({ epoch }) => epoch))).toEqual(new Set([9]));
   });
 
-  it("goes without epochs where CLUSTER NODES is not allowed", () => {
+  it("works without epochs when CLUSTER NODES is forbidden", () => {
     expect(parseSlotOwners([[0, 1, a]], undefined, asked)?.[0]?.epoch).toBe(0);
   });
 

@@ -1,4 +1,4 @@
-/** Sentinels and servers that speak TLS alone with each other and with a Tidemark, and ask everybody for a password. */
+/** Sentinels and servers that use only TLS with each other and with Tidemark, and require a password. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
 import { readsBack } from "../support/commands/reads-back.js";
@@ -70,13 +70,13 @@ function open(trust: { sentinelTLS: object; tls: object }): Tidemark {
   return new Tidemark({ sentinels: first ? [first] : [], name, redis });
 }
 
-it("a Sentinel whose certificate nobody vouches for is told nothing, and named in the error", async () => {
+it("a Sentinel with an untrusted certificate receives no data, and the error names it", async () => {
   await using tidemark = open({ sentinelTLS: {}, tls: { ca: certificates.ca } });
   const read = tidemark.session().redis.get("k");
   await expect(read).rejects.toThrow(`${HOST}:${sentinels[0]?.port}: self-signed certificate`);
 });
 
-it("all is found over TLS, also by clients made from the Tidemark's, and a failover followed by way of other Sentinels", async () => {
+it("all is discovered over TLS, also by clients made from the Tidemark's, and a failover is followed through other Sentinels", async () => {
   const { ca } = certificates;
   await using tidemark = open({ sentinelTLS: { ca }, tls: { ca } });
   await replicasAreEligible(tidemark);

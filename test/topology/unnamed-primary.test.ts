@@ -1,4 +1,4 @@
-/** No Sentinel and no node of a cluster names a primary: operators are warned of each of them, and told when one does. */
+/** No Sentinel and no cluster node names a primary: operators are warned of each, and notified when one does. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NoPrimaryError, Tidemark, type TidemarkOptions } from "../../src/index.js";
 import { listenToWarnings, type Warnings } from "../support/listeners/warnings.js";
@@ -60,7 +60,7 @@ async function isTakenBack(): Promise<void> {
 }
 
 describe("Sentinels", () => {
-  it("that cannot be reached are warned of, each with the cause, until one names a primary", async () => {
+  it("that cannot be reached cause a warning each, with the cause, until one names a primary", async () => {
     const primary = await start();
     const [one, other] = [await freePort(), await freePort()];
     const sentinels = [one, other].map((port) => ({ host: HOST, port }));
@@ -77,7 +77,7 @@ describe("Sentinels", () => {
     expect(await tidemark.redis.set("k", "v")).toBe("OK");
   });
 
-  it("that do not know the name say which name to give", async () => {
+  it("that do not know the name cause a warning that says which name to give", async () => {
     const sentinel = await startSentinel(await start());
     const tidemark = open({ sentinels: [sentinel.url], name: "invoices" });
     const advice = /ERR No such master with that name; give as `name` what stands behind `sentinel monitor`/;
@@ -85,7 +85,7 @@ describe("Sentinels", () => {
     expect(await errorOf(tidemark)).toMatch(advice);
   });
 
-  it("that are servers with data are said to be none", async () => {
+  it("that are servers with data are reported as not being Sentinels", async () => {
     const server = await start();
     const tidemark = open({ sentinels: [server.url], name: "orders" });
     const advice = `${HOST}:${server.port}: it is not a Sentinel; give the addresses of Sentinels, or give this server as \`primary\``;
@@ -93,7 +93,7 @@ describe("Sentinels", () => {
     expect(await errorOf(tidemark)).toContain(advice);
   });
 
-  it("that name a primary which accept() refuses say what to change", async () => {
+  it("that name a primary which accept() refuses cause a warning that says what to change", async () => {
     const primary = await start();
     const sentinel = await startSentinel(primary);
     open({ sentinels: [sentinel.url], name: "orders", accept: () => false });
@@ -103,7 +103,7 @@ describe("Sentinels", () => {
     );
   });
 
-  it("that are many are named in short", async () => {
+  it("are listed in short when there are many", async () => {
     const ports = await Promise.all(Array.from({ length: 7 }, () => freePort()));
     open({ sentinels: ports.map((port) => ({ host: HOST, port })), name: "orders" });
     expect(await isWarnedOf()).toMatch(/^The Sentinels have named no primary: ([^;]+; ){5}and 2 more\.$/);
@@ -111,7 +111,7 @@ describe("Sentinels", () => {
 });
 
 describe("nodes of a cluster", () => {
-  it("that cannot be reached are warned of, each with the cause, until one knows a primary", async () => {
+  it("that cannot be reached cause a warning each, with the cause, until one knows a primary", async () => {
     const [one, other] = [await freeNodePort(), await freeNodePort()];
     const tidemark = open({ cluster: [one, other].map((port) => ({ host: HOST, port })) });
     for (const port of [one, other])
@@ -124,7 +124,7 @@ describe("nodes of a cluster", () => {
     await waitUntil(async () => (await tidemark.redis.set("k", "v")) === "OK", { what: "it takes writes" });
   });
 
-  it("that are no nodes of a cluster are to be given as the primary", async () => {
+  it("that are plain servers cause a warning to give them as the primary", async () => {
     const server = await start();
     const tidemark = open({ cluster: [server.url] });
     const advice = "ERR This instance has cluster support disabled; give this server as `primary`";
@@ -132,7 +132,7 @@ describe("nodes of a cluster", () => {
     expect(await errorOf(tidemark)).toContain(advice);
   });
 
-  it("that serve no slots say how slots are assigned", async () => {
+  it("without slots cause a warning that says how to assign slots", async () => {
     const node = await start({ findPort: freeNodePort, args: ["--cluster-enabled", "yes"] });
     const tidemark = open({ cluster: [node.url] });
     const advice = "no node of its cluster serves slots; assign them, as `redis-cli --cluster create` does";
@@ -140,7 +140,7 @@ describe("nodes of a cluster", () => {
     expect(await errorOf(tidemark)).toContain(advice);
   });
 
-  it("that are Sentinels are said to be that", async () => {
+  it("that are Sentinels are reported as such", async () => {
     const sentinel = await startSentinel(await start());
     const tidemark = open({ cluster: [sentinel.url] });
     const advice = `${HOST}:${sentinel.port}: is a Sentinel, which has no data; give it as \`sentinels\``;
@@ -150,7 +150,7 @@ describe("nodes of a cluster", () => {
 });
 
 describe("ready()", () => {
-  it("names itself as it is called", async () => {
+  it("names itself in its error", async () => {
     const tidemark = open({ primary: { host: HOST, port: await freePort() }, replicas: [] });
     await expect(tidemark.ready({ timeoutMs: 200 })).rejects.toThrow(/^ready\(\): there is no primary now/);
   });

@@ -1,4 +1,4 @@
-/** Servers that were given in the wrong place: one sentence says so, and where they belong. */
+/** Servers given in the wrong place: one sentence says so, and where they belong. */
 import type { RedisOptions } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError, NotPrimaryError, Tidemark, type TidemarkOptions } from "../../src/index.js";
@@ -37,7 +37,7 @@ describe.concurrent("a replica that is the primary", () => {
     expect(make).toThrow(/^replicas\[1\]: has the address of primary; give the address of a replica/);
   });
 
-  it("is warned of when it is given by another name, and answers nothing", async () => {
+  it("under another name causes a warning, and answers nothing", async () => {
     using warnings = listenToWarnings();
     const { port } = stage.group.primary;
     const tidemark = open({ primary: `redis://localhost:${port}`, replicas: [`redis://127.0.0.1:${port}`] });
@@ -81,42 +81,53 @@ describe.concurrent("a Sentinel", () => {
     ["a database, RESP2 and no ready check", { db: 3, protocol: 2, enableReadyCheck: false }],
   ];
 
-  it.each(handshakes)("given as the primary has every call say what it is, with %s", async (_what, redis) => {
-    using warnings = listenToWarnings();
-    const sentinel = await startSentinel();
-    const tidemark = open({ primary: sentinel.url, redis });
-    const calls = [
-      tidemark.redis.set("k", "v"),
-      tidemark.session().redis.get("k"),
-      tidemark.redis.multi().set("k", "v").exec(),
-      tidemark.redis.blpop("list", 1),
-      tidemark.ready(),
-    ];
-    for (const outcome of await Promise.allSettled(calls)) {
-      expect(outcome.status).toBe("rejected");
-      const { reason } = outcome as PromiseRejectedResult;
-      expect(reason).toBeInstanceOf(InvalidOptionError);
-      expect(reason.message).toMatch(words);
-    }
-    await waitUntil(() => warnings.of(unreachable).length > 0, { what: "it is warned of" });
-    expect(warnings.heard.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
-    expect(tidemark.topology()).toMatchObject([{ state: "refusing", reason: expect.stringMatching(words) }]);
-  });
+  it.each(handshakes)(
+    "given as the primary makes every call say that it is a Sentinel, with %s",
+    async (_what, redis) => {
+      using warnings = listenToWarnings();
+      const sentinel = await startSentinel();
+      const tidemark = open({ primary: sentinel.url, redis });
+      const calls = [
+        tidemark.redis.set("k", "v"),
+        tidemark.session().redis.get("k"),
+        tidemark.redis.multi().set("k", "v").exec(),
+        tidemark.redis.blpop("list", 1),
+        tidemark.ready(),
+      ];
+      for (const outcome of await Promise.allSettled(calls)) {
+        expect(outcome.status).toBe("rejected");
+        const { reason } = outcome as PromiseRejectedResult;
+        expect(reason).toBeInstanceOf(InvalidOptionError);
+        expect(reason.message).toMatch(words);
+      }
+      await waitUntil(() => warnings.of(unreachable).length > 0, { what: "it is warned of" });
+      expect(warnings.heard.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
+      expect(tidemark.topology()).toMatchObject([
+        { state: "refusing", reason: expect.stringMatching(words) },
+      ]);
+    },
+  );
 
-  it.each(handshakes)("given as a replica is warned of as what it is, with %s", async (_what, redis) => {
-    using warnings = listenToWarnings();
-    const sentinel = await startSentinel();
-    const tidemark = open({ primary: stage.group.primary.url, replicas: [sentinel.url], redis });
-    await tidemark.session().redis.set("k", "v");
-    await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of", timeoutMs: warnedMs });
-    expect(warnings.heard.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
-    expect(warnings.of(unusable)[0]).toMatch(/leave out `primary` and `replicas`/);
-    expect(await tidemark.session().redis.get("k")).toBe("v");
-  });
+  it.each(handshakes)(
+    "given as a replica causes a warning that says it is a Sentinel, with %s",
+    async (_what, redis) => {
+      using warnings = listenToWarnings();
+      const sentinel = await startSentinel();
+      const tidemark = open({ primary: stage.group.primary.url, replicas: [sentinel.url], redis });
+      await tidemark.session().redis.set("k", "v");
+      await waitUntil(() => warnings.of(unusable).length > 0, {
+        what: "it is warned of",
+        timeoutMs: warnedMs,
+      });
+      expect(warnings.heard.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
+      expect(warnings.of(unusable)[0]).toMatch(/leave out `primary` and `replicas`/);
+      expect(await tidemark.session().redis.get("k")).toBe("v");
+    },
+  );
 });
 
 describe.concurrent("a replica given as the primary", () => {
-  it("has commands and a warning name the primary, until it is one", async () => {
+  it("makes commands and a warning name the primary, until the replica is promoted", async () => {
     using warnings = listenToWarnings();
     const replica = replicaOf(stage.group);
     const { master_host: host, master_port: port } = await replica.info("replication");
@@ -142,7 +153,7 @@ describe.concurrent("a replica given as the primary", () => {
     expect(warnings.of(unreachable)).toHaveLength(1);
   });
 
-  it("is no matter where the primary is among the replicas", async () => {
+  it("is accepted when the primary is among the replicas", async () => {
     using warnings = listenToWarnings();
     const replica = replicaOf(stage.group);
     const tidemark = open({ primary: replica.url, replicas: [stage.group.primary.url] });

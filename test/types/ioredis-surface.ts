@@ -47,7 +47,7 @@ declare function is<Expected>(): <Actual>(
   ...same: Same<Actual, Expected> extends true ? [] : [never]
 ) => void;
 
-/** What libraries declare of the client they want. */
+/** The client type that libraries declare. */
 declare function takesRedis(redis: Redis): void;
 declare function takesCommander(commander: RedisCommander): void;
 declare function takesOptions(options: { client: Redis; prefix?: string }): void;
@@ -78,7 +78,7 @@ for (const client of [
 }
 takesFactory(() => tidemark.redis);
 
-/** What is written for clients and pipelines alike. */
+/** Code that is written for clients and pipelines alike. */
 function touch<Context extends ClientContext>(
   commander: RedisCommander<Context>,
   key: string,

@@ -4,7 +4,7 @@ import type { ReplicationGroup } from "../../support/servers/replication-group.j
 
 const reads = new Set(["get", "mget", "exists", "hgetall", "smembers"]);
 
-/** Sends each read to a replica drawn at random, and all else to the primary. */
+/** Sends each read to a random replica, and every other command to the primary. */
 export class RandomReplicas extends Redis implements Disposable {
   readonly #replicas: readonly Redis[];
 

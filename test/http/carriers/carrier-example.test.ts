@@ -46,7 +46,7 @@ stageTidemark({ replicas: 2 }, (stage) => {
 
 const secret = "a secret of this test";
 
-it("takes tokens there and back, beside what else its header holds", async () => {
+it("carries tokens both ways, beside the other contents of its header", async () => {
   const app = express();
   app.use(readYourWrites(tidemark, { secret, carrier }));
   app.put("/:value", async ({ redis, params }, response) => {
@@ -69,7 +69,7 @@ it("takes tokens there and back, beside what else its header holds", async () =>
   await supertest(app).get("/").set("X-Client-State", "token=forged").expect(200, "null");
 });
 
-it("encrypts texts of an older secret again", async () => {
+it("re-encrypts tokens of an older secret", async () => {
   const secrets = [secret, "a newer secret of this test"];
   const app = (order: readonly string[]) =>
     express()

@@ -1,4 +1,4 @@
-/** A browser with many writes in flight, on real servers whose replicas have got none of them. */
+/** A browser with many writes in flight, on real servers whose replicas have none of them yet. */
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Tidemark } from "../../../src/index.js";
 import { Browser } from "../../support/http/browser.js";
@@ -72,7 +72,7 @@ describe.each([
     ["without cookies", false],
     ["with a token and a login", true],
   ])(
-    "none is missed, whichever arrives first, and the browser has few cookies: %s",
+    "no write is missed, in any order of arrival, and the browser has few cookies: %s",
     async (_what, isKnown) => {
       await using opened = await open(framework, processes);
       const browser = new Browser(opened.doors);
@@ -107,7 +107,7 @@ describe.each([
   );
 });
 
-it("a crowd of new users that looks like one browser reads from replicas again as soon as they have caught up", async () => {
+it("new users who look like one browser read from replicas again as soon as the replicas have caught up", async () => {
   await using opened = await open("Express 5", 1);
   const crowd = Array.from({ length: 200 }, () => new Browser(opened.doors));
   holdReplicas(group);

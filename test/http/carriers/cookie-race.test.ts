@@ -6,7 +6,7 @@ import { Headers } from "../../support/http/headers.js";
 import { endWrite, HandMadeSessions } from "../../support/stages/hand-made-sessions.js";
 import { startWrite } from "../../support/stages/open-writes.js";
 
-/** What the stream of replication grows by with each write. */
+/** The growth of the replication stream with each write. */
 const bytesPerWrite = 150;
 
 type Process = (request: CarrierRequest) => RequestSession;
@@ -71,7 +71,7 @@ function randomOf(seed: number): (below: number) => number {
 
 interface Exchange {
   readonly request: RequestSession;
-  /** What is on its way back, once the server has answered. */
+  /** The response on its way back, once the server has answered. */
   answer?: Answer;
 }
 
@@ -145,7 +145,7 @@ describe("the cookies of one browser", () => {
     [5, 12],
     [8, 16],
   ])(
-    "with %i writes in flight require every write whose response has come, and are at most %i",
+    "with %i writes in flight require every write whose response has arrived, and are at most %i",
     (inFlight, most) => {
       for (let seed = 1; seed <= 40; seed += 1) {
         overlap(seed, inFlight, (jar, newest) => {
@@ -156,7 +156,7 @@ describe("the cookies of one browser", () => {
     },
   );
 
-  it("lose nothing when more writes are in flight, and become no more while the user only reads", () => {
+  it("lose no write when more writes are in flight, and stay as few while the user only reads", () => {
     for (let seed = 1; seed <= 10; seed += 1) {
       let last = 0;
       const jar = overlap(seed, 60, (now, newest) => {
@@ -177,7 +177,7 @@ describe("the cookies of one browser", () => {
     [1000, 4],
     [1000, 10],
   ])(
-    "of %i writes at once, answered by %i processes, bring every write in at most 2 kB a process",
+    "of %i concurrent writes, answered by %i processes, cover every write in at most 2 kB a process",
     (count, processes) => {
       for (let seed = 1; seed <= 3; seed += 1) {
         const random = randomOf(seed);
@@ -199,7 +199,7 @@ describe("the cookies of one browser", () => {
     },
   );
 
-  it.each([1, 4])("of 300 writes in flight all the time, answered by %i processes, stay few", (processes) => {
+  it.each([1, 4])("of 300 writes constantly in flight, answered by %i processes, stay few", (processes) => {
     for (let seed = 1; seed <= 3; seed += 1) {
       let most = 0;
       let arrived = 0;

@@ -1,4 +1,4 @@
-/** Cookies that another host of the same site has set for all of them. */
+/** Cookies that another host of the same site has set for all hosts of the site. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Carrier, CarrierRequest } from "../../../src/http/carriers/carrier.js";
 import { cookie } from "../../../src/http/carriers/cookie.js";
@@ -36,7 +36,7 @@ const notes: Scene["handler"] = async ({ session, query }) => {
   return { body: String(await session.redis.get(key)) };
 };
 
-/** What a proxy that ends TLS makes an app see. */
+/** Shows a carrier its requests as an app sees them behind a proxy that ends TLS. */
 function overHttps({ read, write }: Carrier): Carrier {
   const https = (request: CarrierRequest): CarrierRequest => ({
     headers: request.headers,
@@ -76,7 +76,7 @@ const tossed: Readonly<Record<string, () => Promise<string[]>>> = {
 
 const app = { http: "http://shop.example.com/", https: "https://shop.example.com/" };
 
-describe.each(["http", "https"] as const)("over %s, of cookies that another host has set", (scheme) => {
+describe.each(["http", "https"] as const)("over %s, cookies that another host has set", (scheme) => {
   describe.each(["Express 5", "Fastify"])("on %s", (framework) => {
     async function enter(what: string): Promise<AsyncDisposable & { readonly browser: Browser }> {
       const carrier = scheme === "https" ? overHttps(cookie()) : cookie();
@@ -93,7 +93,7 @@ describe.each(["http", "https"] as const)("over %s, of cookies that another host
     }
 
     it.each(Object.keys(tossed))(
-      "%s make no cookie of ours pile up, and cost none of another",
+      "%s neither make Tidemark's cookies pile up nor remove other cookies",
       async (what) => {
         await using entered = await enter(what);
         const { browser } = entered;
@@ -120,7 +120,7 @@ describe.each(["http", "https"] as const)("over %s, of cookies that another host
   });
 });
 
-it("a user who wrote over HTTP a moment ago sees it over HTTPS, where nothing is set for them until they write", async () => {
+it("a user who just wrote over HTTP sees the write over HTTPS, where no cookie is set until the user writes", async () => {
   const open = async (carrier: Carrier) => {
     const door = await listening["Express 5"]?.(tidemark, { carrier, handler: notes });
     if (door === undefined) throw new Error("there is no Express");
@@ -139,7 +139,7 @@ it("a user who wrote over HTTP a moment ago sees it over HTTPS, where nothing is
   expect((await after.ask({ query: "key=upgraded" })).body).toBe("2");
 });
 
-it("more tokens than are read send a request to the primary, as each may be the one that counts", async () => {
+it("more tokens than the limit pin a request to the primary, because any of them may be the one that matters", async () => {
   const door = await listening["Express 5"]?.(tidemark, { handler: notes });
   if (door === undefined) throw new Error("there is no Express");
   await using _door = door;

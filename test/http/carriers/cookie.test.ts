@@ -6,7 +6,7 @@ import { Headers } from "../../support/http/headers.js";
 
 const tail = (n: number) => String(n).padStart(12, "0");
 const name = (n: number) => `tm_${tail(n)}`;
-/** What looks like a token and gives its cookie the name `name(n)`. */
+/** A value that looks like a token and gives its cookie the name `name(n)`. */
 const value = (n: number) => `aaaaaaaaaa${tail(n)}`;
 const pair = (n: number) => `${name(n)}=${value(n)}`;
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);
@@ -79,17 +79,17 @@ describe("cookie().read", () => {
       [],
     ],
     ["6 kB of rubbish before it", `${";=tm_ \u0001".repeat(850)}; ${pair(1)}`, [1]],
-  ])("finds what %s holds", (_what, header, expected) => {
+  ])("finds the tokens in %s", (_what, header, expected) => {
     expect([...new Set(cookie().read(carrying(header)))]).toEqual(expected.map(value));
   });
 
-  it("finds a value of 1536 characters, and none that is longer", () => {
+  it("finds a value of 1536 characters, and no longer one", () => {
     const longest = "x".repeat(1536);
     expect(cookie().read(carrying(`${name(1)}=${longest}`))).toEqual([longest]);
     expect(cookie().read(carrying(`${name(1)}=x${longest}`))).toEqual([]);
   });
 
-  it("finds all there are, so that what is left unread can be counted", () => {
+  it("finds all tokens, so that the unread ones can be counted", () => {
     expect(new Set(cookie().read(carrying(many(2000)))).size).toBe(2000);
   });
 
@@ -106,7 +106,7 @@ describe("cookie().read", () => {
 });
 
 describe("cookie().write", () => {
-  it("names a cookie after its token, for as long as the token is of use", () => {
+  it("names a cookie after its token, and expires it with its token", () => {
     expect(lines({ ttlMs: 1500 })).toEqual(["tm_*=*; Max-Age=2; Path=/; HttpOnly; SameSite=Lax"]);
     const headers = new Headers();
     for (const n of numbers(100)) cookie().write(carrying(), headers, outgoing({ text: value(n) }));
@@ -114,7 +114,7 @@ describe("cookie().write", () => {
     expect(cookie().read(carrying(headers.cookies[0]?.split(";")[0]))).toContain(value(0));
   });
 
-  it("expires what the new token contains, and leaves alone what could not be opened", () => {
+  it("expires the tokens that the new token contains, and leaves unreadable cookies alone", () => {
     const request = carrying(`${pair(1)}; ${pair(2)}; ${name(3)}=${value(1)}; a=1`);
     expect(lines({ merged: [value(1)] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
@@ -127,12 +127,12 @@ describe("cookie().write", () => {
     [8, 0],
     [9, 10],
     [40, 17],
-  ])("after no write, with %i carried, sets or expires %i", (carried, expected) => {
+  ])("without a write and with %i cookies received, sets or expires %i", (carried, expected) => {
     const merged = numbers(carried).map(value);
     expect(lines({ changed: false, merged }, { request: carrying(many(carried)) })).toHaveLength(expected);
   });
 
-  it("sets nothing when nothing is required, but expires what is void", () => {
+  it("sets nothing when the session requires nothing, but expires void cookies", () => {
     expect(lines({ text: "" })).toEqual([]);
     expect(lines({ text: "", merged: [value(0)] }, { request: carrying(many(1)) })).toHaveLength(1);
   });
@@ -164,19 +164,16 @@ describe("cookie().write", () => {
       { protocol: "https" },
       "Path=/; HttpOnly; SameSite=Strict",
     ],
-  ])(
-    "gives its cookies the same attributes when it sets and expires them: %s",
-    (_when, options, connection, expected) => {
-      const begin = expected === "Path=/; HttpOnly; SameSite=Lax; Secure" ? "__Host-" : "";
-      const request = { ...carrying(`${begin}${pair(0)}`), ...connection };
-      expect(lines({ merged: [value(0)] }, { options, request })).toEqual([
-        `${begin}${name(0)}=; Max-Age=0; ${expected}`,
-        `${begin}tm_*=*; Max-Age=60; ${expected}`,
-      ]);
-    },
-  );
+  ])("sets and expires its cookies with the same attributes: %s", (_when, options, connection, expected) => {
+    const begin = expected === "Path=/; HttpOnly; SameSite=Lax; Secure" ? "__Host-" : "";
+    const request = { ...carrying(`${begin}${pair(0)}`), ...connection };
+    expect(lines({ merged: [value(0)] }, { options, request })).toEqual([
+      `${begin}${name(0)}=; Max-Age=0; ${expected}`,
+      `${begin}tm_*=*; Max-Age=60; ${expected}`,
+    ]);
+  });
 
-  it("expires on HTTP both kinds of names as each was set, on HTTPS those that only this host may set", () => {
+  it("expires both kinds of names on HTTP, and on HTTPS only those that only this host may set", () => {
     const carried = carrying(`${pair(1)}; __Host-${pair(2)}`);
     const merged = [value(1), value(2)];
     const plain = "Max-Age=0; Path=/; HttpOnly; SameSite=Lax";
@@ -191,7 +188,7 @@ describe("cookie().write", () => {
     expect(expired({ path: "/a" }, "http")).toEqual([`${name(1)}=; ${plain.replace("/", "/a")}`]);
   });
 
-  it("counts and expires no cookie by another name than its own, as other hosts may have set it", () => {
+  it("ignores cookies under a foreign name, because another host may have set them", () => {
     const request = carrying(
       numbers(16)
         .map((n) => `${name(n)}=${value(99)}`)
@@ -201,7 +198,7 @@ describe("cookie().write", () => {
     expect(lines({ merged: [value(99)] }, { request })).toHaveLength(1);
   });
 
-  it("puts together once what has become many, and not again while that is carried", () => {
+  it("merges too many cookies once, and not again while the merged one is received", () => {
     const all = numbers(20).map(value);
     const request = carrying(many(20));
     expect(lines({ changed: false, merged: all }, { request })).toHaveLength(17);
@@ -209,7 +206,7 @@ describe("cookie().write", () => {
     expect(lines({ merged: all.slice(1), inForce: all }, { request })).toHaveLength(17);
   });
 
-  it("does not count what has run out, and expires it after what has not", () => {
+  it("does not count expired tokens, and removes them after the unexpired ones", () => {
     const [old, fresh] = [numbers(20), [20, 21, 22]];
     const request = carrying([...old, ...fresh].map(pair).join("; "));
     const given = { merged: [...old, ...fresh].map(value), inForce: fresh.map(value) };
@@ -219,7 +216,7 @@ describe("cookie().write", () => {
     expect(expired.slice(0, 3).toSorted()).toEqual(fresh.map(name));
   });
 
-  it("expires each of too many in the end, in whichever order they are carried", () => {
+  it("expires every surplus cookie in the end, whatever order they arrive in", () => {
     const merged = numbers(64).map(value);
     const expired = new Set<string>();
     for (const n of numbers(64)) {
@@ -229,7 +226,7 @@ describe("cookie().write", () => {
     expect(expired.size).toBe(64);
   });
 
-  it("gives requests with the same cookies few texts, and others their own", () => {
+  it("gives few distinct texts to requests with the same cookies, and different ones to others", () => {
     const carrier = cookie();
     const textsOf = (asked: (n: number) => CarrierRequest) => {
       const headers = new Headers();
@@ -242,7 +239,7 @@ describe("cookie().write", () => {
     expect(textsOf((n) => ({ headers: { "x-forwarded-for": `10.0.0.${n}` } }))).toBe(100);
   });
 
-  it("seals anew what an older secret sealed, though nothing was written", () => {
+  it("replaces a token encrypted with an older secret, even without a write", () => {
     const request = carrying(pair(1));
     expect(lines({ changed: false, usesOldSecret: true, merged: [value(1)] }, { request })).toEqual([
       `${name(1)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`,
@@ -257,7 +254,7 @@ describe("cookie().write", () => {
       ["a=1", "b=2"],
       ["a=1", "b=2"],
     ],
-  ])("keeps the cookies that are there: %j", (before, expected) => {
+  ])("keeps the existing cookies: %j", (before, expected) => {
     const headers = new Headers(before === undefined ? {} : { "Set-Cookie": before });
     expect(lines({}, { headers }).slice(0, -1)).toEqual(expected);
   });
@@ -283,13 +280,13 @@ describe("cookie().write", () => {
     ["max-age=60; public", "private, no-store"],
     ['private="X, public, max-age=60', "private, no-store"],
     [["public", "max-age=60"], "private, max-age=60"],
-  ])("keeps the cookie out of caches that are shared: %j becomes %j", (before, expected) => {
+  ])("keeps the cookie out of shared caches: %j becomes %j", (before, expected) => {
     const headers = new Headers(before === undefined ? {} : { "Cache-Control": before });
     lines({}, { headers });
     expect(headers.getHeader("Cache-Control")).toBe(expected);
   });
 
-  it("leaves the caching of a response without a cookie as it is", () => {
+  it("leaves the caching of a response without a cookie unchanged", () => {
     const headers = new Headers({ "Cache-Control": "public" });
     lines({ changed: false }, { headers });
     expect(headers.getHeader("Cache-Control")).toBe("public");
@@ -305,10 +302,10 @@ function valuesOf(carrier: Carrier, tokens: readonly OutgoingToken[]): (string |
   });
 }
 
-describe("cookie().write, of responses at the same time", () => {
+describe("cookie().write, for concurrent responses", () => {
   const exact = (n: number, given: Given = {}) => outgoing({ ...given, text: value(n) });
 
-  it("gives eight exact tokens, and rounded ones to others that may be of the same browser", () => {
+  it("gives eight exact tokens, and rounded tokens to further requests that may come from the same browser", () => {
     const carrier = cookie();
     expect(
       valuesOf(
@@ -322,7 +319,7 @@ describe("cookie().write, of responses at the same time", () => {
     ]);
   });
 
-  it("gives an exact token to a request that would bring one of these if it came from the same browser", () => {
+  it("gives an exact token to a request that would carry one of these tokens if it came from the same browser", () => {
     const carrier = cookie();
     valuesOf(
       carrier,
@@ -331,7 +328,7 @@ describe("cookie().write, of responses at the same time", () => {
     expect(valuesOf(carrier, [exact(20, { arrivedAt: performance.now() + 300 })])).toEqual([value(20)]);
   });
 
-  it("rounds the tokens of each shard by itself, the more the more of them there are", () => {
+  it("rounds the tokens of each shard separately, and more so the more tokens there are", () => {
     const carrier = cookie();
     valuesOf(
       carrier,
@@ -374,7 +371,7 @@ describe("cookie(options)", () => {
     );
   });
 
-  it("takes the prefix that browsers protect", () => {
+  it("accepts the prefix that browsers protect", () => {
     const headers = new Headers();
     cookie({ prefix: "__Host-tm_", secure: true }).write(carrying(), headers, outgoing({}));
     expect(headers.cookies[0]).toMatch(/^__Host-tm_-the-newest-=[\w-]+; .*; Secure$/);

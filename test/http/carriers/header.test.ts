@@ -48,43 +48,43 @@ describe("header().read", () => {
     ["a token of 1536 characters", "x".repeat(1536), ["x".repeat(1536)]],
     ["a token that is longer", `${"x".repeat(1537)},y`, ["y"]],
     ["more than anybody has", many(2000), many(2000).split(",")],
-  ])("finds what %s holds", (_what, token, expected) => {
+  ])("finds the tokens in %s", (_what, token, expected) => {
     expect(header().read(carrying(token))).toEqual(expected);
   });
 
-  it("looks for the name it was given, in whatever case", () => {
+  it("reads the configured header name, in any case", () => {
     expect(header({ name: "X-Seen" }).read({ headers: { "x-seen": "x" } })).toEqual(["x"]);
     expect(header({ name: "X-Seen" }).read(carrying("x"))).toEqual([]);
   });
 });
 
 describe("header().write", () => {
-  it("brings the token of a session that wrote, and no other", () => {
+  it("sends the token of a session that wrote, and no other", () => {
     expect(written({})).toBe("sealed");
     expect(written({ changed: false })).toBeUndefined();
     expect(written({ text: "" })).toBeUndefined();
   });
 
-  it("encrypts a token of an older secret again, and merges more than 8", () => {
+  it("re-encrypts a token of an older secret, and merges more than 8 tokens", () => {
     expect(written({ changed: false, usesOldSecret: true, merged: "old" }, carrying("old"))).toBe("sealed");
     expect(written({ changed: false, merged: many(8) }, carrying(many(8)))).toBeUndefined();
     expect(written({ changed: false, merged: many(9) }, carrying(many(9)))).toBe("sealed");
   });
 
-  it("puts together what has become long, and answers a client that could not send all it held", () => {
+  it("merges long headers, and answers a client that could not send all its tokens", () => {
     const long = Array.from({ length: 3 }, (_, n) => `${"x".repeat(700)}${n}`).join(",");
     expect(written({ changed: false, merged: long }, carrying(long))).toBe("sealed");
     expect(header().read(carrying("*, x"))).toEqual(["*", "x"]);
     expect(written({ changed: false, merged: "x" }, carrying("*, x"))).toBe("sealed");
   });
 
-  it("brings back what it could not open, though not without end", () => {
+  it("returns the tokens that it could not decrypt, up to a limit", () => {
     expect(written({ merged: "mine" }, carrying("mine, foreign"))).toBe("sealed, foreign");
     expect(written({}, carrying(many(8)))).toBe(`sealed, ${many(8).replaceAll(",", ", ")}`);
     expect(written({}, carrying(many(100)))).toBe(`sealed, ${many(8).replaceAll(",", ", ")}, *`);
   });
 
-  it("keeps what it brings from caches that others share, and leaves all other responses as they are", () => {
+  it("keeps its token out of shared caches, and leaves all other responses unchanged", () => {
     const cacheable = () => new Headers({ "Cache-Control": "public, max-age=60" });
     const [brought, other] = [cacheable(), cacheable()];
     written({}, carrying(), brought);
@@ -94,7 +94,7 @@ describe("header().write", () => {
   });
 });
 
-it.each(["", "two words", "Käse", 7])("header() refuses %j for a name", (name) => {
+it.each(["", "two words", "Käse", 7])("header() refuses the name %j", (name) => {
   const act = () => Reflect.apply(header, undefined, [{ name }]);
   expect(act).toThrow(expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" }));
 });

@@ -1,4 +1,4 @@
-/** Responses with a token, as caches see them that several users share. */
+/** Responses with a token, as shared caches see them. */
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ type Given = Readonly<Record<string, string>>;
 
 const max = "public, s-maxage=600, max-age=60";
 
-/** What apps say of caching. */
+/** Caching headers that apps send. */
 const said: Readonly<Record<string, Given>> = {
   nothing: {},
   "for all": { "Cache-Control": max },
@@ -80,9 +80,9 @@ async function answer(
   return await ask(server.port);
 }
 
-describe.each(Object.keys(ways))("what is said by %s", (way) => {
+describe.each(Object.keys(ways))("caching headers set by %s", (way) => {
   describe.each(Object.entries(said))("%s", (_what, given) => {
-    it.each([200, 304, 404])("lets no shared cache keep a token with status %i", async (status) => {
+    it.each([200, 304, 404])("let no shared cache store a token with status %i", async (status) => {
       for (const carrier of ["cookie()", "header()"] as const) {
         const { headers } = await answer(way, status, given, { writes: true, carrier });
         expect(headers).toHaveProperty(carrier === "cookie()" ? "set-cookie" : "consistency-token");
@@ -95,7 +95,7 @@ describe.each(Object.keys(ways))("what is said by %s", (way) => {
 });
 
 it.each(Object.entries(said))(
-  "a response without a token says what its app says: %s",
+  "a response without a token keeps the app's caching headers: %s",
   async (_what, given) => {
     const { headers } = await answer("writeHead", 200, given, { writes: false, carrier: "cookie()" });
     for (const [name, value] of Object.entries(given)) expect(headers[name.toLowerCase()]).toBe(value);
@@ -104,7 +104,7 @@ it.each(Object.entries(said))(
 );
 
 it.each(Object.entries(said))(
-  "a Web response with a token is kept by no shared cache: %s",
+  "a Web response with a token is stored by no shared cache: %s",
   async (_what, given) => {
     const sessions = new HandMadeSessions();
     const handler = onWeb.readYourWrites(sessions, { secret })(() => {
@@ -118,7 +118,7 @@ it.each(Object.entries(said))(
   },
 );
 
-it("the judge of this test tells them apart", () => {
+it("this test's model of caches distinguishes the caching headers", () => {
   expect(cachesThatKeep(200, {})).toContain("any cache");
   expect(cachesThatKeep(200, { "cache-control": "private" })).toEqual([]);
   expect(cachesThatKeep(200, { "cache-control": 'private="a"' })).toContain("any cache");

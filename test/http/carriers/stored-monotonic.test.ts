@@ -20,7 +20,7 @@ import { inTurn, stageTornReplicas } from "../../support/stages/torn-replicas.js
 const stage = stageTornReplicas();
 const secret = "a secret of this test that is long enough";
 
-/** What is kept of sessions, by their ids. */
+/** The stored sessions, by their ids. */
 const kept = new Map<string, string>();
 const memory = new MemoryStore();
 
@@ -83,7 +83,7 @@ describe.each(Object.entries(apps))("by sessions of %s", (_name, make) => {
   it.each([
     ["sees it in the next, with monotonicReads", true, "new"],
     ["may see what was before in the next, without", false, "old"],
-  ])("who has read what is new in one process %s", async (_what, monotonicReads, expected) => {
+  ])("a user who has read newer data in one process %s", async (_what, monotonicReads, expected) => {
     await using both = inTurn(
       await openDoor(await make(stage.here, monotonicReads)),
       await openDoor(await make(stage.there, monotonicReads)),
@@ -95,7 +95,7 @@ describe.each(Object.entries(apps))("by sessions of %s", (_name, make) => {
   });
 });
 
-it("a session on the server keeps the token it has when what was read is found to be no newer", async () => {
+it("a session on the server keeps its token when a read returns no newer data", async () => {
   const tokens = (): unknown[] =>
     Object.values(Reflect.get(memory, "sessions")).map((text) => JSON.parse(String(text)).tidemark);
   memory.clear();

@@ -1,4 +1,4 @@
-/** Tokens in the sessions of express-session, which two processes save over each other. */
+/** Tokens in the sessions of express-session that two processes overwrite. */
 import express, { type Express } from "express";
 import session, { MemoryStore } from "express-session";
 import supertest from "supertest";
@@ -101,14 +101,14 @@ function at(app: Express, user: TestAgent): TestAgent {
   return Object.assign(supertest.agent(app), { jar: user.jar });
 }
 
-describe("a token that another request of the same user saves its session over", () => {
+describe("a token that another request of the same user overwrites with its session", () => {
   const change: Part = ({ session }) => {
     session.user = "changed";
   };
   it.each<[string, Part, Part]>([
     ["having changed it", () => {}, change],
     ["having written before", ({ redis }) => redis.set("other", "v"), () => {}],
-  ])("is made up for: %s", async (_what, begin, end) => {
+  ])("is not lost: %s", async (_what, begin, end) => {
     const user = await known();
     const slow = slowApp(begin, end);
     const saving = at(slow.app, user)
@@ -126,7 +126,7 @@ describe("a token that another request of the same user saves its session over",
 });
 
 describe("a session", () => {
-  it("that is made anew at a login has the token, and one that is ended at a logout none", async () => {
+  it("that is regenerated at login keeps its token, and a logout removes the token", async () => {
     const user = at(appOf(tidemark), await known());
     await group.caughtUp();
     holdReplicas(group);
@@ -140,7 +140,7 @@ describe("a session", () => {
     );
   });
 
-  it("that nothing has changed is not saved", async () => {
+  it("without changes is not saved", async () => {
     const user = at(appOf(tidemark), await known());
     await user.post("/write/first").expect(204);
     const set = vi.spyOn(store, "set");
@@ -148,7 +148,7 @@ describe("a session", () => {
     expect(set).toHaveBeenCalledTimes(0);
   });
 
-  it("that is not there yet when it is looked into has the primary answer, and a warning says why", async () => {
+  it("that is not loaded yet leaves the read to the primary, and a warning says why", async () => {
     const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     const early = express().use(readYourWrites(tidemark, { carrier: stored() }));
     early.get("/", ({ redis }, response, next) => {

@@ -34,7 +34,7 @@ stageTidemark({ replicas: 2 }, (stage) => {
   ({ group, tidemark, routes } = stage);
 });
 
-/** What is kept of sessions, by their ids, as a store keeps it: as text. */
+/** The stored sessions, by their ids, as text like in a real store. */
 const stored = new Map<string, string>();
 
 function koaApp(): Koa {
@@ -81,7 +81,7 @@ async function fastifyApp() {
 const apps = { Koa: async () => koaApp().callback(), Fastify: fastifyApp };
 
 describe.each(Object.entries(apps))("on %s", (_name, open) => {
-  it("users see what they wrote, by a token that is saved with their sessions", async () => {
+  it("users see their own writes, by a token that is saved with their sessions", async () => {
     stored.clear();
     holdReplicas(group);
     const user = supertest.agent(await open());
@@ -95,12 +95,12 @@ describe.each(Object.entries(apps))("on %s", (_name, open) => {
   });
 });
 
-describe("on Express, where a visitor has no session yet, and only those that are used are saved", () => {
+describe("on Express, for visitors without a session, when only used sessions are saved", () => {
   it.each<[what: string, behind: RequestHandler[], begin: boolean]>([
     ["without awaiting it", [], false],
     ["without awaiting it, before the head is written by hand", [], true],
     ["beside middleware behind it that waits for heads", [compression({ threshold: 0 })], false],
-  ])("who writes %s gets a session, and sees it", async (_what, behind, begin) => {
+  ])("a user who writes %s gets a session, and sees the write", async (_what, behind, begin) => {
     const store = new MemoryStore();
     const app = express().use(expressSession({ secret, store, resave: false, saveUninitialized: false }));
     app.use(onExpress(tidemark, { carrier: storedOnExpress() }), ...behind);

@@ -1,4 +1,4 @@
-/** What holds on every framework alike, with sessions that need no Redis. */
+/** The behaviour that all frameworks share, with sessions that need no Redis. */
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Consistency } from "../../../src/consistency/read-policy.js";
@@ -101,7 +101,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
       wishes.map((wish) => ({ ...wish, waitMs: 7 })),
       wishes.map((wish) => ({ ...wish, waitMs: 7 })),
     ],
-  ])("the innermost level counts: %s", async (_what, levels, get, post) => {
+  ])("the innermost level applies: %s", async (_what, levels, get, post) => {
     await using door = await open(new HandMadeSessions(), {
       levels,
       handler: ({ session }) => ({ body: JSON.stringify(session.level) }),
@@ -111,7 +111,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
   });
 
   it.each(answers)(
-    "the head waits for the write and brings its token: $what",
+    "the headers wait for the write and carry its token: $what",
     async ({ reply, arrives, method }) => {
       const sessions = new HandMadeSessions();
       let written: Session | undefined;
@@ -139,12 +139,12 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     },
   );
 
-  it("an answer without a write brings nothing", async () => {
+  it("an answer without a write carries no token", async () => {
     await using door = await open(new HandMadeSessions(), { handler: () => ({ body: "a body" }) });
     expect((await door.ask()).headers).not.toHaveProperty("set-cookie");
   });
 
-  it("the session is the current one in the handler, behind the body, and where errors are handled", async () => {
+  it("the session is current in the handler, after the body was read, and in error handlers", async () => {
     const sessions = new HandMadeSessions();
     const seen: boolean[] = [];
     const see = ({ session }: { session: Session }) => seen.push(sessions.current === session);
@@ -161,7 +161,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     expect(seen).toEqual([true, true, true]);
   });
 
-  it("a write of the error handler is in the token", async () => {
+  it("the token covers a write of the error handler", async () => {
     await using door = await open(new HandMadeSessions(), {
       handler: () => refuse(500),
       failed: ({ session }) => {
@@ -173,7 +173,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     expect([answered.status, offsetOf(answered)]).toEqual([500, 9]);
   });
 
-  it("requests at once each get their own token, whichever write ends first", async () => {
+  it("concurrent requests each get their own token, whichever write ends first", async () => {
     const written = new Map<number, Session>();
     await using door = await open(new HandMadeSessions(), {
       handler: async ({ session, query, body }) => {
@@ -206,7 +206,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     );
   });
 
-  it("a request is given what all of its tokens require, and those that are none change nothing", async () => {
+  it("a request requires everything in its tokens, and invalid tokens change nothing", async () => {
     await using door = await open(new HandMadeSessions(), {
       handler: ({ session, query }) => {
         const offset = Number(query.get("offset") ?? 0);
@@ -223,7 +223,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     expect([status, body]).toEqual([200, "8"]);
   });
 
-  it("a write behind the first bytes is told of, and all of the body arrives", async () => {
+  it("a write after the first bytes is reported, and the whole body arrives", async () => {
     vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     const late: LateWriteMessage[] = [];
     const listener = (message: unknown) => late.push(message as LateWriteMessage);

@@ -1,4 +1,4 @@
-/** What the middleware leaves of Express's requests and responses. */
+/** The middleware changes Express's requests and responses as little as possible. */
 import { createServer, IncomingMessage, ServerResponse } from "node:http";
 import express5, { type Express, type Request, type RequestHandler, type Response } from "express";
 import { describe, expect, it, vi } from "vitest";
@@ -27,7 +27,7 @@ const writing: RequestHandler = ({ consistency }, response) => {
 };
 
 describe.each(copies)("A request of %s that writes nothing", (_name, express) => {
-  it("gets no property, nor does its response", async () => {
+  it("gets no new property, and neither does its response", async () => {
     const seen: string[][] = [];
     const app = express().set("env", "test");
     const note: RequestHandler = (request, response, next) => {
@@ -42,7 +42,7 @@ describe.each(copies)("A request of %s that writes nothing", (_name, express) =>
     expect(seen.slice(2)).toEqual(seen.slice(0, 2));
   });
 
-  it("finds its session also by what is made of it", async () => {
+  it("also gives its session to objects that inherit from it", async () => {
     const sessions = new HandMadeSessions();
     const app = appOf(express, sessions, (request, response) => {
       const derived: Request = Object.create(request);
@@ -51,7 +51,7 @@ describe.each(copies)("A request of %s that writes nothing", (_name, express) =>
     expect((await exchange(app)).body).toBe("true");
   });
 
-  it("cannot lose its session to an assignment", async () => {
+  it("keeps its session when code assigns to the property", async () => {
     const app = appOf(express, new HandMadeSessions(), (request, response) => {
       expect(() => Object.assign(request, { consistency: 1 })).toThrow(TypeError);
       response.send(typeof request.consistency);
@@ -61,7 +61,7 @@ describe.each(copies)("A request of %s that writes nothing", (_name, express) =>
 });
 
 describe.each(copies)("An app of %s without the middleware, beside one with it", (_name, express) => {
-  it("has all to itself", async () => {
+  it("behaves as if the middleware did not exist", async () => {
     await exchange(appOf(express, new HandMadeSessions(), (_request, response) => response.end()));
     const app = express().set("env", "test");
     app.use((request, response) => {
@@ -74,7 +74,7 @@ describe.each(copies)("An app of %s without the middleware, beside one with it",
     expect(await exchange(app)).toMatchObject({ body: "true mine", status: 200 });
   });
 
-  it("finds what Node's prototypes are given later", async () => {
+  it("uses methods that are added to Node's prototypes later", async () => {
     await exchange(appOf(express, new HandMadeSessions(), (_request, response) => response.end()));
     const spies = [vi.spyOn(ServerResponse.prototype, "end"), vi.spyOn(IncomingMessage.prototype, "emit")];
     await exchange(express().use((_request, response) => response.end("a body")));
@@ -83,7 +83,7 @@ describe.each(copies)("An app of %s without the middleware, beside one with it",
   });
 });
 
-describe.each(copies)("Where %s or somebody else has something in the way", (_name, express) => {
+describe.each(copies)("When %s or other code overrides a property or method", (_name, express) => {
   const hidden: readonly (readonly [string, (request: IncomingMessage, response: Response) => void])[] = [
     ["a property of the request", (request) => Object.assign(request, { consistency: "theirs" })],
     ["an emit of the request", (request) => Object.assign(request, { emit: request.emit })],
@@ -93,7 +93,7 @@ describe.each(copies)("Where %s or somebody else has something in the way", (_na
     ]),
   ];
 
-  it.each(hidden)("%s, its writes are waited for all the same", async (_what, hide) => {
+  it.each(hidden)("%s, the response still waits for its writes", async (_what, hide) => {
     const sessions = new HandMadeSessions();
     const app = express().set("env", "test");
     app.use((request, response, next) => {
@@ -104,21 +104,24 @@ describe.each(copies)("Where %s or somebody else has something in the way", (_na
     expect((await exchange(app)).headers["set-cookie"]).toHaveLength(1);
   });
 
-  it.each(["request", "response"] as const)("on the app's %s, likewise", async (side) => {
-    const app = express().set("env", "test");
-    Object.assign(app[side], {
-      consistency: "theirs",
-      end(this: Response, ...args: unknown[]) {
-        return Reflect.apply(ServerResponse.prototype.end, this, args);
-      },
-    });
-    app.use(readYourWrites(new HandMadeSessions(), { secret }), writing);
-    expect((await exchange(app)).headers["set-cookie"]).toHaveLength(1);
-  });
+  it.each(["request", "response"] as const)(
+    "on the app's %s, the response still waits for its writes",
+    async (side) => {
+      const app = express().set("env", "test");
+      Object.assign(app[side], {
+        consistency: "theirs",
+        end(this: Response, ...args: unknown[]) {
+          return Reflect.apply(ServerResponse.prototype.end, this, args);
+        },
+      });
+      app.use(readYourWrites(new HandMadeSessions(), { secret }), writing);
+      expect((await exchange(app)).headers["set-cookie"]).toHaveLength(1);
+    },
+  );
 });
 
-describe.each(copies)("A hook of %s that writes when the head is about to leave", (_name, express) => {
-  it("has its write waited for", async () => {
+describe.each(copies)("A hook of %s that writes just before the headers are sent", (_name, express) => {
+  it("delays the headers until its write has ended", async () => {
     const sessions = new HandMadeSessions();
     const hook: RequestHandler = ({ consistency }, response, next) => {
       const { writeHead } = response;
@@ -136,10 +139,10 @@ describe.each(copies)("A hook of %s that writes when the head is about to leave"
   });
 });
 
-describe.each(copies)("A response of %s that does not tell its request", (_name, express) => {
+describe.each(copies)("A response of %s without a reference to its request", (_name, express) => {
   const told = [undefined, null, "a text", {}, Object.create(null)];
 
-  it.each(told)("but %j, brings the token all the same", async (request) => {
+  it.each(told)("but with %j, still carries the token", async (request) => {
     const untell: RequestHandler = (_request, response, next) => {
       Object.assign(response, { req: request });
       next();
@@ -166,7 +169,7 @@ describe.each(copies)("A response of %s that does not tell its request", (_name,
     }
   });
 
-  it.each(told)("but %j, has its carriers asked all the same", async (request) => {
+  it.each(told)("but with %j, still calls its carriers", async (request) => {
     const carrier = { read: () => [], write: vi.fn() };
     const app = express().set("env", "test");
     app.use((_request, response, next) => {
@@ -179,7 +182,7 @@ describe.each(copies)("A response of %s that does not tell its request", (_name,
     expect(carrier.write).toHaveBeenCalledOnce();
   });
 
-  it("but another, is answered by itself", async () => {
+  it("but with another request, is answered by itself", async () => {
     let first: { request: Request; response: Response } | undefined;
     const app = appOf(express, new HandMadeSessions(), (request, response) => {
       if (first === undefined) {
@@ -203,7 +206,7 @@ describe.each(copies)("A response of %s that does not tell its request", (_name,
 });
 
 describe("Prototypes that are not Express's", () => {
-  it("are left alone", async () => {
+  it("stay unchanged", async () => {
     class Own extends ServerResponse {}
     const middleware = readYourWrites(new HandMadeSessions(), { secret });
     const server = createServer({ ServerResponse: Own }, (request, response) => {
@@ -214,7 +217,7 @@ describe("Prototypes that are not Express's", () => {
     expect(Object.getPrototypeOf(Own.prototype)).toBe(ServerResponse.prototype);
   });
 
-  it("have names that are not to be had", async () => {
+  it("have property names that are reserved", async () => {
     for (const redis of ["resume", "headers", "constructor"]) {
       const options = { secret, properties: { redis } };
       const mounting = (): unknown => readYourWrites(new HandMadeSessions(), options);
@@ -224,7 +227,7 @@ describe("Prototypes that are not Express's", () => {
 });
 
 describe("Two Tidemarks on Express", () => {
-  it("both have their listeners and their names", async () => {
+  it("both have their own listeners and names", async () => {
     const [carts, logins] = [new HandMadeSessions(), new HandMadeSessions()];
     const named = { properties: { redis: "loginRedis", consistency: "loginSession" } };
     const carrier = cookie({ prefix: "login_" });

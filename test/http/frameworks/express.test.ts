@@ -19,7 +19,7 @@ const secret = "a secret of this test";
 const sealed = new Keyring(secret).seal(tokenAt(7));
 const carried = `tm_${sealed.slice(-12)}=${sealed}`;
 
-/** What only JavaScript can pass. */
+/** Values that only JavaScript can pass. */
 const untyped = (json: string) => JSON.parse(json);
 
 function appOf(sessions: SessionSource, options: Parameters<typeof readYourWrites>[1] = { secret }): Express {
@@ -78,13 +78,13 @@ describe("readYourWrites(tidemark, options)", () => {
     );
   });
 
-  it("needs no secret when what is carried stays on the server", () => {
+  it("needs no secret when the token stays on the server", () => {
     const carrier: Carrier = { serverSide: true, read: () => [], write: () => {} };
     expect(() => readYourWrites(new HandMadeSessions(), { carrier })).not.toThrow();
   });
 
   it.each(Object.entries(hosts))(
-    "hands on a request with its session, as the current one: %s",
+    "passes on a request with its session as the current one: %s",
     async (_name, host) => {
       const sessions = new HandMadeSessions();
       const middleware = readYourWrites(sessions, { secret, level: "strong" });
@@ -101,7 +101,7 @@ describe("readYourWrites(tidemark, options)", () => {
     },
   );
 
-  it("chooses the level of each request by a function, whose errors go to the error handler", async () => {
+  it("accepts a function as the level, and passes its errors to the error handler", async () => {
     const level = ({ url }: IncomingMessage) => untyped(url === "/feed" ? '{"maxStalenessMs":5}' : '"fast"');
     const app = appOf(new HandMadeSessions(), { secret, level });
     app.use(({ consistency }, response) => void response.json(consistency.level));
@@ -117,7 +117,7 @@ describe("readYourWrites(tidemark, options)", () => {
     expect(next.mock.calls).toEqual([[expect.objectContaining({ code: "TIDEMARK_INVALID_OPTION" })]]);
   });
 
-  it("does nothing when it is mounted again for the same Tidemark, and its own when for another", async () => {
+  it("has no effect when it is mounted twice for one Tidemark, and works separately for another", async () => {
     const [sessions, others] = [new HandMadeSessions(), new HandMadeSessions()];
     const app = appOf(sessions).use(readYourWrites(sessions, { secret }));
     app.use("/other", readYourWrites(others, { secret, carrier: cookie({ prefix: "other_" }) }));
@@ -133,7 +133,7 @@ describe("readYourWrites(tidemark, options)", () => {
     expect(other.headers["set-cookie"]).toEqual([expect.stringMatching(/^other_/)]);
   });
 
-  it("brings the token with error responses too", async () => {
+  it("sends the token with error responses too", async () => {
     const app = appOf(new HandMadeSessions()).use(({ consistency }) => {
       startWrite(consistency);
       endWrite(consistency, 7);
@@ -143,7 +143,7 @@ describe("readYourWrites(tidemark, options)", () => {
     expect([status, headers["set-cookie"]?.length]).toEqual([409, 1]);
   });
 
-  it("takes several carriers, and of those that fail only warns, once", async () => {
+  it("accepts several carriers, and only warns, once, when one of them fails", async () => {
     const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     const fail = () => {
       throw new Error("out of order");
@@ -163,7 +163,7 @@ describe("readYourWrites(tidemark, options)", () => {
     ]);
   });
 
-  it("calls the listeners of a request with its session, too", async () => {
+  it("calls the listeners of a request within its session, too", async () => {
     const sessions = new HandMadeSessions();
     const app = appOf(sessions).post("/", (request, response) => {
       const current: boolean[] = [];
@@ -173,7 +173,7 @@ describe("readYourWrites(tidemark, options)", () => {
     await supertest(app).post("/").type("text/plain").send("a body").expect(200, [true, true]);
   });
 
-  it("refuses a request of HTTP/2, whose head could not be held", async () => {
+  it("refuses an HTTP/2 request, whose headers it cannot defer", async () => {
     const middleware = readYourWrites(new HandMadeSessions(), { secret });
     const server = createServer((request, response) => {
       Reflect.apply(middleware, undefined, [
@@ -203,7 +203,7 @@ describe("readYourWrites(tidemark, options)", () => {
     expect(await cookieOf("http")).not.toMatch(/Secure/);
   });
 
-  it("warns, and answers, when the head was sent behind its back", async () => {
+  it("warns and still answers when other code has sent the headers", async () => {
     const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     let flush = () => {};
     const app = express().use((_request, response, next) => {

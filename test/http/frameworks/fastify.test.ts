@@ -1,4 +1,4 @@
-/** What Fastify alone does: scopes, routes with a level in their config, plugins that write when a reply is sent, HTTP/2. */
+/** Behaviour of Fastify only: scopes, routes with a level in their config, plugins that write on send, HTTP/2. */
 import { AsyncResource } from "node:async_hooks";
 import { once } from "node:events";
 import { connect } from "node:http2";
@@ -15,7 +15,7 @@ import { startWrite } from "../../support/stages/open-writes.js";
 const secret = "a secret of this test";
 const cookieSecret = "a secret of this test, made long enough";
 
-/** What only JavaScript can pass. */
+/** Values that only JavaScript can pass. */
 const untyped = (json: string) => JSON.parse(json);
 
 function write({ consistency }: { consistency: Session }): void {
@@ -23,7 +23,7 @@ function write({ consistency }: { consistency: Session }): void {
   setImmediate(() => endWrite(consistency, 7));
 }
 
-/** What is kept is written as a Redis store does it: by the session of the request that saves. */
+/** The store writes as a Redis store does: in the session of the request that saves. */
 function storeOf(sessions: HandMadeSessions): NonNullable<Parameters<typeof fastifySession>[1]>["store"] {
   return {
     get: (_id, done) => done(null, null),
@@ -53,7 +53,7 @@ describe("app.register(readYourWrites, options)", () => {
     );
   });
 
-  it("serves only the scope it is registered in", async () => {
+  it("serves only its own scope", async () => {
     const app = fastify();
     app.register(async (scope) => {
       await scope.register(readYourWrites, { tidemark: new HandMadeSessions(), secret });
@@ -64,7 +64,7 @@ describe("app.register(readYourWrites, options)", () => {
     expect((await app.inject("/out")).json()).toEqual({ has: false });
   });
 
-  it("serves two Tidemarks under names of their own, and refuses names that are taken", async () => {
+  it("serves two Tidemarks under different names, and refuses names that are taken", async () => {
     const [carts, users] = [new HandMadeSessions(), new HandMadeSessions()];
     const app = fastify();
     await app.register(readYourWrites, { tidemark: carts, secret });
@@ -90,7 +90,7 @@ describe("app.register(readYourWrites, options)", () => {
   });
 });
 
-it("keeps the context where hooks and handlers leave it, as callbacks of a pool do", async () => {
+it("keeps the context when hooks and handlers lose it, as callbacks of a pool do", async () => {
   const sessions = new HandMadeSessions();
   const app = fastify();
   await app.register(readYourWrites, { tidemark: sessions, secret });
@@ -108,7 +108,7 @@ it("keeps the context where hooks and handlers leave it, as callbacks of a pool 
 });
 
 describe("the level of a route's config", () => {
-  it("counts more than hooks, whenever they are called, and refuses what is none at once", async () => {
+  it("overrides hooks, whenever they are called, and an invalid level is refused immediately", async () => {
     const app = fastify();
     await app.register(readYourWrites, { tidemark: new HandMadeSessions(), secret, level: "eventual" });
     app.addHook("preHandler", eventual());
@@ -134,8 +134,8 @@ describe("the level of a route's config", () => {
   });
 });
 
-describe("a head waits for the write and brings its token", () => {
-  it("where the reply is hijacked", async () => {
+describe("the headers wait for the write and carry its token", () => {
+  it("when the reply is hijacked", async () => {
     const app = fastify();
     await app.register(readYourWrites, { tidemark: new HandMadeSessions(), secret });
     app.get("/", (request, reply) => {
@@ -148,7 +148,7 @@ describe("a head waits for the write and brings its token", () => {
     expect([body, cookies.length]).toEqual(["a body", 1]);
   });
 
-  it.each([false, true])("where there is no route; over HTTP/2: %s", async (http2) => {
+  it.each([false, true])("when there is no route; over HTTP/2: %s", async (http2) => {
     const app = appOver(http2);
     await app.register(readYourWrites, { tidemark: new HandMadeSessions(), secret });
     app.setNotFoundHandler(async (request, reply) => {
@@ -159,7 +159,7 @@ describe("a head waits for the write and brings its token", () => {
   });
 
   it.each([false, true])(
-    "where @fastify/session saves when the reply is sent; over HTTP/2: %s",
+    "when @fastify/session saves while the reply is sent; over HTTP/2: %s",
     async (http2) => {
       const sessions = new HandMadeSessions();
       const app = appOver(http2);

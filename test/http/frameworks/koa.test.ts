@@ -1,4 +1,4 @@
-/** What Koa alone does: its own way with errors, replies that bypass it, and HTTP/2. */
+/** Behaviour of Koa only: its own error handling, replies that bypass it, and HTTP/2. */
 import { once } from "node:events";
 import { connect, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -22,7 +22,7 @@ function write({ consistency }: Koa.DefaultContext): void {
   setImmediate(() => endWrite(consistency, 7));
 }
 
-it("has levels that name what is wrong: no session, a level that is none, a marker that was not called", async () => {
+it("has levels that name the mistake: no session, an invalid level, a marker that was not called", async () => {
   expect(() => Reflect.apply(strong, undefined, [{}, async () => {}])).toThrow(/call it: strong\(\)/);
   const failed: unknown[] = [];
   const app = new Koa().use(eventual()).on("error", (error) => failed.push(error));
@@ -32,7 +32,7 @@ it("has levels that name what is wrong: no session, a level that is none, a mark
   ]);
 });
 
-it("brings the token where Koa is bypassed", async () => {
+it("sends the token when a handler bypasses Koa", async () => {
   const app = appOf().use((ctx) => {
     ctx.respond = false;
     write(ctx);
@@ -42,7 +42,7 @@ it("brings the token where Koa is bypassed", async () => {
   expect([text, headers["set-cookie"]?.length]).toEqual(["a body", 1]);
 });
 
-it("keeps what an error says of its own head", async () => {
+it("keeps the headers that an error sets", async () => {
   const app = appOf().use((ctx) => {
     write(ctx);
     ctx.throw(401, { headers: { "WWW-Authenticate": "Basic", "Set-Cookie": "mine=1" } });
@@ -51,7 +51,7 @@ it("keeps what an error says of its own head", async () => {
   expect([headers["www-authenticate"], headers["set-cookie"]?.length]).toEqual(["Basic", 2]);
 });
 
-it("serves two Tidemarks under names of their own", async () => {
+it("serves two Tidemarks under different names", async () => {
   const [carts, users] = [new HandMadeSessions(), new HandMadeSessions()];
   const properties = { redis: "users", consistency: "userConsistency" };
   const app = appOf(carts).use(
@@ -82,7 +82,7 @@ describe("over HTTP/2", () => {
     return { status: headers[":status"], cookies: headers["set-cookie"] ?? [] };
   }
 
-  it("a reply waits for the write and brings its token", async () => {
+  it("a reply waits for the write and carries its token", async () => {
     const app = appOf().use((ctx) => {
       write(ctx);
       ctx.body = "a body";
@@ -90,7 +90,7 @@ describe("over HTTP/2", () => {
     expect(await cookiesOf(app)).toEqual({ status: 200, cookies: [expect.stringMatching(/^tm_/)] });
   });
 
-  it("so does an error, beside what it says of its own head", async () => {
+  it("so does an error, with its own headers", async () => {
     const app = appOf().use((ctx) => {
       write(ctx);
       ctx.throw(409, { headers: { "set-cookie": ["mine=1"] } });
@@ -99,7 +99,7 @@ describe("over HTTP/2", () => {
     expect([status, ...cookies]).toEqual([409, "mine=1", expect.stringMatching(/^tm_/)]);
   });
 
-  it("so does an error that middleware mounted before answers", async () => {
+  it("so does an error that earlier middleware answers", async () => {
     const app = new Koa();
     app.use(async (ctx, next) => {
       await next().catch(() => {

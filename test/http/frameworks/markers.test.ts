@@ -22,7 +22,7 @@ interface Markers<Marker> {
 
 type Mark = <Marker>(on: Markers<Marker>) => Marker;
 
-/** What only JavaScript can pass. */
+/** Values that only JavaScript can pass. */
 const untyped = (value: unknown) => value as never;
 
 /** An app of each entry whose level is `level`, and the level of its route behind what `mark` makes. */
@@ -88,7 +88,7 @@ describe.each(Object.entries(entries))("the markers of %s", (_name, levelBehind)
         { level: "strong", fallback: "error" },
       ],
     ],
-  ])("take %s", async (_what, mark, level) => {
+  ])("accept %s", async (_what, mark, level) => {
     expect(await levelBehind({ level: "eventual", waitMs: 5 }, mark)).toEqual(level);
   });
 });
@@ -142,7 +142,7 @@ describe("the markers of every entry", () => {
       expect(mount).toThrow(refused);
   });
 
-  it("refuse to be handlers themselves", () => {
+  it("refuse to be used as handlers", () => {
     for (const { strong, eventual } of [onExpress, onKoa, onFastify]) {
       expect(() => Reflect.apply(strong, undefined, [{}, {}, () => {}])).toThrow(/call it: strong\(\)/);
       expect(() => Reflect.apply(eventual, undefined, [{}, {}])).toThrow(/call it: eventual\(\)/);
@@ -157,7 +157,7 @@ describe("the level of readYourWrites and of a route", () => {
     [{ waitms: 5 }, /there is no option "waitms"/],
   ];
 
-  it.each(bad)("is refused when the app is made: %o", async (given, message) => {
+  it.each(bad)("is refused when the app is created: %o", async (given, message) => {
     const [source, level] = [new HandMadeSessions(), untyped(given)];
     expect(() => onExpress.readYourWrites(source, { secret, level })).toThrow(message);
     expect(() => onKoa.readYourWrites(source, { secret, level })).toThrow(message);

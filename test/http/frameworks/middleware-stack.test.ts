@@ -1,4 +1,4 @@
-/** The middleware among others that take a response over as well. */
+/** The middleware together with other middleware that takes over responses. */
 import type { ServerResponse } from "node:http";
 import compression from "compression";
 import type { Response } from "express";
@@ -99,7 +99,7 @@ describe.each(Object.entries(expressHosts))("on %s", (_name, host) => {
     allReplies.map(([name, reply]) => ({ order: layers.join(", "), layers, name, reply })),
   );
 
-  it.each(cases)("$order: $name waits, brings the token and is otherwise the same", async (one) => {
+  it.each(cases)("$order: $name waits, carries the token and is otherwise the same", async (one) => {
     const { layers, reply } = one;
     const sessions = new HandMadeSessions();
     let response: ServerResponse | undefined;
@@ -128,7 +128,7 @@ describe.each(Object.entries(expressHosts))("on %s", (_name, host) => {
   ];
   const whole = allReplies.filter(([name]) => !/stream|sendFile|write|flush/i.test(name));
 
-  describe.each(withSession)("behind it: $order", ({ layers }) => {
+  describe.each(withSession)("mounted after it: $order", ({ layers }) => {
     it.each(whole)("%s waits for the SET that express-session sends at its end", async (_reply, reply) => {
       const sessions = new HandMadeSessions();
       const store = new SlowStore(sessions);

@@ -1,4 +1,4 @@
-/** Entries of the package that are given to another framework than their own: refused with the one to import. */
+/** An entry of the package that is used with another framework is refused, and the error names the entry to import. */
 import { once } from "node:events";
 import type { RequestListener } from "node:http";
 import { createRequire } from "node:module";
@@ -104,7 +104,7 @@ describe.each(Object.entries(places))("In %s", (_place, [entry, mount]) => {
   // A plugin of Fastify must not throw at once, and wrapping a handler can do nothing else.
   const isPlugin = mount === inFastify;
   it.each(Object.keys(mounted).filter((name) => name !== entry && !(isPlugin && name === "web")))(
-    "readYourWrites of tidemark/%s is refused with the entry to import",
+    "readYourWrites of tidemark/%s is refused, and the error names the entry to import",
     async (name) => {
       expect(await mount(mounted[name])).toMatch(
         new RegExp(`that of "tidemark/${name}" was called by .*; import it from "tidemark/${entry}"\\.`),
@@ -141,7 +141,7 @@ describe("Markers", () => {
   });
 });
 
-describe("readYourWrites as it is, with options", () => {
+describe("readYourWrites called directly, with options", () => {
   const options = { tidemark: source, secret };
 
   it.each(["express", "koa", "web"])("of tidemark/%s is refused in Fastify", async (name) => {
@@ -153,7 +153,7 @@ describe("readYourWrites as it is, with options", () => {
     await app.close();
   });
 
-  it("of tidemark/fastify is refused when it is called as that of another entry", () => {
+  it("of tidemark/fastify is refused when it is called like that of another entry", () => {
     const make = (): unknown => Reflect.apply(fastify.readYourWrites, undefined, [source, { secret }]);
     expect(make).toThrow(
       "call app.register(readYourWrites, { tidemark, secret }), or import it from the entry of your framework",

@@ -1,4 +1,4 @@
-/** What handlers of Web requests alone do: responses that cannot be changed, or are thrown, or never made. */
+/** Behaviour of Web request handlers only: responses that cannot be changed, are thrown, or are never created. */
 import { describe, expect, it, vi } from "vitest";
 import {
   cookie,
@@ -28,7 +28,7 @@ it.each<[what: string, make: () => Response, expected: [number, string]]>([
   ["headers that cannot be", () => Response.redirect("https://localhost/login", 303), [303, ""]],
   ["no body", () => new Response(null, { status: 204 }), [204, ""]],
   ["not modified", () => new Response(null, { status: 304 }), [304, ""]],
-])("brings the token with a response of %s, beside its own cookies", async (_what, make, expected) => {
+])("sends the token with a response of %s, beside its own cookies", async (_what, make, expected) => {
   const response = await answer((request) => {
     write(request);
     return make();
@@ -37,7 +37,7 @@ it.each<[what: string, make: () => Response, expected: [number, string]]>([
   expect(response.headers.getSetCookie()).toEqual([expect.stringMatching(/^__Host-tm_.*; Secure$/)]);
 });
 
-it("keeps all that a rebuilt response had", async () => {
+it("keeps every property of a response that it rebuilds", async () => {
   const source = new Response("a body", {
     statusText: "Fine",
     headers: [
@@ -70,7 +70,7 @@ it("keeps all that a rebuilt response had", async () => {
   ]).toEqual([3, "1", "Fine", "a body"]);
 });
 
-it("brings the token with a response that is thrown", async () => {
+it("sends the token with a response that is thrown", async () => {
   const thrown = await answer((request) => {
     write(request);
     throw Response.redirect("https://localhost/login", 302);
@@ -78,7 +78,7 @@ it("brings the token with a response that is thrown", async () => {
   expect([thrown.status, thrown.headers.getSetCookie().length]).toEqual([302, 1]);
 });
 
-it("tells of writes whose token no response brings, because their handler fails, and fails likewise", async () => {
+it("reports writes of a failing handler, whose token no response carries, and passes the error on", async () => {
   const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
   const failing = answer((request) => {
     write(request);
@@ -92,8 +92,8 @@ it("tells of writes whose token no response brings, because their handler fails,
   warn.mockRestore();
 });
 
-describe("handlers within each other", () => {
-  it("of one Tidemark share a session, and the inner one's level counts", async () => {
+describe("nested handlers", () => {
+  it("of one Tidemark share a session, and the inner one's level applies", async () => {
     const sessions = new HandMadeSessions();
     const withConsistency = readYourWrites(sessions, { secret });
     const inner = withConsistency(
@@ -104,7 +104,7 @@ describe("handlers within each other", () => {
     expect([await response.text(), sessions.made.length]).toEqual(["strong more", 1]);
   });
 
-  it("of two Tidemarks have one each", async () => {
+  it("of two Tidemarks have a session each", async () => {
     const [carts, users] = [new HandMadeSessions(), new HandMadeSessions()];
     const withUsers = readYourWrites(users, { secret, carrier: cookie({ prefix: "user_" }) });
     const handler = withUsers((request) => {
@@ -119,7 +119,7 @@ describe("handlers within each other", () => {
   });
 });
 
-it("names what is wrong: no session, no request, a level that is none", async () => {
+it("names the mistake: no session, no request, an invalid level", async () => {
   expect(() => redisOf(new Request(url))).toThrow(/wrap its handler/);
   const withConsistency = readYourWrites(new HandMadeSessions(), { secret });
   expect(() => withConsistency(() => new Response(), { level: JSON.parse('"fast"') })).toThrow(

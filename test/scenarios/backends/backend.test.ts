@@ -1,4 +1,4 @@
-/** What the tests of this folder take for granted of their servers, whichever backend runs them. */
+/** The behaviour of servers that the tests in this folder rely on, for every backend. */
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import {
@@ -32,7 +32,7 @@ describeOnServers("a server of a group", () => {
     return replica.admin().get("k");
   }
 
-  it("answers nothing while it is frozen, and then all", async () => {
+  it("answers nothing while it is frozen, and everything afterwards", async () => {
     await replica.pause();
     let isAnswered = false;
     const answer = get().finally(() => {
@@ -44,7 +44,7 @@ describeOnServers("a server of a group", () => {
     expect(await answer).toBe("old");
   });
 
-  it("gets nothing from servers that it is cut off, is not told of it, and gets it later", async () => {
+  it("receives no writes while disconnected from servers, does not notice, and receives them later", async () => {
     // Else it would conclude so by itself on a slow day.
     await replica.admin().config("SET", "repl-timeout", 600);
     await replica.disconnect("servers");
@@ -57,7 +57,7 @@ describeOnServers("a server of a group", () => {
     await replica.admin().config("SET", "repl-timeout", 3);
   });
 
-  it("loses its clients when it is cut off everyone, and is reached again later", async () => {
+  it("loses its clients when it is disconnected from everyone, and can be reached again later", async () => {
     const client = new Redis({ host: replica.host, port: replica.port, retryStrategy: null });
     client.on("error", () => {});
     await client.ping();
@@ -69,7 +69,7 @@ describeOnServers("a server of a group", () => {
     client.disconnect();
   });
 
-  it("comes back in its role with what it had, or empty when that is asked for", async () => {
+  it("restarts in its role with its data, or empty on request", async () => {
     await replica.disconnect("servers");
     await replica.restart();
     expect(await get()).toBe("old");
@@ -85,7 +85,7 @@ describeOnServers("a server of a group", () => {
     await hasValue(replica, "k", "old");
   });
 
-  it("keeps what it had over one restart only", async () => {
+  it("keeps its data over one restart only", async () => {
     await replica.restart();
     await replica.disconnect("servers");
     await replica.kill();
@@ -95,7 +95,7 @@ describeOnServers("a server of a group", () => {
     await hasValue(replica, "k", "old");
   });
 
-  it("stays the primary that it was made over a restart, also of its former primary", async () => {
+  it("stays the primary after a promotion and a restart, and its former primary stays its replica", async () => {
     await replica.replicate(undefined);
     await group.primary.replicate(replica);
     await isLinked(group.primary);

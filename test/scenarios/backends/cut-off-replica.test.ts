@@ -1,4 +1,4 @@
-/** Sessions whose replicas are cut off their primary and do not know it. */
+/** Sessions whose replicas are disconnected from their primary without noticing. */
 import { beforeEach, expect, it } from "vitest";
 import type { Tidemark } from "../../../src/index.js";
 import { listenToRoutes, type Routes } from "../../support/listeners/routes.js";
@@ -36,7 +36,7 @@ describeOnServers("a session whose replicas are cut off", () => {
     await Promise.all(stage.replicas.map((replica) => replica.disconnect("servers")));
   });
 
-  it("reads its write from the primary, and from a replica when they are back", async () => {
+  it("reads its write from the primary, and from a replica when the replicas are connected again", async () => {
     using routes = listenToRoutes();
     const session = tidemark.session();
     await session.redis.set("k", "new");
@@ -47,7 +47,7 @@ describeOnServers("a session whose replicas are cut off", () => {
     expect(await readUntilReplica(routes, () => session.redis.get("k"))).toEqual(["new"]);
   });
 
-  it("is not the only one who reads its write: whoever is given its token does", async () => {
+  it("shares its write with every session that has its token", async () => {
     using routes = listenToRoutes();
     const session = tidemark.session();
     await session.redis.set("k", "new");
@@ -62,7 +62,7 @@ describeOnServers("a session whose replicas are cut off", () => {
     expect(await readUntilReplica(routes, read)).toEqual(["new"]);
   });
 
-  it("reads from the one that is back, and not from the other", async () => {
+  it("reads from the replica that is connected again, and not from the other", async () => {
     const session = tidemark.session();
     await session.redis.set("k", "new");
     await stage.victim.connect();

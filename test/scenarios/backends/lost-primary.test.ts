@@ -1,4 +1,4 @@
-/** Sessions whose primary is restarted, frozen or off the network for a while. */
+/** Sessions whose primary is restarted, frozen or disconnected for a while. */
 import { beforeEach, expect, it } from "vitest";
 import type { Session, Tidemark } from "../../../src/index.js";
 import { describeOnServers } from "../../support/servers/backend.js";
@@ -19,7 +19,7 @@ describeOnServers("a session whose primary is gone for a while", () => {
     await replicasAreEligible(tidemark);
   });
 
-  /** What is read with the session's token, over and over, while `happens` does. */
+  /** Every value read repeatedly with the session's token while `happens` runs. */
   async function readDuring(happens: () => Promise<void>): Promise<unknown[]> {
     const token = session.token();
     const seen = new Set<string | null>();
@@ -50,14 +50,14 @@ describeOnServers("a session whose primary is gone for a while", () => {
     }
   }
 
-  it("reads on and writes again when it is restarted", async () => {
+  it("keeps reading, and writes again when the primary is restarted", async () => {
     expect(await readDuring(() => stage.primary.restart())).toEqual(["first"]);
     await writesAndReadsBack();
     await Promise.all(stage.replicas.map(isLinked));
     await replicasAreEligible(tidemark);
   });
 
-  it("is answered by replicas while it is frozen", async () => {
+  it("is answered by replicas while the primary is frozen", async () => {
     await stage.primary.pause();
     const before = session.token();
     for (let i = 0; i < 20; i++) {
@@ -67,7 +67,7 @@ describeOnServers("a session whose primary is gone for a while", () => {
     await writesAndReadsBack();
   });
 
-  it("is answered by replicas while it is off the network, and writes when it is back", async () => {
+  it("is answered by replicas while the primary is off the network, and writes when it is back", async () => {
     await stage.primary.disconnect("everyone");
     const before = session.token();
     for (let i = 0; i < 20; i++) {

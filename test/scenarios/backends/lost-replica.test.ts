@@ -47,7 +47,7 @@ describeOnServers("users who write and read back", () => {
     await nobodyWasHarmed();
   });
 
-  it("lose nothing when the primary is out of a replica's reach, and use it again when it is not", async () => {
+  it("lose nothing when a replica cannot reach the primary, and use the replica again when it can", async () => {
     await stage.victim.disconnect("servers");
     await readsGoOn();
     await stage.victim.connect();
@@ -63,7 +63,7 @@ describeOnServers("users who write and read back", () => {
     await nobodyWasHarmed();
   });
 
-  it("are never told that nothing exists by a replica that comes back empty and cannot synchronise", async () => {
+  it("never miss existing data because of a replica that comes back empty and cannot synchronise", async () => {
     await stage.victim.disconnect("servers");
     await stage.victim.restart({ empty: true });
     await readsGoOn();

@@ -45,7 +45,7 @@ describeOnServers("a replica that is promoted", () => {
     );
   }
 
-  it("gets the writes, and still has those from before", async () => {
+  it("takes the writes, and still has the earlier ones", async () => {
     const session = busy.session();
     await session.redis.set("before", "1");
     for (const replica of stage.replicas) await hasValue(replica, "before", "1");
@@ -56,7 +56,7 @@ describeOnServers("a replica that is promoted", () => {
     expect(await stage.victim.admin().get("k")).toBe("new");
   });
 
-  it("is where a token of its leads in a process that has heard nothing of it", async () => {
+  it("serves its tokens in a process that has not heard of the promotion", async () => {
     const idle = await stage.open();
     await promote();
     await isNoticed();
@@ -69,7 +69,7 @@ describeOnServers("a replica that is promoted", () => {
     for (const server of followers()) expect(await server.admin().get("k")).toBe("old");
   });
 
-  it("has the old primary for a replica that is read from", async () => {
+  it("has the old primary as a replica that serves reads", async () => {
     await promote();
     await isNoticed();
     const session = busy.session();
@@ -87,7 +87,7 @@ describeOnServers("a replica that is promoted", () => {
     expect([...seen]).toEqual(["new"]);
   });
 
-  it("takes the place of a primary that is gone, and keeps it when that one comes back with nothing", async () => {
+  it("replaces a dead primary, and keeps its role when the old one comes back empty", async () => {
     const session = busy.session();
     await session.redis.set("before", "1");
     for (const replica of stage.replicas) await hasValue(replica, "before", "1");

@@ -125,7 +125,7 @@ export class Judge {
     return typeof scope === "object" ? scope.scope : undefined;
   }
 
-  /** What tokens stand for. */
+  /** The writes that tokens stand for. */
   #debtOf(begunWith: readonly Handed[]): Debt {
     const together: Debt = { ofKeys: new Map(), ofAll: 0 };
     for (const { of, isCausal } of begunWith) {

@@ -1,4 +1,4 @@
-/** What users do: writes with names of their own, and reads whose answers name the writes that they have seen. */
+/** The deeds of users: writes with unique names, and reads whose answers name the writes that they have seen. */
 import type { Tidemark } from "../../../src/index.js";
 import { scopeOfAll } from "./keyed-oracle.js";
 
@@ -14,7 +14,7 @@ export interface Part {
   readonly touched: readonly string[] | undefined;
   /** The name of a write. */
   readonly name?: string;
-  /** What a read has found at each key. */
+  /** The values that a read has found, one for each key. */
   valuesIn?(reply: unknown): (string | null)[];
 }
 
@@ -55,7 +55,7 @@ export class Deeds {
   readonly #scopes: readonly string[];
   readonly #keys: readonly string[];
   readonly #texts: readonly string[];
-  /** What the user writes to most of the time, and reads half of the time. */
+  /** The keys that the user writes to most of the time, and reads half of the time. */
   readonly #favourites: readonly string[];
 
   constructor(scopes: readonly string[], below: (n: number) => number, nameWrite: () => string) {

@@ -1,4 +1,4 @@
-/** What reads have to see, by brute force: sets of writes, and for each state of a server the writes in it. */
+/** The writes that reads have to see, by brute force: sets of writes, and the writes in each state of a server. */
 
 /** A history of a primary, and where it left the one before it. */
 export interface Past {

@@ -1,4 +1,4 @@
-/** What came of a call, so that two of them can be compared. */
+/** The outcome of a call, so that two outcomes can be compared. */
 
 /** The value, or all of the error that its receiver can see. */
 export async function outcomeOf(call: () => unknown): Promise<unknown> {

@@ -27,7 +27,7 @@ export const data = lines(`
   xgroup create x g 0
   xreadgroup group g me count 1 streams x >`);
 
-/** What a replica may answer, also with an error. */
+/** Commands that a replica may answer, even with an error. */
 export const reads = lines(`
   bitcount bits
   bitcount bits 0 -1 BYTE
@@ -146,7 +146,7 @@ export const reads = lines(`
   sintercard 0
   xread STREAMS x`);
 
-/** What is said of a node or needs the node that said it, with replies that repeat. */
+/** Commands that describe a node or need a particular node, with repeatable replies. */
 export const lookups = lines(`
   command count
   command getkeys mset a 1 b 2

@@ -27,7 +27,7 @@ export const changing = lines(`
   xinfo consumers x g
   xpending x g - + 10`);
 
-/** What changes something, one after the other. */
+/** Commands that change something, one after the other. */
 export const writes = lines(`
   acl whoami
   append str !

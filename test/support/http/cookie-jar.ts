@@ -19,7 +19,7 @@ export class CookieJar {
   readonly #stored = new Map<string, Stored>();
   #created = 0;
 
-  /** What a request to `url` sends; undefined without any. */
+  /** The `Cookie` header of a request to `url`; undefined without cookies. */
   header(url: string): string | undefined {
     const sent = this.#of(url);
     return sent.length === 0 ? undefined : sent.map(({ name, value }) => `${name}=${value}`).join("; ");

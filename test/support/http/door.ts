@@ -8,7 +8,7 @@ import { fastifyApp, frameworks } from "./frameworks.js";
 
 export interface Asked {
   readonly method?: "GET" | "POST" | "HEAD";
-  /** What follows the `?`. */
+  /** The part of the URL after the `?`. */
   readonly query?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;

@@ -1,4 +1,4 @@
-/** What an app does, said once for every framework. */
+/** The app of the tests, described once for all frameworks. */
 import type { RequestListener } from "node:http";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
@@ -25,7 +25,7 @@ export interface Reply {
   readonly body?: string;
   readonly chunks?: AsyncIterable<string>;
   readonly redirect?: string;
-  /** What a response that is no redirect says of caching. */
+  /** The `Cache-Control` header of a response that is no redirect. */
   readonly cacheControl?: string;
 }
 

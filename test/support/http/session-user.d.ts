@@ -1,4 +1,4 @@
-/** What sessions of express-session hold in tests: who is signed in. */
+/** The contents of express-session's sessions in tests: the user who is signed in. */
 import "express-session";
 
 declare module "express-session" {

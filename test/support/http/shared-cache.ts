@@ -1,7 +1,7 @@
 /** Whether a cache that several users share may answer others with a response, by RFC 9111 and RFC 9213. */
 import type { IncomingHttpHeaders } from "node:http";
 
-/** What targets caches other than browsers, in the order in which such a cache looks for it. */
+/** The headers for each kind of shared cache, in the order in which such a cache looks for them. */
 const targetedAt: Readonly<Record<string, readonly string[]>> = {
   "any cache": [],
   "a CDN of RFC 9213": ["cdn-cache-control"],

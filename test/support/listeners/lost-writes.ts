@@ -1,4 +1,4 @@
-/** What Tidemark says of writes that failovers have lost, while a test listens. */
+/** The lost writes that Tidemark reports while a test listens. */
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { LostWriteMessage } from "../../../src/index.js";

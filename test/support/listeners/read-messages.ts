@@ -1,4 +1,4 @@
-/** What Tidemark says of reads that are over, while a test listens. */
+/** The finished reads that Tidemark reports while a test listens. */
 
 import { type ReadMessage, readChannel } from "../../../src/index.js";
 

@@ -1,4 +1,4 @@
-/** What Tidemark says of where it sent commands, while a test listens. */
+/** The routes of commands that Tidemark reports while a test listens. */
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { RouteMessage } from "../../../src/index.js";

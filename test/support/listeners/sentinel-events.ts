@@ -1,4 +1,4 @@
-/** What sentinels have told of since a group started, in the order in which it was heard. */
+/** The events that sentinels have published since a group started, in the order of their arrival. */
 
 import type { Redis } from "ioredis";
 import type { RedisServer } from "../servers/redis-server.js";
@@ -8,7 +8,7 @@ export interface SentinelEvent {
   /** For example "+switch-master". */
   readonly name: string;
   readonly text: string;
-  /** The port of the sentinel that told it. */
+  /** The port of the sentinel that published the event. */
   readonly sentinel: number;
   /** As `performance.now()`. */
   readonly at: number;

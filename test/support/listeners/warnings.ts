@@ -1,4 +1,4 @@
-/** What the process is warned of while a test listens. */
+/** The warnings of the process while a test listens. */
 
 import { hearsItself } from "../stages/test-scope.js";
 

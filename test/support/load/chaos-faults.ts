@@ -1,11 +1,11 @@
-/** What goes wrong in a chaos run: each fault is over, and its servers are back in their places, when it resolves. */
+/** The faults of a chaos run: each resolves when it is over and its servers are back in their places. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { SpoilingProxy } from "../proxies/spoiling-proxy.js";
 import { waitUntil } from "../wait-until.js";
 import type { Fleet, Member } from "./chaos-fleet.js";
 
-/** What faults work with. */
+/** The servers and helpers that faults use. */
 export interface Scene {
   readonly fleet: Fleet;
   /** A whole number from `least` to `most`, by the seed of the run. */

@@ -2,7 +2,7 @@
 
 import type { Tidemark } from "../../../src/index.js";
 
-/** What has to be found in one key at least. */
+/** The least value that a read of each key must return. */
 type Floors = Map<string, number>;
 
 interface User {
@@ -23,12 +23,12 @@ export interface StaleRead {
   readonly own: boolean;
 }
 
-/** What is known of the servers and of how commands are routed, when a user needs to know it. */
+/** The servers and routes that a user needs to know. */
 export interface Circumstances {
   random(): number;
   /** How the command that was sent last was routed. */
   route(): string;
-  /** What goes wrong now. */
+  /** The current faults. */
   during(): string;
 }
 
@@ -46,7 +46,7 @@ export class Users {
   readonly #users: readonly User[];
   /** Each user's own acknowledged writes. */
   readonly #written: Floors = new Map();
-  /** What each request that is under way has read. */
+  /** The values that each request in flight has read. */
   readonly #requests = new Set<Floors>();
   /** Of each key the numbers that the latest loss of writes may have undone; servers may show them for a while. */
   readonly #undone = new Map<string, { readonly above: number; readonly upTo: number }>();

@@ -30,7 +30,7 @@ export interface ChaosReport {
   readonly onReplicas: number;
   /** How often each fault happened. */
   readonly faults: Readonly<Record<string, number>>;
-  /** What Tidemark reported as lost. */
+  /** The writes that Tidemark reported as lost. */
   readonly lostWrites: number;
 }
 

@@ -11,7 +11,7 @@ export interface Findings {
 }
 
 export interface Users {
-  /** What was found so far. */
+  /** The findings so far. */
   readonly findings: Findings;
   /** Lets all finish what they are at. */
   stop(): Promise<Findings>;

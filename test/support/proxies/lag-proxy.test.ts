@@ -56,7 +56,7 @@ describe("LagProxy", () => {
     await waitUntil(isAcknowledged, { what: `the primary lists ${acknowledged}` });
   });
 
-  test("delay() makes the replica late by that time", async () => {
+  test("delay() delays the replica by the given time", async () => {
     link.delay(80);
     const start = performance.now();
     await write(1);
@@ -67,7 +67,7 @@ describe("LagProxy", () => {
     expect(await replica.admin().get("n")).toBe("1");
   });
 
-  test("throttle() lets so many bytes pass in a millisecond", async () => {
+  test("throttle() passes the given number of bytes in a millisecond", async () => {
     link.throttle(100);
     const startedAt = performance.now();
     await primary.admin().set("large", "v".repeat(50_000));
@@ -87,7 +87,7 @@ describe("LagProxy", () => {
     expect(await replica.admin().lrange("log", 0, -1)).toEqual(await primary.admin().lrange("log", 0, -1));
   });
 
-  test("release() passes on what was delayed before hold(), and keeps the order", async () => {
+  test("release() passes on the bytes that were delayed before hold(), and keeps the order", async () => {
     link.delay(60_000);
     await write(10);
     link.hold();

@@ -35,7 +35,7 @@ export class LagProxy extends TcpProxy {
     this.#lag.jitterMs = jitterMs;
   }
 
-  /** What arrives from now on passes at so many bytes in a millisecond; infinity for as it comes. */
+  /** Passes later bytes on at this rate; infinity removes the limit. */
   throttle(bytesPerMs: number): void {
     this.#lag.bytesPerMs = bytesPerMs;
   }

@@ -3,7 +3,7 @@
 import type { Socket } from "node:net";
 import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 
-/** What Redis sends over RESP3 to a connection that tracks when another data set has been loaded. */
+/** The push that Redis sends over RESP3 to a connection with tracking when another data set has been loaded. */
 export const RELOADED = Buffer.from(">2\r\n$10\r\ninvalidate\r\n_\r\n");
 
 export class PushingProxy extends TcpProxy {

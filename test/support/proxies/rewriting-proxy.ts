@@ -6,7 +6,7 @@ import { type Outlet, TcpProxy } from "./tcp-proxy.js";
 const header = /[$=](\d+)\r\n(?=(txt:)?# )/g;
 
 export class RewritingProxy extends TcpProxy {
-  /** What the text of an INFO is replaced by. */
+  /** Changes the text of an INFO. */
   rewrite: (text: string) => string = (text) => text;
 
   protected override openOutlet(client: Socket): Outlet {

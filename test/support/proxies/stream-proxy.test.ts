@@ -55,7 +55,7 @@ describe("StreamProxy", () => {
     return client;
   }
 
-  test("tells clients, replicas and sentinels apart", async () => {
+  test("distinguishes clients, replicas and sentinels", async () => {
     await connected();
     await connected("sentinel-0f12ab-cmd");
     await connected("sentinel-0f12ab-pubsub");
@@ -66,7 +66,7 @@ describe("StreamProxy", () => {
     expect(proxy.connections).toBe(5);
   });
 
-  test("hold() keeps all replicas back and no client, and release() lets them have all of it", async () => {
+  test("hold() holds all replicas back and no client, and release() passes everything on", async () => {
     const client = await connected();
     proxy.hold();
     await client.set("k", "v");
@@ -79,7 +79,7 @@ describe("StreamProxy", () => {
     for (const replica of replicas) await has(replica, "v");
   });
 
-  test("hold() of one replica is its own, even after it has reconnected, and so is release()", async () => {
+  test("hold() and release() of one replica affect only that replica, even after it has reconnected", async () => {
     const [held, free] = replicas;
     proxy.hold(held.port);
     proxy.cut(held.port);
@@ -106,7 +106,7 @@ describe("StreamProxy", () => {
     expect(await held.admin().get("k")).toBeNull();
   });
 
-  test("hold() is for replicas that are not there yet, too, unless they are released by port", async () => {
+  test("hold() also applies to later replicas, unless they are released by port", async () => {
     proxy.hold();
     const port = await freePort();
     await proxy.release(port);
@@ -119,7 +119,7 @@ describe("StreamProxy", () => {
     await waitUntil(() => isLinked(late), { what: "the late replica is in sync" });
   });
 
-  test("delay() makes one replica late by that time, or all", async () => {
+  test("delay() delays one replica by the given time, or all", async () => {
     const [late, punctual] = replicas;
     proxy.delay(60_000, 0, late.port);
     await primary.admin().set("k", "v");
@@ -134,7 +134,7 @@ describe("StreamProxy", () => {
     expect(performance.now() - start).toBeGreaterThanOrEqual(79);
   });
 
-  test("cut() of replicas and sentinels leaves clients alone, until mend()", async () => {
+  test("cut() of replicas and sentinels does not affect clients, until mend()", async () => {
     const [client, sentinel] = [await connected(), await connected("sentinel-0f12ab-cmd")];
     const ended = once(sentinel, "end");
     proxy.cut("replicas", "sentinels");
@@ -150,7 +150,7 @@ describe("StreamProxy", () => {
     await bothInSync();
   });
 
-  test("cut() of clients leaves replicas and sentinels alone", async () => {
+  test("cut() of clients does not affect replicas and sentinels", async () => {
     const [client, sentinel] = [await connected(), await connected("sentinel-0f12ab-cmd")];
     const ended = once(client, "end");
     proxy.cut("clients");
@@ -163,7 +163,7 @@ describe("StreamProxy", () => {
     expect(await (await connected()).get("k")).toBe("v");
   });
 
-  test("mend() of one party is for that one", async () => {
+  test("mend() of one party affects only that party", async () => {
     proxy.cut("clients", "sentinels");
     proxy.mend("sentinels");
     await connected("sentinel-0f12ab-cmd");
@@ -172,7 +172,7 @@ describe("StreamProxy", () => {
     await connected();
   });
 
-  test("cut() without a party is for all", async () => {
+  test("cut() without a party affects all parties", async () => {
     const client = await connected();
     const ended = once(client, "end");
     proxy.cut();
@@ -183,7 +183,7 @@ describe("StreamProxy", () => {
     await bothInSync();
   });
 
-  test("stall() keeps a party's connections silent, the new ones too, until unstall()", async () => {
+  test("stall() keeps all connections of a party silent, including new ones, until unstall()", async () => {
     const [client, sentinel] = [await connected(), await connected("sentinel-0f12ab-cmd")];
     proxy.stall("sentinels", "replicas");
     let answers = 0;
@@ -217,7 +217,7 @@ describe("StreamProxy", () => {
     expect(await reading).toBeNull();
   });
 
-  test("looks for a reply to cut after only in what clients get", async () => {
+  test("cutAfterReply() looks only at replies to clients", async () => {
     const client = await connected();
     const cut = proxy.cutAfterReply("needle\r\n");
     await primary.admin().set("k", "needle");

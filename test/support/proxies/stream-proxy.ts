@@ -49,7 +49,7 @@ export class StreamProxy extends TcpProxy {
     await Promise.all(streams.filter(({ lag }) => lags.includes(lag)).map(({ queue }) => queue.flush()));
   }
 
-  /** What arrives for replicas, or the one, from now on is passed on after `ms`, give or take `jitterMs`. */
+  /** Delays later bytes for all replicas, or for one, by `ms`, plus or minus `jitterMs`. */
   delay(ms: number, jitterMs = 0, replica?: number): void {
     for (const lag of this.#lagsOf(replica)) Object.assign(lag, { ms, jitterMs });
   }
@@ -107,7 +107,7 @@ export class StreamProxy extends TcpProxy {
     super.forward(link, chunk);
   }
 
-  /** What replicas and sentinels are told is no reply that a test waits for. */
+  /** A test waits only for replies to clients, not for those to replicas and sentinels. */
   protected override isTrapped(link: Connection): boolean {
     return this.#isOf(link, "clients");
   }

@@ -31,7 +31,7 @@ describe("TcpProxy", () => {
     return redis;
   }
 
-  test("passes everything both ways and counts the clients", async () => {
+  test("passes everything in both directions and counts the clients", async () => {
     const value = "x".repeat(3_000_000);
     await client.set("k", value);
     expect(await client.get("k")).toBe(value);
@@ -40,7 +40,7 @@ describe("TcpProxy", () => {
     await waitUntil(() => proxy.connections === 0, { what: "the proxy has no client" });
   });
 
-  test("cutAfterReply() lets the write's reply pass and loses the one right behind it", async () => {
+  test("cutAfterReply() passes the reply to the write and loses the next one", async () => {
     const cut = proxy.cutAfterReply("+OK\r\n");
     const replies = await Promise.allSettled([client.set("k", "v"), client.info("replication")]);
     expect(replies).toMatchObject([{ status: "fulfilled", value: "OK" }, { status: "rejected" }]);
@@ -72,7 +72,7 @@ describe("TcpProxy", () => {
     target.close();
   });
 
-  test("cut() ends what is open and lets nobody in until mend()", async () => {
+  test("cut() closes open connections and refuses new ones until mend()", async () => {
     const ended = once(client, "end");
     proxy.cut();
     await ended;
@@ -95,7 +95,7 @@ describe("TcpProxy", () => {
     await late[Symbol.asyncDispose]();
   });
 
-  test("retarget() sends new connections elsewhere and leaves open ones alone", async () => {
+  test("retarget() sends new connections elsewhere and does not affect open ones", async () => {
     await using second = await RedisServer.start();
     await server.admin().set("name", "first");
     await second.admin().set("name", "second");
@@ -105,7 +105,7 @@ describe("TcpProxy", () => {
     expect(await client.get("name")).toBe("first");
   });
 
-  test("closes the client when the target dies or is not there", async () => {
+  test("closes the client when the target dies or is missing", async () => {
     const ended = once(client, "end");
     await server.kill();
     await ended;

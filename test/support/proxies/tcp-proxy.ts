@@ -28,7 +28,7 @@ export interface Connection {
 
 interface ReplyTrap {
   readonly text: Buffer;
-  /** What happens to a connection when the text has passed; `rest` came with it. */
+  /** Called for a connection when the text has passed; `rest` are the bytes after it. */
   readonly spring: (connection: Connection, rest: Buffer) => void;
 }
 

@@ -1,4 +1,4 @@
-/** What some of the servers that the tests may run on can do, and others cannot. */
+/** Abilities that only some of the servers have that the tests may run on. */
 
 import { findRedisServer } from "./redis-binary.js";
 

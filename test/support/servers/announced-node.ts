@@ -8,7 +8,7 @@ import { HOST } from "./server-arguments.js";
 
 export interface AnnouncedNode extends Address {
   readonly server: RedisServer;
-  /** What it announces; `host` and `port` are the proxy's. */
+  /** The announced address: `host` and `port` are the proxy's. */
   readonly proxy: StreamProxy;
   stop(): Promise<void>;
 }
@@ -17,7 +17,7 @@ interface AnnouncedNodeOptions {
   readonly args?: readonly string[];
   /** Lets sentinels write into it what the server shall be after a restart. */
   readonly config?: string;
-  /** What else the node is to be told of its announced port. */
+  /** Further arguments that depend on the announced port. */
   readonly announce?: (port: number) => readonly string[];
   readonly findPort?: () => Promise<number>;
 }

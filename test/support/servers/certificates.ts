@@ -9,7 +9,7 @@ import { Watchdog } from "../watchdog.js";
 const run = promisify(execFile);
 
 export interface Certificates {
-  /** What clients trust. */
+  /** The certificate authority that clients trust. */
   readonly ca: string;
   /** Arguments that have a Redis server listen for TLS at `port` with the certificate, beside its plain port. */
   readonly args: (port: number) => string[];

@@ -9,7 +9,7 @@ import { toldBy } from "./cluster-view.js";
 const slot = slotOf("k");
 
 describe.concurrent("startClusterGroup()", () => {
-  test("gives shards that clients find by the ports of the proxies", async ({ onTestFinished }) => {
+  test("starts shards that clients find by the ports of the proxies", async ({ onTestFinished }) => {
     await using group = await startClusterGroup();
     const [first, , last] = group.nodes;
     const all = new Set(group.nodes.map(({ port }) => port));
@@ -49,7 +49,7 @@ describe.concurrent("startClusterGroup()", () => {
     expect(await held?.server.admin().get("k")).toBe("v");
   });
 
-  test("isolate() parts a replica from its primary", async () => {
+  test("isolate() separates a replica from its primary", async () => {
     await using group = await startClusterGroup({ shards: 1 });
     const primary = await group.primaryOf(slot);
     const [replica] = await group.replicasOf(primary);
@@ -98,7 +98,7 @@ describe.concurrent("startClusterGroup()", () => {
     for (const key of keys) expect(await ask(to, key)).toBe(key);
   });
 
-  test("failover() makes a replica the primary, and the primary its replica", async () => {
+  test("failover() promotes a replica, and demotes its primary", async () => {
     await using group = await startClusterGroup();
     const old = await group.primaryOf(slot);
     const [replica, ...none] = await group.replicasOf(old);
@@ -114,7 +114,7 @@ describe.concurrent("startClusterGroup()", () => {
     expect(await old.server.admin().get("k")).toBe("v");
   });
 
-  test("replaces a primary that is killed, and takes it back as a replica", async () => {
+  test("replaces a primary that is killed, and accepts it back as a replica", async () => {
     await using group = await startClusterGroup();
     const old = await group.primaryOf(slot);
     const [replica] = await group.replicasOf(old);
@@ -128,7 +128,7 @@ describe.concurrent("startClusterGroup()", () => {
     expect(await old.server.admin().get("k")).toBe("v");
   });
 
-  test("isolate() lets clients write to a primary that the others replace, until rejoin()", async () => {
+  test("isolate() lets clients write to a replaced primary, until rejoin()", async () => {
     await using group = await startClusterGroup();
     const old = await group.primaryOf(slot);
     const client = old.server.admin().duplicate({ port: old.port });

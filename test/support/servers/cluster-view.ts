@@ -1,4 +1,4 @@
-/** What one cluster node knows of all of them, as it lists them in CLUSTER NODES. */
+/** The nodes that one cluster node knows, as it lists them in CLUSTER NODES. */
 
 import type { RedisServer } from "./redis-server.js";
 

@@ -15,7 +15,7 @@ const INNER_PORT = 6379;
 /** The network by which clients come. */
 const OUTER_NETWORK = "bridge";
 const RECONNECT_MS = 20;
-/** What may be different at the next start; the rest is in the arguments. */
+/** The settings that may differ at the next start; the rest is in the arguments. */
 const CONFIG_FILE = "/tmp/redis.conf";
 const FIRST_CONFIG = "dbfilename 0.rdb\n";
 

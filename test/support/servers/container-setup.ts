@@ -1,4 +1,4 @@
-/** What tests in containers need before they begin: an engine that answers, and an image in it. */
+/** Prepares tests in containers: an engine that answers, and an image in it. */
 
 import type { TestProject } from "vitest/node";
 import type { Ground } from "./backend.js";

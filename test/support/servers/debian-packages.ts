@@ -21,7 +21,7 @@ export async function hasDebianTools(): Promise<boolean> {
   return (await Promise.allSettled(tools)).every(({ status }) => status === "fulfilled");
 }
 
-/** What has to be in the environment for programs of an unpacked folder to find their libraries. */
+/** The environment in which programs of an unpacked folder find their libraries. */
 export async function libraryPath(folder: string): Promise<Record<string, string>> {
   const libraries: string[] = [];
   for (const parent of [join(folder, "usr/lib"), join(folder, "lib")]) {
@@ -68,7 +68,7 @@ async function putInPlace(
     await rename(root, cacheFolder);
   } catch {
     if (await find(cacheFolder)) return;
-    // What lies there does not run: half deleted, or from another distribution.
+    // The files there do not run: they are incomplete, or from another distribution.
     await rename(cacheFolder, `${root}.broken`);
     await rename(root, cacheFolder);
   }

@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 
-/** What a command is answered with: an Error is one on the wire. */
+/** The reply to a command: an Error is sent as an error. */
 export type FakeReply = string | number | null | Error | Raw | readonly FakeReply[];
 
 /** Bytes as they are to be sent. */

@@ -34,7 +34,7 @@ function configuration(port: number, servers: readonly Address[]): string {
     "listen replicas",
     `  bind 127.0.0.1:${port}`,
     "  balance roundrobin",
-    // Whoever was connected to a server that is gone has to connect anew, to another.
+    // Clients of a server that is gone have to connect again, to another.
     "  default-server on-marked-down shutdown-sessions",
     ...lines,
     "",

@@ -1,4 +1,4 @@
-/** What a server tells of itself. */
+/** The fields of a server's INFO. */
 
 import type { Redis } from "ioredis";
 

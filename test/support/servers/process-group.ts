@@ -100,7 +100,7 @@ class ProcessServer implements BackendServer {
     this.follows = primary;
     if (primary !== undefined) {
       link.retarget(primary.#server.port);
-      // The link's address stays the same, so that Redis sees no reason to begin anew.
+      // The link's address stays the same, so Redis sees no reason to start over.
       link.cut();
       link.mend();
     }
@@ -113,7 +113,7 @@ class ProcessServer implements BackendServer {
     await Promise.all([this.#cables.link.stop(), this.#cables.front.stop()]);
   }
 
-  /** What is off the network neither follows nor is followed. */
+  /** A server off the network neither follows nor is followed. */
   #plug(): void {
     if (this.isOff || this.follows?.isOff) this.#cables.link.stall();
     else this.#cables.link.unstall();

@@ -26,20 +26,20 @@ describe("findRedisServer()", () => {
     return path;
   }
 
-  test("takes what REDIS_SERVER names before anything on the PATH", async () => {
+  test("prefers REDIS_SERVER to anything on the PATH", async () => {
     await install("redis-server", "Redis server v=7.2.4 sha=00000000:0");
     const chosen = await install("my-own-server", "Redis server v=6.2.16 sha=00000000:0");
     vi.stubEnv("REDIS_SERVER", chosen);
     expect(await findRedisServer(folder)).toMatchObject({ path: chosen, version: "6.2.16", major: 6 });
   });
 
-  test("knows Valkey 7, which leaves its name out", async () => {
+  test("recognises Valkey 7, which leaves its name out", async () => {
     const chosen = await install("valkey-server", "Server v=7.2.7 sha=00000000:0");
     vi.stubEnv("REDIS_SERVER", chosen);
     expect(await findRedisServer(folder)).toMatchObject({ flavour: "valkey", version: "7.2.7", major: 7 });
   });
 
-  test("names a REDIS_SERVER that does not exist, in one line", async () => {
+  test("reports a REDIS_SERVER that does not exist, in one line", async () => {
     vi.stubEnv("REDIS_SERVER", "/nowhere/redis-server");
     const error = await findRedisServer(folder).catch((reason: unknown) => reason);
     expect(error).toMatchObject({
@@ -47,13 +47,13 @@ describe("findRedisServer()", () => {
     });
   });
 
-  test("names a REDIS_SERVER that is something else", async () => {
+  test("reports a REDIS_SERVER that is another program", async () => {
     const chosen = await install("redis-server", "pretty good shell 1.0");
     vi.stubEnv("REDIS_SERVER", chosen);
     await expect(findRedisServer(folder)).rejects.toThrow(chosen);
   });
 
-  test("passes over a Redis that is too old for a Valkey", async () => {
+  test("skips a Redis that is too old, and uses a Valkey", async () => {
     await install("redis-server", "Redis server v=5.0.3 sha=00000000:0");
     const valkey = { name: "valkey-server", line: "Valkey server v=8.0.1 sha=00000000:0" };
     await install(valkey.name, valkey.line);
@@ -61,7 +61,7 @@ describe("findRedisServer()", () => {
     expect(found).toMatchObject({ path: valkey.name, flavour: "valkey", version: "8.0.1", major: 8 });
   });
 
-  test("says in one line what to install where nothing can be fetched", async () => {
+  test("says in one line what to install when nothing can be downloaded", async () => {
     vi.stubEnv("PATH", folder);
     const error = await findRedisServer(folder).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ message: expect.stringMatching(/^no redis-server.*: install Redis.*$/) });

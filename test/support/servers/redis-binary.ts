@@ -24,7 +24,7 @@ const REMEDY = "install Redis or Valkey, or set REDIS_SERVER=/path/to/redis-serv
 /** A server program that was seen to run. */
 export interface RedisBinary {
   readonly path: string;
-  /** What must be added to the environment for it to run (its library path). */
+  /** Additions to the environment that the program needs (its library path). */
   readonly env: Readonly<Record<string, string>>;
   readonly flavour: "redis" | "valkey";
   /** As it prints itself, for example "7.0.15". */

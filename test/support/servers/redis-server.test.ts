@@ -16,7 +16,7 @@ describe("RedisServer", () => {
     await server.stop();
   });
 
-  test("answers on a port of its own on the loopback only", async () => {
+  test("listens on a free port of the loopback interface only", async () => {
     await using other = await RedisServer.start();
     expect(await server.admin().ping()).toBe("PONG");
     expect(server.port).not.toBe(other.port);
@@ -65,22 +65,19 @@ describe("RedisServer", () => {
   test.each([
     { kept: "a snapshot", args: [] },
     { kept: "an append-only log", args: ["--appendonly", "yes"] },
-  ])(
-    "restart({ empty: true }) comes back as a new history without data, even with $kept",
-    async ({ args }) => {
-      await server.restart({ args });
-      await server.admin().set("k", "v");
-      await server.admin().save();
-      const { master_replid: replid } = await server.info("replication");
-      await server.restart({ empty: true });
-      expect(await server.admin().get("k")).toBeNull();
-      const after = await server.info("replication");
-      expect(after.master_replid).not.toBe(replid);
-      expect(after.master_replid2).toMatch(/^0+$/);
-    },
-  );
+  ])("restart({ empty: true }) starts a new history without data, even with $kept", async ({ args }) => {
+    await server.restart({ args });
+    await server.admin().set("k", "v");
+    await server.admin().save();
+    const { master_replid: replid } = await server.info("replication");
+    await server.restart({ empty: true });
+    expect(await server.admin().get("k")).toBeNull();
+    const after = await server.info("replication");
+    expect(after.master_replid).not.toBe(replid);
+    expect(after.master_replid2).toMatch(/^0+$/);
+  });
 
-  test("restart() after kill() brings back nothing that an earlier restart kept", async () => {
+  test("restart() after kill() restores nothing that an earlier restart kept", async () => {
     await server.admin().set("k", "v");
     await server.restart();
     await server.kill();
@@ -117,7 +114,7 @@ describe("RedisServer", () => {
     expect(await filed.admin().config("GET", "timeout")).toEqual(["timeout", "8"]);
   });
 
-  test("is a sentinel if it is told so, which keeps what it knows over a restart", async () => {
+  test("becomes a sentinel by its arguments, and keeps its state over a restart", async () => {
     const config = `sentinel monitor some 127.0.0.1 ${server.port} 1\n`;
     await using sentinel = await RedisServer.start({ config, args: ["--sentinel"] });
     const id = await sentinel.admin().call("SENTINEL", "MYID");
@@ -126,26 +123,26 @@ describe("RedisServer", () => {
     expect(await sentinel.admin().call("SENTINEL", "MYID")).toBe(id);
   });
 
-  test("commandCalls() counts what the server ran", async () => {
+  test("commandCalls() counts the commands that the server ran", async () => {
     expect(await server.commandCalls("get")).toBe(0);
     await server.admin().get("k");
     await server.admin().get("k");
     expect(await server.commandCalls("get")).toBe(2);
   });
 
-  test("admin() and the url know the password", async () => {
+  test("admin() and the url include the password", async () => {
     await using locked = await RedisServer.start({ args: ["--requirepass", "s/crét"] });
     expect(await locked.admin().ping()).toBe("PONG");
     expect(new URL(locked.url).password).toBe(encodeURIComponent("s/crét"));
   });
 
-  test("start() says why the server ended", async () => {
+  test("start() reports why the server ended", async () => {
     await expect(RedisServer.start({ args: ["--no-such-option", "1"] })).rejects.toThrow("no-such-option");
     await expect(RedisServer.start({ port: server.port })).rejects.toThrow("Address already in use");
     expect(await server.admin().ping()).toBe("PONG");
   });
 
-  test("start() asks for another port if one is taken", async () => {
+  test("start() tries another port if one is taken", async () => {
     const ports = [server.port, server.port];
     const findPort = async () => ports.pop() ?? (await freePort());
     await using other = await RedisServer.start({ findPort });

@@ -203,7 +203,7 @@ export class RedisServer implements AsyncDisposable {
     const place = { dir: this.dir, port: this.port, hasConfig: this.#hasConfig, replicaOf: this.#replicaOf };
     const child = spawn(found.path, [...defaultArguments(found, place), ...this.#args], {
       cwd: this.dir,
-      // Out of reach of Ctrl-C, so that whoever runs the servers decides in which order they end.
+      // Out of reach of Ctrl-C, so that the test run decides in which order the servers end.
       detached: true,
       env: { ...process.env, ...found.env },
       stdio: ["ignore", log, log],

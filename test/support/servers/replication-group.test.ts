@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { startReplicationGroup } from "./replication-group.js";
 
 describe("startReplicationGroup()", () => {
-  test("gives replicas that receive writes at once", async () => {
+  test("starts replicas that receive writes immediately", async () => {
     await using group = await startReplicationGroup({ replicas: 2 });
     const { connected_slaves, slave0, slave1 } = await group.primary.info("replication");
     expect(connected_slaves).toBe("2");
@@ -15,7 +15,7 @@ describe("startReplicationGroup()", () => {
     }
   });
 
-  test("connects each replica through a link of its own", async () => {
+  test("connects each replica through its own link", async () => {
     await using group = await startReplicationGroup({ replicas: 2 });
     const [held, free] = group.replicas;
     held?.link.hold();
@@ -40,7 +40,7 @@ describe("startReplicationGroup()", () => {
     expect(await replica?.server.admin().get("k")).toBe("v");
   });
 
-  test("applies the lag and the arguments it was given", async () => {
+  test("applies the given lag and arguments", async () => {
     const args = ["--repl-backlog-size", "2mb"];
     await using group = await startReplicationGroup({ replicas: 1, args, lag: { ms: 60 } });
     for (const server of [group.primary, ...group.replicas.map((replica) => replica.server)]) {
@@ -52,7 +52,7 @@ describe("startReplicationGroup()", () => {
     expect(performance.now() - start).toBeGreaterThanOrEqual(59);
   });
 
-  test("is only a primary without replicas", async () => {
+  test("consists of the primary only when there are no replicas", async () => {
     await using group = await startReplicationGroup({ replicas: 0 });
     await group.primary.admin().set("k", "v");
     await group.caughtUp();

@@ -14,7 +14,7 @@ export interface ReplicationGroupOptions {
 
 export interface GroupReplica {
   readonly server: RedisServer;
-  /** What stands between this replica and the primary. */
+  /** The proxy between this replica and the primary. */
   readonly link: LagProxy;
 }
 
@@ -98,7 +98,7 @@ function isInSync(info: ReplicationInfo): boolean {
   return info.master_link_status === "up" && info.master_sync_in_progress === "0";
 }
 
-/** Whoever tells its INFO, wherever it runs. */
+/** A server that reports its INFO, wherever it runs. */
 type Informant = Pick<RedisServer, "info">;
 
 /** Resolves when every replica has applied what the primary had at this call. */

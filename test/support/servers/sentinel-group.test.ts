@@ -6,7 +6,7 @@ import { quickPeriods, type SentinelGroup, startSentinelGroup } from "./sentinel
 const quick = { periods: quickPeriods };
 
 describe.concurrent("startSentinelGroup()", () => {
-  test("gives nodes and sentinels that know each other by the ports of the proxies", async () => {
+  test("starts nodes and sentinels that know each other by the ports of the proxies", async () => {
     await using group = await startSentinelGroup();
     const [primary, ...replicas] = group.nodes;
     const ports = replicas.map(({ port }) => port).sort();
@@ -23,7 +23,7 @@ describe.concurrent("startSentinelGroup()", () => {
     expect(primary?.proxy.connectionsOf("sentinels")).toBe(6);
   });
 
-  test("lets one replica lag, by the port it announces", async () => {
+  test("delays one replica by the port that the replica announces", async () => {
     await using group = await startSentinelGroup({ replicas: 2, sentinels: 1, ...quick });
     const [primary, held, free] = group.nodes;
     primary?.proxy.hold(held?.port);
@@ -35,7 +35,7 @@ describe.concurrent("startSentinelGroup()", () => {
     expect(await held?.server.admin().get("k")).toBe("v");
   });
 
-  test("replaces a primary that is killed, and takes it back as a replica", async () => {
+  test("replaces a primary that is killed, and accepts it back as a replica", async () => {
     await using group = await startSentinelGroup(quick);
     const old = await group.primary();
     const killedAt = performance.now();
@@ -56,7 +56,7 @@ describe.concurrent("startSentinelGroup()", () => {
     expect((await old.server.info("replication")).master_port).toBe(String(primary.port));
   });
 
-  test("failover() promotes a replica, while the old primary goes on taking writes", async () => {
+  test("failover() promotes a replica, while the old primary still accepts writes", async () => {
     await using group = await startSentinelGroup();
     const old = await group.primary();
     const askedAt = performance.now();
@@ -70,7 +70,7 @@ describe.concurrent("startSentinelGroup()", () => {
     expect(await primary.server.admin().get("k")).toBe("new");
   });
 
-  test("replaces a primary that only its clients can reach, and converts it once others can", async () => {
+  test("replaces a primary that only its clients can reach, and demotes it once others can reach it", async () => {
     await using group = await startSentinelGroup(quick);
     const old = await group.primary();
     const client = new Redis(old.port);
@@ -84,7 +84,7 @@ describe.concurrent("startSentinelGroup()", () => {
     client.disconnect();
   });
 
-  test("primary() is whom the newest configuration names, while a sentinel has not heard of it", async () => {
+  test("primary() follows the newest configuration, even if one sentinel has not heard of it", async () => {
     await using group = await startSentinelGroup({ replicas: 1, sentinels: 2 });
     const [awake, asleep] = group.sentinels;
     const old = await group.primary();
@@ -98,7 +98,7 @@ describe.concurrent("startSentinelGroup()", () => {
     expect(await group.primary()).not.toBe(old);
   });
 
-  test("ready() waits while a sentinel misses the primary", async () => {
+  test("ready() waits while a sentinel considers the primary down", async () => {
     await using group = await startSentinelGroup({ replicas: 0, sentinels: 1, ...quick });
     const primary = await group.primary();
     primary.proxy.stall("sentinels");

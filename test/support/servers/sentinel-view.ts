@@ -1,4 +1,4 @@
-/** What one sentinel knows of the nodes it watches and of the other sentinels. */
+/** The nodes and the other sentinels that one sentinel knows. */
 
 import type { RedisServer } from "./redis-server.js";
 

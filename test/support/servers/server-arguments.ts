@@ -1,4 +1,4 @@
-/** What every server of the tests is started with; later arguments win. */
+/** The arguments of every test server; later arguments win. */
 
 import { join } from "node:path";
 import type { RedisBinary } from "./redis-binary.js";

@@ -1,4 +1,4 @@
-/** What servers that are well answer, for fake ones. */
+/** The replies of healthy servers, for fake ones. */
 import type { FakeReply } from "./fake-server.js";
 
 const X = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb";
@@ -14,7 +14,7 @@ export function primaryInfo(replicas: readonly number[] = [1, 2]): string {
   return `${lines.join("\r\n")}\r\n`;
 }
 
-/** What a server that is well answers, as a primary, a node of a cluster and a Sentinel. */
+/** The replies of a healthy server: a primary, a node of a cluster or a Sentinel. */
 export function sound(port: () => number, name: string, args: readonly string[]): FakeReply | undefined {
   const about = `${name} ${args[0] ?? ""}`.trim().toLowerCase();
   const sentinel = ["name", "one", "ip", "127.0.0.1", "port", String(port()), "flags", "slave"];

@@ -1,4 +1,4 @@
-/** What Tidemark publishes of its servers while a test listens. */
+/** The changes of servers that Tidemark publishes while a test listens. */
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { TopologyMessage } from "../../../src/index.js";

@@ -98,7 +98,7 @@ export class InstalledPackage implements AsyncDisposable {
   }
 }
 
-/** What a program prints, which is also the message when it fails. */
+/** The output of a program; it is also the message when the program fails. */
 async function runIn(cwd: string, program: string, args: readonly string[]): Promise<string> {
   try {
     return (await run(program, args, { cwd })).stdout;

@@ -5,7 +5,7 @@ import type { Redis } from "ioredis";
 import { expect } from "vitest";
 import type { Passenger } from "./served-requests.js";
 
-/** What a request does, and how often it looks and sends a command on the way. */
+/** The work of a request, and how many checks and commands it contains. */
 export interface Way {
   readonly looks: number;
   readonly commands: number;

@@ -3,7 +3,7 @@
 import { type CommonOptions, type PrimaryServers, Tidemark } from "../../../src/index.js";
 import type { ReplicationGroup } from "../servers/replication-group.js";
 
-/** What can be had beside the servers of the group, or in their place. */
+/** Options in addition to the servers of the group, or in their place. */
 export type GroupOptions = Partial<PrimaryServers & CommonOptions>;
 
 /** Connects to the group's primary and all its replicas, past their lag proxies; `options` come on top. */

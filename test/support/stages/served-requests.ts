@@ -11,7 +11,7 @@ export interface Passenger {
   look(): void;
 }
 
-/** What a request found. */
+/** The findings of one request. */
 export interface Journey {
   readonly looks: number;
   readonly strays: number;

@@ -10,9 +10,9 @@ import { waitUntil } from "../wait-until.js";
 
 export interface StagedCluster {
   readonly group: ClusterGroup;
-  /** What the test has Tidemarks route. */
+  /** The routes of the test's commands. */
   readonly routes: Routes;
-  /** What Tidemarks have said of lost writes since the test began. */
+  /** The lost writes that Tidemarks have reported since the test began. */
   readonly lostWrites: LostWrites;
   /** A Tidemark that knows the cluster by its first node, all of whose replicas may answer reads. */
   open(options?: CommonOptions): Promise<Tidemark>;

@@ -10,7 +10,7 @@ import { currentScope, inScope } from "./test-scope.js";
 
 export interface StagedGroup {
   readonly group: ReplicationGroup;
-  /** What Tidemarks have said of lost writes since the test began. */
+  /** The lost writes that Tidemarks have reported since the test began. */
   readonly lostWrites: LostWrites;
   /** A Tidemark on the group, or on what `options` name, all of whose replicas may answer reads. */
   open(options?: GroupOptions): Promise<Tidemark>;
@@ -18,7 +18,7 @@ export interface StagedGroup {
   owe(started: { stop(): Promise<void> }): void;
 }
 
-/** What one test has. */
+/** The servers and Tidemarks of one test. */
 class Scene {
   group: ReplicationGroup | undefined;
   lostWrites: LostWrites | undefined;

@@ -8,12 +8,12 @@ import { type ReplicationGroup, startReplicationGroup } from "../servers/replica
 import { replicasAreEligible } from "./eligible-replicas.js";
 import { openTidemark } from "./open-tidemark.js";
 
-/** What a test stands on. */
+/** The servers, the Tidemark and the records of one test. */
 export interface Stage {
   readonly group: ReplicationGroup;
   /** Has replicas that may answer reads when the test begins. */
   readonly tidemark: Tidemark;
-  /** What the test has it route. */
+  /** The routes of the test's commands. */
   readonly routes: Routes;
 }
 

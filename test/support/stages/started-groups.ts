@@ -1,6 +1,6 @@
 /** Groups of servers that are started as a whole or not at all. */
 
-/** What has been made and is yet to be started. */
+/** Something that has been created and can be started. */
 interface Startable<Options> {
   start(options: Options): Promise<void>;
   stop(): Promise<void>;

@@ -26,7 +26,7 @@ export function stageTornReplicas(): TornReplicas {
   let keys = 0;
 
   beforeAll(async () => {
-    // What a primary sends its replicas now and then moves their positions like a write.
+    // A primary's periodic pings move the positions of its replicas like a write.
     const args = ["--repl-ping-replica-period", "600", "--repl-timeout", "1200"];
     group = await startReplicationGroup({ replicas: 2, args });
     const [first, second] = group.replicas.map(({ server }) => ({ replicas: [server.url] }));

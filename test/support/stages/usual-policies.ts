@@ -1,4 +1,4 @@
-/** What levels mean where no option says otherwise. */
+/** The meaning of levels with default options. */
 
 import { ReadPolicyCache } from "../../../src/consistency/read-policy.js";
 import { checkReadDefaults } from "../../../src/options/read-options.js";

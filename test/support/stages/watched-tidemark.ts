@@ -1,9 +1,9 @@
-/** A Tidemark that is told by Sentinels which servers there are. */
+/** A Tidemark whose servers are named by Sentinels. */
 
 import { type CommonOptions, type SentinelServers, Tidemark } from "../../../src/index.js";
 import type { SentinelGroup } from "../servers/sentinel-group.js";
 
-/** What can be had beside the Sentinels of the group, or in their place. */
+/** Options in addition to the Sentinels of the group, or in their place. */
 export type WatchedOptions = Partial<SentinelServers & CommonOptions>;
 
 /** Asks all Sentinels of the group; `options` come on top. */
