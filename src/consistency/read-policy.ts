@@ -67,13 +67,13 @@ export interface ReadDefaults {
 
 const optionNames = ["waitMs", "fallback", "confirmMisses", "staleIfPrimaryGone"];
 const names = [...optionNames, "level", "maxStalenessMs", "withinMs"];
-const maxWishes = 16;
+const maxPolicies = 16;
 
 /** Returns `given` if it is valid. Otherwise throws an {@link InvalidOptionError} that says what was given. */
 export function checkConsistency(given: unknown, option = "level"): Consistency {
   if (!Array.isArray(given)) return checkOne(given, option);
-  if (given.length === 0 || given.length > maxWishes)
-    throw new InvalidOptionError(option, given, `give 1 to ${maxWishes} levels or wishes`);
+  if (given.length === 0 || given.length > maxPolicies)
+    throw new InvalidOptionError(option, given, `give 1 to ${maxPolicies} levels or read policies`);
   return given.map((one, index) => checkOne(one, `${option}[${index}]`));
 }
 
@@ -83,14 +83,14 @@ export function withOptions(level: unknown, options: unknown, option: string): C
   if (options === undefined) return consistency;
   refuseUnknown(`${option} options`, options, names);
   const isGiven = typeof options === "object" && options !== null && Object.keys(options).length > 0;
-  const wish = isGiven ? checkOne(options, `${option} options`) : undefined;
-  if (typeof wish !== "object" || hasLevel(wish))
+  const policy = isGiven ? checkOne(options, `${option} options`) : undefined;
+  if (typeof policy !== "object" || hasLevel(policy))
     throw new InvalidOptionError(
       `${option} options`,
       options,
       `give one or more of ${optionNames.join(", ")}`,
     );
-  return mergeConsistency(consistency, wish);
+  return mergeConsistency(consistency, policy);
 }
 
 function checkOne(given: unknown, option: string): Level | ReadPolicy {
@@ -101,29 +101,29 @@ function checkOne(given: unknown, option: string): Level | ReadPolicy {
   }
   if (Object.keys(given).length === 0) throw invalidLevel(option, given);
   refuseUnknown(option, given, names);
-  const wish: Record<string, unknown> = { ...given };
-  checkLevelOf(wish, option);
+  const policy: Record<string, unknown> = { ...given };
+  checkLevelOf(policy, option);
   for (const time of ["waitMs", "withinMs"]) {
-    const ms = wish[time];
+    const ms = policy[time];
     if (ms === undefined || (typeof ms === "number" && ms >= 0 && Number.isFinite(ms))) continue;
     throw new InvalidOptionError(`${option}.${time}`, ms, "give a number of milliseconds, at least 0");
   }
   for (const flag of ["confirmMisses", "staleIfPrimaryGone"]) {
-    if (wish[flag] === undefined || typeof wish[flag] === "boolean") continue;
-    throw new InvalidOptionError(`${option}.${flag}`, wish[flag], "give true or false");
+    if (policy[flag] === undefined || typeof policy[flag] === "boolean") continue;
+    throw new InvalidOptionError(`${option}.${flag}`, policy[flag], "give true or false");
   }
-  const { fallback } = wish;
+  const { fallback } = policy;
   if (fallback !== undefined && fallback !== "primary" && fallback !== "error")
     throw new InvalidOptionError(`${option}.fallback`, fallback, 'give "primary" or "error"');
   return { ...given };
 }
 
-function checkLevelOf(wish: Record<string, unknown>, option: string): void {
-  const { level, maxStalenessMs } = wish;
-  if ("maxStalenessMs" in wish) {
+function checkLevelOf(policy: Record<string, unknown>, option: string): void {
+  const { level, maxStalenessMs } = policy;
+  if ("maxStalenessMs" in policy) {
     if (level !== undefined) {
       const problem = "got both level and maxStalenessMs";
-      throw new InvalidOptionError(option, wish, "give one of the two", problem);
+      throw new InvalidOptionError(option, policy, "give one of the two", problem);
     }
     if (parseLevel({ maxStalenessMs }) === undefined)
       throw new InvalidOptionError(
@@ -142,19 +142,19 @@ function checkLevelOf(wish: Record<string, unknown>, option: string): void {
 export function mergeConsistency(before: Consistency, given: Consistency): Consistency {
   if (typeof given !== "object") return given;
   if (isList(given)) {
-    const { level } = isList(before) ? { level: undefined } : asWish(before);
-    return given.map((one) => (hasLevel(one) ? one : { ...asWish(one), level: level ?? "session" }));
+    const { level } = isList(before) ? { level: undefined } : asPolicy(before);
+    return given.map((one) => (hasLevel(one) ? one : { ...asPolicy(one), level: level ?? "session" }));
   }
   if (hasLevel(given)) return given;
-  if (isList(before)) return before.map((one) => ({ ...asWish(one), ...asWish(given) }));
-  return { ...asWish(before), ...asWish(given) };
+  if (isList(before)) return before.map((one) => ({ ...asPolicy(one), ...asPolicy(given) }));
+  return { ...asPolicy(before), ...asPolicy(given) };
 }
 
 /** Resolves `consistency`, which was checked before. */
 function termsOf(consistency: Consistency, defaults: ReadDefaults): ResolvedReadPolicy {
-  const wishes = isList(consistency) ? consistency : [consistency];
+  const policies = isList(consistency) ? consistency : [consistency];
   let terms: ResolvedReadPolicy | undefined;
-  for (const wish of wishes.toReversed()) terms = termsOfOne(asWish(wish), defaults, terms);
+  for (const policy of policies.toReversed()) terms = termsOfOne(asPolicy(policy), defaults, terms);
   if (terms === undefined) throw invalidLevel("level", consistency);
   return terms;
 }
@@ -184,31 +184,31 @@ export class ReadPolicyCache {
 }
 
 function termsOfOne(
-  wish: ReadPolicy,
+  policy: ReadPolicy,
   defaults: ReadDefaults,
   next: ResolvedReadPolicy | undefined,
 ): ResolvedReadPolicy {
-  const level = wish.level ?? "session";
+  const level = policy.level ?? "session";
   return {
     level,
-    waitMs: wish.waitMs ?? wish.withinMs ?? defaults.waitMs[levelName(level)],
-    fallback: wish.fallback ?? defaults.fallback,
-    confirmMisses: wish.confirmMisses ?? defaults.confirmMisses,
-    staleIfPrimaryGone: wish.staleIfPrimaryGone ?? false,
-    withinMs: wish.withinMs ?? Number.POSITIVE_INFINITY,
+    waitMs: policy.waitMs ?? policy.withinMs ?? defaults.waitMs[levelName(level)],
+    fallback: policy.fallback ?? defaults.fallback,
+    confirmMisses: policy.confirmMisses ?? defaults.confirmMisses,
+    staleIfPrimaryGone: policy.staleIfPrimaryGone ?? false,
+    withinMs: policy.withinMs ?? Number.POSITIVE_INFINITY,
     next,
   };
 }
 
 /** The policy with its level in `level`, whether it was given as `level` or as `maxStalenessMs`. */
-function asWish(one: Level | ReadPolicy): ReadPolicy {
+function asPolicy(one: Level | ReadPolicy): ReadPolicy {
   if (typeof one !== "object") return { level: one };
   const { maxStalenessMs, ...options } = one;
   return maxStalenessMs === undefined ? options : { ...options, level: { maxStalenessMs } };
 }
 
 function hasLevel(one: Level | ReadPolicy): boolean {
-  return asWish(one).level !== undefined;
+  return asPolicy(one).level !== undefined;
 }
 
 function isList(consistency: Consistency): consistency is readonly (Level | ReadPolicy)[] {

@@ -6,10 +6,10 @@ import { selectReplica } from "./server-selection.js";
 
 /** Returns `read` with the first of its read policies that can be met now, or with the last one if none can. */
 export function firstAttainable(read: PendingRead, maxStalenessMs: number, now: number): PendingRead {
-  let wished = read;
-  while (wished.terms.next !== undefined && !canBeMet(wished, now))
-    wished = withPolicy(wished, wished.terms.next, maxStalenessMs);
-  return wished;
+  let attainable = read;
+  while (attainable.terms.next !== undefined && !canBeMet(attainable, now))
+    attainable = withPolicy(attainable, attainable.terms.next, maxStalenessMs);
+  return attainable;
 }
 
 /**

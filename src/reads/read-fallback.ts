@@ -41,12 +41,12 @@ const primaryWordMs = 250;
 const overloadWaitMs = 1_000;
 
 export class ReadFallback {
-  readonly #ways: FallbackRoutes;
+  readonly #routes: FallbackRoutes;
   readonly #limits: FallbackLimits | false;
   readonly #byShard = new WeakMap<Shard, FallbackLimit>();
 
-  constructor(limits: FallbackLimits | false, ways: FallbackRoutes) {
-    this.#ways = ways;
+  constructor(limits: FallbackLimits | false, routes: FallbackRoutes) {
+    this.#routes = routes;
     this.#limits = limits;
   }
 
@@ -111,13 +111,13 @@ export class ReadFallback {
 
   /** Continues a read with the primary's latest report. */
   #resume(read: PendingRead): void {
-    const loss = this.#ways.lossOf(read.session, read.command);
+    const loss = this.#routes.lossOf(read.session, read.command);
     if (loss !== undefined) {
       read.ends.reject(loss);
       return;
     }
-    const again = { ...withPolicy(read, read.terms, this.#ways.maxStalenessMs), isSampled: true };
-    this.#ways.sendTo(again, this.#ways.choose(again, performance.now()));
+    const again = { ...withPolicy(read, read.terms, this.#routes.maxStalenessMs), isSampled: true };
+    this.#routes.sendTo(again, this.#routes.choose(again, performance.now()));
   }
 
   /**
@@ -172,10 +172,10 @@ export class ReadFallback {
 
   #giveUp(read: PendingRead, reason: Reason | undefined): void {
     const now = performance.now();
-    const next = nextAttainable(read, this.#ways.maxStalenessMs, now);
+    const next = nextAttainable(read, this.#routes.maxStalenessMs, now);
     if (read.iteration?.node !== undefined)
       read.ends.reject(iterationLostError(read.command, read.iteration));
-    else if (next !== undefined) this.#ways.sendTo(next, this.#ways.choose(next, now));
+    else if (next !== undefined) this.#routes.sendTo(next, this.#routes.choose(next, now));
     else if (read.terms.fallback === "primary") this.relieve(read, reason);
     else this.#refuse(read, reason);
   }
@@ -194,20 +194,20 @@ export class ReadFallback {
   relieve(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
-    if (limit === undefined || !shard.isPrimaryReady) this.#ways.toPrimary(read, reason);
-    else if (limit.tryAcquire()) this.#ways.toPrimary(counted(read, limit), reason);
+    if (limit === undefined || !shard.isPrimaryReady) this.#routes.toPrimary(read, reason);
+    else if (limit.tryAcquire()) this.#routes.toPrimary(counted(read, limit), reason);
     else {
       let leaveLine: (() => void) | undefined;
       const giveUp = (): void => {
         // A primary that is gone has no room to wait for. The read waits for the next primary, as all commands do.
-        if (shard.primary.connection.closed || !shard.isPrimaryReady) this.#ways.toPrimary(read, reason);
+        if (shard.primary.connection.closed || !shard.isPrimaryReady) this.#routes.toPrimary(read, reason);
         else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
       };
       const until = performance.now() + overloadWaitMs;
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
       leaveLine = limit.acquireLater(session.bearer, () => {
         const isWaiting = cancel();
-        if (isWaiting) this.#ways.toPrimary(counted(read, limit), reason);
+        if (isWaiting) this.#routes.toPrimary(counted(read, limit), reason);
         return isWaiting;
       });
     }
@@ -228,7 +228,7 @@ export class ReadFallback {
   #attempt(read: PendingRead): boolean {
     const { shard, session, touched, level } = read;
     const now = performance.now();
-    const loss = this.#ways.lossOf(session, read.command);
+    const loss = this.#routes.lossOf(session, read.command);
     if (loss !== undefined) {
       read.ends.reject(loss);
       return true;
@@ -241,9 +241,9 @@ export class ReadFallback {
     // If a step required the writes that came after it was asked for, it would wait forever.
     const requirement = read.iteration?.node
       ? read.requirement
-      : requirementOf(shard, session, touched, level, this.#ways.maxStalenessMs);
+      : requirementOf(shard, session, touched, level, this.#routes.maxStalenessMs);
     const node = selectKnownReplica({ ...read, requirement }, now);
-    if (node !== undefined) this.#ways.sendTo({ ...read, requirement }, { node, reason: "known" });
+    if (node !== undefined) this.#routes.sendTo({ ...read, requirement }, { node, reason: "known" });
     return node !== undefined;
   }
 }

@@ -52,13 +52,13 @@ interface Speaker {
 /** Why commands move to another server. A redirection comes with the command that received it. */
 type Moving = "refused" | "closed" | { readonly error: Error; readonly command: Command };
 
-/** One command of a conversation, until it is answered. */
+/** One command on a dedicated connection, until it is answered. */
 interface Line {
   readonly command: Command;
   readonly name: string;
   readonly level: Level;
   readonly ends: Ends;
-  /** The place of the command among all commands of the conversation. */
+  /** The place of the command among all commands of the connection. */
   readonly order: number;
   /** Whether it needs a replication position. */
   readonly writes: boolean;
@@ -80,7 +80,7 @@ interface Line {
 }
 
 /**
- * A conversation keeps a borrowed connection until everything is answered and nothing is watched or queued.
+ * A dedicated connection is borrowed until everything is answered and nothing is watched or queued.
  *
  * It borrows a connection to the current primary when the first command is sent. If the server was demoted, the commands
  * that it refused, and the reads that it answered, are sent to the next primary in the same order. The exception is a
@@ -122,7 +122,7 @@ export class DedicatedConnection {
   #lost: string | undefined;
   #pause: NodeJS.Timeout | undefined;
 
-  /** `onOver` is called when later commands can no longer belong to this conversation. */
+  /** `onOver` is called when later commands can no longer belong to this connection. */
   constructor(
     pool: ConnectionPool,
     shard: Shard,

@@ -27,7 +27,7 @@ export interface RouterOptions extends ReadRouterOptions {
 }
 
 /** How long commands wait for the first report of which servers there are, in milliseconds. */
-const beginningMs = 1_000;
+const shardsKnownMs = 1_000;
 
 export class Router {
   readonly terms: ReadPolicyCache;
@@ -35,7 +35,7 @@ export class Router {
   readonly keepsReads: boolean;
   readonly #topology: Pick<Topology, "shards">;
   /** Holds the commands that are given before the servers are known. */
-  readonly #beginning: ShardResolver;
+  readonly #shardResolver: ShardResolver;
   /** Set if data is spread over shards. */
   readonly #redirect: Redirect | undefined;
   readonly #confirm: Confirm;
@@ -47,7 +47,7 @@ export class Router {
   readonly #cursors = new WeakMap<Session | Router, ScanCursors>();
   readonly pool: ConnectionPool;
   /** The transactions that sessions have begun by hand. */
-  readonly #conversations = new WeakMap<Session, DedicatedConnection>();
+  readonly #dedicatedConnections = new WeakMap<Session, DedicatedConnection>();
 
   constructor(topology: Topology, followers: Followers, losses: LostWrites, options: RouterOptions) {
     this.#topology = topology;
@@ -55,7 +55,7 @@ export class Router {
     this.terms = new ReadPolicyCache(options);
     this.keepsReads = options.recordReads > 0;
     const isEndless = options.redis.maxRetriesPerRequest === null;
-    this.#beginning = new ShardResolver(topology, isEndless ? Number.POSITIVE_INFINITY : beginningMs);
+    this.#shardResolver = new ShardResolver(topology, isEndless ? Number.POSITIVE_INFINITY : shardsKnownMs);
     this.#redirect = topology.redirect?.bind(topology);
     this.#confirm = async (...script) => topology.confirm?.(...script);
     this.#redirects =
@@ -67,25 +67,25 @@ export class Router {
   }
 
   /** Resolves when the servers are known. */
-  readonly known = (timeoutMs: number): Promise<void> => this.#beginning.known(timeoutMs);
+  readonly known = (timeoutMs: number): Promise<void> => this.#shardResolver.known(timeoutMs);
 
   /** Calls `start` when there is a primary for `command`. Rejects `command` if there is none in time. */
   whenPrimary(command: Command, start: () => void): void {
-    const shard = this.#beginning.shardOf(command);
+    const shard = this.#shardResolver.shardOf(command);
     if (shard === undefined)
-      this.#beginning.add([command], ["lookup"], undefined, () => this.whenPrimary(command, start));
+      this.#shardResolver.add([command], ["lookup"], undefined, () => this.whenPrimary(command, start));
     else shard.availability.whenReady(command.name, (error) => (error ? command.reject(error) : start()));
   }
 
   /** Makes the router accept commands again after it was closed. */
   open(): void {
-    this.#beginning.open();
+    this.#shardResolver.open();
     this.pool.open();
   }
 
   /** Whether commands are in flight or waiting. Commands that block for longer than `ms` milliseconds do not count. */
   isBusyFor(ms: number): boolean {
-    if (!this.#beginning.isEmpty || this.#redirects?.isEmpty === false) return true;
+    if (!this.#shardResolver.isEmpty || this.#redirects?.isEmpty === false) return true;
     return this.#topology.shards.some(({ isBusy }) => isBusy) || this.pool.isBusyFor(ms);
   }
 
@@ -96,7 +96,7 @@ export class Router {
 
   /** Ends the commands that still wait, and the lent connections. */
   close(): void {
-    this.#beginning.close();
+    this.#shardResolver.close();
     this.pool.close();
   }
 
@@ -114,9 +114,9 @@ export class Router {
     const kind = kindOf(command, false);
     const again = (released?: true): void => this.route(command, session, terms, iteration, released);
     if (!isReleased && this.#holds([command], session, again)) return;
-    const shard = iteration?.shard ?? this.#beginning.shardOf(command);
+    const shard = iteration?.shard ?? this.#shardResolver.shardOf(command);
     if (shard === undefined) {
-      this.#beginning.add([command], [kind], session, again);
+      this.#shardResolver.add([command], [kind], session, again);
       return;
     }
     this.#attend(command, kind, session, terms);
@@ -135,9 +135,9 @@ export class Router {
   ): void {
     const again = (released?: true): void => this.routeBatch(commands, session, terms, released);
     if (!isReleased && this.#holds(commands, session, again)) return;
-    const parts = this.#beginning.partsOf(commands);
+    const parts = this.#shardResolver.partsOf(commands);
     if (parts === undefined) {
-      this.#beginning.add(commands, batchKinds(commands), session, again);
+      this.#shardResolver.add(commands, batchKinds(commands), session, again);
       return;
     }
     const batches = parts.map(([shard, part]): Batch => {
@@ -178,7 +178,7 @@ export class Router {
   #attendUnit(redirects: ClusterRedirects, unit: Batch): void {
     const { commands, kinds, session, terms } = unit;
     // Keys that are watched for a transaction are watched on one connection only.
-    if (commands.length === 1 || (session !== undefined && this.#conversations.has(session))) {
+    if (commands.length === 1 || (session !== undefined && this.#dedicatedConnections.has(session))) {
       for (const [index, command] of commands.entries())
         this.#attend(command, kinds[index] ?? "write", session, terms);
       return;
@@ -187,7 +187,7 @@ export class Router {
     // Replicas may still have the keys of the unit as they were when the keys left. A MULTI that is answered there counts as a
     // read.
     const send = (asked?: Shard): void => {
-      const [[shard] = [unit.shard]] = this.#beginning.partsOf(commands) ?? [];
+      const [[shard] = [unit.shard]] = this.#shardResolver.partsOf(commands) ?? [];
       const isAsked = asked !== undefined;
       sendBatch({ ...unit, shard: asked ?? shard, isAsked, isReturned: true }, this.#always);
     };
@@ -196,9 +196,9 @@ export class Router {
 
   #sendBatch(batch: Batch): void {
     const { shard, commands, kinds, session, terms } = batch;
-    const open = session && this.#conversations.get(session);
+    const open = session && this.#dedicatedConnections.get(session);
     const goesOn = open?.takes(commands[0]?.name ?? "") === true;
-    if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#converse(batch);
+    if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#sendDedicated(batch);
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
       const given = commands.map((command) => new ReadRequest(shard, command, terms));
@@ -219,7 +219,11 @@ export class Router {
     else if (kind === "scan" && iteration !== undefined)
       this.#scan(shard, command, session, terms, iteration);
     // A command that comes back was given before the transaction began.
-    else if (!isReturned && session && this.#conversations.get(session)?.send(command, kind, terms.level))
+    else if (
+      !isReturned &&
+      session &&
+      this.#dedicatedConnections.get(session)?.send(command, kind, terms.level)
+    )
       return;
     else if (kind === "write" && session?.tracks(command))
       sendWrite(shard, command, session, terms.level, isReturned);
@@ -243,7 +247,7 @@ export class Router {
       const isSpread = this.#redirects !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
       if (error) command.reject(error);
-      else this.#converse({ shard, commands: [command], kinds: [kind], session, terms });
+      else this.#sendDedicated({ shard, commands: [command], kinds: [kind], session, terms });
     }
   }
 
@@ -256,7 +260,7 @@ export class Router {
   ): void {
     const redirects = this.#redirects;
     if (redirects === undefined || kind === "refused") return;
-    const isBound = session !== undefined && this.#conversations.has(session);
+    const isBound = session !== undefined && this.#dedicatedConnections.has(session);
     if (isBound || kind === "transactional" || kind === "scan") {
       redirects.takeIn(command);
       return;
@@ -264,7 +268,7 @@ export class Router {
     const writer = session?.writerOf([command], [kind]);
     const isRead = kind === "read" || kind === "lookup";
     const send = (asked?: Shard): void => {
-      const shard = this.#beginning.shardOf(command);
+      const shard = this.#shardResolver.shardOf(command);
       // Replicas may still have a key as it was when the key left.
       if (asked !== undefined && shard !== undefined && session !== undefined)
         session.progressIn(shard, session.touchedBy(command)).readAhead(performance.now());
@@ -318,9 +322,9 @@ export class Router {
   }
 
   /** Sends commands over a dedicated connection. A session keeps that connection while it is in a transaction. */
-  #converse(batch: Batch): void {
+  #sendDedicated(batch: Batch): void {
     const { shard, commands, kinds, session, terms } = batch;
-    let current = session && this.#conversations.get(session);
+    let current = session && this.#dedicatedConnections.get(session);
     shard.monitor.probePrimary(performance.now(), false);
     for (const [index, command] of commands.entries()) {
       const kind = kinds[index] ?? "write";
@@ -335,7 +339,7 @@ export class Router {
     const follow =
       redirect &&
       ((error: Error, command: Command, again: (shard?: Shard) => void): boolean =>
-        redirect(error, () => again(this.#beginning.shardOf(command))));
+        redirect(error, () => again(this.#shardResolver.shardOf(command))));
     // Only a shared connection keeps the order with earlier commands by itself.
     const isBehindWrites = session?.writing === true;
     const redirects = this.#redirects;
@@ -348,11 +352,11 @@ export class Router {
     const confirm =
       redirect && ((script: Command, server: RedisOptions) => this.#confirm(script, server, false));
     const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow, confirm };
-    const conversation = new DedicatedConnection(this.pool, shard, speaker, () => {
-      if (keeper !== undefined && this.#conversations.get(keeper) === conversation)
-        this.#conversations.delete(keeper);
+    const dedicated = new DedicatedConnection(this.pool, shard, speaker, () => {
+      if (keeper !== undefined && this.#dedicatedConnections.get(keeper) === dedicated)
+        this.#dedicatedConnections.delete(keeper);
     });
-    if (keeper !== undefined) this.#conversations.set(keeper, conversation);
-    return conversation;
+    if (keeper !== undefined) this.#dedicatedConnections.set(keeper, dedicated);
+    return dedicated;
   }
 }
