@@ -6,10 +6,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, release } from "node:os";
 import { findRedisServer } from "../test/support/servers/redis-binary.js";
-import { markdownOf, whereOf } from "./markdown.js";
-import type { Results } from "./results.js";
-import type { Section, SectionQuestion } from "./section.js";
-import { Worker } from "./worker.js";
+import { markdownOf, whereOf } from "./report/markdown.js";
+import type { Results } from "./report/results.js";
+import type { Section, SectionQuestion } from "./report/section.js";
+import { Worker } from "./report/worker.js";
 
 const all = ["client", "server", "http", "routing", "wait", "app", "scale"];
 const packages = [

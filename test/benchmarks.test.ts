@@ -1,10 +1,10 @@
 /** The page and the chart of the benchmarks come from the measurements, and from nothing else. */
 import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { chartOf } from "../bench/chart.js";
-import { goalsOf, pageOf } from "../bench/markdown.js";
-import type { Results } from "../bench/results.js";
-import { figureOf } from "../bench/section.js";
+import { chartOf } from "../bench/report/chart.js";
+import { goalsOf, pageOf } from "../bench/report/markdown.js";
+import type { Results } from "../bench/report/results.js";
+import { figureOf } from "../bench/report/section.js";
 
 async function text(path: string): Promise<string> {
   return await readFile(new URL(`../${path}`, import.meta.url), "utf8");

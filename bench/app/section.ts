@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { quantile } from "../quantile.js";
+import { quantile } from "../report/quantile.js";
 import {
   type Figure,
   figureOf,
@@ -13,8 +13,8 @@ import {
   type Section,
   type SectionQuestion,
   type Table,
-} from "../section.js";
-import { answer, Worker } from "../worker.js";
+} from "../report/section.js";
+import { answer, Worker } from "../report/worker.js";
 import { Crowd, type Served } from "./crowd.js";
 import { policies, type Servers } from "./policies.js";
 import type { ServerQuestion, Usage } from "./server.js";
@@ -131,12 +131,13 @@ class Apps implements Disposable {
 }
 
 const how =
-  `${replicas} replicas; an Express app for each policy, which take turns; ${users} users each, with 20 to 200 ms between a response and ` +
+  `${replicas} replicas; an Express app for each policy. The apps take turns. Each has ${users} users, with 20 to 200 ms between a response and ` +
   "the next request. Each request counts in rate-limit-redis, reads and touches a rolling session of connect-redis, which every " +
   `fifth request changes, and reads five times from a catalogue. Others change the catalogue ${2_000 / writeCatalogueEveryMs} times a second. ` +
   "The servers themselves report which of them answered; answers that Tidemark discarded count too. The oracle takes the primary only for a key that the user has written and that " +
   "no replica has applied at that moment; it asks all replicas before each such read, and that counts as INFO too. Held is the time from " +
-  `the app's last word to a response until it is sent. Median of ${rounds} rounds with the least and the most; stale reads of all.`;
+  `the app's end of a response until the response is sent. Each cell is the median of ${rounds} rounds, with minimum and maximum in ` +
+  "brackets. Stale reads are totals over all rounds.";
 
 function tableOf({ lagMs, outcomes }: Cell): Table {
   const columns = [

@@ -10,7 +10,7 @@ import { rateLimit } from "express-rate-limit";
 import session from "express-session";
 import type { Redis } from "ioredis";
 import { RedisStore as LimitStore, type RedisReply } from "rate-limit-redis";
-import { answer } from "../worker.js";
+import { answer } from "../report/worker.js";
 import { policies, type Servers } from "./policies.js";
 
 /** The first one starts the app and is answered with its port. The others are answered with its usage since the one before. */

@@ -1,6 +1,6 @@
 /** A process with one client: does what it is asked as often as it is asked, and tells what that took. */
-import { quantile } from "../quantile.js";
-import { answer } from "../worker.js";
+import { quantile } from "../report/quantile.js";
+import { answer } from "../report/worker.js";
 import { type ClientName, clients } from "./clients.js";
 import { type Operation, type Operations, type Servers, value } from "./operations.js";
 

@@ -7,8 +7,8 @@ import {
   type Section,
   type SectionQuestion,
   type Table,
-} from "../section.js";
-import { answer, Worker } from "../worker.js";
+} from "../report/section.js";
+import { answer, Worker } from "../report/worker.js";
 import type { ClientName } from "./clients.js";
 import type { ContestantQuestion, Cost, What } from "./contestant.js";
 import { key, type Servers, value } from "./operations.js";

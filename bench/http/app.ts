@@ -5,7 +5,7 @@ import express, { type Express } from "express";
 import { Redis } from "ioredis";
 import { Tidemark } from "tidemark";
 import { readYourWrites } from "tidemark/express";
-import { answer } from "../worker.js";
+import { answer } from "../report/worker.js";
 
 /** The first begins it and is answered with its port, all others with the CPU it has used so far, in µs. */
 export type AppQuestion =

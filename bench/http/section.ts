@@ -1,8 +1,8 @@
 /** What the middleware costs an app: requests a second, their times, and the CPU of the app, with it and without. */
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { quantile } from "../quantile.js";
-import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../section.js";
-import { answer, Worker } from "../worker.js";
+import { quantile } from "../report/quantile.js";
+import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../report/section.js";
+import { answer, Worker } from "../report/worker.js";
 import type { AppQuestion } from "./app.js";
 import { KeepAlive } from "./keep-alive.js";
 

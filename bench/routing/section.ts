@@ -8,8 +8,8 @@ import {
   type Section,
   type SectionQuestion,
   type Table,
-} from "../section.js";
-import { answer, Worker } from "../worker.js";
+} from "../report/section.js";
+import { answer, Worker } from "../report/worker.js";
 import type { Outcome, UsersQuestion } from "./users.js";
 
 interface Lag {
@@ -81,9 +81,9 @@ function lagging(links: readonly LagProxy[], { ms, spike }: Lag): Disposable {
 }
 
 const how =
-  `${replicas} replicas; of each policy 75 users, who do something every 200 ms on average, each time as a new request and all the same; ` +
-  "all policies at the same time on the same servers. The oracle asks all replicas for the very key before each read. " +
-  `Median of ${rounds} rounds with the least and the most; reads and stale ones of all.`;
+  `${replicas} replicas; 75 users for each policy, who make a request every 200 ms on average. All policies run at the same time on ` +
+  "the same servers, with the same requests. The oracle asks all replicas for the key before each read. Each cell is the median of " +
+  `${rounds} rounds, with minimum and maximum in brackets. Counts of reads and of stale reads are totals over all rounds.`;
 
 function tableOf({ lag, writeShare, rounds }: Cell): Table {
   const columns = [

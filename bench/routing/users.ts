@@ -1,8 +1,8 @@
 /** A process with the users of every policy: each thinks, then reads or writes, one thing after the other. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { seeded } from "../../test/support/load/seeded.js";
-import { quantile } from "../quantile.js";
-import { answer } from "../worker.js";
+import { quantile } from "../report/quantile.js";
+import { answer } from "../report/worker.js";
 import { type Counts, openPolicies, type Policy, type Servers } from "./policies.js";
 
 /** The first opens all policies and has their users begin, the last ends them; the others tell what they do for a while. */

@@ -1,8 +1,8 @@
 /** An app process under a steady load: its users take turns, and each finds in every read what they have written last. */
 import { Redis } from "ioredis";
 import { Tidemark, type TidemarkOptions } from "tidemark";
-import { clock } from "../clock.js";
-import { answer } from "../worker.js";
+import { clock } from "../report/clock.js";
+import { answer } from "../report/worker.js";
 
 /** The first begins it, with Tidemark or, on a server alone, without; all others have it work. */
 export type AppQuestion = { readonly options: TidemarkOptions } | { readonly alone: string } | Load;

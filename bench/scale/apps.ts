@@ -1,5 +1,5 @@
 /** App processes that end together, whatever becomes of the bench. */
-import { Worker } from "../worker.js";
+import { Worker } from "../report/worker.js";
 import type { AppQuestion } from "./app.js";
 
 export class Apps implements Disposable {

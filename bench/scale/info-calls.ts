@@ -1,8 +1,8 @@
 /** How often servers are asked for their INFO. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { RedisServer } from "../../test/support/servers/redis-server.js";
-import { clock } from "../clock.js";
-import type { Worker } from "../worker.js";
+import { clock } from "../report/clock.js";
+import type { Worker } from "../report/worker.js";
 import type { Load, Work } from "./app.js";
 
 /** What asking begins with is not counted. */

@@ -4,7 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { type Session, Tidemark } from "tidemark";
 import { type CarrierResponse, header, requestSessions } from "tidemark/http";
-import { answer } from "../worker.js";
+import { answer } from "../report/worker.js";
 
 export type Allocating = "plain read" | "plain write" | "kept" | "request reading" | "request writing";
 export type Keeping = "unused" | "used" | "held by nobody";

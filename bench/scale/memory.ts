@@ -1,7 +1,7 @@
 /** What sessions and requests take of an app's heap. */
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { figureOf, type Table } from "../section.js";
-import { Worker } from "../worker.js";
+import { figureOf, type Table } from "../report/section.js";
+import { Worker } from "../report/worker.js";
 import type { Allocating, Keeping, MemoryQuestion } from "./memory-app.js";
 
 const allocations: Readonly<Record<Allocating, string>> = {

@@ -1,7 +1,7 @@
 /** How often many app processes ask their servers, measured with a few and continued to many. */
 import type { RedisServer } from "../../test/support/servers/redis-server.js";
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { type Figure, figureOf, type Table } from "../section.js";
+import { type Figure, figureOf, type Table } from "../report/section.js";
 import type { Load } from "./app.js";
 import { Apps } from "./apps.js";
 import { countInfos, countInfosUnder, meanOf } from "./info-calls.js";

@@ -1,6 +1,6 @@
 /** What more of everything costs: replicas, shards, app processes, tokens and sessions. */
-import type { Section, SectionQuestion } from "../section.js";
-import { answer } from "../worker.js";
+import type { Section, SectionQuestion } from "../report/section.js";
+import { answer } from "../report/worker.js";
 import { measureFleets } from "./fleet.js";
 import { measureMemory } from "./memory.js";
 import { measureProcesses } from "./processes.js";

@@ -2,7 +2,7 @@
 import { createHmac } from "node:crypto";
 import { type Session, Tidemark } from "tidemark";
 import { header, requestSessions } from "tidemark/http";
-import { answer } from "../worker.js";
+import { answer } from "../report/worker.js";
 
 export type TokenTask = "hmac" | "plain request" | "unsigned" | "sealed" | "sealed before" | "seal";
 

@@ -1,7 +1,7 @@
 /** How many tokens one core opens and seals in a second. */
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { figureOf, type Table } from "../section.js";
-import { Worker } from "../worker.js";
+import { figureOf, type Table } from "../report/section.js";
+import { Worker } from "../report/worker.js";
 import type { TokenQuestion, TokenTask } from "./token-loops.js";
 
 const names: Readonly<Record<TokenTask, string>> = {

@@ -1,7 +1,7 @@
 /** A process in which users take turns: each reads their own keys, and writes them now and then. */
 import { Redis } from "ioredis";
 import { Tidemark } from "tidemark";
-import { answer } from "../worker.js";
+import { answer } from "../report/worker.js";
 
 export type Policy = "primary" | "primary with INFO" | "tidemark";
 

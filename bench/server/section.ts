@@ -1,15 +1,15 @@
 /** What consistency costs the servers: their CPU for each operation of a user, by their own accounts. */
 import type { RedisServer } from "../../test/support/servers/redis-server.js";
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../section.js";
-import { answer, Worker } from "../worker.js";
+import { type Figure, figureOf, type Section, type SectionQuestion, type Table } from "../report/section.js";
+import { answer, Worker } from "../report/worker.js";
 import type { LoadQuestion, Policy } from "./load.js";
 
 const policies: readonly Policy[] = ["primary", "primary with INFO", "tidemark"];
 const names: Readonly<Record<Policy, string>> = {
   primary: "ioredis, all on the primary",
   "primary with INFO": "the same with an INFO behind each write",
-  tidemark: "Tidemark, a new session from its user's token for every operation",
+  tidemark: "Tidemark, each operation in a new session opened from the user's token",
 };
 const inFlights = [1, 16, 64];
 const mixes = [

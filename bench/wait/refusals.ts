@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { ReplicasBehindError, Tidemark } from "tidemark";
-import { answer } from "../worker.js";
+import { answer } from "../report/worker.js";
 
 export interface RefusalsTask {
   readonly primary: string;

@@ -6,9 +6,9 @@ import {
   type ReplicationGroup,
   startReplicationGroup,
 } from "../../test/support/servers/replication-group.js";
-import { quantile } from "../quantile.js";
-import type { Section, SectionQuestion, Table } from "../section.js";
-import { answer, Worker } from "../worker.js";
+import { quantile } from "../report/quantile.js";
+import type { Section, SectionQuestion, Table } from "../report/section.js";
+import { answer, Worker } from "../report/worker.js";
 import type { Refusal, RefusalsTask } from "./refusals.js";
 
 interface Case {

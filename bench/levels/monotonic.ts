@@ -3,13 +3,13 @@
  * different, changing lag. Counts the reads that show an older state than one before them in the same session.
  */
 import type { TidemarkOptions } from "tidemark";
-import { counters, raise, stepsBack } from "../test/support/load/counters.js";
-import { fickleLag } from "../test/support/proxies/fickle-lag.js";
-import { startReplicationGroup } from "../test/support/servers/replication-group.js";
-import { clock } from "./clock.js";
+import { counters, raise, stepsBack } from "../../test/support/load/counters.js";
+import { fickleLag } from "../../test/support/proxies/fickle-lag.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
+import { clock } from "../report/clock.js";
+import { row } from "../report/quantile.js";
+import { Worker } from "../report/worker.js";
 import type { AppAnswer, AppCounts, AppQuestion } from "./monotonic-app.js";
-import { row } from "./quantile.js";
-import { Worker } from "./worker.js";
 
 const reads = Number(process.env.BENCH_READS ?? 200_000);
 const readsPerRequest = counters.length + 1;

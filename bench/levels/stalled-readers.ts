@@ -1,9 +1,9 @@
 /** Users who have just written, and read what is dear to the server, as many in a second whatever becomes of them. */
 import { subscribe } from "node:diagnostics_channel";
 import { ReplicasBehindError, type RouteMessage, Tidemark, type TidemarkOptions } from "tidemark";
-import { clock } from "./clock.js";
-import { quantile } from "./quantile.js";
-import { answer } from "./worker.js";
+import { clock } from "../report/clock.js";
+import { quantile } from "../report/quantile.js";
+import { answer } from "../report/worker.js";
 
 /** The options come first. */
 export type ReadersQuestion =

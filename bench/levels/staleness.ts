@@ -4,11 +4,11 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { type GroupReplica, startReplicationGroup } from "../test/support/servers/replication-group.js";
-import { clock } from "./clock.js";
-import { quantile, row } from "./quantile.js";
+import { type GroupReplica, startReplicationGroup } from "../../test/support/servers/replication-group.js";
+import { clock } from "../report/clock.js";
+import { quantile, row } from "../report/quantile.js";
+import { Worker } from "../report/worker.js";
 import type { NotedRead, ReaderTask } from "./staleness-reader.js";
-import { Worker } from "./worker.js";
 
 const lagsMs = [5, 50, 200];
 const boundsMs = [50, 200, 500, 2_000];

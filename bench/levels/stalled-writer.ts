@@ -1,7 +1,7 @@
 /** A user who writes at a steady pace, in a process that has nothing else to do. */
 import { Tidemark, type TidemarkOptions } from "tidemark";
-import { clock } from "./clock.js";
-import { answer } from "./worker.js";
+import { clock } from "../report/clock.js";
+import { answer } from "../report/worker.js";
 
 /** The options come first. */
 export type WriterQuestion = { readonly options: TidemarkOptions } | { readonly forMs: number };

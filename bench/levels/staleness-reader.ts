@@ -2,8 +2,8 @@
 import { subscribe } from "node:diagnostics_channel";
 import { setTimeout as pause } from "node:timers/promises";
 import { type RouteMessage, Tidemark } from "tidemark";
-import { clock } from "./clock.js";
-import { answer } from "./worker.js";
+import { clock } from "../report/clock.js";
+import { answer } from "../report/worker.js";
 
 export interface ReaderTask {
   readonly primary: string;

@@ -3,11 +3,11 @@
  * what becomes of them, and of the latency of writes, with the limit on reads that fall back to the primary and without.
  */
 import type { TidemarkOptions } from "tidemark";
-import { startReplicationGroup } from "../test/support/servers/replication-group.js";
-import { quantile, row } from "./quantile.js";
+import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
+import { quantile, row } from "../report/quantile.js";
+import { Worker } from "../report/worker.js";
 import type { ReadersAnswer, ReadersQuestion } from "./stalled-readers.js";
 import type { WriterQuestion } from "./stalled-writer.js";
-import { Worker } from "./worker.js";
 
 const forMs = Number(process.env.BENCH_MS ?? 5_000);
 const perSecond = 2_000;

@@ -1,8 +1,8 @@
 /** An app process: serves requests, each in a session that is made from the token the request brings. */
 import { subscribe } from "node:diagnostics_channel";
 import { type RouteMessage, Tidemark, type TidemarkOptions } from "tidemark";
-import { raise, readCounters } from "../test/support/load/counters.js";
-import { answer } from "./worker.js";
+import { raise, readCounters } from "../../test/support/load/counters.js";
+import { answer } from "../report/worker.js";
 
 /** With options it is begun with, else a request; an empty token is none. */
 export type AppQuestion =
