@@ -86,7 +86,7 @@ export function requirementOf(
   const progress = session.progressIn(shard, touched);
   if (progress.ahead) anchorTo(shard, session, touched, progress);
   const { demand } = session;
-  const all = progress.requirement(demand.requiredIn(touched.scope), touched);
+  const all = withoutLost(shard, progress.requirement(demand.requiredIn(touched.scope), touched));
   const knownAt = knownAtOf(session, shard, touched);
   const isOver = (position: Position): boolean => isOverstated(shard, knownAt, position);
   const required = all.some(isOver) ? all.filter((position) => !isOver(position)) : all;
@@ -101,6 +101,20 @@ export function requirementOf(
   const gainedAt = isSpread ? Math.max(shard.slotsGainedAt, monotonic(demand.issuedAt)) : shard.slotsGainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
+}
+
+/**
+ * Replaces positions that a failover has lost by the last ones that survived it. Those of a session's writes were replaced before.
+ * But the position that stands for what the session has read may be of a primary that is gone, and no replica would ever reach it.
+ */
+function withoutLost(shard: Shard, positions: readonly Position[]): readonly Position[] {
+  const { replid } = shard.history;
+  const isLost = (position: Position): boolean =>
+    position.replid !== replid && shard.outcome(position) === "lost";
+  if (!positions.some(isLost)) return positions;
+  return positions.map((position) =>
+    isLost(position) ? { ...shard.survivor(position), read: true as const } : position,
+  );
 }
 
 /** When everything that a read of `touched` requires was known, on the monotonic clock. The primary had all of it by then. */
