@@ -160,7 +160,7 @@ describe("a session", () => {
     expect(warn.mock.calls).toEqual([
       [
         expect.any(String),
-        expect.objectContaining({ detail: expect.stringContaining("behind the session") }),
+        expect.objectContaining({ detail: expect.stringContaining("after the session") }),
       ],
     ]);
   });
