@@ -86,10 +86,13 @@ export function requirementOf(
   const progress = session.progressIn(shard, touched);
   if (progress.ahead) anchorTo(shard, session, touched, progress);
   const { demand } = session;
-  const all = withoutLost(shard, progress.requirement(demand.requiredIn(touched.scope), touched));
-  const knownAt = knownAtOf(session, shard, touched);
+  const given = progress.requirement(demand.requiredIn(touched.scope), touched);
+  // Most reads require only writes of the primary's own history, which need no further look.
+  const isPlain = areWritesOf(shard.history.replid, given);
+  const all = isPlain ? given : withoutLost(shard, given);
+  const knownAt = isPlain ? Number.NEGATIVE_INFINITY : knownAtOf(session, shard, touched);
   const isOver = (position: Position): boolean => isOverstated(shard, knownAt, position);
-  const required = all.some(isOver) ? all.filter((position) => !isOver(position)) : all;
+  const required = !isPlain && all.some(isOver) ? all.filter((position) => !isOver(position)) : all;
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
   const asOf = required === all ? freshAsOf(demand) : knownAt;
@@ -101,6 +104,13 @@ export function requirementOf(
   const gainedAt = isSpread ? Math.max(shard.slotsGainedAt, monotonic(demand.issuedAt)) : shard.slotsGainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
+}
+
+/** Whether all `positions` are of writes in the history `replid`. Such a position is neither lost nor ahead of the primary. */
+function areWritesOf(replid: string | undefined, positions: readonly Position[]): boolean {
+  for (const position of positions)
+    if (position.replid !== replid || position.read !== undefined) return false;
+  return true;
 }
 
 /**
