@@ -158,10 +158,7 @@ describe("a session", () => {
     await supertest(early).get("/").expect(200, { value: null });
     expect(routes.of("get")).toEqual(["primary:position-unknown"]);
     expect(warn.mock.calls).toEqual([
-      [
-        expect.any(String),
-        expect.objectContaining({ detail: expect.stringContaining("after the session") }),
-      ],
+      [expect.any(String), expect.objectContaining({ detail: expect.stringContaining("after the session") })],
     ]);
   });
 });
