@@ -98,7 +98,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #ways: Required<
     Pick<
       SessionParts<Session>,
-      "terms" | "anchor" | "replicate" | "client" | "keys" | "maxKeys" | "recordReads" | "statistics"
+      "policyOf" | "anchor" | "replicate" | "client" | "keys" | "maxKeys" | "recordReads" | "statistics"
     >
   >;
 
@@ -167,9 +167,9 @@ export class Tidemark implements AsyncDisposable {
     this.redis = base;
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
-    const { terms, reads, acks } = this.#router;
+    const { policies, reads, acks } = this.#router;
     this.#ways = {
-      terms: (consistency) => terms.of(consistency),
+      policyOf: (consistency) => policies.of(consistency),
       anchor: (session) => reads.anchor(session),
       replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
       client: (session) => this.#base.forSession(session),
@@ -214,10 +214,10 @@ export class Tidemark implements AsyncDisposable {
       throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
     if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
       throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
-    const { terms, anchor, replicate, client, keys, maxKeys, recordReads, statistics } = this.#ways;
+    const { policyOf, anchor, replicate, client, keys, maxKeys, recordReads, statistics } = this.#ways;
     return new Session({
       level: level === undefined ? "session" : mergeConsistency("session", checkConsistency(level)),
-      terms,
+      policyOf,
       anchor: monotonicReads ? anchor : undefined,
       replicate,
       signal,

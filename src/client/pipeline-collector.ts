@@ -11,17 +11,17 @@ import type { Session } from "../session/session.js";
 
 /** Routes the commands of a client. */
 export interface CommandRouter {
-  readonly terms: ReadPolicyCache;
+  readonly policies: ReadPolicyCache;
   readonly keepsReads: boolean;
   /** Sends one command. `iteration` is set if the command is a step of a scan stream. */
   route(
     command: Command,
     session: Session | undefined,
-    terms: ResolvedReadPolicy,
+    policy: ResolvedReadPolicy,
     iteration?: ScanIteration,
   ): void;
   /** Sends a pipeline or transaction as a whole. */
-  routeBatch(commands: readonly Command[], session: Session | undefined, terms: ResolvedReadPolicy): void;
+  routeBatch(commands: readonly Command[], session: Session | undefined, policy: ResolvedReadPolicy): void;
 }
 
 /** The batch whose commands ioredis is handing over in this turn of the event loop. */
@@ -29,7 +29,7 @@ interface OpenBatch {
   readonly stream: CommandStream;
   readonly commands: Command[];
   readonly session: Session | undefined;
-  readonly terms: ResolvedReadPolicy;
+  readonly policy: ResolvedReadPolicy;
   /** Counts the batch as a write in flight. Undefined while the batch contains no write. */
   handle: WriteHandle | undefined;
 }
@@ -38,7 +38,7 @@ interface OpenBatch {
 export interface CommandOrigin {
   /** Undefined for the session of the current request. Null for no session. */
   readonly boundSession: Session | null | undefined;
-  readonly boundTerms: ResolvedReadPolicy | undefined;
+  readonly boundPolicy: ResolvedReadPolicy | undefined;
   readonly iteration: ScanIteration | undefined;
 }
 
@@ -60,7 +60,7 @@ export class PipelineCollector {
   record(command: Command, sender: CommandOrigin): void {
     if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
     const session = this.sessionOf(sender);
-    if (session !== undefined) recordRead(command, session, (sender.boundTerms ?? session.terms).level);
+    if (session !== undefined) recordRead(command, session, (sender.boundPolicy ?? session.policy).level);
   }
 
   /** Routes one command, or adds it to the batch that it is part of. Batches keep their place in the order of commands. */
@@ -71,12 +71,12 @@ export class PipelineCollector {
       return;
     }
     const session = this.sessionOf(sender);
-    const terms = sender.boundTerms ?? session?.terms ?? this.#routing.terms.usual;
+    const policy = sender.boundPolicy ?? session?.policy ?? this.#routing.policies.usual;
     if (stream === undefined) {
-      this.#routing.route(command, session, terms, sender.iteration);
+      this.#routing.route(command, session, policy, sender.iteration);
       return;
     }
-    this.#open = { stream, commands: [], session, terms, handle: undefined };
+    this.#open = { stream, commands: [], session, policy, handle: undefined };
     this.#join(this.#open, command);
     queueMicrotask(() => this.#close());
   }
@@ -100,8 +100,8 @@ export class PipelineCollector {
     return boundSession === undefined ? this.#findSession() : (boundSession ?? undefined);
   }
 
-  termsOf(consistency: Consistency): ResolvedReadPolicy {
-    return this.#routing.terms.of(consistency);
+  resolved(consistency: Consistency): ResolvedReadPolicy {
+    return this.#routing.policies.of(consistency);
   }
 
   /** Counts a write as started when the caller gives it. The batch is sent later, and a response could be sent in between. */
@@ -116,7 +116,7 @@ export class PipelineCollector {
     const batch = this.#open;
     this.#open = undefined;
     if (batch === undefined) return;
-    this.#routing.routeBatch(batch.commands, batch.session, batch.terms);
+    this.#routing.routeBatch(batch.commands, batch.session, batch.policy);
     batch.handle?.end("not-sent");
   }
 }

@@ -3,7 +3,7 @@ import { connect as connectTcp, Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { isDemotion } from "../commands/server-reply.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import { forgetClosed } from "../connection/disconnect.js";
@@ -303,9 +303,9 @@ export class PrimaryClient extends Redis implements Follower {
 
   /** Watches `command`. If a demoted server refuses it, the client keeps it for the next primary. */
   #attend(command: Command, isBound: boolean, left: number): void {
-    const ends = new Ends(command);
+    const callbacks = new CommandCallbacks(command);
     command.resolve = (reply) => {
-      const resolved = ends.resolve(reply);
+      const resolved = callbacks.resolve(reply);
       this.#departIfDone();
       return resolved;
     };
@@ -313,12 +313,12 @@ export class PrimaryClient extends Redis implements Follower {
       if (isDemotion(error)) {
         doubt(this.#source, this.options);
         const { refused } = this.#prepareDeparture();
-        if (isBound || left === 0 || this.options.enableOfflineQueue === false) ends.reject(error);
+        if (isBound || left === 0 || this.options.enableOfflineQueue === false) callbacks.reject(error);
         else {
-          ends.restore();
+          callbacks.restore();
           refused.push({ command, left: left - 1 });
         }
-      } else ends.reject(error);
+      } else callbacks.reject(error);
       this.#departIfDone();
     };
   }

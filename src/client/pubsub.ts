@@ -1,6 +1,6 @@
 /** Keeps dedicated connections for pub/sub, because a subscription would block all other commands on a shared connection. */
 import { Command, type Redis } from "ioredis";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { ClosedError, NoPrimaryError } from "../errors/errors.js";
 import type { Shard } from "../shard/shard.js";
 
@@ -119,17 +119,17 @@ export class PubSub {
       return;
     }
     const connected = this.#connectionFor(command, kind);
-    const ends = new Ends(command);
+    const callbacks = new CommandCallbacks(command);
     command.resolve = (reply) => {
       for (const channel of command.args) {
         for (const { subscriptions } of this.#connections.values())
           subscriptions[kind].delete(String(channel));
         connected.subscriptions[kind].set(String(channel), channel);
       }
-      return ends.resolve(reply);
+      return callbacks.resolve(reply);
     };
     command.reject = (error) => {
-      ends.restore();
+      callbacks.restore();
       const again = (): void => this.#subscribe(command, kind, left - 1);
       if (left > 0 && this.#slots.redirect?.(error, again)) return;
       command.reject(error);
@@ -165,7 +165,7 @@ export class PubSub {
 
   /** Rejects `command` if it is not answered in time, if the server refuses the connection, or if the client is closed. */
   #limit(command: Command, redis: Redis): void {
-    const ends = new Ends(command);
+    const callbacks = new CommandCallbacks(command);
     const { timeoutMs } = this.#slots;
     const { host = "localhost", port = 6379 } = redis.options;
     const late = (): void =>
@@ -177,7 +177,7 @@ export class PubSub {
     };
     const giveUp = (error: Error): void => {
       settle();
-      ends.reject(error);
+      callbacks.reject(error);
       // The server may still answer.
       command.resolve = () => this.#undo(command);
       command.reject = () => {};
@@ -185,11 +185,11 @@ export class PubSub {
     this.#pending.set(giveUp, redis);
     command.resolve = (reply) => {
       settle();
-      return ends.resolve(reply);
+      return callbacks.resolve(reply);
     };
     command.reject = (error) => {
       settle();
-      ends.reject(error);
+      callbacks.reject(error);
     };
   }
 

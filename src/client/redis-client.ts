@@ -55,7 +55,7 @@ export type LifecycleEvent = (typeof lifecycleEvents)[number];
 export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, Subscribed {
   boundSession: Session | null | undefined = undefined;
   boundLevel: Consistency | undefined = undefined;
-  boundTerms: ResolvedReadPolicy | undefined = undefined;
+  boundPolicy: ResolvedReadPolicy | undefined = undefined;
   /** Whether this client's writes count for no session. */
   protected readonly isUntracked: boolean = false;
   iteration: ScanIteration | undefined = undefined;
@@ -107,7 +107,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     const before = this.boundLevel ?? this.dispatch.sessionOf(this)?.level ?? "session";
     const client: RoutedRedis = Object.create(this);
     client.boundLevel = mergeConsistency(before, withOptions(level, options, "level"));
-    client.boundTerms = this.dispatch.termsOf(client.boundLevel);
+    client.boundPolicy = this.dispatch.resolved(client.boundLevel);
     return client;
   }
 

@@ -2,7 +2,7 @@
 import type { Command } from "ioredis";
 
 /** Both functions of a command, as they were when this object was made. */
-export class Ends {
+export class CommandCallbacks {
   readonly #command: Command;
   readonly #resolve: Command["resolve"];
   readonly #reject: Command["reject"];

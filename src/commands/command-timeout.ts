@@ -1,6 +1,6 @@
 /** Applies the user's command timeouts at the client, whichever way the command takes. */
 import { Command, type RedisOptions } from "ioredis";
-import { Ends } from "./ends.js";
+import { CommandCallbacks } from "./callbacks.js";
 
 type TimeOptions = Pick<RedisOptions, "commandTimeout" | "blockingTimeout" | "blockingTimeoutGrace">;
 
@@ -47,7 +47,7 @@ export class Deadline {
     }: { rejectMs: number | undefined; yieldMs: number | undefined; graceMs: number },
   ) {
     const { resolve, reject } = command;
-    const ends = new Ends(command);
+    const callbacks = new CommandCallbacks(command);
     this.#command = command;
     this.#graceMs = graceMs;
     this.#yield = () => resolve(null);
@@ -55,11 +55,11 @@ export class Deadline {
     this.#yielding = this.#after(yieldMs, this.#yield);
     command.resolve = (reply) => {
       this.#clear();
-      return ends.resolve(reply);
+      return callbacks.resolve(reply);
     };
     command.reject = (error) => {
       this.#clear();
-      ends.reject(error);
+      callbacks.reject(error);
     };
   }
 

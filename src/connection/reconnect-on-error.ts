@@ -1,6 +1,6 @@
 /** The user's `reconnectOnError`: ioredis could send a refused command again only while there is no connection. */
 import type { Command, RedisOptions } from "ioredis";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 
 export class ReconnectOnError {
   readonly #server: RedisOptions;
@@ -20,11 +20,11 @@ export class ReconnectOnError {
 
   /** Calls `resend` if the user wishes to send `command` again. The server has refused it, so it was not executed. */
   follow(command: Command, resend: (onFailure: (error: Error) => void) => void): void {
-    const ends = new Ends(command);
-    command.resolve = (reply) => ends.resolve(reply);
+    const callbacks = new CommandCallbacks(command);
+    command.resolve = (reply) => callbacks.resolve(reply);
     command.reject = (error) => {
-      if (this.#due.delete(error)) resend((failure) => ends.reject(failure));
-      else ends.reject(error);
+      if (this.#due.delete(error)) resend((failure) => callbacks.reject(failure));
+      else callbacks.reject(error);
     };
   }
 }

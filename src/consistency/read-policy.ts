@@ -151,12 +151,12 @@ export function mergeConsistency(before: Consistency, given: Consistency): Consi
 }
 
 /** Resolves `consistency`, which was checked before. */
-function termsOf(consistency: Consistency, defaults: ReadDefaults): ResolvedReadPolicy {
+function resolve(consistency: Consistency, defaults: ReadDefaults): ResolvedReadPolicy {
   const policies = isList(consistency) ? consistency : [consistency];
-  let terms: ResolvedReadPolicy | undefined;
-  for (const policy of policies.toReversed()) terms = termsOfOne(asPolicy(policy), defaults, terms);
-  if (terms === undefined) throw invalidLevel("level", consistency);
-  return terms;
+  let next: ResolvedReadPolicy | undefined;
+  for (const policy of policies.toReversed()) next = resolveOne(asPolicy(policy), defaults, next);
+  if (next === undefined) throw invalidLevel("level", consistency);
+  return next;
 }
 
 /** Resolves each read policy once and keeps the result. */
@@ -176,14 +176,14 @@ export class ReadPolicyCache {
     const known =
       typeof consistency === "object" ? this.#others.get(consistency) : this.#named.get(consistency);
     if (known !== undefined) return known;
-    const terms = termsOf(consistency, this.#defaults);
-    if (typeof consistency === "object") this.#others.set(consistency, terms);
-    else this.#named.set(consistency, terms);
-    return terms;
+    const resolved = resolve(consistency, this.#defaults);
+    if (typeof consistency === "object") this.#others.set(consistency, resolved);
+    else this.#named.set(consistency, resolved);
+    return resolved;
   }
 }
 
-function termsOfOne(
+function resolveOne(
   policy: ReadPolicy,
   defaults: ReadDefaults,
   next: ResolvedReadPolicy | undefined,

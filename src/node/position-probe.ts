@@ -1,6 +1,6 @@
 /** Asks a server for its position in the replication stream: by INFO, or by a marker key if an ACL forbids INFO. */
 import { Command } from "ioredis";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import type { Connection } from "../connection/connection.js";
 import { faultOf, parseReplicationInfo, type ReplicationInfo } from "../replication/replication-info.js";
 import { type MarkerKey, notThere, type ProbeCommand } from "./marker-key.js";
@@ -118,7 +118,7 @@ export function sendWithProof(
   info: Command,
   prove: (reply: unknown) => void,
 ): void {
-  const ends = new Ends(command);
+  const callbacks = new CommandCallbacks(command);
   const [multi, exec] = [new Command("multi"), new Command("exec")];
   let refused = false;
   let isExecuted = false;
@@ -126,7 +126,7 @@ export function sendWithProof(
   command.reject = (error) => {
     refused ||= !isExecuted;
     if (refused && error.name === "ReplyError") prove(undefined);
-    ends.reject(error);
+    callbacks.reject(error);
   };
   exec.resolve = (reply) => {
     if (refused) return;
@@ -137,10 +137,10 @@ export function sendWithProof(
     // ioredis replaced when it sent the command: so ioredis notices scripts that the server has forgotten.
     if (value instanceof Error)
       command.reject(Object.assign(value, { command: { name: command.name, args: command.args } }));
-    else ends.resolve(value);
+    else callbacks.resolve(value);
   };
   exec.reject = (error) => {
-    if (!refused) ends.reject(error);
+    if (!refused) callbacks.reject(error);
   };
   for (const quiet of [multi, info]) quiet.reject = () => {};
   connection.beginTurn();

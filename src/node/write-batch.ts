@@ -1,7 +1,7 @@
 /** The writes of one turn of the event loop, and the one INFO behind them that reports the position of all. */
 import type { Command } from "ioredis";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { isScript, provesPrimary } from "../commands/command-kind.js";
-import { Ends } from "../commands/ends.js";
 import { isOfReplica, isReadOnlyError, wasNotExecuted } from "../commands/server-reply.js";
 import type { Connection } from "../connection/connection.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
@@ -30,7 +30,7 @@ interface HeldReply {
 /** A write whose position is not known yet. */
 class PendingWrite implements HeldReply {
   readonly handle: WriteHandle;
-  readonly #ends: Ends;
+  readonly #callbacks: CommandCallbacks;
   readonly #name: string;
   readonly #batch: WriteBatch;
   readonly #onRefusal: OnRefusal | undefined;
@@ -41,7 +41,7 @@ class PendingWrite implements HeldReply {
 
   constructor(command: Command, handle: WriteHandle, batch: WriteBatch, onRefusal: OnRefusal | undefined) {
     this.handle = handle;
-    this.#ends = new Ends(command);
+    this.#callbacks = new CommandCallbacks(command);
     this.#name = command.name;
     this.#batch = batch;
     this.#onRefusal = onRefusal;
@@ -84,19 +84,19 @@ class PendingWrite implements HeldReply {
   }
 
   settle(position: Position | undefined, byReplica: boolean): void {
-    const ends = this.#ends;
+    const callbacks = this.#callbacks;
     if (this.#refusal !== undefined) {
-      ends.restore();
-      if (!this.#onRefusal?.(this.#refusal)) ends.reject(this.#refusal);
+      callbacks.restore();
+      if (!this.#onRefusal?.(this.#refusal)) callbacks.reject(this.#refusal);
       return;
     }
     if (this.#isVoid(byReplica)) {
-      ends.restore();
+      callbacks.restore();
       const { address } = this.#batch.server.connection;
       if (this.#onRefusal?.(new NotPrimaryError(this.#name.toUpperCase(), address))) return;
     }
     const held = this.handle.acknowledged?.(position);
-    if (held === undefined) ends.resolve(this.#reply);
+    if (held === undefined) callbacks.resolve(this.#reply);
     else this.#resolveAfter(held);
   }
 
@@ -107,12 +107,12 @@ class PendingWrite implements HeldReply {
   }
 
   #resolveAfter(held: Promise<unknown>): void {
-    const ends = this.#ends;
-    held.then(() => ends.resolve(this.#reply), ends.reject.bind(ends));
+    const callbacks = this.#callbacks;
+    held.then(() => callbacks.resolve(this.#reply), callbacks.reject.bind(callbacks));
   }
 
   #lose(error: Error): void {
-    this.#ends.reject(ConnectionLostError.of(this.#name, this.#batch.server.connection, error));
+    this.#callbacks.reject(ConnectionLostError.of(this.#name, this.#batch.server.connection, error));
   }
 }
 
@@ -151,9 +151,9 @@ export class WriteBatch {
 
   /** Makes a read resolve after the writes of its session that were sent before it. Call it before the command is sent. */
   holdBehindWrites(command: Command): void {
-    const ends = new Ends(command);
-    command.resolve = (reply) => this.whenOver(() => ends.resolve(reply));
-    command.reject = (error) => this.whenOver(() => ends.reject(error));
+    const callbacks = new CommandCallbacks(command);
+    command.resolve = (reply) => this.whenOver(() => callbacks.resolve(reply));
+    command.reject = (error) => this.whenOver(() => callbacks.reject(error));
   }
 
   /** Calls `then` when the position is known, or when it is certain that it will not be. */

@@ -7,8 +7,8 @@ import { selectReplica } from "./server-selection.js";
 /** Returns `read` with the first of its read policies that can be met now, or with the last one if none can. */
 export function firstAttainable(read: PendingRead, maxStalenessMs: number, now: number): PendingRead {
   let attainable = read;
-  while (attainable.terms.next !== undefined && !canBeMet(attainable, now))
-    attainable = withPolicy(attainable, attainable.terms.next, maxStalenessMs);
+  while (attainable.policy.next !== undefined && !canBeMet(attainable, now))
+    attainable = withPolicy(attainable, attainable.policy.next, maxStalenessMs);
   return attainable;
 }
 
@@ -21,25 +21,25 @@ export function nextAttainable(
   maxStalenessMs: number,
   now: number,
 ): PendingRead | undefined {
-  const { next } = read.terms;
+  const { next } = read.policy;
   if (next === undefined || primaryIsInTime(read, now)) return undefined;
   return firstAttainable(withPolicy(read, next, maxStalenessMs), maxStalenessMs, now);
 }
 
 /** Whether Tidemark may ask the primary and will probably get the answer in time. The primary can meet every requirement. */
-function primaryIsInTime({ terms, shard, certain, givenAt }: PendingRead, now: number): boolean {
-  const mayAsk = certain !== undefined || terms.fallback === "primary";
-  return mayAsk && shard.isPrimaryReady && shard.primary.latency.at(now) <= terms.withinMs - (now - givenAt);
+function primaryIsInTime({ policy, shard, certain, givenAt }: PendingRead, now: number): boolean {
+  const mayAsk = certain !== undefined || policy.fallback === "primary";
+  return mayAsk && shard.isPrimaryReady && shard.primary.latency.at(now) <= policy.withinMs - (now - givenAt);
 }
 
 /** Whether a server can probably answer in time. */
 function canBeMet(read: PendingRead, now: number): boolean {
-  const { terms, shard, certain, givenAt, waitUntil } = read;
+  const { policy, shard, certain, givenAt, waitUntil } = read;
   if (primaryIsInTime(read, now)) return true;
   if (certain !== undefined) return false;
   const choice = selectReplica(read, now);
-  if (choice?.node !== undefined) return choice.node.latency.at(now) <= terms.withinMs - (now - givenAt);
+  if (choice?.node !== undefined) return choice.node.latency.at(now) <= policy.withinMs - (now - givenAt);
   const soonest =
-    requiredSince(shard, read.requirement, read.session.demand.issuedAt, now) + shard.catchUp.leastLagMs;
+    requiredSince(shard, read.requirement, read.session.requirement.issuedAt, now) + shard.catchUp.leastLagMs;
   return Math.max(now, soonest) < waitUntil;
 }

@@ -126,12 +126,11 @@ function targetOf(read: PendingRead, { replication }: NodeReport, now: number): 
  * token counts if it is earlier.
  */
 function writtenAt({ shard, session, touched, requirement }: PendingRead, now: number): number {
-  const { demand } = session;
-  const seenAt = requiredSince(shard, requirement, demand.issuedAt, now);
+  const seenAt = requiredSince(shard, requirement, session.requirement.issuedAt, now);
   const isByToken = requirement.positions.length > 0 && requirement.since === Number.NEGATIVE_INFINITY;
   // Data that was read since then has another time.
   if (!isByToken || session.progressIn(shard, touched).floor !== undefined) return seenAt;
-  return Math.min(seenAt, now - (Date.now() - demand.issuedAt));
+  return Math.min(seenAt, now - (Date.now() - session.requirement.issuedAt));
 }
 
 /**

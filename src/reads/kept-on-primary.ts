@@ -34,7 +34,7 @@ function keptBy(read: ReadQuery, reason: Reason, statistics: Statistics, now: nu
   const latest = session.latestWrite(touched);
   if (reason === "write-in-flight") return statistics.keptBy(latest?.named);
   // The read would require these positions if its request had done nothing else.
-  const own = narrowed(session.demand.positions, touched).filter(
+  const own = narrowed(session.requirement.positions, touched).filter(
     (position) => !shard.belongsToOtherShard(position),
   );
   if (own.length > 0 && !isMet(shard, { ...noRequirement, positions: own }, now))
@@ -58,7 +58,9 @@ function keptByOwn(
 ): KeptReads | undefined {
   const written = touched.keys?.filter((_key, index) => {
     const hash = touched.hashes?.[index];
-    return hash !== undefined && session.demand.positions.some(({ keys }) => keys?.hashes.includes(hash));
+    return (
+      hash !== undefined && session.requirement.positions.some(({ keys }) => keys?.hashes.includes(hash))
+    );
   });
   if (written !== undefined && written.length > 0) return statistics.keptBy(written);
   // With monotonic reads, the session need not have written anything.

@@ -62,7 +62,7 @@ export class LostWrites {
       }
     }
     this.#reported.add(name);
-    return !isReported || !session.demand.isBrought(position);
+    return !isReported || !session.requirement.isBrought(position);
   }
 }
 

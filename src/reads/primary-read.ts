@@ -1,6 +1,6 @@
 /** Sends reads to a shard's primary, and resends them if the connection closes before the answer. */
 import type { Command } from "ioredis";
-import type { Ends } from "../commands/ends.js";
+import type { CommandCallbacks } from "../commands/callbacks.js";
 import { isRedirection, mayRetryElsewhere } from "../commands/server-reply.js";
 import type { WhenReady } from "../connection/offline-queue.js";
 import type { Level } from "../consistency/level.js";
@@ -27,7 +27,7 @@ export interface PrimaryRead {
    * Called when `from` has answered the read, before the read resolves. Returns the error that rejects the read instead, if any.
    */
   readonly onAnswer: (from: Node) => Error | undefined;
-  readonly ends: Pick<Ends, "resolve" | "reject">;
+  readonly callbacks: Pick<CommandCallbacks, "resolve" | "reject">;
 }
 
 /**
@@ -41,10 +41,10 @@ export function sendToPrimary(
   isReturned = false,
   since?: number,
 ): void {
-  const { shard, command, ends } = read;
+  const { shard, command, callbacks } = read;
   const start: WhenReady = (error) => {
     if (error !== undefined) {
-      ends.reject(error);
+      callbacks.reject(error);
       return;
     }
     const { primary } = shard;
@@ -58,13 +58,13 @@ export function sendToPrimary(
     const settle = (reply: unknown): unknown => {
       if (!shard.isStillPrimary(primary) || primary.incarnation !== incarnation) {
         if (repeats > 0) return again();
-        return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+        return callbacks.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
       }
       const failure = read.onAnswer(primary);
-      if (failure !== undefined) return ends.reject(failure);
+      if (failure !== undefined) return callbacks.reject(failure);
       // Tidemark may have asked a replica meanwhile, because the primary seemed to be gone.
       noteAnswer(command, sent);
-      return ends.resolve(reply);
+      return callbacks.resolve(reply);
     };
     command.resolve = (reply) => {
       // Tidemark must leave a server at once if it is known to be a replica. Otherwise later commands are sent elsewhere first.
@@ -79,8 +79,8 @@ export function sendToPrimary(
       // The caller follows redirections, and keeps the order with commands that were redirected earlier.
       if (repeats > 0 && isUnanswered && !isRedirection(failure)) again();
       else if (primary.isProxy)
-        ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
-      else ends.reject(failure);
+        callbacks.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+      else callbacks.reject(failure);
     };
     shard.monitor.probePrimary(startedAt, read.doubtful);
     // The INFO in front of the read must not stand for the data that the read sees, so `onSend` is called after that INFO.

@@ -68,7 +68,7 @@ export class ReadFallback {
     const isBound = iteration?.node !== undefined;
     const since = isBound
       ? Number.NEGATIVE_INFINITY
-      : requiredSince(shard, read.requirement, session.demand.issuedAt, now);
+      : requiredSince(shard, read.requirement, session.requirement.issuedAt, now);
     this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
   }
 
@@ -77,10 +77,10 @@ export class ReadFallback {
    * requirement. Returns whether `read` waits. A read that would be refused waits for the report even without `waitMs`.
    */
   #sample(read: PendingRead, reason: Reason | undefined, now: number): boolean {
-    const { shard, terms, waitUntil, iteration } = read;
+    const { shard, policy, waitUntil, iteration } = read;
     if (read.isSampled || iteration?.node !== undefined || !shard.isPrimaryReady) return false;
     const isLate = now >= waitUntil;
-    if (isLate && (terms.fallback === "primary" || terms.next !== undefined)) return false;
+    if (isLate && (policy.fallback === "primary" || policy.next !== undefined)) return false;
     const wantedAt = sampleWantedAt(read, now);
     if (wantedAt === undefined) return false;
     const until = isLate ? now + primaryWordMs : waitUntil;
@@ -113,10 +113,10 @@ export class ReadFallback {
   #resume(read: PendingRead): void {
     const loss = this.#routes.lossOf(read.session, read.command);
     if (loss !== undefined) {
-      read.ends.reject(loss);
+      read.callbacks.reject(loss);
       return;
     }
-    const again = { ...withPolicy(read, read.terms, this.#routes.maxStalenessMs), isSampled: true };
+    const again = { ...withPolicy(read, read.policy, this.#routes.maxStalenessMs), isSampled: true };
     this.#routes.sendTo(again, this.#routes.choose(again, performance.now()));
   }
 
@@ -124,9 +124,9 @@ export class ReadFallback {
    * Returns a function that ends the wait and returns whether the read was still waiting. `over` is called however the wait ends.
    */
   #wait(read: PendingRead, since: number, until: number, giveUp: () => void, over = () => {}): () => boolean {
-    const { shard, session, command, ends } = read;
+    const { shard, session, command, callbacks } = read;
     const { signal } = session;
-    const aborted = (): void => ends.reject(new AbortedError(command.name.toUpperCase()));
+    const aborted = (): void => callbacks.reject(new AbortedError(command.name.toUpperCase()));
     if (signal?.aborted) {
       aborted();
       return () => false;
@@ -174,20 +174,20 @@ export class ReadFallback {
     const now = performance.now();
     const next = nextAttainable(read, this.#routes.maxStalenessMs, now);
     if (read.iteration?.node !== undefined)
-      read.ends.reject(iterationLostError(read.command, read.iteration));
+      read.callbacks.reject(iterationLostError(read.command, read.iteration));
     else if (next !== undefined) this.#routes.sendTo(next, this.#routes.choose(next, now));
-    else if (read.terms.fallback === "primary") this.relieve(read, reason);
+    else if (read.policy.fallback === "primary") this.relieve(read, reason);
     else this.#refuse(read, reason);
   }
 
   #refuse(read: PendingRead, reason: Reason | undefined, why?: string): void {
-    const { ends, command } = read;
+    const { callbacks, command } = read;
     if (answerStale(read)) return;
     const now = performance.now();
     const because = reason ?? whyNoReplica(read, now);
     const estimate = estimateCatchUp(read, now);
     if (estimate.node !== undefined) read.shard.measureLag(offsetOf(read), now);
-    ends.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why, estimate));
+    callbacks.reject(new ReplicasBehindError(command.name.toUpperCase(), because, why, estimate));
   }
 
   /** Sends a read that replicas cannot answer to the primary. If too many such reads are there, the read waits in line. */
@@ -230,7 +230,7 @@ export class ReadFallback {
     const now = performance.now();
     const loss = this.#routes.lossOf(session, read.command);
     if (loss !== undefined) {
-      read.ends.reject(loss);
+      read.callbacks.reject(loss);
       return true;
     }
     if (isStranded(read)) {
@@ -268,19 +268,19 @@ function sampleWantedAt(
 
 /** Returns the same read, and releases its slot of `limit` when the read ends. */
 function counted(read: PendingRead, limit: FallbackLimit): PendingRead {
-  const { ends, shard } = read;
+  const { callbacks, shard } = read;
   const sentAt = performance.now();
   // The sample soon shows the limit how the primary copes with the read.
   shard.monitor.samplePrimary(sentAt);
   const resolve = (reply: unknown): unknown => {
     limit.release(performance.now() - sentAt);
-    return ends.resolve(reply);
+    return callbacks.resolve(reply);
   };
   const reject = (error: Error): void => {
     limit.release(performance.now() - sentAt);
-    ends.reject(error);
+    callbacks.reject(error);
   };
-  return { ...read, ends: { resolve, reject } };
+  return { ...read, callbacks: { resolve, reject } };
 }
 
 function paceOf({ primary, replicas }: Shard): ResponseTimes {

@@ -1,6 +1,6 @@
 /** Sends each read to a server that may answer it, and elsewhere if that fails. */
 import type { Command } from "ioredis";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import type { Touched } from "../commands/touched-keys.js";
 import type { ReadDefaults } from "../consistency/read-policy.js";
 import type { Reason } from "../diagnostics/channels.js";
@@ -52,7 +52,7 @@ export class ReadRouter {
     });
     this.#fallbacks = {
       always: this.#always,
-      isFinal: ({ terms }, proven) => terms.fallback === "error" && proven,
+      isFinal: ({ policy }, proven) => policy.fallback === "error" && proven,
       fallBack: (read, reason) => {
         discardSend(read.command);
         this.#fallback.take(read, reason);
@@ -111,13 +111,17 @@ export class ReadRouter {
       this.#readPrimary(this.#open(given, session, performance.now()), reason, repeats, isReturned);
       return;
     }
-    const { shard, command, terms, iteration } = given;
+    const { shard, command, policy, iteration } = given;
     const onAnswer = (from: Node): undefined => {
       iteration?.answeredBy(from);
     };
-    const { level } = terms;
+    const { level } = policy;
     const read = { shard, command, level, reason, doubtful: this.#always, behindWrites: false };
-    sendToPrimary({ ...read, ends: new Ends(command), onSend: () => {}, onAnswer }, repeats, isReturned);
+    sendToPrimary(
+      { ...read, callbacks: new CommandCallbacks(command), onSend: () => {}, onAnswer },
+      repeats,
+      isReturned,
+    );
   }
 
   /** Makes `session` require the data that it has read so far. See {@link settleReads}. */
@@ -140,10 +144,10 @@ export class ReadRouter {
     ) {
       command.reject(iterationLostError(command, iteration));
     } else if (isPrimary || session === undefined) {
-      const ends = new Ends(command);
-      command.resolve = (reply) => ends.resolve(reply);
+      const callbacks = new CommandCallbacks(command);
+      command.resolve = (reply) => callbacks.resolve(reply);
       command.reject = (error) => {
-        ends.reject(
+        callbacks.reject(
           ConnectionLostError.isMeantBy(error) ? iterationLostError(command, iteration, error) : error,
         );
       };
@@ -171,7 +175,7 @@ export class ReadRouter {
   ): PendingRead {
     const { maxStalenessMs } = this.#options;
     const read = openRead(given, session, touched, maxStalenessMs, now);
-    return read.terms.next === undefined ? read : firstAttainable(read, maxStalenessMs, now);
+    return read.policy.next === undefined ? read : firstAttainable(read, maxStalenessMs, now);
   }
 
   #choose(read: PendingRead, now: number): Selection | undefined {
@@ -216,7 +220,7 @@ export class ReadRouter {
         // The answer to an INFO in front of the read may be the first report of another primary.
         return this.#lossOf(session, command);
       },
-      ends: withDeadlineForPrimary(read).ends,
+      callbacks: withDeadlineForPrimary(read).callbacks,
     };
     sendToPrimary(toPrimary, repeats, isReturned);
   }

@@ -1,6 +1,6 @@
 /** Describes one read on its way: its requirement and its deadline. */
 import type { Command } from "ioredis";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { cannotShowMissingKey } from "../commands/server-reply.js";
 import type { Touched } from "../commands/touched-keys.js";
 import type { Level } from "../consistency/level.js";
@@ -19,13 +19,13 @@ import { primaryOnlyReason, type ReadQuery, requirementOf } from "./server-selec
 export class ReadRequest {
   readonly shard: Shard;
   readonly command: Command;
-  readonly terms: ResolvedReadPolicy;
+  readonly policy: ResolvedReadPolicy;
   readonly iteration: ScanIteration | undefined;
 
-  constructor(shard: Shard, command: Command, terms: ResolvedReadPolicy, iteration?: ScanIteration) {
+  constructor(shard: Shard, command: Command, policy: ResolvedReadPolicy, iteration?: ScanIteration) {
     this.shard = shard;
     this.command = command;
-    this.terms = terms;
+    this.policy = policy;
     this.iteration = iteration;
   }
 }
@@ -37,11 +37,11 @@ export class PendingRead implements ReadQuery {
   readonly session: Session;
   readonly touched: Touched;
   readonly iteration: ScanIteration | undefined;
-  readonly ends: Pick<Ends, "resolve" | "reject">;
+  readonly callbacks: Pick<CommandCallbacks, "resolve" | "reject">;
   /** When the read was given, on the monotonic clock. All read policies in a list count from then. */
   readonly givenAt: number;
   readonly level: Level;
-  readonly terms: ResolvedReadPolicy;
+  readonly policy: ResolvedReadPolicy;
   /** Why only the primary may answer. Undefined if a replica may answer. */
   readonly certain: Reason | undefined;
   readonly requirement: ReadRequirement;
@@ -53,28 +53,28 @@ export class PendingRead implements ReadQuery {
     { command, shard, iteration }: Pick<PendingRead, "command" | "shard" | "iteration">,
     session: Session,
     touched: Touched,
-    ends: PendingRead["ends"],
-    terms: ResolvedReadPolicy,
+    callbacks: PendingRead["callbacks"],
+    policy: ResolvedReadPolicy,
     maxStalenessMs: number,
     givenAt: number,
   ) {
-    const { level } = terms;
+    const { level } = policy;
     this.command = command;
     this.shard = shard;
     this.session = session;
     this.touched = touched;
     this.iteration = iteration;
-    this.ends = ends;
+    this.callbacks = callbacks;
     this.givenAt = givenAt;
     this.level = level;
-    this.terms = terms;
+    this.policy = policy;
     this.certain =
       primaryOnlyReason(shard, session, touched, level, iteration?.node === undefined) ??
-      (confirmsMisses(shard, terms) && cannotShowMissingKey(command) ? "missing-key" : undefined);
+      (confirmsMisses(shard, policy) && cannotShowMissingKey(command) ? "missing-key" : undefined);
     this.requirement = this.certain
       ? noRequirement
       : requirementOf(shard, session, touched, level, maxStalenessMs);
-    this.waitUntil = givenAt + Math.min(terms.waitMs, terms.withinMs);
+    this.waitUntil = givenAt + Math.min(policy.waitMs, policy.withinMs);
   }
 }
 
@@ -86,16 +86,32 @@ export function openRead(
   maxStalenessMs: number,
   now: number,
 ): PendingRead {
-  return new PendingRead(given, session, touched, new Ends(given.command), given.terms, maxStalenessMs, now);
+  return new PendingRead(
+    given,
+    session,
+    touched,
+    new CommandCallbacks(given.command),
+    given.policy,
+    maxStalenessMs,
+    now,
+  );
 }
 
 /** Returns the same read with another read policy. */
 export function withPolicy(
   read: PendingRead,
-  terms: ResolvedReadPolicy,
+  policy: ResolvedReadPolicy,
   maxStalenessMs: number,
 ): PendingRead {
-  return new PendingRead(read, read.session, read.touched, read.ends, terms, maxStalenessMs, read.givenAt);
+  return new PendingRead(
+    read,
+    read.session,
+    read.touched,
+    read.callbacks,
+    policy,
+    maxStalenessMs,
+    read.givenAt,
+  );
 }
 
 /** Whether the primary has to be asked for data that a replica lacks. */

@@ -51,7 +51,7 @@ export function sendToReplica(
     if (ordered) session.progressIn(shard, touched).readBy(incarnation);
     if (reason === "unproven") session.markStale();
     iteration?.answeredBy(node);
-    return read.ends.resolve(reply);
+    return read.callbacks.resolve(reply);
   };
   command.reject = (error) => {
     // If a server does not know a script of `defineCommand`, ioredis sends the script in full.
@@ -87,8 +87,8 @@ function followUp({ session, shard, touched }: PendingRead, node: Node): void {
 }
 
 /** Whether `reply` may come from a server that lacks the key although the key exists. */
-function mayHideKey({ command, shard, terms }: PendingRead, reply: unknown): boolean {
-  return confirmsMisses(shard, terms) && mayBeMissingKey(command, reply);
+function mayHideKey({ command, shard, policy }: PendingRead, reply: unknown): boolean {
+  return confirmsMisses(shard, policy) && mayBeMissingKey(command, reply);
 }
 
 /** Handles the error with which a replica, or its connection, has answered a read. */
@@ -114,7 +114,7 @@ function failed(
   if (error.message.startsWith("NOSCRIPT") || isRedirection(error))
     fallbacks.toPrimary(read, "replica-failed");
   else if (isAnswer && read.shard.holdsAllKeys && (isFinal || fallbacks.isFinal(read, proven)))
-    read.ends.reject(error);
+    read.callbacks.reject(error);
   else fallbacks.fallBack(isDenied ? denied(read, node, error) : read, "replica-failed");
 }
 
@@ -122,10 +122,10 @@ function failed(
  * Returns the same read, whose end shows whether only `node` forbids it. An app may ask for data that its user may read nowhere.
  */
 function denied(read: PendingRead, node: Node, error: Error): PendingRead {
-  const { ends } = read;
+  const { callbacks } = read;
   const resolve = (reply: unknown): unknown => {
     node.aclDenials.refused(withoutSecrets(error, node.connection.server));
-    return ends.resolve(reply);
+    return callbacks.resolve(reply);
   };
-  return { ...read, ends: { resolve, reject: (failure) => ends.reject(failure) } };
+  return { ...read, callbacks: { resolve, reject: (failure) => callbacks.reject(failure) } };
 }

@@ -1,6 +1,6 @@
 /** Keeps one pass of SCAN, HSCAN, SSCAN or ZSCAN on the connection where it began. */
 import type { Command } from "ioredis";
-import { Ends } from "../commands/ends.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { IterationLostError } from "../errors/errors.js";
 import type { Incarnation } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
@@ -66,12 +66,12 @@ export class ScanCursors {
 
   /** Remembers the cursor that the primary will return for `command`. */
   track(command: Command, shard: { readonly primary: Node }, iteration: ScanIteration): void {
-    const ends = new Ends(command);
-    command.reject = (error) => ends.reject(error);
+    const callbacks = new CommandCallbacks(command);
+    command.reject = (error) => callbacks.reject(error);
     command.resolve = (reply) => {
       iteration.answeredBy(shard.primary);
       this.#note(command, reply, iteration);
-      return ends.resolve(reply);
+      return callbacks.resolve(reply);
     };
   }
 

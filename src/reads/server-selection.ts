@@ -85,8 +85,8 @@ export function requirementOf(
   if (level === "eventual") return { ...noRequirement, maxStalenessMs };
   const progress = session.progressIn(shard, touched);
   if (progress.ahead) anchorTo(shard, session, touched, progress);
-  const { demand } = session;
-  const given = progress.requirement(demand.requiredIn(touched.scope), touched);
+  const { requirement } = session;
+  const given = progress.requirement(requirement.requiredIn(touched.scope), touched);
   // Most reads require only writes of the primary's own history, which need no further look.
   const isPlain = areWritesOf(shard.history.replid, given);
   const all = isPlain ? given : withoutLost(shard, given);
@@ -95,13 +95,15 @@ export function requirementOf(
   const required = !isPlain && all.some(isOver) ? all.filter((position) => !isOver(position)) : all;
   const bound = typeof level === "object" ? level.maxStalenessMs : Number.POSITIVE_INFINITY;
   const least = Math.min(bound, maxStalenessMs);
-  const asOf = required === all ? freshAsOf(demand) : knownAt;
+  const asOf = required === all ? freshAsOf(requirement) : knownAt;
   if (shard.holdsAllKeys) return { positions: required, since: asOf, maxStalenessMs: least };
   const positions = required.filter((position) => !shard.belongsToOtherShard(position));
   // Data that was written in another shard may have moved to this shard since. A replica may also have missed that a slot left
   // and came back. That replica has keys of the slot as they were before.
   const isSpread = positions.length < required.length;
-  const gainedAt = isSpread ? Math.max(shard.slotsGainedAt, monotonic(demand.issuedAt)) : shard.slotsGainedAt;
+  const gainedAt = isSpread
+    ? Math.max(shard.slotsGainedAt, monotonic(requirement.issuedAt))
+    : shard.slotsGainedAt;
   const since = Math.max(asOf, gainedAt);
   return { positions, since, maxStalenessMs: least };
 }
@@ -129,7 +131,7 @@ function withoutLost(shard: Shard, positions: readonly Position[]): readonly Pos
 
 /** When everything that a read of `touched` requires was known, on the monotonic clock. The primary had all of it by then. */
 export function knownAtOf(session: Session, shard: Shard, touched: Touched): number {
-  return Math.max(session.demand.learntAt, session.progressIn(shard, touched).floorAt);
+  return Math.max(session.requirement.learntAt, session.progressIn(shard, touched).floorAt);
 }
 
 /**
@@ -144,10 +146,12 @@ function freshAsOf({ freshAsOf: moment, learntAt }: SessionRequirement): number 
 function anchorTo(shard: Shard, session: Session, { scope }: Touched, progress: ReadProgress): void {
   const { latest } = shard.history;
   if (latest === undefined || latest.at <= session.addedAt) return;
-  if (!progress.anchor(latest.at, latest.position, session.demand.requiredIn(scope))) return;
+  if (!progress.anchor(latest.at, latest.position, session.requirement.requiredIn(scope))) return;
   // If there are several primaries, a position that this primary does not know may belong to another primary.
   if (shard.holdsAllKeys)
-    session.demand.replaceUnknown(latest.position, (position) => stands(shard, position, latest.position));
+    session.requirement.replaceUnknown(latest.position, (position) =>
+      stands(shard, position, latest.position),
+    );
 }
 
 /**
@@ -171,7 +175,7 @@ export function selectReplica(question: ReadQuery, now: number): Selection | und
   if (known !== undefined) return { node: known, reason: "known" };
   const { shard, requirement, session } = question;
   const likely = leastLagging(question, now, (node) =>
-    isLikelyEligible(shard, node, requirement, session.demand.issuedAt, now),
+    isLikelyEligible(shard, node, requirement, session.requirement.issuedAt, now),
   );
   return likely && { node: likely, reason: "checked" };
 }

@@ -18,11 +18,11 @@ export function answerStale(read: PendingRead): boolean {
  * Whether a replica may answer without proof. It may not answer a step of an iteration, because the next step would meet another
  * server.
  */
-function mayBeStale({ terms, level, iteration }: PendingRead): boolean {
-  return iteration === undefined && (terms.staleIfPrimaryGone || level === "eventual");
+function mayBeStale({ policy, level, iteration }: PendingRead): boolean {
+  return iteration === undefined && (policy.staleIfPrimaryGone || level === "eventual");
 }
 
-/** Returns the same read for the primary, with ends that do not wait for an answer that never comes. */
+/** Returns the same read for the primary, with callbacks that do not wait for an answer that never comes. */
 export function withDeadlineForPrimary(read: PendingRead): PendingRead {
   if (!mayBeStale(read)) return read;
   let isOver = false;
@@ -38,10 +38,10 @@ export function withDeadlineForPrimary(read: PendingRead): PendingRead {
       return end(given);
     };
   };
-  const resolve = once((reply: unknown) => read.ends.resolve(reply));
-  const reject = once((error: Error) => read.ends.reject(error));
+  const resolve = once((reply: unknown) => read.callbacks.resolve(reply));
+  const reject = once((error: Error) => read.callbacks.reject(error));
   const goElsewhere = (): boolean => {
-    isTried = sendToFreshest({ ...read, ends: { resolve, reject } });
+    isTried = sendToFreshest({ ...read, callbacks: { resolve, reject } });
     return isTried;
   };
   const failed = (error: Error): void => {
@@ -57,12 +57,12 @@ export function withDeadlineForPrimary(read: PendingRead): PendingRead {
     isDue = true;
     if (!goElsewhere() && failure !== undefined) reject(failure);
   }, absenceMs - read.shard.availability.absentMs);
-  return { ...read, ends: { resolve, reject: failed } };
+  return { ...read, callbacks: { resolve, reject: failed } };
 }
 
 /** Sends `read` to the freshest replica that is not among those `tried`. Returns whether there is one. */
 function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean {
-  const { command, ends, session, shard, level, terms } = read;
+  const { command, callbacks, session, shard, level, policy } = read;
   const node = freshestOf(shard, tried);
   if (node === undefined) return false;
   // The replica gets a new command, because the primary may still have the original and answer it.
@@ -75,16 +75,16 @@ function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean
       staleReadChannel.publish({ session, command: command.name.toLowerCase(), node: address });
     }
     noteAnswer(command, sent);
-    return ends.resolve(reply);
+    return callbacks.resolve(reply);
   };
   again.reject = (error) => {
     const isAnswer = error.name === "ReplyError" && !isStateError(error) && !isDenial(error);
     if (!isAnswer && sendToFreshest(read, [...tried, node])) return;
     noteAnswer(command, sent);
-    ends.reject(error);
+    callbacks.reject(error);
   };
   node.aclDenials.tries();
-  const reason: Reason = terms.staleIfPrimaryGone ? "primary-gone" : "unproven";
+  const reason: Reason = policy.staleIfPrimaryGone ? "primary-gone" : "unproven";
   const sent = publishRoute(command, node, "replica", reason, level);
   node.connection.send(again);
   return true;

@@ -1,8 +1,8 @@
 /** Resends commands that a node of a cluster redirects to another node, and keeps their order. */
 import type { Command, RedisOptions } from "ioredis";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { isScript, keyNames } from "../commands/command-kind.js";
 import { destinationOf, trackDestination } from "../commands/destination.js";
-import { Ends } from "../commands/ends.js";
 import { isRedirection } from "../commands/server-reply.js";
 import { discardSend } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
@@ -21,16 +21,16 @@ export type Confirm = (
 ) => Promise<Error | undefined>;
 
 /** A command or a transaction on its way. */
-export interface Traveller {
+export interface RetryUnit {
   readonly commands: readonly Command[];
   /**
    * The session, or an object that stands for all commands outside of sessions. Commands of one owner on the same key keep their
    * order.
    */
   readonly owner: object;
-  /** The session, if the traveller writes. */
+  /** The session, if the unit writes. */
   readonly writer: Session | undefined;
-  /** Sends the traveller, whose commands have their own ends again by then. `asked` is the shard that its keys are moving to. */
+  /** Sends the unit, whose commands have their own callbacks again by then. `asked` is the shard that its keys are moving to. */
   readonly send: (asked?: Shard) => void;
 }
 
@@ -92,22 +92,22 @@ export class ClusterRedirects {
   }
 
   /** Resends a command that is redirected. Also resends a read that has overtaken an earlier command on its keys. */
-  attend(traveller: Traveller & { readonly command: Command; readonly isRead: boolean }): void {
-    const { command, isRead } = traveller;
-    const ends = new Ends(command);
-    const journey = new Journey(traveller, this.#redirect, this.#detours);
+  attend(unit: RetryUnit & { readonly command: Command; readonly isRead: boolean }): void {
+    const { command, isRead } = unit;
+    const callbacks = new CommandCallbacks(command);
+    const journey = new Journey(unit, this.#redirect, this.#detours);
     command.resolve = (reply) => {
       // An earlier write was redirected meanwhile.
       if (isRead && journey.isOvertaking) return journey.fallBehind();
       journey.end();
-      return ends.resolve(reply);
+      return callbacks.resolve(reply);
     };
     const isOfScript = isScript(command.name);
     if (isOfScript) trackDestination(command);
     command.reject = (error) => {
       const refuse = (): void => {
         journey.end();
-        ends.reject(error);
+        callbacks.reject(error);
       };
       if (!mayBeRedirected(command, error)) refuse();
       else if (isOfScript)
@@ -122,11 +122,11 @@ export class ClusterRedirects {
    */
   takeIn(command: Command): void {
     if (isScript(command.name)) return;
-    const ends = new Ends(command);
-    command.resolve = (reply) => ends.resolve(reply);
+    const callbacks = new CommandCallbacks(command);
+    command.resolve = (reply) => callbacks.resolve(reply);
     command.reject = (error) => {
       if (mayBeRedirected(command, error)) this.#redirect(error, () => {});
-      ends.reject(error);
+      callbacks.reject(error);
     };
   }
 
@@ -135,11 +135,11 @@ export class ClusterRedirects {
    * carries out nothing. While the keys move one by one, no single shard can carry out the transaction. It is then retried until
    * the keys have arrived.
    */
-  attendTransaction(traveller: Traveller): void {
-    const { commands } = traveller;
-    const ends = commands.map((command) => new Ends(command));
+  attendTransaction(unit: RetryUnit): void {
+    const { commands } = unit;
+    const callbacks = commands.map((command) => new CommandCallbacks(command));
     const attempt = (): void => {
-      new Outcomes(commands, ends, ({ elsewhere, aborted, hand }) => {
+      new Outcomes(commands, callbacks, ({ elsewhere, aborted, hand }) => {
         const refuse = (): void => {
           journey.end();
           hand();
@@ -150,39 +150,39 @@ export class ClusterRedirects {
     };
     const send = (asked?: Shard): void => {
       attempt();
-      traveller.send(asked);
+      unit.send(asked);
     };
-    const journey = new Journey({ ...traveller, send }, this.#redirect, this.#detours);
+    const journey = new Journey({ ...unit, send }, this.#redirect, this.#detours);
     attempt();
   }
 }
 
-/** Sends a traveller from node to node. A redirected command was not carried out. */
+/** Sends a unit from node to node. A redirected command was not carried out. */
 class Journey {
-  readonly #traveller: Traveller;
+  readonly #unit: RetryUnit;
   readonly #redirect: Redirect;
   readonly #detours: RedirectQueue;
   #left = maxRedirections;
-  /** Whether the traveller was last sent behind ASKING. */
+  /** Whether the unit was last sent behind ASKING. */
   isAsked = false;
-  /** The place in the queue that others wait behind while the traveller is not sent at once. */
+  /** The place in the queue that others wait behind while the unit is not sent at once. */
   #detour: QueuedRedirect | undefined;
 
-  constructor(traveller: Traveller, redirect: Redirect, detours: RedirectQueue) {
-    this.#traveller = traveller;
+  constructor(unit: RetryUnit, redirect: Redirect, detours: RedirectQueue) {
+    this.#unit = unit;
     this.#redirect = redirect;
     this.#detours = detours;
   }
 
-  /** Whether another traveller on the same keys has to be carried out first. */
+  /** Whether another unit on the same keys has to be carried out first. */
   get isOvertaking(): boolean {
     if (this.#detours.isEmpty || this.#detour !== undefined) return false;
-    return this.#detours.isBehindReturned(this.#traveller.owner, keyNames(this.#traveller.commands));
+    return this.#detours.isBehindReturned(this.#unit.owner, keyNames(this.#unit.commands));
   }
 
-  /** Resends the traveller when the commands ahead of it are carried out. */
+  /** Resends the unit when the commands ahead of it are carried out. */
   fallBehind(): void {
-    const { commands, owner, writer } = this.#traveller;
+    const { commands, owner, writer } = this.#unit;
     const handle = writer?.beginWrite();
     this.#detours.wait(owner, keyNames(commands), true, () => {
       this.#send();
@@ -190,7 +190,7 @@ class Journey {
     });
   }
 
-  /** Sends the traveller where `error` redirects it. Calls `refuse` if it was sent too often, or if `error` is no redirection. */
+  /** Sends the unit where `error` redirects it. Calls `refuse` if it was sent too often, or if `error` is no redirection. */
   goOn(error: Error, refuse: () => void): void {
     if (this.isOvertaking) this.#goOnLater(() => error, nothingToWaitFor, refuse);
     else this.#follow(error, refuse);
@@ -211,7 +211,7 @@ class Journey {
   }
 
   /**
-   * Continues when nothing is ahead of the traveller and `settled` has nothing left to wait for. Others on its keys wait behind
+   * Continues when nothing is ahead of the unit and `settled` has nothing left to wait for. Others on its keys wait behind
    * it.
    */
   #goOnLater(
@@ -219,7 +219,7 @@ class Journey {
     settled: () => Promise<void> | undefined,
     refuse: () => void,
   ): void {
-    const { commands, owner, writer } = this.#traveller;
+    const { commands, owner, writer } = this.#unit;
     const keys = keyNames(commands);
     const handle = writer?.beginWrite();
     const leave = (how: (error: Error) => void): void => {
@@ -242,7 +242,7 @@ class Journey {
       refuse();
       return;
     }
-    const { commands, owner, writer } = this.#traveller;
+    const { commands, owner, writer } = this.#unit;
     const handle = writer?.beginWrite();
     let isSent = false;
     const again = (asked?: Shard): void => {
@@ -259,7 +259,7 @@ class Journey {
       handle?.end("not-sent");
       refuse();
     } else if (isSent) {
-      // The commands behind the traveller go the same way, in their order.
+      // The commands behind the unit go the same way, in their order.
       if (this.#detour?.isFollower) this.end();
     } else {
       this.#detour ??= this.#detours.begin(owner, keyNames(commands));
@@ -275,47 +275,51 @@ class Journey {
 
   #send(asked?: Shard): void {
     this.isAsked = asked !== undefined;
-    for (const command of this.#traveller.commands) discardSend(command);
-    this.#traveller.send(asked);
+    for (const command of this.#unit.commands) discardSend(command);
+    this.#unit.send(asked);
   }
 
   /** Ends the detour, whatever the outcome was. */
   end(): void {
-    if (this.#detour !== undefined) this.#detours.end(this.#traveller.owner, this.#detour);
+    if (this.#detour !== undefined) this.#detours.end(this.#unit.owner, this.#detour);
     this.#detour = undefined;
   }
 }
 
 /** The outcomes of the commands of a transaction that was sent once. */
 class Outcomes {
-  readonly #ends: readonly Ends[];
+  readonly #callbacks: readonly CommandCallbacks[];
   readonly #settled = new Map<number, () => void>();
   /** The error that redirected one of the commands. */
   elsewhere: Error | undefined;
   /** Whether EXEC has carried out nothing. */
   aborted = false;
 
-  constructor(commands: readonly Command[], ends: readonly Ends[], onEnd: (outcomes: Outcomes) => void) {
-    this.#ends = ends;
+  constructor(
+    commands: readonly Command[],
+    callbacks: readonly CommandCallbacks[],
+    onEnd: (outcomes: Outcomes) => void,
+  ) {
+    this.#callbacks = callbacks;
     for (const [index, command] of commands.entries()) {
       const settle = (end: () => void): void => {
         this.#settled.set(index, end);
         if (this.#settled.size === commands.length) onEnd(this);
       };
-      command.resolve = (reply) => settle(() => this.#ends[index]?.resolve(reply));
+      command.resolve = (reply) => settle(() => this.#callbacks[index]?.resolve(reply));
       command.reject = (error) => {
         // Scripts are included: while a script is only queued, it returns nothing of its own.
         if (isRedirection(error)) this.elsewhere ??= error;
         // A node redirects EXEC itself if each command was given its own key, but not all keys are there.
         const isExec = command.name.toLowerCase() === "exec";
         if (isExec && (isRedirection(error) || error.message.startsWith("EXECABORT"))) this.aborted = true;
-        settle(() => this.#ends[index]?.reject(error));
+        settle(() => this.#callbacks[index]?.reject(error));
       };
     }
   }
 
   /** Gives each command its own outcome. */
   readonly hand = (): void => {
-    for (const index of this.#ends.keys()) this.#settled.get(index)?.();
+    for (const index of this.#callbacks.keys()) this.#settled.get(index)?.();
   };
 }

@@ -1,9 +1,9 @@
 /** Runs commands on a dedicated connection: commands that block, and everything from WATCH or MULTI to the end. */
 import type { Command, RedisOptions } from "ioredis";
 import { blockingTimeoutMs, setBlockingTimeout } from "../commands/blocking-timeout.js";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { type CommandKind, isScript, provesPrimary } from "../commands/command-kind.js";
 import { deadlineOf } from "../commands/command-timeout.js";
-import { Ends } from "../commands/ends.js";
 import { sendScriptTexts } from "../commands/script-text.js";
 import { isDemotion } from "../commands/server-reply.js";
 import type { Wait } from "../connection/connection.js";
@@ -27,7 +27,7 @@ const notableMs = 10;
 const stateful: ReadonlySet<string> = new Set(["watch", "unwatch", "multi", "exec", "discard"]);
 
 /** The owner of the commands, and how they are routed. */
-interface Speaker {
+interface ConnectionOwner {
   readonly session: Session | undefined;
   /** Whether all commands of the session go this way until the transaction ends. */
   readonly isKept: boolean;
@@ -57,7 +57,7 @@ interface Line {
   readonly command: Command;
   readonly name: string;
   readonly level: Level;
-  readonly ends: Ends;
+  readonly callbacks: CommandCallbacks;
   /** The place of the command among all commands of the connection. */
   readonly order: number;
   /** Whether it needs a replication position. */
@@ -91,9 +91,9 @@ export class DedicatedConnection {
   #shard: Shard;
   readonly #session: Session | undefined;
   readonly #onOver: () => void;
-  readonly #follow: Speaker["follow"];
-  readonly #confirm: Speaker["confirm"];
-  readonly #holds: Speaker["holds"];
+  readonly #follow: ConnectionOwner["follow"];
+  readonly #confirm: ConnectionOwner["confirm"];
+  readonly #holds: ConnectionOwner["holds"];
   readonly #isKept: boolean;
   #isBehindWrites: boolean;
   /** Whether it has waited for redirected writes. */
@@ -126,7 +126,7 @@ export class DedicatedConnection {
   constructor(
     pool: ConnectionPool,
     shard: Shard,
-    { session, isKept, isBehindWrites, holds, follow, confirm }: Speaker,
+    { session, isKept, isBehindWrites, holds, follow, confirm }: ConnectionOwner,
     onOver: () => void,
   ) {
     this.#pool = pool;
@@ -188,7 +188,7 @@ export class DedicatedConnection {
         isQueued,
         order: this.#given,
       },
-      ends: new Ends(command),
+      callbacks: new CommandCallbacks(command),
       givenAt: performance.now(),
       waitsSince: performance.now(),
       blocksMs: blocks ? blockingTimeoutMs(command) : Number.POSITIVE_INFINITY,
@@ -199,12 +199,12 @@ export class DedicatedConnection {
 
   /** Updates the state that the commands behind this one depend on. */
   #advance(name: string, kind: CommandKind): void {
-    const ends = this.#queueing ? name === "exec" || name === "discard" : name === "unwatch";
+    const isLast = this.#queueing ? name === "exec" || name === "discard" : name === "unwatch";
     if (name === "watch") this.#watching = true;
     else if (name === "multi") {
       this.#queueing = true;
       this.#queuesWrites = false;
-    } else if (ends) {
+    } else if (isLast) {
       this.#watching = false;
       this.#queueing = false;
     } else if (this.#queueing && (kind === "write" || kind === "blocking") && provesPrimary(name))
@@ -308,7 +308,7 @@ export class DedicatedConnection {
     else this.#onOver();
     for (const line of lines) {
       this.#leave(line);
-      line.ends.reject(error);
+      line.callbacks.reject(error);
     }
   }
 
@@ -347,7 +347,7 @@ export class DedicatedConnection {
   }
 
   #answered(line: Line, node: Node, reply: unknown): unknown {
-    const { command, name, ends } = line;
+    const { command, name, callbacks } = line;
     const isDoubtful = !line.isProof && name !== "discard" && name !== "unwatch";
     if (isDoubtful && (this.#moving !== undefined || node.isReplica)) {
       if (!this.#mayMove(line)) return this.#failElsewhere(line, node);
@@ -356,7 +356,7 @@ export class DedicatedConnection {
     const session = this.#session;
     session?.progressIn(this.#shard, session.touchedBy(command)).readAhead(performance.now());
     this.#over(line, node);
-    return ends.resolve(reply);
+    return callbacks.resolve(reply);
   }
 
   #failed(line: Line, node: Node, error: Error): void {
@@ -401,13 +401,13 @@ export class DedicatedConnection {
   }
 
   #refused(line: Line, node: Node, error: Error): void {
-    const { name, ends } = line;
+    const { name, callbacks } = line;
     if (stateful.has(name)) this.#unsure = true;
     // A new attempt has to start at the node that has the key now.
     if (name === "watch" && /^ASK /.test(error.message)) this.#lose(error.message);
     if (name === "multi") this.#mindRefusal(error);
     this.#over(line, node);
-    ends.reject(error);
+    callbacks.reject(error);
   }
 
   /** The connection closed before `line` was answered. */
@@ -419,9 +419,9 @@ export class DedicatedConnection {
     this.#over(line, node);
     // EXEC may have been carried out.
     const isLost = line.inTransaction && line.name !== "exec";
-    if (isLost) line.ends.reject(this.#lossOf(line));
-    else if (this.#pool.closed) line.ends.reject(new ClosedError());
-    else line.ends.reject(ConnectionLostError.of(line.command.name, node.connection, error));
+    if (isLost) line.callbacks.reject(this.#lossOf(line));
+    else if (this.#pool.closed) line.callbacks.reject(new ClosedError());
+    else line.callbacks.reject(ConnectionLostError.of(line.command.name, node.connection, error));
   }
 
   /** When the server refuses MULTI, it carries out at once the commands that should have been queued. */
@@ -460,7 +460,7 @@ export class DedicatedConnection {
 
   /** Keeps `line` for the next primary, and moves there once everything in flight is answered. */
   #move(line: Line, node: Node, why: Moving): void {
-    line.ends.restore();
+    line.callbacks.restore();
     discardSend(line.command);
     this.#inFlight.delete(line);
     this.#moving ??= why;
@@ -479,7 +479,7 @@ export class DedicatedConnection {
     this.#moving ??= "refused";
     if (line.inTransaction) this.#lose(why);
     this.#over(line, node);
-    line.ends.reject(
+    line.callbacks.reject(
       line.inTransaction ? this.#lossOf(line) : new NotPrimaryError(line.name.toUpperCase(), address),
     );
   }
@@ -558,7 +558,7 @@ export class DedicatedConnection {
     for (const line of lines) {
       if (this.#queue.includes(line)) continue;
       this.#leave(line);
-      line.ends.reject(this.#lossOf(line));
+      line.callbacks.reject(this.#lossOf(line));
     }
     if (this.#inFlight.size > 0 && this.#moving !== undefined) return;
     if (this.#node !== undefined) this.#pool.end(this.#node);
@@ -576,9 +576,9 @@ export class DedicatedConnection {
 
   /** Rejects later commands of a lost transaction, which must not be carried out outside of it. */
   #sendLate(command: Command, name: string): boolean {
-    const ends =
+    const isLast =
       name === "exec" || name === "discard" || (!this.#queueing && stateful.has(name) && name !== "multi");
-    if (ends) this.#onOver();
+    if (isLast) this.#onOver();
     else if (name !== "multi" && !this.#queueing) return false;
     if (name === "watch") return false;
     if (name === "discard" || name === "unwatch") {

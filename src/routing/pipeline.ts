@@ -1,7 +1,7 @@
 /** Sends a pipeline or transaction that is not all reads to the primary as a whole, and each part is carried out once. */
 import type { Command } from "ioredis";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { type CommandKind, isScript, kindOf, provesPrimary } from "../commands/command-kind.js";
-import { Ends } from "../commands/ends.js";
 import { sendScriptTexts } from "../commands/script-text.js";
 import { isOfReplica, isReadOnlyError, isRedirection, isWordOfReplica } from "../commands/server-reply.js";
 import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
@@ -21,7 +21,7 @@ export interface Batch {
   readonly commands: readonly Command[];
   readonly kinds: readonly CommandKind[];
   readonly session: Session | undefined;
-  readonly terms: ResolvedReadPolicy;
+  readonly policy: ResolvedReadPolicy;
   /** Whether the batch is one transaction whose keys are still moving to the shard. */
   readonly isAsked?: boolean;
   /** Whether the batch was sent before and came back. It then goes ahead of all new commands. */
@@ -139,7 +139,7 @@ class Delivery {
 /** A command of a batch, or a transaction from MULTI to its end. A unit is resent as a whole or not at all. */
 class Unit {
   readonly #batch: Batch;
-  readonly #ends: readonly Ends[];
+  readonly #callbacks: readonly CommandCallbacks[];
   readonly #replies: unknown[] = [];
   readonly #errors: (Error | undefined)[] = [];
   /** The session of the unit, if one of the unit's writes counts for that session. */
@@ -149,12 +149,12 @@ class Unit {
 
   constructor(batch: Batch) {
     this.#batch = batch;
-    this.#ends = batch.commands.map((command) => new Ends(command));
+    this.#callbacks = batch.commands.map((command) => new CommandCallbacks(command));
     this.#session = batch.session?.writerOf(batch.commands, batch.kinds);
   }
 
   get size(): number {
-    return this.#ends.length;
+    return this.#callbacks.length;
   }
 
   get commands(): readonly Command[] {
@@ -234,7 +234,7 @@ class Unit {
 
   /** Sends the unit to `primary`, and calls `onReply` for each of its commands. */
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
-    const { shard, commands, kinds, terms } = this.#batch;
+    const { shard, commands, kinds, policy } = this.#batch;
     const { connection } = primary;
     // The position behind EXEC counts for each command of the transaction.
     const session = this.#session;
@@ -255,7 +255,7 @@ class Unit {
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
         onReply();
       };
-      publishRoute(command, primary, "primary", "not-a-read", terms.level);
+      publishRoute(command, primary, "primary", "not-a-read", policy.level);
       const isVoid = (error: Error): boolean => {
         if (!(error instanceof NotPrimaryError) || !this.#isOfScripts) return false;
         this.#errors[index] = error;
@@ -276,7 +276,7 @@ class Unit {
 
   /** Makes every command of the unit reject with `error`. */
   fail(error: Error): void {
-    for (const index of this.#ends.keys()) this.#errors[index] = error;
+    for (const index of this.#callbacks.keys()) this.#errors[index] = error;
   }
 
   /** Makes a unit that `from` answered as a replica reject, because no attempt has found another primary. */
@@ -286,10 +286,10 @@ class Unit {
 
   /** Settles each command with its own reply or error. */
   handOut(): void {
-    for (const [index, ends] of this.#ends.entries()) {
+    for (const [index, callbacks] of this.#callbacks.entries()) {
       const error = this.#errors[index];
-      if (error === undefined) ends.resolve(this.#replies[index]);
-      else ends.reject(error);
+      if (error === undefined) callbacks.resolve(this.#replies[index]);
+      else callbacks.reject(error);
     }
   }
 }

@@ -30,7 +30,7 @@ export interface RouterOptions extends ReadRouterOptions {
 const shardsKnownMs = 1_000;
 
 export class Router {
-  readonly terms: ReadPolicyCache;
+  readonly policies: ReadPolicyCache;
   /** Whether sessions keep records of their reads. */
   readonly keepsReads: boolean;
   readonly #topology: Pick<Topology, "shards">;
@@ -52,7 +52,7 @@ export class Router {
   constructor(topology: Topology, followers: Followers, losses: LostWrites, options: RouterOptions) {
     this.#topology = topology;
     this.pool = new ConnectionPool(followers);
-    this.terms = new ReadPolicyCache(options);
+    this.policies = new ReadPolicyCache(options);
     this.keepsReads = options.recordReads > 0;
     const isEndless = options.redis.maxRetriesPerRequest === null;
     this.#shardResolver = new ShardResolver(topology, isEndless ? Number.POSITIVE_INFINITY : shardsKnownMs);
@@ -107,20 +107,20 @@ export class Router {
   route(
     command: Command,
     session: Session | undefined,
-    terms: ResolvedReadPolicy,
+    policy: ResolvedReadPolicy,
     iteration?: ScanIteration,
     isReleased = false,
   ): void {
     const kind = kindOf(command, false);
-    const again = (released?: true): void => this.route(command, session, terms, iteration, released);
+    const again = (released?: true): void => this.route(command, session, policy, iteration, released);
     if (!isReleased && this.#holds([command], session, again)) return;
     const shard = iteration?.shard ?? this.#shardResolver.shardOf(command);
     if (shard === undefined) {
       this.#shardResolver.add([command], [kind], session, again);
       return;
     }
-    this.#attend(command, kind, session, terms);
-    this.#send(shard, command, kind, session, terms, iteration);
+    this.#attend(command, kind, session, policy);
+    this.#send(shard, command, kind, session, policy, iteration);
   }
 
   /**
@@ -130,10 +130,10 @@ export class Router {
   routeBatch(
     commands: readonly Command[],
     session: Session | undefined,
-    terms: ResolvedReadPolicy,
+    policy: ResolvedReadPolicy,
     isReleased = false,
   ): void {
-    const again = (released?: true): void => this.routeBatch(commands, session, terms, released);
+    const again = (released?: true): void => this.routeBatch(commands, session, policy, released);
     if (!isReleased && this.#holds(commands, session, again)) return;
     const parts = this.#shardResolver.partsOf(commands);
     if (parts === undefined) {
@@ -141,7 +141,7 @@ export class Router {
       return;
     }
     const batches = parts.map(([shard, part]): Batch => {
-      return { shard, commands: part, kinds: batchKinds(part), session, terms };
+      return { shard, commands: part, kinds: batchKinds(part), session, policy };
     });
     const error = this.#objection(batches);
     if (error) for (const command of commands) command.reject(error);
@@ -176,11 +176,11 @@ export class Router {
   }
 
   #attendUnit(redirects: ClusterRedirects, unit: Batch): void {
-    const { commands, kinds, session, terms } = unit;
+    const { commands, kinds, session, policy } = unit;
     // Keys that are watched for a transaction are watched on one connection only.
     if (commands.length === 1 || (session !== undefined && this.#dedicatedConnections.has(session))) {
       for (const [index, command] of commands.entries())
-        this.#attend(command, kinds[index] ?? "write", session, terms);
+        this.#attend(command, kinds[index] ?? "write", session, policy);
       return;
     }
     const writer = session?.writerOf(commands, kinds);
@@ -195,13 +195,13 @@ export class Router {
   }
 
   #sendBatch(batch: Batch): void {
-    const { shard, commands, kinds, session, terms } = batch;
+    const { shard, commands, kinds, session, policy } = batch;
     const open = session && this.#dedicatedConnections.get(session);
     const goesOn = open?.takes(commands[0]?.name ?? "") === true;
     if (goesOn || kinds.includes("blocking") || kinds.includes("transactional")) this.#sendDedicated(batch);
     else if (!kinds.every((kind) => kind === "read")) sendBatch(batch, this.#always);
     else {
-      const given = commands.map((command) => new ReadRequest(shard, command, terms));
+      const given = commands.map((command) => new ReadRequest(shard, command, policy));
       this.reads.sendAll(given, session);
     }
   }
@@ -211,33 +211,33 @@ export class Router {
     command: Command,
     kind: CommandKind,
     session: Session | undefined,
-    terms: ResolvedReadPolicy,
+    policy: ResolvedReadPolicy,
     iteration?: ScanIteration,
     isReturned = false,
   ): void {
     if (kind === "refused") command.reject(refusalError(command));
     else if (kind === "scan" && iteration !== undefined)
-      this.#scan(shard, command, session, terms, iteration);
+      this.#scan(shard, command, session, policy, iteration);
     // A command that comes back was given before the transaction began.
     else if (
       !isReturned &&
       session &&
-      this.#dedicatedConnections.get(session)?.send(command, kind, terms.level)
+      this.#dedicatedConnections.get(session)?.send(command, kind, policy.level)
     )
       return;
     else if (kind === "write" && session?.tracks(command))
-      sendWrite(shard, command, session, terms.level, isReturned);
+      sendWrite(shard, command, session, policy.level, isReturned);
     else if (kind === "write") {
       if (!isReturned) session?.statistics?.countUntracked(1);
-      sendOutsideSession(shard, command, terms.level, isReturned);
+      sendOutsideSession(shard, command, policy.level, isReturned);
     } else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
       const reason = session === undefined ? "no-session" : "write-in-flight";
-      this.reads.sendToPrimary(new ReadRequest(shard, command, terms), session, reason, undefined, true);
-    } else if (kind === "read") this.reads.send(new ReadRequest(shard, command, terms), session);
-    else if (kind === "scan") this.#scan(shard, command, session, terms);
+      this.reads.sendToPrimary(new ReadRequest(shard, command, policy), session, reason, undefined, true);
+    } else if (kind === "read") this.reads.send(new ReadRequest(shard, command, policy), session);
+    else if (kind === "scan") this.#scan(shard, command, session, policy);
     else if (kind === "lookup")
       this.reads.sendToPrimary(
-        new ReadRequest(shard, command, terms),
+        new ReadRequest(shard, command, policy),
         session,
         "not-a-read",
         undefined,
@@ -247,7 +247,7 @@ export class Router {
       const isSpread = this.#redirects !== undefined;
       const error = kind === "transactional" && transactionError(command, session !== undefined, isSpread);
       if (error) command.reject(error);
-      else this.#sendDedicated({ shard, commands: [command], kinds: [kind], session, terms });
+      else this.#sendDedicated({ shard, commands: [command], kinds: [kind], session, policy });
     }
   }
 
@@ -256,7 +256,7 @@ export class Router {
     command: Command,
     kind: CommandKind,
     session: Session | undefined,
-    terms: ResolvedReadPolicy,
+    policy: ResolvedReadPolicy,
   ): void {
     const redirects = this.#redirects;
     if (redirects === undefined || kind === "refused") return;
@@ -272,8 +272,8 @@ export class Router {
       // Replicas may still have a key as it was when the key left.
       if (asked !== undefined && shard !== undefined && session !== undefined)
         session.progressIn(shard, session.touchedBy(command)).readAhead(performance.now());
-      if (asked !== undefined) sendAsking(asked, command, writer, terms.level);
-      else if (shard !== undefined) this.#send(shard, command, kind, session, terms, undefined, true);
+      if (asked !== undefined) sendAsking(asked, command, writer, policy.level);
+      else if (shard !== undefined) this.#send(shard, command, kind, session, policy, undefined, true);
       else command.reject(new ClosedError());
     };
     redirects.attend({ command, commands: [command], isRead, owner: session ?? this, writer, send });
@@ -300,12 +300,12 @@ export class Router {
     shard: Shard,
     command: Command,
     session: Session | undefined,
-    terms: ResolvedReadPolicy,
+    policy: ResolvedReadPolicy,
     streamed?: ScanIteration,
   ): void {
     const iteration = streamed ?? this.#follow(shard, command, session);
     iteration.shard ??= shard;
-    const given = { shard: iteration.shard, command, terms, iteration };
+    const given = { shard: iteration.shard, command, policy, iteration };
     if (iteration.node !== undefined) this.reads.resume(given, session);
     else if (streamed !== undefined && session !== undefined) this.reads.send(given, session);
     else this.reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
@@ -323,14 +323,14 @@ export class Router {
 
   /** Sends commands over a dedicated connection. A session keeps that connection while it is in a transaction. */
   #sendDedicated(batch: Batch): void {
-    const { shard, commands, kinds, session, terms } = batch;
+    const { shard, commands, kinds, session, policy } = batch;
     let current = session && this.#dedicatedConnections.get(session);
     shard.monitor.probePrimary(performance.now(), false);
     for (const [index, command] of commands.entries()) {
       const kind = kinds[index] ?? "write";
-      if (current?.send(command, kind, terms.level)) continue;
+      if (current?.send(command, kind, policy.level)) continue;
       current = this.#begin(shard, kinds.includes("transactional") ? session : undefined, session);
-      current.send(command, kind, terms.level);
+      current.send(command, kind, policy.level);
     }
   }
 
@@ -351,8 +351,8 @@ export class Router {
           : redirects.holds(commands, session ?? this, go));
     const confirm =
       redirect && ((script: Command, server: RedisOptions) => this.#confirm(script, server, false));
-    const speaker = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow, confirm };
-    const dedicated = new DedicatedConnection(this.pool, shard, speaker, () => {
+    const owner = { session, isKept: keeper !== undefined, isBehindWrites, holds, follow, confirm };
+    const dedicated = new DedicatedConnection(this.pool, shard, owner, () => {
       if (keeper !== undefined && this.#dedicatedConnections.get(keeper) === dedicated)
         this.#dedicatedConnections.delete(keeper);
     });

@@ -1,7 +1,7 @@
 /** Sends one command to a shard's primary, and resends it if the server refused it because the server is no primary. */
 import type { Command } from "ioredis";
+import { CommandCallbacks } from "../commands/callbacks.js";
 import { isScript } from "../commands/command-kind.js";
-import { Ends } from "../commands/ends.js";
 import { isWordOfReplica, mayRetryElsewhere } from "../commands/server-reply.js";
 import type { Level } from "../consistency/level.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
@@ -32,10 +32,10 @@ export function sendOutsideSession(
   repeats = maxRepeats,
   doubt?: Doubt,
 ): void {
-  const ends = new Ends(command);
+  const callbacks = new CommandCallbacks(command);
   const start = (error?: Error): void => {
     if (error !== undefined) {
-      ends.reject(error);
+      callbacks.reject(error);
       return;
     }
     const { primary } = shard;
@@ -46,7 +46,7 @@ export function sendOutsideSession(
     const isOfScript = isScript(command.name);
     const goOn = (stand: () => void): void => {
       shard.availability.refusedWrite(primary);
-      ends.restore();
+      callbacks.restore();
       sendOutsideSession(
         shard,
         command,
@@ -57,13 +57,14 @@ export function sendOutsideSession(
       );
     };
     command.resolve = (reply) => {
-      if (!isOfScript || !primary.saidReplica) return ends.resolve(reply);
-      if (repeats > 0) return goOn(() => ends.resolve(reply));
-      return ends.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
+      if (!isOfScript || !primary.saidReplica) return callbacks.resolve(reply);
+      if (repeats > 0) return goOn(() => callbacks.resolve(reply));
+      return callbacks.reject(new NotPrimaryError(command.name.toUpperCase(), primary.connection.address));
     };
     command.reject = (failure) => {
       if (isWordOfReplica(command, failure)) primary.refusedWrite();
-      const fail = (): void => ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+      const fail = (): void =>
+        callbacks.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       if (repeats > 0 && mayRetryElsewhere(failure)) goOn(fail);
       else fail();
     };
@@ -118,17 +119,17 @@ export function sendWrite(
 
 /** Sends a command once to a shard that its key is moving to. `writer` learns the position of the command. */
 export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
-  const ends = new Ends(command);
+  const callbacks = new CommandCallbacks(command);
   const handle = writer?.beginWrite(command.name, writer.touchedBy(command), shard);
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) {
-      ends.reject(error);
+      callbacks.reject(error);
       handle?.end("not-sent");
     } else {
-      command.resolve = (reply) => ends.resolve(reply);
+      command.resolve = (reply) => callbacks.resolve(reply);
       command.reject = (failure) => {
-        ends.reject(ConnectionLostError.of(command.name, primary.connection, failure));
+        callbacks.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
       primary.connection.allowMovingSlot();
       publishRoute(command, primary, "primary", "asked", level);

@@ -42,7 +42,7 @@ export interface Seal {
 export interface SessionParts<Session> {
   readonly level: Consistency;
   /** Turns a level into a read policy with all defaults filled in. */
-  readonly terms: (level: Consistency) => ResolvedReadPolicy;
+  readonly policyOf: (level: Consistency) => ResolvedReadPolicy;
   /** Unsigned tokens to start from. The session calls this once, when it first needs them. */
   readonly tokens: () => readonly string[];
   /** How long a token or a pin to the primary stays valid, in milliseconds. */

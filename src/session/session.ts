@@ -37,9 +37,9 @@ let endWrite: (session: Session, outcome: WriteOutcome, touched: Touched) => voi
 export class Session {
   readonly #parts: SessionParts<Session>;
   #level: Consistency;
-  #terms: ResolvedReadPolicy | undefined;
+  #policy: ResolvedReadPolicy | undefined;
   #client: SessionClient | undefined;
-  #demand: SessionRequirement | undefined;
+  #requirement: SessionRequirement | undefined;
   #addedAt = Number.NEGATIVE_INFINITY;
   #wrote = false;
   #moved = false;
@@ -73,7 +73,7 @@ export class Session {
 
   set level(level: Consistency) {
     this.#level = mergeConsistency(this.#level, checkConsistency(level));
-    this.#terms = undefined;
+    this.#policy = undefined;
   }
 
   /**
@@ -81,9 +81,9 @@ export class Session {
    *
    * @internal
    */
-  get terms(): ResolvedReadPolicy {
-    this.#terms ??= this.#parts.terms(this.#level);
-    return this.#terms;
+  get policy(): ResolvedReadPolicy {
+    this.#policy ??= this.#parts.policyOf(this.#level);
+    return this.#policy;
   }
 
   /** The client whose reads and writes belong to this session. */
@@ -251,7 +251,7 @@ export class Session {
    * @internal
    */
   get positions(): readonly Position[] {
-    return this.demand.positions;
+    return this.requirement.positions;
   }
 
   /**
@@ -260,7 +260,7 @@ export class Session {
    * @internal
    */
   get pinned(): boolean {
-    return this.demand.pinned;
+    return this.requirement.pinned;
   }
 
   /**
@@ -270,7 +270,7 @@ export class Session {
    * @internal
    */
   get bearer(): string | Session {
-    return this.demand.bearer ?? this;
+    return this.requirement.bearer ?? this;
   }
 
   /**
@@ -304,7 +304,7 @@ export class Session {
 
   #token(everything: boolean): string {
     const isOpen = this.writing || this.#anchor() !== undefined;
-    return this.demand.token(isOpen, everything);
+    return this.requirement.token(isOpen, everything);
   }
 
   /**
@@ -320,7 +320,7 @@ export class Session {
    * user then gets a token for both. Text that is not a token is ignored.
    */
   add(token: string): void {
-    if (!this.demand.addToken(token)) return;
+    if (!this.requirement.addToken(token)) return;
     this.#addedAt = performance.now();
     if (!this.writing) this.#watcher?.writeBegins();
     this.#wrote = true;
@@ -349,7 +349,7 @@ export class Session {
   replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
     const before = async (): Promise<(Position | undefined)[]> => {
       await this.#written();
-      return [...this.demand.written, ...(this.pinned ? [undefined] : [])];
+      return [...this.requirement.written, ...(this.pinned ? [undefined] : [])];
     };
     this.#replicated ??= new WriteConcernOfSession(this.#parts.replicate);
     const held = this.#replicated.want(checkWriteConcern(replicas, options), before);
@@ -358,11 +358,11 @@ export class Session {
   }
 
   #written(): Promise<void> | undefined {
-    return this.writing ? this.#writes?.settled(() => this.demand.pin()) : undefined;
+    return this.writing ? this.#writes?.settled(() => this.requirement.pin()) : undefined;
   }
 
   #anchor(): Promise<void> | undefined {
-    return this.#parts.anchor?.(this)?.catch(() => this.demand.pin());
+    return this.#parts.anchor?.(this)?.catch(() => this.requirement.pin());
   }
 
   /**
@@ -395,11 +395,11 @@ export class Session {
   }
 
   #endWrite(outcome: WriteOutcome, touched: Touched): void {
-    const demand = this.demand;
-    if (outcome === "unknown") demand.pin();
+    const requirement = this.requirement;
+    if (outcome === "unknown") requirement.pin();
     else if (outcome !== "not-sent") {
       if (touched.scope === undefined) this.#joinScopes();
-      demand.require(outcome, Date.now(), touched);
+      requirement.require(outcome, Date.now(), touched);
     }
     this.#writes?.ended(touched.scope);
   }
@@ -410,7 +410,7 @@ export class Session {
    * @internal
    */
   requireRead(position: Position): void {
-    if (this.demand.require({ ...position, read: true }, Date.now())) this.#moved = true;
+    if (this.requirement.require({ ...position, read: true }, Date.now())) this.#moved = true;
   }
 
   /**
@@ -458,7 +458,7 @@ export class Session {
   #joinScopes(): void {
     if (this.#isWhole) return;
     this.#isWhole = true;
-    this.#demand?.joinScopes();
+    this.#requirement?.joinScopes();
     const now = performance.now();
     for (const [, progresses] of this.#scoped?.entries ?? [])
       for (const shard of progresses.shards) {
@@ -476,7 +476,7 @@ export class Session {
    * @internal
    */
   markLost(lost: Position, survivor: Position): void {
-    this.demand.lose(lost, survivor);
+    this.requirement.lose(lost, survivor);
     this.#wrote = true;
   }
 
@@ -495,13 +495,13 @@ export class Session {
    *
    * @internal
    */
-  get demand(): SessionRequirement {
-    if (this.#demand === undefined) {
-      this.#demand = new SessionRequirement(this.#parts.ttlMs, this.#parts.maxKeys);
-      if (this.#isWhole) this.#demand.joinScopes();
-      for (const token of this.#parts.tokens()) this.#demand.addToken(token);
+  get requirement(): SessionRequirement {
+    if (this.#requirement === undefined) {
+      this.#requirement = new SessionRequirement(this.#parts.ttlMs, this.#parts.maxKeys);
+      if (this.#isWhole) this.#requirement.joinScopes();
+      for (const token of this.#parts.tokens()) this.#requirement.addToken(token);
     }
-    return this.#demand;
+    return this.#requirement;
   }
 }
 

@@ -110,7 +110,7 @@ describe("the tokens that a request carries", () => {
     const text = shared();
     vi.setSystemTime(start + periodMs + 1);
     const givenUp = told([text], ({ made: [session] }) => {
-      session?.demand.replaceUnknown({ replid: one, offset: 500 }, () => false);
+      session?.requirement.replaceUnknown({ replid: one, offset: 500 }, () => false);
     });
     expect(givenUp.contained()).toEqual(new Set());
     expect(givenUp.inForce()).toEqual(new Set([text]));

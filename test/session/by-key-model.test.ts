@@ -37,7 +37,7 @@ import {
 } from "../support/commands/keyed-oracle.js";
 import { seeded } from "../support/load/seeded.js";
 import { noClient, start, ttlMs } from "../support/stages/still-sessions.js";
-import { terms } from "../support/stages/usual-policies.js";
+import { policyOf } from "../support/stages/usual-policies.js";
 
 const histories = Number(process.env.MODEL_HISTORIES ?? 20_000);
 const firstSeed = Number(process.env.MODEL_SEED ?? 1);
@@ -302,7 +302,7 @@ class World {
     const any = (): Held | undefined => this.#tokens[this.#below(this.#tokens.length + 1)];
     const tokens = Array.from({ length: 1 + this.#below(3) }, any).flatMap((one) => one ?? []);
     const session = new Session({
-      ...{ level: "session", terms, ttlMs, client: noClient, keys: this.#keys, maxKeys: this.#maxKeys },
+      ...{ level: "session", policyOf, ttlMs, client: noClient, keys: this.#keys, maxKeys: this.#maxKeys },
       tokens: () => tokens.map(({ token }) => token),
       ...(this.#isMonotonic ? { anchor: () => undefined } : {}),
     });

@@ -6,13 +6,13 @@ import { checkKeyOptions } from "../../src/options/key-options.js";
 import type { Position } from "../../src/replication/position.js";
 import { Session } from "../../src/session/session.js";
 import { at, noClient, tokenOf, ttlMs, X } from "../support/stages/still-sessions.js";
-import { terms } from "../support/stages/usual-policies.js";
+import { policyOf } from "../support/stages/usual-policies.js";
 
 const shard = {};
 
 function open(...tokens: readonly string[]): Session {
   const keys = new RuledKeys(checkKeyOptions({ scopes: ["sess:"] }, "").keyRules);
-  const parts = { level: "session", terms, ttlMs, client: noClient, keys, maxKeys: 8 } as const;
+  const parts = { level: "session", policyOf, ttlMs, client: noClient, keys, maxKeys: 8 } as const;
   return new Session({ ...parts, tokens: () => tokens });
 }
 
@@ -24,7 +24,9 @@ function write(session: Session, offset: number, name: string, ...args: string[]
 /** The positions that a read of `key` requires. */
 function requiredBy(session: Session, key: string): readonly Position[] {
   const touched = session.touchedBy(new Command("get", [key]));
-  return session.progressIn(shard, touched).requirement(session.demand.requiredIn(touched.scope), touched);
+  return session
+    .progressIn(shard, touched)
+    .requirement(session.requirement.requiredIn(touched.scope), touched);
 }
 
 describe("a write to keys of several scopes", () => {

@@ -4,12 +4,12 @@ import { describe, expect, it } from "vitest";
 import type { Level } from "../../src/consistency/level.js";
 import { InvalidOptionError } from "../../src/errors/errors.js";
 import { Session, type SessionClient } from "../../src/session/session.js";
-import { terms } from "../support/stages/usual-policies.js";
+import { policyOf } from "../support/stages/usual-policies.js";
 
 function open(): Session {
   return new Session({
     level: "session",
-    terms,
+    policyOf,
     ttlMs: 60_000,
     tokens: () => [],
     client: () => {
@@ -43,7 +43,7 @@ describe("Session.redis", () => {
     const levels: Level[] = [];
     const session = new Session({
       level: "session",
-      terms,
+      policyOf,
       ttlMs: 60_000,
       tokens: () => [],
       client: (of) => {

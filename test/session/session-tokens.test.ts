@@ -13,7 +13,7 @@ import {
   X,
   Y,
 } from "../support/stages/still-sessions.js";
-import { terms } from "../support/stages/usual-policies.js";
+import { policyOf } from "../support/stages/usual-policies.js";
 
 beforeEach(stopClock);
 
@@ -32,7 +32,7 @@ describe("Session.add", () => {
   it.each([
     ["a position", tokenOf({ issuedAt: start, positions: [at(X, 78)] }), { positions: [at(X, 78)] }],
     ["a pin", tokenOf({ issuedAt: start, pinnedAt: start }), { pinned: true }],
-    ["a moment", tokenOf({ issuedAt: start, freshAsOf: start }), { demand: { freshAsOf: start } }],
+    ["a moment", tokenOf({ issuedAt: start, freshAsOf: start }), { requirement: { freshAsOf: start } }],
   ])("counts additional requirements as a write: %s", (_what, token, required) => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     session.add(token);
@@ -40,7 +40,7 @@ describe("Session.add", () => {
     expect({
       positions: session.positions,
       pinned: session.pinned,
-      demand: { freshAsOf: session.demand.freshAsOf },
+      requirement: { freshAsOf: session.requirement.freshAsOf },
     }).toMatchObject(required);
   });
 
@@ -67,7 +67,7 @@ describe("Session.add", () => {
 describe("Session.sealed", () => {
   const seal = new Keyring("a secret of this test");
   const sealedSession = (...tokens: string[]) =>
-    new Session({ level: "session", ttlMs, terms, tokens: () => tokens, client: noClient, seal });
+    new Session({ level: "session", ttlMs, policyOf, tokens: () => tokens, client: noClient, seal });
 
   it("returns a token that another session with the same secret can add", () => {
     const [session, other] = [sealedSession(tokenOf({ positions: [at(X, 77)] })), sealedSession()];

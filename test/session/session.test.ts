@@ -17,7 +17,7 @@ import {
   X,
   Y,
 } from "../support/stages/still-sessions.js";
-import { terms } from "../support/stages/usual-policies.js";
+import { policyOf } from "../support/stages/usual-policies.js";
 
 beforeEach(stopClock);
 
@@ -45,19 +45,19 @@ describe("Session with tokens", () => {
   it("takes the time of issue of the newest token", () => {
     const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
     const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
-    expect(sessionOf(older, newer).demand.issuedAt).toBe(start - 1000);
-    expect(sessionOf(newer, older).demand.issuedAt).toBe(start - 1000);
+    expect(sessionOf(older, newer).requirement.issuedAt).toBe(start - 1000);
+    expect(sessionOf(newer, older).requirement.issuedAt).toBe(start - 1000);
   });
 
   it("requires the primary's data as of the latest freshAsOf, and passes that on until it expires", () => {
     const session = sessionOf(tokenOf({ freshAsOf: start + 900 }), tokenOf({ freshAsOf: start + 400 }));
-    expect(session.demand.freshAsOf).toBe(start + 900);
+    expect(session.requirement.freshAsOf).toBe(start + 900);
     expect(decodeToken(session.token())).toMatchObject({ freshAsOf: start + 900, positions: [] });
     vi.advanceTimersByTime(900 + ttlMs);
-    expect(session.demand.freshAsOf).toBe(start + 900);
+    expect(session.requirement.freshAsOf).toBe(start + 900);
     vi.advanceTimersByTime(1);
-    expect([session.demand.freshAsOf, session.token()]).toEqual([0, ""]);
-    expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).demand.freshAsOf).toBe(0);
+    expect([session.requirement.freshAsOf, session.token()]).toEqual([0, ""]);
+    expect(sessionOf(tokenOf({ positions: [at(X, 77)] })).requirement.freshAsOf).toBe(0);
   });
 
   it("treats an invalid token as absent", () => {
@@ -79,7 +79,7 @@ describe("Session with tokens", () => {
     const ahead = start + ttlMs;
     const session = sessionOf(tokenOf({ issuedAt: ahead, pinnedAt: ahead, positions: [at(X, 77)] }));
     expect(session.positions).toEqual([at(X, 77)]);
-    expect(session.demand.issuedAt).toBe(start);
+    expect(session.requirement.issuedAt).toBe(start);
     expect(session.pinned).toBe(true);
     vi.advanceTimersByTime(ttlMs + 1);
     expect(session.pinned).toBe(false);
@@ -92,7 +92,7 @@ describe("Session with tokens", () => {
   ])("trusts nothing in a token from the future, %s, except that a write happened", (_what, issuedAt) => {
     const future = { issuedAt, freshAsOf: issuedAt, positions: [at(X, 77)] };
     const session = sessionOf(tokenOf(future));
-    expect([session.positions, session.pinned, session.demand.freshAsOf]).toEqual([[], true, 0]);
+    expect([session.positions, session.pinned, session.requirement.freshAsOf]).toEqual([[], true, 0]);
     const next = sessionOf(session.token());
     expect([next.positions, next.pinned]).toEqual([[], true]);
     vi.advanceTimersByTime(ttlMs + 1);
@@ -101,7 +101,7 @@ describe("Session with tokens", () => {
 
   it("reads its tokens once, and only when it needs them", () => {
     const tokens = vi.fn(() => [tokenOf({ positions: [at(X, 77)] })]);
-    const session = new Session({ level: "session", ttlMs, terms, tokens, client: noClient });
+    const session = new Session({ level: "session", ttlMs, policyOf, tokens, client: noClient });
     session.level = "strong";
     startWrite(session);
     expect([session.wrote, session.writing]).toEqual([true, true]);
@@ -109,7 +109,11 @@ describe("Session with tokens", () => {
     expect(tokens).not.toHaveBeenCalled();
     endWrite(session, at(X, 70));
     expect(session.positions).toEqual([at(X, 77)]);
-    expect([session.demand.issuedAt, session.pinned, session.token() === ""]).toEqual([start, false, false]);
+    expect([session.requirement.issuedAt, session.pinned, session.token() === ""]).toEqual([
+      start,
+      false,
+      false,
+    ]);
     expect(tokens).toHaveBeenCalledOnce();
   });
 });
@@ -154,7 +158,7 @@ describe("Session.token", () => {
     write(session, at(X, 77));
     const other = sessionOf(session.token());
     expect(other.positions).toEqual([at(Y, 9), at(X, 77)]);
-    expect(other.demand.issuedAt).toBe(start);
+    expect(other.requirement.issuedAt).toBe(start);
     expect(other.pinned).toBe(false);
   });
 
@@ -205,14 +209,14 @@ describe("SessionRequirement.replaceUnknown", () => {
   it("replaces positions of unknown histories with the given one", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77), at(Y, 9)] }));
     expect(session.positions).toHaveLength(2);
-    session.demand.replaceUnknown(at(Y, 90), ({ replid }) => replid === Y);
+    session.requirement.replaceUnknown(at(Y, 90), ({ replid }) => replid === Y);
     expect(session.positions).toEqual([at(Y, 9), { ...at(Y, 90), read: true }]);
   });
 
   it("lets the next write replace the given position, which was no write", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     expect(session.positions).toHaveLength(1);
-    session.demand.replaceUnknown(at(Y, 90), () => false);
+    session.requirement.replaceUnknown(at(Y, 90), () => false);
     expect(sessionOf(session.token()).positions).toEqual([{ ...at(Y, 90), read: true }]);
     write(session, at(Y, 90));
     expect(session.positions).toEqual([at(Y, 90)]);
@@ -221,7 +225,7 @@ describe("SessionRequirement.replaceUnknown", () => {
   it("leaves a session unchanged when all its positions are known", () => {
     const session = sessionOf(tokenOf({ positions: [at(X, 77)] }));
     const before = session.positions;
-    session.demand.replaceUnknown(at(X, 90), () => true);
+    session.requirement.replaceUnknown(at(X, 90), () => true);
     expect(session.positions).toBe(before);
   });
 });

@@ -6,7 +6,7 @@ import type { SessionSource } from "../../../src/http/request-session.js";
 import { Session } from "../../../src/session/session.js";
 import { encodeToken } from "../../../src/session/token.js";
 import { endWrite as endAt } from "./open-writes.js";
-import { terms } from "./usual-policies.js";
+import { policyOf } from "./usual-policies.js";
 
 const replid = "0123456789abcdef";
 
@@ -24,7 +24,7 @@ export class HandMadeSessions implements SessionSource {
     const session = new Session({
       level: mergeConsistency("session", level),
       tokens: () => token?.() ?? [],
-      terms,
+      policyOf,
       ttlMs: this.tokenTtlMs,
       seal,
       anchor: monotonicReads === true ? () => undefined : undefined,

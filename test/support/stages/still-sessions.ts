@@ -5,7 +5,7 @@ import type { WriteOutcome } from "../../../src/replication/write-outcome.js";
 import { Session, type SessionClient } from "../../../src/session/session.js";
 import { encodeToken, type TokenClaims } from "../../../src/session/token.js";
 import { endWrite, startWrite } from "./open-writes.js";
-import { terms } from "./usual-policies.js";
+import { policyOf } from "./usual-policies.js";
 
 export const X = "8371b4fb1155b71f";
 export const Y = "c1d5f0aa17e24cf0";
@@ -22,7 +22,7 @@ export function noClient(): SessionClient {
 }
 
 export function sessionOf(...tokens: readonly string[]): Session {
-  return new Session({ level: "session", terms, ttlMs, tokens: () => tokens, client: noClient });
+  return new Session({ level: "session", policyOf, ttlMs, tokens: () => tokens, client: noClient });
 }
 
 export function tokenOf(claims: Partial<TokenClaims>): string {

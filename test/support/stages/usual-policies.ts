@@ -6,4 +6,4 @@ import { checkReadDefaults } from "../../../src/options/read-options.js";
 const usual = new ReadPolicyCache(checkReadDefaults({}));
 
 /** For sessions that are made by hand. */
-export const terms: ReadPolicyCache["of"] = (level) => usual.of(level);
+export const policyOf: ReadPolicyCache["of"] = (level) => usual.of(level);
