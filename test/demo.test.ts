@@ -11,7 +11,7 @@ describe("npm run demo", () => {
   beforeAll(buildIfStale);
 
   it("shows stale reads from random replicas and none with Tidemark, and exits with 0", async () => {
-    const args = ["--import", "tsx", "examples/cart/demo.ts", "--seconds", "1"];
+    const args = ["--import", "tsx", "examples/stale-read/demo.ts", "--seconds", "1"];
     const { stdout } = await run(process.execPath, args, { cwd: root });
     const lines = stdout.split("\n").map((line) => line.trim());
     const start = lines.findIndex((line) => line.startsWith("───"));
@@ -34,7 +34,7 @@ describe("npm run demo", () => {
   });
 
   it("refuses an invalid duration", async () => {
-    const args = ["--import", "tsx", "examples/cart/demo.ts", "--seconds", "soon"];
+    const args = ["--import", "tsx", "examples/stale-read/demo.ts", "--seconds", "soon"];
     await expect(run(process.execPath, args, { cwd: root })).rejects.toMatchObject({ code: 2 });
   });
 });

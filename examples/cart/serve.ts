@@ -1,4 +1,4 @@
-/** `npm start`: the cart app to try in a browser, with a handle on the replication lag. */
+/** `npm start`: serves the cart app, to try it in a browser and to change the replication lag there. */
 import { subscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import express, { type Request, type Response } from "express";
@@ -6,9 +6,9 @@ import { Redis } from "ioredis";
 import { type RouteMessage, routeChannel, Tidemark } from "tidemark";
 import { readYourWrites } from "tidemark/express";
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
+import { maxLagMs } from "../stale-read/lag-swing.js";
+import { giveRedis, withReadCart } from "../stale-read/routing.js";
 import { cartApp } from "./app.js";
-import { maxLagMs } from "./lag-swing.js";
-import { giveRedis, withReadCart } from "./routing.js";
 
 const startLagMs = 250;
 
@@ -51,7 +51,7 @@ await once(listener, "listening");
 const address = listener.address();
 console.log(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}  (Ctrl-C ends it)`);
 
-/** Reads as Tidemark routes them, and says who answered: the page's reads come one at a time, so the last is ours. */
+/** Reads as Tidemark routes them, and says who answered. The page sends one read at a time, so the latest is this one. */
 function tidemarkReader({ redis }: Request, res: Response) {
   return async (key: string) => {
     const cart = await redis.hgetall(key);

@@ -1,8 +1,9 @@
-/** Something put into the cart, and the cart looked at right after. */
+/** A user adds something to the cart and reads the cart right after. */
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
 import { serve } from "../../test/support/http/exchange.js";
-import { replicasAnswer, startServers, tell } from "../stage.js";
+import { replicasAnswer, startServers } from "../servers.js";
+import { show } from "../show.js";
 import { cartApp } from "./app.js";
 
 await using servers = await startServers();
@@ -13,7 +14,7 @@ await using listening = await serve(cartApp(tidemark, "a secret of this example"
 const url = `http://127.0.0.1:${listening.port}`;
 const browser = supertest.agent(url);
 await browser.post("/cart/ann/tea").expect(204);
-tell("the cart, right after tea was put in", (await browser.get("/cart/ann")).body, { tea: "1" });
+show("the cart, right after tea was put in", (await browser.get("/cart/ann")).body, { tea: "1" });
 await browser.post("/cart/ann/tea").expect(204);
-tell("to a stranger, whom any replica may answer", (await supertest(url).get("/cart/ann")).body);
-tell("to a stranger at the checkout", (await supertest(url).get("/checkout/ann")).body, { tea: "2" });
+show("to a stranger, whom any replica may answer", (await supertest(url).get("/cart/ann")).body);
+show("to a stranger at the checkout", (await supertest(url).get("/checkout/ann")).body, { tea: "2" });

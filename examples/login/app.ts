@@ -1,4 +1,4 @@
-/** A login whose sessions are kept in Redis: who is logged in is read from replicas, also by the redirect. */
+/** A login with sessions in Redis. Replicas answer the reads of sessions, also in the redirect after the login. */
 import { RedisStore } from "connect-redis";
 import express, { type Express } from "express";
 import session from "express-session";

@@ -1,8 +1,9 @@
-/** 200 logins, or as many as are asked for, each followed at once by its redirect. */
+/** 200 logins, or another number that is given. The redirect follows each at once. */
 import supertest from "supertest";
 import { type Level, Tidemark } from "tidemark";
 import { serve } from "../../test/support/http/exchange.js";
-import { replicasAnswer, startServers, tell } from "../stage.js";
+import { replicasAnswer, startServers } from "../servers.js";
+import { show } from "../show.js";
 import { loginApp } from "./app.js";
 
 const logins = Number(process.argv[2] ?? 200);
@@ -11,10 +12,10 @@ await using servers = await startServers();
 await using tidemark = new Tidemark(servers);
 await replicasAnswer(tidemark);
 console.log(`${logins} logins, each followed at once by its redirect: how many see that they are logged in`);
-tell("when any replica may answer", await loggedIn("eventual"));
-tell("when only replicas that have the user's writes may", await loggedIn("session"), logins);
+show("when any replica may answer", await loggedIn("eventual"));
+show("when only replicas that have the user's writes may", await loggedIn("session"), logins);
 
-/** How many of the users are shown as logged in on the page that they are redirected to. */
+/** How many of the users are logged in on the page after the redirect. */
 async function loggedIn(level: Level): Promise<number> {
   await using listening = await serve(loginApp(tidemark, "a secret of this example", level));
   let count = 0;

@@ -1,4 +1,4 @@
-/** Orders that a worker in another process confirms: the job takes the user's token along, and its result brings one back. */
+/** Takes orders that a worker in another process confirms. The job carries the user's token, and its result brings a token back. */
 import type { Queue, QueueEvents } from "bullmq";
 import express, { type Express } from "express";
 import type { Tidemark } from "tidemark";

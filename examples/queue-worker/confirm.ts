@@ -1,4 +1,4 @@
-/** The worker's job: it reads what the request wrote, from a replica where one has it. */
+/** The worker's job. It reads the order that the request wrote, from a replica if one has it. */
 import { type Processor, Worker } from "bullmq";
 import type { Tidemark } from "tidemark";
 import { type Confirmation, type Order, queueName } from "./order.js";

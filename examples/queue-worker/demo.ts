@@ -1,9 +1,10 @@
-/** An order, and the worker of another process that confirms it while replicas have not got it. */
+/** A user orders something. A worker in another process confirms the order before replicas have it. */
 import { Queue, QueueEvents } from "bullmq";
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
 import { serve } from "../../test/support/http/exchange.js";
-import { replicasAnswer, startServers, tell } from "../stage.js";
+import { replicasAnswer, startServers } from "../servers.js";
+import { show } from "../show.js";
 import { orderApp } from "./app.js";
 import { type Confirmation, type Order, queueName } from "./order.js";
 import { startWorkerProcess } from "./worker-process.js";
@@ -21,12 +22,12 @@ const browser = supertest.agent(`http://127.0.0.1:${listening.port}`);
 await browser.post("/orders/1/tea").expect(202);
 const { body: order } = await browser.get("/orders/1/confirmed");
 const job = await queue.getJob("order-1");
-tell("a worker that is given the token finds what was ordered", job?.returnvalue.item, "tea");
-tell("the user sees what the worker wrote", order, { item: "tea", state: "confirmed" });
+show("a worker that is given the token finds what was ordered", job?.returnvalue.item, "tea");
+show("the user sees what the worker wrote", order, { item: "tea", state: "confirmed" });
 
 await browser.post("/orders/2/tea").expect(202);
 const forgetful = await queue.add("confirm", { order: "2", consistency: "" });
-tell("a worker that is given none finds that nothing was", (await forgetful.waitUntilFinished(events)).item);
+show("a worker that is given none finds that nothing was", (await forgetful.waitUntilFinished(events)).item);
 
 await events.close();
 await queue.close();

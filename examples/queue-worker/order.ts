@@ -1,16 +1,16 @@
-/** What the app and its worker say to each other. */
+/** The data of a job and of its result. */
 
 export const queueName = "orders";
 
 export interface Order {
   readonly order: string;
-  /** What the request that made the job requires: `session.token()`. */
+  /** The `session.token()` of the request that made the job. */
   readonly consistency: string;
 }
 
 export interface Confirmation {
-  /** The item that the worker found ordered; null when it did not find the order. */
+  /** The item of the order. Null if the worker did not find the order. */
   readonly item: string | null;
-  /** What the worker's writes require. */
+  /** The `session.token()` of the worker, for its writes. */
   readonly consistency: string;
 }

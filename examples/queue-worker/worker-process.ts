@@ -8,7 +8,7 @@ export interface WorkerServers {
   readonly replicas: readonly string[];
 }
 
-/** Resolves when it waits for jobs; disposing of it ends it. */
+/** Resolves when the worker waits for jobs. Disposing of the result ends the worker. */
 export async function startWorkerProcess({ primary, replicas }: WorkerServers): Promise<AsyncDisposable> {
   const script = fileURLToPath(new URL("worker.ts", import.meta.url));
   const child = spawn(process.execPath, ["--import", "tsx", script], {

@@ -1,4 +1,4 @@
-/** The worker's process: works orders off until it is told to end. */
+/** The worker's process. It confirms orders until it receives a signal to end. */
 import { Tidemark } from "tidemark";
 import { startWorker } from "./confirm.js";
 

@@ -1,4 +1,4 @@
-/** An import that writes while it streams its progress: its token is the last server-sent event. */
+/** An import that writes while its response streams the progress. The last server-sent event carries the token. */
 import express, { type Express } from "express";
 import type { Tidemark } from "tidemark";
 import { cookie, header, readYourWrites } from "tidemark/express";
@@ -12,10 +12,10 @@ export function importApp(tidemark: Tidemark, secret: string): Express {
   app.get("/import/:names", async (req, res) => {
     res.type("text/event-stream");
     for (const name of req.params.names.split(",")) {
-      await req.redis.rpush(key, name); // all but the first after the head has left, with the first event
+      await req.redis.rpush(key, name); // all but the first happen after the headers were sent
       res.write(`event: imported\ndata: ${name}\n\n`);
     }
-    res.end(`event: done\ndata: ${req.consistency.sealed()}\n\n`); // which the page sends as Consistency-Token from now on
+    res.end(`event: done\ndata: ${req.consistency.sealed()}\n\n`); // the page sends it as Consistency-Token from now on
   });
 
   app.get("/imported", async (req, res) => {

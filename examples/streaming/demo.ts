@@ -1,8 +1,9 @@
-/** An import of three names, and the list of what was imported right after. */
+/** A user imports three names and reads the list right after. */
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
 import { serve } from "../../test/support/http/exchange.js";
-import { replicasAnswer, startServers, tell } from "../stage.js";
+import { replicasAnswer, startServers } from "../servers.js";
+import { show } from "../show.js";
 import { importApp } from "./app.js";
 import { lastEvent } from "./last-event.js";
 
@@ -14,7 +15,7 @@ await using listening = await serve(importApp(tidemark, "a secret of this exampl
 const url = `http://127.0.0.1:${listening.port}`;
 const { text } = await supertest(url).get("/import/ann,ben,cleo");
 const imported = supertest(url).get("/imported").set("Consistency-Token", lastEvent(text));
-tell("asked with the token of the last event, what was imported is", (await imported).body, [
+show("asked with the token of the last event, what was imported is", (await imported).body, [
   "ann",
   "ben",
   "cleo",

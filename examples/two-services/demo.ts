@@ -1,8 +1,9 @@
-/** An order at the shop, which the stock service has to find, and a reservation, which the shop's user has to. */
+/** A user orders at the shop. The stock service has to find the order, and the user has to find the reservation. */
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
 import { serve } from "../../test/support/http/exchange.js";
-import { replicasAnswer, startServers, tell } from "../stage.js";
+import { replicasAnswer, startServers } from "../servers.js";
+import { show } from "../show.js";
 import { shopApp } from "./shop.js";
 import { stockApp } from "./stock.js";
 
@@ -17,18 +18,18 @@ const stockUrl = `http://127.0.0.1:${stockServer.port}`;
 await using shopServer = await serve(shopApp(shop, { secret, stock: stockUrl }));
 
 const browser = supertest.agent(`http://127.0.0.1:${shopServer.port}`);
-tell(
+show(
   "the stock service, asked by the shop for an order just made",
   (await browser.post("/orders/1/tea")).status,
   204,
 );
-tell("the order as its user sees it then", (await browser.get("/orders/1")).body, {
+show("the order as its user sees it then", (await browser.get("/orders/1")).body, {
   item: "tea",
   reserved: "yes",
 });
 
 await browser.post("/orders/2/tea");
-tell(
+show(
   "the stock service, asked without a token",
   (await fetch(`${stockUrl}/reservations/2`, { method: "POST" })).status,
 );

@@ -1,4 +1,4 @@
-/** The shop, an Express app: it takes an order and has the stock service reserve what was ordered. */
+/** The shop, an Express app. It takes an order and asks the stock service to reserve the item. */
 import express, { type Express } from "express";
 import type { Tidemark } from "tidemark";
 import { readYourWrites } from "tidemark/express";

@@ -1,4 +1,4 @@
-/** The stock service, a Koa app: whoever asks it brings a token in a header, and is given one. */
+/** The stock service, a Koa app. A header brings a token with each request, and another takes one back. */
 import Router from "@koa/router";
 import Koa from "koa";
 import type { Tidemark } from "tidemark";

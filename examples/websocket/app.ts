@@ -1,4 +1,4 @@
-/** Notes over HTTP and over a websocket: whichever of the two a user writes by, the other shows it. */
+/** Notes over HTTP and over a websocket. A note that was added in one of the two ways is there in the other at once. */
 import { createServer, type Server } from "node:http";
 import express from "express";
 import type { Session, Tidemark } from "tidemark";
@@ -8,7 +8,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 
 const key = "notes";
 
-/** What the page sends: a note to add, and the token that it was given over HTTP, if any. */
+/** The page's message: a note to add, and the token that it got over HTTP, if any. */
 interface Message {
   readonly add?: string;
   readonly token?: string;
@@ -30,7 +30,7 @@ export function notesServer(tidemark: Tidemark, secret: string): Server {
   const open = requestSessions(tidemark, options);
   const sockets = new WebSocketServer({ server });
   sockets.on("connection", (socket, upgrade) => {
-    const { session } = open(upgrade); // begins with what the user's cookies require, and lasts as long as the socket
+    const { session } = open(upgrade); // it starts with the tokens in the user's cookies, and lasts as long as the socket
     socket.on("message", (data) => {
       answer(session, socket, String(data)).catch(() => socket.close(1011));
     });

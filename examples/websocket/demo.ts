@@ -1,7 +1,8 @@
-/** A note written by each of the two ways, and read by the other while replicas have not got it. */
+/** A note is added in each of the two ways and read in the other, before replicas have it. */
 import { once } from "node:events";
 import { Tidemark } from "tidemark";
-import { replicasAnswer, startServers, tell } from "../stage.js";
+import { replicasAnswer, startServers } from "../servers.js";
+import { show } from "../show.js";
 import { notesServer } from "./app.js";
 import { Page } from "./page.js";
 
@@ -15,9 +16,9 @@ await using page = new Page(`http://127.0.0.1:${typeof address === "object" ? ad
 
 const { cookies } = await page.post("tea");
 await page.connect(cookies);
-tell("written over HTTP, then asked for over a new websocket", (await page.send({})).notes, ["tea"]);
+show("written over HTTP, then asked for over a new websocket", (await page.send({})).notes, ["tea"]);
 const { notes, token } = await page.send({ add: "honey" });
-tell("written and read over the websocket", notes, ["tea", "honey"]);
-tell("asked for over HTTP with the token that the websocket gave", await page.get(token), ["tea", "honey"]);
-tell("the same without it", await page.get());
+show("written and read over the websocket", notes, ["tea", "honey"]);
+show("asked for over HTTP with the token that the websocket gave", await page.get(token), ["tea", "honey"]);
+show("the same without it", await page.get());
 server.close();

@@ -1,4 +1,4 @@
-/** What a page does: it asks over HTTP and over its websocket, and takes tokens from the one to the other. */
+/** Does what a page does: sends requests over HTTP and messages over its websocket, and carries tokens between them. */
 import { once } from "node:events";
 import { WebSocket } from "ws";
 
@@ -23,7 +23,7 @@ export class Page implements AsyncDisposable {
     await once(this.#socket, "open");
   }
 
-  /** Adds a note over HTTP: the token, and the cookies that the browser would keep. */
+  /** Adds a note over HTTP. Resolves with the token, and with the cookies that a browser would keep. */
   async post(note: string): Promise<{ readonly token: string; readonly cookies: string }> {
     const { headers } = await fetch(`${this.#origin}/notes/${note}`, { method: "POST" });
     const cookies = headers.getSetCookie().map((line) => line.split(";", 1)[0]);

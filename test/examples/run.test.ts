@@ -15,8 +15,8 @@ const names = readdirSync(folder, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
-/** It has a test of its own, test/demo.test.ts. */
-const runsElsewhere = "cart";
+/** These have tests of their own, test/serve.test.ts and test/demo.test.ts. */
+const runElsewhere = ["cart", "stale-read"];
 
 /** Arguments by which an example takes less time. */
 const shortened: Readonly<Record<string, readonly string[]>> = { login: ["20"] };
@@ -50,7 +50,7 @@ describe.each(names)("examples/%s", (name) => {
   });
 });
 
-it.each(names.filter((name) => name !== runsElsewhere))(
+it.each(names.filter((name) => !runElsewhere.includes(name)))(
   "%s shows users' results, and ends everything it has started",
   async (name) => {
     const { stdout } = await runExample(name, ...(shortened[name] ?? []));

@@ -3,7 +3,7 @@ import type { RequestListener } from "node:http";
 import supertest from "supertest";
 import { Tidemark } from "tidemark";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { replicasAnswer } from "../../examples/stage.js";
+import { replicasAnswer } from "../../examples/servers.js";
 import { shopApp } from "../../examples/two-services/shop.js";
 import { stockApp } from "../../examples/two-services/stock.js";
 import { type Listening, serve } from "../support/http/exchange.js";

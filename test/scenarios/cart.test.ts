@@ -4,7 +4,7 @@ import type { Server } from "node:http";
 import supertest from "supertest";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { cartApp } from "../../examples/cart/app.js";
-import { Shopper } from "../../examples/cart/shopper.js";
+import { Shopper } from "../../examples/stale-read/shopper.js";
 import { readYourWrites } from "../../src/http/frameworks/express.js";
 import { Tidemark } from "../../src/index.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";

@@ -2,7 +2,7 @@
 
 import { Tidemark } from "tidemark";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
-import { replicasAnswer } from "../../../examples/stage.js";
+import { replicasAnswer } from "../../../examples/servers.js";
 import { releaseReplicas } from "../servers/held-replicas.js";
 import { type ReplicationGroup, startReplicationGroup } from "../servers/replication-group.js";
 

@@ -1,4 +1,4 @@
-/** A virtual user with a browser's habits, who knows what the own cart must hold and notices when it does not. */
+/** A virtual user who sends requests as a browser does, and notices when the cart lacks something that was added. */
 import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { json } from "node:stream/consumers";
@@ -9,9 +9,9 @@ import type { Step } from "./shopping-trip.js";
 export class Shopper {
   /** How long each read took, in milliseconds. */
   readonly readMs: number[] = [];
-  /** Reads that lacked an item whose adding had been answered before. */
+  /** Reads that lacked an item, although the server had answered before that the item was added. */
   staleReads = 0;
-  /** What went wrong, in words. */
+  /** The errors of failed requests, as text. */
   readonly errors: string[] = [];
   readonly #origin: string;
   readonly #cart: string;
@@ -24,12 +24,12 @@ export class Shopper {
     this.#cart = `/cart/${cartId}`;
   }
 
-  /** Looks at the cart once, so that connections are open before anything is measured. */
+  /** Reads the cart once, so that connections are open before anything is measured. */
   async arrive(): Promise<void> {
     await this.#send("GET", this.#cart);
   }
 
-  /** Does the steps one after another. What fails is noted, and the trip goes on. */
+  /** Does the steps one after another. A step that fails is added to `errors`, and the next one follows. */
   async shop(steps: readonly Step[]): Promise<void> {
     for (const { pauseMs, item } of steps) {
       await pause(pauseMs);
@@ -62,7 +62,7 @@ export class Shopper {
     return [...this.#added].every(([item, count]) => Number(counts.get(item) ?? 0) >= count);
   }
 
-  /** The body of a 2xx answer; anything else throws. */
+  /** Resolves with the body of a 2xx response. Rejects for any other response. */
   async #send(method: string, path: string): Promise<unknown> {
     const cookie = this.#cookies.header();
     // Users have addresses of their own. Here all have one address, so they have browsers of their own instead.

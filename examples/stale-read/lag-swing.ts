@@ -1,6 +1,6 @@
-/** Lag as it is in real life: it comes and goes, and each replica has its own. */
+/** Makes the lag of each replica rise and fall, as it does in real life. */
 
-/** What stands between a primary and a replica and can delay it. */
+/** The connection between a primary and a replica. It can delay what it carries. */
 export interface Link {
   delay(ms: number): void;
 }
@@ -8,13 +8,13 @@ export interface Link {
 export const maxLagMs = 400;
 
 const stepMs = 20;
-/** Out of step with each other, so that at most times one replica is ahead of the other. */
+/** The periods differ, so that one replica is ahead of the other most of the time. */
 const swings = [
   { periodMs: 2_300, startsAt: 0.2 },
   { periodMs: 3_100, startsAt: 0.7 },
 ];
 
-/** Lets the lag of each link swing between 0 and {@link maxLagMs} until the function it returns is called. */
+/** Lets the lag of each link swing between 0 and {@link maxLagMs} until the returned function is called. */
 export function swingLag(links: readonly Link[]): () => void {
   const start = performance.now();
   const set = (): void => {

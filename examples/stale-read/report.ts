@@ -1,11 +1,11 @@
-/** What the demo prints: a table, and the sentence that reads it. */
+/** Writes what the demo prints: a table, and a sentence about it. */
 import { maxLagMs } from "./lag-swing.js";
 import { replicasAtRandom, stickyAfterWrite, tidemark } from "./routing.js";
 import { type Outcome, users } from "./trial.js";
 
 const headings = ["routing", "reads", "stale reads", "read from the primary", "p50", "p99"];
 
-/** What was run. */
+/** Says what was run. */
 export function introduction(seconds: number): string {
   return (
     `${users} users fill carts over HTTP and reload them, ${seconds} s for each routing, on a primary and two ` +
@@ -31,7 +31,7 @@ export function table(outcomes: readonly Outcome[]): string {
   return [headings, rule, ...rows].map((line) => `  ${line.map(align).join("   ")}`).join("\n");
 }
 
-/** What the figures say. */
+/** The result in one sentence. */
 export function reading(outcomes: readonly Outcome[]): string {
   const [random, sticky, ours] = [replicasAtRandom, stickyAfterWrite, tidemark].map(({ name }) =>
     outcomes.find((outcome) => outcome.name === name),
@@ -45,7 +45,7 @@ export function reading(outcomes: readonly Outcome[]): string {
   );
 }
 
-/** Why the run does not show what it should, one sentence each; empty when it does. */
+/** Why the run does not show what it should, a sentence for each reason. Empty if it does. */
 export function complaints(outcomes: readonly Outcome[]): readonly string[] {
   const found: string[] = [];
   for (const { name, staleReads, errors } of outcomes) {
@@ -64,7 +64,7 @@ function staleShare({ staleReads, readMs }: Outcome): number {
   return staleReads / readMs.length;
 }
 
-/** Of sorted values. */
+/** The quantile of sorted values. */
 function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }
@@ -73,7 +73,7 @@ function count(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-/** Whole percents, but never "0 %" for something or "100 %" for not everything. */
+/** Rounded to whole percents, but never to "0 %" or "100 %" if the share is neither. */
 function percent(share: number): string {
   const digits = (share > 0 && share < 0.01) || (share > 0.99 && share < 1) ? 1 : 0;
   return `${(share * 100).toFixed(digits)} %`;

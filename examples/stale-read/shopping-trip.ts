@@ -1,6 +1,6 @@
-/** What a virtual user does and when, the same for every routing: all chance comes from a seed. */
+/** What a virtual user does and when. It is the same for every routing, because all random numbers come from a seed. */
 
-/** After a pause, an item is added to the cart, or the cart is looked at when there is no item. */
+/** After a pause, the user adds `item` to the cart. Without an item, the user reads the cart. */
 export interface Step {
   readonly pauseMs: number;
   readonly item?: string;
@@ -8,12 +8,12 @@ export interface Step {
 
 const items = ["tea", "teapot", "mug", "honey", "biscuits"];
 const readsPerWrite = 9;
-/** The page that follows a form: the redirect after the write. */
+/** The redirect after a form was sent. */
 const firstLookMs = { from: 5, to: 45 };
 const nextLookMs = { from: 50, to: 650 };
 const latestStartMs = 1_000;
 
-/** A trip of about `durationMs`: one write, nine reads, and again, so each trip begins with a write. */
+/** A trip of about `durationMs` milliseconds: one write, nine reads, and so on. */
 export function shoppingTrip(seed: number, durationMs: number): readonly Step[] {
   const random = seededRandom(seed);
   const between = ({ from, to }: { from: number; to: number }) => from + random() * (to - from);

@@ -1,4 +1,4 @@
-/** The ways to spread an app's reads over a primary and its replicas that the demo compares. */
+/** The five ways to route reads that the demo compares. */
 import type { Request, RequestHandler } from "express";
 import { Redis } from "ioredis";
 import { Tidemark } from "tidemark";
@@ -10,7 +10,7 @@ export interface Servers {
   readonly replicas: readonly string[];
 }
 
-/** A routing in use: its middleware gives requests their `req.redis`. */
+/** A routing in use. Its middleware gives each request its `req.redis`. */
 export interface Routing {
   readonly middleware: RequestHandler;
   close(): Promise<void>;
@@ -38,7 +38,7 @@ export const replicasAtRandom: RoutingChoice = {
   open: (servers) => plain(servers, (clients) => (key) => clients.anyReplica().hgetall(key)),
 };
 
-/** Finds a cart that no replica has yet, but takes an older version of it for the newest. */
+/** Finds a cart that no replica has yet. But if a replica has an older version of the cart, the user gets that. */
 export const replicaFirst: RoutingChoice = {
   name: "replica first, primary on a miss",
   open: (servers) =>
@@ -48,7 +48,7 @@ export const replicaFirst: RoutingChoice = {
     }),
 };
 
-/** What web frameworks offer: whoever has just written carries a cookie that names the primary for a while. */
+/** What web frameworks offer: after a write, a cookie sends the user's reads to the primary for a while. */
 export const stickyAfterWrite: RoutingChoice = {
   name: `${stickyMs / 1000} s on the primary after a write`,
   open(servers) {
@@ -84,12 +84,12 @@ export const routingChoices: readonly RoutingChoice[] = [
   tidemark,
 ];
 
-/** `client` in everything but the read of a cart, which `readCart` does. */
+/** Behaves like `client`, except that `readCart` reads carts. */
 export function withReadCart(client: Redis, readCart: ReadCart): Redis {
   return Object.create(client, { hgetall: { value: readCart } });
 }
 
-/** Makes `client` the `req.redis` of a request, whether or not it has one already. */
+/** Makes `client` the `req.redis` of a request, also if the request has one already. */
 export function giveRedis(request: Request, client: Redis): void {
   Object.defineProperty(request, "redis", { value: client, configurable: true });
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { ReplicationGroup } from "../../test/support/servers/replication-group.js";
-import { cartApp } from "./app.js";
+import { cartApp } from "../cart/app.js";
 import { swingLag } from "./lag-swing.js";
 import type { RoutingChoice } from "./routing.js";
 import { Shopper } from "./shopper.js";
@@ -20,7 +20,7 @@ export interface Outcome {
   readonly readMs: readonly number[];
   readonly staleReads: number;
   readonly errors: readonly string[];
-  /** Of all reads that Redis servers answered, the part that the primary did, by Redis's own count. */
+  /** The share of all reads that the primary answered, as the Redis servers count them. */
   readonly primaryShare: number;
 }
 
@@ -36,7 +36,7 @@ export async function trial(
   await once(listener, "listening");
   const address = listener.address();
   const port = typeof address === "object" ? address?.port : undefined;
-  // New carts each time: nobody finds what an earlier trial has left.
+  // New carts each time, so that nobody finds what an earlier trial has left.
   const shoppers = Array.from({ length: users }, () => new Shopper(`http://127.0.0.1:${port}`, randomUUID()));
   try {
     await Promise.all(shoppers.map((shopper) => shopper.arrive()));
