@@ -1,6 +1,6 @@
 /** Read your writes on Fastify. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
-import type { ReadOptions } from "../../consistency/read-policy.js";
+import type { Consistency, ReadOptions } from "../../consistency/read-policy.js";
 import { InvalidOptionError } from "../../errors/errors.js";
 // Some plugins declare a Session in the module "fastify".
 import type { SessionClient, Session as UserSession } from "../../session/session.js";
@@ -188,10 +188,22 @@ function headOf(reply: FastifyReply): CarrierResponse {
  * level overrides its scope's level, and a route's own `config.consistency` overrides both. Throws an `InvalidOptionError` for
  * an invalid level.
  */
-export const consistency: <Request extends Marked = FastifyRequest>(
+export function consistency(level: Consistency, options?: ReadOptions): Hook<Marked>;
+// For a hook in a route's options, TypeScript would infer `never` as the request of the third signature.
+export function consistency(
+  level: (request: FastifyRequest) => Consistency,
+  options?: ReadOptions,
+): Hook<FastifyRequest>;
+export function consistency<Request extends Marked = FastifyRequest>(
   level: LevelChoice<Request>,
   options?: ReadOptions,
-) => Hook<Request> = consistencyFor(marking);
+): Hook<Request>;
+export function consistency<Request extends Marked>(
+  level: LevelChoice<Request>,
+  options?: ReadOptions,
+): Hook<Request> {
+  return consistencyFor<Request, Hook<Request>>(marking)(level, options);
+}
 
 const markers = markersFor<Marked, Hook<Marked>>(marking);
 

@@ -7,7 +7,13 @@ import fastifyCookie from "@fastify/cookie";
 import fastifySession from "@fastify/session";
 import fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, it } from "vitest";
-import { cookie, eventual, readYourWrites, strong } from "../../../src/http/frameworks/fastify.js";
+import {
+  consistency,
+  cookie,
+  eventual,
+  readYourWrites,
+  strong,
+} from "../../../src/http/frameworks/fastify.js";
 import type { Session } from "../../../src/session/session.js";
 import { endWrite, HandMadeSessions } from "../../support/stages/hand-made-sessions.js";
 import { startWrite } from "../../support/stages/open-writes.js";
@@ -114,6 +120,12 @@ describe("the level of a route's config", () => {
     app.addHook("preHandler", eventual());
     app.get("/config", { config: { consistency: "strong" } }, async ({ consistency }) => consistency.level);
     app.get("/hook", { preHandler: strong() }, async ({ consistency }) => consistency.level);
+    app.get("/by-level", { preHandler: consistency("strong") }, async (request) => request.consistency.level);
+    app.get(
+      "/by-request",
+      { preHandler: consistency(({ method }) => (method === "GET" ? "strong" : "eventual")) },
+      async (request) => request.consistency.level,
+    );
     const byMethod = {
       config: {
         consistency: ({ method }: { method: string }) => untyped(`"${method === "GET" ? "strong" : "fast"}"`),
@@ -128,7 +140,7 @@ describe("the level of a route's config", () => {
     expect(() => app.get("/bad", { config: { consistency: untyped('"fast"') } }, async () => "")).toThrow(
       /^config\.consistency: got a string/,
     );
-    for (const path of ["/config", "/hook", "/function"])
+    for (const path of ["/config", "/hook", "/by-level", "/by-request", "/function"])
       expect((await app.inject(path)).body).toBe("strong");
     expect((await app.inject({ method: "POST", url: "/function" })).statusCode).toBe(500);
   });
