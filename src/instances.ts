@@ -67,7 +67,7 @@ function warn(servers: string): void {
     type: "TidemarkWarning",
     code: "TIDEMARK_MANY_INSTANCES",
     detail:
-      "Each has connections of its own. Make one when the process starts and share it, and close those you do not need. " +
-      "If modules are loaded again while you develop, keep it: globalThis.tidemark ??= new Tidemark({ … }).",
+      "Each has its own connections. Create one when the process starts, share it, and close the others. " +
+      "If a development server reloads modules, keep the first one: globalThis.tidemark ??= new Tidemark({ … }).",
   });
 }

@@ -191,7 +191,7 @@ export class Tidemark implements AsyncDisposable {
     refuseUnknown("ready", options, ["timeoutMs"]);
     const { timeoutMs = readyTimeoutMs } = options;
     if (typeof timeoutMs !== "number" || !(timeoutMs > 0))
-      throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds above 0");
+      throw new InvalidOptionError("timeoutMs", timeoutMs, "Pass a number of milliseconds above 0");
     const until = performance.now() + timeoutMs;
     await this.#router.known(timeoutMs);
     const { shards } = this.#topology;
@@ -211,9 +211,9 @@ export class Tidemark implements AsyncDisposable {
       refuseUnknown("session", options, sessionOptionNames);
     const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
     if (typeof monotonicReads !== "boolean")
-      throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
+      throw new InvalidOptionError("monotonicReads", monotonicReads, "Pass true or false");
     if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
-      throw new InvalidOptionError("signal", signal, "give an AbortSignal, or a function that gives one");
+      throw new InvalidOptionError("signal", signal, "Pass an AbortSignal, or a function that returns one");
     const { policyOf, anchor, replicate, client, keys, maxKeys, recordReads, statistics } = this.#ways;
     return new Session({
       level: level === undefined ? "session" : mergeConsistency("session", checkConsistency(level)),
@@ -238,7 +238,7 @@ export class Tidemark implements AsyncDisposable {
    */
   run<R>(session: Session, fn: () => R): R {
     if (!(session instanceof Session) || typeof fn !== "function") {
-      throw new InvalidOptionError("run", session, "call tidemark.run(tidemark.session(), () => …)");
+      throw new InvalidOptionError("run", session, "Call tidemark.run(tidemark.session(), () => …)");
     }
     return this.#context.run(session, fn);
   }
@@ -269,7 +269,7 @@ export class Tidemark implements AsyncDisposable {
     refuseUnknown("close", options, ["timeoutMs"]);
     const { timeoutMs = closeTimeoutMs } = options;
     if (typeof timeoutMs !== "number" || !(timeoutMs >= 0))
-      throw new InvalidOptionError("timeoutMs", timeoutMs, "give a number of milliseconds, 0 or more");
+      throw new InvalidOptionError("timeoutMs", timeoutMs, "Pass a number of milliseconds, 0 or more");
     if (timeoutMs > 0) await this.#endWithin(timeoutMs);
     else this.#end();
   }

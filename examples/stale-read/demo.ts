@@ -10,7 +10,7 @@ const defaultSeconds = 7;
 const { values } = parseArgs({ options: { seconds: { type: "string" } } });
 const seconds = Number(values.seconds ?? process.env.DEMO_SECONDS ?? defaultSeconds);
 if (!(seconds >= 0.5 && seconds <= 600)) {
-  console.error("--seconds is how long each routing runs: give a number from 0.5 to 600");
+  console.error("--seconds is how long each routing runs. Pass a number from 0.5 to 600");
   process.exit(2);
 }
 

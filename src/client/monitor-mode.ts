@@ -1,5 +1,6 @@
 /** Opens an ioredis connection in MONITOR mode whose errors cannot end the process. */
 import type { Redis } from "ioredis";
+import { addressOf } from "../address.js";
 
 const defaultConnectTimeoutMs = 10_000;
 
@@ -10,7 +11,8 @@ const defaultConnectTimeoutMs = 10_000;
 export function monitored(redis: Redis): Promise<Redis> {
   return new Promise((resolve, reject) => {
     const patienceMs = redis.options.connectTimeout ?? defaultConnectTimeoutMs;
-    const late = (): void => giveUp(new Error(`MONITOR was not answered within ${patienceMs} ms`));
+    const problem = `${addressOf(redis.options)} did not answer MONITOR within ${patienceMs} ms`;
+    const late = (): void => giveUp(new Error(`${problem}. Check the server, or raise connectTimeout.`));
     const timer = patienceMs > 0 ? setTimeout(late, patienceMs) : undefined;
     const closed = (): void => giveUp(new Error("Connection is closed."));
     const settle = (): void => {

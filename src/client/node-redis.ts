@@ -40,7 +40,7 @@ export type NodeRedis<
   S extends RedisScripts = None,
 > = ReturnType<typeof createClient<M, F, S, 2, None>>;
 
-const ownConnection = "use a client of its own: createClient() of node-redis, or tidemark.redis.duplicate()";
+const ownConnection = "Use a separate client: createClient() of node-redis, or tidemark.redis.duplicate()";
 
 /**
  * Returns a node-redis client without a connection of its own, with the commands, arguments and replies of node-redis. Commands,
@@ -65,11 +65,13 @@ export function nodeRedis<
 
 function checkClient(redis: Redis): void {
   if (!(redis instanceof Redis)) {
-    throw new InvalidOptionError("nodeRedis", redis, "give tidemark.redis or req.redis");
+    throw new InvalidOptionError("nodeRedis", redis, "Pass tidemark.redis or req.redis");
   }
   const { options } = redis;
   if (options.stringNumbers || ("replyMapping" in options && options.replyMapping === "resp3")) {
-    throw new InvalidOptionError("redis", options, "node-redis needs no stringNumbers and no replyMapping");
+    const problem = options.stringNumbers ? "stringNumbers is set" : 'replyMapping is "resp3"';
+    const remedy = "Remove it, because node-redis expects replies in their usual form";
+    throw new InvalidOptionError("redis", options, remedy, problem);
   }
 }
 

@@ -33,8 +33,6 @@ export interface ChannelSlots {
   readonly redirect: ((error: Error, again: () => void) => boolean) | undefined;
 }
 
-const silence = "the connection for subscriptions does not answer";
-
 const messages = [
   "message",
   "messageBuffer",
@@ -168,8 +166,17 @@ export class PubSub {
     const callbacks = new CommandCallbacks(command);
     const { timeoutMs } = this.#slots;
     const { host = "localhost", port = 6379 } = redis.options;
+    const silence = `the connection for subscriptions did not answer within ${timeoutMs} ms`;
     const late = (): void =>
-      giveUp(new NoPrimaryError(command.name.toUpperCase(), `${host}:${port}`, silence));
+      giveUp(
+        new NoPrimaryError(
+          command.name.toUpperCase(),
+          `${host}:${port}`,
+          silence,
+          undefined,
+          "the command failed",
+        ),
+      );
     const timer = Number.isFinite(timeoutMs) ? setTimeout(late, timeoutMs) : undefined;
     const settle = (): void => {
       clearTimeout(timer);

@@ -47,14 +47,15 @@ const writes = `
 const blocking = "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin";
 const transactional = "discard exec multi unwatch watch";
 
-const ownConnection = "use a connection of its own: tidemark.redis.duplicate()";
+const dedicated = "a dedicated connection: tidemark.redis.duplicate()";
+const ownConnection = `Use ${dedicated}`;
 const remedies: ReadonlyMap<string, string> = new Map([
-  ...entries("auth client hello select", `give it as an option in \`redis\`, or ${ownConnection}`),
+  ...entries("auth client hello select", `Set the matching option in \`redis\`, or use ${dedicated}`),
   ...entries("asking himport psync readonly readwrite replconf reset sync", ownConnection),
   ...entries("psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe", ownConnection),
-  ...entries("wait waitaof", `it speaks of the writes of its own connection; ${ownConnection}`),
-  ...entries("monitor", "call tidemark.redis.monitor(), which opens one of its own"),
-  ...entries("quit", "call tidemark.close() when the app ends"),
+  ...entries("wait waitaof", `It covers only the writes of its own connection. ${ownConnection}`),
+  ...entries("monitor", "Call tidemark.redis.monitor(), which opens its own connection"),
+  ...entries("quit", "Call tidemark.close() when the app ends"),
 ]);
 
 const primaryOnly: ReadonlySet<string> = new Set(`${writes} ${blocking}`.trim().split(/\s+/));
@@ -133,8 +134,8 @@ export function transactionError(
   if (inSession && !(isSpread && name.toLowerCase() === "multi")) return undefined;
   const where = inSession
     ? "WATCH a key of the shard first"
-    : "call it in a session (tidemark.run, req.redis)";
-  const remedy = `${where}, use redis.multi() with its pipeline, or ${remedyFor(name)}`;
+    : "Call it in a session (tidemark.run, req.redis)";
+  const remedy = `${where}, use redis.multi() with its pipeline, or use ${dedicated}`;
   return new RefusedCommandError(name, remedy);
 }
 

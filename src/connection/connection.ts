@@ -223,9 +223,9 @@ export class Connection {
     const { status, stream } = this.redis;
     if (this.ready) return silenceOf(this.absentMs).message;
     if (this.#cause !== undefined) return textOf(this.#cause);
-    if (status === "connecting") return "connecting takes too long; check the host, the port and TLS";
+    if (status === "connecting") return "connecting takes too long, so check the host, the port and TLS";
     if (status !== "connect") return "not connected";
-    if (stream.bytesRead === 0) return "it takes connections, but does not answer";
+    if (stream.bytesRead === 0) return "it accepts connections, but does not answer";
     return "it answers, but is not ready, for example because it is LOADING its data";
   }
 
@@ -348,7 +348,7 @@ export class Connection {
 
   /** Rejects all commands that wait for this connection, because another server is the primary now. */
   failWaiting(): void {
-    this.#queue.failAll(new Error(`${this.address} is not the primary any more`));
+    this.#queue.failAll(new Error(`${this.address} is no longer the primary`));
   }
 
   /**
@@ -605,8 +605,10 @@ export class Connection {
   }
 
   #refuseSentinel(): void {
-    const remedy = "give it as `sentinels`, with the `name` that it has for the primary";
-    this.#refuse(new InvalidOptionError(this.address, undefined, remedy, "is a Sentinel, which has no data"));
+    const remedy = "Pass it in `sentinels`, and its name for the primary as `name`";
+    this.#refuse(
+      new InvalidOptionError(this.address, undefined, remedy, "this is a Sentinel, which holds no data"),
+    );
   }
 
   /** Sends the server a question that it has to answer before it is sent commands. */
@@ -652,8 +654,8 @@ export class Connection {
   get #handshakeFault(): string {
     const { db } = this.server;
     return db
-      ? `it is a proxy and closes the connection when it is sent SELECT ${db}; leave out db`
-      : "it is a proxy and closes the connection during the handshake";
+      ? `it is a proxy that closes the connection on SELECT ${db}, so remove the option db`
+      : "it is a proxy that closes the connection during the handshake";
   }
 }
 
@@ -664,7 +666,7 @@ function errorIn(words: string): Error | undefined {
 }
 
 function silenceOf(ms: number): Error {
-  return new Error(`it has left commands unanswered for ${Math.round(ms)} ms`);
+  return new Error(`it has not answered commands for ${Math.round(ms)} ms`);
 }
 
 /** Node's error for a host with several addresses that all fail has no message. */

@@ -21,9 +21,10 @@ export interface DetectionResult {
 }
 
 /** Why a connection to such a proxy that was ready has closed, as far as can be known. */
-export const whyProxiesClose = "a proxy does so when it is sent a command that it does not forward";
+export const whyProxiesClose =
+  "the proxy closed the connection, probably because of a command that it does not forward";
 
-const closes = "it closes the connection when it is asked for INFO";
+const closes = "it closes the connection when it receives INFO";
 const patienceMs = 2_000;
 /** This many rounds in a row have to show that a server is a proxy. If the server was a proxy before, one round is enough. */
 const rounds = 2;

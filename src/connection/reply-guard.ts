@@ -10,8 +10,8 @@ export class NonsenseError extends Error {
 
   constructor(address: string, what: string) {
     super(
-      `${address} ${what}, so Tidemark closed this connection and connects again; ` +
-        "check which program listens there.",
+      `${address} ${what}, so Tidemark closed this connection and reconnects. ` +
+        "Check which program listens there.",
     );
   }
 }
@@ -208,7 +208,7 @@ class ReplyGuard {
     if (forms.has(name) && !(isText && text === "QUEUED"))
       return `answered ${name.toUpperCase()} with ${this.#described}`;
     if (hasMessages && isList && !/^[tix]/.test(head))
-      return `sent ${this.#described} on a connection for messages`;
+      return `sent ${this.#described} on a pub/sub connection`;
     return waiting === undefined ? `sent ${this.#described} that answers no command` : undefined;
   }
 
@@ -220,15 +220,15 @@ class ReplyGuard {
       return type === ">" || hasMessages ? undefined : `answered ${name.toUpperCase()} with a message`;
     return isUnsubscription(text) || name === text
       ? undefined
-      : "confirmed a subscription that it was not asked for";
+      : "confirmed a subscription that Tidemark did not ask for";
   }
 
   get #described(): string {
     const { type, isNull, head } = this.#scanner;
     if (isNull) return "null";
-    if (type === "*") return head === "" ? "an empty array" : "an array of another form";
+    if (type === "*") return head === "" ? "an empty array" : "an array of an unexpected form";
     if (type === ":") return "an integer";
-    return "+$=".includes(type) ? "a text" : `a reply of type "${type}"`;
+    return "+$=".includes(type) ? "a string" : `a reply of type "${type}"`;
   }
 
   #fail(what: string): void {

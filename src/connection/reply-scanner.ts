@@ -126,7 +126,7 @@ export class ReplyScanner {
           break;
         case "after-string":
           if (chunk[at++] === carriageReturn) this.#phase = "after-line";
-          else this.fault = "sent a string that is longer than it has said";
+          else this.fault = "sent a string that is longer than its declared length";
           break;
         default:
           this.#feed(chunk[at++] ?? 0);
@@ -145,7 +145,7 @@ export class ReplyScanner {
   #begin(byte: number): void {
     const type = typeOf[byte];
     if (type === undefined || (type.isResp3 && !this.#knowsResp3)) {
-      this.fault = `sent the byte 0x${byte.toString(16).padStart(2, "0")} where a reply has to begin`;
+      this.fault = `sent the byte 0x${byte.toString(16).padStart(2, "0")} where a reply must begin`;
       return;
     }
     if (this.isBetween) {
@@ -155,7 +155,7 @@ export class ReplyScanner {
       this.head = "";
       this.text = "";
     } else if (type.sign === ">") {
-      this.fault = "sent a push inside of a reply";
+      this.fault = "sent a push inside a reply";
       return;
     }
     this.#type = type;
@@ -184,7 +184,7 @@ export class ReplyScanner {
         break;
       } else if (byte === minus && this.#length === 0 && !this.#isNegative) this.#isNegative = true;
       else {
-        this.fault = "sent a length that is no number";
+        this.fault = "sent a length that is not a number";
         break;
       }
       if (this.#length > 16) {
@@ -220,7 +220,7 @@ export class ReplyScanner {
   }
 
   #feed(byte: number): void {
-    if (byte !== lineFeed) this.fault = "sent a line that does not end as lines do";
+    if (byte !== lineFeed) this.fault = "sent a line that does not end with CR LF";
     else if (this.#phase === "after-size") this.#open();
     else this.#end();
   }
@@ -242,7 +242,7 @@ export class ReplyScanner {
 
   #openString(bytes: number, sign: string): void {
     if (bytes > maxStringBytes)
-      this.fault = `sent a string of ${bytes} bytes, of which ${maxStringBytes} are allowed`;
+      this.fault = `sent a string of ${bytes} bytes, more than the ${maxStringBytes} that are allowed`;
     // The first four name its format.
     else if (sign === "=" && bytes < 4) this.fault = "sent a verbatim string without a format";
     this.#left = bytes;
@@ -259,7 +259,8 @@ export class ReplyScanner {
     this.#sizes.push(size);
     this.#lacks = size;
     if (this.#elements > maxElements) this.fault = `sent a reply of more than ${maxElements} elements`;
-    if (this.#outer.length > maxDepth) this.fault = `sent a reply that is nested more than ${maxDepth} times`;
+    if (this.#outer.length > maxDepth)
+      this.fault = `sent a reply that is nested more than ${maxDepth} levels deep`;
     this.#phase = "type";
   }
 

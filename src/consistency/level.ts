@@ -30,6 +30,6 @@ export function parseLevel(level: unknown): Level | undefined {
 
 /** The error for a value that is not a level. */
 export function invalidLevel(option: string, got: unknown): InvalidOptionError {
-  const remedy = 'give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }';
+  const remedy = 'Pass "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }';
   return new InvalidOptionError(option, got, remedy);
 }

@@ -73,7 +73,7 @@ const maxPolicies = 16;
 export function checkConsistency(given: unknown, option = "level"): Consistency {
   if (!Array.isArray(given)) return checkOne(given, option);
   if (given.length === 0 || given.length > maxPolicies)
-    throw new InvalidOptionError(option, given, `give 1 to ${maxPolicies} levels or read policies`);
+    throw new InvalidOptionError(option, given, `Pass 1 to ${maxPolicies} levels or read policies`);
   return given.map((one, index) => checkOne(one, `${option}[${index}]`));
 }
 
@@ -88,7 +88,7 @@ export function withOptions(level: unknown, options: unknown, option: string): C
     throw new InvalidOptionError(
       `${option} options`,
       options,
-      `give one or more of ${optionNames.join(", ")}`,
+      `Pass one or more of ${optionNames.join(", ")}`,
     );
   return mergeConsistency(consistency, policy);
 }
@@ -106,15 +106,15 @@ function checkOne(given: unknown, option: string): Level | ReadPolicy {
   for (const time of ["waitMs", "withinMs"]) {
     const ms = policy[time];
     if (ms === undefined || (typeof ms === "number" && ms >= 0 && Number.isFinite(ms))) continue;
-    throw new InvalidOptionError(`${option}.${time}`, ms, "give a number of milliseconds, at least 0");
+    throw new InvalidOptionError(`${option}.${time}`, ms, "Pass a number of milliseconds, at least 0");
   }
   for (const flag of ["confirmMisses", "staleIfPrimaryGone"]) {
     if (policy[flag] === undefined || typeof policy[flag] === "boolean") continue;
-    throw new InvalidOptionError(`${option}.${flag}`, policy[flag], "give true or false");
+    throw new InvalidOptionError(`${option}.${flag}`, policy[flag], "Pass true or false");
   }
   const { fallback } = policy;
   if (fallback !== undefined && fallback !== "primary" && fallback !== "error")
-    throw new InvalidOptionError(`${option}.fallback`, fallback, 'give "primary" or "error"');
+    throw new InvalidOptionError(`${option}.fallback`, fallback, 'Pass "primary" or "error"');
   return { ...given };
 }
 
@@ -123,13 +123,13 @@ function checkLevelOf(policy: Record<string, unknown>, option: string): void {
   if ("maxStalenessMs" in policy) {
     if (level !== undefined) {
       const problem = "got both level and maxStalenessMs";
-      throw new InvalidOptionError(option, policy, "give one of the two", problem);
+      throw new InvalidOptionError(option, policy, "Pass only one of the two", problem);
     }
     if (parseLevel({ maxStalenessMs }) === undefined)
       throw new InvalidOptionError(
         `${option}.maxStalenessMs`,
         maxStalenessMs,
-        "give a number of milliseconds above 0",
+        "Pass a number of milliseconds above 0",
       );
   } else if (level !== undefined && parseLevel(level) === undefined)
     throw invalidLevel(`${option}.level`, level);

@@ -28,7 +28,7 @@ export function checkWriteConcern(replicas: unknown, options: ReplicatedOptions 
     throw new InvalidOptionError(
       "replicated",
       replicas,
-      'give a whole number of replicas, at least 1, or "all"',
+      'Pass a whole number of replicas, at least 1, or "all"',
     );
   refuseUnknown("replicated options", options, names);
   const { timeoutMs = usualTimeoutMs, fsync = false } = options;
@@ -37,9 +37,9 @@ export function checkWriteConcern(replicas: unknown, options: ReplicatedOptions 
     throw new InvalidOptionError(
       "replicated timeoutMs",
       timeoutMs,
-      "give a number of milliseconds, at least 1",
+      "Pass a number of milliseconds, at least 1",
     );
   if (typeof fsync !== "boolean")
-    throw new InvalidOptionError("replicated fsync", fsync, "give true or false");
+    throw new InvalidOptionError("replicated fsync", fsync, "Pass true or false");
   return { replicas, timeoutMs, fsync };
 }

@@ -20,7 +20,7 @@ export class ScopeProposal {
     // No scope can free reads from writes of unknown keys, or from commands on keys of several scopes.
     if (prefix === undefined || this.#prefixes.scopes.includes(prefix)) return;
     this.#isMade = true;
-    const { scopes, untracked = "let the function `untracked` return true for them" } =
+    const { scopes, untracked = "return true for them in your function `untracked`" } =
       this.#prefixes.optionsWith(prefix);
     process.emitWarning(
       `Writes to keys that begin with "${prefix}" sent ${others} reads of other keys to the primary, because these ` +

@@ -73,10 +73,10 @@ export abstract class UnavailableError extends TidemarkError {
 export class InvalidOptionError extends TidemarkError {
   override name = "InvalidOptionError";
 
-  /** `problem` says what is wrong. Default: the kind of value that was given. */
+  /** `remedy` is a sentence without a full stop. `problem` says what is wrong. Default: the kind of value that was given. */
   constructor(option: string, got: unknown, remedy: string, problem = `got ${kindOf(got)}`) {
     const end = remedy.endsWith("?") ? "" : ".";
-    super("TIDEMARK_INVALID_OPTION", `${option}: ${problem}; ${remedy}${end}`);
+    super("TIDEMARK_INVALID_OPTION", `${option}: ${problem}. ${remedy}${end}`);
   }
 }
 
@@ -97,8 +97,8 @@ export class ConnectionLostError extends TidemarkError {
     const why = cause instanceof Error && cause.message !== "" ? ` (${cause.message})` : "";
     super(
       "TIDEMARK_CONNECTION_LOST",
-      `${command}: the connection to ${address} closed before the answer came${why}, so it may have been carried out; ` +
-        "read what it was to change before you send it again.",
+      `${command}: the connection to ${address} closed before the reply arrived${why}. The command may have run, so check ` +
+        "the data before you retry it.",
       { cause },
     );
   }
@@ -126,7 +126,7 @@ export class RefusedCommandError extends TidemarkError {
   constructor(command: string, remedy: string) {
     super(
       "TIDEMARK_REFUSED_COMMAND",
-      `${command.toUpperCase()} does not work on a shared connection; ${remedy}.`,
+      `${command.toUpperCase()} does not work on a shared connection. ${remedy}.`,
     );
   }
 }
@@ -138,7 +138,7 @@ export class IterationLostError extends TidemarkError {
   constructor(command: string, why: string, options?: ErrorOptions) {
     super(
       "TIDEMARK_ITERATION_LOST",
-      `${command}: ${why}, and a cursor is of use only where it came from; begin again with cursor 0.`,
+      `${command}: ${why}. A cursor is valid only on the server that returned it, so start again with cursor 0.`,
       options,
     );
   }
@@ -151,7 +151,7 @@ export class TransactionLostError extends TidemarkError {
   constructor(command: string, why: string) {
     super(
       "TIDEMARK_TRANSACTION_LOST",
-      `${command}: ${why}, so nothing of this transaction is carried out; begin it again.`,
+      `${command}: ${why}, so no part of this transaction was run. Retry the whole transaction.`,
     );
   }
 }
@@ -196,7 +196,8 @@ export class ReplicasBehindError extends UnavailableError implements CatchUpEsti
   constructor(command: string, reason: string, why = 'fallback is "error"', estimate = noEstimate) {
     super(
       "TIDEMARK_REPLICAS_BEHIND",
-      `${command}: no replica may answer now (${reason}): ${outlookOf(reason, estimate)}, and ${why}; ${remedyFor(reason, estimate)}.`,
+      `${command}: no replica can answer now (${reason}), and the read may not go to the primary because ${why}. ` +
+        `${outlookOf(reason, estimate)}. ${remedyFor(reason, estimate)}.`,
       undefined,
       estimate.retryAfterMs,
     );
@@ -209,24 +210,26 @@ export class ReplicasBehindError extends UnavailableError implements CatchUpEsti
 
 function outlookOf(reason: string, { node, behindBytes, retryAfterMs }: CatchUpEstimate): string {
   if (node === undefined) {
-    if (reason === "no-replica") return "there is none that may be read";
-    if (reason === "unusable") return "none can be used";
-    return "when one may answer is not known";
+    if (reason === "no-replica") return "No replica is configured, or all have weight 0";
+    if (reason === "unusable") return "Tidemark cannot use any replica";
+    return "Tidemark cannot estimate when a replica will be able to answer";
   }
-  const lacks = behindBytes ? `is ${grouped(behindBytes)} bytes behind and ` : "";
+  const lag = behindBytes ? `is ${grouped(behindBytes)} bytes behind` : "";
   if (retryAfterMs === undefined)
-    return lacks === ""
-      ? "when the nearest may answer is not known"
-      : `the nearest ${lacks}not known to catch up soon`;
-  const recovers = lacks === "" ? "be able to answer" : "have caught up";
-  return `the nearest ${lacks}will probably ${recovers} in ${grouped(retryAfterMs)} ms`;
+    return lag === ""
+      ? "Tidemark cannot estimate when the nearest replica will be able to answer"
+      : `The nearest replica ${lag}, and Tidemark cannot estimate when it will catch up`;
+  const ms = grouped(retryAfterMs);
+  return lag === ""
+    ? `The nearest replica will probably be able to answer in ${ms} ms`
+    : `The nearest replica ${lag} and will probably catch up in ${ms} ms`;
 }
 
 function remedyFor(reason: string, { retryAfterMs }: CatchUpEstimate): string {
-  if (retryAfterMs !== undefined) return "try again then";
-  if (reason === "no-replica") return 'add a replica, or use fallback "primary"';
-  if (reason === "unusable") return "topology() says why for each replica";
-  return "try again in a second";
+  if (retryAfterMs !== undefined) return "Retry after that time";
+  if (reason === "no-replica") return 'Add a replica, or set fallback to "primary"';
+  if (reason === "unusable") return "topology() shows the reason for each replica";
+  return "Retry in a second";
 }
 
 function grouped(value: number): string {
@@ -242,11 +245,14 @@ export class NotReplicatedError extends TidemarkError {
   readonly replicas: number | undefined;
 
   constructor(wanted: number | "all", replicas: number | undefined, timeoutMs: number, cause?: unknown) {
-    const known = replicas === undefined ? `it is not known how many (${causeOf(cause)})` : `${replicas}`;
+    const known =
+      replicas === undefined
+        ? `it is not known how many replicas had the write after ${timeoutMs} ms (${causeOf(cause)})`
+        : `${replicas} ${replicas === 1 ? "replica" : "replicas"} had the write after ${timeoutMs} ms`;
     super(
       "TIDEMARK_NOT_REPLICATED",
-      `Of ${wanted} replicas wanted within ${timeoutMs} ms ${known} had the write, which stands on the primary; ` +
-        "do not write it again, but read it, or wait for replicas to come back.",
+      `replicated(${JSON.stringify(wanted)}): ${known}. The primary acknowledged the write, so do not write it again: ` +
+        "read it, or wait until replicas are back.",
       { cause },
     );
     this.wanted = wanted;
@@ -255,7 +261,7 @@ export class NotReplicatedError extends TidemarkError {
 }
 
 function causeOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : "no reason was given";
+  return cause instanceof Error ? cause.message : "unknown cause";
 }
 
 /** A read was waiting for a replica when its request was aborted. */
@@ -263,7 +269,10 @@ export class AbortedError extends TidemarkError {
   override name = "AbortedError";
 
   constructor(command: string) {
-    super("TIDEMARK_ABORTED", `${command}: nobody waits for the answer any more, and it was not sent.`);
+    super(
+      "TIDEMARK_ABORTED",
+      `${command}: the request was aborted while the read waited, so the read was not sent. This is normal if the client disconnected.`,
+    );
   }
 }
 
@@ -276,27 +285,37 @@ export class NotPrimaryError extends UnavailableError {
 
   /** `upstream` is the server that `address` has replicated from since Tidemark first connected to it. */
   constructor(command: string, address: string, upstream?: string) {
-    const isNow = `${address} is a replica now, and no other server has said yet that it is the primary`;
+    const isNow = `${address} is a replica now, and no other server has reported that it is the primary`;
     super(
       "TIDEMARK_NOT_PRIMARY",
       upstream === undefined
-        ? `${command}: ${isNow}; try again in some seconds.`
-        : `${command}: ${address} is no primary: it replicates from ${upstream}; give that server as \`primary\`.`,
+        ? `${command}: ${isNow}. Retry in a few seconds.`
+        : `${command}: ${address} is not a primary, because it replicates from ${upstream}. Set \`primary\` to that server.`,
     );
   }
 }
 
-/** No primary could be reached in time, so nothing was sent. `cause` is the latest error of the connection, if there is one. */
+/**
+ * No primary could be reached in time, so nothing was sent. Only a pub/sub command may have been sent, and Tidemark ends a
+ * subscription that succeeds later. `cause` is the latest error of the connection, if there is one.
+ */
 export class NoPrimaryError extends UnavailableError {
   override name = "NoPrimaryError";
 
-  /** Without an `address`, no primary is known yet. */
-  constructor(command: string, address: string | undefined, fault: string, options?: ErrorOptions) {
+  /** Without an `address`, no primary is known yet. `effect` says what did not happen. */
+  constructor(
+    command: string,
+    address: string | undefined,
+    fault: string,
+    options?: ErrorOptions,
+    effect = "nothing was sent",
+  ) {
+    const cause = fault.replace(/\.$/, "");
     super(
       "TIDEMARK_NO_PRIMARY",
       address === undefined
-        ? `${command}: no primary is known (${fault}), so nothing was sent; check these servers, or try again when they run.`
-        : `${command}: there is no primary now (${address}: ${fault}), so nothing was sent; try again in some seconds.`,
+        ? `${command}: no primary is known, so ${effect}. Cause: ${cause}. Check these servers, or retry when they run.`
+        : `${command}: the primary ${address} is not available, so ${effect}. Cause: ${cause}. Retry in a few seconds.`,
       options,
     );
   }
@@ -309,8 +328,8 @@ export class LostWriteError extends TidemarkError {
   constructor(command: string, gap: number) {
     super(
       "TIDEMARK_LOST_WRITE",
-      `${command}: a failover has lost the last writes of this session, made within ${gap} bytes of replication ` +
-        "behind what was kept; tell the user, and read again to go on with what is left.",
+      `${command}: a failover lost this session's latest writes, which were up to ${gap} bytes past the surviving data. ` +
+        "Tell the user, and retry the read to continue with the surviving data.",
     );
   }
 }

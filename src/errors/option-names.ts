@@ -35,7 +35,7 @@ export function refuseUnknown(
   elsewhere?: Elsewhere,
 ): void {
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidOptionError(where, given, `give an object with options, like { ${names[0]}: … }`);
+    throw new InvalidOptionError(where, given, `Pass an object with options, like { ${names[0]}: … }`);
   const unknown = unknownIn(given, names, elsewhere);
   if (unknown !== undefined) throw new InvalidOptionError(where, given, unknown.remedy, unknown.problem);
 }
@@ -60,7 +60,7 @@ function unknownIn(
 export function noOption(name: string): string {
   return /^(?!(.*\d){4})[\w$]{1,40}$/.test(name)
     ? `there is no option "${name}"`
-    : "there is an option with an unknown name";
+    : "there is an option with an unknown name (not shown, because it may be a secret)";
 }
 
 /** The option that was probably meant by `name`. Undefined if no option is similar enough. */
@@ -102,7 +102,7 @@ function at(row: readonly number[], index: number): number {
 
 function remedyFor(name: string, names: readonly string[]): string {
   const nearest = nearestName(name, names);
-  if (nearest !== undefined) return `did you mean "${nearest}"?`;
-  if (names.length <= maxListed) return `the options are ${names.join(", ")}`;
-  return "leave it out, or see the list of options in Tidemark's README";
+  if (nearest !== undefined) return `Did you mean "${nearest}"?`;
+  if (names.length <= maxListed) return `The options are ${names.join(", ")}`;
+  return "Remove it, or see the list of options in Tidemark's README";
 }

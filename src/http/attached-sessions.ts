@@ -98,6 +98,9 @@ export function sessionsOf(owner: object, marker: string): readonly Session[] {
   const sessions: Session[] = [];
   for (let one = attachedTo(owner); one !== undefined; one = one.previous) sessions.push(one.session);
   if (sessions.length > 0) return sessions;
-  const remedy = "mount readYourWrites(tidemark, { secret }) before it";
-  throw new TidemarkError("TIDEMARK_INVALID_OPTION", `${marker} found no session: ${remedy}.`);
+  const remedy = "Mount readYourWrites(tidemark, { secret }) before it";
+  throw new TidemarkError(
+    "TIDEMARK_INVALID_OPTION",
+    `${marker} found no session for this request. ${remedy}.`,
+  );
 }

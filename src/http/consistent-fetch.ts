@@ -55,7 +55,7 @@ export function consistentFetch(options: ConsistentFetchOptions = {}): Consisten
   const origins = originsOf(options.origins ?? page);
   checkHeader(header);
   if (given !== undefined && typeof given !== "function")
-    throw new TypeError("fetch: give a function such as fetch itself.");
+    throw new TypeError("fetch: got no function. Pass a function such as fetch itself.");
   const held = new HeldTokens();
   const gate = new RequestGate(held);
 
@@ -222,7 +222,10 @@ async function follow(
     const location = response.headers.get("Location");
     if (location === null) break;
     response.body?.cancel().catch(() => {});
-    if (mode === "error" || count === maxRedirects) throw new TypeError(`One redirect too many: ${location}`);
+    if (mode === "error" || count === maxRedirects) {
+      const why = mode === "error" ? 'redirect is "error"' : `there were more than ${maxRedirects} redirects`;
+      throw new TypeError(`The redirect to ${location} was not followed, because ${why}.`);
+    }
     hop = hopTo(new URL(location, hop.address), hop, response.status, header);
     const { address, ...rest } = hop;
     response = await exchange(address, { ...init, ...rest, signal, redirect: "manual" });
@@ -238,9 +241,14 @@ function hopTo(
   status: number,
   header: string,
 ): Hop {
-  if (!/^https?:$/.test(address.protocol)) throw new TypeError(`A redirect to no website: ${address.href}`);
+  if (!/^https?:$/.test(address.protocol))
+    throw new TypeError(
+      `The redirect to ${address.href} was not followed, because only http and https are supported.`,
+    );
   if (status !== 303 && typeof body === "object" && body !== null && Symbol.asyncIterator in body) {
-    throw new TypeError("A body that is a stream cannot be sent again after a redirect.");
+    throw new TypeError(
+      "The redirect was not followed, because a body that is a stream cannot be sent twice. Pass the body as a string or Blob.",
+    );
   }
   const kept = new Headers(headers);
   if (address.origin !== from.origin) {
@@ -277,8 +285,8 @@ function checkOptionNames(options: object): void {
     // Only a plain name is shown, because anything else may be a misplaced secret.
     const problem = /^[a-z]{1,40}$/i.test(name)
       ? `there is no option "${name}"`
-      : "there is an option with an unknown name";
-    throw new TypeError(`consistentFetch: ${problem}; the options are ${optionNames.join(", ")}`);
+      : "there is an option with an unknown name (not shown, because it may be a secret)";
+    throw new TypeError(`consistentFetch: ${problem}. The options are ${optionNames.join(", ")}.`);
   }
 }
 
@@ -294,11 +302,11 @@ function pageAddress(): string | undefined {
   return String(page.href);
 }
 
-const originRemedy = 'give origins such as "https://api.example.com" or "http://localhost:3000"';
+const originRemedy = 'Pass origins such as "https://api.example.com" or "http://localhost:3000"';
 
 function originsOf(given: unknown): ReadonlySet<string> {
   const list: readonly unknown[] = Array.isArray(given) ? given : [given];
-  if (list.length === 0) throw new TypeError(`origins: got an empty list; ${originRemedy}.`);
+  if (list.length === 0) throw new TypeError(`origins: got an empty list. ${originRemedy}.`);
   return new Set(list.map(originOf));
 }
 
@@ -311,13 +319,13 @@ function originOf(given: unknown): string {
     // The error below refuses it like any other text.
   }
   throw new TypeError(
-    `origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}; ${originRemedy}.`,
+    `origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}. ${originRemedy}.`,
   );
 }
 
 function checkHeader(name: unknown): void {
   if (typeof name === "string" && /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name)) return;
-  throw new TypeError('header: got no name of a header; give one such as "Consistency-Token".');
+  throw new TypeError('header: got no valid header name. Pass one such as "Consistency-Token".');
 }
 
 function isAmong(origins: ReadonlySet<string>, address: string, page: string | undefined): boolean {

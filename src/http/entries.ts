@@ -7,15 +7,15 @@ const callers: Readonly<Record<Entry, string>> = {
   express: "Express, Connect or node:http",
   koa: "Koa",
   fastify: "Fastify",
-  web: "a framework of Web requests, such as Hono",
+  web: "a framework with Web requests, such as Hono",
 };
 
 /** How to use each entry, for a wrong call of the right entry. */
 const uses: Readonly<Record<Entry, string>> = {
-  express: "call it with a request, its response and next",
-  koa: "call app.use(readYourWrites(tidemark, { secret })), behind no adapter",
-  fastify: "call app.register(readYourWrites, { tidemark, secret })",
-  web: "wrap each handler: withConsistency(handler)",
+  express: "Call it with a request, its response and next",
+  koa: "Call app.use(readYourWrites(tidemark, { secret })) without an adapter",
+  fastify: "Call app.register(readYourWrites, { tidemark, secret })",
+  web: "Wrap each handler: withConsistency(handler)",
 };
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -38,16 +38,16 @@ export function entryFor(first: unknown, second: unknown): Entry | undefined {
 export function wrongEntry(where: string, own: Entry, first: unknown, second: unknown): InvalidOptionError {
   const meant = entryFor(first, second);
   if (meant === undefined || meant === own) {
-    const remedy = `${uses[own]}, or import it from the entry of your framework`;
+    const remedy = `${uses[own]}, or import it from the entry for your framework`;
     return new InvalidOptionError(
       where,
       first,
       remedy,
-      `that of "tidemark/${own}" was called in another way`,
+      `the one from "tidemark/${own}" was called with unexpected arguments`,
     );
   }
-  const problem = `that of "tidemark/${own}" was called by ${callers[meant]}`;
-  return new InvalidOptionError(where, first, `import it from "tidemark/${meant}"`, problem);
+  const problem = `the one from "tidemark/${own}" was called by ${callers[meant]}`;
+  return new InvalidOptionError(where, first, `Import it from "tidemark/${meant}"`, problem);
 }
 
 /**

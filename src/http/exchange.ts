@@ -78,12 +78,12 @@ class NameClash {
     this.#hasWarned = true;
     const names = hidden.map((name) => `"${name}"`).join(" and ");
     process.emitWarning(
-      `Two Tidemarks give requests the same ${names}: the one that is mounted last hides the other.`,
+      `Two Tidemarks add properties with the same names to requests (${names}), so the one mounted last hides the other.`,
       {
         type: "TidemarkWarning",
         code: "TIDEMARK_SAME_PROPERTIES",
         detail:
-          "Give the second one names and cookies of its own: readYourWrites(tidemark, { secret, properties: " +
+          "Choose other names and another cookie for the second one: readYourWrites(tidemark, { secret, properties: " +
           '{ redis: "otherRedis", consistency: "otherSession" }, carrier: cookie({ prefix: "other_" }) }).',
       },
     );
@@ -359,9 +359,13 @@ function checkNames(names: PropertyNames = {}): AttachedNames {
   const { redis = "redis", consistency = "consistency" } = names;
   for (const [option, name] of Object.entries({ redis, consistency })) {
     if (typeof name === "string" && /^[\w$]{1,64}$/.test(name)) continue;
-    throw new InvalidOptionError(`properties.${option}`, name, "give a name of letters, digits, _ or $");
+    throw new InvalidOptionError(
+      `properties.${option}`,
+      name,
+      "Pass a name of 1 to 64 letters, digits, _ or $",
+    );
   }
-  if (redis === consistency) throw new InvalidOptionError("properties", names, "give two names that differ");
+  if (redis === consistency) throw new InvalidOptionError("properties", names, "Pass two different names");
   return { redis, consistency };
 }
 

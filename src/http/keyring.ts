@@ -40,13 +40,13 @@ export class Keyring {
   constructor(secret: string | readonly string[], audience?: string) {
     const secrets: readonly unknown[] = typeof secret === "string" ? [secret] : secret;
     if (!Array.isArray(secrets) || secrets.length === 0) {
-      const remedy = "give a string, or a list of strings, newest first";
+      const remedy = "Pass a string, or a list of strings, newest first";
       throw new InvalidOptionError("secret", secret, remedy, problemOf(secret));
     }
     checkAudience(audience);
     this.#keys = secrets.map((one: unknown) => {
       if (typeof one === "string" && one.length >= minSecretLength) return derive(one, audience ?? "");
-      const remedy = `give at least ${minSecretLength} characters`;
+      const remedy = `Pass at least ${minSecretLength} characters`;
       throw new InvalidOptionError("secret", one, remedy, problemOf(one));
     });
   }
@@ -104,6 +104,6 @@ function syntheticIv(token: Buffer, { mac }: Keys): Buffer {
 function checkAudience(audience: unknown): void {
   if (audience === undefined) return;
   if (typeof audience === "string" && audience !== "" && audience.length <= maxAudienceLength) return;
-  const remedy = `give a name of 1 to ${maxAudienceLength} characters, the same in every process that shares tokens`;
+  const remedy = `Pass a name of 1 to ${maxAudienceLength} characters, the same in every process that shares tokens`;
   throw new InvalidOptionError("audience", audience, remedy);
 }

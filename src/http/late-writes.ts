@@ -19,14 +19,14 @@ const maxFrames = 50;
 
 const remedies: Readonly<Record<Moment, string>> = {
   ended:
-    "The response had ended. Await the write before you end the response. If a library makes the write and nobody can " +
-    "await it, such as a store's own upkeep, run it in a session of its own.",
+    "The response had ended. Await the write before you end the response. If a library makes the write and you " +
+    "cannot await it, such as the cleanup of a store, run it in a separate session.",
   streaming: "The body was being sent. Await the write before the first bytes of the body.",
   compressed:
     "The body was being sent compressed. If a session store made the write, mount compression before the session " +
     "middleware: compression sends the headers before the session is saved. Otherwise await the write before the first " +
     "bytes of the body.",
-  thrown: "Answer errors inside the handler, so that a response can bring the token.",
+  thrown: "Handle errors inside the handler, so that the response can carry the token.",
 };
 
 /** Publishes every late write on `tidemark:late-write`, and warns once for each route. */
@@ -47,7 +47,7 @@ export class LateWrites {
       {
         type: "TidemarkWarning",
         code: "TIDEMARK_LATE_WRITE",
-        detail: [remedies[moment], ...writtenBy(), "More: docs/late-writes.md"].join("\n"),
+        detail: [remedies[moment], ...writtenBy(), "See docs/late-writes.md."].join("\n"),
       },
     );
   }

@@ -13,7 +13,7 @@ const maxNameLength = 200;
 
 /** Stands in a proposed option for a prefix that is not known. */
 const placeholder = "your-prefix:";
-const byFunction = "let the function `untracked` return true for them";
+const byFunction = "return true for them in your function `untracked`";
 
 /**
  * The part of a session that shows whether its request has written to keys outside of all scopes.
@@ -87,7 +87,7 @@ export class ReadingRoutes {
           "If no later read has to see these writes, as with counters, logs and rate limiters that count by scripts, send " +
           `them with redis.untracked, or ${untracked === undefined ? byFunction : `set ${untracked}`}. If the values never ` +
           `refer to other data, as in a session store, set ${scopes}. Otherwise change nothing. ` +
-          (prefix === undefined ? `Put the prefix of the keys in place of "${placeholder}". ` : "") +
+          (prefix === undefined ? `Replace "${placeholder}" by the prefix of the keys. ` : "") +
           'See "Scopes" and "Untracked writes" in docs/guarantees.md.',
       },
     );

@@ -105,8 +105,8 @@ export function refuseUnknownOptions(
   const names = ["secret", "audience", "carrier", "level", "monotonicReads", ...further];
   refuseUnknown(where, options, names, (name) => {
     if (name === "tidemark")
-      return `give it in front of the options, or import ${where} from "tidemark/fastify" for Fastify`;
-    return cookieOptions.includes(name) ? `give it to the cookie: carrier: cookie({ ${name} })` : undefined;
+      return `Pass it before the options, or import ${where} from "tidemark/fastify" for Fastify`;
+    return cookieOptions.includes(name) ? `Pass it to the cookie: carrier: cookie({ ${name} })` : undefined;
   });
 }
 
@@ -123,7 +123,7 @@ export function requestSessionConfig<Request>(
   const keyring = keyringFor(carriers, options);
   const { level, monotonicReads } = options;
   if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
-    throw new InvalidOptionError("monotonicReads", monotonicReads, "give true or false");
+    throw new InvalidOptionError("monotonicReads", monotonicReads, "Pass true or false");
   if (level !== undefined && typeof level !== "function") checkConsistency(level);
   const storesOnServer = carriers.some(({ serverSide }) => serverSide === true);
   return {
@@ -232,11 +232,14 @@ function warning(): (error: unknown) => void {
   return (error) => {
     if (warned) return;
     warned = true;
-    process.emitWarning("A carrier failed, so users may miss their own writes.", {
-      type: "TidemarkWarning",
-      code: "TIDEMARK_CARRIER_FAILED",
-      detail: error instanceof Error ? error.stack : String(error),
-    });
+    process.emitWarning(
+      "A carrier threw an error, so users may miss their own writes. Fix the carrier: its first error follows.",
+      {
+        type: "TidemarkWarning",
+        code: "TIDEMARK_CARRIER_FAILED",
+        detail: error instanceof Error ? error.stack : String(error),
+      },
+    );
   };
 }
 
@@ -247,13 +250,13 @@ function unverifiedWarning(): () => void {
     if (warned) return;
     warned = true;
     process.emitWarning(
-      "A request brought a consistency token that none of this app's secrets can decrypt.",
+      "A request carries a consistency token that none of this app's secrets can decrypt.",
       {
         type: "TidemarkWarning",
         code: "TIDEMARK_UNKNOWN_TOKEN",
         detail:
-          "Its user may miss their own writes. Give the same `secret` and `audience` to every process, and keep an old secret " +
-          "in the list until its tokens have run out. Anybody can send such a token, so one alone may mean nothing.",
+          "Its user may miss their own writes. Use the same `secret` and `audience` in every process, and keep an old secret " +
+          "in the list until its tokens have expired. Anybody can send such a token, so a single one may mean nothing.",
       },
     );
   };
@@ -267,16 +270,16 @@ function checkSource(source: unknown): void {
     throw new InvalidOptionError(
       "readYourWrites",
       source,
-      'import it from "tidemark/fastify"',
-      "it was registered in Fastify, but belongs to another entry",
+      'Import it from "tidemark/fastify"',
+      "it was registered in Fastify, but comes from the entry for another framework",
     );
-  throw new InvalidOptionError("tidemark", source, "call readYourWrites(new Tidemark({ … }), { secret })");
+  throw new InvalidOptionError("tidemark", source, "Call readYourWrites(new Tidemark({ … }), { secret })");
 }
 
 function checkCarriers(carrier: unknown): readonly Carrier[] {
   const carriers: readonly unknown[] = Array.isArray(carrier) ? carrier : [carrier];
   if (carriers.length > 0 && carriers.every(isCarrier)) return carriers;
-  const remedy = "give cookie(), or an object with read and write, or a list of these";
+  const remedy = "Pass cookie(), an object with read and write, or a list of these";
   throw new InvalidOptionError("carrier", carrier, remedy);
 }
 
@@ -294,6 +297,6 @@ function keyringFor(
   throw new InvalidOptionError(
     "secret",
     secret,
-    "give at least 16 characters, the same in every process; if they come from process.env, set that variable",
+    "Pass at least 16 characters, the same in every process. If the secret comes from process.env, set that variable",
   );
 }

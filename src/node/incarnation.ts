@@ -17,7 +17,7 @@ export interface PendingProbe {
   needless?: true;
 }
 
-/** What is remembered of a server belongs to one incarnation: one TCP connection to one server that has not gone back in time. */
+/** All knowledge about a server belongs to one incarnation: one TCP connection to one server that has not gone back in time. */
 export class Incarnation {
   /** When it was replaced, on the monotonic clock; undefined while it is in use. */
   endedAt: number | undefined = undefined;

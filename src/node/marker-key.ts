@@ -59,7 +59,7 @@ export class MarkerKey {
 }
 
 /** The reason if a server does not have the marker. At first this is so on every replica. */
-export const notThere = "marker not there";
+export const notThere = "marker key not found";
 
 function nowhere(replid: string): Extract<ReplicationInfo, { role: "replica" }> {
   const position = { replid, offset: 0, ancestor: undefined, backlogActive: false };

@@ -45,7 +45,7 @@ const nobody: Observer = {
 };
 
 /** Why nothing is known of a server just after the connection to it was made. */
-export const notAsked = "not asked yet";
+export const notAsked = "Tidemark has not asked for its position yet";
 
 export class Node {
   readonly connection: Connection;

@@ -27,7 +27,7 @@ export const deniesReads = "it refuses reads";
 
 /** The cause if a replica is a primary with the history of the primary. */
 export const isPrimaryItself =
-  "it is a primary itself with the primary's replication id, so it may be the primary by another name";
+  "it is a primary itself, with the same replication id as the known primary, so it may be the same server by another name";
 
 /** Faults that end by themselves. */
 const passing = /^(LOADING|BUSY|MASTERDOWN|marker)/;
@@ -65,15 +65,18 @@ export class ServerWarning {
     if (!waitsForConnection && fault.startsWith("NOPERM")) return;
     this.#isGiven = true;
     if (kind === "proxy") {
-      process.emitWarning(`Redis at ${address}: ${fault}, as proxies that spread commands over servers do.`, {
-        type: "TidemarkWarning",
-        code: "TIDEMARK_PROXY",
-        detail: usesOfProxies[waitsForConnection ? "primary" : "replica"],
-      });
+      process.emitWarning(
+        `Redis at ${address} looks like a proxy that spreads commands over several servers: ${fault}.`,
+        {
+          type: "TidemarkWarning",
+          code: "TIDEMARK_PROXY",
+          detail: usesOfProxies[waitsForConnection ? "primary" : "replica"],
+        },
+      );
       return;
     }
     const isForbidden = fault.startsWith("NOPERM");
-    const what = isForbidden ? `${fault}; allow it with the ACL rule +info` : fault;
+    const what = isForbidden ? `${fault}. Allow it with the ACL rule +info` : fault;
     const remedy = isForbidden ? noDiscovery + toDiscover : noDiscovery;
     process.emitWarning(`Redis at ${address}: ${what}.${waitsForConnection && discovers ? remedy : ""}`, {
       type,
@@ -109,15 +112,15 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
   unauthorized: ({ reason }) =>
     /'select' command/i.test(reason)
       ? "Allow SELECT with the ACL rule +select."
-      : "Give the user name and the password that this server accepts.",
-  loading: () => "It is used when its data is loaded.",
+      : "Set the user name and the password that this server accepts.",
+  loading: () => "Tidemark uses it once its data is loaded.",
   refusing: ({ reason, primary }) => {
     if (reason.includes("DB index is out of range"))
-      return "Raise `databases` in the server's configuration, or give another db.";
-    if (reason.startsWith("says that it is at offset"))
-      return `Check that it replicates from ${primary}, and give its own address if a proxy is in front of it.`;
+      return "Raise `databases` in the server's configuration, or set another `db`.";
+    if (reason.startsWith("it reports offset"))
+      return `Check that it replicates from ${primary}, and configure its own address if a proxy is in front of it.`;
     if (reason.includes("is a Sentinel"))
-      return "Sentinels name the primary and the replicas, so leave out `primary` and `replicas` then.";
+      return "Sentinels name the primary and the replicas, so remove `primary` and `replicas`.";
     if (reason.startsWith(deniesReads))
       return "Give the user of this replica the ACL rules that it has on the primary, for example +@read ~*.";
     return "Check the server's log and its SLOWLOG.";
@@ -126,17 +129,17 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
     if (reason.startsWith(primaryUnknown)) return "See the warning TIDEMARK_POSITION_UNKNOWN of the primary.";
     if (reason.startsWith("NOPERM") || passing.test(reason))
       return "Allow INFO on this replica with the ACL rule +info.";
-    return "It is used when its INFO shows a position.";
+    return "Tidemark uses it once its INFO shows a position.";
   },
   "other-primary": (unusable) =>
     unusable.reason === isPrimaryItself
-      ? `If it is the same server as ${unusable.primary}, remove it from the configuration, or give the address of a replica.`
+      ? `If it is the same server as ${unusable.primary}, remove it from the configuration, or configure the address of a replica.`
       : follow(unusable),
   "unknown-history": follow,
   syncing: () =>
-    "It is used when it has copied the primary's data. If it begins again and again, raise repl-backlog-size and the " +
+    "Tidemark uses it once it has copied the primary's data. If the copy starts again and again, raise repl-backlog-size and the " +
     "replica's client-output-buffer-limit.",
-  "link-down": () => "Check the replica's log, its network, and the password that it gives to the primary.",
+  "link-down": () => "Check the replica's log, its network, and its password for the primary.",
   behind: () => "Check its load and its network, or raise maxStalenessMs.",
   skewed: () => "Synchronize the clocks of the servers, or raise maxClockSkewMs.",
 };

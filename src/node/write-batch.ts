@@ -103,7 +103,7 @@ class PendingWrite implements HeldReply {
   reject(): void {
     // A refused write was not executed, no matter what became of the connection.
     if (this.#refusal !== undefined) this.settle(undefined, false);
-    else this.#lose(new Error("its position did not follow"));
+    else this.#lose(new Error("the replication position of the write did not arrive"));
   }
 
   #resolveAfter(held: Promise<unknown>): void {

@@ -10,10 +10,10 @@ type Fields = Readonly<Record<string, unknown>>;
 /** The problem with a value that is not a server, and what to give instead. */
 type Fault = readonly [problem: string, remedy: string];
 
-const likeThis = 'give a URL like "redis://10.0.0.1:6379", ioredis options, or a client';
+const likeThis = 'Pass a URL like "redis://10.0.0.1:6379", ioredis options, or an ioredis client';
 const encoded =
-  "percent-encode special characters in its user name and password (encodeURIComponent), and give the database as a number";
-const soleAddress = 'give the address of the server itself, like "redis://10.0.0.1:6379"';
+  "Percent-encode special characters in the user name and password (encodeURIComponent), and write the database as a number";
+const soleAddress = 'Pass the address of the Redis server itself, like "redis://10.0.0.1:6379"';
 
 /** Whether `value` is an object with fields. */
 export function isRecord(value: unknown): value is Fields {
@@ -47,9 +47,13 @@ function checkPlace(option: string, options: RedisOptions): RedisOptions {
   const isHost =
     typeof host === "string" && /^[^\s/@?#'"\\,]+$/.test(host) && (isIPv6(host) || !/:/.test(host));
   if (host !== undefined && !isHost)
-    throw new InvalidOptionError(`${option}.host`, host, 'give a host like "10.0.0.1", and the port as port');
+    throw new InvalidOptionError(
+      `${option}.host`,
+      host,
+      'Pass a host like "10.0.0.1", and the port as `port`',
+    );
   if (path !== undefined && !(typeof path === "string" && /^[^?#@]+$/.test(path)))
-    throw new InvalidOptionError(`${option}.path`, path, 'give the path of a socket like "/run/redis.sock"');
+    throw new InvalidOptionError(`${option}.path`, path, 'Pass the path of a socket, like "/run/redis.sock"');
   return {
     ...options,
     ...numberIn(option, "port", options, 65_535),
@@ -63,7 +67,7 @@ function numberIn(option: string, name: "port" | "db", options: RedisOptions, mo
   const number = typeof given === "string" && /^\d+$/.test(given) ? Number(given) : given;
   if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= most)
     return { [name]: number };
-  throw new InvalidOptionError(`${option}.${name}`, given, `give a whole number from 0 to ${most}`);
+  throw new InvalidOptionError(`${option}.${name}`, given, `Pass a whole number from 0 to ${most}`);
 }
 
 function fieldsIn(option: string, server: unknown): RedisOptions {
@@ -76,7 +80,7 @@ function fieldsIn(option: string, server: unknown): RedisOptions {
   }
   const fields = isClient(server) ? clientFields(server) : given(server);
   if (fields.sentinels)
-    throw new InvalidOptionError(option, server, "give { sentinels, name } instead of it");
+    throw new InvalidOptionError(option, server, "Pass { sentinels, name } to new Tidemark instead");
   return fields;
 }
 
@@ -102,18 +106,18 @@ const methods = ["sendCommand", "connect", "disconnect", "duplicate", "call", "g
 /** Why `server` is neither ioredis options nor a client that can stand for a server. Undefined if it is one of them. */
 function faultOf(server: Fields): Fault | undefined {
   if ("boundSession" in server || "followsPrimary" in server)
-    return ["got a client of a Tidemark", soleAddress];
+    return ["got a client that a Tidemark made", soleAddress];
   if (isClient(server)) return undefined;
   if (server.isCluster === true)
-    return ["got a client of a cluster", "give { cluster: […] } with the URLs of some of its nodes"];
+    return ["got a cluster client", "Pass { cluster: […] } with the URLs of some of its nodes"];
   if ("session" in server && "run" in server) return ["got a Tidemark", soleAddress];
-  if ("isOpen" in server && "isReady" in server) return ["got a client of node-redis", soleAddress];
+  if ("isOpen" in server && "isReady" in server) return ["got a node-redis client", soleAddress];
   const kind = kindOf(server);
   if (kind !== "an object") return [`got ${kind}`, likeThis];
   if (methods.some((name) => typeof server[name] === "function"))
     return [
       "got a client that makes no connections, such as a mock",
-      "give the URL of a real Redis server, because Tidemark makes its own connections",
+      "Pass the URL of a real Redis server, because Tidemark makes its own connections",
     ];
   return undefined;
 }
@@ -162,10 +166,10 @@ function urlFields(option: string, url: string): RedisOptions {
     throw new InvalidOptionError(
       option,
       url,
-      'give a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
+      'Pass a URL like "redis://10.0.0.1:6379" or "rediss://10.0.0.1:6379"',
     );
   refusePlaces(option, url);
-  if (!isReadable(url)) throw new InvalidOptionError(option, url, encoded, "got a URL that cannot be read");
+  if (!isReadable(url)) throw new InvalidOptionError(option, url, encoded, "got a URL that cannot be parsed");
   refuseContradictions(option, url);
   const { options } = new Redis(url.replace(/^unix:\/\//, ""), { ...unnamed, lazyConnect: true });
   const defaults: Fields = { ...ioredisDefaults(), ...unnamed, lazyConnect: options.lazyConnect };
@@ -180,14 +184,14 @@ function refusePlaces(option: string, url: string): void {
     throw new InvalidOptionError(
       option,
       url,
-      'give one URL for each server: { primary: "redis://a:6379", replicas: ["redis://b:6379"] }',
+      'Pass one URL for each server: { primary: "redis://a:6379", replicas: ["redis://b:6379"] }',
       "got several servers in one URL",
     );
   if (Number(/:(\d+)$/.exec(place)?.[1] ?? 0) > 65_535)
     throw new InvalidOptionError(
       option,
       url,
-      "give a port from 0 to 65535",
+      "Pass a port from 0 to 65535",
       "got a URL whose port is too large",
     );
 }
@@ -196,7 +200,7 @@ function refusePlaces(option: string, url: string): void {
 function refuseContradictions(option: string, url: string): void {
   const { protocol, hostname, port, pathname, username, password, searchParams } = parse(url);
   const refuse = (problem: string): never => {
-    throw new InvalidOptionError(option, url, "give one of them", `got a URL with ${problem}`);
+    throw new InvalidOptionError(option, url, "Keep only one of them", `got a URL with ${problem}`);
   };
   const differs = (name: string, own: string): boolean =>
     own !== "" && searchParams.has(name) && searchParams.get(name) !== own;
@@ -206,8 +210,8 @@ function refuseContradictions(option: string, url: string): void {
     throw new InvalidOptionError(
       option,
       url,
-      "give { sentinels, name } instead of it",
-      "got a URL with Sentinels",
+      "Pass { sentinels, name } to new Tidemark instead",
+      "got a URL that names Sentinels",
     );
   if (differs("host", hostname.replace(/^\[|\]$/g, ""))) refuse("two hosts");
   if (differs("port", port)) refuse("two ports");

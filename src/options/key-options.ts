@@ -60,12 +60,12 @@ const usualKeys = 8;
 export function checkKeyOptions(options: KeyOptions, keyPrefix: string): ResolvedKeyOptions {
   const { untracked, scriptsDeclareKeys = false, keysPerToken = usualKeys } = options;
   if (typeof scriptsDeclareKeys !== "boolean")
-    throw new InvalidOptionError("scriptsDeclareKeys", scriptsDeclareKeys, "give true or false");
+    throw new InvalidOptionError("scriptsDeclareKeys", scriptsDeclareKeys, "Pass true or false");
   if (!Number.isInteger(keysPerToken) || keysPerToken < 0 || keysPerToken > maxTokenKeys)
     throw new InvalidOptionError(
       "keysPerToken",
       keysPerToken,
-      `give a whole number from 0 to ${maxTokenKeys}`,
+      `Pass a whole number from 0 to ${maxTokenKeys}`,
     );
   const { scopes = usualScopes } = options;
   const keyRules = {
@@ -87,9 +87,13 @@ function untrackedBy(given: KeyOptions["untracked"], keyPrefix: string): KeyRule
 
 function prefixesIn(option: string, given: unknown, keyPrefix: string): readonly string[] {
   if (!Array.isArray(given))
-    throw new InvalidOptionError(option, given, 'give a list of prefixes, like ["sess:"]');
+    throw new InvalidOptionError(option, given, 'Pass a list of prefixes, like ["sess:"]');
   return given.map((prefix, index) => {
     if (typeof prefix === "string" && prefix !== "") return keyPrefix + prefix;
-    throw new InvalidOptionError(`${option}[${index}]`, prefix, 'give the beginning of keys, like "sess:"');
+    throw new InvalidOptionError(
+      `${option}[${index}]`,
+      prefix,
+      'Pass the beginning of the keys, like "sess:"',
+    );
   });
 }

@@ -101,9 +101,9 @@ const maxRecordedReads = 1_000;
 /** Options of the middleware, which users may pass to the Tidemark by mistake. */
 const ofMiddleware = ["secret", "carrier", "level", "properties"];
 
-const place = "give { primary: { host, port }, replicas: [{ host, port }] }";
-const url = 'give { primary: "redis://10.0.0.1:6379", replicas: ["redis://10.0.0.2:6379"] }';
-const roles = "give { primary, replicas }";
+const place = "Pass { primary: { host, port }, replicas: [{ host, port }] }";
+const url = 'Pass { primary: "redis://10.0.0.1:6379", replicas: ["redis://10.0.0.2:6379"] }';
+const roles = "Pass { primary, replicas }";
 
 /** The options with which other libraries take servers. */
 const ofServers: ReadonlyMap<string, string> = new Map([
@@ -128,27 +128,27 @@ export interface ResolvedOptions extends ShardLimits, ResolvedReadOptions, Resol
 
 /** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
 export function checkOptions(options: TidemarkOptions): ResolvedOptions {
-  if (!isRecord(options)) throw new InvalidOptionError("options", options, "give { primary, replicas }");
+  if (!isRecord(options)) throw new InvalidOptionError("options", options, "Pass { primary, replicas }");
   const mistaken = notOptions(options);
   if (mistaken !== undefined)
-    throw new InvalidOptionError("new Tidemark", options, "give { primary: client }", mistaken);
+    throw new InvalidOptionError("new Tidemark", options, "Pass { primary: client }", mistaken);
   refuseUnknown("new Tidemark", options, tidemarkOptions, (name) => {
     const server = ofServers.get(name);
     if (server !== undefined) return server;
     if (ofMiddleware.includes(name))
-      return `give it to readYourWrites: readYourWrites(tidemark, { ${name} })`;
-    return isRedisOption(name) ? `give it in redis: { ${name} }` : undefined;
+      return `Pass it to readYourWrites: readYourWrites(tidemark, { ${name} })`;
+    return isRedisOption(name) ? `Pass it in redis: { ${name} }` : undefined;
   });
   const { redis = {}, context } = options;
-  if (!isRecord(redis)) throw new InvalidOptionError("redis", redis, "give ioredis options");
+  if (!isRecord(redis)) throw new InvalidOptionError("redis", redis, "Pass ioredis options");
   const got = notOptions(redis);
   if (got !== undefined)
-    throw new InvalidOptionError("redis", redis, "give ioredis options; a client goes to `primary`", got);
+    throw new InvalidOptionError("redis", redis, "Pass ioredis options here, and a client as `primary`", got);
   const servers = checkServers(options, redis);
   const maxStalenessMs = time("maxStalenessMs", options.maxStalenessMs, 1);
   const tokenTtlMs = time("tokenTtlMs", options.tokenTtlMs, 1);
   if (tokenTtlMs <= maxStalenessMs) {
-    const remedy = `give more than maxStalenessMs (${maxStalenessMs}), or a token could run out before its write has arrived`;
+    const remedy = `Pass more than maxStalenessMs (${maxStalenessMs}), or a token can expire before its write reaches a replica`;
     throw new InvalidOptionError("tokenTtlMs", tokenTtlMs, remedy);
   }
   const shared = clientOptions(servers);
@@ -176,7 +176,7 @@ export function checkOptions(options: TidemarkOptions): ResolvedOptions {
 function time(option: keyof typeof defaults, value: unknown, least: number): number {
   const given = value ?? defaults[option];
   if (typeof given === "number" && Number.isFinite(given) && given >= least) return given;
-  throw new InvalidOptionError(option, value, `give a number of milliseconds, at least ${least}`);
+  throw new InvalidOptionError(option, value, `Pass a number of milliseconds, at least ${least}`);
 }
 
 function countOf(reads: number | undefined = 0): number {
@@ -184,7 +184,7 @@ function countOf(reads: number | undefined = 0): number {
   throw new InvalidOptionError(
     "recordReads",
     reads,
-    `give how many reads each session keeps, a whole number from 0 to ${maxRecordedReads}`,
+    `Pass how many reads each session keeps, a whole number from 0 to ${maxRecordedReads}`,
   );
 }
 
@@ -192,7 +192,7 @@ function oneOf<T extends string>(option: string, value: unknown, choices: readon
   if (value === undefined) return choices[0];
   const chosen = choices.find((choice) => choice === value);
   if (chosen !== undefined) return chosen;
-  throw new InvalidOptionError(option, value, `give "${choices[0]}" or "${choices[1]}"`);
+  throw new InvalidOptionError(option, value, `Pass "${choices[0]}" or "${choices[1]}"`);
 }
 
 function byAddress<Value>(
@@ -202,16 +202,21 @@ function byAddress<Value>(
 ): Readonly<Record<string, Value>> {
   if (given === undefined) return {};
   if (!isRecord(given))
-    throw new InvalidOptionError(option, given, 'give an object like { "10.0.0.2:6379": … }');
+    throw new InvalidOptionError(option, given, 'Pass an object like { "10.0.0.2:6379": … }');
   const checked = Object.entries(given).map(([address, value]) => {
     if (!isAddress(address))
-      throw new InvalidOptionError(option, given, likeTopology, "got a key that is no address");
+      throw new InvalidOptionError(
+        option,
+        given,
+        likeTopology,
+        "got a key that is not a server address (not shown, because it may be a secret)",
+      );
     return [address, check(`${option}.${address}`, value)];
   });
   return Object.fromEntries(checked);
 }
 
-const likeTopology = 'give addresses as topology() shows them, like "10.0.0.2:6379"';
+const likeTopology = 'Write addresses as topology() shows them, like "10.0.0.2:6379"';
 
 /** Whether `text` is a host and port, or the path of a socket. URLs are refused, because they may contain a password. */
 function isAddress(text: string): boolean {
@@ -220,12 +225,12 @@ function isAddress(text: string): boolean {
 
 function zoneIn(option: string, value: unknown): string {
   if (typeof value === "string" && value !== "") return value;
-  throw new InvalidOptionError(option, value, 'give the name of a zone, like "eu-west-1a"');
+  throw new InvalidOptionError(option, value, 'Pass the name of a zone, like "eu-west-1a"');
 }
 
 function weightIn(option: string, value: unknown): number {
   if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
-  throw new InvalidOptionError(option, value, "give a number, 0 for no reads at all");
+  throw new InvalidOptionError(option, value, "Pass a number, or 0 for no reads at all");
 }
 
 function checkAccept(accept: Accept | undefined): Accept | undefined {
@@ -233,7 +238,7 @@ function checkAccept(accept: Accept | undefined): Accept | undefined {
   throw new InvalidOptionError(
     "accept",
     accept,
-    'give a function like (host, port) => host.endsWith(".internal")',
+    'Pass a function like (host, port) => host.endsWith(".internal")',
   );
 }
 
@@ -241,5 +246,5 @@ function checkContext(context: Context | undefined): Context | undefined {
   if (context === undefined) return undefined;
   if (isRecord(context) && typeof context.get === "function" && typeof context.run === "function")
     return context;
-  throw new InvalidOptionError("context", context, "give { get, run }");
+  throw new InvalidOptionError("context", context, "Pass an object with the methods get and run");
 }

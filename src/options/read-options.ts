@@ -45,7 +45,7 @@ const usualLimits: FallbackLimits = { concurrency: 64, perSecond: 5_000 };
 export function checkReadDefaults(options: ReadDefaultOptions): ResolvedReadOptions {
   const { fallback = "primary" } = options;
   if (fallback !== "primary" && fallback !== "error")
-    throw new InvalidOptionError("fallback", fallback, 'give "primary" or "error"');
+    throw new InvalidOptionError("fallback", fallback, 'Pass "primary" or "error"');
   return {
     waitMs: checkWait(options.waitMs),
     fallback,
@@ -82,15 +82,15 @@ function fieldsOf(option: string, given: unknown, names: readonly string[]): Rec
     return fields;
   }
   const other = option === "waitMs" ? "a number of milliseconds" : "false";
-  throw new InvalidOptionError(option, given, `give ${other}, or { ${names.join(", ")} }`);
+  throw new InvalidOptionError(option, given, `Pass ${other}, or { ${names.join(", ")} }`);
 }
 
 function atLeast(option: string, value: unknown, least: number): number {
   if (typeof value === "number" && Number.isFinite(value) && value >= least) return value;
-  throw new InvalidOptionError(option, value, `give a number, at least ${least}`);
+  throw new InvalidOptionError(option, value, `Pass a number, at least ${least}`);
 }
 
 function flag(option: string, value: unknown): boolean {
   if (value === undefined || typeof value === "boolean") return value ?? false;
-  throw new InvalidOptionError(option, value, "give true or false");
+  throw new InvalidOptionError(option, value, "Pass true or false");
 }

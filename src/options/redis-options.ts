@@ -12,42 +12,45 @@ const isGiven = (value: unknown): boolean => value !== undefined && value !== nu
 
 /** If Tidemark ignored one of these, commands would go to a server that the user does not intend. */
 const anywhere: Readonly<Record<string, Refusal>> = {
-  monitor: { isMeant: isGiven, remedy: "leave it out, and call tidemark.redis.monitor()" },
+  monitor: { isMeant: isGiven, remedy: "Remove it, and call tidemark.redis.monitor()" },
   readOnly: {
     isMeant: isGiven,
-    remedy: "leave it out: Tidemark sends READONLY on the connections that need it",
+    remedy: "Remove it, because Tidemark sends READONLY on the connections that need it",
   },
   role: {
     isMeant: (role) => isGiven(role) && role !== "master",
-    remedy: "leave it out: the level of a read decides which server answers",
+    remedy: "Remove it, because the level of a read decides which server answers",
   },
-  preferredSlaves: { isMeant: isGiven, remedy: "give weights, or zone, to prefer some replicas" },
+  preferredSlaves: {
+    isMeant: isGiven,
+    remedy: "Pass `weights` or `zone` to new Tidemark to prefer some replicas",
+  },
   himportFieldsets: {
     isMeant: (fieldsets) => Array.isArray(fieldsets) && fieldsets.length > 0,
-    remedy: "give it to a client of its own: tidemark.redis.duplicate({ himportFieldsets })",
+    remedy: "Pass it to a separate client: tidemark.redis.duplicate({ himportFieldsets })",
   },
 };
 
 /** These options name one server or a way to find it, but `redis` is for all servers. */
 const common: Readonly<Record<string, Refusal>> = {
-  sentinels: { isMeant: isGiven, remedy: "give { sentinels, name } beside redis" },
-  name: { isMeant: isGiven, remedy: "give { sentinels, name } beside redis" },
-  path: { isMeant: isGiven, remedy: "give it for one server, like { primary: { path } }" },
+  sentinels: { isMeant: isGiven, remedy: "Pass `sentinels` and `name` to new Tidemark, beside `redis`" },
+  name: { isMeant: isGiven, remedy: "Pass `sentinels` and `name` to new Tidemark, beside `redis`" },
+  path: { isMeant: isGiven, remedy: "Pass it for one server, like { primary: { path } }" },
 };
 
 /** The check for each option where ioredis would ignore a wrong value or fail at the first connection. */
 const values: ReadonlyMap<string, Expected> = new Map<string, Expected>([
-  ["username", [isString, "give a string"]],
-  ["password", [isString, "give a string"]],
-  ["keyPrefix", [isString, "give a string"]],
-  ["sentinelUsername", [isString, "give a string"]],
-  ["sentinelPassword", [isString, "give a string"]],
-  ["tls", [isTls, "give true, or an object like { ca }"]],
-  ["sentinelTLS", [isTls, "give true, or an object like { ca }"]],
-  ["protocol", [(value) => ["2", "3"].includes(String(value)), "give 2 or 3"]],
-  ["family", [(value) => ["0", "4", "6"].includes(String(value)), "give 4 or 6, or 0 for both"]],
-  ["connectionName", [isPrintable, "give a name without blanks and line breaks"]],
-  ["natMap", [isNatMap, 'give { "10.0.0.1:6379": { host: "203.0.113.1", port: 6379 } }, or a function']],
+  ["username", [isString, "Pass a string"]],
+  ["password", [isString, "Pass a string"]],
+  ["keyPrefix", [isString, "Pass a string"]],
+  ["sentinelUsername", [isString, "Pass a string"]],
+  ["sentinelPassword", [isString, "Pass a string"]],
+  ["tls", [isTls, "Pass true, or an object like { ca }"]],
+  ["sentinelTLS", [isTls, "Pass true, or an object like { ca }"]],
+  ["protocol", [(value) => ["2", "3"].includes(String(value)), "Pass 2 or 3"]],
+  ["family", [(value) => ["0", "4", "6"].includes(String(value)), "Pass 4 or 6, or 0 for both"]],
+  ["connectionName", [isPrintable, "Pass a name without spaces and line breaks"]],
+  ["natMap", [isNatMap, 'Pass { "10.0.0.1:6379": { host: "203.0.113.1", port: 6379 } }, or a function']],
 ]);
 
 type Expected = readonly [isFit: (value: unknown) => boolean, remedy: string];
@@ -101,11 +104,11 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
 
 /** What to give instead of an option of another client. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
-  ["url", "give the URL in the place of the object"],
-  ["socket", "give host and port"],
-  ...tlsNames.map((name): [string, string] => [plain(name), `did you mean tls: { ${name} }?`]),
+  ["url", "Pass the URL instead of the object"],
+  ["socket", "Pass `host` and `port`"],
+  ...tlsNames.map((name): [string, string] => [plain(name), `Did you mean tls: { ${name} }?`]),
   ...Object.entries(synonyms).flatMap(([meant, names]) =>
-    names.map((name): [string, string] => [plain(name), `did you mean "${meant}"?`]),
+    names.map((name): [string, string] => [plain(name), `Did you mean "${meant}"?`]),
   ),
 ]);
 
@@ -159,12 +162,12 @@ function checkValue(option: string, name: string, value: unknown): void {
  * app itself.
  */
 function meantBy(name: string): string | undefined {
-  if (tidemarkOptions.includes(name)) return `give ${name} to new Tidemark, beside redis`;
-  if (name === "__proto__") return "leave it out, because it is no option";
+  if (tidemarkOptions.includes(name)) return `Pass ${name} to new Tidemark, beside \`redis\``;
+  if (name === "__proto__") return "Remove it, because it is not an option";
   const lower = name.toLowerCase();
   const most = name.length < 5 ? 0 : name.length < 8 ? 1 : 2;
   const nearest = [...Object.keys(ioredisDefaults()), ...withoutDefault].find(
     (one) => changesBetween(one.toLowerCase(), lower) <= most,
   );
-  return nearest === undefined ? elsewhere.get(plain(name)) : `did you mean "${nearest}"?`;
+  return nearest === undefined ? elsewhere.get(plain(name)) : `Did you mean "${nearest}"?`;
 }

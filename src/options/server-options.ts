@@ -77,9 +77,9 @@ export function checkServers(options: GivenServers, redis: RedisOptions): Server
   const { primary, replicas, sentinels, name, cluster } = options;
   if (cluster !== undefined) return checkCluster(options, cluster, common);
   if (sentinels !== undefined) return checkSentinels(options, sentinels, common);
-  if (name !== undefined) throw new InvalidOptionError("name", name, "give it with sentinels");
+  if (name !== undefined) throw new InvalidOptionError("name", name, "Pass it together with `sentinels`");
   const named = namedIn("primary", primary);
-  for (const option of sharedNames) agree("primary", named, option, common[option], "redis");
+  for (const option of sharedNames) agree("primary", named, option, common[option], "`redis`");
   const server = over(common, named);
   if (replicas === undefined) return { kind: "discovered", primary: server };
   const followers = serverList("replicas", replicas).map((replica, index) => {
@@ -91,7 +91,7 @@ export function checkServers(options: GivenServers, redis: RedisOptions): Server
         `replicas[${index}]`,
         replica,
         replicaRemedy,
-        "has the address of primary",
+        "this is the address of the primary",
       );
     return follower;
   });
@@ -99,7 +99,7 @@ export function checkServers(options: GivenServers, redis: RedisOptions): Server
 }
 
 const replicaRemedy =
-  "give the address of a replica, or leave it out, because Tidemark reads from the primary anyway";
+  "Pass the address of a replica, or remove it, because Tidemark reads from the primary anyway";
 
 /** Whether two servers have the same address. False for servers that a Connector finds, because their addresses are unknown. */
 function isSamePlace(one: RedisOptions, other: RedisOptions): boolean {
@@ -119,8 +119,9 @@ function agree(
 ): void {
   const got = server[name];
   if (got === undefined || wanted === undefined || got === wanted) return;
-  const problem = name === "db" ? `got ${got}, and ${whose} has ${wanted}` : `differs from that of ${whose}`;
-  const remedy = `all servers have the same ${name}, so give it once, in redis`;
+  const problem =
+    name === "db" ? `got ${got}, but ${whose} has ${wanted}` : `it differs from that of ${whose}`;
+  const remedy = `All servers must have the same ${name}, so set it once, in \`redis\``;
   throw new InvalidOptionError(`${option}.${name}`, got, remedy, problem);
 }
 
@@ -148,7 +149,11 @@ function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisO
   refuse(options, ["primary", "replicas", "cluster"], "the Sentinels name the servers");
   const { name } = options;
   if (typeof name !== "string" || name === "")
-    throw new InvalidOptionError("name", name, 'give what the Sentinels call the primary, like "orders"');
+    throw new InvalidOptionError(
+      "name",
+      name,
+      'Pass the name that the Sentinels use for the primary, like "orders"',
+    );
   const { sentinelUsername, sentinelPassword, sentinelTLS, connectTimeout, family } = redis;
   const { sentinelCommandTimeout } = redis;
   const common: RedisOptions = {
@@ -158,11 +163,11 @@ function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisO
     ...{ port: sentinelPort, connectTimeout, family, sentinelCommandTimeout },
   };
   const list = serverList("sentinels", sentinels);
-  if (list.length === 0) throw new InvalidOptionError("sentinels", sentinels, "give at least one");
+  if (list.length === 0) throw new InvalidOptionError("sentinels", sentinels, "Pass at least one Sentinel");
   for (const [index, sentinel] of list.entries()) {
     for (const option of ["db", "keyPrefix"] as const) {
       if (!sentinel[option]) continue;
-      const remedy = `give it in redis: { ${option} }, because a Sentinel has no data`;
+      const remedy = `Pass it in redis: { ${option} }, because a Sentinel holds no data`;
       throw new InvalidOptionError(`sentinels[${index}].${option}`, sentinel[option], remedy);
     }
   }
@@ -172,20 +177,20 @@ function checkSentinels(options: GivenServers, sentinels: unknown, redis: RedisO
 function checkCluster(options: GivenServers, cluster: unknown, redis: RedisOptions): Servers {
   refuse(options, ["primary", "replicas", "sentinels", "name"], "the cluster names the servers");
   const list = serverList("cluster", cluster);
-  if (list.length === 0) throw new InvalidOptionError("cluster", cluster, "give at least one node");
+  if (list.length === 0) throw new InvalidOptionError("cluster", cluster, "Pass at least one node");
   if (redis.db)
-    throw new InvalidOptionError("redis.db", redis.db, "leave it out: a cluster has one database");
+    throw new InvalidOptionError("redis.db", redis.db, "Remove it, because a cluster has only database 0");
   const common = { ...firstNamed(list), ...redis };
   for (const [index, node] of list.entries()) {
     if (node.db)
       throw new InvalidOptionError(
         `cluster[${index}].db`,
         node.db,
-        "leave it out: a cluster has one database",
+        "Remove it, because a cluster has only database 0",
       );
     // Tidemark connects to all other nodes with the options that these nodes share.
     for (const option of [...sharedNames, "username", "password"] as const)
-      agree(`cluster[${index}]`, node, option, common[option], "another node, or of redis");
+      agree(`cluster[${index}]`, node, option, common[option], "another node or of `redis`");
   }
   return { kind: "cluster", seeds: list.map((node) => followerOf(common, node, common)), common };
 }
@@ -208,12 +213,12 @@ function firstNamed(list: readonly RedisOptions[]): RedisOptions {
 
 function refuse(options: GivenServers, names: readonly (keyof GivenServers)[], why: string): void {
   const given = names.find((name) => options[name] !== undefined);
-  if (given !== undefined) throw new InvalidOptionError(given, options[given], `leave it out: ${why}`);
+  if (given !== undefined) throw new InvalidOptionError(given, options[given], `Remove it, because ${why}`);
 }
 
 /** The options that each server names. */
 function serverList(option: string, servers: unknown): RedisOptions[] {
-  if (!Array.isArray(servers)) throw new InvalidOptionError(option, servers, "give a list of servers");
+  if (!Array.isArray(servers)) throw new InvalidOptionError(option, servers, "Pass an array of servers");
   return servers.map((server, index) => namedIn(`${option}[${index}]`, server));
 }
 

@@ -72,5 +72,5 @@ async function ask(session: Session, shard: Shard): Promise<void> {
     // If the server forbids INFO, Tidemark knows that without asking. The loop would then not end before the deadline.
     if (node.connection.ready && (node.lastReport === undefined || node.lastReport.at < askedAt)) break;
   }
-  throw new Error("no position was told for what was read");
+  throw new Error("Tidemark could not learn the replication position of the data that this session read");
 }

@@ -201,7 +201,7 @@ export class ReadFallback {
       const giveUp = (): void => {
         // A primary that is gone has no room to wait for. The read waits for the next primary, as all commands do.
         if (shard.primary.connection.closed || !shard.isPrimaryReady) this.#routes.toPrimary(read, reason);
-        else this.#refuse(read, reason, "the primary has as many such reads as fallbackLimit allows");
+        else this.#refuse(read, reason, "it has as many such reads as fallbackLimit allows");
       };
       const until = performance.now() + overloadWaitMs;
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());

@@ -42,8 +42,8 @@ export function iterationLostError(
 ): IterationLostError {
   const address = iteration?.node?.connection.address ?? "the server";
   const why = iteration?.isLost
-    ? `the connection to ${address}, where this iteration began, is gone`
-    : `${address}, where this iteration began, may not answer the session any more`;
+    ? `the connection to ${address}, where this iteration began, was lost`
+    : `${address}, where this iteration began, can no longer answer this session`;
   return new IterationLostError(command.name.toUpperCase(), why, { cause });
 }
 

@@ -60,17 +60,17 @@ const counted = [
   "\nrepl_backlog_active:",
 ];
 const unfit =
-  "INFO replication lacks a role, a master_replid or an offset, as that of a proxy may; give the address of the Redis " +
-  "server itself";
+  "INFO replication lacks a role, a master_replid or an offset, which can be the work of a proxy. Use the address of the " +
+  "Redis server itself";
 const tooLong =
-  `INFO replication is longer than ${maxLength} characters, which is more than Tidemark reads; let some of its replicas ` +
-  "follow another replica instead";
+  `INFO replication is longer than ${maxLength} characters, which is more than Tidemark reads. Let some of its replicas ` +
+  "replicate from another replica instead";
 const repeated =
-  "INFO replication has a field twice or a line break in a value, so a client that may send it REPLCONF and PSYNC may have " +
-  "written it; allow these two commands to replicas alone";
+  "INFO replication has a field twice or a line break in a value, so a client that may send REPLCONF and PSYNC may have " +
+  "forged it. Allow these two commands only for replicas";
 const unreadable =
-  "INFO replication has a line of a replica that Tidemark cannot read, or a line break in a value; allow the commands REPLCONF " +
-  "and PSYNC to replicas alone";
+  "INFO replication has a line of a replica that Tidemark cannot read, or a line break in a value. Allow the commands " +
+  "REPLCONF and PSYNC only for replicas";
 
 /** The id that was read last. A repeated id need not be parsed again, and all positions share one string. */
 let known = { full: noReplid, short: "" };

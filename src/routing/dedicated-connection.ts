@@ -427,7 +427,7 @@ export class DedicatedConnection {
   /** When the server refuses MULTI, it carries out at once the commands that should have been queued. */
   #mindRefusal(error: Error): void {
     this.#session?.beginWrite().end("unknown");
-    this.#lose(`MULTI was refused (${error.message})`);
+    this.#lose(`the server refused MULTI (${error.message})`);
   }
 
   /**
@@ -475,7 +475,9 @@ export class DedicatedConnection {
     const { address } = node.connection;
     const isMoved = error !== undefined && this.#isMoved(line, error);
     if (isMoved) this.#follow?.(error, line.command, () => {});
-    const why = isMoved ? `its keys have moved (${error.message})` : `${address} is not the primary any more`;
+    const why = isMoved
+      ? `its keys moved to another shard (${error.message})`
+      : `${address} is no longer the primary`;
     this.#moving ??= "refused";
     if (line.inTransaction) this.#lose(why);
     this.#over(line, node);
@@ -526,7 +528,10 @@ export class DedicatedConnection {
       return;
     }
     if (this.#begun) {
-      this.#pause = setTimeout(() => this.#lose(`nothing was sent for ${maxPauseMs} ms`), maxPauseMs).unref();
+      this.#pause = setTimeout(
+        () => this.#lose(`the app sent no command for ${maxPauseMs} ms`),
+        maxPauseMs,
+      ).unref();
       return;
     }
     const node = this.#node;
@@ -568,10 +573,10 @@ export class DedicatedConnection {
 
   /** The error of a command after the transaction was lost. The session continues once the user can have seen the error. */
   #lossOf({ name, inTransaction }: Pick<Line, "name" | "inTransaction">): Error {
-    const why = this.#lost ?? "it was ended";
+    const why = this.#lost ?? "its transaction was ended";
     if (this.#queueing || !this.#begun) setImmediate(() => this.#onOver());
     if (inTransaction) return new TransactionLostError(name.toUpperCase(), why);
-    return new Error(`${name.toUpperCase()}: ${why}, so it was not sent.`);
+    return new Error(`${name.toUpperCase()}: ${why}, so the command was not sent. Retry it.`);
   }
 
   /** Rejects later commands of a lost transaction, which must not be carried out outside of it. */

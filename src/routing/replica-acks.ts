@@ -113,7 +113,13 @@ class Group {
       const isThere =
         position.replid === replid || this.#shard.lineage.presenceOf(position, replid) === "valid";
       if (!isThere)
-        waiter.reject(missed(waiter, undefined, new Error("the primary has another history by now")));
+        waiter.reject(
+          missed(
+            waiter,
+            undefined,
+            new Error("the primary's replication history has changed since the write"),
+          ),
+        );
       else if (wanted > 0 && replicas >= wanted) waiter.resolve(replicas);
       else if (wanted === 0 || now >= waiter.until) waiter.reject(missed(waiter, replicas));
       else this.#waiters.push(waiter);
@@ -134,7 +140,7 @@ class Group {
     connection.beginTurn();
     const [, info] = await Promise.all([this.#fence.raise(send, fsync), send(infoCommand())]);
     const replication = parseReplicationInfo(info);
-    if (replication?.role !== "primary") throw new Error("the server is not a primary");
+    if (replication?.role !== "primary") throw new Error("the server does not report that it is a primary");
     const wanted = replicas === "all" ? parseReplicaCount(String(info)) : replicas;
     const ms = Math.max(1, Math.ceil(until - performance.now()));
     const command = fsync
@@ -187,7 +193,7 @@ export class ReplicaAcks {
     const { replicas, timeoutMs } = wanted;
     const shard = position && (given ?? this.#shardOf(position));
     if (position === undefined || !(shard instanceof Shard)) {
-      const cause = new Error("where the write is in the stream is not known");
+      const cause = new Error("the replication position of the write is unknown");
       return Promise.reject(new NotReplicatedError(replicas, undefined, timeoutMs, cause));
     }
     const until = performance.now() + timeoutMs;
@@ -266,7 +272,7 @@ export class Fence {
       const command = new Command("set", [`${channel}:{${tag}}`, "", "PX", lifeMs]);
       if (this.#shard.holdsAllKeys || this.#topology.shardOf(command) === this.#shard) return command;
     }
-    throw new Error("the shard has no slot");
+    throw new Error("the shard serves no slots");
   }
 }
 

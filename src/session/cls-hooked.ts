@@ -55,5 +55,5 @@ function checkNamespace(namespace: unknown): void {
     const methods = ["get", "set", "run"].map((name) => Reflect.get(namespace, name));
     if (methods.every((method) => typeof method === "function")) return;
   }
-  throw new InvalidOptionError("clsHooked", namespace, 'give createNamespace("app") of cls-hooked');
+  throw new InvalidOptionError("clsHooked", namespace, 'Pass createNamespace("app") of cls-hooked');
 }

@@ -31,8 +31,8 @@ export class WriteConcernOfSession {
       throw new InvalidOptionError(
         "replicated",
         replicate,
-        "open it with tidemark.session()",
-        "the session belongs to no Tidemark",
+        "Open it with tidemark.session()",
+        "this session was not opened by a Tidemark",
       );
     this.#wanted = wanted;
     const held = (await before()).map((position) => replicate(undefined, position, wanted));

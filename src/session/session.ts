@@ -486,7 +486,8 @@ export class Session {
     throw new InvalidOptionError(
       "secret",
       seal,
-      "give one to what opened the session, or use token() and add()",
+      "Pass one to readYourWrites or requestSessions, or use token() and add()",
+      "this session has no secret for sealed() and addSealed()",
     );
   }
 

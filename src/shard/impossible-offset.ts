@@ -57,7 +57,7 @@ export class ImpossibleOffsets {
   #refute(node: Node, offset: number): void {
     this.#refuted.add(node);
     node.disbelieve(
-      `says that it is at offset ${offset}, which its primary has not reached, so its INFO, or a proxy in front of it, is wrong`,
+      `it reports offset ${offset}, which its primary has not reached, so its INFO or a proxy in front of it is wrong`,
     );
   }
 }

@@ -41,9 +41,9 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "demoted":
       return demotionOf(shard);
     case "unproven":
-      return 'the primary is a proxy, so it answers only reads at level "eventual"';
+      return 'the primary is a proxy, so this server answers only reads at level "eventual"';
     case "excluded":
-      return "has weight 0";
+      return "its weight is 0";
     case "silent":
       return silenceOf(node);
     case "unauthorized":
@@ -51,7 +51,7 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "loading":
       return `${notConnected}: ${connection.fault}`;
     case "skewed":
-      return "clock differs";
+      return `its clock differs from the primary's by more than ${shard.options.maxClockSkewMs} ms`;
     case "refusing":
       if (connection.refusal !== undefined) return `${notConnected}: ${connection.refusal.error.message}`;
       if (aclDenials.fault !== undefined) return `${deniesReads}: ${aclDenials.fault}`;
@@ -59,9 +59,9 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
     case "other-primary":
       return lastReport?.replication.replid === history.replid
         ? isPrimaryItself
-        : "it is a primary itself: its replication id is not the primary's";
+        : "it is a primary itself, and its replication id differs from the known primary's";
     case "unknown-history":
-      return `it replicates from ${upstreamOf(lastReport?.text)}: its replication id is not the primary's`;
+      return `it replicates from ${upstreamOf(lastReport?.text)}, and its replication id differs from the primary's`;
     case "syncing":
       return `its full synchronization with ${upstreamOf(lastReport?.text)} is not finished`;
     case "link-down":
@@ -74,7 +74,9 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
         (primary.probe.kind === "position" ? probe.refusal?.message : undefined) ?? fault ?? lackOf(primary)
       );
     default:
-      return fault ?? (history.replid === undefined ? primaryUnknown : "nothing recent is known of it");
+      return (
+        fault ?? (history.replid === undefined ? primaryUnknown : "it has not reported its position recently")
+      );
   }
 }
 
@@ -138,14 +140,14 @@ function silenceOf({ connection, fault = notConnected }: Node): string {
 
 function stalenessOf(shard: Shard): string {
   const { promotion, isPrimaryReady, options } = shard;
-  if (!isPrimaryReady) return "staleness not proven";
+  if (!isPrimaryReady) return "its staleness is unknown while no primary is available";
   if (promotion.withoutRivalUntil < Number.POSITIVE_INFINITY)
-    return "staleness not proven: another server says that it is the primary too";
+    return "its staleness is unknown because another server reports that it is the primary too";
   return `it is more than ${options.maxStalenessMs} ms behind`;
 }
 
 function demotionOf({ availability }: Shard): string {
   const upstream = availability.rightfulPrimary;
-  if (upstream !== undefined) return `it replicates from ${upstream}: give that server as \`primary\``;
-  return "says that it is a replica";
+  if (upstream !== undefined) return `it replicates from ${upstream}. Set \`primary\` to that server`;
+  return "it reports that it is a replica";
 }

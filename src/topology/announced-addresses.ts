@@ -40,10 +40,10 @@ export class AnnouncedAddresses {
         return { ...rest, ...at, ...(isIPv6(at.host) ? { family: 6 } : {}) };
       }
       const why = isAccepted === false ? "accept() returned false" : "accept() must return true or false";
-      this.#warnOfRefusal(announced, `${why}. If the server is yours, return true for it`);
+      this.#warnOfRefusal(announced, `${why}. Return true if the server is yours`);
     } catch (error) {
       const why = error instanceof Error ? error.message : "unknown";
-      this.#warnOfRefusal(announced, `accept or natMap threw (${why})`);
+      this.#warnOfRefusal(announced, `accept or natMap threw an error (${why})`);
     }
     return undefined;
   }
@@ -60,7 +60,7 @@ export class AnnouncedAddresses {
     this.#hasWarnedOfMany = true;
     this.#warn(
       "TIDEMARK_TOO_MANY_SERVERS",
-      `More than ${most} ${what} were announced; Tidemark does not connect to the others.`,
+      `Servers announced more than ${most} ${what}, so Tidemark ignores the rest. Check which server announces them.`,
     );
   }
 
@@ -70,7 +70,7 @@ export class AnnouncedAddresses {
     this.#refused.add(announced);
     this.#warn(
       "TIDEMARK_SERVER_REFUSED",
-      `Tidemark does not connect to ${announced}, which another server names: ${why}.`,
+      `Tidemark does not connect to ${announced}, which another server announced: ${why}.`,
     );
   }
 

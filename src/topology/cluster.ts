@@ -20,11 +20,12 @@ export interface ClusterSetup {
 }
 
 const nonsense =
-  "its reply to CLUSTER SLOTS makes no sense; check that this is the address of a node of the cluster, not of a proxy";
-const noSlots = "no node of its cluster serves slots; assign them, as `redis-cli --cluster create` does";
+  "its reply to CLUSTER SLOTS is not valid, so check that this is the address of a cluster node and not of a proxy";
+const noSlots =
+  "no node of its cluster serves slots, so assign them, for example with `redis-cli --cluster create`";
 const noneAccepted =
-  "accept() refuses every primary that it names; have it return true for those of your cluster";
-const notOne = "give this server as `primary`";
+  "accept() refuses every primary that it names, so make accept() return true for the nodes of your cluster";
+const notOne = "so set this server as `primary` instead";
 
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
@@ -271,7 +272,7 @@ export class ClusterTopology implements Topology {
 function faultOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.startsWith("ERR This instance has cluster support disabled")
-    ? `${message}; ${notOne}`
+    ? `${message}, ${notOne}`
     : message;
 }
 

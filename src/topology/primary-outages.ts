@@ -3,7 +3,7 @@
 /** Replaces the address of a primary that nobody has named yet. */
 const unnamed = "unnamed";
 
-const patience = "Tidemark keeps connecting, and commands wait for up to primaryTimeoutMs.";
+const patience = "Tidemark keeps reconnecting, and commands wait for up to primaryTimeoutMs.";
 const check = "Check that the server runs, and its host, port, password and TLS options.";
 const listen = 'Listen to tidemark.redis.on("error") to handle each error instead of this warning.';
 
@@ -19,7 +19,7 @@ export class PrimaryOutages {
 
   /** Called when the server at an address is a replica and no other primary is known. */
   demoted(address: string, fault: string): void {
-    const message = `The Redis server at ${address} is no primary: ${sentence(fault)}`;
+    const message = `The Redis server at ${address} is not a primary: ${sentence(fault)}`;
     this.#warn(
       roleOf(address),
       message,
@@ -34,8 +34,9 @@ export class PrimaryOutages {
 
   /** Called again and again while none of `servers` has named a primary, with the causes. */
   unnamed(servers: "Sentinels" | "cluster nodes", fault: string): void {
-    const detail = `Check the addresses that you gave, and that these servers run. Tidemark keeps asking them.`;
-    this.#warn(unnamed, `The ${servers} have named no primary: ${sentence(fault)}`, detail);
+    const detail =
+      "Check that these servers run and that their addresses are right. Tidemark keeps asking them.";
+    this.#warn(unnamed, `The ${servers} have not named a primary: ${sentence(fault)}`, detail);
   }
 
   /** Called again and again while a primary is named. */
@@ -51,7 +52,7 @@ export class PrimaryOutages {
   /** Called when another server has become the primary. */
   replaced(address: string): void {
     for (const subject of [address, roleOf(address)])
-      this.#end(subject, `Another server has taken the place of the Redis primary at ${address}`);
+      this.#end(subject, `Another server has replaced the Redis primary at ${address}`);
   }
 
   #warn(subject: string, message: string, detail: string): void {

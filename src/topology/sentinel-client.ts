@@ -20,9 +20,9 @@ const retryMaxMs = 1_000;
 const answerMs = 750;
 
 const nonsense =
-  "its replies to SENTINEL make no sense; check that this is the address of a Sentinel, with nothing but TCP in between";
-const notOne = "it is not a Sentinel; give the addresses of Sentinels, or give this server as `primary`";
-const unknownName = "give as `name` what stands behind `sentinel monitor` in its configuration";
+  "its replies to SENTINEL are not valid, so check that this is the address of a Sentinel, with no proxy in between";
+const notOne = "it is not a Sentinel, so put Sentinels in `sentinels`, or set this server as `primary`";
+const unknownName = "so set `name` to the name after `sentinel monitor` in its configuration";
 
 const epochs = /^\d{1,15}$/;
 /** A Sentinel sends no reply with more fields or servers than this. */
@@ -86,7 +86,7 @@ class SentinelClient {
     const epoch = epochIn(after);
     if (primary === undefined || epoch === undefined) throw new Error(nonsense);
     // The address belongs to this epoch only if the epoch was the same on both sides of it.
-    if (epochIn(before) !== epoch) throw new Error("it is changing its mind");
+    if (epochIn(before) !== epoch) throw new Error("its view of the primary changed while it answered");
     const replicasOf = listOf(replicas).flatMap((one) => {
       const fields = fieldsOf(one);
       const endpoint = endpointOf(fields.get("ip"), fields.get("port"));
@@ -213,7 +213,7 @@ export class SentinelGroup {
 function faultOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   if (/^ERR unknown command/i.test(message)) return notOne;
-  if (message.startsWith("ERR No such master")) return `${message}; ${unknownName}`;
+  if (message.startsWith("ERR No such master")) return `${message}, ${unknownName}`;
   return message;
 }
 

@@ -173,7 +173,7 @@ export class SentinelTopology implements Topology {
     const primary = this.#announced.reach(answer.primary);
     if (primary === undefined) {
       const { host, port } = answer.primary;
-      this.#refused = `the Sentinels name ${host}:${port}, which accept() refuses; have it return true for your primary`;
+      this.#refused = `the Sentinels name ${host}:${port}, which accept() refuses, so make accept() return true for your primary`;
       return;
     }
     this.#refused = undefined;

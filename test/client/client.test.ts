@@ -108,10 +108,10 @@ describe("tidemark.redis", () => {
   });
 
   it.each([
-    ["select", [1], /SELECT .* give it as an option in `redis`/],
+    ["select", [1], /SELECT .* Set the matching option in `redis`/],
     ["subscribe", ["c"], /SUBSCRIBE .* tidemark.redis.duplicate/],
     ["wait", [1, 0], /WAIT .* the writes of its own connection/],
-    ["client", ["setname", "x"], /CLIENT .* give it as an option/],
+    ["client", ["setname", "x"], /CLIENT .* Set the matching option/],
     ["quit", [], /QUIT .* tidemark.close\(\)/],
   ])("refuses %s on a session and names the alternative", async (name, args, message) => {
     const refused = tidemark.session().redis.call(name, ...args.map(String));

@@ -115,7 +115,9 @@ describe.each(Object.entries(listening))("close() with requests in flight, on %s
     await ask(port, undefined, "/?quick");
     const client = connect(port, "127.0.0.1");
     await once(client, "connect");
-    await waitUntil(async () => (await connectionsOf(door)) > 0, { what: "the server has accepted it" });
+    await waitUntil(async () => (await connectionsOf(door)) > 0, {
+      what: "the server has accepted the connection",
+    });
     door.server?.close();
     const closed = tidemark.close();
     gate.open();
@@ -190,10 +192,10 @@ describe("close() with a response that streams", () => {
       handler: ({ session }) => ({ chunks: parts(session.redis) }),
     });
     const answer = ask(portOf(door as Door));
-    await waitUntil(() => gate.begun === 1, { what: "it streams" });
+    await waitUntil(() => gate.begun === 1, { what: "the response streams" });
     const closed = tidemark.close();
     const later = performance.now() + 150;
-    await waitUntil(() => performance.now() > later, { what: "it would be closed without the response" });
+    await waitUntil(() => performance.now() > later, { what: "150 ms have passed" });
     gate.open();
     expect((await answer).body).toBe("first 1 2 3 ");
     await closed;
@@ -224,8 +226,8 @@ describe("close() beside middleware that acts on responses before readYourWrites
   });
 
   const answers: Readonly<Record<string, RequestListener>> = {
-    "that has begun before": (_request, response) => response.end("end"),
-    "whose connection the app has a word for": (_request, response) => {
+    "that has already begun": (_request, response) => response.end("end"),
+    "whose connection header the app has set": (_request, response) => {
       response.setHeader("Connection", "Upgrade").end("end");
     },
   };
@@ -235,7 +237,7 @@ describe("close() beside middleware that acts on responses before readYourWrites
     const gate = new Gate();
     const failed: unknown[] = [];
     await using server = await serve(async (request, response) => {
-      if (name === "that has begun before") response.write("begun ");
+      if (name === "that has already begun") response.write("begun ");
       middleware(request, response, async () => {
         await gate.pass();
         try {
@@ -252,7 +254,7 @@ describe("close() beside middleware that acts on responses before readYourWrites
     gate.open();
     const { headers, body } = await asked;
     expect(failed).toEqual([]);
-    if (name === "that has begun before") expect(body).toBe("begun end");
+    if (name === "that has already begun") expect(body).toBe("begun end");
     else expect(headers.connection).toBe("Upgrade");
     await closed;
   });
@@ -301,7 +303,7 @@ describe.each(Object.entries(ends))("%s", (_name, end) => {
 
   it("does not wait for a command that blocks without limit", async () => {
     const waits = expect(tidemark.session().redis.blpop("nothing", 0)).rejects.toThrow(/closed/);
-    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it blocks" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the command blocks" });
     const before = performance.now();
     await Promise.all([waits, end(tidemark)]);
     expect(performance.now() - before).toBeLessThan(5_000);

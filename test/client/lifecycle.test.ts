@@ -34,12 +34,12 @@ describe("The events of tidemark.redis", () => {
     await new Promise((resolve) => tidemark.redis.once("ready", resolve));
     expect(heard).toEqual(["connect", "ready"]);
     proxy.cut();
-    await waitUntil(async () => heard.includes("reconnecting"), { what: "it connects anew" });
+    await waitUntil(async () => heard.includes("reconnecting"), { what: "the client reconnects" });
     proxy.mend();
-    await waitUntil(async () => heard.at(-1) === "ready", { what: "it is ready again" });
+    await waitUntil(async () => heard.at(-1) === "ready", { what: "the client is ready again" });
     expect(heard.slice(2, 4)).toEqual(["close", "reconnecting"]);
     await tidemark.close();
-    await waitUntil(async () => heard.at(-1) === "end", { what: "it has ended" });
+    await waitUntil(async () => heard.at(-1) === "end", { what: "the client has ended" });
   });
 
   it("are not those of a replica", async () => {
@@ -61,21 +61,23 @@ describe("The events of tidemark.redis", () => {
     const listener = (error: unknown) => errors.push(error);
     tidemark.redis.on("error", listener);
     proxy.cut();
-    await waitUntil(() => errors.length > 1, { what: "a listener hears of it" });
+    await waitUntil(() => errors.length > 1, { what: "a listener receives errors" });
     expect(warnings.messages).toEqual([]);
     tidemark.redis.off("error", listener);
     const failures = vi.fn();
     tidemark.redis.on("close", failures);
-    await waitUntil(() => failures.mock.calls.length > 3, { what: "it was tried again and again" });
+    await waitUntil(() => failures.mock.calls.length > 3, { what: "the client has retried several times" });
     const unreachable = `The Redis primary at 127.0.0.1:${proxy.port} cannot be reached: `;
     expect(warnings.messages).toHaveLength(1);
     expect(warnings.messages[0]).toContain(unreachable);
     proxy.mend();
     await tidemark.ready();
-    await waitUntil(() => warnings.messages.length === 2, { what: "the warning is taken back" });
+    await waitUntil(() => warnings.messages.length === 2, { what: "the warning of recovery was emitted" });
     expect(warnings.messages[1]).toMatch(/can be reached again, after [0-9.]+ s\.$/);
     proxy.cut();
-    await waitUntil(() => warnings.messages.length === 3, { what: "the next outage is said" });
+    await waitUntil(() => warnings.messages.length === 3, {
+      what: "the warning of the next outage was emitted",
+    });
     expect(warnings.messages[2]).toContain(unreachable);
     expect(printed).not.toHaveBeenCalled();
     printed.mockRestore();
@@ -94,11 +96,11 @@ describe("The events of tidemark.redis", () => {
     await expect(own.redis.subscribe("news")).rejects.toThrow();
     await expect(own.session().redis.blpop("queue", 1)).rejects.toThrow();
     await expect(own.redis.set("k", "1")).rejects.toThrow();
-    await waitUntil(() => failures.mock.calls.length > 3, { what: "it was tried again and again" });
+    await waitUntil(() => failures.mock.calls.length > 3, { what: "the client has retried several times" });
     expect(printed).not.toHaveBeenCalled();
     expect(warnings.messages.filter((text) => text.includes("cannot be reached"))).not.toEqual([]);
     const plain = own.redis.duplicate();
-    await waitUntil(() => printed.mock.calls.length > 0, { what: "ioredis prints it" });
+    await waitUntil(() => printed.mock.calls.length > 0, { what: "ioredis prints the error" });
     expect(printed.mock.calls[0]?.[0]).toMatch(/Unhandled error event/);
     plain.disconnect();
     printed.mockRestore();
@@ -111,7 +113,7 @@ describe("The events of tidemark.redis", () => {
       redis: { username: "nobody", password: "a wrong secret" },
     });
     await expect(own.redis.get("k")).rejects.toThrow();
-    await waitUntil(() => warnings.messages.length > 0, { what: "it is said" });
+    await waitUntil(() => warnings.messages.length > 0, { what: "a warning was emitted" });
     expect(warnings.messages[0]).toMatch(/cannot be reached: (WRONGPASS|ERR|NOAUTH)[^.]*\./);
     expect(warnings.messages.join()).not.toContain("a wrong secret");
   });
@@ -122,7 +124,7 @@ describe("The events of tidemark.redis", () => {
     const failures = vi.fn();
     own.redis.on("close", failures);
     await expect(own.redis.get("k")).rejects.toThrow("DB index is out of range");
-    await waitUntil(() => failures.mock.calls.length > 3, { what: "it was tried again and again" });
+    await waitUntil(() => failures.mock.calls.length > 3, { what: "the client has retried several times" });
     expect(warnings.messages).toHaveLength(1);
     expect(warnings.messages[0]).toMatch(/cannot be reached: ERR DB index is out of range\./);
   });
@@ -136,7 +138,7 @@ describe("The events of tidemark.redis", () => {
     tidemark.redis.on("ready", other).off("ready", other);
     await tidemark.ready();
     tidemark.redis.disconnect(true);
-    await waitUntil(async () => heard.length === 2, { what: "both have heard" });
+    await waitUntil(async () => heard.length === 2, { what: "both listeners were called" });
     expect(heard).toEqual(["session", "base"]);
   });
 });
@@ -167,7 +169,7 @@ describe("tidemark.redis.quit()", () => {
     const replies = [session.redis.set("k", "1"), tidemark.redis.get("k"), session.redis.get("k")];
     expect(await tidemark.redis.quit()).toBe("OK");
     expect(await Promise.all(replies)).toEqual(["OK", "1", "1"]);
-    await waitUntil(() => tidemark.redis.status === "end", { what: "the connection is over" });
+    await waitUntil(() => tidemark.redis.status === "end", { what: "the connection has ended" });
     await expect(tidemark.redis.get("k")).rejects.toThrow(ClosedError);
     expect(await tidemark.redis.quit()).toBe("OK");
   });
@@ -251,7 +253,7 @@ describe("tidemark.redis.connect()", () => {
     await tidemark.redis.connect();
     const heard = new Promise((resolve) => tidemark.redis.once("message", (_channel, text) => resolve(text)));
     await waitUntil(async () => (await tidemark.redis.publish("news", "again")) === 1, {
-      what: "it is heard",
+      what: "the subscriber receives the message",
     });
     expect(await heard).toBe("again");
   });

@@ -116,7 +116,7 @@ describe("a monitor of a busy primary", () => {
     const monitor = monitored(await busyUntil(tidemark.redis.monitor()));
     tidemark.redis.on("error", () => {});
     await primary.kill();
-    await waitUntil(() => monitor.status === "reconnecting", { what: "the monitor has lost it" });
+    await waitUntil(() => monitor.status === "reconnecting", { what: "the monitor has lost its connection" });
     await primary.restart();
     await primary.admin().call("ACL", "SETUSER", "default", "-monitor");
     proxy.cut();
@@ -129,7 +129,7 @@ describe("a monitor of a busy primary", () => {
     const before = printed.mock.calls.length;
     monitor.disconnect(true);
     await waitUntil(() => errors.some(({ message }) => message.startsWith("NOPERM")), {
-      what: "it is heard",
+      what: "the listener receives the refusal",
     });
     expect(printed.mock.calls.length).toBe(before);
     printed.mockRestore();
@@ -142,9 +142,11 @@ describe("a monitor that cannot be opened", () => {
     const before = proxy.connections;
     primary.pause();
     const startedAt = performance.now();
-    await expect(tidemark.redis.monitor()).rejects.toThrow("MONITOR was not answered within 1000 ms");
+    await expect(tidemark.redis.monitor()).rejects.toThrow(
+      "did not answer MONITOR within 1000 ms. Check the server, or raise connectTimeout.",
+    );
     expect(performance.now() - startedAt).toBeGreaterThan(connectTimeout * 0.9);
-    await waitUntil(() => proxy.connections <= before, { what: "its connection is closed" });
+    await waitUntil(() => proxy.connections <= before, { what: "the monitor's connection is closed" });
   });
 
   it.each(["error", "close"])(
@@ -161,7 +163,7 @@ describe("a monitor that cannot be opened", () => {
       if (by === "error") await proxy.stop();
       else proxy.cut();
       await expect(tidemark.redis.monitor()).rejects.toThrow();
-      await waitUntil(() => made?.status === "end", { what: "its connection has ended" });
+      await waitUntil(() => made?.status === "end", { what: "the monitor has ended" });
     },
   );
 

@@ -130,10 +130,10 @@ describe("A session's client", () => {
     ["reset", (c) => c.reset(), /RESET .* createClient\(\)/],
     ["duplicate", async (c) => c.duplicate(), /DUPLICATE .* createClient\(\)/],
     ["createPool", async (c) => c.createPool(), /CREATEPOOL .* createClient\(\)/],
-    ["select", (c) => c.select(1), /SELECT .* give it as an option/],
-    ["auth", (c) => c.auth({ password: "p" }), /AUTH .* give it as an option/],
+    ["select", (c) => c.select(1), /SELECT .* Set the matching option/],
+    ["auth", (c) => c.auth({ password: "p" }), /AUTH .* Set the matching option/],
     ["a raw SUBSCRIBE", (c) => c.sendCommand(["SUBSCRIBE", "news"]), /SUBSCRIBE .*redis.duplicate\(\)/],
-    ["multi with SELECT", (c) => c.multi().select(1).exec(), /SELECT .* give it as an option/],
+    ["multi with SELECT", (c) => c.multi().select(1).exec(), /SELECT .* Set the matching option/],
     ["quit", (c) => c.quit(), /QUIT .* tidemark.close\(\)/],
     ["close", (c) => c.close(), /QUIT .* tidemark.close\(\)/],
   ])("refuses %s and names the alternative", async (_, call, message) => {
@@ -151,7 +151,7 @@ describe("nodeRedis(tidemark.redis)", () => {
     inSession().destroy();
     expect(await client.ping()).toBe("PONG");
     await client.close();
-    await waitUntil(() => !client.isOpen && !client.isReady, { what: "it is closed" });
+    await waitUntil(() => !client.isOpen && !client.isReady, { what: "the client is closed" });
     await expect(client.get("k")).rejects.toThrow(/closed/);
     await expect(client.multi().get("k").exec()).rejects.toThrow(/closed/);
   });
@@ -180,20 +180,20 @@ describe("nodeRedis(tidemark.redis)", () => {
     const client = nodeRedis(plain);
     expect(await client.multi().hSet("plain", "a", "1").hGetAll("plain").exec()).toEqual([1, { a: "1" }]);
     await client.close();
-    await waitUntil(() => !client.isOpen, { what: "it is closed" });
+    await waitUntil(() => !client.isOpen, { what: "the client is closed" });
   });
 
   it.each([
-    ["a Tidemark", () => tidemark, /nodeRedis: got .*; give tidemark.redis or req.redis/],
+    ["a Tidemark", () => tidemark, /nodeRedis: got .*\. Pass tidemark.redis or req.redis/],
     [
-      "one of stringNumbers",
+      "a client with stringNumbers",
       () => new Redis({ lazyConnect: true, stringNumbers: true }),
-      /needs no stringNumbers/,
+      /redis: stringNumbers is set\. Remove it/,
     ],
     [
-      "one of RESP 3 replies",
+      "a client with RESP 3 replies",
       () => Reflect.construct(Redis, [{ lazyConnect: true, replyMapping: "resp3" }]),
-      /no replyMapping/,
+      /redis: replyMapping is "resp3"\. Remove it/,
     ],
   ])("cannot be created from %s", (_, given, message) => {
     const make = (): unknown => Reflect.apply(nodeRedis, undefined, [given()]);

@@ -132,7 +132,7 @@ describe("the lines that are compared", () => {
         return local || byReplica("type");
       };
       routes.clear();
-      await waitUntil(covers, { what: "a replica has what was filled in" });
+      await waitUntil(covers, { what: "a replica has the test data" });
       routes.clear();
       await run(face, (redis, command, args) => redis.call(command, ...args), reads);
       const remote = reads.filter((line) => byReplica(line.split(" ")[0] ?? ""));

@@ -52,7 +52,9 @@ it.each(Object.entries(apps))(
     using warnings = listenToWarnings();
     await answer(two(), []);
     expect(await saidIn(warnings)).toEqual([
-      expect.stringMatching(/same "redis" and "consistency": .*properties: \{ redis: .*cookie\(\{ prefix/),
+      expect.stringMatching(
+        /same names .*"redis" and "consistency".*properties: \{ redis: .*cookie\(\{ prefix/,
+      ),
     ]);
   },
 );

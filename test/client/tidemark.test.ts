@@ -28,29 +28,41 @@ describe("new Tidemark", () => {
   const primary = "redis://127.0.0.1:1";
   it.each([
     ["no options", undefined, /options: got undefined/],
-    ["no primary", {}, /primary: got undefined; give a URL/],
-    ["a replica that is no server", { primary, replicas: [7] }, /replicas\[0\]: got 7/],
-    ["one replica instead of a list", { primary, replicas: primary }, /replicas: got a string; give a list/],
-    ["a time that is text", { primary, waitMs: "5" }, /waitMs: got a string; give a number of milliseconds/],
+    ["no primary", {}, /primary: got undefined\. Pass a URL/],
+    ["an invalid replica", { primary, replicas: [7] }, /replicas\[0\]: got 7/],
+    [
+      "one replica instead of a list",
+      { primary, replicas: primary },
+      /replicas: got a string\. Pass an array/,
+    ],
+    ["a time as a string", { primary, waitMs: "5" }, /waitMs: got a string\. Pass a number of milliseconds/],
     ["a negative time", { primary, probeIntervalMs: -1 }, /probeIntervalMs: got -1/],
     [
-      "a token shorter than staleness",
+      "a tokenTtlMs below maxStalenessMs",
       { primary, tokenTtlMs: 9_000 },
-      /tokenTtlMs: got 9000; give more than maxStalenessMs/,
+      /tokenTtlMs: got 9000\. Pass more than maxStalenessMs/,
     ],
     [
       "an unknown fallback",
       { primary, fallback: "nowhere" },
-      /fallback: got a string; give "primary" or "error"/,
+      /fallback: got a string\. Pass "primary" or "error"/,
     ],
     [
-      "an option there is not",
+      "an unknown option",
       { primary, replica: primary },
-      /^new Tidemark: there is no option "replica"; did you mean "replicas"\?$/,
+      /^new Tidemark: there is no option "replica"\. Did you mean "replicas"\?$/,
     ],
-    ["ioredis options that are none", { primary, redis: "x" }, /redis: got a string; give ioredis options/],
-    ["a URL of something else", { primary: "http://host" }, /primary: got a string; give a URL like "redis:/],
-    ["a context that is none", { primary, context: 5 }, /context: got 5; give \{ get, run \}/],
+    ["invalid ioredis options", { primary, redis: "x" }, /redis: got a string\. Pass ioredis options/],
+    [
+      "a URL of another protocol",
+      { primary: "http://host" },
+      /primary: got a string\. Pass a URL like "redis:/,
+    ],
+    [
+      "an invalid context",
+      { primary, context: 5 },
+      /context: got 5\. Pass an object with the methods get and run/,
+    ],
     ["an unknown verify", { primary, verify: "never" }, /verify: got "never"/],
   ])("names what came and what to do for %s", (_, options, message) => {
     const make = (): Tidemark => Reflect.construct(Tidemark, [options]);
@@ -135,10 +147,10 @@ describe("tidemark.session", () => {
 
   it("refuses a token in place of the options, and a run without a session", () => {
     expect(() => Reflect.apply(tidemark.session, tidemark, ["token"])).toThrow(
-      /session: got a string; give an object with options, like \{ token/,
+      /session: got a string\. Pass an object with options, like \{ token/,
     );
     expect(() => Reflect.apply(tidemark.run, tidemark, [() => 1])).toThrow(
-      /call tidemark.run\(tidemark.session\(\)/,
+      /Call tidemark.run\(tidemark.session\(\)/,
     );
   });
 
@@ -151,7 +163,7 @@ describe("tidemark.session", () => {
 
   it.each(["stop", 5, null, {}])("refuses an invalid signal: %j", (signal) => {
     expect(() => Reflect.apply(tidemark.session, tidemark, [{ signal }])).toThrow(
-      /signal: got .*; give an AbortSignal, or a function that gives one/,
+      /signal: got .*\. Pass an AbortSignal, or a function that returns one/,
     );
   });
 });
@@ -172,7 +184,7 @@ describe("tidemark.topology", () => {
     expect(second?.position?.replid).toBe(primary?.position?.replid);
     expect(second?.lagMs).toBeGreaterThan(0);
     await replica?.server.kill();
-    await waitUntil(() => tidemark.topology()[1]?.eligible === false, { what: "the replica is out" });
+    await waitUntil(() => tidemark.topology()[1]?.eligible === false, { what: "the replica is ineligible" });
     expect(tidemark.topology()[1]).toMatchObject({ reason: "not connected", position: undefined });
     await replica?.server.restart();
     if (replica) await replica.server.replicate(replica.link);
@@ -220,7 +232,7 @@ describe("a server", () => {
     expect(limited.topology()[1]?.reason).toMatch(/^NOPERM/);
     // That no replica can be used then is warned of when it has lasted for a while.
     const ours = () => warnings.filter(({ name }) => name === "TidemarkWarning");
-    await waitUntil(() => ours().length > 0, { what: "the primary is warned of" });
+    await waitUntil(() => ours().length > 0, { what: "a warning about the primary was emitted" });
     expect(ours().map(({ message }) => message)).toEqual([
       expect.stringMatching(/127.0.0.1:\d+: NOPERM .* \+info/),
     ]);

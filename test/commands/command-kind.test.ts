@@ -147,7 +147,7 @@ describe("kindOf a command that would harm a shared connection", () => {
     "is `refused`, with an option as the remedy: %s",
     (line) => {
       expect([kind(line), kind(line, true)]).toEqual(["refused", "refused"]);
-      expect(remedyFor(line.split(" ")[0] ?? "")).toMatch(/give it as an option in `redis`/);
+      expect(remedyFor(line.split(" ")[0] ?? "")).toMatch(/Set the matching option in `redis`/);
     },
   );
 
@@ -155,7 +155,7 @@ describe("kindOf a command that would harm a shared connection", () => {
     ["quit", /tidemark\.close\(\)/],
     ["HIMPORT", /duplicate\(\)/],
     ["MONITOR", /tidemark\.redis\.monitor\(\)/],
-    ["wait", /speaks of the writes of its own connection/],
+    ["wait", /covers only the writes of its own connection/],
   ])("names the alternative to %s", (name, remedy) => {
     expect(kind(name)).toBe("refused");
     expect(remedyFor(name)).toMatch(remedy);

@@ -80,7 +80,7 @@ async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
       outcome = { value: error instanceof Error ? error.message : error };
     },
   );
-  await waitUntil(() => outcome !== undefined, { what: "there is an outcome", timeoutMs: 5_000 });
+  await waitUntil(() => outcome !== undefined, { what: "the command has settled", timeoutMs: 5_000 });
   return outcome?.value;
 }
 
@@ -144,10 +144,10 @@ describe("a read with a deadline", () => {
         await read;
         return false;
       },
-      { what: "a replica is tried" },
+      { what: "a replica was asked first" },
     );
     const outcome = outcomeOf(read);
-    await waitUntil(() => routes.of("get").length > 1, { what: "the primary is asked in its place" });
+    await waitUntil(() => routes.of("get").length > 1, { what: "the primary is asked instead" });
     toReplica.unstall();
     expect(["new", timedOut]).toContain(await outcome);
   });
@@ -163,7 +163,7 @@ describe("a write with a deadline", () => {
     expect(session.settled()).toBeInstanceOf(Promise);
     expect(session.token()).not.toBe("");
     toPrimary.unstall();
-    await waitUntil(() => !session.writing, { what: "the reply has come" });
+    await waitUntil(() => !session.writing, { what: "the late reply has arrived" });
     expect(await session.redis.get("k")).toBe("late");
   });
 
@@ -176,7 +176,7 @@ describe("a write with a deadline", () => {
     expect(await outcomeOf(session.redis.set("other", "late"))).toBe(timedOut);
     toPrimary.unstall();
     await tidemark.redis.ping();
-    await waitUntil(() => !session.writing, { what: "the reply has come" });
+    await waitUntil(() => !session.writing, { what: "the late reply has arrived" });
     hold();
     const write = session.redis.set("next", "new");
     expect(session.writing).toBe(true);
@@ -191,7 +191,7 @@ describe("a command that waits for a connection", () => {
   it("is rejected at its deadline, however many attempts to connect there are", async () => {
     const tidemark = await open({ redis: { commandTimeout, maxRetriesPerRequest: null } });
     toPrimary.cut();
-    await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "the primary is gone" });
+    await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "the primary is ineligible" });
     const session = tidemark.session();
     expect(await outcomeOf(session.redis.set("k", "v"))).toBe(timedOut);
     expect(await outcomeOf(session.redis.at("strong").get("k"))).toBe(timedOut);
@@ -229,7 +229,7 @@ describe("blockingTimeout", () => {
     const tidemark = await open({ redis });
     const [asking, other] = [tidemark.session().redis, tidemark.session().redis];
     const job = asking.blpop("asked", 20);
-    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the command blocks" });
     expect(await other.blpop("empty", 0)).toBeNull();
     await group.primary.admin().rpush("asked", "job");
     expect(await job).toEqual(["asked", "job"]);

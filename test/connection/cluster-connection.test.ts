@@ -24,7 +24,9 @@ it("a replica answers again after its connection was closed", async () => {
   await readsOnReplica(tidemark);
   const killed = await replica?.server.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
   expect(Number(killed)).toBeGreaterThan(0);
-  await waitUntil(() => tidemark.topology().some(({ eligible }) => !eligible), { what: "it is seen" });
+  await waitUntil(() => tidemark.topology().some(({ eligible }) => !eligible), {
+    what: "the closed connection is noticed",
+  });
   await clusterIsEligible(tidemark);
   await readsOnReplica(tidemark);
 });
@@ -50,8 +52,8 @@ it("the connection to a demoted primary becomes read-only, and the one to a prom
   await tidemark.session().redis.set(keyIn(6_000), "v");
   await stage.group.ready();
   await clusterIsEligible(tidemark);
-  await waitUntil(() => isSaid(replica, "readwrite"), { what: "READWRITE was said to the new primary" });
-  await waitUntil(() => isSaid(primary, "readonly"), { what: "READONLY was said to the old one" });
+  await waitUntil(() => isSaid(replica, "readwrite"), { what: "the new primary has received READWRITE" });
+  await waitUntil(() => isSaid(primary, "readonly"), { what: "the old primary has received READONLY" });
 });
 
 it("nodes are reached at the addresses that natMap has for their announced ones", async () => {

@@ -129,7 +129,7 @@ describe.concurrent("a node of a cluster", () => {
     ["a slot of 4e9", (node) => [[0, 4e9, node]]],
     ["a slot below 0", (node) => [[-1, 10, node]]],
     ["a range that ends before it begins", (node) => [[10, 0, node]]],
-    ["a slot that is a text", (node) => [["0", "10", node]]],
+    ["a slot as a string", (node) => [["0", "10", node]]],
     ["slots that are claimed again and again", (node) => new Array<FakeReply>(2_000).fill([0, 16_383, node])],
     ["a port of 0", () => [[0, 10, ["127.0.0.1", 0, "aaa"]]]],
     ["a port of 65,536", () => [[0, 10, ["127.0.0.1", 65_536, "aaa"]]]],
@@ -147,7 +147,7 @@ describe.concurrent("a node of a cluster", () => {
     );
     good = (await clusterOf(scene, () => "v")).server;
     const alone = scene.open({ cluster: [{ host: server.host, port: server.port }] });
-    await expect(alone.redis.get("k")).rejects.toThrow("its reply to CLUSTER SLOTS makes no sense; check");
+    await expect(alone.redis.get("k")).rejects.toThrow("its reply to CLUSTER SLOTS is not valid, so check");
     const tidemark = scene.open({ cluster: [server, good].map(({ host, port }) => ({ host, port })) });
     expect(await tidemark.redis.get("k")).toBe("v");
     expect(tidemark.topology()[0]?.address).toBe(`${good.host}:${good.port}`);
@@ -170,13 +170,13 @@ describe.concurrent("a node of a cluster", () => {
 
 describe.concurrent("a Sentinel", () => {
   it.each<[string, string, FakeReply]>([
-    ["an epoch that is no number", "master", ["config-epoch", "x"]],
-    ["an epoch beyond what numbers can tell apart", "master", ["config-epoch", "9".repeat(20)]],
+    ["an epoch that is not a number", "master", ["config-epoch", "x"]],
+    ["an epoch above the safe integers", "master", ["config-epoch", "9".repeat(20)]],
     ["no epoch", "master", ["name", "one"]],
     ["a port of 0", "get-master-addr-by-name", ["127.0.0.1", "0"]],
     ["a port of 65,536", "get-master-addr-by-name", ["127.0.0.1", "65536"]],
     ["no port", "get-master-addr-by-name", ["127.0.0.1"]],
-    ["no text for a host", "get-master-addr-by-name", [["127.0.0.1"], "6379"]],
+    ["a host that is not a string", "get-master-addr-by-name", [["127.0.0.1"], "6379"]],
     ["a host of 300 characters", "get-master-addr-by-name", ["x".repeat(300), "6379"]],
   ])("is not trusted with %s, and the next Sentinel is used", async (_what, about, nonsense) => {
     await using scene = new Scene();
@@ -194,7 +194,7 @@ describe.concurrent("a Sentinel", () => {
       name: "one",
       redis: redisOptions,
     });
-    await expect(alone.redis.get("k")).rejects.toThrow("its replies to SENTINEL make no sense; check");
+    await expect(alone.redis.get("k")).rejects.toThrow("its replies to SENTINEL are not valid, so check");
     const sentinels = [wrong, right].map(({ host, port }) => ({ host, port }));
     const tidemark = scene.open({ sentinels, name: "one", redis: redisOptions });
     await tidemark.ready();

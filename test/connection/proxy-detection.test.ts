@@ -13,7 +13,7 @@ const program = await findTwemproxy();
 if (program === undefined) process.stderr.write("no Twemproxy here: tests of it are skipped\n");
 
 const keys = Array.from({ length: 20 }, (_, i) => `key:${i}`);
-const hint = /a proxy does so when it is sent a command that it does not forward/;
+const hint = /the proxy closed the connection, probably because of a command that it does not forward/;
 
 /** Makes connectors that share one thing: the first connection closes on this side before ioredis sees it. */
 function closingFirst(): NonNullable<RedisOptions["Connector"]> {
@@ -119,13 +119,17 @@ describe.skipIf(program === undefined)(
       expect(await tidemark.redis.get("n")).toBe("2");
       expect(await session.redis.eval("return redis.call('incr', KEYS[1])", 1, "n")).toBe(3);
       // The first connection, two examinations, and a third one of what was connected to then.
-      await waitUntil(async () => (await twemproxy.refusals(0)) - before >= 3, { what: "it was examined" });
+      await waitUntil(async () => (await twemproxy.refusals(0)) - before >= 3, {
+        what: "the proxy was examined three times",
+      });
       for (const key of keys) expect(await session.redis.get(key)).toBe(key);
       expect((await twemproxy.refusals(0)) - before).toBeLessThanOrEqual(5);
-      const said = warnings.inFull("TIDEMARK_PROXY").filter((text) => text.includes(`:${writers().port}:`));
+      const said = warnings
+        .inFull("TIDEMARK_PROXY")
+        .filter((text) => text.includes(`:${writers().port} looks like a proxy`));
       expect(said).toHaveLength(1);
       expect(said[0]).toMatch(
-        /closes the connection when it is asked for INFO.*as the primary.*eventual.*docs\/topologies/,
+        /closes the connection when it receives INFO.*as the primary.*eventual.*docs\/topologies/,
       );
     });
 
@@ -136,7 +140,9 @@ describe.skipIf(program === undefined)(
         expect(await tidemark.session().redis.set("k", "v")).toBe("OK");
         await isConnectedTo(tidemark, "replica");
       }
-      await waitUntil(() => warnings.of("TIDEMARK_PROXY").length === 10, { what: "all are recognized" });
+      await waitUntil(() => warnings.of("TIDEMARK_PROXY").length === 10, {
+        what: "all proxies are recognized",
+      });
       expect(warnings.heard.map((warning) => Reflect.get(warning, "code"))).toEqual(
         Array(10).fill("TIDEMARK_PROXY"),
       );
@@ -175,8 +181,8 @@ describe.skipIf(program === undefined)(
     it.each<[string, Partial<TidemarkOptions>]>([
       ['verify is "always"', { verify: "always" }],
       ["their weight is 0", { weights: {} }],
-      ["none is named", { replicas: [] }],
-      ["they are left to be discovered", { replicas: undefined } as Partial<TidemarkOptions>],
+      ["none is configured", { replicas: [] }],
+      ["they are to be discovered", { replicas: undefined } as Partial<TidemarkOptions>],
     ])("answer level eventual from the primaries when %s", async (_, options) => {
       const weights = { [`127.0.0.1:${readers().port}`]: 0 };
       const tidemark = open({}, options.weights === undefined ? options : { weights });
@@ -287,7 +293,9 @@ describe.skipIf(program === undefined)(
 
     it("report that no database can be selected", async () => {
       const tidemark = open({ db: 3 }, { primaryTimeoutMs: 1_500, replicas: [] });
-      await expect(tidemark.session().redis.set("k", "v")).rejects.toThrow(/SELECT 3; leave out db/);
+      await expect(tidemark.session().redis.set("k", "v")).rejects.toThrow(
+        /SELECT 3, so remove the option db/,
+      );
     });
 
     it("accept their own password, and the error reports a wrong one", async () => {

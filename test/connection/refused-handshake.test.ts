@@ -120,7 +120,7 @@ describe("a password that becomes valid", () => {
       await expect(tidemark.session().redis.set("k", "1")).rejects.toThrow(refusals);
       await own.admin().config("SET", "requirepass", "new");
       await waitUntil(async () => (await tidemark.session().redis.set("k", "1")) === "OK", {
-        what: "it is taken",
+        what: "a write succeeds",
       });
       await tidemark.ready();
     } finally {
@@ -153,7 +153,7 @@ describe("a replica that is given a wrong password", () => {
     const tidemark = open({ primary: at(primary, right), replicas: replicas.slice(0, 1) });
     await tidemark.ready();
     await waitUntil(() => tidemark.topology()[1]?.reason?.includes("WRONGPASS") ?? false, {
-      what: "it is refused",
+      what: "the replica is refused with WRONGPASS",
     });
     const session = tidemark.session();
     await session.redis.set("k", "1");
@@ -202,7 +202,7 @@ describe("a server that cannot be used", () => {
         .call("DEBUG", "RELOAD")
         .catch(() => {});
       await waitUntil(async () => (await watcher.info("persistence")).includes("loading:1"), {
-        what: "it is loading",
+        what: "the server is loading its data",
       });
       const tidemark = open({ primary: at(own), replicas: [], primaryTimeoutMs });
       await expect(tidemark.session().redis.set("k", "1")).rejects.toThrow("LOADING");
@@ -211,7 +211,7 @@ describe("a server that cannot be used", () => {
       watcher.disconnect();
       await loaded;
       await waitUntil(async () => (await tidemark.session().redis.set("k", "1")) === "OK", {
-        what: "it is used",
+        what: "a write succeeds",
         timeoutMs: 20_000,
       });
     } finally {

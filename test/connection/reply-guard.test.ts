@@ -77,7 +77,7 @@ describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (byt
       await Promise.all([redis.subscribe("a", "b"), redis.psubscribe("a*"), redis.ping()]);
       const sent = Array.from({ length: 20 }, (_, i) => String(i));
       await Promise.all(sent.map((message) => other.publish("a", message)));
-      await waitUntil(() => heard.length === 40, { what: "all messages are there" });
+      await waitUntil(() => heard.length === 40, { what: "all messages have arrived" });
       expect(heard).toEqual(sent.flatMap((message) => [message, `p${message}`]));
       await Promise.all([redis.unsubscribe("a", "b"), redis.punsubscribe("a*")]);
       expect(await redis.get("nothing")).toBeNull();
@@ -93,7 +93,7 @@ describe("a reply that ioredis 6 acts on before its last byte", () => {
       const plain = { protocol: 2, enableReadyCheck: false, disableClientInfo: true } as const;
       const { redis, errors } = client(6, { ...plain, maxRetriesPerRequest: 0 }, fake);
       const given = Promise.allSettled([redis.get("k"), redis.subscribe("c"), redis.get("l")]);
-      await waitUntil(() => fake.received.length === 3, { what: "all is asked" });
+      await waitUntil(() => fake.received.length === 3, { what: "the server has received all questions" });
       fake.send("$1\r\nv\r\n$-1\r\n");
       await waitUntil(() => errors.length > 0, { what: "the connection is closed" });
       expect(errors[0]?.message).toContain(
@@ -121,7 +121,7 @@ describe("an error that a listener throws", () => {
       });
       await redis.subscribe("c");
       await other.multi().publish("c", "0").publish("c", "1").publish("c", "2").publish("c", "3").exec();
-      await waitUntil(() => heard.length === 4, { what: "all messages are there" });
+      await waitUntil(() => heard.length === 4, { what: "all messages have arrived" });
     } finally {
       process.off("uncaughtException", keep);
       for (const listener of listeners) process.on("uncaughtException", listener);

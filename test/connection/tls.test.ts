@@ -46,7 +46,7 @@ it.each([
       await replicasAreEligible(tidemark);
       return tidemark.topology().length === 2;
     },
-    { what: "both are known" },
+    { what: "both servers are known" },
   );
   await readsBack(tidemark, "replica:known");
   expect(tidemark.topology().map(({ address }) => address)).toEqual(ports.map((port) => `127.0.0.1:${port}`));
@@ -64,7 +64,7 @@ it("a promotion is followed over TLS", async () => {
   await replica.replicate(undefined);
   await primary.replicate({ host: "127.0.0.1", port: replica.port });
   await waitUntil(() => promotionIsNoticed(tidemark, { port: ports[1] }).then(() => true), {
-    what: "it is noticed",
+    what: "the promotion is noticed",
   });
   await tidemark.redis.set("after", "1");
   expect(await replica.admin().get("after")).toBe("1");

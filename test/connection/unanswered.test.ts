@@ -53,7 +53,7 @@ describe("A subscription that no primary answers", () => {
         const [, count] = (await group.primary.admin().pubsub("NUMSUB", "rejected")) as unknown[];
         return count === 0 && heard.at(-1) === "kept";
       },
-      { what: "it is not subscribed to" },
+      { what: "the rejected subscription has ended" },
     );
   });
 
@@ -95,7 +95,7 @@ describe("A blocking command with a timeout shorter than the wait for a primary"
     expect(await session.redis.blpop("queue", 0)).toBeNull();
     slow.unstall();
     await own.ready();
-    await waitUntil(() => !session.writing, { what: "the session is done" });
+    await waitUntil(() => !session.writing, { what: "the session has no write in flight" });
   });
 });
 
@@ -122,7 +122,7 @@ describe("A pooled connection that no server answers any more", () => {
     own.redis.on("error", () => {});
     expect(await own.redis.blpop("queue", 0.1)).toBeNull();
     hole.swallow();
-    await expect(own.redis.set("k", "1")).rejects.toThrow(/closed before the answer came/);
+    await expect(own.redis.set("k", "1")).rejects.toThrow(/closed before the reply arrived/);
     await group.primary.admin().rpush("queue", "job");
     expect(await own.redis.blpop("queue", 5)).toEqual(["queue", "job"]);
   });
@@ -149,7 +149,7 @@ describe("duplicate()", () => {
     const plain = own.redis.duplicate();
     const counted = plain.incr("count");
     await waitUntil(async () => (await group.primary.admin().get("count")) === "1", {
-      what: "it is counted",
+      what: "the write was executed",
     });
     await failOver(group, replicaOf(group));
     await session.redis.set("other", "1");
@@ -169,7 +169,7 @@ describe("duplicate()", () => {
       String(await heir.admin().client("LIST"))
         .split("\n")
         .filter((line) => line.includes("cmd=monitor")).length;
-    await waitUntil(async () => (await monitors()) > 0, { what: "it monitors the new primary" });
+    await waitUntil(async () => (await monitors()) > 0, { what: "the monitor follows the new primary" });
     // A second one would come within the time that ioredis waits between two attempts.
     const seen: string[] = [];
     monitor.on("monitor", (_time, args: string[]) => seen.push(args.join(" ")));
@@ -178,13 +178,13 @@ describe("duplicate()", () => {
         await heir.admin().set("seen", String(seen.length));
         return seen.length > 40;
       },
-      { what: "it has shown enough" },
+      { what: "the monitor has received 40 commands" },
     );
     expect(await monitors()).toBe(1);
     expect(new Set(seen).size).toBe(seen.length);
     monitor.disconnect();
     await waitUntil(async () => monitor.status === "end" && (await monitors()) === 0, {
-      what: "it has ended",
+      what: "the monitor has ended",
     });
   });
 });

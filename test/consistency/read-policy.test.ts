@@ -38,11 +38,11 @@ describe("checkConsistency", () => {
     ["null", null, "null"],
     ["a number", 500, "500"],
     ["a function", () => "strong", "a function"],
-    ["an object without anything", {}, "an object"],
+    ["an empty object", {}, "an object"],
   ])("throws for %s, and says what was given and what to give", (_, level, shown) => {
     expect(() => checkConsistency(level)).toThrow(InvalidOptionError);
     expect(() => checkConsistency(level)).toThrow(
-      `level: got ${shown}; give "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }.`,
+      `level: got ${shown}. Pass "eventual", "session", "strong" or { maxStalenessMs: a number above 0 }.`,
     );
   });
 
@@ -54,27 +54,23 @@ describe("checkConsistency", () => {
     ["Infinity", Number.POSITIVE_INFINITY, "Infinity"],
   ])("throws for a staleness bound of %s", (_, maxStalenessMs, shown) => {
     expect(() => checkConsistency({ maxStalenessMs })).toThrow(
-      `level.maxStalenessMs: got ${shown}; give a number of milliseconds above 0.`,
+      `level.maxStalenessMs: got ${shown}. Pass a number of milliseconds above 0.`,
     );
   });
 
   it.each([
-    ["no wishes", [], /level: got an empty array; give 1 to 16/],
-    ["too many wishes", Array.from({ length: 17 }, () => "strong"), /give 1 to 16/],
-    ["a wish that is none", ["session", "best"], /level\[1\]: got a string/],
+    ["no policies", [], /level: got an empty array\. Pass 1 to 16/],
+    ["too many policies", Array.from({ length: 17 }, () => "strong"), /Pass 1 to 16/],
+    ["an invalid policy", ["session", "best"], /level\[1\]: got a string/],
     ["a list in a list", [["strong"]], /level\[0\]: got an array/],
-    [
-      "an option there is not",
-      { level: "session", wait: 5 },
-      /there is no option "wait"; did you mean "waitMs"/,
-    ],
-    ["a level twice", { level: "strong", maxStalenessMs: 5 }, /level: got both level and maxStalenessMs/],
-    ["a level of a wish that is none", { level: "best" }, /level\.level: got a string/],
-    ["a wait that is text", { waitMs: "5" }, /level\.waitMs: got a string; give a number of milliseconds/],
+    ["an unknown option", { level: "session", wait: 5 }, /there is no option "wait"\. Did you mean "waitMs"/],
+    ["two levels", { level: "strong", maxStalenessMs: 5 }, /level: got both level and maxStalenessMs/],
+    ["an invalid level in a policy", { level: "best" }, /level\.level: got a string/],
+    ["a wait as a string", { waitMs: "5" }, /level\.waitMs: got a string\. Pass a number of milliseconds/],
     ["a wait below zero", { waitMs: -1 }, /level\.waitMs: got -1/],
-    ["a time without end", { withinMs: Number.POSITIVE_INFINITY }, /level\.withinMs: got Infinity/],
-    ["a fallback that is none", { fallback: "replica" }, /level\.fallback: got "replica"; give "primary" or/],
-    ["a word for a flag", { confirmMisses: "yes" }, /level\.confirmMisses: got "yes"; give true or false/],
+    ["an infinite time", { withinMs: Number.POSITIVE_INFINITY }, /level\.withinMs: got Infinity/],
+    ["an unknown fallback", { fallback: "replica" }, /level\.fallback: got "replica"\. Pass "primary" or/],
+    ["a string for a flag", { confirmMisses: "yes" }, /level\.confirmMisses: got "yes"\. Pass true or false/],
     ["a number for a flag", { staleIfPrimaryGone: 1 }, /level\.staleIfPrimaryGone: got 1/],
   ])("throws for %s", (_, level, message) => {
     expect(() => checkConsistency(level)).toThrow(InvalidOptionError);
@@ -83,7 +79,7 @@ describe("checkConsistency", () => {
 
   it("names the option that the level was given as", () => {
     expect(() => checkConsistency("x", "readYourWrites level")).toThrow(
-      /^readYourWrites level: got a string; /,
+      /^readYourWrites level: got a string\. /,
     );
   });
 });
@@ -101,8 +97,8 @@ describe("withOptions", () => {
   it.each([
     ["a level", { level: "strong" }],
     ["a bound", { maxStalenessMs: 5 }],
-    ["a word", "strong"],
-    ["what is no option", { method: "GET" }],
+    ["a string", "strong"],
+    ["an unknown option", { method: "GET" }],
   ])("throws for %s as options", (_, options) => {
     expect(() => withOptions("session", options, "strong()")).toThrow(InvalidOptionError);
     expect(() => withOptions("session", options, "strong()")).toThrow(/^strong\(\) options: /);
@@ -165,22 +161,22 @@ describe("ReadPolicyCache.of", () => {
 
 describe("checkReadDefaults", () => {
   it.each([
-    ["a wait that is text", { waitMs: "5" }, /waitMs: got a string; give a number of milliseconds/],
-    ["a wait below zero", { waitMs: -1 }, /waitMs: got -1; give a number, at least 0/],
+    ["a wait as a string", { waitMs: "5" }, /waitMs: got a string\. Pass a number of milliseconds/],
+    ["a wait below zero", { waitMs: -1 }, /waitMs: got -1\. Pass a number, at least 0/],
     [
-      "a wait of no level",
+      "a wait for an unknown level",
       { waitMs: { any: 1 } },
-      /waitMs: there is no option "any"; the options are eventual/,
+      /waitMs: there is no option "any"\. The options are eventual/,
     ],
-    ["a limit that is a number", { fallbackLimit: 5 }, /fallbackLimit: got 5; give false/],
-    ["a limit of none", { fallbackLimit: { concurrency: 0 } }, /fallbackLimit.concurrency: got 0/],
+    ["a limit that is a number", { fallbackLimit: 5 }, /fallbackLimit: got 5\. Pass false/],
+    ["a limit of 0", { fallbackLimit: { concurrency: 0 } }, /fallbackLimit.concurrency: got 0/],
     [
-      "a limit of something else",
+      "an unknown limit",
       { fallbackLimit: { rate: 5 } },
-      /fallbackLimit: there is no option "rate"; the options are concurrency, perSecond/,
+      /fallbackLimit: there is no option "rate"\. The options are concurrency, perSecond/,
     ],
-    ["a word for a flag", { monotonicReads: "yes" }, /monotonicReads: got "yes"; give true or false/],
-    ["a fallback that is none", { fallback: "replica" }, /fallback: got "replica"/],
+    ["a string for a flag", { monotonicReads: "yes" }, /monotonicReads: got "yes"\. Pass true or false/],
+    ["an unknown fallback", { fallback: "replica" }, /fallback: got "replica"/],
   ])("throws for %s", (_, options, message) => {
     const check = (): unknown => Reflect.apply(checkReadDefaults, undefined, [options]);
 

@@ -69,7 +69,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (_name, start) =>
       events.on("completed", ({ jobId }) => heard.push(jobId));
       await Promise.all([queue, events, worker].map((one) => one.waitUntilReady()));
       const isWorked = (job: string) =>
-        waitUntil(() => worked.includes(job), { what: `${job} is worked off`, timeoutMs: 20_000 });
+        waitUntil(() => worked.includes(job), { what: `${job} is processed`, timeoutMs: 20_000 });
       await queue.add("before", {});
       await isWorked("before");
 
@@ -90,7 +90,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (_name, start) =>
         children: [{ name: "child", queueName: name, prefix }],
       });
       for (const job of ["after 0", "after 4", "child", "parent"]) await isWorked(job);
-      await waitUntil(() => heard.length > 5, { what: "events are heard again", timeoutMs: 20_000 });
+      await waitUntil(() => heard.length > 5, { what: "events arrive again", timeoutMs: 20_000 });
       expect(errors.filter((message) => message.includes("READONLY") || message.includes("MOVED"))).toEqual(
         [],
       );

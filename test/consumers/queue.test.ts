@@ -81,7 +81,7 @@ describe.each([
         const waiting = await connectionsToPrimary();
         return waiting.includes("bzpopmin") && waiting.includes("xread");
       },
-      { what: "worker and events block on connections of their own" },
+      { what: "the worker and the events block on dedicated connections" },
     );
     expect(await connection.ping()).toBe("PONG");
 

@@ -32,7 +32,7 @@ describe("the prefix of a key", () => {
     ["that begins with a UUID", "f47ac10b-58cc-4372-a567-0e02b2c3d479:cart"],
     ["that begins with an address", "ada@example.com:cart"],
     ["that begins with a line break", "a\nb:cart"],
-    ["that begins with bytes that are no text", Buffer.from([0xff, 0x3a, 0x31])],
+    ["that begins with bytes that are not UTF-8", Buffer.from([0xff, 0x3a, 0x31])],
     ["that is empty", ""],
   ])("is not shown for a key %s", (_title, key) => {
     expect(prefixes.of(key)).toBeUndefined();

@@ -94,17 +94,17 @@ const count = "return redis.call('incr', KEYS[1])";
 
 /** Each begins with replicas that get nothing. */
 const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly unknown[]]>> = {
-  "of other keys behind a write of the request": [
+  "of other keys after a write of the request": [
     () =>
       request((r) => r.set("hits:1", 1).then(() => Promise.all([r.get("page:1"), r.mget("page:2", "x")]))),
     [["hits:", 2, 2]],
   ],
-  "of keys of the same prefix behind a write of the request": [
+  "of keys of the same prefix after a write of the request": [
     () =>
       request((r) => r.set("hits:1", 1).then(() => Promise.all([r.get("hits:2"), r.mget("x", "hits:1")]))),
     [["hits:", 2, 0]],
   ],
-  "behind the latest of several writes": [
+  "after the latest of several writes": [
     () =>
       request((r) =>
         r
@@ -114,7 +114,7 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [["log:", 1, 1]],
   ],
-  "of the key that one of several writes was for": [
+  "of the key that one of several writes changed": [
     () =>
       request((r) =>
         r
@@ -124,11 +124,11 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [["cart:", 1, 0]],
   ],
-  "behind a write that is still in flight": [
+  "after a write that is still in flight": [
     () => request((r) => Promise.all([r.set("hits:1", 1), r.get("page:1"), r.get("hits:1")])),
     [["hits:", 2, 1]],
   ],
-  "of what an earlier request wrote, and of other keys behind that": [
+  "of keys that an earlier request wrote, and of other keys after them": [
     async () => {
       const token = await request((r) => r.set("mysess:1", 1));
       await request((r) => r.get("mysess:1").then(() => r.get("page:1")), token);
@@ -182,22 +182,22 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       }),
     [["hits:", 1, 1]],
   ],
-  "behind a write whose keys are not known": [
+  "after a write whose keys are unknown": [
     () => request((r) => r.eval("redis.call('set', 'x:1', 1)", 0).then(() => r.get("page:1"))),
     [[undefined, 1, 1]],
   ],
-  "behind a script, by the keys that it declares": [
+  "after a script, by the keys that it declares": [
     () =>
       request((r) =>
         r.eval(count, 1, "limit:1").then(() => Promise.all([r.get("page:1"), r.get("limit:2")])),
       ),
     [["limit:", 2, 1]],
   ],
-  "behind a script that was sent by call()": [
+  "after a script that was sent by call()": [
     () => request((r) => r.call("EVAL", count, "1", "limit:1").then(() => r.get("page:1"))),
     [["limit:", 1, 1]],
   ],
-  "behind a script in a pipeline": [
+  "after a script in a pipeline": [
     () =>
       request((r) =>
         r
@@ -209,15 +209,15 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [["limit:", 1, 1]],
   ],
-  "behind a script in flight": [
+  "after a script in flight": [
     () => request((r) => Promise.all([r.eval(count, 1, "limit:1"), r.get("page:1")])),
     [["limit:", 1, 1]],
   ],
-  "behind a script that declares keys of several prefixes": [
+  "after a script that declares keys of several prefixes": [
     () => request((r) => r.eval(count, 2, "limit:1", "other:1").then(() => r.get("page:1"))),
     [[undefined, 1, 1]],
   ],
-  "behind a script in a transaction": [
+  "after a script in a transaction": [
     () =>
       request((r) =>
         r
@@ -229,7 +229,7 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [["limit:", 1, 1]],
   ],
-  "behind a script and one that declares no keys, in a transaction": [
+  "after a script and one that declares no keys, in a transaction": [
     () =>
       request((r) =>
         r
@@ -241,7 +241,7 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [[undefined, 1, 1]],
   ],
-  "behind a script and one that declares no keys, in a pipeline": [
+  "after a script and one that declares no keys, in a pipeline": [
     () =>
       request((r) =>
         r
@@ -253,7 +253,7 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ),
     [[undefined, 1, 1]],
   ],
-  "behind a script, and a later write to another key": [
+  "after a script, and a later write to another key": [
     () =>
       request((r) =>
         r
@@ -266,22 +266,22 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
       ["cart:", 1, 0],
     ],
   ],
-  "behind a script of an earlier request, of which a token names nothing": [
+  "after a script of an earlier request, which the token does not name": [
     async () => {
       const token = await request((r) => r.eval(count, 1, "limit:1"));
       await request((r) => r.get("page:1"), token);
     },
     [[undefined, 1, 1]],
   ],
-  "behind a write to keys without a prefix": [
+  "after a write to keys without a prefix": [
     () => request((r) => r.set("a-session-id", 1).then(() => Promise.all([r.get("page:1"), r.get("b")]))),
     [[undefined, 2, 1]],
   ],
-  "behind a write to keys of several prefixes": [
+  "after a write to keys of several prefixes": [
     () => request((r) => r.mset("a:1", 1, "b:1", 1).then(() => r.get("page:1"))),
     [[undefined, 1, 1]],
   ],
-  "of keys that are not known": [
+  "of unknown keys": [
     () => request((r) => r.set("hits:1", 1).then(() => r.eval_ro("return 1", 1, "page:1"))),
     [[undefined, 1, 0]],
   ],
@@ -293,11 +293,11 @@ const cases: Readonly<Record<string, readonly [() => Promise<unknown>, readonly 
     },
     [[undefined, 1, 1]],
   ],
-  "in a pipeline, each for itself": [
+  "in a pipeline, each counted by itself": [
     () => request((r) => r.set("hits:1", 1).then(() => r.pipeline().get("page:1").get("page:2").exec())),
     [["hits:", 2, 2]],
   ],
-  "that go to the primary for another reason, or are no reads of the session: none": [
+  "that go to the primary for another reason, or are not reads of the session: none": [
     async () => {
       await request((r) => r.set("hits:1", 1).then(() => r.at("strong").get("page:1")));
       await request((r) => r.set("hits:1", 1).then(() => r.at("eventual").get("page:1")));

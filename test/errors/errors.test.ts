@@ -24,10 +24,10 @@ function replyError(message: string): Error {
 
 /** One of each, with the code it had when it was first published: apps branch on these. */
 const published: readonly (readonly [string, string, InstanceType<typeof TidemarkError>])[] = [
-  ["InvalidOptionError", "TIDEMARK_INVALID_OPTION", new InvalidOptionError("waitMs", -1, "give more")],
+  ["InvalidOptionError", "TIDEMARK_INVALID_OPTION", new InvalidOptionError("waitMs", -1, "Pass more")],
   ["ReplicasBehindError", "TIDEMARK_REPLICAS_BEHIND", new ReplicasBehindError("GET", "behind")],
   ["ConnectionLostError", "TIDEMARK_CONNECTION_LOST", new ConnectionLostError("SET", "a:1", "cause")],
-  ["RefusedCommandError", "TIDEMARK_REFUSED_COMMAND", new RefusedCommandError("select", "give db")],
+  ["RefusedCommandError", "TIDEMARK_REFUSED_COMMAND", new RefusedCommandError("select", "Pass db")],
   ["NotPrimaryError", "TIDEMARK_NOT_PRIMARY", new NotPrimaryError("GET", "a:1")],
   ["NoPrimaryError", "TIDEMARK_NO_PRIMARY", new NoPrimaryError("SET", "a:1", "not connected")],
   ["LostWriteError", "TIDEMARK_LOST_WRITE", new LostWriteError("GET", 27)],
@@ -103,9 +103,9 @@ describe("instanceof TidemarkError", () => {
 
 describe("InvalidOptionError", () => {
   it("names the option, the given value and the remedy", () => {
-    expect(new InvalidOptionError("waitMs", -5, "give more").message).toBe("waitMs: got -5; give more.");
-    expect(new InvalidOptionError("primary", ["a"], "give a URL").message).toBe(
-      "primary: got an array; give a URL.",
+    expect(new InvalidOptionError("waitMs", -5, "Pass more").message).toBe("waitMs: got -5. Pass more.");
+    expect(new InvalidOptionError("primary", ["a"], "Pass a URL").message).toBe(
+      "primary: got an array. Pass a URL.",
     );
   });
 
@@ -129,19 +129,19 @@ describe("InvalidOptionError", () => {
     [Symbol("hunter2"), "a symbol"],
     [2n, "a bigint"],
   ])("shows the type of the given value and no part of the value: %o", (got, shown) => {
-    expect(new InvalidOptionError("waitMs", got, "give more").message).toBe(
-      `waitMs: got ${shown}; give more.`,
+    expect(new InvalidOptionError("waitMs", got, "Pass more").message).toBe(
+      `waitMs: got ${shown}. Pass more.`,
     );
   });
 });
 
 describe("ConnectionLostError", () => {
-  it("names the command that may have been carried out, the server and the remedy", () => {
+  it("names the command that may have run, the server and the remedy", () => {
     const { message } = new ConnectionLostError("SET", "10.0.0.1:6379", undefined);
     expect(message).toContain("SET");
     expect(message).toContain("10.0.0.1:6379");
-    expect(message).toContain("may have been carried out");
-    expect(message).toContain("read what it was to change before you send it again");
+    expect(message).toContain("The command may have run");
+    expect(message).toContain("check the data before you retry it");
   });
 
   it("replaces errors of the connection, and keeps them as the cause", () => {
@@ -150,7 +150,7 @@ describe("ConnectionLostError", () => {
     for (const ofIoredis of [new Error("Connection is closed."), cause]) {
       const error = ConnectionLostError.of("set", { address: "a:1", error: cause }, ofIoredis);
       expect(error).toBeInstanceOf(ConnectionLostError);
-      expect(error.message).toMatch(/^SET: .* \(read ECONNRESET\), so it may have been carried out/);
+      expect(error.message).toMatch(/^SET: .* \(read ECONNRESET\)\. The command may have run/);
       expect(error.cause).toBe(cause);
       expect(ConnectionLostError.of("set", { address: "a:1", error: undefined }, error)).toBe(error);
     }
@@ -165,8 +165,8 @@ describe("ConnectionLostError", () => {
 
 describe("Errors of commands", () => {
   it("name the command and the reason or the remedy", () => {
-    expect(new RefusedCommandError("select", "give it as an option").message).toBe(
-      "SELECT does not work on a shared connection; give it as an option.",
+    expect(new RefusedCommandError("select", "Pass it as an option").message).toBe(
+      "SELECT does not work on a shared connection. Pass it as an option.",
     );
     expect(new ReplicasBehindError("GET", "check-failed").message).toMatch(
       /^GET: .*\(check-failed\).*fallback is "error"/,
@@ -185,39 +185,45 @@ describe("ReplicasBehindError", () => {
     const error = new ReplicasBehindError("GET", "behind", undefined, near);
     expect(error).toMatchObject(near);
     expect(error.message).toBe(
-      "GET: no replica may answer now (behind): the nearest is 12,345 bytes behind and will probably have caught up in " +
-        '240 ms, and fallback is "error"; try again then.',
+      'GET: no replica can answer now (behind), and the read may not go to the primary because fallback is "error". ' +
+        "The nearest replica is 12,345 bytes behind and will probably catch up in 240 ms. Retry after that time.",
     );
   });
 
   it.each([
-    ["no-replica", {}, "there is none that may be read", 'add a replica, or use fallback "primary"'],
-    ["unusable", {}, "none can be used", "topology() says why for each replica"],
-    ["position-unknown", {}, "when one may answer is not known", "try again in a second"],
+    [
+      "no-replica",
+      {},
+      "No replica is configured, or all have weight 0",
+      'Add a replica, or set fallback to "primary"',
+    ],
+    ["unusable", {}, "Tidemark cannot use any replica", "topology() shows the reason for each replica"],
+    ["position-unknown", {}, "Tidemark cannot estimate when a replica will", "Retry in a second"],
     [
       "behind",
       { ...near, retryAfterMs: undefined },
-      "the nearest is 12,345 bytes behind",
-      "try again in a second",
+      "The nearest replica is 12,345 bytes behind, and Tidemark cannot estimate when it will catch up",
+      "Retry in a second",
     ],
     [
       "starting",
       { ...near, behindBytes: 0 },
-      "the nearest will probably be able to answer in 240 ms",
-      "try again then",
+      "The nearest replica will probably be able to answer in 240 ms",
+      "Retry after that time",
     ],
     [
       "behind",
       { ...near, behindBytes: undefined },
-      "the nearest will probably be able to answer in 240 ms",
-      "try again then",
+      "The nearest replica will probably be able to answer in 240 ms",
+      "Retry after that time",
     ],
   ])("reports the known facts and the remedy for %s with %o", (reason, known, outlook, remedy) => {
     const estimate = { node: undefined, behindBytes: undefined, retryAfterMs: undefined, ...known };
     const { message } = new ReplicasBehindError("GET", reason, undefined, estimate);
-    expect(message).toContain(`(${reason}): ${outlook}`);
-    expect(message).toMatch(/, and fallback is "error"; /);
-    expect(message.endsWith(`; ${remedy}.`)).toBe(true);
+    expect(message).toContain(
+      `(${reason}), and the read may not go to the primary because fallback is "error". ${outlook}`,
+    );
+    expect(message.endsWith(`. ${remedy}.`)).toBe(true);
   });
 
   it.each<[ms: number | undefined, seconds: string]>([

@@ -48,92 +48,92 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
   [
     "new Tidemark",
     () => make({ primary, replcas: [] }),
-    'there is no option "replcas"; did you mean "replicas"?',
+    'there is no option "replcas". Did you mean "replicas"?',
   ],
-  ["new Tidemark", () => make({ primary, password: "x" }), '"password"; give it in redis: { password }.'],
+  ["new Tidemark", () => make({ primary, password: "x" }), '"password". Pass it in redis: { password }.'],
   [
     "new Tidemark",
     () => Reflect.construct(Tidemark, [{ host: "10.0.0.1" }]),
-    '"host"; give { primary: { host, port }, replicas: [{ host, port }] }',
+    '"host". Pass { primary: { host, port }, replicas: [{ host, port }] }',
   ],
   [
     "new Tidemark",
     () => make({ url: "redis://10.0.0.1" }),
-    '"url"; give { primary: "redis://10.0.0.1:6379", replicas:',
+    '"url". Pass { primary: "redis://10.0.0.1:6379", replicas:',
   ],
-  ["new Tidemark", () => make({ master: primary, slaves: [] }), '"master"; give { primary, replicas }.'],
+  ["new Tidemark", () => make({ master: primary, slaves: [] }), '"master". Pass { primary, replicas }.'],
   [
     "new Tidemark",
     () => Reflect.construct(Tidemark, [new Redis({ lazyConnect: true })]),
-    "new Tidemark: got a client; give { primary: client }.",
+    "new Tidemark: got a client. Pass { primary: client }.",
   ],
   [
     "redis",
     () => make({ primary, redis: new Redis({ lazyConnect: true }) }),
-    "redis: got a client; give ioredis options; a client goes to `primary`.",
+    "redis: got a client. Pass ioredis options here, and a client as `primary`.",
   ],
   ["new Tidemark", () => make({ primary, key_prefix: "x" }), 'there is no option "key_prefix"'],
-  ["new Tidemark", () => make({ primary, secret }), '"secret"; give it to readYourWrites'],
+  ["new Tidemark", () => make({ primary, secret }), '"secret". Pass it to readYourWrites'],
   [
     "redis",
     () => make({ primary, redis: { pasword: "x" } }),
-    'redis: there is no option "pasword"; did you mean "password"?',
+    'redis: there is no option "pasword". Did you mean "password"?',
   ],
-  ["redis", () => make({ primary, redis: { keyprefix: "x" } }), 'did you mean "keyPrefix"?'],
+  ["redis", () => make({ primary, redis: { keyprefix: "x" } }), 'Did you mean "keyPrefix"?'],
   [
     "redis",
     () => make({ primary, redis: { waitMs: 5 } }),
-    '"waitMs"; give waitMs to new Tidemark, beside redis.',
+    '"waitMs". Pass waitMs to new Tidemark, beside `redis`.',
   ],
   [
     "a server",
     () => make({ primary: { hosst: 1 } }),
-    'primary: there is no option "hosst"; did you mean "host"?',
+    'primary: there is no option "hosst". Did you mean "host"?',
   ],
   [
     "a server",
     () => make({ primary, replicas: [{ conectTimeout: 1 }] }),
     'replicas[0]: there is no option "conectTimeout"',
   ],
-  ["fallbackLimit", () => make({ primary, fallbackLimit: { concurency: 5 } }), 'did you mean "concurrency"?'],
-  ["waitMs", () => make({ primary, waitMs: { sesion: 5 } }), 'did you mean "session"?'],
+  ["fallbackLimit", () => make({ primary, fallbackLimit: { concurency: 5 } }), 'Did you mean "concurrency"?'],
+  ["waitMs", () => make({ primary, waitMs: { sesion: 5 } }), 'Did you mean "session"?'],
   [
     "weights",
     () => make({ primary, weights: { "redis://:x@a:1": 1 } }),
-    "weights: got a key that is no address",
+    "weights: got a key that is not a server address",
   ],
   [
     "session()",
     () => withTidemark((one) => call(one.session.bind(one), { tokn: "" })),
-    'did you mean "token"?',
+    'Did you mean "token"?',
   ],
   [
     "at()",
     () => withTidemark((one) => call(one.session().at.bind(one.session()), "strong", { waitms: 5 })),
-    'did you mean "waitMs"?',
+    'Did you mean "waitMs"?',
   ],
   [
     "replicated()",
     () => withTidemark((one) => call(one.session().replicated.bind(one.session()), 1, { timeout: 5 })),
-    'did you mean "timeoutMs"?',
+    'Did you mean "timeoutMs"?',
   ],
   [
     "nodeRedis()",
     () => withTidemark((one) => call(nodeRedis, one.redis, { modlues: {} })),
-    'did you mean "modules"?',
+    'Did you mean "modules"?',
   ],
-  ["requestSessions()", () => call(requestSessions, source, { secrt: secret }), 'did you mean "secret"?'],
-  ["header()", () => call(express.header, { nam: "x" }), 'did you mean "name"?'],
-  ["the carrier session()", () => call(express.session, { overlap: 5 }), 'did you mean "overlapMs"?'],
+  ["requestSessions()", () => call(requestSessions, source, { secrt: secret }), 'Did you mean "secret"?'],
+  ["header()", () => call(express.header, { nam: "x" }), 'Did you mean "name"?'],
+  ["the carrier session()", () => call(express.session, { overlap: 5 }), 'Did you mean "overlapMs"?'],
   [
     "properties",
     () => call(express.readYourWrites, source, { secret, properties: { reds: "x" } }),
-    'did you mean "redis"?',
+    'Did you mean "redis"?',
   ],
   [
     "withConsistency()",
     () => call(web.readYourWrites(source, { secret }), () => {}, { levl: "strong" }),
-    'did you mean "level"?',
+    'Did you mean "level"?',
   ],
   [
     "properties for tidemark/web",
@@ -144,7 +144,7 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
     [
       `readYourWrites of ${name}`,
       () => call(entry.readYourWrites, source, { secret, carier: [] }),
-      'did you mean "carrier"?',
+      'Did you mean "carrier"?',
     ],
     [
       `readYourWrites of ${name}`,
@@ -156,31 +156,31 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
       () => call(entry.readYourWrites, source, { secret, partitioned: true }),
       "carrier: cookie({ partitioned })",
     ],
-    [`cookie() of ${name}`, () => call(entry.cookie, { samesite: "lax" }), 'did you mean "sameSite"?'],
+    [`cookie() of ${name}`, () => call(entry.cookie, { samesite: "lax" }), 'Did you mean "sameSite"?'],
     [
       `level of ${name}`,
       () => call(entry.readYourWrites, source, { secret, level: { wait: 5 } }),
-      'did you mean "waitMs"?',
+      'Did you mean "waitMs"?',
     ],
   ]),
   ...Object.entries({ express, koa, fastify }).flatMap(([name, entry]): [string, () => unknown, string][] => [
     [
       `bounded() of ${name}`,
       () => call(entry.bounded, 500, { falback: "error" }),
-      'did you mean "fallback"?',
+      'Did you mean "fallback"?',
     ],
-    [`strong() of ${name}`, () => call(entry.strong, { waitMS: 5 }), 'did you mean "waitMs"?'],
+    [`strong() of ${name}`, () => call(entry.strong, { waitMS: 5 }), 'Did you mean "waitMs"?'],
     [
       `consistency() of ${name}`,
       () => call(entry.consistency, { maxStaleness: 5 }),
-      'did you mean "maxStalenessMs"?',
+      'Did you mean "maxStalenessMs"?',
     ],
     [
       `consistency() of ${name}`,
       () => call(entry.consistency, [{ within: 5 }, "strong"]),
       '[0]: there is no option "within"',
     ],
-    [`replicated() of ${name}`, () => call(entry.replicated, 1, { fsnyc: true }), 'did you mean "fsync"?'],
+    [`replicated() of ${name}`, () => call(entry.replicated, 1, { fsnyc: true }), 'Did you mean "fsync"?'],
   ]),
 ];
 
@@ -193,7 +193,7 @@ describe("a mistyped option", () => {
   it("is refused by ready()", async () => {
     const tidemark = make({ primary, replicas: [] });
     await expect(call(tidemark.ready.bind(tidemark), { timeout: 5 })).rejects.toThrow(
-      'ready: there is no option "timeout"; did you mean "timeoutMs"?',
+      'ready: there is no option "timeout". Did you mean "timeoutMs"?',
     );
   });
 
@@ -201,7 +201,7 @@ describe("a mistyped option", () => {
     const give = (): unknown => call(consistentFetch, { orgins: "https://api.example.com" });
     expect(give).toThrow(TypeError);
     expect(give).toThrow(
-      'consistentFetch: there is no option "orgins"; the options are origins, header, fetch',
+      'consistentFetch: there is no option "orgins". The options are origins, header, fetch',
     );
   });
 
@@ -212,14 +212,14 @@ describe("a mistyped option", () => {
       await app.register(fastify.readYourWrites, { tidemark: source, secret, ...options });
       await app.close();
     };
-    await expect(register({ carier: fastify.cookie() })).rejects.toThrow('did you mean "carrier"?');
+    await expect(register({ carier: fastify.cookie() })).rejects.toThrow('Did you mean "carrier"?');
     await expect(register({ prefix: "/api", logLevel: "warn" })).resolves.toBeUndefined();
   });
 
   it.each(["secret", 5, null, []])("is not looked for in a value that is no object: %j", (options) => {
     for (const entry of [express, koa, web])
       expect(() => call(entry.readYourWrites, source, options)).toThrow(
-        /give an object with options, like \{ secret/,
+        /Pass an object with options, like \{ secret/,
       );
   });
 });
@@ -235,12 +235,12 @@ describe("options of ioredis", () => {
       ["cluster[0]", { cluster: [option] }],
     ];
     for (const [where, options] of given)
-      expect(() => make(options)).toThrow(`${where}: there is no option "${name}"; did you mean ${hint}?`);
+      expect(() => make(options)).toThrow(`${where}: there is no option "${name}". Did you mean ${hint}?`);
   });
 
   it("refuses a key that would replace the prototype of the options", () => {
     const option: object = JSON.parse('{ "__proto__": { "host": "10.0.0.1" } }');
-    const message = 'there is no option "__proto__"; leave it out';
+    const message = 'there is no option "__proto__". Remove it';
     expect(() => make({ primary, redis: option })).toThrow(message);
     expect(() => make({ primary: option })).toThrow(message);
   });
@@ -289,24 +289,27 @@ describe("a value of an ioredis option", () => {
 
 describe("a URL", () => {
   it.each([
-    ["redis://a:1,redis://b:2", "got several servers in one URL; give one URL for each server"],
+    ["redis://a:1,redis://b:2", "got several servers in one URL. Pass one URL for each server"],
     ["redis://a:1,b:2", "got several servers in one URL"],
     ["redis://user:x@a,b", "got several servers in one URL"],
-    ["redis://a:99999", "got a URL whose port is too large; give a port from 0 to 65535."],
+    ["redis://a:99999", "got a URL whose port is too large. Pass a port from 0 to 65535."],
     ["redis://:x@a:99999/1", "got a URL whose port is too large"],
-    ["redis://a/3?db=4", "got a URL with two databases; give one of them."],
-    ["redis://a?host=b", "got a URL with two hosts; give one of them."],
+    ["redis://a/3?db=4", "got a URL with two databases. Keep only one of them."],
+    ["redis://a?host=b", "got a URL with two hosts. Keep only one of them."],
     ["redis://a?password=x@y&host=b", "got a URL with two hosts"],
     ["redis://[::1]?host=::2", "got a URL with two hosts"],
     ["//a?host=b", "got a URL with two hosts"],
-    ["redis://a:1?port=2", "got a URL with two ports; give one of them."],
-    ["redis://a?path=/run/redis.sock", "got a URL with a host and a path; give one of them."],
+    ["redis://a:1?port=2", "got a URL with two ports. Keep only one of them."],
+    ["redis://a?path=/run/redis.sock", "got a URL with a host and a path. Keep only one of them."],
     ["/run/redis.sock?path=/run/other.sock", "got a URL with two paths"],
     ["unix:///run/redis.sock?host=a", "got a URL with a host and a path"],
     ["/run/redis.sock?port=1", "got a URL with a host and a path"],
-    ["redis://a?sentinels=b:26379", "got a URL with Sentinels; give { sentinels, name } instead of it."],
+    [
+      "redis://a?sentinels=b:26379",
+      "got a URL that names Sentinels. Pass { sentinels, name } to new Tidemark instead.",
+    ],
     ["redis://x@a?username=y", "got a URL with two user names"],
-    ["redis://:x@a?password=y", "got a URL with two passwords; give one of them."],
+    ["redis://:x@a?password=y", "got a URL with two passwords. Keep only one of them."],
   ])("is refused with the reason: %s", (url, message) => {
     expect(() => make({ primary: url })).toThrow(`primary: ${message}`);
     expect(() => make({ primary, replicas: [url] })).toThrow(`replicas[0]: ${message}`);
@@ -344,20 +347,20 @@ describe("invalid HTTP options", () => {
   );
 
   it.each(["cookie", "__proto__", "constructor", "toJSON"])("session() refuses the name %s", (name) => {
-    expect(() => express.session({ name })).toThrow("got a name that sessions need themselves");
+    expect(() => express.session({ name })).toThrow("got a name that sessions use themselves");
   });
 
   it("tidemark/web refuses session(), because Web requests have no session", () => {
     const carriers = [express.session(), [web.cookie(), express.session()]];
     for (const carrier of carriers)
       expect(() => call(web.readYourWrites, source, { secret, carrier })).toThrow(
-        "carrier: got session(); give cookie() or header()",
+        "carrier: got session(). Pass cookie() or header()",
       );
   });
 
   it("withConsistency() refuses an invalid handler", () => {
     expect(() => call(web.readYourWrites(source, { secret }), undefined)).toThrow(
-      "withConsistency: got undefined; give the handler, a function.",
+      "withConsistency: got undefined. Pass the handler, a function.",
     );
   });
 
@@ -368,15 +371,15 @@ describe("invalid HTTP options", () => {
   it("middleware of another framework is refused at the first request", () => {
     const next = (): void => {};
     expect(() => call(koa.readYourWrites(source, { secret }), { headers: {} }, {})).toThrow(
-      'import it from "tidemark/express"',
+      'Import it from "tidemark/express"',
     );
     expect(() => call(express.readYourWrites(source, { secret }), { req: {} }, next)).toThrow(
-      'import it from "tidemark/koa"',
+      'Import it from "tidemark/koa"',
     );
   });
 
   it("a secret of one character is refused with its length", () => {
-    expect(() => express.readYourWrites(source, { secret: "x" })).toThrow("a string of 1 character;");
+    expect(() => express.readYourWrites(source, { secret: "x" })).toThrow("a string of 1 character.");
   });
 });
 

@@ -229,7 +229,7 @@ describe("errors from servers", () => {
         shown.push(await tidemark.redis.get("k").catch((error: unknown) => error), tidemark.topology());
         return shown.some((one) => shownOf(one).includes("unknown command"));
       },
-      { what: "what the server says is shown" },
+      { what: "the server's error is reported" },
     );
     await tidemark.close();
     for (const one of [...shown, ...warnings.heard]) expectNoPartOf(password, shownOf(one));

@@ -64,7 +64,7 @@ it("shows the user the worker's write, while replicas have only the user's own",
   await browser.post("/orders/6/tea").expect(202);
   const confirmed = browser.get("/orders/6/confirmed").then(({ body }) => body);
   await waitUntil(() => events.listenerCount("completed:order-6" as "completed") > 0, {
-    what: "it is waited for",
+    what: "the app waits for the job",
   });
   await stage.group.caughtUp();
   holdReplicas(stage.group);

@@ -160,7 +160,7 @@ describe.each(Object.entries(places))("on %s", (_name, open) => {
     expect(new Set(outcomes?.map((one) => one.status === "rejected" && one.reason.code))).toEqual(
       new Set(["TIDEMARK_ABORTED"]),
     );
-    await waitUntil(() => place.over === 1, { what: "the request is over" });
+    await waitUntil(() => place.over === 1, { what: "the request has ended" });
     await readsAreOver();
     expect([await reads(), routes.of("strlen")]).toEqual([before, []]);
     await turn();
@@ -175,7 +175,7 @@ describe.each(Object.entries(places))("on %s", (_name, open) => {
       handler: async ({ session }) => {
         await session.redis.set("k", "new");
         hasWritten = true;
-        await waitUntil(() => place.over === 1, { what: "the client has gone" });
+        await waitUntil(() => place.over === 1, { what: "the client has disconnected" });
         outcomes = await readPatiently(session, 1);
         return { body: "read" };
       },
@@ -199,13 +199,13 @@ describe.each(Object.entries(places))("on %s", (_name, open) => {
       handler: async ({ session }) => {
         await session.redis.set("k", "new");
         reading = readPatiently(session, 1);
-        const isOver = waitUntil(() => place.over === 1, { what: "the response has left" });
+        const isOver = waitUntil(() => place.over === 1, { what: "the response was sent" });
         later = isOver.then(() => readPatiently(session, 1));
         return { body: "read" };
       },
     });
     place.send();
-    await waitUntil(() => place.over === 1, { what: "the response has left" });
+    await waitUntil(() => place.over === 1, { what: "the response was sent" });
     await isWaiting(group);
     await releaseReplicas(group);
     const answered = { status: "fulfilled", value: 3 };

@@ -178,6 +178,6 @@ describe.each([
       expect(status).toBe(503);
       return Number(headers["retry-after"]) > 1;
     };
-    await waitUntil(isLater, { what: "more than a second is asked for" });
+    await waitUntil(isLater, { what: "Retry-After is longer than a second" });
   });
 });

@@ -34,15 +34,15 @@ describe("consistentFetch", () => {
   it.each([
     [
       { origins: "localhost:3000" },
-      'origins: got a value without http:// or https://; give origins such as "https',
+      'origins: got a value without http:// or https://. Pass origins such as "https',
     ],
     [{ origins: "api.example.com" }, "origins: got a value without http:// or https://"],
     [{ origins: "file:///x" }, "origins: got a value without http:// or https://"],
     [{ origins: ["http://localhost:3000", 5] }, "origins: got a value without http:// or https://"],
     [{ origins: [] }, "origins: got an empty list"],
-    [{ origins: "http://localhost:3000", header: "bad name" }, "header: got no name of a header"],
-    [{ origins: "http://localhost:3000", header: "" }, "header: got no name of a header"],
-    [{ origins: "http://localhost:3000", fetch: 5 }, "fetch: give a function"],
+    [{ origins: "http://localhost:3000", header: "bad name" }, "header: got no valid header name"],
+    [{ origins: "http://localhost:3000", header: "" }, "header: got no valid header name"],
+    [{ origins: "http://localhost:3000", fetch: 5 }, "fetch: got no function. Pass a function"],
   ])("refuses %j", (options, message) => {
     expect(() => Reflect.apply(consistentFetch, undefined, [options])).toThrow(TypeError);
     expect(() => Reflect.apply(consistentFetch, undefined, [options])).toThrow(message);
@@ -145,7 +145,7 @@ describe("consistentFetch", () => {
     const waiting = get(origin, { signal: aborting.signal });
     aborting.abort(new Error("given up"));
     await expect(waiting).rejects.toThrow("given up");
-    await waitUntil(() => unanswered.length === first.length, { what: "the others have come" });
+    await waitUntil(() => unanswered.length === first.length, { what: "the other requests have arrived" });
     for (const response of unanswered) response.end();
     await Promise.all(first);
   });
@@ -210,7 +210,7 @@ describe("consistentFetch", () => {
     const overflow = () => get.add(Array.from({ length: 33 }, (_, n) => `token${n}`).join());
     overflow();
     const going = get(`${origin}/brought`);
-    await waitUntil(() => waiting.length === 1, { what: "the request has come" });
+    await waitUntil(() => waiting.length === 1, { what: "the request has arrived" });
     overflow();
     for (const answer of waiting) answer();
     await going;
@@ -253,7 +253,7 @@ describe("consistentFetch, redirected outside a page", () => {
   const init = { headers: { "Content-Language": "de", Authorization: "Basic eDp5", Cookie: "a=b" } };
   const bodies: Record<string, () => Pick<RequestInit, "body"> & { duplex?: "half" }> = {
     "no body": () => ({}),
-    "a text": () => ({ body: "text" }),
+    "a string": () => ({ body: "text" }),
     "a form": () => ({ body: new URLSearchParams({ a: "b" }) }),
     bytes: () => ({ body: new Blob(["bytes"], { type: "text/x" }) }),
     "a stream": () => ({ body: new Blob(["streamed"]).stream(), duplex: "half" }),
@@ -331,8 +331,8 @@ describe("consistentFetch, redirected outside a page", () => {
     ["20 times", "/302".repeat(20)],
     ["21 times", "/302".repeat(21)],
     ["to a file", "/302/to=file:///etc/hosts"],
-    ["to a text", "/302/to=data:,text"],
-    ["to no address", "/302/to=http://"],
+    ["to a data: URL", "/302/to=data:,text"],
+    ["to an invalid URL", "/302/to=http://"],
   ])("follows redirects %s as fetch does", async (_where, path) => {
     const address = `${await serving(redirect)}${path}/end`;
     expect(await told(consistentFetch({ origins: "http://elsewhere.example" }), address)).toEqual(
@@ -341,8 +341,8 @@ describe("consistentFetch, redirected outside a page", () => {
   });
 
   it.each<[string, (address: string, signal: AbortSignal) => Parameters<typeof fetch>]>([
-    ["beside an address", (address, signal) => [address, { signal }]],
-    ["in a request", (address, signal) => [new Request(address, { signal })]],
+    ["with an address", (address, signal) => [address, { signal }]],
+    ["in a Request", (address, signal) => [new Request(address, { signal })]],
   ])("can be aborted on any hop by a signal %s", async (_where, asked) => {
     const aborting = new AbortController();
     const origin = await serving((request, response) => {

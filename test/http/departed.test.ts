@@ -34,7 +34,9 @@ describe.each(Object.entries(listening))("on %s", (_name, open) => {
     client.destroy();
     const countConnections = () =>
       new Promise<number>((resolve) => door.server?.getConnections((_error, count) => resolve(count)));
-    await waitUntil(async () => (await countConnections()) === 0, { what: "the server has let go of it" });
+    await waitUntil(async () => (await countConnections()) === 0, {
+      what: "the server has closed the connection",
+    });
     if (written !== undefined) endWrite(written, 7);
     await turn();
     expect(await door.ask({ query: "other" })).toMatchObject({ status: 200, body: "other" });

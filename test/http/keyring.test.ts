@@ -103,8 +103,8 @@ describe("Keyring for an audience", () => {
     [["shop"], "an array"],
   ])("refuses the audience %j", (audience, shown) => {
     const error = invalidOption(() => Reflect.construct(Keyring, [first, audience]));
-    expect(error.message).toContain(`audience: got ${shown};`);
-    expect(error.message).toContain(" give a name of 1 to 100 characters");
+    expect(error.message).toContain(`audience: got ${shown}.`);
+    expect(error.message).toContain(" Pass a name of 1 to 100 characters");
   });
 });
 
@@ -212,10 +212,10 @@ describe("Keyring.open", () => {
 
 describe("new Keyring", () => {
   it.each([
-    ["no secret", undefined, "secret: got undefined; give a string"],
-    ["null", null, "secret: got null; give a string"],
-    ["a number", 7, "secret: got a number; give a string"],
-    ["an empty list", [], "secret: got an empty array; give a string"],
+    ["no secret", undefined, "secret: got undefined. Pass a string"],
+    ["null", null, "secret: got null. Pass a string"],
+    ["a number", 7, "secret: got a number. Pass a string"],
+    ["an empty list", [], "secret: got an empty array. Pass a string"],
     ["a short secret", "hunter2", "a string of 7 characters"],
     ["an empty secret", "", "a string of 0 characters"],
     ["a list with a short secret", [first, "short"], "a string of 5 characters"],
@@ -224,7 +224,7 @@ describe("new Keyring", () => {
     const error = invalidOption(() => Reflect.construct(Keyring, [secret]));
     expect(error.code).toBe("TIDEMARK_INVALID_OPTION");
     expect(error.message).toContain(message);
-    expect(error.message).toMatch(/; give /);
+    expect(error.message).toMatch(/\. Pass /);
   });
 
   it("does not repeat a secret in the error", () => {

@@ -48,7 +48,7 @@ function appOf(sessions = new HandMadeSessions()): Express {
 
 describe("a write", () => {
   const lates: Record<string, RequestHandler> = {
-    "behind the end": (request, response) => {
+    "after the end": (request, response) => {
       response.send("a body");
       write(request);
     },
@@ -57,12 +57,12 @@ describe("a write", () => {
       write(request);
       response.end("data: 2\n\n");
     },
-    "behind a head that was flushed": (request, response) => {
+    "after flushed headers": (request, response) => {
       response.flushHeaders();
       write(request);
       response.end();
     },
-    "a while later": (request, response) => {
+    "some time after the end": (request, response) => {
       response.send("a body");
       setImmediate(() => write(request));
     },
@@ -74,7 +74,7 @@ describe("a write", () => {
       const sessions = new HandMadeSessions();
       const app = appOf(sessions).get("/items/:id", handler).get("/others/:id", handler);
       for (const path of ["/items/1", "/items/2", "/others/1"]) await supertest(app).get(path).expect(200);
-      await waitUntil(() => heard.length >= 3, { what: "all are told of" });
+      await waitUntil(() => heard.length >= 3, { what: "three late writes were reported" });
       const routes = ["GET /items/:id", "GET /items/:id", "GET /others/:id"];
       expect(heard).toEqual(sessions.made.map((session, i) => ({ session, route: routes[i] })));
       expect(warn.mock.calls).toEqual(
@@ -169,7 +169,7 @@ describe("the warning", () => {
     const answer: RequestHandler = (_request, response) => void response.send("a body ".repeat(1_000));
     const wrong = appOf(sessions).use(saving, compression()).get("/", answer);
     await supertest(wrong).get("/").set("Accept-Encoding", "gzip").expect(200);
-    await waitUntil(() => warn.mock.calls.length > 0, { what: "the warning" });
+    await waitUntil(() => warn.mock.calls.length > 0, { what: "a warning was emitted" });
     expect(warned().detail).toMatch(/mount compression before the session middleware/);
     warn.mockClear();
     const right = appOf(sessions).use(compression(), saving).get("/", answer);

@@ -73,7 +73,7 @@ describe.each(answering)("a read that no replica may answer, on %s", (name, open
       if (status === 200) expect(body).toBe("new");
       return status === 200;
     };
-    await waitUntil(again, { what: "it is answered again" });
+    await waitUntil(again, { what: "the request is answered again" });
   });
 });
 
@@ -125,7 +125,7 @@ describe.each(Object.entries(doors))("monotonic reads, on %s", (_name, open) => 
           holdReplicas(group, Number(value) % 2);
           await here.session().redis.set(key, value);
           await waitUntil(async () => (await user.ask({ query: `key=${key}` })).body === value, {
-            what: "it is seen",
+            what: "the new value is seen",
           });
           for (let i = 0; i < 8; i++) expect((await user.ask({ query: `key=${key}` })).body).toBe(value);
           await releaseReplicas(group);
@@ -165,7 +165,7 @@ describe.each(Object.entries(listening))("a request whose client has disconnecte
     await waitUntil(async () => (await looks()) > before + 8, { what: "the read waits" });
     expect(failures).toEqual([]);
     sent.destroy();
-    await waitUntil(() => Promise.resolve(failures.length > 0), { what: "the read is given up" });
+    await waitUntil(() => Promise.resolve(failures.length > 0), { what: "the read was rejected" });
     expect(failures[0]).toBeInstanceOf(AbortedError);
   });
 });
@@ -220,7 +220,7 @@ describe("replicated(n)", () => {
     ["Koa", onKoaEntry.replicated],
     ["Fastify", onFastifyEntry.replicated],
   ])("throws immediately on %s for invalid values", (_, replicated) => {
-    expect(() => replicated(0)).toThrow(/replicated: got 0; give a whole number of replicas/);
+    expect(() => replicated(0)).toThrow(/replicated: got 0\. Pass a whole number of replicas/);
     expect(() => replicated("all", { timeoutMs: -1 })).toThrow(/replicated timeoutMs: got -1/);
   });
 });

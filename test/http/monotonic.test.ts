@@ -25,8 +25,8 @@ const carriers = { cookie: cookie(), header: header(), "both at once": [cookie()
 describe.each(Object.entries(doors))("on %s", (_name, open) => {
   describe.each(Object.entries(carriers))("by %s", (_carrier, carrier) => {
     it.each([
-      ["sees it in the next, with monotonicReads", true, "new"],
-      ["may see what was before in the next, without", false, "old"],
+      ["sees the data in the next, with monotonicReads", true, "new"],
+      ["may see older data in the next, without monotonicReads", false, "old"],
     ])("a user who has read newer data in one process %s", async (_what, monotonicReads, expected) => {
       const scene = notes({ carrier, monotonicReads });
       await using both = inTurn(await open(stage.here, scene), await open(stage.there, scene));
@@ -57,7 +57,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     expect([await ask(), await ask(), await ask()]).toEqual([isPrivate, isPublic, isPublic]);
     await stage.group.primary.admin().set("another", "newer");
     await waitUntil(async () => (await stage.group.replicas[0]?.server.admin().get("another")) === "newer", {
-      what: "the replica has it",
+      what: "the replica has the newer value",
     });
     expect([await ask(), await ask()]).toEqual([isPrivate, isPublic]);
     await stage.group.primary.admin().del("another");
@@ -87,7 +87,9 @@ describe("when a response cannot determine the position of its reads", () => {
     await Promise.all([replicasAreEligible(first), replicasAreEligible(second)]);
     behind.link.hold();
     await primary.admin().set("k", "new");
-    await waitUntil(async () => (await ahead.server.admin().get("k")) === "new", { what: "one has it" });
+    await waitUntil(async () => (await ahead.server.admin().get("k")) === "new", {
+      what: "one replica has the new value",
+    });
     const openExpress = doors["Express 5"];
     if (openExpress === undefined) throw new Error("there is no such door");
     await using both = inTurn(
@@ -97,7 +99,9 @@ describe("when a response cannot determine the position of its reads", () => {
           const body = String(await session.redis.get("k"));
           primary.pause();
           await ahead.server.kill();
-          await waitUntil(() => first.topology()[1]?.position === undefined, { what: "it is gone" });
+          await waitUntil(() => first.topology()[1]?.position === undefined, {
+            what: "the replica has no known position",
+          });
           return { body };
         },
       }),

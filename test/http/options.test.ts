@@ -91,7 +91,7 @@ describe("while the primary is gone", () => {
     expect(told).toEqual([]);
     await stage.group.primary.kill();
     await waitUntil(async () => (await opened[0]?.ask())?.body === '["old",true]', {
-      what: "it is found gone",
+      what: "a stale answer is sent",
     });
     told.length = 0;
     for (const door of opened) expect((await door.ask()).body).toBe('["old",true]');

@@ -183,7 +183,7 @@ describe("a route", () => {
       untracked: ["views:", "your-prefix:"],
       scopes: [...usualScopes, "your-prefix:"],
     });
-    expect(warning).toContain('Put the prefix of the keys in place of "your-prefix:".');
+    expect(warning).toContain('Replace "your-prefix:" by the prefix of the keys.');
   });
 
   it("that runs scripts is reported with the prefix of the keys that they declare", async () => {
@@ -209,7 +209,7 @@ describe("a route", () => {
     await visit(listening, inARow, "/feed");
     await warned(1);
     expect(warnings.inFull(code).join()).toContain(
-      "or let the function `untracked` return true for them. If",
+      "or return true for them in your function `untracked`. If",
     );
   });
 

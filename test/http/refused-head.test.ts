@@ -22,7 +22,7 @@ const handlers: Readonly<Record<string, Tries>> = {
     (response) => response.writeHead(200, { "Content-Length": 4, "Content-Encoding": "gzip", "X-A": "a\nb" }),
   ],
   "an undefined value": [(response) => call(response, 200, { "Content-Length": 4, "X-A": undefined })],
-  "a name with a blank": [(response) => response.writeHead(200, { "Content-Length": 4, "X A": "1" })],
+  "a name with a space": [(response) => response.writeHead(200, { "Content-Length": 4, "X A": "1" })],
   "an empty name": [(response) => response.writeHead(200, { "Content-Length": 4, "": "1" })],
   "a status of two digits": [(response) => response.writeHead(99, { "Content-Length": 4 })],
   "a status of letters": [(response) => call(response, "ok", { "Content-Length": 4 })],
@@ -32,9 +32,11 @@ const handlers: Readonly<Record<string, Tries>> = {
     (response) => response.writeHead(200, { "Content-Length": 4 }),
     (response) => Object.assign(response, { statusMessage: "" }),
   ],
-  "an odd list": [(response) => response.writeHead(200, ["Content-Length", "4", "X-A"])],
-  "a list with a bad value": [(response) => response.writeHead(200, ["Content-Length", "4", "X-A", "\n"])],
-  "a list of pairs with a bad value": [
+  "a list of odd length": [(response) => response.writeHead(200, ["Content-Length", "4", "X-A"])],
+  "a list with an invalid value": [
+    (response) => response.writeHead(200, ["Content-Length", "4", "X-A", "\n"]),
+  ],
+  "a list of pairs with an invalid value": [
     (response) =>
       call(response, 200, [
         ["Content-Length", "4"],
@@ -55,7 +57,7 @@ const handlers: Readonly<Record<string, Tries>> = {
     (response) =>
       response.writeHead(200, { "X-A": "1", "x-a": "2", "Set-Cookie": ["a=1", "b=2"] }).end("body"),
   ],
-  "a text for headers": [(response) => call(response, 200, "OK", "ab").end("body")],
+  "a string for headers": [(response) => call(response, 200, "OK", "ab").end("body")],
   "a message and headers": [(response) => response.writeHead(201, "Made", { "X-A": "1" }).end("body")],
   "an object that changes later": [
     (response) => {
@@ -65,52 +67,54 @@ const handlers: Readonly<Record<string, Tries>> = {
       response.end("body");
     },
   ],
-  "204 with a bad value": [(response) => response.writeHead(204, { "X-A": "\n" })],
-  "Trailer without chunks": [(response) => response.writeHead(200, { "Content-Length": 4, Trailer: "X-A" })],
-  "a good one behind a bad one": [
+  "204 with an invalid value": [(response) => response.writeHead(204, { "X-A": "\n" })],
+  "Trailer without chunked encoding": [
+    (response) => response.writeHead(200, { "Content-Length": 4, Trailer: "X-A" }),
+  ],
+  "a valid call after an invalid one": [
     (response) => response.writeHead(200, { "Content-Length": 3, "X-A": "\n" }),
     (response) => response.writeHead(200, { "X-B": "1" }).end("a body"),
   ],
-  "two good ones": [
+  "two valid calls": [
     (response) => response.writeHead(200, { "X-A": "1" }),
     (response) => response.writeHead(500, { "X-B": "1" }),
     (response) => response.end("a body"),
   ],
-  "a header behind a good one": [
+  "a header after a valid call": [
     (response) => response.writeHead(200, { "X-A": "1" }),
     (response) => response.setHeader("X-B", "1"),
     (response) => response.appendHeader("X-B", "1"),
     (response) => response.removeHeader("X-A"),
     (response) => response.end("a body"),
   ],
-  "a bad header of the response": [
+  "an invalid header of the response": [
     (response) => response.setHeader("Content-Length", "4\n"),
     (response) => response.setHeader("X A", "4"),
   ],
-  "behind the first bytes": [
+  "after the first bytes": [
     (response) => response.write("a "),
     (response) => response.writeHead(500, { "X-A": "1" }),
     (response) => response.flushHeaders(),
     (response) => response.end("body"),
   ],
-  "behind flushHeaders": [
+  "after flushHeaders": [
     (response) => response.flushHeaders(),
     (response) => response.writeHead(500, { "X-A": "1" }),
     (response) => response.end("body"),
   ],
-  "a bad status in end": [
+  "an invalid status in end": [
     (response) => Object.assign(response, { statusCode: 1000 }),
     (response) => response.end("four"),
   ],
-  "a bad status in write": [
+  "an invalid status in write": [
     (response) => Object.assign(response, { statusCode: "ECONNREFUSED" }),
     (response) => response.write("four"),
   ],
-  "a bad status in flushHeaders": [
+  "an invalid status in flushHeaders": [
     (response) => Object.assign(response, { statusCode: 0 }),
     (response) => response.flushHeaders(),
   ],
-  "a bad status in an end without a body": [
+  "an invalid status in an end without a body": [
     (response) => Object.assign(response, { statusCode: 0 }),
     (response) => response.end(),
   ],
@@ -122,7 +126,7 @@ const handlers: Readonly<Record<string, Tries>> = {
     (response) => onHeaders(response, () => response.setHeader("X-A", "\n")),
     (response) => response.end("four"),
   ],
-  "a listener that takes a header out": [
+  "a listener that removes a header": [
     (response) => onHeaders(response, () => response.removeHeader("Content-Length")),
     (response) => response.writeHead(200, { "Content-Length": 4 }),
     (response) => response.end("a longer body"),
@@ -131,13 +135,13 @@ const handlers: Readonly<Record<string, Tries>> = {
     (response) => response.writeEarlyHints({ link: "</a.css>; rel=preload; as=style", "x-a": "1" }),
     (response) => response.writeHead(200, { "Content-Length": 4, "X-A": "\n" }),
   ],
-  "bad early hints": [(response) => response.writeEarlyHints({ link: "no link" })],
+  "invalid early hints": [(response) => response.writeEarlyHints({ link: "no link" })],
   "interim responses": [
     (response) => response.writeContinue(),
     (response) => response.writeProcessing(),
     (response) => response.writeHead(200, "O\nK"),
   ],
-  "chunks that are none": [
+  "invalid chunks": [
     (response) => Reflect.apply(response.write, response, [7]),
     (response) => response.end("a"),
   ],
@@ -170,7 +174,7 @@ function handle(tries: Tries, response: ServerResponse): unknown[] {
 /** The ways to begin and to end a write. */
 const servers = {
   "without a write": () => {},
-  "behind a write": (session: HandMadeSessions) => {
+  "after a write": (session: HandMadeSessions) => {
     startWrite(session.current);
     if (session.current) endWrite(session.current, 7);
   },

@@ -112,7 +112,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
       };
       const early = await Promise.all([write(user), write(user), write(user)]);
       (await write(witness)).keep();
-      await waitUntil(() => isReplicaAsked(witness), { what: "a replica has what was written early" });
+      await waitUntil(() => isReplicaAsked(witness), { what: "a replica has the early write" });
       holdReplicas(group);
       const late = await Promise.all([write(user), write(user), write(user)]);
       // The tokens that arrive last would do with a replica that lacks what is told of by those before.

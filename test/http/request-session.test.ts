@@ -73,7 +73,7 @@ describe("the session of a request", () => {
   it("needs a valid audience and a secret", () => {
     const error = (message: string) => expect.objectContaining({ message: expect.stringContaining(message) });
     const withAudience = (options: object) => () => requestSessions(new HandMadeSessions(), options);
-    expect(withAudience({ secret, audience: "" })).toThrow(error('audience: got ""; give a name'));
+    expect(withAudience({ secret, audience: "" })).toThrow(error('audience: got "". Pass a name'));
     const carrier: Carrier = { serverSide: true, read: () => [], write: () => {} };
     expect(withAudience({ carrier, audience: "shop" })).toThrow(error("secret: got undefined"));
   });

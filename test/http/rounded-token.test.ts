@@ -148,12 +148,12 @@ describe("a rounded token that names keys", () => {
   const brought = issued(new WrittenKeys(50, [1], [300]));
 
   it.each<[string, TokenClaims, boolean]>([
-    ["one that names the same", brought, true],
+    ["one that names the same keys", brought, true],
     ["one with a later write", issued(new WrittenKeys(50, [1, 2], [300, 400]), 400), true],
-    ["one that requires all", issued(undefined), true],
+    ["one that requires everything", issued(undefined), true],
     ["one with a lower floor", issued(new WrittenKeys(40, [1], [300])), false],
     ["one that names another key", issued(new WrittenKeys(50, [2], [300])), false],
-    ["one of a lower offset", issued(undefined, 299), false],
+    ["one with a lower offset", issued(undefined, 299), false],
   ])("may be discarded or not when there is %s", (_title, whole, may) => {
     vi.setSystemTime(start + 20_000);
     expect(isContained(brought, whole)).toBe(may);

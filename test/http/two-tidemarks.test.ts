@@ -95,8 +95,8 @@ it("two Tidemarks share nothing: each has its own servers, cookies and clients, 
 });
 
 it.each([
-  ["a name that is none", { redis: "two words" }, /^properties\.redis/],
-  ["no text", { consistency: 7 }, /^properties\.consistency/],
+  ["an invalid name", { redis: "two words" }, /^properties\.redis/],
+  ["a name that is not a string", { consistency: 7 }, /^properties\.consistency/],
   ["the same name for both", { redis: "one", consistency: "one" }, /^properties/],
 ])("two Tidemarks refuse %s", (_what, names, message) => {
   const make = () => Reflect.apply(readYourWrites, undefined, [tidemarks[0], { secret, properties: names }]);

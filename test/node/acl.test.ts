@@ -66,8 +66,8 @@ describe("a user", () => {
   });
 
   it.each([
-    ["who may send neither message nor key of ours", ["+wait", "~k", "resetchannels"]],
-    ["who may not wait", ["+publish", "&*", "~*"]],
+    ["who may send neither Tidemark's message nor its key", ["+wait", "~k", "resetchannels"]],
+    ["who may not use WAIT", ["+publish", "&*", "~*"]],
   ])("%s gets an error that says so for a replicated write", async (_, rules) => {
     await allow(">secret", "-@all", "+get", "+set", "+info", ...rules);
     const session = openAs("secret").session();
@@ -100,7 +100,7 @@ describe("a password that changes", () => {
     if (replica !== undefined) await disconnectAll(replica);
     await readsBack(tidemark, "primary:");
     const reason = (): string => tidemark.topology().find(({ role }) => role === "replica")?.reason ?? "";
-    await waitUntil(() => reason().includes("WRONGPASS"), { what: "the topology says why" });
+    await waitUntil(() => reason().includes("WRONGPASS"), { what: "topology() shows WRONGPASS" });
     for (let i = 0; i < 10; i++) await readsBack(tidemark, "primary:");
     await allow(">old");
     await readsBack(tidemark, "replica:known");
@@ -121,7 +121,7 @@ describe("a password that changes", () => {
       );
     }
     await allow(">old");
-    await waitUntil(() => redis.set("k", "v").then(() => true), { what: "writes are taken again" });
+    await waitUntil(() => redis.set("k", "v").then(() => true), { what: "writes succeed again" });
     await readsBack(tidemark, "replica:");
   });
 });

@@ -20,7 +20,7 @@ describe("a cluster that forbids INFO", () => {
     await using tidemark = new Tidemark({ cluster: [`redis://${host}:${port}`], ...asApp });
     await tidemark.ready();
     const isAsked = () => tidemark.topology().every(({ proof }) => proof === "none");
-    await waitUntil(isAsked, { what: "all have been asked" });
+    await waitUntil(isAsked, { what: "all servers have been asked" });
     stage.routes.clear();
     for (const level of ["session", "eventual"] as const)
       for (const key of keys) {

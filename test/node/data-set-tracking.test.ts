@@ -18,7 +18,9 @@ const stage = stageGroup({ replicas: 2 });
 const patience = { probeIntervalMs: 20_000, maxStalenessMs: 50_000 };
 
 async function has(server: RedisServer, value: string): Promise<void> {
-  await waitUntil(async () => (await server.admin().get("k")) === value, { what: `it has ${value}` });
+  await waitUntil(async () => (await server.admin().get("k")) === value, {
+    what: `k is ${value} on the server`,
+  });
 }
 
 /** Reads `k` in sessions that have written it, until `isOver`, and a little longer; resolves with what was seen. */
@@ -39,7 +41,7 @@ const waysBack: Readonly<Record<string, (replica: RedisServer) => Promise<void>>
     await replica.replicate(behind);
     await has(replica, "old");
   },
-  "pointed at a replica that lags, and loads beside its old data": async (replica) => {
+  "pointed at a replica that lags, and loads while it keeps its old data": async (replica) => {
     await replica.admin().config("SET", "repl-diskless-load", "swapdb");
     await replica.replicate(replicaOf(stage.group, 1));
     await has(replica, "old");
@@ -272,7 +274,7 @@ describe("a connection on which the server pushes nothing", () => {
         await Promise.all([pushed, silent].map((tidemark) => tidemark.session().redis.get("k")));
         return ((await since())[1] ?? 0) >= 30;
       },
-      { what: "the one that pushes nothing has been asked 30 times" },
+      { what: "the server that sends no pushes has been asked 30 times" },
     );
     expect((await since())[0]).toBeLessThan(20);
   });

@@ -60,7 +60,7 @@ describe("a replica whose ACL forbids reads", () => {
       const since = performance.now();
       const warned = (): string[] => warnings.of(unusable);
       await waitUntil(async () => (await read(tidemark)) === "v" && warned().length > 0, {
-        what: "it is warned of",
+        what: "a warning was emitted",
         timeoutMs: 20_000,
       });
       expect(tidemark.topology()[1]).toMatchObject({ eligible: false, reason: expect.stringMatching(words) });
@@ -73,7 +73,7 @@ describe("a replica whose ACL forbids reads", () => {
       await allow(replicaOf(stage.group));
       await waitUntil(
         async () => (await read(tidemark)) === "v" && warnings.of("TIDEMARK_REPLICA_USABLE").length > 0,
-        { what: "it is used again" },
+        { what: "the replica is used again" },
       );
       expect(stateOf(tidemark)).toBe("serving");
       expect(warned()).toHaveLength(1);
@@ -88,7 +88,7 @@ describe("a replica whose ACL forbids reads", () => {
     });
     await allow(replicaOf(stage.group));
     await waitUntil(async () => (await read(tidemark)) === "v" && stateOf(tidemark) === "serving", {
-      what: "it is used again",
+      what: "the replica is used again",
     });
   });
 
@@ -112,7 +112,7 @@ describe("a replica whose ACL forbids reads", () => {
     await stage.group.primary.kill();
     await allow(replicaOf(stage.group));
     const eventual = tidemark.session({ level: "eventual" });
-    await waitUntil(async () => (await eventual.redis.get("k")) === "v", { what: "it answers" });
+    await waitUntil(async () => (await eventual.redis.get("k")) === "v", { what: "the replica answers" });
   });
 });
 

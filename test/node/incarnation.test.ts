@@ -44,7 +44,9 @@ function pair(): readonly [GroupReplica, GroupReplica] {
 }
 
 async function has(server: RedisServer, value: string): Promise<void> {
-  await waitUntil(async () => (await server.admin().get("k")) === value, { what: `it has ${value}` });
+  await waitUntil(async () => (await server.admin().get("k")) === value, {
+    what: `k is ${value} on the server`,
+  });
 }
 
 describe("a replica that is repointed to a lagging one", () => {
@@ -148,7 +150,7 @@ describe("a connection that now leads to another server", () => {
       expect(await read()).toBe("new");
       return /NOPERM/.test(tidemark.topology()[1]?.reason ?? "");
     };
-    await waitUntil(isThere, { what: "the other is connected to" });
+    await waitUntil(isThere, { what: "the other server is connected" });
     for (let i = 0; i < 20; i++) expect(await read()).toBe("new");
   });
 });

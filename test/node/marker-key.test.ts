@@ -54,7 +54,7 @@ describe("where INFO is forbidden", () => {
     const tidemark = await open("~*");
     await isAnsweredByReplica(tidemark, "v");
     const users = startUsers(tidemark, 8);
-    await waitUntil(() => users.findings.reads > 1_000, { what: "they have read" });
+    await waitUntil(() => users.findings.reads > 1_000, { what: "users have read 1,000 times" });
     const { stale } = await users.stop();
     expect(stale).toBe(0);
     await stage.group.primary.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
@@ -71,9 +71,9 @@ describe("where INFO is forbidden", () => {
     await waitUntil(
       async () => {
         await tidemark.session().redis.get("k");
-        return tidemark.topology()[1]?.reason === "marker not there";
+        return tidemark.topology()[1]?.reason === "marker key not found";
       },
-      { what: "it is out" },
+      { what: "the replica has lost its marker" },
     );
   });
 

@@ -37,7 +37,9 @@ describe("the markers of a route", () => {
   ])("%s without the middleware before it reports what is missing", async (name, marker) => {
     const { status, text } = await supertest(express().set("env", "test").use(marker)).get("/");
     expect(status).toBe(500);
-    expect(text).toContain(`${name} found no session: mount readYourWrites(tidemark, { secret })`);
+    expect(text).toContain(
+      `${name} found no session for this request. Mount readYourWrites(tidemark, { secret })`,
+    );
   });
 
   it.each([

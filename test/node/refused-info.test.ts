@@ -63,7 +63,7 @@ describe("A primary behind something that refuses INFO", () => {
     const tidemark = open();
     expect(await tidemark.session().redis.set("k", "v")).toBe("OK");
     expect(proofOf(tidemark)).toBe("proxy");
-    await waitUntil(() => warnings.inFull("TIDEMARK_PROXY").length === 1, { what: "a warning" });
+    await waitUntil(() => warnings.inFull("TIDEMARK_PROXY").length === 1, { what: "a warning was emitted" });
     proxy.manner = "forwards";
     proxy.cut();
     proxy.mend();
@@ -76,7 +76,7 @@ describe("A primary behind something that refuses INFO", () => {
     proxy.cut();
     proxy.mend();
     const isTaken = (): Promise<boolean> => session.redis.set("k", "x").then(Boolean, () => false);
-    await waitUntil(isTaken, { what: "a write is taken again" });
+    await waitUntil(isTaken, { what: "a write succeeds again" });
     await isRead(tidemark);
     expect(await session.redis.get("k")).toBe("x");
     expect(warnings.inFull("TIDEMARK_PROXY")).toHaveLength(1);
@@ -91,7 +91,7 @@ describe("A primary behind something that refuses INFO", () => {
     proxy.manner = "closes";
     proxy.cut();
     proxy.mend();
-    await waitUntil(() => proofOf(tidemark) === "proxy", { what: "it is known to be a proxy" });
+    await waitUntil(() => proofOf(tidemark) === "proxy", { what: "the server is known to be a proxy" });
     expect(await session.redis.set("k", "w")).toBe("OK");
     expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("w");
     expect(tidemark.topology()[1]?.eligible).toBe(false);
@@ -107,7 +107,7 @@ describe("A primary behind something that refuses INFO", () => {
     const session = tidemark.session();
     expect(await session.redis.set("k", "v")).toBe("OK");
     expect(await session.redis.get("k")).toBe("v");
-    await waitUntil(() => proofOf(tidemark) === "proxy", { what: "it is known to be a proxy" });
+    await waitUntil(() => proofOf(tidemark) === "proxy", { what: "the server is known to be a proxy" });
     expect(warnings.inFull("TIDEMARK_PROXY")).toHaveLength(1);
     expect(warnings.inFull("TIDEMARK_PROXY")[0]).toMatch(/answers INFO with "ERR unknown command/);
     expect(warnings.inFull("TIDEMARK_POSITION_UNKNOWN")).toEqual([]);
@@ -116,7 +116,7 @@ describe("A primary behind something that refuses INFO", () => {
     const eventual = tidemark.session({ level: "eventual" });
     await stage.group.caughtUp();
     await waitUntil(async () => (await eventual.redis.get("k")) === "v" && eventual.stale, {
-      what: "the replica that is named answers a read at level eventual",
+      what: "the configured replica answers a read at level eventual",
     });
   });
 

@@ -37,8 +37,9 @@ class ThoroughMock extends RedisMock {
   sendCommand(): void {}
 }
 
-const mock = /got a client that makes no connections, such as a mock; give the URL of a real Redis server/;
-const ofTidemark = /got a client of a Tidemark; give the address of the server itself, like "redis:/;
+const mock = /got a client that makes no connections, such as a mock\. Pass the URL of a real Redis server/;
+const ofTidemark =
+  /got a client that a Tidemark made\. Pass the address of the Redis server itself, like "redis:/;
 
 describe("an invalid server", () => {
   let tidemark: Tidemark;
@@ -57,39 +58,35 @@ describe("an invalid server", () => {
   const refused: readonly [what: string, make: () => unknown, message: RegExp][] = [
     ["a mock", () => new RedisMock({ host: "10.0.0.1" }), mock],
     ["a mock with sendCommand", () => new ThoroughMock(), mock],
-    ["a cluster of ioredis", () => cluster, /got a client of a cluster; give \{ cluster: \[…\] \}/],
-    ["a client of node-redis", () => createClient(), /got a client of node-redis; give the address/],
-    ["a Tidemark", () => tidemark, /got a Tidemark; give the address of the server/],
+    ["a cluster of ioredis", () => cluster, /got a cluster client\. Pass \{ cluster: \[…\] \}/],
+    ["a client of node-redis", () => createClient(), /got a node-redis client\. Pass the address/],
+    ["a Tidemark", () => tidemark, /got a Tidemark\. Pass the address of the Redis server/],
     ["a Tidemark's client", () => tidemark.redis, ofTidemark],
     ["a session's client", () => tidemark.session().redis, ofTidemark],
     ["a duplicate of a Tidemark's client", () => tidemark.redis.duplicate(), ofTidemark],
-    ["a promise", () => Promise.resolve("redis://127.0.0.1:1"), /got a Promise; give a URL/],
-    ["a URL object", () => new URL("redis://127.0.0.1:1"), /got a URL object; give a URL like/],
-    ["a map", () => new Map([["host", "127.0.0.1"]]), /got a Map; give a URL/],
-    ["the class", () => Redis, /got a function; give a URL/],
-    ["nothing", () => undefined, /got undefined; give a URL/],
-    ["an empty string", () => "", /got ""; give a URL/],
+    ["a promise", () => Promise.resolve("redis://127.0.0.1:1"), /got a Promise\. Pass a URL/],
+    ["a URL object", () => new URL("redis://127.0.0.1:1"), /got a URL object\. Pass a URL like/],
+    ["a map", () => new Map([["host", "127.0.0.1"]]), /got a Map\. Pass a URL/],
+    ["the class", () => Redis, /got a function\. Pass a URL/],
+    ["nothing", () => undefined, /got undefined\. Pass a URL/],
+    ["an empty string", () => "", /got ""\. Pass a URL/],
     [
       "an object with a URL",
       () => ({ url: "redis://127.0.0.1:1" }),
-      /there is no option "url"; give the URL/,
+      /there is no option "url"\. Pass the URL/,
     ],
     [
       "options of node-redis",
       () => ({ socket: { port: 1 } }),
-      /there is no option "socket"; give host and port/,
+      /there is no option "socket"\. Pass `host` and `port`/,
     ],
-    ["an address in host", () => ({ host: "127.0.0.1:1" }), /\.host: got a string; give a host like/],
-    [
-      "a port that is none",
-      () => ({ port: 70_000 }),
-      /\.port: got 70000; give a whole number from 0 to 65535/,
-    ],
-    ["a database that is none", () => ({ db: -1 }), /\.db: got -1; give a whole number/],
+    ["an address in host", () => ({ host: "127.0.0.1:1" }), /\.host: got a string\. Pass a host like/],
+    ["an invalid port", () => ({ port: 70_000 }), /\.port: got 70000\. Pass a whole number from 0 to 65535/],
+    ["an invalid database", () => ({ db: -1 }), /\.db: got -1\. Pass a whole number/],
     [
       "a URL with another path",
       () => "redis://127.0.0.1:1/orders",
-      /got a URL that cannot be read; percent-encode/,
+      /got a URL that cannot be parsed\. Percent-encode/,
     ],
   ];
 

@@ -23,16 +23,16 @@ function refusal(options: Partial<TidemarkOptions>): string {
 
 describe("an option about keys", () => {
   it.each<[Record<string, unknown>, RegExp]>([
-    [{ scopes: "sess:" }, /scopes: got a string; give a list of prefixes/],
-    [{ scopes: [""] }, /scopes\[0\]: .*give the beginning of keys/],
+    [{ scopes: "sess:" }, /scopes: got a string\. Pass a list of prefixes/],
+    [{ scopes: [""] }, /scopes\[0\]: .*Pass the beginning of the keys/],
     [{ scopes: ["sess:", 7] }, /scopes\[1\]: got 7/],
-    [{ untracked: "views:" }, /untracked: got a string; give a list of prefixes/],
+    [{ untracked: "views:" }, /untracked: got a string\. Pass a list of prefixes/],
     [{ untracked: [null] }, /untracked\[0\]: got null/],
-    [{ scriptsDeclareKeys: "yes" }, /scriptsDeclareKeys: got "yes"; give true or false/],
-    [{ keysPerToken: 33 }, /keysPerToken: got 33; give a whole number from 0 to 32/],
+    [{ scriptsDeclareKeys: "yes" }, /scriptsDeclareKeys: got "yes"\. Pass true or false/],
+    [{ keysPerToken: 33 }, /keysPerToken: got 33\. Pass a whole number from 0 to 32/],
     [{ keysPerToken: -1 }, /keysPerToken: got -1/],
     [{ keysPerToken: 1.5 }, /keysPerToken: got 1.5/],
-    [{ scope: ["sess:"] }, /there is no option "scope"; did you mean "scopes"/],
+    [{ scope: ["sess:"] }, /there is no option "scope"\. Did you mean "scopes"/],
   ])("is refused with a remedy: %j", (options, message) => {
     expect(refusal(options)).toMatch(message);
   });

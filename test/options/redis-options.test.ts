@@ -33,21 +33,21 @@ describe("an unsupported option", () => {
     [
       "sentinels",
       () => ({ primary, redis: { sentinels: [{ port: 1 }] } }),
-      /^redis\.sentinels: .*beside redis/,
+      /^redis\.sentinels: .*beside `redis`/,
     ],
-    ["name", () => ({ primary, redis: { name: "orders" } }), /^redis\.name: .*beside redis/],
+    ["name", () => ({ primary, redis: { name: "orders" } }), /^redis\.name: .*beside `redis`/],
     ["path", () => ({ primary, redis: { path: "/tmp/redis" } }), /^redis\.path: .*primary: \{ path \}/],
-    ["one server's", () => ({ primary: { port: 1, readOnly: true } }), /^primary\.readOnly: /],
-    ["one URL's", () => ({ primary: `${primary}?role=slave` }), /^primary\.role: /],
+    ["of one server", () => ({ primary: { port: 1, readOnly: true } }), /^primary\.readOnly: /],
+    ["of one URL", () => ({ primary: `${primary}?role=slave` }), /^primary\.role: /],
     [
-      "one client's",
+      "of one client",
       () => ({ primary, replicas: [new Redis({ lazyConnect: true, readOnly: true })] }),
       /^replicas\[0\]\.readOnly: /,
     ],
     [
       "a client of Sentinels",
       () => ({ primary: new Redis({ lazyConnect: true, sentinels: [{ port: 1 }], name: "orders" }) }),
-      /^primary: .*give \{ sentinels, name \}/,
+      /^primary: .*Pass \{ sentinels, name \} to new Tidemark/,
     ],
   ];
 
@@ -129,7 +129,7 @@ describe("on real servers", () => {
     const heard = async (): Promise<unknown> => (await admin.pubsub("NUMSUB", "news"))[1];
     expect(await heard()).toBe(1);
     await admin.call("CLIENT", "KILL", "TYPE", "pubsub");
-    await waitUntil(async () => (await heard()) === 0, { what: "it is gone" });
+    await waitUntil(async () => (await heard()) === 0, { what: "the subscription is gone" });
     await tidemark.redis.subscribe("other");
     expect(await heard()).toBe(0);
   });

@@ -30,7 +30,7 @@ beforeEach(async () => {
       await tidemark.session().redis.at("strong").get("nothing");
       return (tidemark.topology()[0]?.latencyMs ?? 0) > 30;
     },
-    { what: "the primary is known to be far" },
+    { what: "the primary's latency is known to be high" },
   );
   routes.clear();
 });

@@ -34,7 +34,7 @@ async function claimIsHeard(tidemark: Tidemark, node: AnnouncedNode, before?: st
       await tidemark.session({ level: bounded }).redis.get("k");
       return ![undefined, before].includes(historyOf(tidemark, node));
     },
-    { what: "it is heard of" },
+    { what: "the other server's claim is known" },
   );
 }
 
@@ -82,7 +82,7 @@ describe("a read with a bound", () => {
         if (writes.staleness(direct, directAt) > maxStalenessMs) tooOld += 1;
         return onReplicas >= 300 && tooOld >= 100;
       },
-      { what: "replicas have answered often enough, and were too old often enough", timeoutMs: 25_000 },
+      { what: "replicas have both answered and been too old often enough", timeoutMs: 25_000 },
     );
     expect(Math.max(...staleMs)).toBeLessThanOrEqual(maxStalenessMs);
   });

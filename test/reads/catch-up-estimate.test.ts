@@ -83,7 +83,7 @@ describe("a refused read", () => {
           const isAnswered = async () => (await refusalOf(tidemark, own)) === undefined;
           const [thereAt] = await Promise.all([
             arrivalOf(own.key, replica),
-            waitUntil(isAnswered, { what: "it is answered" }),
+            waitUntil(isAnswered, { what: "the read is answered" }),
           ]);
           const waitedMs = thereAt - refusedAt;
           if (refusal !== undefined) ratios.push((refusal.retryAfterMs ?? Number.NaN) / waitedMs);
@@ -117,7 +117,7 @@ describe("a refused read", () => {
         const refusals: { at: number; ms: number | undefined }[] = [];
         for (const afterMs of [0, lagMs / 2]) {
           const since = performance.now();
-          await waitUntil(() => performance.now() - since >= afterMs, { what: "it is time to ask" });
+          await waitUntil(() => performance.now() - since >= afterMs, { what: "the next read is due" });
           const refusal = await refusalOf(reader, own);
           if (refusal !== undefined) refusals.push({ at: performance.now(), ms: refusal.retryAfterMs });
         }
@@ -181,7 +181,7 @@ describe("a refused read", () => {
     const last = await refusalOf(tidemark, own);
     const ms = last?.retryAfterMs ?? Number.NaN;
     expect(last?.headers).toEqual({ "Retry-After": String(Math.ceil(ms / 1_000)) });
-    expect(last?.message).toContain(`will probably have caught up in ${ms.toLocaleString("en-US")} ms`);
+    expect(last?.message).toContain(`will probably catch up in ${ms.toLocaleString("en-US")} ms`);
   });
 
   it.each([0, 1])("names replica %i of two when that replica is nearer", async (nearer) => {
@@ -194,7 +194,7 @@ describe("a refused read", () => {
     near.link.hold();
     const own = await write(tidemark);
     await waitUntil(async () => (await refusalOf(tidemark, own))?.node === addressOf(near), {
-      what: "it is known that the far one has stood still for longer",
+      what: "the estimate names the nearer replica",
     });
   });
 
@@ -211,11 +211,13 @@ describe("a refused read", () => {
     cut.link.hold();
     const next = await write(tidemark);
     try {
-      await waitUntil(isFirst(cut), { what: "the one that has stood still for less is named" });
+      await waitUntil(isFirst(cut), {
+        what: "the error names the replica that has stood still for less time",
+      });
       cut.link.cut();
-      await waitUntil(isFirst(held), { what: "the one that still has its primary is named" });
+      await waitUntil(isFirst(held), { what: "the error names the replica that still has its primary" });
       held.link.cut();
-      await waitUntil(isFirst(cut), { what: "both are known to have lost it" });
+      await waitUntil(isFirst(cut), { what: "both replicas are known to have lost their primary" });
     } finally {
       await Promise.all([held, cut].map(({ link }) => link.release()));
       for (const { link } of [held, cut]) link.mend();
@@ -238,7 +240,7 @@ describe("a refused read", () => {
       return true;
     };
     // Now and then the primary writes something by itself between a write and our look.
-    await waitUntil(isExact, { what: "the error says what INFO says" });
+    await waitUntil(isExact, { what: "the error and INFO agree" });
   });
 
   it("reports the bytes at a level that bounds staleness too", async () => {
@@ -266,8 +268,8 @@ describe("a refused read", () => {
       retryAfterMs: undefined,
       headers: { "Retry-After": "1" },
       message:
-        'GET: no replica may answer now (no-replica): there is none that may be read, and fallback is "error"; ' +
-        'add a replica, or use fallback "primary".',
+        'GET: no replica can answer now (no-replica), and the read may not go to the primary because fallback is "error". ' +
+        'No replica is configured, or all have weight 0. Add a replica, or set fallback to "primary".',
     });
   });
 
@@ -285,7 +287,7 @@ describe("a refused read", () => {
           undefined,
           undefined,
         ]);
-        expect(refusal.message).toContain("none can be used");
+        expect(refusal.message).toContain("Tidemark cannot use any replica");
         expect(refusal.message).toContain("topology()");
         return true;
       };
@@ -312,7 +314,8 @@ describe("a read that fallbackLimit refuses", () => {
       expect(group.replicas.map(addressOf)).toContain(node);
       expect(behindBytes).toBeGreaterThan(0);
       expect(retryAfterMs).toBeGreaterThan(0);
-      expect(message).toContain("the primary has as many such reads as fallbackLimit allows; try again then");
+      expect(message).toContain("because it has as many such reads as fallbackLimit allows. ");
+      expect(message).toMatch(/ Retry after that time\.$/);
     }
     await releaseReplicas(group);
   });

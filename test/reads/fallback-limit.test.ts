@@ -138,9 +138,9 @@ describe("FallbackLimit", () => {
   });
 
   it.each([
-    ["replicas answer as slowly, so that it is this process that is busy", { primaryMs: 10, replicaMs: 9 }],
-    ["no replica is there to compare with", { primaryMs: 10, replicaMs: Number.POSITIVE_INFINITY }],
-    ["it is slower by less than a millisecond more than twice", { primaryMs: 2.9, replicaMs: 1 }],
+    ["replicas answer as slowly, because this process is busy", { primaryMs: 10, replicaMs: 9 }],
+    ["there is no replica to compare with", { primaryMs: 10, replicaMs: Number.POSITIVE_INFINITY }],
+    ["it is less than a millisecond slower than twice", { primaryMs: 2.9, replicaMs: 1 }],
   ])("admits as many when the primary is slow, but %s", (_, slow) => {
     const { enter, leave, pace } = arrange({ concurrency: 50, perSecond: 100_000 });
     enter(1);

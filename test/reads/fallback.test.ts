@@ -29,7 +29,7 @@ describe("a read that no replica may answer", () => {
       const before = await looks();
       const read = patient.session({ token: session.token() }).redis.get("waited");
       await waitUntil(async () => (await looks()) > before + 5, {
-        what: "the waiting read looks at the replicas",
+        what: "the waiting read has asked the replicas several times",
       });
       await releaseReplicas(group);
       expect(await read).toBe("new");

@@ -127,9 +127,9 @@ describe("Selecting replicas", () => {
       async () => {
         await tidemark.session().redis.strlen("k");
         const [, one, other, last] = tidemark.topology();
-        return one?.eligible === true && other?.eligible === true && last?.reason === "has weight 0";
+        return one?.eligible === true && other?.eligible === true && last?.reason === "its weight is 0";
       },
-      { what: "those that weigh something are eligible, and no other" },
+      { what: "only replicas with a weight above 0 are eligible" },
     );
     expect(tidemark.topology()[3]).toMatchObject({ weight: 0, eligible: false });
     for (const atOnce of [1, 64]) {
@@ -141,15 +141,15 @@ describe("Selecting replicas", () => {
   });
 
   it.each([
-    ["a zone that is none", { zone: "" }, /zone: got ""; give the name of a zone/],
-    ["zones in a list", { zones: ["a"] }, /zones: got an array; give an object/],
-    ["a zone of a server that is none", { zones: { "a:1": 5 } }, /zones\.a:1: got 5/],
+    ["an invalid zone", { zone: "" }, /zone: got ""\. Pass the name of a zone/],
+    ["zones as a list", { zones: ["a"] }, /zones: got an array\. Pass an object/],
+    ["an invalid zone of a server", { zones: { "a:1": 5 } }, /zones\.a:1: got 5/],
     [
-      "a weight below nothing",
+      "a negative weight",
       { weights: { "a:1": -1 } },
-      /weights\.a:1: got -1; give a number, 0 for no reads/,
+      /weights\.a:1: got -1\. Pass a number, or 0 for no reads/,
     ],
-    ["a weight that is text", { weights: { "a:1": "2" } }, /weights\.a:1: got a string/],
+    ["a weight as a string", { weights: { "a:1": "2" } }, /weights\.a:1: got a string/],
   ])("throws for %s", (_, options, message) => {
     const make = (): unknown =>
       Reflect.construct(Tidemark, [{ primary: "redis://127.0.0.1:1", replicas: [], ...options }]);

@@ -96,7 +96,7 @@ describe("a session that lost a write in a failover", () => {
     ["a bounded read", (session) => session.at({ maxStalenessMs: 5_000 }).get("k")],
     ["a read at level eventual", (session) => session.at("eventual").get("k")],
     ["a scan", (session) => session.redis.scan(0)],
-    ["a command that looks something up", (session) => session.redis.config("GET", "save")],
+    ["a lookup command", (session) => session.redis.config("GET", "save")],
   ])('rejects %s with onLostWrite "error"', async (_what, read) => {
     const tidemark = await open({ onLostWrite: "error" });
     const session = await sessionToLose(tidemark);
@@ -145,7 +145,7 @@ describe("a session that lost a write in a failover", () => {
     await session.at("strong").get("k");
     const read = session.redis.get("k");
     await promote(tidemark);
-    await waitUntil(() => tidemark.lostWrites === 1, { what: "the loss is told of" });
+    await waitUntil(() => tidemark.lostWrites === 1, { what: "the loss is reported" });
     expect(await read).toBe("kept");
   });
 });

@@ -132,7 +132,7 @@ describe("on Express, after a burst of responses to one client that sends no coo
       return Number(body) === (await primaryPosition()).offset - (await replicaOffset());
     };
     // Now and then the primary writes something by itself between the read and our look.
-    await waitUntil(isExact, { what: "the error says what INFO says" });
+    await waitUntil(isExact, { what: "the error and INFO agree" });
     expect(routes.of("get").filter((route) => route.startsWith("primary:"))).toEqual([]);
     await releaseReplicas(group);
     await reads(user, "20");
@@ -153,7 +153,7 @@ describe("on Express, after a burst of responses to one client that sends no coo
       await reads(user, `second ${written}`);
       return isSame;
     };
-    await waitUntil(isSameCookie, { what: "two writes have brought one cookie" });
+    await waitUntil(isSameCookie, { what: "two writes have produced the same cookie" });
   });
 });
 
@@ -164,14 +164,14 @@ describe("a replica with all data of the primary answers a read", () => {
       token: await roundedUp(),
       level: { maxStalenessMs: 1_000 },
     }),
-    "whose token was rounded up, which may wait": async () => ({
+    "whose token was rounded up, with waitMs": async () => ({
       token: await roundedUp(),
       level: { level: "session", waitMs: 20_000 },
     }),
-    "whose token is of a history that ended": async () => ({
+    "whose token has a position of an ended history": async () => ({
       token: tokenOf({ positions: [{ replid: "0123456789abcdef", offset: 77 }] }),
     }),
-    "whose token asks for a moment that has yet to come": async () => ({
+    "whose token requires a moment in the future": async () => ({
       token: tokenOf({ freshAsOf: Date.now() + 30_000 }),
     }),
   };
@@ -197,7 +197,7 @@ describe("a replica with all data of the primary answers a read", () => {
     await using tidemark = await openStrict();
     const session = tidemark.session({ level: { maxStalenessMs: 100 } });
     const idleSince = performance.now();
-    await waitUntil(() => performance.now() - idleSince > 400, { what: "nothing was asked for a while" });
+    await waitUntil(() => performance.now() - idleSince > 400, { what: "no server was asked for 400 ms" });
     expect(await answerOf(session, "k")).toBeNull();
     expect(routes.of("get").at(-1)).toMatch(/^replica:/);
   });

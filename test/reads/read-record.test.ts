@@ -333,7 +333,7 @@ describe("a read that waits", () => {
     toPrimary.stall();
     const reading = Promise.all(Array.from({ length: 3 }, () => session.redis.get("k")));
     const givenAt = performance.now();
-    await waitUntil(() => performance.now() - givenAt > 2, { what: "the line has waited for a moment" });
+    await waitUntil(() => performance.now() - givenAt > 2, { what: "the line has waited for 2 ms" });
     const waitedMs = performance.now() - givenAt;
     toPrimary.unstall();
     await reading;
@@ -582,7 +582,7 @@ describe("session.reads", () => {
       const make = (): unknown =>
         Reflect.construct(Tidemark, [{ primary: "redis://127.0.0.1:1", recordReads }]);
       expect(make).toThrow(InvalidOptionError);
-      expect(make).toThrow(/^recordReads: got .*; give how many reads .* a whole number from 0 to 1000/);
+      expect(make).toThrow(/^recordReads: got .*\. Pass how many reads .* a whole number from 0 to 1000/);
     },
   );
 });

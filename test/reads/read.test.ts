@@ -112,7 +112,9 @@ describe("a read at level session", () => {
     const writer = tidemark.session();
     await writer.redis.set("monotonic", "new");
     const fresh = group.replicas[1]?.server.admin();
-    await waitUntil(async () => (await fresh?.get("monotonic")) === "new", { what: "the other one has it" });
+    await waitUntil(async () => (await fresh?.get("monotonic")) === "new", {
+      what: "the other replica has the write",
+    });
     // A reader without any write of its own: either replica may answer first, but not the newer one and then the older.
     for (let i = 0; i < 50; i++) {
       const reader = tidemark.session();
@@ -197,9 +199,13 @@ describe("the other levels", () => {
       return routes.of("get").at(-1);
     };
     holdReplicas(group);
-    await waitUntil(async () => (await read())?.startsWith("primary:") === true, { what: "refused" });
+    await waitUntil(async () => (await read())?.startsWith("primary:") === true, {
+      what: "the bound refuses the replica",
+    });
     await releaseReplicas(group);
-    await waitUntil(async () => (await read())?.startsWith("replica:") === true, { what: "accepted" });
+    await waitUntil(async () => (await read())?.startsWith("replica:") === true, {
+      what: "the bound accepts the replica",
+    });
   });
 
   it("no level reads from a replica that is further behind than maxStalenessMs", async () => {

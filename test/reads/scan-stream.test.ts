@@ -108,7 +108,7 @@ describe("A scan stream", () => {
     const stream = session.redis.hscanStream("hash", { count: 100 });
     stream.read();
     await waitUntil(async () => stream.readableLength === stream.readableHighWaterMark, {
-      what: "the stream has read as far ahead as it will",
+      what: "the stream's buffer is full",
     });
     const ahead = stream.readableLength;
     holdReplicas(group);
@@ -131,7 +131,7 @@ describe("A scan stream", () => {
     let over = false;
     const stream = redis.scanStream({ match: "k*", count: 200 });
     stream.read();
-    await waitUntil(async () => stream.readableLength > 0, { what: "it has begun" });
+    await waitUntil(async () => stream.readableLength > 0, { what: "the stream has begun" });
     const busy = Array.from({ length: 4 }, async (_, i) => {
       while (!over) {
         await redis.set(`busy${i}`, "1");
@@ -163,7 +163,7 @@ describe("A scan stream", () => {
     const stream = session.redis.scanStream({ match: "k*", count: 10 });
     stream.read();
     await waitUntil(async () => stream.readableLength === stream.readableHighWaterMark, {
-      what: "it has read ahead",
+      what: "the stream's buffer is full",
     });
     holdReplicas(group);
     await session.redis.set("k1", "new");
@@ -184,7 +184,7 @@ describe("A scan stream", () => {
     await replicasAreEligible(tidemark);
     const rest = all({ [Symbol.asyncIterator]: () => iterator });
     await expect(rest).rejects.toThrow(
-      /SCAN: the connection to 127\.0\.0\.1:\d+, where this iteration began, is gone/,
+      /SCAN: the connection to 127\.0\.0\.1:\d+, where this iteration began, was lost/,
     );
   });
 });

@@ -59,7 +59,7 @@ describe("A plain SCAN", () => {
     await group.primary.restart();
     await waitUntil(async () => (await tidemark.redis.ping()) === "PONG", { what: "the primary is back" });
     await expect(session.redis.scan(cursor)).rejects.toThrow(IterationLostError);
-    await expect(tidemark.redis.scan(outside)).rejects.toThrow(/begin again with cursor 0/);
+    await expect(tidemark.redis.scan(outside)).rejects.toThrow(/start again with cursor 0/);
     const results = await batched.redis.pipeline().scan(another).ping().exec();
     expect(results?.[0]?.[0]).toBeInstanceOf(IterationLostError);
     expect(await first(session)).toMatch(/^[1-9]/);

@@ -44,7 +44,7 @@ describe("staleIfPrimaryGone", () => {
     const token = await aheadOf(0);
     const [, first] = group.replicas;
     await waitUntil(async () => (await first?.server.admin().get("k")) === "new", {
-      what: "one replica has it",
+      what: "one replica has the new value",
     });
     await waitUntil(
       async () => {
@@ -52,7 +52,7 @@ describe("staleIfPrimaryGone", () => {
         const [, one, other] = tidemark.topology();
         return (other?.position?.offset ?? 0) > (one?.position?.offset ?? 0);
       },
-      { what: "it is known to have more than the other" },
+      { what: "the first replica is known to be fresher than the other" },
     );
     await group.primary.kill();
     for (let i = 0; i < 6; i++) {
@@ -124,15 +124,17 @@ describe("staleIfPrimaryGone", () => {
   it("waits for the new primary during a handover", async () => {
     const token = await aheadOf(0);
     const heir = replicaOf(group, 1);
-    await waitUntil(async () => (await heir.admin().get("k")) === "new", { what: "the heir has it" });
+    await waitUntil(async () => (await heir.admin().get("k")) === "new", {
+      what: "the promoted replica has the new value",
+    });
     await group.primary.admin().call("REPLICAOF", heir.host, heir.port);
     await waitUntil(
       () => {
         const { redis } = tidemark.session({ level: { maxStalenessMs: 100 } });
         redis.get("k").catch(() => {});
-        return tidemark.topology()[0]?.reason === "says that it is a replica";
+        return tidemark.topology()[0]?.reason === "it reports that it is a replica";
       },
-      { what: "the primary is known to be none" },
+      { what: "the old primary is known to be a replica" },
     );
     const session = tidemark.session({ token, level: { level: "strong", staleIfPrimaryGone: true } });
     const reading = session.redis.get("k");

@@ -90,7 +90,7 @@ describe("while all replicas stall under many reads", () => {
     using routes = listenToRoutes();
     const reads = Array.from({ length: 20 }, () => tidemark.session({ token }).redis.get("written"));
     await waitUntil(() => routes.of("get").filter((route) => route.startsWith("primary")).length > 0, {
-      what: "a read is with the primary",
+      what: "a read was sent to the primary",
     });
     await new Promise(setImmediate);
     expect(routes.of("get").filter((route) => route.startsWith("primary")).length).toBeLessThanOrEqual(3);
@@ -105,7 +105,7 @@ describe("while all replicas stall under many reads", () => {
     using routes = listenToRoutes();
     const reads = Array.from({ length: 200 }, () => tidemark.session({ token }).redis.get("written"));
     await waitUntil(() => routes.of("get").filter((route) => route.startsWith("primary")).length > 20, {
-      what: "all that may be in a second are with the primary",
+      what: "the primary has its maximum of reads in a second",
     });
     await releaseReplicas(stage.group);
     expect(await Promise.all(reads)).toEqual(reads.map(() => "1"));
@@ -143,7 +143,7 @@ describe("while all replicas stall under many reads", () => {
           values.every((value) => value === "1")
         );
       },
-      { what: "replicas answer all" },
+      { what: "replicas answer all reads" },
     );
   });
 });

@@ -40,12 +40,12 @@ describe("a primary's INFO with fields forged by one of its replicas", () => {
     ["an earlier offset", (replid) => `1.1.1.1\r\nmaster_replid:${replid}\r\nmaster_repl_offset:2\r\nx:`],
     ["an earlier offset alone", () => "1.1.1.1\r\nmaster_repl_offset:2\r\nx:"],
     [
-      "an earlier offset behind a whole line",
+      "an earlier offset after a whole line",
       (replid) =>
         `1.1.1.1,port=1,state=online,offset=1,lag=0\r\nmaster_replid:${replid}\r\nmaster_repl_offset:2\r\nx:`,
     ],
     [
-      "a turn of the history",
+      "a change of the history",
       (replid) =>
         `1.1.1.1\r\nmaster_replid:${"ab".repeat(20)}\r\nmaster_replid2:${replid}\r\nsecond_repl_offset:99999999\r\nx:`,
     ],
@@ -56,7 +56,9 @@ describe("a primary's INFO with fields forged by one of its replicas", () => {
     using _forged = await forgeReplica(group.primary, forgery(await replidOf(group)));
     holdReplicas(group);
     expect(await missedBy(tidemark)).toBe(0);
-    await waitUntil(() => warnings.of("TIDEMARK_POSITION_UNKNOWN").length > 0, { what: "a warning" });
+    await waitUntil(() => warnings.of("TIDEMARK_POSITION_UNKNOWN").length > 0, {
+      what: "a warning was emitted",
+    });
     expect(warnings.of("TIDEMARK_POSITION_UNKNOWN")).toEqual([
       expect.stringContaining("INFO replication has a field twice or a line break in a value"),
     ]);
@@ -88,8 +90,8 @@ describe("a primary's INFO with fields forged by one of its replicas", () => {
 
 describe("a replica that claims an offset which its primary has not reached", () => {
   it.each<[string, (offset: string) => string, number]>([
-    ["answers nothing if the offset is out of reach", () => "900000000000", 0],
-    ["answers nothing after its primary's next word", (offset) => `${Number(offset) + 100_000}`, 1],
+    ["answers nothing if the offset is impossibly high", () => "900000000000", 0],
+    ["answers nothing after its primary's next report", (offset) => `${Number(offset) + 100_000}`, 1],
   ])("%s, and one warning names it", async (_what, claim, missed) => {
     const [replica] = group.replicas;
     const proxy = await RewritingProxy.start({ targetPort: replica?.server.port ?? 0 });
@@ -99,7 +101,9 @@ describe("a replica that claims an offset which its primary has not reached", ()
     holdReplicas(group);
     proxy.rewrite = (text) => text.replace(/(?<=slave_repl_offset:)\d+/, (offset) => claim(offset));
     expect(await missedBy(tidemark)).toBeLessThanOrEqual(missed);
-    await waitUntil(() => warnings.of("TIDEMARK_POSITION_UNKNOWN").length > 0, { what: "a warning" });
+    await waitUntil(() => warnings.of("TIDEMARK_POSITION_UNKNOWN").length > 0, {
+      what: "a warning was emitted",
+    });
     expect(warnings.of("TIDEMARK_POSITION_UNKNOWN")).toEqual([
       expect.stringContaining("which its primary has not reached"),
     ]);

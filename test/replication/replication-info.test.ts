@@ -218,11 +218,11 @@ describe("parseReplicationInfo", () => {
   it.each([
     ["39 digits", X.slice(1)],
     ["41 digits", `${X}0`],
-    ["a letter beyond f", `g${X.slice(1)}`],
+    ["a letter after f", `g${X.slice(1)}`],
     ["capitals", X.toUpperCase()],
     ["only zeros", none],
-    ["the mark of a pin in a token", `${"0".repeat(16)}${X.slice(16)}`],
-    ["the mark of a moment in a token", `${"0".repeat(15)}1${X.slice(16)}`],
+    ["the id that marks a pin in a token", `${"0".repeat(16)}${X.slice(16)}`],
+    ["the id that marks a moment in a token", `${"0".repeat(15)}1${X.slice(16)}`],
     ["nothing", ""],
   ])("returns undefined for a replication id of %s", (_, id) => {
     expect(parseReplicationInfo(change(primary, { master_replid: id }))).toBeUndefined();

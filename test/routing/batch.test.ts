@@ -42,7 +42,7 @@ function readWith(token: string): Promise<string | null> {
 
 const batches: Readonly<Record<string, (redis: Redis) => Promise<unknown>>> = {
   "a pipeline": (redis) => redis.pipeline().set("k", "new").exec(),
-  "a pipeline with reads in front": (redis) => redis.pipeline().get("k").set("k", "new").exec(),
+  "a pipeline that begins with reads": (redis) => redis.pipeline().get("k").set("k", "new").exec(),
   "a transaction": (redis) => redis.multi().set("k", "new").exec(),
   "a pipeline with a script": (redis) => redis.pipeline().eval(setByScript, 1, "k", "new").exec(),
 };

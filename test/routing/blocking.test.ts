@@ -26,7 +26,9 @@ describe("A command that blocks", () => {
       tidemark.redis.brpop("queue", 0),
       tidemark.session().redis.xread("BLOCK", 0, "STREAMS", "stream", "$"),
     ];
-    await waitUntil(async () => (await blockedClients(group.primary)) === 3, { what: "all three wait" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 3, {
+      what: "all three commands block",
+    });
     const { redis } = tidemark.session();
     await redis.set("k", "1");
     expect(await redis.get("k")).toBe("1");
@@ -49,7 +51,7 @@ describe("A command that blocks", () => {
   it("works in a pipeline, which then has the connection to itself", async () => {
     const { redis } = tidemark.session();
     const results = redis.pipeline().set("k", "1").blpop("queue", 0).get("k").exec();
-    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the pipeline waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the pipeline blocks" });
     expect(await tidemark.redis.get("k")).toBe("1");
     await tidemark.redis.rpush("queue", "a");
     expect(await results).toEqual([
@@ -75,18 +77,20 @@ describe("A command that blocks", () => {
     expect(Number((await group.primary.info("clients")).connected_clients)).toBe(before + 1);
     await tidemark.close();
     await waitUntil(async () => Number((await group.primary.info("clients")).connected_clients) < before, {
-      what: "all connections are gone",
+      what: "all connections are closed",
     });
   });
 
   it("is rejected when the Tidemark or its connection is closed", async () => {
     const killed = tidemark.session();
     const wait = killed.redis.blpop("queue", 0);
-    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the command blocks" });
     await Promise.all([expect(wait).rejects.toThrow(/BLPOP: the connection to .* closed/), killOthers()]);
     expect(killed.pinned).toBe(true);
     const second = tidemark.session().redis.blpop("queue", 0);
-    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the second waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, {
+      what: "the second command blocks",
+    });
     await Promise.all([expect(second).rejects.toThrow(/closed/), tidemark.close()]);
   });
 });

@@ -46,14 +46,14 @@ function refusal(options: TidemarkOptions): string {
 describe("servers with two different databases are refused", () => {
   it.each(pairs)("a primary as %s and a replica as %s", (first, second) => {
     expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, elsewhere, 5)] })).toBe(
-      "replicas[0].db: got 5, and the primary has 3; all servers have the same db, so give it once, in redis.",
+      "replicas[0].db: got 5, but the primary has 3. All servers must have the same db, so set it once, in `redis`.",
     );
     // ioredis's clients do not tell whether they were given a 0.
     expect(refusal({ primary: given(first, nowhere), replicas: [given(second, elsewhere, 5)] })).toMatch(
-      /^replicas\[0\]\.db: got 5, and the primary has 0/,
+      /^replicas\[0\]\.db: got 5, but the primary has 0/,
     );
     expect(refusal({ primary: given(first, nowhere, 3), replicas: [given(second, elsewhere, 0)] })).toMatch(
-      second === "a client" ? /^taken$/ : /^replicas\[0\]\.db: got 0, and the primary has 3/,
+      second === "a client" ? /^taken$/ : /^replicas\[0\]\.db: got 0, but the primary has 3/,
     );
     expect(
       refusal({
@@ -61,12 +61,12 @@ describe("servers with two different databases are refused", () => {
         replicas: [given(second, elsewhere), given(second, elsewhere, 5)],
         redis: { db: 3 },
       }),
-    ).toMatch(/^replicas\[1\]\.db: got 5, and the primary has 3/);
+    ).toMatch(/^replicas\[1\]\.db: got 5, but the primary has 3/);
   });
 
   it.each(names)("a primary as %s and redis", (way) => {
     expect(refusal({ primary: given(way, nowhere, 5), replicas: [], redis: { db: 3 } })).toMatch(
-      /^primary\.db: got 5, and redis has 3/,
+      /^primary\.db: got 5, but `redis` has 3/,
     );
     expect(refusal({ primary: given(way, nowhere, 5), redis: { db: 0 } })).toMatch(/^primary\.db: got 5/);
     expect(refusal({ primary: given(way, nowhere, 5), redis: { db: 5 } })).toBe("taken");
@@ -74,10 +74,10 @@ describe("servers with two different databases are refused", () => {
 
   it.each(names)("a node of a cluster or a Sentinel as %s, which have no database", (way) => {
     expect(refusal({ cluster: [given(way, nowhere), given(way, nowhere, 3)] })).toMatch(
-      /^cluster\[1\]\.db: got 3; leave it out: a cluster has one database/,
+      /^cluster\[1\]\.db: got 3\. Remove it, because a cluster has only database 0/,
     );
     expect(refusal({ sentinels: [given(way, nowhere, 3)], name: "orders" })).toMatch(
-      /^sentinels\[0\]\.db: got 3; give it in redis: \{ db \}/,
+      /^sentinels\[0\]\.db: got 3\. Pass it in redis: \{ db \}/,
     );
   });
 });
@@ -90,7 +90,9 @@ describe("servers with other conflicting options are refused", () => {
   ];
 
   it.each(differing)("%s", (name, first, second) => {
-    const message = new RegExp(`\\.${name}: differs from that of .*; all servers have the same ${name}`);
+    const message = new RegExp(
+      `\\.${name}: it differs from that of .*\\. All servers must have the same ${name}`,
+    );
     expect(refusal({ primary: { ...nowhere, ...first }, replicas: [{ ...elsewhere, ...second }] })).toMatch(
       message,
     );
@@ -102,7 +104,7 @@ describe("servers with other conflicting options are refused", () => {
 
   it("different passwords for a cluster's nodes", () => {
     const message = refusal({ cluster: ["redis://:first@127.0.0.1:1", "redis://:second@127.0.0.1:2"] });
-    expect(message).toMatch(/^cluster\[0\]\.password: differs|^cluster\[1\]\.password: differs/);
+    expect(message).toMatch(/^cluster\[0\]\.password: it differs|^cluster\[1\]\.password: it differs/);
     expect(message).not.toMatch(/first|second/);
   });
 });

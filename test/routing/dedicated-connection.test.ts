@@ -55,7 +55,7 @@ describe("A dedicated connection", () => {
       await waitUntil(async () => (await blockedClients(group.primary)) === 0, {
         what: "nothing blocks any more",
       });
-      await waitUntil(async () => !session.writing, { what: "the session is done" });
+      await waitUntil(async () => !session.writing, { what: "the session has no write in flight" });
       await group.primary.admin().rpush("late", "job");
       expect(await own.session().redis.watch("k")).toBe("OK");
       expect(await group.primary.admin().lpop("late")).toBe("job");
@@ -104,7 +104,7 @@ describe("A dedicated connection", () => {
   it("gets the replies of its commands before quit() resolves", async () => {
     await using own = openTidemark(group);
     const waits = own.session().redis.blpop("queue", 8);
-    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "it waits" });
+    await waitUntil(async () => (await blockedClients(group.primary)) === 1, { what: "the command blocks" });
     const quit = own.redis.quit();
     await group.primary.admin().rpush("queue", "a");
     expect(await Promise.all([waits, quit])).toEqual([["queue", "a"], "OK"]);
@@ -154,7 +154,7 @@ describe("A transaction by hand when servers change", () => {
         if (watched === "OK") await redis.unwatch();
         return watched === "OK" && isPrimaryOf(client, promoted);
       },
-      { what: "WATCH finds the new primary by itself" },
+      { what: "WATCH works on the new primary" },
     );
     const { redis } = client.session();
     await redis.watch("k");

@@ -145,14 +145,14 @@ describe("A transaction by hand", () => {
     await redis.watch("k");
     vi.advanceTimersByTime(5_001);
     expect(await redis.set("k", "1")).toBe("OK");
-    await expect(redis.multi().set("k", "2").exec()).rejects.toThrow(/nothing was sent for 5000 ms/);
+    await expect(redis.multi().set("k", "2").exec()).rejects.toThrow(/the app sent no command for 5000 ms/);
     expect(await redis.get("k")).toBe("1");
   });
 
   it("needs a session, because two requests could mix otherwise", async () => {
     for (const begin of [() => tidemark.redis.watch("k"), () => tidemark.redis.multi({ pipeline: false })]) {
       await expect(begin()).rejects.toThrow(RefusedCommandError);
-      await expect(begin()).rejects.toThrow(/call it in a session \(tidemark\.run, req\.redis\)/);
+      await expect(begin()).rejects.toThrow(/Call it in a session \(tidemark\.run, req\.redis\)/);
     }
     expect(await tidemark.run(tidemark.session(), () => tidemark.redis.watch("k"))).toBe("OK");
   });

@@ -63,7 +63,7 @@ describe("a read of a key that moves to another shard", () => {
         await tidemark.session().redis.get(keyIn(200));
         return reads.last.reason === "missing-key";
       },
-      { what: "a replica was asked first" },
+      { what: "a replica was asked before the primary" },
     );
     expect(reads.last).toMatchObject({ role: "primary", node: addressOf(await stage.group.primaryOf(200)) });
   });

@@ -56,7 +56,7 @@ const uses: Readonly<
     ],
     n: "11",
   },
-  "a pipeline with an error of its own": {
+  "a pipeline with another error": {
     give: async (redis) => {
       const replies = await redis.pipeline().incr("n").incr("k").get("n").exec();
       return replies?.map(([error, reply]) => error?.message ?? reply);
@@ -101,7 +101,7 @@ const uses: Readonly<
     ],
     n: "11",
   },
-  "a script of the app in a pipeline": {
+  "a custom command in a pipeline": {
     give: (redis) => {
       const pipeline = redis.pipeline();
       Reflect.get(pipeline, "raise").call(pipeline, "n");
@@ -113,17 +113,17 @@ const uses: Readonly<
     ],
     n: "11",
   },
-  "a write and a read behind it": {
+  "a write and a later read": {
     give: (redis) => Promise.all([redis.incr("n"), redis.get("n"), redis.get("k")]),
     brings: [11, "11", "new"],
     n: "11",
   },
-  "a script that reads behind a write": {
+  "a script that reads after a write": {
     give: (redis) => Promise.all([redis.set("n", "20"), redis.eval(get, 1, "n"), redis.get("n")]),
     brings: ["OK", "20", "20"],
     n: "20",
   },
-  "a script that reads behind a write in a pipeline": {
+  "a script that reads after a write in a pipeline": {
     give: (redis) => redis.pipeline().set("n", "20").eval(get, 1, "n").get("n").exec(),
     brings: [
       [null, "OK"],
@@ -132,7 +132,7 @@ const uses: Readonly<
     ],
     n: "20",
   },
-  "a transaction with a script that reads behind a write": {
+  "a transaction with a script that reads after a write": {
     give: (redis) => Promise.all([redis.set("n", "20"), redis.multi().get("n").eval(get, 1, "n").exec()]),
     brings: [
       "OK",
@@ -143,7 +143,7 @@ const uses: Readonly<
     ],
     n: "20",
   },
-  "reads in front of a script that reads": {
+  "reads before a script that reads": {
     give: (redis) => redis.pipeline().get("n").incr("n").eval(get, 1, "n").get("k").exec(),
     brings: [
       [null, "10"],
@@ -153,7 +153,7 @@ const uses: Readonly<
     ],
     n: "11",
   },
-  "writes, batches and reads by turns": {
+  "writes, batches and reads in turn": {
     give: (redis) =>
       Promise.all([
         redis.set("n", "20"),
@@ -260,13 +260,13 @@ describe("unawaited writes during a handover", () => {
       const keys = ["a", "b", "c"].map((name) => `${name}:${round}`);
       const lists = keys.map((key) => number(redisOf(tidemark), key, () => isOver));
       const isBegun = async (): Promise<boolean> => (await primary.admin().llen(`a:${round}`)) > 100;
-      await waitUntil(isBegun, { what: "writes are on their way" });
+      await waitUntil(isBegun, { what: "writes are in flight" });
       await primary.admin().call("FAILOVER", "TO", other.host, String(other.port));
       const isEnough = async (): Promise<boolean> => {
         const role = (await other.info("replication")).role;
         return role === "master" && tidemark.topology()[0]?.address.endsWith(`:${other.port}`) === true;
       };
-      await waitUntil(isEnough, { what: "the other one is the primary" });
+      await waitUntil(isEnough, { what: "the other server is the primary" });
       isOver = true;
       for (const [index, list] of lists.entries()) {
         const expected = (await list).map(String);
@@ -293,7 +293,7 @@ describe("a primary that is silent during a handover", () => {
     await setImmediate();
     proxy.stall();
     await stage.group.replicas[0]?.link.release();
-    await waitUntil(isLeft, { what: "the silent primary is left" });
+    await waitUntil(isLeft, { what: "Tidemark has left the silent primary" });
     proxy.unstall();
     expect(await writes).toEqual([1, 2]);
     expect(await heir().admin().mget("k", "n")).toEqual(["ahead", "2"]);
@@ -327,7 +327,7 @@ describe.concurrent("when no other server is the primary", () => {
     for (const error of await Promise.all(failures)) {
       expect(error).toBeInstanceOf(NotPrimaryError);
       expect(String(error)).toMatch(
-        /is a replica now, and no other server has said yet that it is the primary/,
+        /is a replica now, and no other server has reported that it is the primary/,
       );
     }
     expect(performance.now() - begun).toBeLessThan(10_000);

@@ -60,13 +60,15 @@ describe.concurrent.each(handshakes)("with %s", (_what, redis) => {
     for (const replicas of [[given(replica)], undefined]) {
       const tidemark = open({ redis: { ...redis }, verify: "always", ...(replicas && { replicas }) });
       await tidemark.redis.set("k", "1");
-      await waitUntil(() => tidemark.topology()[1]?.state === "unauthorized", { what: "it is unauthorized" });
+      await waitUntil(() => tidemark.topology()[1]?.state === "unauthorized", {
+        what: "the replica is unauthorized",
+      });
       expect(tidemark.topology()[1]?.reason).toMatch(/NOPERM .*'select'/);
       using routes = listenToRoutes();
       for (let i = 0; i < 20; i += 1) expect(await tidemark.session().redis.get("k")).toBe("1");
       expect(routes.of("get").every((route) => route.startsWith("primary"))).toBe(true);
       if (replicas === undefined) continue;
-      await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of" });
+      await waitUntil(() => warnings.of(unusable).length > 0, { what: "a warning was emitted" });
       expect(warnings.of(unusable)).toEqual([expect.stringMatching(/NOPERM.*Allow SELECT .*\+select/)]);
       await allow(replica);
       await replicasAreEligible(tidemark);
@@ -115,7 +117,9 @@ describe.each(handshakes)("with %s", (_what, redis) => {
     expect(await keysIn(primary, 0)).toEqual([]);
     await allow(primary);
     await waitUntil(async () => (await duplicate.set("e", "1")) === "OK", { what: "the duplicate connects" });
-    await waitUntil(async () => (await tidemark.redis.set("a", "1")) === "OK", { what: "it connects" });
+    await waitUntil(async () => (await tidemark.redis.set("a", "1")) === "OK", {
+      what: "the client connects",
+    });
     expect((await keysIn(primary, 3)).sort()).toEqual(["a", "e"]);
     expect(await tidemark.redis.blpop("none", 0.01)).toBe(null);
     // Connections that begin while others go on.

@@ -55,7 +55,7 @@ describe.runIf(hasWaitAof)("Session.replicated with fsync", () => {
         expect(session.redis.set("k", "v")).rejects.toMatchObject({ wanted: 1, replicas: 0 });
       const first = write();
       const isBlocked = async (): Promise<boolean> => (await blockedClients(group.primary)) === 1;
-      await waitUntil(isBlocked, { what: "it waits" });
+      await waitUntil(isBlocked, { what: "WAITAOF blocks" });
       const second = write();
       await session.settled();
       // Has the replica acknowledge both.

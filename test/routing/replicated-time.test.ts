@@ -54,7 +54,9 @@ describe("Session.replicated", () => {
         const session = tidemark.session();
         session.replicated(2, { timeoutMs: 1_000 });
         failures.push(session.redis.set("k", `${i}`).catch((error) => error.replicas));
-        await waitUntil(async () => (await holders("k", `${i}`)) === 1, { what: "one replica has it" });
+        await waitUntil(async () => (await holders("k", `${i}`)) === 1, {
+          what: "one replica has the write",
+        });
       }
       expect(new Set(await Promise.all(failures))).toEqual(new Set([1]));
     } finally {
@@ -80,7 +82,7 @@ describe("Session.replicated", () => {
     hasty.replicated(1, { timeoutMs: 1_100 });
     const waiting = expect(patient.redis.set("k", "v")).rejects.toThrow(NotReplicatedError);
     const watch = watched(waiting);
-    await waitUntil(isBlocked, { what: "the patient waits" });
+    await waitUntil(isBlocked, { what: "the longer wait blocks" });
     await expect(hasty.redis.set("h", "v")).rejects.toThrow("within 1100 ms 0 had");
     expect(watch.isOver).toBe(false);
     await waiting;
@@ -98,10 +100,10 @@ describe("Session.replicated", () => {
     const session = tidemark.session();
     session.replicated(1, { timeoutMs: 2_000 });
     const writing = session.redis.set("k", "v");
-    await waitUntil(isBlocked, { what: "it waits" });
+    await waitUntil(isBlocked, { what: "the write waits for replicas" });
     group.primary.pause();
     const until = performance.now() + 1_000;
-    await waitUntil(() => performance.now() > until, { what: "half of its time has passed" });
+    await waitUntil(() => performance.now() > until, { what: "half of the timeout is over" });
     group.primary.resume();
     await releaseReplicas(group);
     expect([await writing, await holders("k", "v")]).toEqual(["OK", 2]);
@@ -112,7 +114,7 @@ describe("Session.replicated", () => {
     const session = tidemark.session();
     session.replicated(1, { timeoutMs: 300 });
     const writing = session.redis.set("k", "v").catch((error) => error);
-    await waitUntil(isBlocked, { what: "it waits" });
+    await waitUntil(isBlocked, { what: "the write waits for replicas" });
     group.primary.pause();
     try {
       expect(await writing).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", replicas: undefined });
@@ -127,7 +129,7 @@ describe("Session.replicated", () => {
     const session = other.session();
     session.replicated(1, { timeoutMs: long });
     const failing = expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: undefined });
-    await waitUntil(isBlocked, { what: "it waits" });
+    await waitUntil(isBlocked, { what: "the write waits for replicas" });
     await other.close();
     await failing;
   });
@@ -137,7 +139,7 @@ describe("Session.replicated", () => {
     const session = tidemark.session();
     await session.replicated(2, { timeoutMs: long });
     const writing = session.redis.set("k", "v").catch((error) => error);
-    await waitUntil(isBlocked, { what: "it waits" });
+    await waitUntil(isBlocked, { what: "the write waits for replicas" });
     await group.primary.admin().call("client", "kill", "type", "normal", "skipme", "yes");
     expect(await writing).toMatchObject({ code: "TIDEMARK_NOT_REPLICATED", replicas: undefined });
   });

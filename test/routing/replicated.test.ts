@@ -46,7 +46,7 @@ describe("Session.replicated", () => {
     await session.replicated(2, { timeoutMs: long });
     const writing = session.redis.set("k", "v");
     const watch = watched(writing);
-    await waitUntil(async () => (await holders("k", "v")) === 1, { what: "one replica has it" });
+    await waitUntil(async () => (await holders("k", "v")) === 1, { what: "one replica has the write" });
     const other = tidemark.session();
     for (let i = 0; i < 20; i++) {
       await other.redis.set("other", `${i}`);
@@ -224,22 +224,22 @@ describe("Session.replicated", () => {
   });
 
   it.each([
-    ["none", 0, {}, /replicated: got 0; give a whole number of replicas, at least 1, or "all"/],
-    ["a half", 1.5, {}, /replicated: got 1.5/],
-    ["a word", "most", {}, /replicated: got a string/],
+    ["none", 0, {}, /replicated: got 0\. Pass a whole number of replicas, at least 1, or "all"/],
+    ["a fraction", 1.5, {}, /replicated: got 1.5/],
+    ["an unknown word", "most", {}, /replicated: got a string/],
     [
-      "no time",
+      "a time of 0",
       1,
       { timeoutMs: 0 },
-      /replicated timeoutMs: got 0; give a number of milliseconds, at least 1/,
+      /replicated timeoutMs: got 0\. Pass a number of milliseconds, at least 1/,
     ],
-    ["a word for a flag", 1, { fsync: "yes" }, /replicated fsync: got "yes"/],
+    ["a string for a flag", 1, { fsync: "yes" }, /replicated fsync: got "yes"/],
     ["no options", 1, null, /replicated options: got null/],
     [
-      "an option there is not",
+      "an unknown option",
       1,
       { fsynced: true },
-      /replicated options: there is no option "fsynced"; did you mean "fsync"\?/,
+      /replicated options: there is no option "fsynced"\. Did you mean "fsync"\?/,
     ],
   ])("throws for %s", (_, replicas, options, message) => {
     const session = tidemark.session();

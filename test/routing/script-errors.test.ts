@@ -23,7 +23,7 @@ const texts = [
 /** Each brings the text of the error that the script has returned. */
 const uses: Readonly<Record<string, (redis: Redis, key: string, text: string) => Promise<unknown>>> = {
   "by itself": (redis, key, text) => redis.eval(raise, 1, key, text).catch(messageOf),
-  "as a command of the app": (redis, key, text) =>
+  "as a custom command": (redis, key, text) =>
     Reflect.get(redis, "raise").call(redis, key, text).catch(messageOf),
   "in a pipeline": async (redis, key, text) => {
     const replies = await redis.pipeline().get(key).eval(raise, 1, key, text).get(key).exec();

@@ -50,7 +50,7 @@ type Use = (redis: Redis, keys: readonly string[], text: string) => Promise<unkn
 
 const uses: Readonly<Record<string, Use>> = {
   alone: (redis, keys, text) => redis.eval(raise, keys.length, ...keys, text).catch(messageOf),
-  "as a command of the app": (redis, keys, text) =>
+  "as a custom command": (redis, keys, text) =>
     Reflect.get(redis, "raise")
       .call(redis, ...keys, text)
       .catch(messageOf),
@@ -185,14 +185,16 @@ describe("a script that returns the text of a redirection", () => {
     pipeline.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no");
     const replies = await pipeline.exec();
     expect(messageOf(replies?.[0]?.[0])).toBe(text);
-    await waitUntil(() => tidemark.redis.get(key).then((value) => value === "1"), { what: "it ran once" });
+    await waitUntil(() => tidemark.redis.get(key).then((value) => value === "1"), {
+      what: "the script has run once",
+    });
   });
 });
 
 describe("a script that a node redirects", () => {
   const ways: Readonly<Record<string, (redis: Redis, key: string) => Promise<unknown>>> = {
     alone: (redis, key) => redis.eval(bump, 1, key),
-    "as a command of the app": (redis, key) => Reflect.get(redis, "bump").call(redis, key),
+    "as a custom command": (redis, key) => Reflect.get(redis, "bump").call(redis, key),
     "in a pipeline": async (redis, key) => (await redis.pipeline().eval(bump, 1, key).exec())?.[0]?.[1],
     "in a transaction": async (redis, key) => (await redis.multi().eval(bump, 1, key).exec())?.[0]?.[1],
   };
@@ -231,7 +233,7 @@ describe("a script that a node redirects", () => {
     await migration.begin();
     await migration.moveKeys(1);
     const reply = redis.eval(bump, 2, key, other);
-    await waitUntil(() => stage.routes.of("eval").length > 2, { what: "it was sent again" });
+    await waitUntil(() => stage.routes.of("eval").length > 2, { what: "the script was sent again" });
     await migration.moveKeys();
     expect(await reply).toBe(2);
     await migration.finish();
@@ -247,14 +249,14 @@ describe("a script that a node redirects", () => {
       await owner.call("CLUSTER", "DELSLOTS", migration.slot);
       const reply = redis.eval(bump, 1, key).catch(messageOf);
       try {
-        await waitUntil(() => stage.routes.of("eval").length > 2, { what: "it was sent again" });
+        await waitUntil(() => stage.routes.of("eval").length > 2, { what: "the script was sent again" });
       } finally {
         await owner.call("CLUSTER", "ADDSLOTS", migration.slot);
       }
       return reply;
     };
     // The node may serve the slot again just when it is asked. Then the error counts as the script's own.
-    await waitUntil(async () => (await callWhileDown()) === 1, { what: "it was carried out" });
+    await waitUntil(async () => (await callWhileDown()) === 1, { what: "the script has run" });
     expect(await redis.get(key)).toBe("1");
   });
 

@@ -35,7 +35,9 @@ async function whileLate(node: ClusterNode, step: () => Promise<void>): Promise<
 async function replicaHas(primary: ClusterNode, key: string, value: string): Promise<void> {
   const [replica] = await stage.group.replicasOf(primary);
   await replica?.server.admin().readonly();
-  await waitUntil(async () => (await replica?.server.admin().get(key)) === value, { what: "replica has it" });
+  await waitUntil(async () => (await replica?.server.admin().get(key)) === value, {
+    what: `the replica has ${value}`,
+  });
 }
 
 /** A client of one node, past all routing. */
@@ -211,7 +213,7 @@ describe("several commands", () => {
     await migration.begin();
     await migration.moveKeys(1);
     const reading = redis.mget(...keys);
-    await waitUntil(() => stage.routes.of("mget").length > 2, { what: "it was sent again" });
+    await waitUntil(() => stage.routes.of("mget").length > 2, { what: "the read was sent again" });
     await migration.moveKeys();
     expect(await reading).toEqual(["1", "2"]);
     await migration.finish();

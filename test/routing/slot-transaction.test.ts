@@ -93,7 +93,9 @@ describe("a transaction", () => {
     await migration.begin();
     await migration.moveKeys(1);
     const replies = bump(session, key, other);
-    await waitUntil(() => stage.routes.of("multi").length > 2, { what: "it was sent to both" });
+    await waitUntil(() => stage.routes.of("multi").length > 2, {
+      what: "the transaction was sent to both nodes",
+    });
     await migration.moveKeys();
     expect(await replies).toEqual([
       [null, 2],

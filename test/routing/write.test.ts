@@ -179,7 +179,9 @@ describe("a write whose connection is lost", () => {
       expect(isPinned(session.token())).toBe(true);
       proxy.mend();
       proxy.unstall();
-      await waitUntil(async () => (await behindProxy.redis.ping()) === "PONG", { what: "connected again" });
+      await waitUntil(async () => (await behindProxy.redis.ping()) === "PONG", {
+        what: "the client has reconnected",
+      });
       expect(await group.primary.commandCalls("incr")).toBe(0);
     } finally {
       await behindProxy.close();

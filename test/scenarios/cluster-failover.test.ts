@@ -35,10 +35,10 @@ describe("a failover between healthy nodes", () => {
     const before = tidemark.session();
     await before.redis.set(key, "before");
     const users = startUsers(tidemark, 12);
-    await waitUntil(() => users.findings.reads > 100, { what: "users read" });
+    await waitUntil(() => users.findings.reads > 100, { what: "users have read 100 times" });
     await stage.group.failover(replica);
     const reads = users.findings.reads;
-    await waitUntil(() => users.findings.reads > reads + 300, { what: "users read on" });
+    await waitUntil(() => users.findings.reads > reads + 300, { what: "users have read 300 more times" });
     const findings = await users.stop();
     expect(findings.errors).toEqual([]);
     expect(findings.stale).toBe(0);
@@ -105,7 +105,7 @@ describe("a primary that is killed", () => {
     expect(error).toBeInstanceOf(NoPrimaryError);
     expect(await session.redis.set(other, "still")).toBe("OK");
     const isBack = async () => (await tidemark.session().redis.set(key, "again")) === "OK";
-    await waitUntil(isBack, { what: "writes are taken again", timeoutMs: 20_000 });
+    await waitUntil(isBack, { what: "writes succeed again", timeoutMs: 20_000 });
     expect(await session.redis.get(key)).toBe("again");
     expect(stage.lostWrites.heard).toEqual([]);
   });
@@ -120,15 +120,17 @@ describe("a primary that is frozen", () => {
     primary.server.pause();
     try {
       const stray = tidemark.session().redis.set(key, "stray");
-      const isRejected = expect(stray).rejects.toThrow(/closed|no primary/);
+      const isRejected = expect(stray).rejects.toThrow(/closed|is not available/);
       const address = `${primary.host}:${primary.port}`;
       const isSilent = ({ role, eligible, ...status }: NodeStatus): boolean =>
         status.address === address && role === "primary" && !eligible;
-      await waitUntil(() => tidemark.topology().some(isSilent), { what: "it is known to be silent" });
+      await waitUntil(() => tidemark.topology().some(isSilent), {
+        what: "the primary is known to be silent",
+      });
       await isRejected;
       expect(await session.redis.set(other, "still")).toBe("OK");
       const isBack = async () => (await tidemark.session().redis.set(key, "again")) === "OK";
-      await waitUntil(isBack, { what: "writes are taken again", timeoutMs: 20_000 });
+      await waitUntil(isBack, { what: "writes succeed again", timeoutMs: 20_000 });
     } finally {
       primary.server.resume();
     }
@@ -147,10 +149,14 @@ describe("a primary that was cut off", () => {
     expect(await lost.redis.set(key, "lost")).toBe("OK");
     await elsewhere.redis.set(other, "kept too");
     const tokens = [kept, lost, elsewhere].map((session) => session.token());
-    await waitUntil(async () => (await stage.group.primaryOf(1)) !== primary, { what: "it is replaced" });
+    await waitUntil(async () => (await stage.group.primaryOf(1)) !== primary, {
+      what: "the primary is replaced",
+    });
     const isKnown = () => tidemark.redis.get(key).then((value) => value === "kept");
     await waitUntil(isKnown, { what: "the new primary is known", timeoutMs: 20_000 });
-    await waitUntil(async () => (await second.redis.get(key)) === "kept", { what: "to both" });
+    await waitUntil(async () => (await second.redis.get(key)) === "kept", {
+      what: "the second Tidemark reads from the new primary",
+    });
     for (const session of [kept, lost, elsewhere]) expect(await session.redis.get(key)).toBe("kept");
     expect(stage.lostWrites.heard.map(({ session }) => session)).toEqual([lost]);
     const inOther = tokens.map((token) => second.session({ token }));

@@ -31,10 +31,10 @@ it("a command waits until a node knows the new owner of its slot", async () => {
     await newcomer.server.admin().call("CLUSTER", "BUMPEPOCH");
     return isMet();
   };
-  await waitUntil(isEldest, { what: "all know the newcomer and its epoch", timeoutMs: 20_000 });
+  await waitUntil(isEldest, { what: "all nodes know the new node and its epoch", timeoutMs: 20_000 });
   const isContent = async (): Promise<boolean> =>
     String(await newcomer.server.admin().call("CLUSTER", "INFO")).includes("cluster_state:ok");
-  await waitUntil(isContent, { what: "it knows all", timeoutMs: 20_000 });
+  await waitUntil(isContent, { what: "the new node knows the cluster", timeoutMs: 20_000 });
 
   const { redis } = (await stage.open()).session();
   const from = await group.primaryOf(slot);
@@ -48,7 +48,7 @@ it("a command waits until a node knows the new owner of its slot", async () => {
   const writing = redis.set(keyIn(slot), "v");
   const settled = writing.catch((error: unknown) => error);
   for (let trip = 0; trip < manyTrips; trip++) await others[0]?.server.admin().ping();
-  await waitUntil(() => stage.routes.of("set").length > 2, { what: "it is asked again" });
+  await waitUntil(() => stage.routes.of("set").length > 2, { what: "the command was sent again" });
   for (const other of others) await migration.assign(other);
   expect(await settled).toBe("OK");
   expect(await newcomer.server.admin().get(keyIn(slot))).toBe("v");

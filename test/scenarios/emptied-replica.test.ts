@@ -72,7 +72,7 @@ describe("a replica that a failed synchronisation has emptied", () => {
         await tidemark.session().redis.exists("k");
         return tidemark.topology().some(({ eligible }) => !eligible);
       },
-      { what: "the replica is known to be out" },
+      { what: "the replica is ineligible" },
     );
     const before = await server.commandCalls("get");
     for (const level of ["session", "eventual", { maxStalenessMs: 5_000 }] as const) {

@@ -24,7 +24,9 @@ beforeEach(() => {
 async function handOver(): Promise<void> {
   const heir = replicaOf(group);
   await group.primary.admin().call("FAILOVER", "TO", heir.host, String(heir.port));
-  await waitUntil(async () => (await heir.info("replication")).role === "master", { what: "it is promoted" });
+  await waitUntil(async () => (await heir.info("replication")).role === "master", {
+    what: "the replica is promoted",
+  });
   await follows(group.primary, heir);
 }
 

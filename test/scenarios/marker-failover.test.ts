@@ -47,7 +47,7 @@ async function isNoticed(): Promise<void> {
       await tidemark.redis.get("k").catch(() => {});
       return tidemark.topology()[0]?.eligible === false;
     },
-    { what: "it is noticed that there is no primary" },
+    { what: "the loss of the primary is noticed" },
   );
 }
 
@@ -80,7 +80,7 @@ describe("without Sentinels, where INFO is forbidden,", () => {
           .session()
           .redis.set("other", "1")
           .then(() => true),
-      { what: "writes go on" },
+      { what: "writes succeed again" },
     );
     await isAnsweredByReplica(tidemark.session({ token }), "kept");
     await session.redis.set("k", "new");
@@ -103,7 +103,7 @@ describe("without Sentinels, where INFO is forbidden,", () => {
           .session()
           .redis.set("other", "1")
           .then(() => true),
-      { what: "writes go on" },
+      { what: "writes succeed again" },
     );
     await isAnsweredByReplica(tidemark.session({ token }), "kept");
   });
@@ -125,7 +125,7 @@ describe("a marker of another connection or another primary", () => {
           () => true,
           () => false,
         ),
-      { what: "it is written" },
+      { what: "the write succeeds" },
     );
     for (let i = 0; i < 20; i++)
       expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("new");
@@ -136,7 +136,7 @@ describe("a marker of another connection or another primary", () => {
     await session.redis.set("k", "old");
     await old.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     const isWritten = () => tidemark.session().redis.set("other", "1");
-    await waitUntil(async () => (await isWritten()) === "OK", { what: "writes go on" });
+    await waitUntil(async () => (await isWritten()) === "OK", { what: "writes succeed again" });
     await stage.group.caughtUp();
     await replicasAreEligible(tidemark);
     using routes = listenToRoutes();

@@ -68,7 +68,7 @@ describe("a failover by Sentinels, where INFO is forbidden,", () => {
     await group.failover();
     await isFollowed(since);
     const users = startUsers(tidemark, 8);
-    await waitUntil(() => users.findings.reads > 500, { what: "they have read" });
+    await waitUntil(() => users.findings.reads > 500, { what: "users have read 500 times" });
     const { stale, errors } = await users.stop();
     expect({ stale, errors }).toEqual({ stale: 0, errors: [] });
   });
@@ -87,7 +87,7 @@ describe("a failover by Sentinels, where INFO is forbidden,", () => {
           () => true,
           () => false,
         ),
-      { what: "writes go on" },
+      { what: "writes succeed again" },
     );
     const heir = await group.primary();
     expect(await heir.server.admin().get("k")).toBe("after");

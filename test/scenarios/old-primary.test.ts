@@ -32,7 +32,7 @@ async function isHeardOf(tidemark: Tidemark, port: number): Promise<void> {
         .topology()
         .some((node) => node.address.endsWith(`:${port}`) && node.position !== undefined);
     },
-    { what: "it is heard of" },
+    { what: "the old primary's report has arrived" },
   );
 }
 
@@ -75,7 +75,7 @@ describe("a primary that could not be reached while another was promoted", () =>
         await tidemark.session().redis.exists("k");
         return tidemark.topology()[0]?.eligible === false;
       },
-      { what: "it is noticed that there is no primary" },
+      { what: "the loss of the primary is noticed" },
     );
     const read = session.at("strong").get("own");
     await other.replicate(undefined);

@@ -23,7 +23,7 @@ async function isEligible(tidemark: Tidemark, server: RedisServer, expected: boo
       const status = tidemark.topology().find(({ address }) => address.endsWith(`:${server.port}`));
       return status?.eligible === expected;
     },
-    { what: `port ${server.port} is ${expected ? "eligible" : "out"}` },
+    { what: `port ${server.port} is ${expected ? "eligible" : "ineligible"}` },
   );
 }
 
@@ -37,7 +37,9 @@ describe("a replica that was ahead of the promoted one", () => {
     await group.caughtUp();
     holdReplicas(group, 0);
     await session.redis.set("k", "lost");
-    await waitUntil(async () => (await ahead.admin().get("k")) === "lost", { what: "one replica has it" });
+    await waitUntil(async () => (await ahead.admin().get("k")) === "lost", {
+      what: "one replica has the write that will be lost",
+    });
     const lostAt = await offsetOf(group.primary, "master_repl_offset");
     await failOver(group, heir);
     await waitUntil(

@@ -31,7 +31,7 @@ async function readAgain(session: Session): Promise<string | null> {
       value = await session.at("strong").get("k");
       return true;
     },
-    { what: "it is answered" },
+    { what: "a strong read is answered" },
   );
   return value;
 }
@@ -104,7 +104,7 @@ describe("after its primary was restarted, a session", () => {
     await primary.admin().config("SET", "appendfsync", "always");
     await primary.admin().config("SET", "appendonly", "yes");
     await waitUntil(async () => (await primary.info("persistence")).aof_rewrite_in_progress === "0", {
-      what: "the append-only file is there",
+      what: "the append-only file is written",
     });
     const { tidemark, session } = await openWith();
     await session.redis.set("k", "v");
@@ -146,7 +146,7 @@ describe("a replica that was restarted from an old snapshot", () => {
         await session.redis.get("k").catch(() => {});
         return tidemark.topology().some(({ role, position }) => role === "replica" && position !== undefined);
       },
-      { what: "the replica is heard of" },
+      { what: "the replica's report has arrived" },
     );
     for (let i = 0; i < 20; i++) {
       const read = tidemark.session({ token: session.token() }).redis.get("k");
@@ -165,7 +165,7 @@ describe("a session of a primary whose history ends by itself", () => {
     const before = await replidOf(group.primary);
     await replicaOf(group).kill();
     await waitUntil(async () => (await replidOf(group.primary)) !== before, {
-      what: "the history has ended",
+      what: "the history has changed",
     });
     expect(await session.redis.get("k")).toBe("v");
     expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("v");
@@ -186,7 +186,9 @@ describe("a session of a primary whose history ends by itself", () => {
     await session.redis.set("k", "v");
     const before = await replidOf(group.primary);
     await replica.replicate(group.primary);
-    await waitUntil(async () => (await replidOf(group.primary)) !== before, { what: "a history has begun" });
+    await waitUntil(async () => (await replidOf(group.primary)) !== before, {
+      what: "the history has changed",
+    });
     await isReadFromReplicas(session, "v");
     await isReadFromReplicas(tidemark.session({ token: session.token() }), "v");
     expect(stage.lostWrites.heard).toEqual([]);

@@ -93,14 +93,14 @@ it("each user reads their own write or is notified of its loss, and no other use
   let isOver = false;
   const users = Array.from({ length: 10 }, (_, i) => `user-${i}`);
   const lives = users.map((user) => live(user, () => isOver));
-  await waitUntil(async () => (await old.server.admin().dbsize()) === 10, { what: "everybody has written" });
+  await waitUntil(async () => (await old.server.admin().dbsize()) === 10, { what: "every user has written" });
   old.proxy.cut("replicas", "sentinels");
   await group.events.first("+switch-master");
   const heir = await group.primary();
   await waitUntil(() => isPrimaryOf(tidemark, heir), { what: "the new primary is known" });
   const before = await heir.server.commandCalls("rpush");
   const isUsed = async (): Promise<boolean> => (await heir.server.commandCalls("rpush")) > before + 50;
-  await waitUntil(isUsed, { what: "writes go on" });
+  await waitUntil(isUsed, { what: "writes succeed again" });
   isOver = true;
   const histories = await Promise.all(lives);
   const kept = await Promise.all(users.map((user) => heir.server.admin().lrange(user, 0, -1)));

@@ -12,6 +12,8 @@ test("takeSnapshot() leaves a file that survives the cleanup of synchronisation 
   const uptime = async (): Promise<number> => Number((await primary.info("server")).uptime_in_seconds);
   const taken = await uptime();
   // It tidies up once in each of its seconds.
-  await waitUntil(async () => (await uptime()) > taken + 2, { what: "it has had the time" });
+  await waitUntil(async () => (await uptime()) > taken + 2, {
+    what: "the server has run for two more seconds",
+  });
   await expect(access(join(primary.dir, "dump.rdb"))).resolves.toBeUndefined();
 });

@@ -47,6 +47,6 @@ describe("clsHooked", () => {
   ])("refuses %o", (given, shown) => {
     const call = () => Reflect.apply(clsHooked, undefined, [given]);
     expect(call).toThrow(InvalidOptionError);
-    expect(call).toThrow(`got ${shown};`);
+    expect(call).toThrow(`got ${shown}.`);
   });
 });

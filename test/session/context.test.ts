@@ -160,7 +160,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
         look();
       },
     });
-    await waitUntil(() => ready === passengers, { what: "all are there" });
+    await waitUntil(() => ready === passengers, { what: "all writers are ready" });
     start();
     expect(await riding).toBe(1);
     expect((await group.primary.commandCalls("info")) - before).toBeLessThan(passengers);
@@ -178,7 +178,7 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
       expect(context.get()).toBe(subscriber);
     });
     await tidemark.run(tidemark.session(), () => tidemark.redis.publish("news", "text"));
-    await waitUntil(() => seen.some(([event]) => event === "message"), { what: "the message has come" });
+    await waitUntil(() => seen.some(([event]) => event === "message"), { what: "the message has arrived" });
     await expect(tidemark.run(subscriber, () => tidemark.redis.quit())).resolves.toBe("OK");
     expect(new Set(seen.map(([event]) => event))).toEqual(new Set(["connect", "ready", "message"]));
     expect(seen.filter(([, session]) => session !== undefined)).toEqual([]);

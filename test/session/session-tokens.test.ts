@@ -45,7 +45,7 @@ describe("Session.add", () => {
   });
 
   it.each([
-    ["nothing more", tokenOf({ issuedAt: start, positions: [at(X, 77)] })],
+    ["no other token", tokenOf({ issuedAt: start, positions: [at(X, 77)] })],
     ["no token", "garbage"],
     ["an expired one", tokenOf({ issuedAt: start - ttlMs - 1, positions: [at(X, 99)] })],
   ])("leaves a session unchanged when given %s", (_what, token) => {
@@ -85,10 +85,13 @@ describe("Session.sealed", () => {
 
   it.each([
     ["nothing", undefined],
-    ["a header that is not there", null],
-    ["no text at all", Reflect.apply(JSON.parse, undefined, ['{"toString":1}'])],
-    ["a token without a seal", tokenOf({ positions: [at(X, 77)] })],
-    ["another's seal", new Keyring("another secret of a test").seal(tokenOf({ positions: [at(X, 77)] }))],
+    ["a missing header", null],
+    ["a value that is not a string", Reflect.apply(JSON.parse, undefined, ['{"toString":1}'])],
+    ["a token that is not encrypted", tokenOf({ positions: [at(X, 77)] })],
+    [
+      "a token encrypted with another secret",
+      new Keyring("another secret of a test").seal(tokenOf({ positions: [at(X, 77)] })),
+    ],
   ])("yields nothing from %s", (_what, text) => {
     const session = sealedSession();
     session.addSealed(text);

@@ -86,9 +86,9 @@ describe("Session with tokens", () => {
   });
 
   it.each([
-    ["a millisecond too far", start + ttlMs + 1],
-    ["ten years away", start + 10 * 365 * 86_400_000],
-    ["as far away as a token can say", Number.MAX_SAFE_INTEGER],
+    ["a millisecond too far in the future", start + ttlMs + 1],
+    ["ten years in the future", start + 10 * 365 * 86_400_000],
+    ["the latest moment that a token can hold", Number.MAX_SAFE_INTEGER],
   ])("trusts nothing in a token from the future, %s, except that a write happened", (_what, issuedAt) => {
     const future = { issuedAt, freshAsOf: issuedAt, positions: [at(X, 77)] };
     const session = sessionOf(tokenOf(future));

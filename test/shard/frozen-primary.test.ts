@@ -26,7 +26,9 @@ afterEach(() => primary.resume());
 
 /** On the frozen primary's own command queue, so that it is known to be silent. */
 async function isSilent(tidemark: Tidemark): Promise<void> {
-  await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "it is known to be silent" });
+  await waitUntil(() => tidemark.topology()[0]?.eligible === false, {
+    what: "the primary is known to be silent",
+  });
 }
 
 async function promoteHeir(): Promise<void> {
@@ -51,11 +53,13 @@ describe.each(["given", "discovered"] as const)("a frozen primary whose replicas
     const stray = tidemark.session().redis.set("k", "stray");
     const isRejected = expect(stray).rejects.toBeInstanceOf(ConnectionLostError);
     await promoteHeir();
-    await waitUntil(() => isPrimaryOf(tidemark, heir), { what: "the heir is followed" });
+    await waitUntil(() => isPrimaryOf(tidemark, heir), { what: "the promoted replica is followed" });
     await isRejected;
     expect(await tidemark.session().redis.set("k", "kept")).toBe("OK");
     primary.resume();
-    await waitUntil(async () => (await primary.admin().get("k")) === "stray", { what: "it wakes up" });
+    await waitUntil(async () => (await primary.admin().get("k")) === "stray", {
+      what: "the old primary has resumed",
+    });
     const before = await primary.commandCalls("set");
     for (let i = 0; i < 20; i++) {
       for (const level of levels) expect(await tidemark.session({ level }).redis.get("k")).toBe("kept");
@@ -116,14 +120,14 @@ describe("a frozen primary without a replacement", () => {
       expect(reason).toBeInstanceOf(NoPrimaryError);
       expect(reason.message).toMatch(
         new RegExp(
-          `${primary.host}:${primary.port}: it (has left commands unanswered for|takes connections, but does not answer)`,
+          `${primary.host}:${primary.port} is not available, so nothing was sent. Cause: it (has not answered commands for|accepts connections, but does not answer)`,
         ),
       );
     }
     await isLost;
     primary.resume();
     await waitUntil(async () => (await tidemark.redis.set("after", "1")) === "OK", {
-      what: "it is used again",
+      what: "the primary is used again",
     });
     expect(await primary.admin().exists("late")).toBe(0);
   });
@@ -150,7 +154,7 @@ describe("a primary that is frozen before the first connection", () => {
     const options = { primary: primary.url, replicas: [], primaryTimeoutMs: 1_000 };
     const tidemark = new Tidemark(options);
     stage.owe({ stop: () => tidemark.close() });
-    const said = `${primary.host}:${primary.port}: it takes connections, but does not answer`;
+    const said = `${primary.host}:${primary.port} is not available, so nothing was sent. Cause: it accepts connections, but does not answer`;
     await expect(tidemark.ready({ timeoutMs: 500 })).rejects.toThrow(said);
     await expect(tidemark.redis.set("k", "1")).rejects.toThrow(said);
     await expect(tidemark.session().redis.get("k")).rejects.toBeInstanceOf(NoPrimaryError);

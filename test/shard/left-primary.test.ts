@@ -30,15 +30,15 @@ it("the shard reports a primary that is silent for too long, and one that anothe
   if (shard === undefined) throw new Error("there is no shard");
   try {
     const isKnown = (): boolean => shard.nodes.every(({ lastReport }) => lastReport !== undefined);
-    await waitUntil(isKnown, { what: "both have told of themselves" });
+    await waitUntil(isKnown, { what: "both servers have reported their positions" });
     primary.pause();
     shard.primary.probeBefore();
     const address = `${primary.host}:${primary.port}`;
-    await waitUntil(() => heard.length > 0, { what: "it is dropped" });
+    await waitUntil(() => heard.length > 0, { what: "the silent primary is reported" });
     expect(heard).toEqual([address]);
     await heir.replicate(undefined);
     shard.monitor.searchUntilAnswered();
-    await waitUntil(() => shard.primaryAddress !== address, { what: "the heir is followed" });
+    await waitUntil(() => shard.primaryAddress !== address, { what: "the promoted replica is followed" });
     expect(heard.length).toBeGreaterThan(1);
     expect(new Set(heard)).toEqual(new Set([address]));
   } finally {

@@ -25,13 +25,13 @@ it("a replica answers reads about a second after it has loaded its data, even wh
       const info = await replica.info("persistence");
       return info.loading === "1" && Number(info.loading_eta_seconds) >= 5;
     },
-    { what: "it will load for long" },
+    { what: "the replica will load for several seconds" },
   );
   const tidemark = new Tidemark({ primary: primary.url, replicas: [replica.url] });
   stage.owe({ stop: () => tidemark.close() });
   using routes = listenToRoutes();
   await waitUntil(() => tidemark.topology()[1]?.reason?.includes("LOADING") ?? false, {
-    what: "the topology says why it is not used",
+    what: "topology() shows LOADING",
   });
   expect(await isLoading(replica)).toBe(true);
   await endLoading(replica);
@@ -41,7 +41,7 @@ it("a replica answers reads about a second after it has loaded its data, even wh
       await tidemark.session().redis.get("k");
       return routes.of("get").at(-1) === "replica:known";
     },
-    { what: "it answers reads" },
+    { what: "the replica answers reads" },
   );
   expect(performance.now() - loadedAt).toBeLessThan(soonMs);
 });

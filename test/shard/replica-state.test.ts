@@ -44,7 +44,7 @@ describe("reads, with a replica", () => {
             (error) => String(error).includes("MASTERDOWN"),
           ),
       {
-        what: "it refuses reads",
+        what: "the replica refuses reads",
       },
     );
     await readsUntil(tidemark, "primary:replica-failed");
@@ -61,7 +61,7 @@ describe("reads, with a replica", () => {
     await replica.replicate(undefined);
     await stage.group.primary.admin().call("DEBUG", "CHANGE-REPL-ID");
     await replica.replicate(stage.group.primary);
-    await waitUntil(() => isLoading(replica), { what: "it loads" });
+    await waitUntil(() => isLoading(replica), { what: "the replica is loading" });
     for (let i = 0; i < 20; i++) expect(await tidemark.session().redis.get("k")).toBe("v");
     expect(await isLoading(replica)).toBe(true);
     await endLoading(replica);
@@ -83,7 +83,7 @@ describe("reads, with a replica", () => {
             (error) => String(error).includes("BUSY"),
           ),
       {
-        what: "it is busy",
+        what: "the replica is busy",
       },
     );
     await readsUntil(tidemark, "primary:replica-failed");

@@ -51,7 +51,7 @@ async function handOver(): Promise<void> {
   }
   for (const server of [group.primary, ...group.replicas.slice(1).map((other) => other.server)]) {
     await waitUntil(async () => (await server.info("replication")).master_link_status === "up", {
-      what: "what is no primary any more follows the new one",
+      what: "the old primary follows the new primary",
     });
   }
   for (const replica of group.replicas) replica.link.hold();
@@ -91,7 +91,7 @@ describe("a primary that has become a replica", () => {
     await writer.redis.set("k", "new");
     const isForgotten = (): boolean => idle.topology().every(({ positionAgeMs = 0 }) => positionAgeMs > 200);
     await waitUntil(isForgotten, {
-      what: "the idle process no longer knows how fresh its replicas are",
+      what: "the idle process has forgotten how fresh its replicas are",
     });
     for (let i = 0; i < 20; i++) {
       expect(await idle.session({ token: writer.token() }).redis.get("k")).toBe("new");
@@ -115,7 +115,10 @@ describe("a primary that has become a replica", () => {
     await handOver();
     await heir().server.admin().set("k", "new");
     const read = (): Promise<string | null> => tidemark.session({ level: "strong" }).redis.get("k");
-    await waitUntil(async () => (await read()) === "new", { what: "it answers", timeoutMs: 5_000 });
+    await waitUntil(async () => (await read()) === "new", {
+      what: "the strong read returns the new value",
+      timeoutMs: 5_000,
+    });
     for (let i = 0; i < 50; i++) expect(await read()).toBe("new");
     await tidemark.session().redis.set("k", "newer");
     await tidemark.redis.set("ambient", "newer");
@@ -132,7 +135,7 @@ describe("a primary that has become a replica", () => {
       () => redis.pipeline().get("k").exec(),
     ]);
     await waitUntil(async () => (await tidemark.redis.get("k").catch(String)) !== "old", {
-      what: "it is noticed",
+      what: "the demotion is noticed",
     });
     // Together, because each waits a while for a server that is the primary.
     const answers = reads.map((read) => read().catch((error: unknown) => [[error, null]]));
@@ -146,7 +149,7 @@ describe("a primary that has become a replica", () => {
     await replicasAreEligible(tidemark);
     await handOver();
     await waitUntil(async () => (await tidemark.redis.set("ambient", "new")) === "OK", {
-      what: "writes are taken",
+      what: "writes succeed",
     });
     expect(await heir().server.admin().get("ambient")).toBe("new");
   });
@@ -158,7 +161,7 @@ describe("a primary that has become a replica", () => {
     const { server, link } = heir();
     await server.replicate(undefined);
     link.cut();
-    await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "the primary is gone" });
+    await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "the primary is ineligible" });
     const reads = [tidemark.session({ level: "strong" }).redis.get("k"), tidemark.redis.get("k")];
     await group.primary.restart({ empty: true, args: ["--replicaof", link.host, String(link.port)] });
     expect(await Promise.all(reads)).toEqual(["old", "old"]);
@@ -193,10 +196,10 @@ describe("a primary that was a replica for a while", () => {
     await group.primary.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     await waitUntil(
       async () => (await Promise.all([ambient(), strong()].map(isRefused))).every((refused) => refused),
-      { what: "reads that no other server may answer fail" },
+      { what: "both reads are refused" },
     );
     await group.primary.replicate(undefined);
-    await waitUntil(async () => (await ambient()) === null, { what: "reads are answered", timeoutMs: 5_000 });
+    await waitUntil(async () => (await ambient()) === null, { what: "the read succeeds", timeoutMs: 5_000 });
     for (let i = 0; i < 20; i++) {
       expect(await Promise.all([ambient(), strong(), tidemark.session().redis.get("k")])).toEqual(nothing);
     }

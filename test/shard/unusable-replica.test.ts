@@ -53,11 +53,11 @@ describe("a replica that cannot be used", () => {
         await tidemark.session().redis.get("k");
         return warnings.of(unusable).length >= 6;
       },
-      { what: "all are warned of", timeoutMs: 15_000 },
+      { what: "all six warnings were emitted", timeoutMs: 15_000 },
     );
     const expected: readonly [number, RegExp][] = [
-      [alone.port, /is a primary itself: its replication id is not the primary's.*REPLICAOF/],
-      [foreign.port, RegExp(`replicates from 127.0.0.1:${other.port}: its replication id.*REPLICAOF`)],
+      [alone.port, /is a primary itself, and its replication id differs from the known primary's.*REPLICAOF/],
+      [foreign.port, RegExp(`replicates from 127.0.0.1:${other.port}, and its replication id.*REPLICAOF`)],
       [locked.port, /NOAUTH.*password/],
       [dead, /ECONNREFUSED.*host, port and TLS/],
       [silent.port, /NOPERM.*\+info/],
@@ -79,7 +79,7 @@ describe("a replica that cannot be used", () => {
 
   it.concurrent.each([
     ["refuses connections", "127.0.0.1"],
-    ["leads nowhere", "10.255.255.1"],
+    ["does not respond", "10.255.255.1"],
   ])(
     "at an announced address that %s produces a warning that names natMap, without any read",
     async (_, host) => {
@@ -88,7 +88,7 @@ describe("a replica that cannot be used", () => {
       await start({ replicaOf: stage.group.primary, args });
       using warnings = listenToWarnings();
       open();
-      await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of" });
+      await waitUntil(() => warnings.of(unusable).length > 0, { what: "a warning was emitted" });
       expect(warnings.of(unusable)).toEqual([expect.stringMatching(RegExp(`${host}:${port} .*natMap`))]);
       expect(warnings.of(unusable)[0]).not.toContain("the primary answers every read");
     },
@@ -101,12 +101,12 @@ describe("a replica that cannot be used", () => {
     using changes = listenToTopology();
     for (const times of [1, 2]) {
       await replica.kill();
-      await waitUntil(() => warnings.of(unusable).length === times, { what: "it is warned of" });
+      await waitUntil(() => warnings.of(unusable).length === times, { what: "the warning was emitted" });
       await replica.restart();
       await replica.replicate(stage.group.replicas[0]?.link);
       await replicasAreEligible(tidemark);
       const isBack = (): boolean => warnings.of("TIDEMARK_REPLICA_USABLE").length === times;
-      await waitUntil(isBack, { what: "it is told to be back" });
+      await waitUntil(isBack, { what: "the recovery was reported" });
     }
     const told = changes.of(replica);
     expect(told).toContain("state replica silent");
@@ -122,9 +122,11 @@ describe("a replica that cannot be used", () => {
     using warnings = listenToWarnings();
     using changes = listenToTopology();
     await replica.kill();
-    await waitUntil(() => changes.of(replica).includes("state replica silent"), { what: "it is missed" });
+    await waitUntil(() => changes.of(replica).includes("state replica silent"), {
+      what: "the replica is silent",
+    });
     const restart = replica.restart();
-    await waitUntil(() => replica.isAlive, { what: "it is started" });
+    await waitUntil(() => replica.isAlive, { what: "the replica has started" });
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);
     await restart;
     await replica.replicate(stage.group.replicas[0]?.link);
@@ -197,13 +199,16 @@ describe.concurrent("a replica that refuses commands", () => {
     await allow("-info");
     using warnings = listenToWarnings();
     const tidemark = openAsApp();
-    await waitUntil(() => warnings.of(unusable).length > 0, { what: "it is warned of", timeoutMs: 15_000 });
+    await waitUntil(() => warnings.of(unusable).length > 0, {
+      what: "a warning was emitted",
+      timeoutMs: 15_000,
+    });
     expect(warnings.heard.map(({ message }) => message)).toEqual([
       expect.stringMatching(/^Replica .*NOPERM.*on this replica with the ACL rule \+info/),
     ]);
     await replicaOf(stage.group).admin().call("ACL", "SETUSER", "app", "+info");
     await waitUntil(() => tidemark.topology()[1]?.state === "serving", {
-      what: "it is used",
+      what: "the replica is used",
       timeoutMs: 4_000,
     });
     expect(tidemark.topology()[1]?.proof).toBe("position");
@@ -220,7 +225,7 @@ describe.concurrent("a replica that refuses commands", () => {
     });
     await readUntil(tidemark, "unknown-position");
     expect(tidemark.topology()[1]?.reason).toMatch(
-      /^the position of the primary is unknown: INFO .*give the address/,
+      /^the position of the primary is unknown: INFO .*Use the address of the Redis server itself/,
     );
     expect(warnings.of("TIDEMARK_POSITION_UNKNOWN")).toEqual([expect.not.stringContaining("Allow INFO")]);
   });
@@ -236,7 +241,7 @@ describe.concurrent("without INFO", () => {
     using routes = listenToRoutes();
     await tidemark.ready();
     const code = "TIDEMARK_POSITION_UNKNOWN";
-    await waitUntil(() => warnings.of(code).length > 0, { what: "it is warned of" });
+    await waitUntil(() => warnings.of(code).length > 0, { what: "a warning was emitted" });
     expect(warnings.of(code)).toEqual([expect.stringMatching(/discovers no replicas.*replicas: \["redis:/)]);
     await tidemark.session().redis.get("k");
     expect(routes.of("get")).toEqual(["primary:no-replica"]);
@@ -297,7 +302,9 @@ describe.concurrent("topology()", () => {
   it("reports no lag of a primary that was never reached", async () => {
     const port = await freePort();
     const tidemark = open({ primary: `redis://127.0.0.1:${port}`, replicas: [] });
-    await waitUntil(() => tidemark.topology()[0]?.state === "silent", { what: "it is known to be gone" });
+    await waitUntil(() => tidemark.topology()[0]?.state === "silent", {
+      what: "the primary is known to be silent",
+    });
     expect(tidemark.topology()).toMatchObject([
       { lagBytes: undefined, lagMs: undefined, clockSkewMs: undefined, position: undefined, eligible: false },
     ]);
@@ -306,7 +313,7 @@ describe.concurrent("topology()", () => {
   it("does not count an idle process as lag of its replicas", async () => {
     const tidemark = await stage.open({ maxStalenessMs: 500 });
     const ageOf = (): number => tidemark.topology()[1]?.positionAgeMs ?? 0;
-    await waitUntil(() => ageOf() > 1_500, { what: "nothing was asked for a while" });
+    await waitUntil(() => ageOf() > 1_500, { what: "the primary was not asked for 1.5 s" });
     const [, replica] = tidemark.topology();
     expect(replica).toMatchObject({ eligible: true, state: "serving", lagBytes: 0 });
     expect(replica?.lagMs).toBeLessThan(500);

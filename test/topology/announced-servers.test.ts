@@ -68,18 +68,18 @@ describe("accept()", () => {
         return port === other.port;
       },
     });
-    await waitUntil(async () => isUsed(tidemark, other), { what: "the other one is connected to" });
+    await waitUntil(async () => isUsed(tidemark, other), { what: "the other replica is connected" });
     expect(await isUsed(tidemark, stranger)).toBe(false);
     expect(asked).toContainEqual([stranger.host, stranger.port]);
     const warned = (): string[] => warnings.of("TIDEMARK_SERVER_REFUSED");
     // The replica names two more.
-    await waitUntil(() => warned().length >= 3, { what: "all are warned of" });
+    await waitUntil(() => warned().length >= 3, { what: "all warnings were emitted" });
     for (let i = 0; i < 20; i += 1) await tidemark.session().redis.set("k", "1");
     expect(warned().sort()).toEqual(
       [1, 2, stranger.port].map(
         (port) =>
-          `Tidemark does not connect to 127.0.0.1:${port}, which another server names: accept() returned false. ` +
-          "If the server is yours, return true for it.",
+          `Tidemark does not connect to 127.0.0.1:${port}, which another server announced: accept() returned false. ` +
+          "Return true if the server is yours.",
       ),
     );
     expect(asked).toHaveLength(new Set(asked.map(String)).size);
@@ -91,7 +91,7 @@ describe("accept()", () => {
     const asked = new Set<number>();
     const tidemark = open({ primary: at(primary), accept: (_host, port) => !asked.add(port) });
     await tidemark.ready();
-    await waitUntil(() => asked.size === many.length, { what: "all are asked about" });
+    await waitUntil(() => asked.size === many.length, { what: "accept() was called for every address" });
     await tidemark.session().redis.set("k", "1");
     expect(warnings.of("TIDEMARK_SERVER_REFUSED")).toHaveLength(10);
   });
@@ -99,14 +99,14 @@ describe("accept()", () => {
   it("is optional: without it Tidemark connects to every replica", async () => {
     const stranger = await fake();
     const tidemark = open({ primary: at(await fake(ofInfo(primaryInfo([stranger.port])))) });
-    await waitUntil(async () => isUsed(tidemark, stranger), { what: "it is connected to" });
+    await waitUntil(async () => isUsed(tidemark, stranger), { what: "the replica is connected" });
     expect(stranger.received.flat()).toContain(password);
   });
 
   it.each<[string, (...args: never) => unknown]>([
-    ["gives a promise", async () => true],
-    ["gives 1", () => 1],
-    ["gives nothing", () => {}],
+    ["returns a promise", async () => true],
+    ["returns 1", () => 1],
+    ["returns nothing", () => {}],
     [
       "throws",
       () => {
@@ -119,7 +119,9 @@ describe("accept()", () => {
     const options: object = { primary: at(primary), accept };
     const tidemark = open(options as TidemarkOptions);
     expect(await isUsed(tidemark, stranger)).toBe(false);
-    await waitUntil(() => warnings.of("TIDEMARK_SERVER_REFUSED").length === 1, { what: "a warning" });
+    await waitUntil(() => warnings.of("TIDEMARK_SERVER_REFUSED").length === 1, {
+      what: "a warning was emitted",
+    });
   });
 
   it("receives the address that natMap has for a server", async () => {
@@ -131,7 +133,7 @@ describe("accept()", () => {
       redis: { natMap },
       accept: (_, port) => port === hidden.port,
     });
-    await waitUntil(async () => isUsed(tidemark, hidden), { what: "it is connected to" });
+    await waitUntil(async () => isUsed(tidemark, hidden), { what: "the replica is connected" });
   });
 
   it("refuses a primary that Sentinels name, and the error says so", async () => {
@@ -145,7 +147,7 @@ describe("accept()", () => {
     const error = await tidemark.redis.get("k").catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(NoPrimaryError);
     expect(String(error)).toContain(
-      `the Sentinels name 127.0.0.1:${stranger.port}, which accept() refuses; have it return true for your primary`,
+      `the Sentinels name 127.0.0.1:${stranger.port}, which accept() refuses, so make accept() return true for your primary`,
     );
     expect(stranger.connections).toBe(0);
   });
@@ -199,12 +201,14 @@ describe("the number of announced servers that are followed", () => {
         await tidemark.session().redis.get("k");
         return tidemark.topology().length > 100;
       },
-      { what: "replicas are known" },
+      { what: "all replicas are known" },
     );
     expect(tidemark.topology()).toHaveLength(101);
-    await waitUntil(() => warnings.of("TIDEMARK_TOO_MANY_SERVERS").length > 0, { what: "a warning" });
+    await waitUntil(() => warnings.of("TIDEMARK_TOO_MANY_SERVERS").length > 0, {
+      what: "a warning was emitted",
+    });
     expect(warnings.of("TIDEMARK_TOO_MANY_SERVERS")).toEqual([
-      expect.stringContaining("More than 100 replicas"),
+      expect.stringContaining("more than 100 replicas"),
     ]);
   });
 });
@@ -226,13 +230,15 @@ describe("a Sentinel that has not answered for maxStalenessMs", () => {
       maxStalenessMs: 100,
       redis: { connectTimeout: 60_000 },
     });
-    await waitUntil(() => learnt.connections > 0 && given.connections > 0, { what: "both are connected to" });
+    await waitUntil(() => learnt.connections > 0 && given.connections > 0, {
+      what: "both Sentinels are connected",
+    });
     const rounds = (): number => sentinel.received.filter(([, about]) => about === "SENTINELS").length;
     const before = rounds();
-    await waitUntil(() => rounds() > before + 2, { what: "it is named again" });
+    await waitUntil(() => rounds() > before + 2, { what: "the Sentinels were asked twice more" });
     expect(learnt.connections).toBeGreaterThan(0);
     isNamed = false;
-    await waitUntil(() => learnt.connections === 0, { what: "it is forgotten" });
+    await waitUntil(() => learnt.connections === 0, { what: "the Sentinel is forgotten" });
     expect(given.connections).toBeGreaterThan(0);
   });
 });

@@ -65,7 +65,7 @@ describe("on a cluster", () => {
     await migration.run();
     const { redis } = tidemark.session();
     const popping = redis.blpop(list, 0);
-    await waitUntil(() => stage.routes.of("blpop").length === 2, { what: "it waits" });
+    await waitUntil(() => stage.routes.of("blpop").length === 2, { what: "BLPOP was sent to both nodes" });
     await tidemark.session().redis.rpush(list, "v");
     expect(await popping).toEqual([list, "v"]);
   });
@@ -143,7 +143,7 @@ describe("on a cluster", () => {
     expect(await outcomeOf(() => tidemark.session().redis.set(a, "v"))).toMatchObject({
       error: { name: "ClosedError" },
     });
-    await waitUntil(() => left() === 0, { what: "nobody is connected" });
+    await waitUntil(() => left() === 0, { what: "no client is connected" });
     expect(await opened()).toBe(before);
   });
 });

@@ -109,7 +109,7 @@ describe.each(Object.entries(ways))("%s", (way, clientOf) => {
       const traffic = startPairs(clientOf(tidemark), slot, `${way}:${replica.port}`);
       const goesOn = async (): Promise<void> => {
         const before = traffic.given;
-        await waitUntil(() => traffic.given > before + 200, { what: "pairs go on" });
+        await waitUntil(() => traffic.given > before + 200, { what: "200 more pairs were sent" });
       };
       await goesOn();
       await stage.group.failover(replica);
@@ -125,7 +125,7 @@ describe.each(Object.entries(ways))("%s", (way, clientOf) => {
     const traffic = startPairs(clientOf(tidemark), slot, way);
     const goesOn = async (): Promise<void> => {
       const before = traffic.given;
-      await waitUntil(() => traffic.given > before + 100, { what: "pairs go on" });
+      await waitUntil(() => traffic.given > before + 100, { what: "100 more pairs were sent" });
     };
     const homes = [await stage.group.primaryOf(1), await stage.group.primaryOf(SLOTS - 1)] as const;
     for (let round = 1; round <= 6; round++) {

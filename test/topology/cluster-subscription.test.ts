@@ -15,7 +15,7 @@ describe("SSUBSCRIBE", () => {
     for (const channel of channels) await tidemark.redis.ssubscribe(channel);
     for (const [i, channel] of channels.entries())
       await (await stage.group.primaryOf(slots[i] ?? 0)).server.admin().spublish(channel, "1");
-    await waitUntil(() => heard.length === 3, { what: "all messages come" });
+    await waitUntil(() => heard.length === 3, { what: "all three messages have arrived" });
     expect(heard.sort()).toEqual(channels.map((channel) => `${channel} 1`).sort());
     await tidemark.redis.sunsubscribe(channels[0] ?? "");
     await tidemark.redis.sunsubscribe();
@@ -40,7 +40,7 @@ describe("SSUBSCRIBE", () => {
         await to.server.admin().spublish(channel, "moved");
         return heard.includes("moved");
       },
-      { what: "messages of the new shard come" },
+      { what: "messages of the new shard arrive" },
     );
     const next = keyIn(slot, "next");
     expect(await tidemark.redis.ssubscribe(next)).toBeGreaterThan(0);

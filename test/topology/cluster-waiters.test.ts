@@ -48,7 +48,7 @@ describe.each(Object.entries(ways))("%s", (_way, redisOf) => {
     const first = redis.set("foo", "1");
     await waitUntil(() => orders().length > 0, { what: "the first command was refused" });
     // The refusal is read in one turn, and the pause has begun in the next ones.
-    await waitUntil(() => orders().length > 5, { what: "the first command pauses" });
+    await waitUntil(() => orders().length > 5, { what: "the first command was sent several times" });
     const others = [
       redis.append("foo", "2"),
       redis.append("foo", "3"),

@@ -55,7 +55,7 @@ async function knows(tidemark: Tidemark, port: number, expected: boolean): Promi
       await tidemark.session().redis.exists("k");
       return addressesOf(tidemark).some((address) => address.endsWith(`:${port}`)) === expected;
     },
-    { what: `port ${port} is ${expected ? "known" : "let go"}` },
+    { what: `port ${port} is ${expected ? "known" : "forgotten"}` },
   );
 }
 
@@ -88,7 +88,7 @@ describe("without a list of replicas, a replica", () => {
     for (const { link } of stage.group.replicas) link.cut();
     const isMissed = async (): Promise<boolean> =>
       (await primary.info("replication")).connected_slaves === "0";
-    await waitUntil(isMissed, { what: "the primary names it no more" });
+    await waitUntil(isMissed, { what: "the primary no longer names the replica" });
     // The position of a write comes with the primary's word on its replicas.
     await tidemark.session().redis.set("other", "v");
     expect(addressesOf(tidemark)).toContain(`${replica.host}:${replica.port}`);
@@ -109,7 +109,7 @@ describe("without a list of replicas, a replica", () => {
         await tidemark.session().redis.exists("k");
         return tidemark.topology().every(({ role, eligible }) => role === "primary" || !eligible);
       },
-      { what: "it is known to be out" },
+      { what: "the replica is ineligible" },
     );
     const before = await replica.commandCalls("get");
     for (let i = 0; i < 20; i++) expect(await tidemark.session().redis.get("k")).toBe("v");

@@ -78,7 +78,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
           await primary.admin().xadd(key("stream"), "*", "f", "v");
           return false;
         },
-        { what: "all is answered", timeoutMs: 20_000 },
+        { what: "all blocked commands are answered", timeoutMs: 20_000 },
       );
       return all;
     }
@@ -132,7 +132,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       ];
       const old = await deployment.primary();
       await waitUntil(async () => Number((await old.info("clients")).blocked_clients) === 4, {
-        what: "all wait",
+        what: "all four commands block",
       });
       // Sentinels tell the old primary only seconds later, so that nobody knows what it has carried out until then.
       const isUnknown = name.includes("Sentinels");
@@ -211,9 +211,9 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
           await primary.admin().spublish(key("shard"), "1");
           return ["news 1", "new? 1", `${key("shard")} 1`].every(isHeard);
         },
-        { what: "messages come again", timeoutMs: 15_000 },
+        { what: "messages arrive again", timeoutMs: 15_000 },
       );
-      await waitUntil(() => events.at(-1) === "ready", { what: "it is ready again" });
+      await waitUntil(() => events.at(-1) === "ready", { what: "the client is ready again" });
       expect(events.slice(0, 2)).toEqual(["close", "reconnecting"]);
     });
 
@@ -225,7 +225,7 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
       const primary = await deployment.promoted();
       expect(await subscribed).toBe(1);
       await primary.admin().publish("news", "1");
-      await waitUntil(() => heard.length > 0, { what: "the message comes" });
+      await waitUntil(() => heard.length > 0, { what: "the message arrives" });
     });
 
     it.each(["killed", "frozen", "demoted"])("duplicate() follows the primary when it is %s", async (how) => {
@@ -238,10 +238,10 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
         await plain.set(key("plain"), "3");
         return (await primary.admin().get(key("plain"))) === "3";
       };
-      await waitUntil(isWritten, { what: "it writes to the new primary", timeoutMs: 15_000 });
+      await waitUntil(isWritten, { what: "the duplicate writes to the new primary", timeoutMs: 15_000 });
       expect(await plain.multi().incr(key("count")).exec()).toEqual([[null, 1]]);
       plain.disconnect();
-      await waitUntil(() => plain.status === "end", { what: "it has ended" });
+      await waitUntil(() => plain.status === "end", { what: "the plain client has ended" });
     });
   });
 });

@@ -90,7 +90,9 @@ describe.skipIf(program === undefined)("replicas behind one HAProxy", () => {
     const [here, there] = connected === fresh ? [fresh, stale] : [stale, fresh];
     there?.link.hold();
     await session.redis.set("k", "new");
-    await waitUntil(async () => (await here?.server.admin().get("k")) === "new", { what: "it is applied" });
+    await waitUntil(async () => (await here?.server.admin().get("k")) === "new", {
+      what: "the replica has the new value",
+    });
     const token = session.token();
     expect(await tidemark.session({ token }).redis.get("k")).toBe("new");
     // The only connection breaks, and the next goes to the replica that lags.
@@ -103,7 +105,7 @@ describe.skipIf(program === undefined)("replicas behind one HAProxy", () => {
         }
         return (await servesOne()) === there;
       },
-      { what: "the other replica serves it" },
+      { what: "the other replica answers" },
     );
   });
 

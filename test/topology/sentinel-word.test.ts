@@ -64,7 +64,7 @@ async function connections(): Promise<number> {
 }
 
 async function allAreGone(): Promise<void> {
-  await waitUntil(async () => (await connections()) === before, { what: "all connections are gone" });
+  await waitUntil(async () => (await connections()) === before, { what: "all connections are closed" });
 }
 
 describe("a Sentinel", () => {
@@ -111,7 +111,7 @@ describe("a Sentinel", () => {
     await startSentinel(await group.primary(), port);
     // Sooner than it would be asked in any case.
     const isAsked = async (): Promise<boolean> => (await tidemark.redis.set("k", "v")) === "OK";
-    await waitUntil(isAsked, { what: "it is asked", timeoutMs: 5_000 });
+    await waitUntil(isAsked, { what: "the Sentinel is asked", timeoutMs: 5_000 });
   });
 });
 

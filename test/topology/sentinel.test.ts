@@ -134,7 +134,7 @@ describe("without a primary", () => {
     await group.caughtUp();
     await replicasAreEligible(tidemark);
     await primary.server.kill();
-    await waitUntil(() => !tidemark.topology()[0]?.eligible, { what: "it is missed" });
+    await waitUntil(() => !tidemark.topology()[0]?.eligible, { what: "the primary is ineligible" });
     const write = tidemark.session().redis.set("k", "w");
     using routes = listenToRoutes();
     expect(await tidemark.session({ token }).redis.get("k")).toBe("v");
@@ -143,7 +143,7 @@ describe("without a primary", () => {
     await expect(tidemark.redis.set("k", "w")).rejects.toThrow(`${primary.host}:${primary.port}`);
     expect(role).toBe("replica");
     const isWritten = async (): Promise<boolean> => (await tidemark.session().redis.set("k", "x")) === "OK";
-    await waitUntil(isWritten, { what: "writes go on" });
+    await waitUntil(isWritten, { what: "writes succeed again" });
     expect(await (await group.primary()).server.admin().get("k")).toBe("x");
     await primary.server.restart();
   });
@@ -158,13 +158,16 @@ describe("a primary that is frozen", () => {
       const strays = [tidemark, patient].map((one) => one.session().redis.set("k", "stray"));
       const areLost = strays.map((stray) => expect(stray).rejects.toBeInstanceOf(ConnectionLostError));
       const isSilent = (): boolean => patient.topology()[0]?.eligible === false;
-      await waitUntil(isSilent, { what: "it is known to be silent" });
+      await waitUntil(isSilent, { what: "the primary is known to be silent" });
       const write = patient.session().redis.set("waited", "1");
-      await waitUntil(() => !isPrimaryOf(tidemark, primary), { what: "another is named", timeoutMs: 20_000 });
+      await waitUntil(() => !isPrimaryOf(tidemark, primary), {
+        what: "the Sentinels have named another primary",
+        timeoutMs: 20_000,
+      });
       await Promise.all(areLost);
       expect(await write).toBe("OK");
       const isWritten = async (): Promise<boolean> => (await tidemark.session().redis.set("k", "x")) === "OK";
-      await waitUntil(isWritten, { what: "writes go on" });
+      await waitUntil(isWritten, { what: "writes succeed again" });
     } finally {
       primary.server.resume();
     }
@@ -182,7 +185,7 @@ describe("a new primary without a connection when it is named", () => {
     for (const { proxy } of replicas) proxy.cut("clients");
     await primary.server.kill();
     const isNamed = (): boolean => replicas.some((replica) => isPrimaryOf(tidemark, replica));
-    await waitUntil(isNamed, { what: "another is named", timeoutMs: 20_000 });
+    await waitUntil(isNamed, { what: "the Sentinels have named another primary", timeoutMs: 20_000 });
     const reading = tidemark.session().redis.get("k");
     for (const { proxy } of replicas) proxy.mend("clients");
     expect(await reading).toBe("v");
@@ -200,7 +203,7 @@ describe("a replica that joins later", () => {
           await tidemark.session().redis.get("k");
           return (await late.server.commandCalls("get")) > 0;
         },
-        { what: "it answers" },
+        { what: "the late replica answers" },
       );
     } finally {
       await late.stop();

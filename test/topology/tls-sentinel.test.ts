@@ -89,8 +89,11 @@ it("all is discovered over TLS, also by clients made from the Tidemark's, and a 
   plain.disconnect();
   await sentinels[0]?.server.kill();
   await primary.server.kill();
-  await waitUntil(() => isPrimaryOf(tidemark, replica), { what: "it is followed", timeoutMs: 20_000 });
+  await waitUntil(() => isPrimaryOf(tidemark, replica), {
+    what: "the promotion is followed",
+    timeoutMs: 20_000,
+  });
   const isWritten = async (): Promise<boolean> => (await tidemark.session().redis.set("k", "after")) === "OK";
-  await waitUntil(isWritten, { what: "writes go on" });
+  await waitUntil(isWritten, { what: "writes succeed again" });
   expect(await replica.server.admin().get("k")).toBe("after");
 });

@@ -48,13 +48,16 @@ async function errorOf(tidemark: Tidemark): Promise<string> {
 
 async function isWarnedOf(): Promise<string> {
   const isSaid = (): boolean => warnings.of(unreachable).length > 0;
-  await waitUntil(isSaid, { what: "it is warned of", timeoutMs: 20_000 });
+  await waitUntil(isSaid, { what: "a warning was emitted", timeoutMs: 20_000 });
   expect(warnings.of(unreachable)).toHaveLength(1);
   return warnings.of(unreachable)[0] ?? "";
 }
 
 async function isTakenBack(): Promise<void> {
-  await waitUntil(() => warnings.of(reached).length > 0, { what: "it is taken back", timeoutMs: 20_000 });
+  await waitUntil(() => warnings.of(reached).length > 0, {
+    what: "the warning of recovery was emitted",
+    timeoutMs: 20_000,
+  });
   expect(warnings.of(reached)).toEqual([expect.stringMatching(/^A Redis primary has been named, after \d/)]);
   expect(warnings.of(unreachable)).toHaveLength(1);
 }
@@ -68,9 +71,9 @@ describe("Sentinels", () => {
     // One that was not asked to connect has nothing to say.
     open({ sentinels, name: "orders", redis: { lazyConnect: true } });
     const causes = [one, other].map((port) => `${HOST}:${port}: connect ECONNREFUSED`).join("; ");
-    expect(await isWarnedOf()).toBe(`The Sentinels have named no primary: ${causes}.`);
+    expect(await isWarnedOf()).toBe(`The Sentinels have not named a primary: ${causes}.`);
     expect(await errorOf(tidemark)).toBe(
-      `GET: no primary is known (${causes}), so nothing was sent; check these servers, or try again when they run.`,
+      `GET: no primary is known, so nothing was sent. Cause: ${causes}. Check these servers, or retry when they run.`,
     );
     await startSentinel(primary, other);
     await isTakenBack();
@@ -80,7 +83,7 @@ describe("Sentinels", () => {
   it("that do not know the name cause a warning that says which name to give", async () => {
     const sentinel = await startSentinel(await start());
     const tidemark = open({ sentinels: [sentinel.url], name: "invoices" });
-    const advice = /ERR No such master with that name; give as `name` what stands behind `sentinel monitor`/;
+    const advice = /ERR No such master with that name, so set `name` to the name after `sentinel monitor`/;
     expect(await isWarnedOf()).toMatch(advice);
     expect(await errorOf(tidemark)).toMatch(advice);
   });
@@ -88,7 +91,7 @@ describe("Sentinels", () => {
   it("that are servers with data are reported as not being Sentinels", async () => {
     const server = await start();
     const tidemark = open({ sentinels: [server.url], name: "orders" });
-    const advice = `${HOST}:${server.port}: it is not a Sentinel; give the addresses of Sentinels, or give this server as \`primary\``;
+    const advice = `${HOST}:${server.port}: it is not a Sentinel, so put Sentinels in \`sentinels\`, or set this server as \`primary\``;
     expect(await isWarnedOf()).toContain(advice);
     expect(await errorOf(tidemark)).toContain(advice);
   });
@@ -98,15 +101,15 @@ describe("Sentinels", () => {
     const sentinel = await startSentinel(primary);
     open({ sentinels: [sentinel.url], name: "orders", accept: () => false });
     expect(await isWarnedOf()).toBe(
-      `The Sentinels have named no primary: the Sentinels name ${HOST}:${primary.port}, which accept() refuses; ` +
-        "have it return true for your primary.",
+      `The Sentinels have not named a primary: the Sentinels name ${HOST}:${primary.port}, which accept() refuses, ` +
+        "so make accept() return true for your primary.",
     );
   });
 
   it("are listed in short when there are many", async () => {
     const ports = await Promise.all(Array.from({ length: 7 }, () => freePort()));
     open({ sentinels: ports.map((port) => ({ host: HOST, port })), name: "orders" });
-    expect(await isWarnedOf()).toMatch(/^The Sentinels have named no primary: ([^;]+; ){5}and 2 more\.$/);
+    expect(await isWarnedOf()).toMatch(/^The Sentinels have not named a primary: ([^;]+; ){5}and 2 more\.$/);
   });
 });
 
@@ -116,18 +119,18 @@ describe("nodes of a cluster", () => {
     const tidemark = open({ cluster: [one, other].map((port) => ({ host: HOST, port })) });
     for (const port of [one, other])
       expect(await isWarnedOf()).toContain(`${HOST}:${port}: connect ECONNREFUSED`);
-    expect(await isWarnedOf()).toMatch(/^The cluster nodes have named no primary: /);
+    expect(await isWarnedOf()).toMatch(/^The cluster nodes have not named a primary: /);
     const node = await start({ port: other, args: ["--cluster-enabled", "yes"] });
     const slots = Array.from({ length: 16_384 }, (_, slot) => slot);
     await node.admin().call("CLUSTER", "ADDSLOTS", ...slots);
     await isTakenBack();
-    await waitUntil(async () => (await tidemark.redis.set("k", "v")) === "OK", { what: "it takes writes" });
+    await waitUntil(async () => (await tidemark.redis.set("k", "v")) === "OK", { what: "a write succeeds" });
   });
 
   it("that are plain servers cause a warning to give them as the primary", async () => {
     const server = await start();
     const tidemark = open({ cluster: [server.url] });
-    const advice = "ERR This instance has cluster support disabled; give this server as `primary`";
+    const advice = "ERR This instance has cluster support disabled, so set this server as `primary`";
     expect(await isWarnedOf()).toContain(advice);
     expect(await errorOf(tidemark)).toContain(advice);
   });
@@ -135,7 +138,8 @@ describe("nodes of a cluster", () => {
   it("without slots cause a warning that says how to assign slots", async () => {
     const node = await start({ findPort: freeNodePort, args: ["--cluster-enabled", "yes"] });
     const tidemark = open({ cluster: [node.url] });
-    const advice = "no node of its cluster serves slots; assign them, as `redis-cli --cluster create` does";
+    const advice =
+      "no node of its cluster serves slots, so assign them, for example with `redis-cli --cluster create`";
     expect(await isWarnedOf()).toContain(advice);
     expect(await errorOf(tidemark)).toContain(advice);
   });
@@ -143,7 +147,7 @@ describe("nodes of a cluster", () => {
   it("that are Sentinels are reported as such", async () => {
     const sentinel = await startSentinel(await start());
     const tidemark = open({ cluster: [sentinel.url] });
-    const advice = `${HOST}:${sentinel.port}: is a Sentinel, which has no data; give it as \`sentinels\``;
+    const advice = `${HOST}:${sentinel.port}: this is a Sentinel, which holds no data. Pass it in \`sentinels\``;
     await expect(tidemark.redis.get("k")).rejects.toThrow(advice);
     expect(await isWarnedOf()).toContain(advice);
   });
@@ -152,6 +156,8 @@ describe("nodes of a cluster", () => {
 describe("ready()", () => {
   it("names itself in its error", async () => {
     const tidemark = open({ primary: { host: HOST, port: await freePort() }, replicas: [] });
-    await expect(tidemark.ready({ timeoutMs: 200 })).rejects.toThrow(/^ready\(\): there is no primary now/);
+    await expect(tidemark.ready({ timeoutMs: 200 })).rejects.toThrow(
+      /^ready\(\): the primary \S+:\d+ is not available/,
+    );
   });
 });

@@ -34,7 +34,9 @@ describe.concurrent("a replica that is the primary", () => {
   ])("is refused by its address, given as %s", (_what, servers) => {
     const make = (): Tidemark => open(servers as TidemarkOptions);
     expect(make).toThrow(InvalidOptionError);
-    expect(make).toThrow(/^replicas\[1\]: has the address of primary; give the address of a replica/);
+    expect(make).toThrow(
+      /^replicas\[1\]: this is the address of the primary\. Pass the address of a replica/,
+    );
   });
 
   it("under another name causes a warning, and answers nothing", async () => {
@@ -47,13 +49,13 @@ describe.concurrent("a replica that is the primary", () => {
         await tidemark.session().redis.get("k");
         return warnings.of(unusable).length > 0;
       },
-      { what: "it is warned of", timeoutMs: warnedMs },
+      { what: "a warning was emitted", timeoutMs: warnedMs },
     );
     expect(warnings.of(unusable)).toEqual([
       expect.stringMatching(
         RegExp(
-          `^Replica 127.0.0.1:${port} answers no reads: it is a primary itself with the primary's replication id, so it may ` +
-            `be the primary by another name\\..* If it is the same server as localhost:${port}, remove it`,
+          `^Replica 127.0.0.1:${port} answers no reads: it is a primary itself, with the same replication id as the known ` +
+            `primary, so it may be the same server by another name\\..* If it is the same server as localhost:${port}, remove it`,
         ),
       ),
     ]);
@@ -69,7 +71,8 @@ describe.concurrent("a Sentinel", () => {
     return sentinel;
   }
 
-  const words = /127\.0\.0\.1:\d+: is a Sentinel, which has no data; give it as `sentinels`, with the `name`/;
+  const words =
+    /127\.0\.0\.1:\d+: this is a Sentinel, which holds no data\. Pass it in `sentinels`, and its name for the primary as `name`/;
 
   /** Every way that ioredis begins a connection, with and without a database to select. */
   const handshakes: readonly [what: string, redis: RedisOptions][] = [
@@ -100,7 +103,7 @@ describe.concurrent("a Sentinel", () => {
         expect(reason).toBeInstanceOf(InvalidOptionError);
         expect(reason.message).toMatch(words);
       }
-      await waitUntil(() => warnings.of(unreachable).length > 0, { what: "it is warned of" });
+      await waitUntil(() => warnings.of(unreachable).length > 0, { what: "a warning was emitted" });
       expect(warnings.heard.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
       expect(tidemark.topology()).toMatchObject([
         { state: "refusing", reason: expect.stringMatching(words) },
@@ -116,11 +119,11 @@ describe.concurrent("a Sentinel", () => {
       const tidemark = open({ primary: stage.group.primary.url, replicas: [sentinel.url], redis });
       await tidemark.session().redis.set("k", "v");
       await waitUntil(() => warnings.of(unusable).length > 0, {
-        what: "it is warned of",
+        what: "a warning was emitted",
         timeoutMs: warnedMs,
       });
       expect(warnings.heard.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
-      expect(warnings.of(unusable)[0]).toMatch(/leave out `primary` and `replicas`/);
+      expect(warnings.of(unusable)[0]).toMatch(/remove `primary` and `replicas`/);
       expect(await tidemark.session().redis.get("k")).toBe("v");
     },
   );
@@ -137,18 +140,20 @@ describe.concurrent("a replica given as the primary", () => {
       const error = await call().catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(NotPrimaryError);
       expect(String(error)).toContain(
-        `${replica.port} is no primary: ${advice}; give that server as \`primary\`.`,
+        `${replica.port} is not a primary, because ${advice}. Set \`primary\` to that server.`,
       );
     }
     await waitUntil(() => warnings.of(unreachable).length > 0, {
-      what: "it is warned of",
+      what: "a warning was emitted",
       timeoutMs: warnedMs,
     });
     expect(warnings.of(unreachable)).toEqual([
-      `The Redis server at 127.0.0.1:${replica.port} is no primary: ${advice}: give that server as \`primary\`.`,
+      `The Redis server at 127.0.0.1:${replica.port} is not a primary: ${advice}. Set \`primary\` to that server.`,
     ]);
     await replica.replicate(undefined);
-    await waitUntil(() => warnings.of("TIDEMARK_PRIMARY_REACHED").length > 0, { what: "it is the primary" });
+    await waitUntil(() => warnings.of("TIDEMARK_PRIMARY_REACHED").length > 0, {
+      what: "the server is reported as the primary",
+    });
     expect(await tidemark.redis.set("k", "v")).toBe("OK");
     expect(warnings.of(unreachable)).toHaveLength(1);
   });

@@ -144,21 +144,21 @@ function titled(word: string): string {
 function checkOptions(options: CookieOptions): void {
   refuseUnknown("cookie", options, cookieOptions);
   const { prefix = defaultPrefix, path = "/", domain, sameSite = "lax", secure, partitioned } = options;
-  check("prefix", prefix, /^[\w-]{1,40}$/, "give 1 to 40 letters, digits, _ or -");
-  check("path", path, /^\/[\x21-\x3a\x3c-\x7e]*$/, 'give a path that begins with "/"');
-  if (domain !== undefined) check("domain", domain, /^[a-z0-9.-]{1,253}$/i, "give a host name");
+  check("prefix", prefix, /^[\w-]{1,40}$/, "Pass 1 to 40 letters, digits, _ or -");
+  check("path", path, /^\/[\x21-\x3a\x3c-\x7e]*$/, 'Pass a path that begins with "/"');
+  if (domain !== undefined) check("domain", domain, /^[a-z0-9.-]{1,253}$/i, "Pass a host name");
   if (!["lax", "strict", "none"].includes(sameSite)) {
-    throw new InvalidOptionError("cookie sameSite", sameSite, 'give "lax", "strict" or "none"');
+    throw new InvalidOptionError("cookie sameSite", sameSite, 'Pass "lax", "strict" or "none"');
   }
   checkRarer(options);
   if (secure !== true && (sameSite === "none" || partitioned || /^__(host|secure)-/i.test(prefix))) {
-    throw new InvalidOptionError("cookie secure", secure, "give true, or browsers refuse the cookie");
+    throw new InvalidOptionError("cookie secure", secure, "Pass true, or browsers refuse the cookie");
   }
   if (/^__host-/i.test(prefix) && (path !== "/" || domain !== undefined)) {
     throw new InvalidOptionError(
       "cookie prefix",
       prefix,
-      'give no domain and the path "/", or browsers refuse it',
+      'Remove domain and use the path "/", or browsers refuse the cookie',
     );
   }
 }
@@ -166,13 +166,13 @@ function checkOptions(options: CookieOptions): void {
 function checkRarer({ secure, httpOnly, partitioned, maxAgeMs = 0, priority = "low" }: CookieOptions): void {
   for (const [option, value] of Object.entries({ secure, httpOnly, partitioned })) {
     if (value === undefined || typeof value === "boolean") continue;
-    throw new InvalidOptionError(`cookie ${option}`, value, "give true or false");
+    throw new InvalidOptionError(`cookie ${option}`, value, "Pass true or false");
   }
   if (typeof maxAgeMs !== "number" || !Number.isFinite(maxAgeMs) || maxAgeMs < 0) {
-    throw new InvalidOptionError("cookie maxAgeMs", maxAgeMs, "give a number of milliseconds");
+    throw new InvalidOptionError("cookie maxAgeMs", maxAgeMs, "Pass a number of milliseconds, at least 0");
   }
   if (!["low", "medium", "high"].includes(priority)) {
-    throw new InvalidOptionError("cookie priority", priority, 'give "low", "medium" or "high"');
+    throw new InvalidOptionError("cookie priority", priority, 'Pass "low", "medium" or "high"');
   }
 }
 

@@ -37,7 +37,7 @@ export function header(options: HeaderOptions = {}): Carrier {
     throw new InvalidOptionError(
       "header name",
       name,
-      'give the name of a header, such as "Consistency-Token"',
+      'Pass the name of a header, such as "Consistency-Token"',
     );
   }
   const key = name.toLowerCase();
@@ -45,7 +45,7 @@ export function header(options: HeaderOptions = {}): Carrier {
     throw new InvalidOptionError(
       "header name",
       name,
-      'give a name of its own, such as "Consistency-Token"',
+      'Pass another name, such as "Consistency-Token"',
       "got the name of a header that has another meaning",
     );
 

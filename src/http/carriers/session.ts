@@ -30,14 +30,14 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
   refuseUnknown("session", options, ["name", "overlapMs"]);
   const { name = "tidemark", overlapMs = 1_000 } = options;
   if (typeof name !== "string" || !/^[\w$]{1,64}$/.test(name)) {
-    throw new InvalidOptionError("session name", name, "give a name of letters, digits, _ or $");
+    throw new InvalidOptionError("session name", name, "Pass a name of 1 to 64 letters, digits, _ or $");
   }
   if (["cookie", "toJSON"].includes(name) || name in Object.prototype) {
-    const remedy = 'give a name of its own, such as "tidemark"';
-    throw new InvalidOptionError("session name", name, remedy, "got a name that sessions need themselves");
+    const remedy = 'Pass another name, such as "tidemark"';
+    throw new InvalidOptionError("session name", name, remedy, "got a name that sessions use themselves");
   }
   if (typeof overlapMs !== "number" || !Number.isFinite(overlapMs) || overlapMs < 0) {
-    throw new InvalidOptionError("session overlapMs", overlapMs, "give a number of milliseconds");
+    throw new InvalidOptionError("session overlapMs", overlapMs, "Pass a number of milliseconds, at least 0");
   }
   /** The content of each session when its request arrived. */
   const before = new WeakMap<CarrierRequest, string | undefined>();
@@ -53,7 +53,7 @@ export function session(options: SessionCarrierOptions = {}): Carrier {
 
     read({ session }) {
       if (session === undefined) {
-        throw new Error("There is no req.session: mount readYourWrites after the session middleware.");
+        throw new Error("There is no req.session. Mount readYourWrites after the session middleware.");
       }
       const text: unknown = isSession(session) ? session[name] : undefined;
       return typeof text === "string" ? [text] : [];

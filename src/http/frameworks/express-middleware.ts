@@ -97,8 +97,13 @@ function marking<Request extends IncomingMessage = IncomingMessage>(
 /** Over HTTP/2 Node sends the headers as soon as they are written, so they cannot be deferred. */
 function checkProtocol(response: ServerResponse): void {
   if (!isHttp2(response)) return;
-  const remedy = "serve HTTP/1.1, with a proxy in front for HTTP/2";
-  throw new InvalidOptionError("request", response, remedy, "got HTTP/2");
+  const remedy = "Serve HTTP/1.1, and put a proxy in front for HTTP/2";
+  throw new InvalidOptionError(
+    "request",
+    response,
+    remedy,
+    "got an HTTP/2 request, whose headers cannot wait for the token",
+  );
 }
 
 /** A request with the properties that Express adds once it has found the route. */

@@ -101,7 +101,7 @@ export function layRequestProperties(names: AttachedNames): (request: IncomingMe
       throw new InvalidOptionError(
         "properties",
         name,
-        "give a name that Node has not taken",
+        "Pass a name that Node does not use itself",
         `got "${name}"`,
       );
     requestLayer.add(name, assignable(name));
@@ -117,7 +117,7 @@ function assignable(name: string): PropertyDescriptor & ThisType<object> {
     set(value: unknown) {
       if (lookUp(this, name) !== undefined)
         throw new TypeError(
-          `The request's ${name} is that of its session: name the session's another way, with properties.`,
+          `request.${name} belongs to Tidemark and cannot be replaced. Choose another name for it with \`properties\`.`,
         );
       Object.defineProperty(this, name, { configurable: true, enumerable: true, writable: true, value });
     },

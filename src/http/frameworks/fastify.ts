@@ -74,7 +74,7 @@ async function register(app: FastifyInstance, options: PluginOptions): Promise<v
     throw new InvalidOptionError(
       "tidemark",
       tidemark,
-      "call app.register(readYourWrites, { tidemark, secret })",
+      "Call app.register(readYourWrites, { tidemark, secret })",
     );
   }
   const exchanges = new Exchanges(tidemark, options, { routeOf, incomplete: true, options: optionNames });
@@ -165,7 +165,7 @@ function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void
       throw new InvalidOptionError(
         "properties",
         name,
-        "name others, or register it only once",
+        "Choose other names with `properties`, or register readYourWrites only once",
         `got "${name}", which is taken`,
       );
     }

@@ -92,5 +92,5 @@ export function checkChoice<Request>(
 
 /** Catches `app.get("/", strong, handler)`, which would otherwise leave every request without an answer. */
 function checkCalled(name: string, rest: readonly unknown[]): void {
-  if (rest.length > 0) throw new InvalidOptionError(name, rest, `call it: ${name}()`, "got a request");
+  if (rest.length > 0) throw new InvalidOptionError(name, rest, `Call it: ${name}()`, "got a request");
 }

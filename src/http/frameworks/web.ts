@@ -54,7 +54,7 @@ export function readYourWrites(
   refuseUnknownOptions(options, []);
   const { level, carrier } = options;
   if ([carrier].flat().some(isSessionCarrier)) {
-    const remedy = "give cookie() or header(), because a Web Request has no session";
+    const remedy = "Pass cookie() or header(), because a Web Request has no session";
     throw new InvalidOptionError("carrier", carrier, remedy, "got session()");
   }
   const levelOf = typeof level === "function" ? ({ request }: WebRequest) => level(request) : level;
@@ -68,7 +68,7 @@ export function readYourWrites(
     if (entryFor(handler, handlerOptions) !== undefined)
       throw wrongEntry("readYourWrites", "web", handler, handlerOptions);
     if (typeof handler !== "function")
-      throw new InvalidOptionError("withConsistency", handler, "give the handler, a function");
+      throw new InvalidOptionError("withConsistency", handler, "Pass the handler, a function");
     refuseUnknown("withConsistency", handlerOptions, ["level"]);
     const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
@@ -109,7 +109,7 @@ export function sessionOf(request: Request, tidemark?: SessionSource): Session {
   if (session !== undefined) return session;
   throw new TidemarkError(
     "TIDEMARK_INVALID_OPTION",
-    "The request has no session: wrap its handler in withConsistency, and give the request that it was called with.",
+    "This request has no session. Wrap its handler in withConsistency, and pass the request that the handler was called with.",
   );
 }
 
@@ -142,7 +142,7 @@ const webRequests = new WeakMap<Request, WebRequest>();
 
 function webRequestOf(request: Request): WebRequest {
   if (typeof request !== "object" || request === null || !("headers" in request) || !("url" in request)) {
-    throw new InvalidOptionError("request", request, "give the Request that is to be answered");
+    throw new InvalidOptionError("request", request, "Pass the Request that the handler answers");
   }
   let webRequest = webRequests.get(request);
   if (webRequest === undefined) {

@@ -124,5 +124,5 @@ it("new users who look like one browser read from replicas again as soon as the 
     for (const user of crowd) await user.ask({ query: "key=nothing" });
     return routes.of("get").every((route) => route.startsWith("replica:"));
   };
-  await waitUntil(areOnReplicas, { what: "all are answered by replicas" });
+  await waitUntil(areOnReplicas, { what: "replicas answer all requests" });
 });

@@ -66,12 +66,12 @@ const anyName = (text: string, n: number): string => `tm_${String(n).padStart(12
 const repeated = (count: number, [text = ""]: readonly string[]): string[] => Array(count).fill(text);
 
 const tossed: Readonly<Record<string, () => Promise<string[]>>> = {
-  "16 that hold one text of yesterday": async () => repeated(16, await signed(1, dayMs)).map(anyName),
-  "16 that hold one text in force": async () => repeated(16, await signed(1)).map(anyName),
-  "16 different ones of yesterday": async () => (await signed(16, dayMs)).map(named),
-  "16 different ones in force": async () => (await signed(16)).map(named),
-  "64 different ones in force": async () => (await signed(64)).map(named),
-  "170 of one byte": async () => repeated(170, ["x"]).map(anyName),
+  "16 with the same expired token": async () => repeated(16, await signed(1, dayMs)).map(anyName),
+  "16 with the same valid token": async () => repeated(16, await signed(1)).map(anyName),
+  "16 with different expired tokens": async () => (await signed(16, dayMs)).map(named),
+  "16 with different valid tokens": async () => (await signed(16)).map(named),
+  "64 with different valid tokens": async () => (await signed(64)).map(named),
+  "170 with one byte each": async () => repeated(170, ["x"]).map(anyName),
 };
 
 const app = { http: "http://shop.example.com/", https: "https://shop.example.com/" };
@@ -104,9 +104,7 @@ describe.each(["http", "https"] as const)("over %s, cookies that another host ha
           expect(status).toBe(200);
           set += headers["set-cookie"] === undefined ? 0 : 1;
         }
-        expect(set).toBeLessThanOrEqual(
-          what.includes("different ones in force") && scheme === "http" ? 2 : 0,
-        );
+        expect(set).toBeLessThanOrEqual(what.includes("different valid tokens") && scheme === "http" ? 2 : 0);
         expect(browser.names.length - before).toBeLessThanOrEqual(set);
         holdReplicas(group);
         for (let n = 0; n < 60; n += 1) {

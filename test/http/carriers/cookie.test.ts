@@ -62,23 +62,23 @@ describe("cookie().read", () => {
   it.each([
     ["no header", undefined, []],
     ["an empty header", "", []],
-    ["one among others", `a=1; ${pair(1)}; b=2`, [1]],
-    ["several, without spaces", `${pair(1)};${pair(2)}`, [1, 2]],
-    ["a name that is not its value's", `${name(1)}=${value(2)}`, [2]],
-    ["such a one in front of others", `${name(1)}=${value(2)}; ${pair(3)}`, [3, 2]],
+    ["one cookie among others", `a=1; ${pair(1)}; b=2`, [1]],
+    ["several cookies, without spaces", `${pair(1)};${pair(2)}`, [1, 2]],
+    ["a name that does not match its value", `${name(1)}=${value(2)}`, [2]],
+    ["a mismatched name before valid cookies", `${name(1)}=${value(2)}; ${pair(3)}`, [3, 2]],
     ["a longer name", `${name(1)}0=${value(1)}`, []],
     ["a shorter name", `tm_1=${value(1)}`, []],
-    ["somebody's name with the same beginning", `tm_session=${value(1)}`, []],
+    ["another app's name with the same beginning", `tm_session=${value(1)}`, []],
     ["the prefix inside a value", `a=${name(1)}; b=tm_`, []],
     ["no equals sign", `${name(1)}; ${pair(2)}`, [2]],
     ["no name", "=x; ;;=", []],
     ["values that are too short for a token", `${name(1)}=; ${name(2)}=x; ${name(3)}=${"x".repeat(21)}`, []],
     [
-      "characters that no token has",
+      "characters that tokens never contain",
       `${name(1)}=${value(1)}%20; ${name(2)}="${value(2)}"; ${name(3)}=\u00e9`,
       [],
     ],
-    ["6 kB of rubbish before it", `${";=tm_ \u0001".repeat(850)}; ${pair(1)}`, [1]],
+    ["6 kB of garbage before it", `${";=tm_ \u0001".repeat(850)}; ${pair(1)}`, [1]],
   ])("finds the tokens in %s", (_what, header, expected) => {
     expect([...new Set(cookie().read(carrying(header)))]).toEqual(expected.map(value));
   });
@@ -95,8 +95,8 @@ describe("cookie().read", () => {
 
   it.each<[string, CookieOptions, string, number[]]>([
     ["on HTTP names of both kinds", {}, "http", [2, 1]],
-    ["on HTTPS first those that only this host may set", {}, "https", [2, 1]],
-    ["on HTTPS only those where it is the only scheme", { secure: true }, "https", [2]],
+    ["on HTTPS first cookies that only this host can set", {}, "https", [2, 1]],
+    ["on HTTPS only its own cookies if HTTPS is the only scheme", { secure: true }, "https", [2]],
     ["with a path only bare names", { path: "/a" }, "https", [1]],
   ])("reads %s", (_what, options, protocol, expected) => {
     const header = `${name(1)}=${value(1)}; __Host-${pair(2)}`;
@@ -147,7 +147,7 @@ describe("cookie().write", () => {
       "Path=/; HttpOnly; SameSite=Lax; Secure",
     ],
     [
-      "as its options say",
+      "as the options say",
       { secure: true, sameSite: "none", path: "/a", domain: "example.com" },
       {},
       "Path=/a; Domain=example.com; HttpOnly; SameSite=None; Secure",

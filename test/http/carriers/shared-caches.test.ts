@@ -21,20 +21,20 @@ const max = "public, s-maxage=600, max-age=60";
 /** Caching headers that apps send. */
 const said: Readonly<Record<string, Given>> = {
   nothing: {},
-  "for all": { "Cache-Control": max },
-  "a time": { "Cache-Control": "max-age=60" },
-  "an hour of day": { Expires: "Thu, 01 Jan 2099 00:00:00 GMT" },
-  "when it changed": { "Last-Modified": "Thu, 01 Jan 2015 00:00:00 GMT", ETag: '"a"' },
-  "one field private": { "Cache-Control": 'private="X-A, Set-Cookie", max-age=60' },
-  "private and for all": { "Cache-Control": "PRIVATE=x, Public, max-age=60" },
-  "no-store unless understood": { "Cache-Control": "must-understand, no-store, max-age=60" },
-  "no list": { "Cache-Control": "max-age=60; public" },
+  public: { "Cache-Control": max },
+  "max-age": { "Cache-Control": "max-age=60" },
+  Expires: { Expires: "Thu, 01 Jan 2099 00:00:00 GMT" },
+  "Last-Modified": { "Last-Modified": "Thu, 01 Jan 2015 00:00:00 GMT", ETag: '"a"' },
+  "one private field": { "Cache-Control": 'private="X-A, Set-Cookie", max-age=60' },
+  "private and public": { "Cache-Control": "PRIVATE=x, Public, max-age=60" },
+  "no-store with must-understand": { "Cache-Control": "must-understand, no-store, max-age=60" },
+  "an invalid list": { "Cache-Control": "max-age=60; public" },
   "for CDNs": { "Cache-Control": "no-store", "CDN-Cache-Control": "max-age=60" },
   "for Cloudflare": { "Cache-Control": "private", "Cloudflare-CDN-Cache-Control": "public, max-age=60" },
   "for Vercel": { "Cache-Control": "private", "Vercel-CDN-Cache-Control": "s-maxage=60" },
   "for Netlify": { "Cache-Control": "private", "Netlify-CDN-Cache-Control": "public, max-age=60, durable" },
   "for surrogates": { "Cache-Control": "no-store", "Surrogate-Control": "max-age=60, content" },
-  "that it varies": { "Cache-Control": max, Vary: "Accept" },
+  Vary: { "Cache-Control": max, Vary: "Accept" },
 };
 
 /** How apps say it. */

@@ -81,8 +81,8 @@ const apps: Readonly<
 
 describe.each(Object.entries(apps))("by sessions of %s", (_name, make) => {
   it.each([
-    ["sees it in the next, with monotonicReads", true, "new"],
-    ["may see what was before in the next, without", false, "old"],
+    ["sees the data in the next, with monotonicReads", true, "new"],
+    ["may see older data in the next, without monotonicReads", false, "old"],
   ])("a user who has read newer data in one process %s", async (_what, monotonicReads, expected) => {
     await using both = inTurn(
       await openDoor(await make(stage.here, monotonicReads)),

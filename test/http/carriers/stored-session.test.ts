@@ -98,8 +98,8 @@ describe.each(Object.entries(apps))("on %s", (_name, open) => {
 describe("on Express, for visitors without a session, when only used sessions are saved", () => {
   it.each<[what: string, behind: RequestHandler[], begin: boolean]>([
     ["without awaiting it", [], false],
-    ["without awaiting it, before the head is written by hand", [], true],
-    ["beside middleware behind it that waits for heads", [compression({ threshold: 0 })], false],
+    ["without awaiting it, before writeHead is called by hand", [], true],
+    ["with later middleware that defers the headers", [compression({ threshold: 0 })], false],
   ])("a user who writes %s gets a session, and sees the write", async (_what, behind, begin) => {
     const store = new MemoryStore();
     const app = express().use(expressSession({ secret, store, resave: false, saveUninitialized: false }));

@@ -221,7 +221,7 @@ describe("Prototypes that are not Express's", () => {
     for (const redis of ["resume", "headers", "constructor"]) {
       const options = { secret, properties: { redis } };
       const mounting = (): unknown => readYourWrites(new HandMadeSessions(), options);
-      expect(mounting).toThrow(`properties: got "${redis}"; give a name that Node has not taken`);
+      expect(mounting).toThrow(`properties: got "${redis}". Pass a name that Node does not use itself`);
     }
   });
 });

@@ -35,7 +35,7 @@ describe("readYourWrites(tidemark, options)", () => {
     [
       "no secret",
       () => readYourWrites(new HandMadeSessions(), { secret: process.env.NOT_SET }),
-      /^secret: got undefined; .*process\.env/,
+      /^secret: got undefined\. .*process\.env/,
     ],
     [
       "no options",
@@ -58,7 +58,7 @@ describe("readYourWrites(tidemark, options)", () => {
       /^tidemark: got .*new Tidemark/,
     ],
     [
-      "a level that is none",
+      "an invalid level",
       () => readYourWrites(new HandMadeSessions(), { secret, level: untyped('"fast"') }),
       /^level: got a string/,
     ],

@@ -50,7 +50,7 @@ async function withSessions(app: FastifyInstance, sessions: HandMadeSessions): P
 
 describe("app.register(readYourWrites, options)", () => {
   it.each([
-    ["no Tidemark", { secret }, /^tidemark: got undefined; call app\.register/],
+    ["no Tidemark", { secret }, /^tidemark: got undefined\. Call app\.register/],
     ["no secret", { tidemark: new HandMadeSessions() }, /^secret: got undefined/],
   ])("rejects %s", async (_what, options, message) => {
     const app = fastify();

@@ -23,7 +23,7 @@ function write({ consistency }: Koa.DefaultContext): void {
 }
 
 it("has levels that name the mistake: no session, an invalid level, a marker that was not called", async () => {
-  expect(() => Reflect.apply(strong, undefined, [{}, async () => {}])).toThrow(/call it: strong\(\)/);
+  expect(() => Reflect.apply(strong, undefined, [{}, async () => {}])).toThrow(/Call it: strong\(\)/);
   const failed: unknown[] = [];
   const app = new Koa().use(eventual()).on("error", (error) => failed.push(error));
   await supertest(app.callback()).get("/").expect(500);

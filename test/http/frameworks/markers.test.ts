@@ -71,17 +71,17 @@ describe.each(Object.entries(entries))("the markers of %s", (_name, levelBehind)
       { level: "session", fallback: "error" },
     ],
     [
-      "consistency(options), beside the level there is",
+      "consistency(options), which keeps the current level",
       (on) => on.consistency({ confirmMisses: true }),
       { level: "eventual", waitMs: 5, confirmMisses: true },
     ],
     [
-      "consistency(list), whose wishes without a level have the one there is",
+      "consistency(list), whose policies without a level keep the current one",
       (on) => on.consistency([{ level: "session", withinMs: 5 }, { withinMs: 9 }, "strong"]),
       [{ level: "session", withinMs: 5 }, { level: "eventual", withinMs: 9 }, "strong"],
     ],
     [
-      "consistency(list, options), with the options for each",
+      "consistency(list, options), with the options for each policy",
       (on) => on.consistency([{ maxStalenessMs: 500 }, "strong"], { fallback: "error" }),
       [
         { level: { maxStalenessMs: 500 }, fallback: "error" },
@@ -95,24 +95,28 @@ describe.each(Object.entries(entries))("the markers of %s", (_name, levelBehind)
 
 describe("the markers of every entry", () => {
   it.each<[what: string, mark: Mark, message: RegExp]>([
-    ["a time below 0", (on) => on.bounded(500, { waitMs: -1 }), /options\.waitMs: got -1; give a number/],
-    ["no time", (on) => on.strong({ waitMs: Number.NaN }), /^strong\(\) options\.waitMs: got NaN/],
-    ["a word for a flag", (on) => on.eventual({ confirmMisses: untyped("yes") }), /confirmMisses: got "yes"/],
+    ["a time below 0", (on) => on.bounded(500, { waitMs: -1 }), /options\.waitMs: got -1\. Pass a number/],
+    ["an invalid time", (on) => on.strong({ waitMs: Number.NaN }), /^strong\(\) options\.waitMs: got NaN/],
+    [
+      "a string for a flag",
+      (on) => on.eventual({ confirmMisses: untyped("yes") }),
+      /confirmMisses: got "yes"/,
+    ],
     [
       "an unknown option",
       (on) => on.strong(untyped({ waitms: 5 })),
-      /^strong\(\) options: there is no option "waitms"; did you mean "waitMs"\?/,
+      /^strong\(\) options: there is no option "waitms"\. Did you mean "waitMs"\?/,
     ],
-    ["an unknown fallback", (on) => on.strong({ fallback: untyped("replica") }), /give "primary" or "error"/],
+    ["an unknown fallback", (on) => on.strong({ fallback: untyped("replica") }), /Pass "primary" or "error"/],
     [
       "no options",
       (on) => on.eventual(untyped({})),
-      /^eventual\(\) options: got an object; give one or more of waitMs/,
+      /^eventual\(\) options: got an object\. Pass one or more of waitMs/,
     ],
     [
       "a number for options",
       (on) => on.strong(untyped(5)),
-      /^strong\(\) options: got 5; give an object with options, like \{ waitMs/,
+      /^strong\(\) options: got 5\. Pass an object with options, like \{ waitMs/,
     ],
     ["a level for options", (on) => on.eventual(untyped("strong")), /^eventual\(\) options: got "strong"/],
     [
@@ -121,17 +125,17 @@ describe("the markers of every entry", () => {
       /^strong\(\) options: got an array.*waitMs/,
     ],
     ["a second level", (on) => on.bounded(500, untyped({ level: "strong" })), /^bounded\(ms\) options: got/],
-    ["no list", (on) => on.consistency([]), /^consistency\(level\): got an empty array; give 1 to 16/],
+    ["an empty list", (on) => on.consistency([]), /^consistency\(level\): got an empty array\. Pass 1 to 16/],
     [
-      "a wrong wish",
+      "an invalid policy",
       (on) => on.consistency(["session", untyped("fast")]),
       /^consistency\(level\)\[1\]: got a string/,
     ],
-    ["a wish for nothing", (on) => on.consistency(untyped({})), /^consistency\(level\): got an object/],
+    ["an empty policy", (on) => on.consistency(untyped({})), /^consistency\(level\): got an object/],
     [
-      "two levels in one",
+      "two levels in one policy",
       (on) => on.consistency(untyped({ level: "session", maxStalenessMs: 5 })),
-      /^consistency\(level\): got both level and maxStalenessMs; give one/,
+      /^consistency\(level\): got both level and maxStalenessMs\. Pass only one of the two/,
     ],
   ])("refuse %s at once", async (_what, mark, message) => {
     const refused = expect.objectContaining({
@@ -144,8 +148,8 @@ describe("the markers of every entry", () => {
 
   it("refuse to be used as handlers", () => {
     for (const { strong, eventual } of [onExpress, onKoa, onFastify]) {
-      expect(() => Reflect.apply(strong, undefined, [{}, {}, () => {}])).toThrow(/call it: strong\(\)/);
-      expect(() => Reflect.apply(eventual, undefined, [{}, {}])).toThrow(/call it: eventual\(\)/);
+      expect(() => Reflect.apply(strong, undefined, [{}, {}, () => {}])).toThrow(/Call it: strong\(\)/);
+      expect(() => Reflect.apply(eventual, undefined, [{}, {}])).toThrow(/Call it: eventual\(\)/);
     }
   });
 });

@@ -107,7 +107,9 @@ describe.each(Object.entries(places))("In %s", (_place, [entry, mount]) => {
     "readYourWrites of tidemark/%s is refused, and the error names the entry to import",
     async (name) => {
       expect(await mount(mounted[name])).toMatch(
-        new RegExp(`that of "tidemark/${name}" was called by .*; import it from "tidemark/${entry}"\\.`),
+        new RegExp(
+          `the one from "tidemark/${name}" was called by .*\\. Import it from "tidemark/${entry}"\\.`,
+        ),
       );
     },
   );
@@ -121,7 +123,7 @@ describe.each([
   it("a handler of tidemark/web is refused", async () => {
     expect(await mount(wrapped)).toMatch(
       new RegExp(
-        `^withConsistency: that of "tidemark/web" was called by .*; import it from "tidemark/${entry}"`,
+        `^withConsistency: the one from "tidemark/web" was called by .*\\. Import it from "tidemark/${entry}"`,
       ),
     );
   });
@@ -136,7 +138,7 @@ describe("Markers", () => {
   ] as const)("of %s entry are refused in %s", async (_entry, _place, entry, mount) => {
     for (const marker of [entry.strong(), entry.replicated(1)])
       expect(await mount(marker)).toMatch(
-        /^(strong|replicated)\(n?\): that of "tidemark\/.*; import it from "tidemark\//,
+        /^(strong|replicated)\(n?\): the one from "tidemark\/.*\. Import it from "tidemark\//,
       );
   });
 });
@@ -156,7 +158,7 @@ describe("readYourWrites called directly, with options", () => {
   it("of tidemark/fastify is refused when it is called like that of another entry", () => {
     const make = (): unknown => Reflect.apply(fastify.readYourWrites, undefined, [source, { secret }]);
     expect(make).toThrow(
-      "call app.register(readYourWrites, { tidemark, secret }), or import it from the entry of your framework",
+      "Call app.register(readYourWrites, { tidemark, secret }), or import it from the entry for your framework",
     );
   });
 });

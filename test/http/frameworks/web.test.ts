@@ -120,13 +120,13 @@ describe("nested handlers", () => {
 });
 
 it("names the mistake: no session, no request, an invalid level", async () => {
-  expect(() => redisOf(new Request(url))).toThrow(/wrap its handler/);
+  expect(() => redisOf(new Request(url))).toThrow(/Wrap its handler/);
   const withConsistency = readYourWrites(new HandMadeSessions(), { secret });
   expect(() => withConsistency(() => new Response(), { level: JSON.parse('"fast"') })).toThrow(
     /^level: got a string/,
   );
   const wrapped = withConsistency(() => new Response());
   await expect(Reflect.apply(wrapped, undefined, [{ params: {} }])).rejects.toThrow(
-    /^request: got .*give the Request/,
+    /^request: got .*Pass the Request that the handler answers/,
   );
 });

@@ -62,10 +62,10 @@ describeOnServers("a server of a group", () => {
     client.on("error", () => {});
     await client.ping();
     await replica.disconnect("everyone");
-    await waitUntil(() => client.status === "end", { what: "the client has lost it" });
+    await waitUntil(() => client.status === "end", { what: "the client has lost its connection" });
     await expect(client.connect()).rejects.toThrow();
     await replica.connect();
-    await waitUntil(async () => (await get()) === "old", { what: "it is reached" });
+    await waitUntil(async () => (await get()) === "old", { what: "the server is reachable" });
     client.disconnect();
   });
 

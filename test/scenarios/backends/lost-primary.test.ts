@@ -39,7 +39,7 @@ describeOnServers("a session whose primary is gone for a while", () => {
   /** Nothing is in flight when it comes back, so that the first write that is taken is the one that counts. */
   async function writesAndReadsBack(): Promise<void> {
     await waitUntil(async () => (await session.redis.set("k", "second")) === "OK", {
-      what: "writes are taken",
+      what: "writes succeed",
     });
     const other = await stage.open();
     const token = session.token();

@@ -39,7 +39,7 @@ export class SentinelEvents {
   /** Resolves with the first event of that name heard after `since`, be it past or still to come. */
   async first(name: string, since = 0): Promise<SentinelEvent> {
     await waitUntil(() => this.named(name, since).length > 0, {
-      what: `a sentinel tells ${name}`,
+      what: `a Sentinel reports ${name}`,
       timeoutMs: 25_000,
     });
     const [first] = this.named(name, since);

@@ -117,7 +117,7 @@ describe("LagProxy", () => {
     expect((await replica.info("replication")).master_link_status).toBe("up");
     await link.release();
     await waitUntil(async () => (await replica.admin().get("n")) === "10", {
-      what: "the last write arrives",
+      what: "the last write has arrived",
     });
   });
 });

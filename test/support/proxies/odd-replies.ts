@@ -211,7 +211,7 @@ async function renewals(): Promise<void> {
   isOdd = true;
   server.send("HTTP");
   const sent = (): number => server.received.filter(([name]) => name === "subscribe").length;
-  await waitUntil(() => sent() >= 3, { what: "the subscription is renewed and given up" });
+  await waitUntil(() => sent() >= 3, { what: "the subscription was renewed and rejected" });
   isOdd = false;
   await duplicate.subscribe("d");
   duplicate.disconnect();

@@ -111,7 +111,9 @@ describe("StreamProxy", () => {
     const port = await freePort();
     await proxy.release(port);
     await using late = await RedisServer.start({ replicaOf: proxy });
-    await waitUntil(() => proxy.connectionsOf(late.port) === 1, { what: "the late replica said its port" });
+    await waitUntil(() => proxy.connectionsOf(late.port) === 1, {
+      what: "the late replica announced its port",
+    });
     await using free = await RedisServer.start({ replicaOf: proxy, port });
     await waitUntil(() => isLinked(free), { what: "the other late replica is in sync" });
     expect(await isLinked(late)).toBe(false);
@@ -177,7 +179,7 @@ describe("StreamProxy", () => {
     const ended = once(client, "end");
     proxy.cut();
     await ended;
-    await waitUntil(() => proxy.connections === 0, { what: "nobody is connected" });
+    await waitUntil(() => proxy.connections === 0, { what: "no client is connected" });
     await expect(connected("sentinel-0f12ab-cmd")).rejects.toThrow();
     proxy.mend();
     await bothInSync();
@@ -189,7 +191,7 @@ describe("StreamProxy", () => {
     let answers = 0;
     const late = connected("sentinel-0f12ab-pubsub").then((redis) => redis.get("k"));
     const readings = [sentinel.get("k"), late].map((reading) => reading.finally(() => (answers += 1)));
-    await waitUntil(() => proxy.connectionsOf("sentinels") === 2, { what: "both sentinels are there" });
+    await waitUntil(() => proxy.connectionsOf("sentinels") === 2, { what: "both Sentinels are connected" });
     await client.set("k", "v");
     for (const replica of replicas) await soon(replica);
     expect(answers).toBe(0);

@@ -38,7 +38,9 @@ describe.concurrent("startClusterGroup()", () => {
     for (const replica of [held, free]) await replica?.server.admin().readonly();
     primary.proxy.hold(held?.port);
     await primary.server.admin().set("k", "v");
-    await waitUntil(async () => (await free?.server.admin().get("k")) === "v", { what: "the other has k" });
+    await waitUntil(async () => (await free?.server.admin().get("k")) === "v", {
+      what: "the other replica has k",
+    });
     expect(await held?.server.admin().get("k")).toBeNull();
     let isReady = false;
     const becoming = group.ready().then(() => (isReady = true));
@@ -56,7 +58,7 @@ describe.concurrent("startClusterGroup()", () => {
     if (replica === undefined) throw new Error("no replica");
     group.isolate(replica);
     const isParted = async () => (await replica.server.info("replication")).master_link_status === "down";
-    await waitUntil(isParted, { what: "the replica is parted" });
+    await waitUntil(isParted, { what: "the replica is isolated" });
     await primary.server.admin().set("k", "v");
     group.rejoin(replica);
     await group.ready();
@@ -142,7 +144,7 @@ describe.concurrent("startClusterGroup()", () => {
     // A primary that has missed the majority for the node timeout stops.
     const isDown = async () =>
       String(await client.set("k", "lost").catch((error: unknown) => error)).includes("CLUSTERDOWN");
-    await waitUntil(isDown, { what: "the primary that is alone refuses writes" });
+    await waitUntil(isDown, { what: "the isolated primary refuses writes" });
     group.rejoin(old);
     await group.ready();
     expect(await group.replicasOf(primary)).toEqual([old]);

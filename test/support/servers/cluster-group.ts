@@ -105,7 +105,7 @@ export class ClusterGroup implements AsyncDisposable {
     const isOver = async () =>
       (await selfOf(replica.server)).flags.has("master") &&
       (!old?.server.isAlive || (await selfOf(old.server)).flags.has("slave"));
-    await waitUntil(isOver, { what: `the replica at ${replica.port} is primary`, timeoutMs: READY_MS });
+    await waitUntil(isOver, { what: `the replica at ${replica.port} is the primary`, timeoutMs: READY_MS });
   }
 
   /** Parts a node from all other nodes, in both directions, while clients still reach it. */

@@ -63,7 +63,7 @@ async function byHand(
       const heir = replicaOf(group);
       await current.admin().call("FAILOVER", "TO", heir.host, String(heir.port));
       await waitUntil(async () => (await heir.info("replication")).role === "master", {
-        what: "it is promoted",
+        what: "the replica is promoted",
       });
       await follows(current, heir);
       current = heir;
@@ -122,7 +122,7 @@ async function spread(): Promise<Deployment> {
   const promoted = async (): Promise<RedisServer> => {
     const isPromoted = async (): Promise<boolean> =>
       (await replica.server.info("replication")).role === "master";
-    await waitUntil(isPromoted, { what: "the replica was promoted", timeoutMs: 30_000 });
+    await waitUntil(isPromoted, { what: "the promotion is known", timeoutMs: 30_000 });
     return replica.server;
   };
   return {

@@ -28,7 +28,9 @@ describe.concurrent("startSentinelGroup()", () => {
     const [primary, held, free] = group.nodes;
     primary?.proxy.hold(held?.port);
     await primary?.server.admin().set("k", "v");
-    await waitUntil(async () => (await free?.server.admin().get("k")) === "v", { what: "the other has k" });
+    await waitUntil(async () => (await free?.server.admin().get("k")) === "v", {
+      what: "the other replica has k",
+    });
     expect(await held?.server.admin().get("k")).toBeNull();
     await primary?.proxy.release();
     await group.caughtUp();

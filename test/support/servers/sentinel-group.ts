@@ -106,7 +106,7 @@ export class SentinelGroup implements AsyncDisposable {
       const views = await Promise.all(this.#watching().map((sentinel) => viewOf(sentinel, NAME)));
       return views.every((view) => this.#isWhole(view, primary));
     };
-    await waitUntil(isAgreed, { what: "all sentinels know each other and all nodes", timeoutMs: READY_MS });
+    await waitUntil(isAgreed, { what: "all Sentinels know each other and all nodes", timeoutMs: READY_MS });
     await this.#allFollow(primary);
     await this.caughtUp();
   }
@@ -133,7 +133,7 @@ export class SentinelGroup implements AsyncDisposable {
       if (reply === "OK") asked = performance.now();
       return false;
     };
-    await waitUntil(isAskedAgain, { what: "a sentinel names another primary", timeoutMs: READY_MS });
+    await waitUntil(isAskedAgain, { what: "a Sentinel names another primary", timeoutMs: READY_MS });
   }
 
   async stop(): Promise<void> {

@@ -25,5 +25,8 @@ export async function isLoading(server: RedisServer): Promise<boolean> {
 
 export async function endLoading(server: RedisServer): Promise<void> {
   if (isToldHowToLoad) await server.admin().config("SET", "key-load-delay", 0);
-  await waitUntil(async () => !(await isLoading(server)), { what: "all is loaded", timeoutMs: 20_000 });
+  await waitUntil(async () => !(await isLoading(server)), {
+    what: "the server has loaded its data",
+    timeoutMs: 20_000,
+  });
 }

@@ -75,7 +75,7 @@ export async function hasValue(server: BackendServer, key: string, value: string
 /** Resolves when the server follows its primary. */
 export async function isLinked(server: BackendServer): Promise<void> {
   await waitUntil(async () => (await server.info("replication")).master_link_status === "up", {
-    what: "it follows its primary",
+    what: "the replica follows its primary",
     timeoutMs: followsWithinMs,
   });
 }

@@ -58,7 +58,7 @@ export function stageTornReplicas(): TornReplicas {
       holdReplicas(group, 1);
       await group.primary.admin().set(key, "new");
       await waitUntil(async () => (await group.replicas[0]?.server.admin().get(key)) === "new", {
-        what: "one replica has it",
+        what: "one replica has the new value",
       });
       return key;
     },
