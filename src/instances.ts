@@ -1,9 +1,11 @@
-/** Counts the Tidemarks in a process that use the same servers, because a module that is loaded again leaks one each time. */
+/**
+ * Counts the Tidemarks in a process that use the same servers, because a module that is loaded again leaks a Tidemark each time.
+ */
 import type { RedisOptions } from "ioredis";
 import { addressOf } from "./address.js";
 import type { Servers } from "./options/server-options.js";
 
-/** This many at the same time are probably a mistake. */
+/** This many open Tidemarks for the same servers in one process are probably a mistake. */
 const suspicious = 4;
 
 /**
@@ -13,7 +15,10 @@ type Alive = Set<WeakRef<object>>;
 
 const place = Symbol.for("tidemark.instances");
 
-/** Stored in the process, because a module that is loaded again brings its own copy of this file. */
+/**
+ * The open Tidemarks by their servers. The map is a property of `globalThis`, because a module that is loaded again brings its
+ * own copy of this file.
+ */
 function allAlive(): Map<string, Alive> {
   const kept: unknown = Reflect.get(globalThis, place);
   if (kept instanceof Map) return kept;
@@ -31,7 +36,7 @@ export class Instance {
     this.#self = new WeakRef(tidemark);
   }
 
-  /** Counts this Tidemark, and warns if there are now too many. */
+  /** Counts this Tidemark as open. Warns if too many Tidemarks for the same servers are open now. */
   begin(): void {
     const all = allAlive();
     const alive = all.get(this.#servers) ?? new Set();

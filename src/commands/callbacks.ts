@@ -1,7 +1,7 @@
 /** Keeps a command's own `resolve` and `reject`, so that a sender can replace them for a while and call them at the end. */
 import type { Command } from "ioredis";
 
-/** Both functions of a command, as they were when this object was made. */
+/** The `resolve` and `reject` that a command had when this object was made. */
 export class CommandCallbacks {
   readonly #command: Command;
   readonly #resolve: Command["resolve"];
@@ -24,8 +24,9 @@ export class CommandCallbacks {
   }
 
   /**
-   * Restores both functions, so that another sender can take the command. ioredis also calls them again if a user's transformer
-   * throws or a pipeline is run twice. Those calls must not reach the sender.
+   * Restores `resolve` and `reject` of the command, so that another sender can take the command. ioredis calls the two functions
+   * again if a user's transformer throws or a pipeline is run twice. After this method such calls do not reach the present
+   * sender.
    */
   restore(): void {
     this.#command.resolve = this.#resolve;

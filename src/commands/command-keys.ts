@@ -1,4 +1,7 @@
-/** Finds the keys that a command reads or writes. A missed key would mean stale reads, so any doubt counts as every key. */
+/**
+ * Finds the keys that a command reads or writes. If a key were missed, reads could be stale. So in doubt, a command may touch
+ * every key.
+ */
 import type { Command } from "ioredis";
 import { isScript } from "./command-kind.js";
 
@@ -132,7 +135,10 @@ function radiusKeys(args: Arguments, optionsIndex: number): readonly Key[] | und
   return joined(firstKey(args), stores && keysAt(args, stores));
 }
 
-/** BY and GET read keys that their patterns build from the elements. A constant after BY and GET # read none. */
+/**
+ * SORT builds keys from the elements and the patterns after BY and GET, and reads them. It reads no such keys for `GET #`, or if
+ * the word after BY has no `*`.
+ */
 function sortKeys(args: Arguments, operands: Operands): readonly Key[] | undefined {
   const options = optionsIn(args, 1, operands);
   const readsOthers = options?.some(
@@ -195,7 +201,7 @@ function keyOf(arg: unknown): Key | undefined {
   return typeof arg === "number" ? String(arg) : undefined;
 }
 
-/** Longer than any option name and any count of arguments. A longer value is neither. */
+/** A longer value is neither the name of an option nor a count of arguments. */
 const LONGEST_WORD = 16;
 
 function wordOf(arg: unknown): string {

@@ -69,7 +69,7 @@ const kinds: ReadonlyMap<string, CommandKind> = new Map<string, CommandKind>([
   ...[...remedies.keys()].map((name): [string, CommandKind] => [name, "refused"]),
 ]);
 
-/** The subcommands that only read, for commands that have both kinds. */
+/** For each command that has reading and writing subcommands: the subcommands that only read. */
 const looking: ReadonlyMap<string, ReadonlySet<string>> = new Map(
   Object.entries({
     acl: "cat dryrun genpass getuser help list log users whoami",
@@ -87,7 +87,7 @@ const looking: ReadonlyMap<string, ReadonlySet<string>> = new Map(
 /** The CLIENT subcommands that affect other connections than their own. */
 const clientWrites = new Set(["kill", "pause", "unblock", "unpause"]);
 
-/** Classifies `command`, whatever the case of its name. Inside a batch, MULTI and EXEC only frame the commands between them. */
+/** Classifies `command`, whatever the case of its name. Inside a batch, MULTI, EXEC and DISCARD only frame other commands. */
 export function kindOf(
   command: Pick<Command, "name" | "args" | "isReadOnly">,
   inBatch: boolean,
@@ -105,7 +105,7 @@ export function kindOf(
   return kinds.get(name) ?? "write";
 }
 
-/** Whether a server that has run the command `name` was a primary at that time. A replica would have refused the command. */
+/** Whether every replica refuses the command `name`. A server that has run such a command was a primary at that time. */
 export function provesPrimary(name: string): boolean {
   return primaryOnly.has(name.toLowerCase());
 }
@@ -123,8 +123,9 @@ export function refusalError({ name }: Pick<Command, "name">): RefusedCommandErr
 }
 
 /**
- * The error if a command cannot begin or continue a manual transaction, with the right way in its text. Outside of a session
- * nobody keeps the transaction's connection. In a cluster a MULTI does not say which shard it is for.
+ * The error for a command that cannot begin or continue a manual transaction. Its text names the right way. Undefined if the
+ * command can. Outside of a session nobody keeps the transaction's connection. In a cluster a MULTI does not say which shard it
+ * is for.
  */
 export function transactionError(
   { name }: Pick<Command, "name">,
@@ -145,7 +146,7 @@ export function remedyFor(name: string): string {
 }
 
 function blocks(args: readonly unknown[]): boolean {
-  // A group and its consumer may have any names.
+  // After GROUP come the names of a group and its consumer. A name may be any word, even BLOCK.
   const first = wordOf(args[0]) === "group" ? 3 : 0;
   for (const arg of args.slice(first)) {
     const word = wordOf(arg);
@@ -180,10 +181,10 @@ const countAt: ReadonlyMap<string, number> = new Map([
   ...entries("zdiffstore zinterstore zunionstore", 1),
 ]);
 
-/** The number of keys that a command names. 0 if its arguments do not fit the command. The server reports that error. */
+/** The number of keys that `command` names. 0 if its arguments do not fit the command: the server then answers with an error. */
 export function keyCount(command: Command): number {
   const at = countAt.get(command.name.toLowerCase());
-  // ioredis would create a list of that length, however long it is.
+  // `getKeys` would create a list as long as the stated number of keys, however great this number is.
   if (at !== undefined && Number(command.args[at]) > command.args.length) return 0;
   try {
     return command.getKeys().length;

@@ -28,7 +28,10 @@ export function deadlineOf(command: Command): Deadline | undefined {
   return deadlines.get(command);
 }
 
-/** The sender keeps the command after the deadline, because a late command may still run and get an answer. */
+/**
+ * Settles a command when its time is over. The sender keeps the command after that, because the server may still run and answer
+ * it.
+ */
 export class Deadline {
   readonly #command: Command;
   readonly #graceMs: number;
@@ -70,7 +73,7 @@ export class Deadline {
   sent(): void {
     if (this.#yielding === undefined || this.#lateMs !== undefined) return;
     const own = this.#command.extractBlockingTimeout();
-    // The command blocks for ever, because it has BLOCK 0 or no BLOCK. The option limits that.
+    // The command has BLOCK 0 or no BLOCK, so it may block for ever. Only `blockingTimeout` limits its time.
     if (own === 0 || own === null) return;
     clearTimeout(this.#yielding);
     this.#yielding = this.#after(own && own + this.#graceMs, this.#yield);

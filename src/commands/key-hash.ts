@@ -2,14 +2,14 @@
 
 const OFFSET_BASIS = 0x811c9dc5 | 0;
 const PRIME = 0x01000193;
-/** Of a key longer than twice this number, only this many bytes at each end are hashed. A long key then costs no more time. */
+/** If a key is longer than twice this number, only this many bytes at each end are hashed. So a longer key takes no more time. */
 const END_BYTES = 512;
 
 /**
  * A number from 0 to 65535. The same key always gives the same number, and so do a string and a Buffer of its UTF-8 bytes. Two
  * different keys collide about once in 65,536 times. Keys longer than 1,024 bytes that differ only in the middle always collide.
- * Hashing takes one or two nanoseconds a byte, and at most some microseconds. For a long string, measuring its length in bytes
- * comes on top. Tokens carry these numbers, so they must never change.
+ * Hashing takes one or two nanoseconds a byte, and at most some microseconds. If a string is longer than 1,024 characters,
+ * measuring its length in bytes takes additional time. Tokens carry these numbers, so they must never change.
  */
 export function hashOf(key: string | Buffer): number {
   if (typeof key !== "string") return hashOfBytes(key);
@@ -29,7 +29,10 @@ function hashOfBytes(bytes: Buffer): number {
   return hashOfEnds(bytes.subarray(0, END_BYTES), bytes.subarray(-END_BYTES), length);
 }
 
-/** Converts one more character at each end, because the cut may split a surrogate pair. */
+/**
+ * Hashes the bytes at both ends of a long string. Converts one character more than necessary at each end, because the cut may
+ * split a surrogate pair.
+ */
 function hashOfLongText(text: string): number {
   const head = Buffer.from(text.slice(0, END_BYTES + 1)).subarray(0, END_BYTES);
   const tail = Buffer.from(text.slice(-END_BYTES - 1)).subarray(-END_BYTES);
@@ -47,7 +50,10 @@ function hashed(start: number, bytes: Buffer): number {
   return hash;
 }
 
-/** FNV-1a alone barely carries the last bytes into the high bits. The final steps of MurmurHash3 spread them over all bits. */
+/**
+ * FNV-1a alone barely carries the last bytes into the high bits. The final steps of MurmurHash3 spread these last bytes over all
+ * bits.
+ */
 function folded(hash: number, length: number): number {
   let mixed = hash ^ length;
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);

@@ -8,8 +8,8 @@ const shortLength = 1_024;
 type Writer = (this: Command, socket: object) => string | Buffer;
 
 /**
- * Sends the text with the first call of each script among `commands`, and only the hash with later calls. Calls with the same
- * `known` count as one sequence.
+ * Sends the text with the first call of each script among `commands`, and only the hash with later calls. Calls of this function
+ * with the same `known` share the record of which scripts were sent with their text.
  */
 export function sendScriptTexts(commands: readonly Command[], known: object = {}): void {
   for (const command of commands) {
@@ -33,7 +33,7 @@ interface Definition {
   readonly Command: { readonly prototype: Command & { toWritable: Writer } };
 }
 
-/** ioredis makes a separate command class for each script. */
+/** Whether `defined` is ioredis's definition of a script. ioredis makes a separate command class for each script. */
 function isDefinition(defined: unknown): defined is Definition {
   return (
     typeof defined === "object" && defined !== null && typeof Reflect.get(defined, "Command") === "function"

@@ -55,7 +55,7 @@ export interface Target {
   readonly endpoint: Endpoint | undefined;
 }
 
-/** The target that `message` redirects to. Undefined for other errors, and for a redirection without an address. */
+/** The target that `message` redirects to. Undefined for other errors, and for a redirection whose address is not valid. */
 export function targetIn({ message }: Error): Target | undefined {
   const [, kind, slot, host = "", port] = target.exec(message) ?? [];
   const endpoint = endpointOf(host, port);

@@ -1,4 +1,6 @@
-/** Finds which keys commands touch, in which scope, and which writes count for a session. */
+/**
+ * Finds the keys that commands touch, their scope, and which writes are tracked: later reads of the session have to see these.
+ */
 import type { Command } from "ioredis";
 import { declaredKeysOf, keysTouchedBy } from "./command-keys.js";
 import { isScript } from "./command-kind.js";
@@ -7,7 +9,7 @@ import { isLeftUntracked } from "./untracked.js";
 
 type Key = string | Buffer;
 
-/** Keys in one scope, known by their hashes. Can also stand for any key. */
+/** The keys that one or more commands touch. Can also stand for any key. */
 export class Touched {
   /** The common prefix of the keys, or "" for keys in no scope. Undefined if the keys are unknown or in several scopes. */
   readonly scope: string | undefined;
@@ -15,7 +17,7 @@ export class Touched {
   readonly keys: readonly Key[] | undefined;
   /**
    * The keys that the commands name, for people to read. If a script may touch any key, these are the keys that it declares.
-   * Undefined if one of the commands does not name any key that it may touch.
+   * Undefined if one of the commands may touch any key and names none.
    */
   readonly named: readonly Key[] | undefined;
   #hashes: readonly number[] | undefined;
@@ -40,14 +42,14 @@ export class Touched {
 /** Stands for commands that may touch any key. */
 export const anyKey = new Touched(undefined, undefined);
 
-/** Finds which keys commands touch, and which writes count. */
+/** Finds the keys that commands touch, and whether later reads of the session have to see a write. */
 export interface KeyFinder {
   touchedBy(commands: Command | readonly Command[]): Touched;
-  /** Whether a write counts for its session. */
+  /** Whether later reads of the session have to see `write`. */
   tracks(write: Command): boolean;
 }
 
-/** The facts about a write that decide whether it counts for its session. */
+/** A write, as the option `untracked` gets it to decide whether later reads of the session have to see it. */
 export interface WriteToTrack {
   /** The command's name in lower case, for example `"set"` or `"evalsha"`. */
   readonly command: string;
@@ -55,13 +57,13 @@ export interface WriteToTrack {
   readonly keys: readonly (string | Buffer)[];
 }
 
-/** Which keys are ordered only among themselves, and which writes count for no session. */
+/** Which keys are ordered only among themselves, and which writes later reads of the session need not see. */
 export interface KeyRules {
   /** Key prefixes, as sent to the server. */
   readonly scopes: readonly string[];
   /** Whether scripts touch only the keys that they declare. */
   readonly scriptsDeclareKeys: boolean;
-  /** Whether a write of known keys counts for no session. Undefined if all writes count. */
+  /** Whether later reads of the session need not see a write of known keys. Undefined if they have to see all writes. */
   readonly isUntracked: ((write: WriteToTrack) => boolean) | undefined;
   /** The commands, in lower case, for which `isUntracked` can return true. Undefined for all commands. */
   readonly untrackedCommands: ReadonlySet<string> | undefined;
@@ -70,12 +72,15 @@ export interface KeyRules {
 /** Finds the keys that commands touch, by the rules of one Tidemark. */
 export class RuledKeys implements KeyFinder {
   readonly #prefixes: readonly string[];
-  /** The first bytes of the prefixes. Most keys of an app begin with none of them, so this test is a shortcut. */
+  /**
+   * The first bytes of the prefixes. Most keys of an app begin with none of these bytes, so they need not be compared with the
+   * prefixes.
+   */
   readonly #initials: ReadonlySet<number>;
   readonly #rules: KeyRules;
 
   constructor(rules: KeyRules) {
-    // The longest matching prefix counts.
+    // The longest come first, because the longest prefix that matches a key is its scope.
     this.#prefixes = rules.scopes.toSorted((one, other) => other.length - one.length);
     this.#initials = new Set(this.#prefixes.map(initialOf));
     this.#rules = rules;
@@ -104,7 +109,7 @@ export class RuledKeys implements KeyFinder {
     const declared = isScript(command.name) ? declaredKeysOf(command) : undefined;
     if (declared === undefined || declared.length === 0) return anyKey;
     const scope = this.#scopeOf(declared);
-    // A library that keeps to its own keys can be trusted to declare all keys of its scripts.
+    // The keys of one scope belong to one library. It can be trusted to declare all keys of its scripts.
     const isKnown = scope === "" ? this.#rules.scriptsDeclareKeys : scope !== undefined;
     return isKnown ? new Touched(scope, declared) : new Touched(undefined, undefined, declared);
   }

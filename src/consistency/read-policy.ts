@@ -11,18 +11,19 @@ export interface ReadOptions {
    */
   readonly waitMs?: number;
   /**
-   * The outcome of a read that no replica may answer: the primary answers, or the read rejects with a `ReplicasBehindError`.
-   * Default: the option of the `Tidemark`.
+   * The outcome of a read that no replica may answer. With `"primary"` the primary answers. With `"error"` the read rejects with
+   * a `ReplicasBehindError`. Default: the option of the `Tidemark`.
    */
   readonly fallback?: "primary" | "error";
   /**
    * If a key is missing on the replica, check the primary before returning null. This finds keys that other users have just
-   * written: a user who follows a link does not have the token of its author. Default: the option of the `Tidemark`.
+   * written. For example, a user who follows a link does not have the token of the link's author. Default: the option of the
+   * `Tidemark`.
    */
   readonly confirmMisses?: boolean;
   /**
-   * Whether the freshest replica answers if the primary cannot be reached and no replica can prove what the read requires. Then
-   * `session.stale` is true, and `tidemark:stale-read` reports the read. Default false.
+   * Whether the freshest replica answers if the primary cannot be reached and no replica can prove what the read requires. After
+   * such an answer `session.stale` is true, and `tidemark:stale-read` reports the read. Default false.
    */
   readonly staleIfPrimaryGone?: boolean;
 }

@@ -6,8 +6,8 @@ export interface ReplicatedOptions {
   /** How long to wait for replicas after the primary has acknowledged the write, in milliseconds. Default 1000. */
   readonly timeoutMs?: number;
   /**
-   * Whether the write must be on disk on these replicas and on the primary. Tidemark uses `WAITAOF`, which Redis and Valkey have
-   * since 7.2 and which needs append-only files. Default false.
+   * Whether the write must be on disk on these replicas and on the primary. Tidemark then uses `WAITAOF`, which needs append-only
+   * files and Redis or Valkey 7.2 or later. Default false.
    */
   readonly fsync?: boolean;
 }
@@ -32,7 +32,7 @@ export function checkWriteConcern(replicas: unknown, options: ReplicatedOptions 
     );
   refuseUnknown("replicated options", options, names);
   const { timeoutMs = usualTimeoutMs, fsync = false } = options;
-  // Redis waits for ever with 0.
+  // If the timeout is 0, Redis waits for ever.
   if (typeof timeoutMs !== "number" || !Number.isFinite(timeoutMs) || timeoutMs < 1)
     throw new InvalidOptionError(
       "replicated timeoutMs",

@@ -9,17 +9,17 @@ import type { Level } from "../consistency/level.js";
  * Why a command was sent to its node.
  *
  * To a replica:
- * - `known`: its remembered position covers the session.
- * - `checked`: its answer came with the proof.
+ * - `known`: it was known before the read that the replica has what the session requires.
+ * - `checked`: an INFO in front of the read has to prove that the replica has what the session requires.
  * - `primary-gone`: nothing is proven. The primary cannot be reached, and `staleIfPrimaryGone` allows the read.
  * - `unproven`: nothing is proven. Either the level is `"eventual"` and the primary cannot be reached, or the primary is a proxy
  *   that spreads commands. The replica may be further behind than `maxStalenessMs`.
  *
  * To the primary, because of the read or its session:
- * - `strong`: the level asks for it.
+ * - `strong`: the level of the read is `"strong"`.
  * - `no-session`: the read belongs to no session.
  * - `write-in-flight`: a write of the session is in flight.
- * - `position-unknown`: the position of one of its writes is unknown.
+ * - `position-unknown`: the position of one of the session's writes is unknown.
  * - `missing-key`: a replica lacks the key. The key may be on its way to the replica, or to another shard of a cluster.
  * - `asked`: the key is on its way to this shard of a cluster.
  * - `not-a-read`: it is a write, or a command that only the primary answers correctly.
@@ -28,7 +28,8 @@ import type { Level } from "../consistency/level.js";
  * - `no-replica`: there is no replica, or all have weight 0.
  * - `starting`: nothing recent is known of the replicas yet. The process has just started, has read nothing for a while, or has
  *   just found another primary.
- * - `unusable`: no replica may answer any read. `topology()` and the channel `tidemark:topology` have the reason of each.
+ * - `unusable`: no replica may answer any read. `topology()` and the channel `tidemark:topology` show the reason for each
+ *   replica.
  * - `behind`: no usable replica is proven, or is likely, to have the data that the read requires.
  * - `read-ahead`: the session has read newer data than the replicas are proven to have.
  * - `check-failed`: a replica was tried and was behind. Its answer was discarded.
@@ -69,20 +70,23 @@ export interface RouteMessage {
 export const routeChannel = channel("tidemark:route");
 
 /**
- * A read of a session that was answered or rejected. It contains no keys and no arguments. In Cloudflare D1, `role === "primary"`
- * is called `served_by_primary`, and `zone` is called `served_by_region`.
+ * A read of a session that was answered or rejected. Only its `error` can contain keys and arguments of the command. In
+ * Cloudflare D1, `role === "primary"` is called `served_by_primary`, and `zone` is called `served_by_region`.
  */
 export interface ReadRecord {
   /** The name of the command in lower case. */
   readonly command: string;
   /**
    * `host:port` of the server that answered the caller, or that the caller was waiting for when the read failed. Undefined if
-   * there was no such server when the read was rejected: it was never sent, or the answers of replicas were discarded.
+   * there was no such server when the read was rejected: the read was never sent, or the answers of replicas were discarded.
    */
   readonly node: string | undefined;
-  /** The role of `node`. Undefined if `node` is. */
+  /** The role of `node`. Undefined if `node` is undefined. */
   readonly role: "primary" | "replica" | undefined;
-  /** Why the read was sent to `node`. Undefined if `node` is. A `ReplicasBehindError` has a reason of its own. */
+  /**
+   * Why the read was sent to `node`. Undefined if `node` is undefined. The `reason` of a `ReplicasBehindError` is another one:
+   * why no replica could answer.
+   */
   readonly reason: Reason | undefined;
   /** The level at which the read was sent. If the read had a list of policies, the level of the policy that was applied. */
   readonly level: Level;
@@ -126,14 +130,14 @@ export const readChannel = channel("tidemark:read");
  * - `silent`: it cannot be reached, or does not answer.
  * - `unauthorized`: it refuses the user or the password, or an ACL forbids SELECT there.
  * - `loading`: it loads its data from disk.
- * - `refusing`: it is a Sentinel, it answers with errors such as BUSY or MASTERDOWN, an ACL forbids reads there, it does not
- *   have the database `db`, or it claims an offset that its primary has not reached.
+ * - `refusing`: it is a Sentinel, it answers with errors such as BUSY or MASTERDOWN, an ACL forbids reads there, it does not have
+ *   the database `db`, or it claims an offset that its primary has not reached.
  * - `unknown-position`: its position in the replication stream cannot be known, for example because an ACL forbids INFO.
  * - `other-primary`: it was given as a replica but reports that it is a primary. It may be the same primary under another name.
  * - `unknown-history`: it replicates from another primary.
  * - `syncing`: it copies all data of its primary.
  * - `link-down`: it has lost the connection to its primary.
- * - `behind`: it is not proven to be fresher than `maxStalenessMs`.
+ * - `behind`: it is not proven that its data is at most `maxStalenessMs` old.
  * - `skewed`: its clock differs from the primary's by more than `maxClockSkewMs`.
  * - `unproven`: the primary is a proxy that spreads commands, so nothing can be proven. The server answers reads at level
  *   `"eventual"` only.
@@ -188,7 +192,7 @@ export interface LostWriteMessage {
   readonly session: object;
   /** The position of the session's last write in the stream of the old primary. */
   readonly position: { readonly replid: string; readonly offset: number };
-  /** The last position of that stream that the new primary has. Data up to this position still exists. */
+  /** The last position in the stream of the old primary that the new primary has. Data up to this position still exists. */
   readonly survivor: { readonly replid: string; readonly offset: number };
   /** The distance from `survivor` to the lost write, in bytes. */
   readonly gap: number;

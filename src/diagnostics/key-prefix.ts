@@ -48,9 +48,9 @@ export class KeyPrefixes {
   }
 
   /**
-   * The prefix of `key`: one that options name, or everything up to and including the first colon. Undefined if that is the whole
-   * key, is longer than 32 characters or is not a plain name. A name with more than two digits may be the id of a user or a
-   * session.
+   * The prefix of `key`: one that options name, or everything up to and including the first colon. Undefined if this prefix is
+   * the whole key, is longer than 32 characters or is not a plain name. A name with more than two digits may be the id of a user
+   * or a session.
    */
   of(key: string | Buffer): string | undefined {
     const sent = key.toString();

@@ -1,7 +1,10 @@
-/** Proposes a scope or no tracking, once, if writes to keys of one prefix send most reads of other keys to the primary. */
+/**
+ * Proposes once to put a prefix into `scopes` or `untracked`. The reason for a proposal: more than half of the reads that writes
+ * keep on the primary are reads of other keys, kept there by writes to keys with this prefix.
+ */
 import type { KeyPrefixes } from "./key-prefix.js";
 
-/** How many reads it takes. With fewer, a change is not worthwhile. */
+/** If writes keep fewer reads on the primary than this, a change is not worthwhile. */
 const minReads = 1_000;
 
 export class ScopeProposal {
@@ -13,7 +16,8 @@ export class ScopeProposal {
   }
 
   /**
-   * Considers a count: writes of `prefix` kept `others` reads of other keys on the primary. All writes kept `total` reads there.
+   * Makes the proposal for `prefix` if it is worthwhile. Writes to keys of `prefix` have kept `others` reads of other keys on the
+   * primary. All writes together have kept `total` reads there.
    */
   consider(prefix: string | undefined, others: number, total: number): void {
     if (others < minReads || others * 2 <= total || this.#isMade) return;

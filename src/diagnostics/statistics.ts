@@ -6,7 +6,9 @@ type Keys = readonly (string | Buffer)[];
 
 /** The result of `tidemark.stats()`: counts of this `Tidemark` in this process, since it was made. */
 export interface TidemarkStats {
-  /** Writes of sessions that counted for no session, because of the option `untracked`, its default or `redis.untracked`. */
+  /**
+   * Writes that later reads of their session need not see, because of the option `untracked`, its default or `redis.untracked`.
+   */
   readonly untrackedWrites: number;
   /** The reads of sessions that writes sent to the primary, grouped by the prefixes of the written keys, the most reads first. */
   readonly keptOnPrimary: readonly KeptOnPrimary[];
@@ -16,14 +18,16 @@ export interface TidemarkStats {
 export interface KeptOnPrimary {
   /**
    * The beginning of the written keys: a prefix of `scopes` or `untracked`, or everything up to the first colon. For a script,
-   * its declared keys count. Undefined for keys without a prefix and for writes that name no keys. Also undefined for such writes
-   * and scripts of earlier requests, and for all prefixes after the first 100.
+   * the keys that it declares are used. Undefined if the keys have no such prefix or the write names no keys, and for all
+   * prefixes after the first 100. If a script may touch any key, Tidemark knows its declared keys only for reads of the same
+   * request. The prefix is undefined for reads of later requests.
    */
   readonly prefix: string | undefined;
   /** How many reads there were. */
   readonly reads: number;
   /**
-   * How many of these reads touched no key of this prefix. If the prefix were in `scopes`, replicas could answer most of them.
+   * How many of these reads touched no key of this prefix. If the prefix were in `scopes`, replicas could answer most of these
+   * `others`.
    */
   readonly others: number;
 }
@@ -55,7 +59,7 @@ export class Statistics {
     this.#proposal = proposal;
   }
 
-  /** Counts a session's writes that count for no session. */
+  /** Counts writes of a session that its later reads need not see. */
   countUntracked(writes: number): void {
     this.#untrackedWrites += writes;
   }
@@ -65,7 +69,7 @@ export class Statistics {
     return this.#prefixes;
   }
 
-  /** The count for writes to `keys`. Undefined means that the keys are unknown. */
+  /** The count for writes to `keys`. If `keys` is undefined, the keys are unknown. */
   keptBy(keys: Keys | undefined): KeptReads {
     return this.#of(keys && this.#prefixes.ofAll(keys));
   }

@@ -47,7 +47,7 @@ function retryAfter(ms = 0): string {
 export abstract class UnavailableError extends TidemarkError {
   readonly status = 503;
   readonly statusCode = 503;
-  /** `Retry-After` has whole seconds, from 1 to 30. The value is 1 if nothing is known about when the error will have passed. */
+  /** `Retry-After` has whole seconds, from 1 to 30. The value is 1 if there is no estimate of how long the error will last. */
   readonly headers: Readonly<Record<string, string>>;
   /** Whether Koa may show the message to the user. */
   readonly expose = false;
@@ -66,9 +66,9 @@ export abstract class UnavailableError extends TidemarkError {
 
 /**
  * An option, argument or secret that cannot be used. The call that receives the value throws the error before anything runs. Some
- * addresses are found to be wrong only by asking the server, such as a Sentinel's. Commands then reject with this error. The
- * message shows numbers, booleans and the words that options can have. Of any other value it names only the kind, because the
- * value may be secret.
+ * wrong addresses are found only when Tidemark asks the server, for example the address of a Sentinel in place of a primary.
+ * Commands then reject with this error. The message shows numbers, booleans and the words that options can have. Of any other
+ * value it names only the kind, because the value may be secret.
  */
 export class InvalidOptionError extends TidemarkError {
   override name = "InvalidOptionError";
@@ -109,10 +109,11 @@ export class ConnectionLostError extends TidemarkError {
     return error.name !== "ReplyError";
   }
 
-  /** Returns `error`. If it came from the connection, returns the error that this means for `command` instead. */
+  /** Returns `error`, or a `ConnectionLostError` for `command` instead if `error` came from the connection. */
   static of(command: string, connection: Lost, error: Error): Error {
     if (error instanceof ConnectionLostError || !ConnectionLostError.isMeantBy(error)) return error;
-    // ioredis gives the same text to each command that was unanswered when a connection closed, whatever the cause was.
+    // ioredis gives the same text to each command that was unanswered when a connection closed, whatever the cause was. In that
+    // case the connection's own error is the better cause.
     const isTold = !/^(MaxRetriesPerRequestError|Error)$/.test(error.name) || !closing.test(error.message);
     const cause = isTold ? error : connection.error;
     return new ConnectionLostError(command.toUpperCase(), connection.address, cause);
@@ -188,8 +189,8 @@ export class ReplicasBehindError extends UnavailableError implements CatchUpEsti
   readonly behindBytes: number | undefined;
   /**
    * The time until that replica will probably answer, in milliseconds, at least 1. The estimate uses the replica's lag and rate.
-   * If the replica is already late, it gets as much time again as it is late, up to 30 seconds. Undefined if there is no
-   * estimate.
+   * If the replica is already later than expected, the estimate is as long again as it is late, up to 30 seconds. Undefined if
+   * there is no estimate.
    */
   readonly retryAfterMs: number | undefined;
 

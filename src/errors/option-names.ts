@@ -7,7 +7,7 @@ export interface UnknownOption {
   readonly remedy: string;
 }
 
-/** Looks up where else an option is known, and returns that as a remedy. Undefined if it is known nowhere. */
+/** Returns the remedy for an option that another call accepts. Undefined if no other call accepts it. */
 export type Elsewhere = (name: string) => string | undefined;
 
 /** The names of the options of `new Tidemark`. */
@@ -21,7 +21,7 @@ export const tidemarkOptions: readonly string[] = [
 
 /** The longest list of names in a message. */
 const maxListed = 12;
-/** No option has a longer name, so Tidemark suggests none for a longer one. */
+/** No option has a longer name than this, so Tidemark suggests no option for a longer name. */
 const maxLength = 40;
 
 /**
@@ -54,8 +54,8 @@ function unknownIn(
 }
 
 /**
- * The text for an unknown option `name`. The name is shown only if it looks like an option, because it may be a misplaced secret,
- * which has more digits.
+ * The text for an unknown option `name`. The name is shown only if it looks like the name of an option. A name with four or more
+ * digits may be a misplaced secret.
  */
 export function noOption(name: string): string {
   return /^(?!(.*\d){4})[\w$]{1,40}$/.test(name)

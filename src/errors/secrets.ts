@@ -26,7 +26,7 @@ function withoutOne(text: string, secret: string): string {
   return text.replaceAll(secret, hidden);
 }
 
-/** Redis repeats the arguments of an unknown command, cut short. */
+/** Removes the arguments of an unknown command. Redis repeats them in its error, cut short. */
 function withoutArguments(text: string): string {
   return text.replace(/(with args beginning with:)[^\n]*/, `$1 ${hidden}`);
 }

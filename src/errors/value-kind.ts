@@ -1,13 +1,13 @@
 /** Names the kind of a value for error messages, which must not show a secret that was given in the wrong place. */
 
-/** The words that options accept, and those that people often give instead. */
+/** The words that options accept, and words that people often give instead. */
 const words = new Set([
   ...["eventual", "session", "bounded", "strong", "primary", "replica", "error", "report"],
   ...["when-needed", "always", "never", "all", "lax", "strict", "none", "low", "medium", "high"],
   ...["true", "false", "yes", "no", "on", "off", "auto", "null", "undefined", ""],
 ]);
 
-/** By JavaScript's own name for the kind of an object. */
+/** The kinds of objects in plain words, by JavaScript's own name for each kind. */
 const kinds: Readonly<Record<string, string>> = {
   "[object Uint8Array]": "a Buffer",
   "[object Map]": "a Map",

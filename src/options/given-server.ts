@@ -155,8 +155,8 @@ function given(fields: Fields): RedisOptions {
 }
 
 /**
- * Placeholders for the parts that a URL does not name. ioredis would fill in its defaults there, and a URL may name the same
- * values.
+ * Placeholders for the parts that a URL does not name. Without them, ioredis would fill in its defaults. Tidemark could not tell
+ * such a default from the same value in the URL.
  */
 const unnamed = { host: "", port: -1, db: -1 };
 

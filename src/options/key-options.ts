@@ -9,28 +9,29 @@ import { maxTokenKeys } from "../session/token.js";
 export interface KeyOptions {
   /**
    * Prefixes of keys that are ordered only among themselves. After a write or read of such keys, a read of other keys in the same
-   * request need not be as new. The same holds the other way round. Give the prefixes of stores that never refer to the app's own
-   * data, without `keyPrefix`. Your list replaces the default: `"sess:"`, `"koa:sess:"`, `"rl:"`, `"rlflx:"` and
-   * `"fastify-rate-limit-"`.
+   * request need not be as new. After a write or read of other keys, a read of such keys need not be as new either. Give the
+   * prefixes of stores that never refer to the app's own data, without `keyPrefix`. Your list replaces the default: `"sess:"`,
+   * `"koa:sess:"`, `"rl:"`, `"rlflx:"` and `"fastify-rate-limit-"`.
    */
   readonly scopes?: readonly string[];
   /**
-   * Writes that count for no session. They send no read to the primary and set no cookie. Give prefixes of keys, without
-   * `keyPrefix`, or a function that returns true for such a write. A write still counts if one of its keys has none of the
-   * prefixes. Default: scripts whose keys begin with `"rl:"` or `"fastify-rate-limit-"`, which rate limiters use. Your list or
-   * function replaces this default. With an empty list all writes count.
+   * Writes that later reads of their session need not see. They send no read to the primary and set no cookie. All other writes
+   * are tracked. Give prefixes of keys, without `keyPrefix`, or a function that returns true for an untracked write. With
+   * prefixes, a write is tracked if one of its keys has none of the prefixes. Default: scripts whose keys begin with `"rl:"` or
+   * `"fastify-rate-limit-"`, which rate limiters use. Your list or function replaces this default. With an empty list all writes
+   * are tracked.
    */
   readonly untracked?: readonly string[] | ((write: WriteToTrack) => boolean);
   /**
-   * Whether all scripts touch only the keys that they declare, as Redis requires of scripts. If false, a script counts only for
-   * its own keys if all of them are in one scope. Otherwise it counts for every key. A script that declares no keys, or keys of
-   * several scopes, always counts for every key. Default false.
+   * Whether all scripts touch only the keys that they declare, as Redis requires of scripts. If false, Tidemark assumes this only
+   * of a script whose declared keys are all in one scope. Any other script may touch every key. A script that declares no keys,
+   * or keys of several scopes, may always touch every key. Default false.
    */
   readonly scriptsDeclareKeys?: boolean;
   /**
-   * How many of the latest written keys a token names, from 0 to 32. Reads of other keys require only the writes before those.
-   * With more names fewer reads go to the primary, and the token grows by about 6 characters for each name. With 0 each read
-   * requires all writes. Default 8.
+   * How many keys a token names, from 0 to 32. A token names the keys that were written last. Reads of other keys need not see
+   * the writes to the named keys, only earlier ones. If a token names more keys, fewer reads go to the primary, and the token
+   * grows by about 6 characters for each key. With 0 each read has to see all writes. Default 8.
    */
   readonly keysPerToken?: number;
 }

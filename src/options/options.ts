@@ -45,12 +45,12 @@ export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
   /**
    * How long a command waits for a primary that can take it. After that the command rejects with a `NoPrimaryError`. The option
    * also limits how long a primary with unanswered commands may send nothing before Tidemark disconnects it. If `redis` has
-   * `maxRetriesPerRequest`, that limits the wait instead, as in ioredis, and null removes the limit. Default 5000.
+   * `maxRetriesPerRequest`, that option limits the wait instead, as in ioredis, and null removes the limit. Default 5000.
    */
   readonly primaryTimeoutMs?: number;
   /**
    * `"when-needed"` trusts a replica's position for `probeIntervalMs`, or until the replica reports that it has loaded other
-   * data. `"always"` proves the position with each read in one transaction, which takes up to five times the server's work.
+   * data. `"always"` proves the position with each read, in one transaction. This costs the server up to five times the work.
    * `"always"` is safe even if the replica cannot report that it has loaded other data (ioredis 5, RESP2). Default
    * `"when-needed"`.
    */
@@ -73,7 +73,7 @@ export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
    */
   readonly weights?: Readonly<Record<string, number>>;
   /**
-   * Called with the address of each server that another server announces, after `natMap`. These are discovered replicas,
+   * Called with the address of each server that another server announces, after `natMap`. Such servers are discovered replicas,
    * Sentinels and servers that Sentinels name, nodes of a cluster, and targets of `MOVED` and `ASK`. Return true to let Tidemark
    * connect and send the password. If `accept` returns anything else or throws, Tidemark does not connect, and warns. Servers
    * that you give yourself are not checked. Default: every server is accepted.
@@ -105,7 +105,7 @@ const place = "Pass { primary: { host, port }, replicas: [{ host, port }] }";
 const url = 'Pass { primary: "redis://10.0.0.1:6379", replicas: ["redis://10.0.0.2:6379"] }';
 const roles = "Pass { primary, replicas }";
 
-/** The options with which other libraries take servers. */
+/** Options that name servers in other libraries, and what to give instead. */
 const ofServers: ReadonlyMap<string, string> = new Map([
   ...["host", "port", "path", "hostname"].map((name): [string, string] => [name, place]),
   ...["url", "uri", "urls"].map((name): [string, string] => [name, url]),

@@ -14,20 +14,20 @@ export interface ReadDefaultOptions {
    */
   readonly waitMs?: number | Partial<Readonly<Record<LevelName, number>>>;
   /**
-   * The outcome of a read that no replica may answer: the primary answers, or the read rejects with a `ReplicasBehindError`.
-   * Default `"primary"`.
+   * The outcome of a read that no replica may answer. With `"primary"` the primary answers. With `"error"` the read rejects with
+   * a `ReplicasBehindError`. Default `"primary"`.
    */
   readonly fallback?: "primary" | "error";
   /** If a key is missing on the replica, check the primary before returning null. Default false. */
   readonly confirmMisses?: boolean;
-  /** Whether later requests of a session never see older data than its earlier reads. Default false. */
+  /** Whether a later request of a user never sees older data than an earlier one. Default false. */
   readonly monotonicReads?: boolean;
   /**
    * Limits the reads that this process sends to the primary because no replica has the required data, or because a token says
    * that the position of a write is unknown. `concurrency` limits how many run at a time, and is reduced while the primary
-   * answers more slowly than when it was calm. `perSecond` limits how many run in a second. Reads over the limit wait up to a
-   * second, and users take turns. After that second, reads reject with a `ReplicasBehindError`. Default
-   * `{ concurrency: 64, perSecond: 5000 }`. Use false for no limit.
+   * answers more slowly than it did without such reads. `perSecond` limits how many run in a second. Reads over the limit wait up
+   * to a second, and users take turns. After that second, reads reject with a `ReplicasBehindError`. Default `{ concurrency: 64,
+   * perSecond: 5000 }`. Use false for no limit.
    */
   readonly fallbackLimit?: Partial<FallbackLimits> | false;
 }

@@ -10,7 +10,7 @@ interface Refusal {
 
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null && value !== false;
 
-/** If Tidemark ignored one of these, commands would go to a server that the user does not intend. */
+/** Options that are refused for every server. If Tidemark ignored one of them, commands would not do what the user intends. */
 const anywhere: Readonly<Record<string, Refusal>> = {
   monitor: { isMeant: isGiven, remedy: "Remove it, and call tidemark.redis.monitor()" },
   readOnly: {
@@ -31,7 +31,7 @@ const anywhere: Readonly<Record<string, Refusal>> = {
   },
 };
 
-/** These options name one server or a way to find it, but `redis` is for all servers. */
+/** Options that are refused only in `redis`. They name one server or a way to find it, but `redis` is for all servers. */
 const common: Readonly<Record<string, Refusal>> = {
   sentinels: { isMeant: isGiven, remedy: "Pass `sentinels` and `name` to new Tidemark, beside `redis`" },
   name: { isMeant: isGiven, remedy: "Pass `sentinels` and `name` to new Tidemark, beside `redis`" },
@@ -91,7 +91,7 @@ const withoutDefault = [
 
 const tlsNames = ["ca", "cert", "key", "pfx", "passphrase", "servername", "rejectUnauthorized"];
 
-/** Names that other clients use for ioredis options. Case and underscores do not count. */
+/** Names that other clients use for ioredis options. Case and underscores make no difference. */
 const synonyms: Readonly<Record<string, readonly string[]>> = {
   host: ["hostname", "address", "ip", "server"],
   path: ["unixSocket", "socketPath"],
@@ -102,7 +102,7 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
   tls: ["ssl", "secure", "useTls", "useSsl", "tlsOptions", "sslOptions"],
 };
 
-/** What to give instead of an option of another client. */
+/** The advice for options of other clients. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
   ["url", "Pass the URL instead of the object"],
   ["socket", "Pass `host` and `port`"],
@@ -158,7 +158,7 @@ function checkValue(option: string, name: string, value: unknown): void {
 }
 
 /**
- * What to give instead of an option that ioredis does not have. Undefined if the option may belong to a later version or to the
+ * The advice for an option that ioredis does not have. Undefined if the option may belong to a later version of ioredis or to the
  * app itself.
  */
 function meantBy(name: string): string | undefined {

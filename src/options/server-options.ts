@@ -6,8 +6,8 @@ import type { SentinelSetup } from "../topology/sentinel.js";
 import { commonIn, namedIn } from "./given-server.js";
 
 /**
- * A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client. Of a client only the options are
- * used. Anything else throws an `InvalidOptionError`, for example a mock or a cluster client.
+ * A server: a URL (`redis://host:port/db`, `rediss://…`), ioredis options, or an ioredis client. Tidemark uses only the options
+ * of a client. Anything else throws an `InvalidOptionError`, for example a mock or a cluster client.
  */
 export type Server = string | RedisOptions | Redis;
 
@@ -63,11 +63,12 @@ export type Servers =
 
 const sentinelPort = 26379;
 
-/** Options that say where one server is. All other options also apply to the servers that follow it. */
+/** Options that say where one server is. A server that inherits options from another server does not inherit these. */
 const ofPlace = ["host", "port", "path", "family", "Connector"] as const;
 
 /**
- * Options that must be the same on all servers, with their defaults. Otherwise a read would miss writes or return another shape.
+ * Options that must be the same on all servers, with their defaults. If they differed, a read could miss writes, or return its
+ * value in another form.
  */
 const shared = { db: 0, keyPrefix: "", stringNumbers: false, replyMapping: "legacy" } as const;
 
@@ -126,8 +127,8 @@ function agree(
 }
 
 /**
- * All options of a server that follows `leader`: the options that it names itself, and the leader's for the rest, except its
- * place.
+ * All options of a server that inherits from `leader`: those that the server names itself, and otherwise those of `leader`. The
+ * place of `leader` is not inherited.
  */
 function followerOf(leader: RedisOptions, named: RedisOptions, common: RedisOptions): RedisOptions {
   const follower = { ...leader };
@@ -140,7 +141,7 @@ function followerOf(leader: RedisOptions, named: RedisOptions, common: RedisOpti
 
 /** `options`, with the values in `named` taking precedence. */
 function over(options: RedisOptions, named: RedisOptions): RedisOptions {
-  // A rediss:// URL asks for TLS but names no TLS options.
+  // A rediss:// URL turns TLS on but names no TLS options. The server then uses those of `options`.
   const isPlain = Object.is(named.tls, true) && options.tls !== undefined;
   return { ...options, ...named, ...(isPlain ? { tls: options.tls } : {}) };
 }
@@ -196,8 +197,8 @@ function checkCluster(options: GivenServers, cluster: unknown, redis: RedisOptio
 }
 
 /**
- * Completes a list of equal servers. Each keeps the options that it names, and takes the rest from the first server that names
- * them.
+ * Completes the options of servers in a list. Each server keeps the options that it names. It takes every other option from
+ * `common`, or else from the first server in the list that names it.
  */
 function siblings(list: readonly RedisOptions[], common: RedisOptions): RedisOptions[] {
   const leader = { ...firstNamed(list), ...common };

@@ -9,10 +9,13 @@ interface Edge {
   saidByPrimary: boolean;
 }
 
-/** Whether a history has a write: it has it, it provably lacks it, or nothing is known. */
+/** Whether a history has a write: it has the write, it provably lacks the write, or nothing is known. */
 export type Presence = "valid" | "lost" | "unknown";
 
-/** An outcome. If it is "lost", `shared` is the offset up to which both histories are known to agree. */
+/**
+ * Whether a history has a position. If it is lost, `shared` is the offset up to which the position's history and the other one
+ * agree.
+ */
 interface Fate {
   readonly outcome: Presence;
   readonly shared: number;
@@ -21,7 +24,8 @@ interface Fate {
 const maxEdges = 1024;
 
 /**
- * The family tree of replication ids, learnt from INFO. Redis itself remembers one ancestor, and this class chains them.
+ * The family tree of replication ids, learnt from INFO. A server remembers only one ancestor of its history. This class chains
+ * the ancestors that all servers report.
  *
  * Invariant: an edge holds the largest `second_repl_offset` seen. The promoted primary reports the true value, and its replicas
  * report a smaller one. A smaller value can only make an answer more careful.
@@ -31,8 +35,8 @@ export class Lineage {
   #edges = 0;
 
   /**
-   * Learns the edge that a node reports, if any. Without an active backlog the report proves nothing. A replica that a failed
-   * synchronisation has emptied still names its old history when it is promoted.
+   * Learns the edge that a node reports, if any. A report without an active backlog proves nothing, because a replica that a
+   * failed synchronisation has emptied still names its old history when it is promoted.
    */
   learn(seen: ReplicationInfo): void {
     const { ancestor } = seen;
@@ -94,9 +98,9 @@ function valid({ offset }: Position): Fate {
 /**
  * Whether a node that reported `seen` has applied everything up to `required`. In case of doubt the answer is false.
  *
- * 1. Only the applied offset counts (`slave_repl_offset`). Bytes that the node has only received or forwarded are not applied.
+ * 1. Only the applied offset (`slave_repl_offset`) is compared. Bytes that were only received or forwarded are not applied.
  * 2. The node's history must be the required one, or must descend from it and diverge only after `required`.
- * 3. A replica whose link is down counts only if its offset is above 1, because Redis reports 1 for "no position".
+ * 3. The offset of a replica whose link is down is believed only if it is above 1, because Redis reports 1 for "no position".
  * 4. A primary of the required history has all of it by definition.
  */
 export function covers(seen: ReplicationInfo, required: Position, lineage: Lineage): boolean {

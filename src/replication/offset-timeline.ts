@@ -24,7 +24,8 @@ export class OffsetTimeline {
 
   /** Keeps samples far enough apart that they reach back over `spanMs`. */
   constructor(spanMs: number) {
-    // Three quarters of the samples always stay, and neighbours are at least half a gap apart.
+    // A full list drops its oldest quarter, so three quarters always stay. Each sample is at least a gap later than the last but
+    // one, so samples are half a gap apart on average.
     this.#minGapMs = spanMs / ((maxSamples * 3) / 8);
   }
 
@@ -65,13 +66,13 @@ export class OffsetTimeline {
     }
     if (last !== undefined && at < last.at) return;
     const before = this.#samples.at(-2);
-    // Dropping a sample can only make an age larger, which is the safe side.
+    // If a sample is dropped, ages can only be overestimated, which is safe.
     if (before !== undefined && at - before.at < this.#minGapMs) this.#samples.pop();
     this.#samples.push({ at, offset: position.offset, seenAt });
     if (this.#samples.length > maxSamples) this.#samples = this.#samples.slice(maxSamples / 4);
   }
 
-  /** A moment such that `position` includes every write finished before it. Undefined if that cannot be proven. */
+  /** The latest known moment before which all finished writes are included at `position`. Undefined if that cannot be proven. */
   asOf(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;
     return this.#samples[this.#firstAbove(position.offset) - 1]?.at;
@@ -98,15 +99,18 @@ export class OffsetTimeline {
     return offset === undefined ? moment : (this.#samples[this.#firstAbove(offset - 1)]?.seenAt ?? moment);
   }
 
-  /** The time by which the primary was seen past `position`. Undefined if it was not seen past it, or has another history. */
+  /**
+   * The time by which the primary had reported an offset beyond `position`. Undefined if it has reported none, or has another
+   * history.
+   */
   passedAt(position: Position): number | undefined {
     if (position.replid !== this.#replid) return undefined;
     return this.#samples[this.#firstAbove(position.offset)]?.seenAt;
   }
 
   /**
-   * The time by which the primary was seen to have reached `position`. Undefined if it was not seen there, or has another
-   * history.
+   * The time by which the primary had reported that it has reached `position`. Undefined if it has not reported this, or has
+   * another history.
    */
   reachedAt(position: Position): number | undefined {
     return this.passedAt({ replid: position.replid, offset: position.offset - 1 });

@@ -10,9 +10,9 @@ import { WrittenKeys } from "./written-keys.js";
 export interface Position {
   readonly replid: string;
   readonly offset: number;
-  /** Set if the position was only read and not written. Only a position without this mark can prove that a write was lost. */
+  /** Set if the position is not the position of a write. Only a position without this mark can prove that a write was lost. */
   readonly read?: true;
-  /** The keys that were written up to the position. Undefined if any key may have been written. */
+  /** The keys of the latest writes up to the position. Undefined if any key may have been written. */
   readonly keys?: WrittenKeys | undefined;
 }
 
@@ -56,13 +56,14 @@ export function withPosition(
 }
 
 /**
- * Whether `position` makes `other` superfluous. A read position does not replace a write, because the newest write shows a loss.
+ * Whether `position` makes `other` superfluous. A position that is marked as read does not replace the position of a write,
+ * because only the position of the newest write shows whether writes were lost.
  */
 function includes(position: Position, other: Position): boolean {
   return (position.read === undefined || other.read === true) && requiresAsMuch(position, other);
 }
 
-/** Whether `position` requires at least as much as `other` of every read. */
+/** Whether a node that has what `position` requires also has what `other` requires, whichever keys are read. */
 export function requiresAsMuch(position: Position, other: Position): boolean {
   if (position.replid !== other.replid || position.offset < other.offset) return false;
   return position.keys === undefined || position.keys.includes(keysOf(other));
@@ -83,7 +84,10 @@ function union(one: Position, other: Position, maxKeys: number): Position {
   return positionAt(replid, offset, read, keys);
 }
 
-/** A position with these keys. The keys are left out if the floor is not below `offset`. */
+/**
+ * A position with these keys. The keys are left out if their floor is not below `offset`, because every read then requires the
+ * whole position.
+ */
 export function positionAt(
   replid: string,
   offset: number,
@@ -95,7 +99,7 @@ export function positionAt(
   return kept === undefined ? { replid, offset, read } : { replid, offset, read, keys: kept };
 }
 
-/** If no keys are known, every write counts as unlisted. */
+/** The keys of a position. If they are unknown, no write is listed, and the floor is the offset of the position. */
 function keysOf({ keys, offset }: Position): WrittenKeys {
   return keys ?? new WrittenKeys(offset, [], []);
 }

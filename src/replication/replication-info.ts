@@ -26,18 +26,21 @@ export type ReplicationInfo =
 const replidDigits = 16;
 const fullReplid = /^[0-9a-f]{40}$/;
 const noReplid = "0".repeat(40);
-/** Tokens use such an id to mark entries that are not positions. Redis picks its ids at random, so it never uses one of these. */
+/**
+ * Tokens use such an id to mark entries that are not positions. Redis picks its ids at random, so it never picks an id with 15
+ * zeros at the beginning.
+ */
 const reserved = /^0{15}/;
 const zero = 48;
 /**
- * The lengths of texts that were found sound: up to `master_replid`, and from there. Most texts differ only in numbers, so a text
- * of known lengths is not checked again. If a forged text has the same lengths, the server's own fields are still the ones that
- * are read.
+ * Each entry stands for texts that have passed the check, by two lengths: up to `master_replid`, and from there. Most texts
+ * differ only in digits, so Tidemark does not check another text with the same two lengths. If such a text is forged, Tidemark
+ * still reads the server's own fields.
  */
 const soundShapes = new Set<number>();
 const maxSoundShapes = 64;
 const maxRest = 4_096;
-/** In characters. A primary needs about 120 for each of its replicas. */
+/** The longest text that is parsed, in characters. The text of a primary has about 120 characters for each of its replicas. */
 const maxLength = 65_536;
 /**
  * The line of a replica, as Redis prints it. The replica itself chooses the text after `ip=`, and Redis checks only its length. A
@@ -72,17 +75,18 @@ const unreadable =
   "INFO replication has a line of a replica that Tidemark cannot read, or a line break in a value. Allow the commands " +
   "REPLCONF and PSYNC only for replicas";
 
-/** The id that was read last. A repeated id need not be parsed again, and all positions share one string. */
+/** The id that was read last. If the same id comes again, it need not be parsed, and all positions share one string for it. */
 let known = { full: noReplid, short: "" };
 
 /**
  * Parses the reply of `INFO replication`. Undefined if it lacks a field that a position needs: a role, a 40-digit
- * `master_replid`, or whole offsets below 2^53. Also undefined if the reply may be forged. Such a server, or a proxy in front of
- * it, cannot be trusted with a position. {@link faultOf} says why.
+ * `master_replid`, or whole offsets below 2^53. Also undefined if the reply may be forged. The position of such a server, or of a
+ * proxy in front of it, cannot be trusted. {@link faultOf} says why.
  */
 export function parseReplicationInfo(info: unknown): ReplicationInfo | undefined {
   if (typeof info !== "string") return undefined;
-  // Redis prints this field after all text that others may have influenced. Redis itself writes everything that follows.
+  // Redis prints `master_replid` after all text that clients may have influenced. Everything from there on is written by Redis
+  // itself.
   const from = info.indexOf("\nmaster_replid:");
   if (from < 0 || !isSound(info, from)) return undefined;
   if (info.indexOf("\nmaster_replid:", from + 1) >= 0) return undefined;
@@ -139,7 +143,7 @@ export function parseUpstream(info: string): Endpoint | undefined {
 function isSound(info: string, from: number): boolean {
   const rest = info.length - from;
   if (info.length > maxLength) return false;
-  // A longer rest would get the same number as another shape.
+  // If the second length were greater, another pair of lengths could give the same number.
   if (rest >= maxRest) return !isAmbiguous(info);
   const shape = from * maxRest + rest;
   if (soundShapes.has(shape)) return true;
@@ -153,7 +157,7 @@ function isAmbiguous(info: string): boolean {
   return hasFieldTwice(info) || hasUnreadableLine(info);
 }
 
-/** Whether one of the counted fields occurs twice. */
+/** Whether one of the fields that a position depends on occurs twice. */
 function hasFieldTwice(info: string): boolean {
   for (const label of counted) {
     const at = info.indexOf(label);

@@ -1,8 +1,9 @@
 /** Records which keys were touched by the writes up to a position. */
 
 /**
- * The latest writes by the hashes of their keys. For all other writes, only the highest offset is kept. Offsets belong to the
- * position's history. Two keys with the same hash count as one key, so a collision can only require more than necessary.
+ * The latest writes by the hashes of their keys. For all other writes, only the highest offset is kept. All offsets are in the
+ * history of the position that these keys belong to. Two keys with the same hash are treated as one key, so a collision can only
+ * make a read require more than necessary.
  */
 export class WrittenKeys {
   /** Every unlisted write is at or below this offset. 0 if all writes are listed. */
@@ -18,7 +19,7 @@ export class WrittenKeys {
     this.offsets = offsets;
   }
 
-  /** The keys of one write. */
+  /** The keys of one write at `offset`. If there are more than `max`, none is listed. */
   static at(offset: number, hashes: readonly number[], max: number): WrittenKeys {
     const once = hashes.length > 1 ? [...new Set(hashes)] : hashes;
     if (once.length > max) return new WrittenKeys(offset, [], []);
@@ -31,7 +32,7 @@ export class WrittenKeys {
 
   /** The offset that a replica needs before it may answer a read of these keys. 0 if any replica may answer. */
   requiredBy(hashes: readonly number[]): number {
-    // The latest write has the greatest offset.
+    // The offsets ascend, so the search begins with the latest write.
     for (let i = this.hashes.length - 1; i >= 0; i -= 1)
       if (hashes.includes(this.hashes[i] ?? -1)) return this.offsets[i] ?? 0;
     return this.floor;
@@ -76,7 +77,7 @@ export class WrittenKeys {
     return limited(this.floor, this.hashes, this.offsets, max);
   }
 
-  /** A copy in which all writes are at `offset`, which must be above every one of them. */
+  /** A copy in which all writes are at `offset`, which must be above all present offsets. */
   movedTo(offset: number): WrittenKeys {
     const floor = this.floor > 0 ? offset : 0;
     return floor > 0
