@@ -26,7 +26,7 @@ export const policies: Readonly<Record<string, (servers: Servers) => Promise<Pol
   "replicas at random": async (servers) => spread(servers, sticky(servers, 0)),
   "primary for 2 s after a write": async (servers) => spread(servers, sticky(servers, 2_000)),
   "primary for 5 s after a write": async (servers) => spread(servers, sticky(servers, 5_000)),
-  "Tidemark, all writes count for all reads": async (servers) =>
+  "Tidemark, every read has to see every write": async (servers) =>
     withTidemark({ ...servers, keysPerToken: 0, scopes: [], untracked: [] }),
   Tidemark: withTidemark,
   [oracle]: async (servers) => spread(servers, new Oracle(servers)),

@@ -131,13 +131,14 @@ class Apps implements Disposable {
 }
 
 const how =
-  `${replicas} replicas; an Express app for each policy. The apps take turns. Each has ${users} users, with 20 to 200 ms between a response and ` +
-  "the next request. Each request counts in rate-limit-redis, reads and touches a rolling session of connect-redis, which every " +
-  `fifth request changes, and reads five times from a catalogue. Others change the catalogue ${2_000 / writeCatalogueEveryMs} times a second. ` +
-  "The servers themselves report which of them answered; answers that Tidemark discarded count too. The oracle takes the primary only for a key that the user has written and that " +
-  "no replica has applied at that moment; it asks all replicas before each such read, and that counts as INFO too. Held is the time from " +
-  `the app's end of a response until the response is sent. Each cell is the median of ${rounds} rounds, with minimum and maximum in ` +
-  "brackets. Stale reads are totals over all rounds.";
+  `There are ${replicas} replicas, and an Express app for each policy. The apps take turns. Each app has ${users} users, with 20 to ` +
+  "200 ms between a response and the user's next request. Each request is counted by rate-limit-redis, reads and touches a rolling " +
+  "session of connect-redis, and reads five times from a catalogue. Every fifth request also changes the session. Other clients " +
+  `change the catalogue ${2_000 / writeCatalogueEveryMs} times a second. The servers themselves report which of them answered, so ` +
+  "answers that Tidemark discarded are included. The oracle reads a key from the primary only if the user has written the key and " +
+  "no replica has applied the write yet. Before each read of such a key it asks all replicas for their offsets, and these INFOs " +
+  'are included. "Held" is the time from when the app ends a response until the response is sent. Each cell is the median of ' +
+  `${rounds} rounds, with minimum and maximum in brackets. Stale reads are totals over all rounds.`;
 
 function tableOf({ lagMs, outcomes }: Cell): Table {
   const columns = [

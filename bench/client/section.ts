@@ -125,8 +125,10 @@ class Contestants implements Disposable {
 
 function tablesOf(costs: Costs, allocated: ReadonlyMap<Name, Figure>): Table[] {
   const how =
-    `Medians of ${rounds} rounds in which all took turns, least and most in brackets; one replica, a process for each ` +
-    "client, all on the same servers and machine. Allocations at 64 in flight.";
+    `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. In each round all clients take turns ` +
+    "on the same servers, each in a process of its own. There is one replica. CPU and bytes are for one operation, and bytes are " +
+    'measured with 64 in flight. "Position known": Tidemark already knows that the replica has the position that the session ' +
+    'requires. "Position to be checked": Tidemark checks the position together with the read.';
   const each = [...costs].map(([inFlight, byName]): Table => {
     const columns = ["", "operations/s", "CPU in µs", "p50 in µs", "p99 in µs", "bytes allocated"];
     const rows = entries.map(({ name }) => {
@@ -158,7 +160,8 @@ function ratiosOf(costs: Costs): Table {
     ...inFlights.map((inFlight) => throughput(costs, inFlight, ours, theirs)),
   ]);
   const how =
-    "How many times as many operations in a second, each round for itself, by the number in flight.";
+    "Operations in a second of the first entry of a row, divided by those of the second, by the number of commands in flight. " +
+    `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets.`;
   return { title: "Throughput, as ratios", how, columns: ["", ...inFlights.map(String)], rows };
 }
 

@@ -71,12 +71,15 @@ answer(async ({ scale }: SectionQuestion): Promise<Section> => {
     ]);
   }
   const table: Table = {
-    title: "Express with the middleware, to ioredis without",
-    how: `Medians of ${rounds} rounds in which both took turns; ${connections} connections, cookies, 2 replicas; without the middleware all goes to the primary.`,
+    title: "Express with the middleware, compared with ioredis without it",
+    how:
+      `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. In each round the two apps take turns. ` +
+      `There are ${connections} connections, which use cookies, and 2 replicas. Without the middleware, all commands go to the ` +
+      "primary. Each ratio is that of the app with the middleware to the app without it.",
     columns: ["", "requests/s", "ratio", "CPU without, µs", "ratio", "p99, ms", "ratio"],
     rows,
   };
-  const what = "requests/s on a route that makes no Redis call, with the middleware to without";
+  const what = "requests/s on a route that makes no Redis call, with the middleware, to those without it";
   const goals = none === undefined ? [] : [{ what, limit: 0.97, is: "at least" as const, measured: none }];
   return { title: "HTTP", tables: [table], goals };
 });

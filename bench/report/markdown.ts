@@ -6,9 +6,9 @@ import type { Figure, Goal, Section, Table } from "./section.js";
 export function pageOf(results: Results): string {
   const parts = Object.values(results.sections);
   const how =
-    "Made from `bench/results.json` by `npm run bench:report`; `npm run bench` measures it again. All processes share " +
-    "the machine, so ratios of one run tell more than the numbers of several.";
-  const goals = ["## Goals", goalsOf(parts.flatMap((part) => part.goals))];
+    "`npm run bench:report` makes this page from `bench/results.json`. `npm run bench` measures everything again. All processes of " +
+    "a run share one machine. Compare the ratios within a run, not the numbers of different runs.";
+  const goals = ["## Goals", '"A, to B" is A divided by B.', goalsOf(parts.flatMap((part) => part.goals))];
   const bodies = parts.map((part) => markdownOf({ ...part, goals: [] }).trimEnd());
   const chart = "![Operations a second](benchmarks.svg)";
   return `${["# Benchmarks", whereOf(results), how, chart, ...goals, ...bodies].join("\n\n")}\n`;

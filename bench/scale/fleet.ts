@@ -50,7 +50,7 @@ async function measureReplicas(scale: number): Promise<Table> {
       entries.push({ name: `Tidemark, replicas: ${replicas.length}`, app, primaries, replicas });
     }
     const costs = await takeTurns(entries, scale);
-    return tableOf("Replicas", "Each number of replicas is a group of its own.", costs);
+    return tableOf("Replicas", "Each number of replicas has servers of its own.", costs);
   } finally {
     await Promise.all(groups.map((group) => group.stop()));
   }
@@ -70,7 +70,7 @@ async function measureShards(scale: number): Promise<Table> {
       entries.push({ name: `Tidemark, shards: ${shards}`, app, primaries, replicas });
     }
     const costs = await takeTurns(entries, scale);
-    return tableOf("Shards", "Clusters with one replica for each shard.", costs);
+    return tableOf("Shards", "The clusters have one replica for each shard.", costs);
   } finally {
     await Promise.all(groups.map((group) => group.stop()));
   }
@@ -101,13 +101,14 @@ function tableOf(title: string, how: string, costs: ReadonlyMap<string, readonly
   return {
     title,
     how:
-      `Medians of ${rounds} rounds in which all took turns, at ${load.perSecond} operations/s, ` +
-      `${load.writeShare * 100} % of them writes, each in a session of its own from its user's token. ${how}`,
+      `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. In each round the apps take turns, at ` +
+      `${load.perSecond} operations/s, ${load.writeShare * 100} % of them writes. Each operation has a session of its own, made ` +
+      `from its user's token. The CPU is for one operation. ${how}`,
     columns: [
       "",
       "operations/s",
       "CPU of the app, µs",
-      "of the first",
+      "ratio to the first row",
       "INFO/s, a primary",
       "INFO/s, a replica",
     ],

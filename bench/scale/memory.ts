@@ -6,15 +6,15 @@ import type { Allocating, Keeping, MemoryQuestion } from "./memory-app.js";
 
 const allocations: Readonly<Record<Allocating, string>> = {
   "plain read": "ioredis GET",
-  kept: "a read of a session that is kept",
+  kept: "a read of a session that the app keeps",
   "request reading": "a request with a token: its session, one read, its response",
   "plain write": "ioredis SET",
   "request writing": "a request with a token: its session, one write, its response with the new token",
 };
 const sessions: Readonly<Record<Keeping, string>> = {
-  unused: "a session made from a token, kept",
-  used: "the same, which has read",
-  "held by nobody": "the same, held by nobody",
+  unused: "a session made from a token, which the app keeps",
+  used: "the same, after a read",
+  "held by nobody": "the same, when the app keeps no reference to it",
 };
 const allocating = ["plain read", "kept", "request reading", "plain write", "request writing"] as const;
 const keeping = ["unused", "used", "held by nobody"] as const;
@@ -46,13 +46,17 @@ export async function measureMemory(scale: number): Promise<Table[]> {
   return [
     {
       title: "Memory a request allocates",
-      how: `Medians of ${rounds} rounds; what the heap grows by while ${requests} are served, 64 in flight, and nothing is collected.`,
+      how:
+        `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. The bytes are the heap's growth while ${requests} ` +
+        "reads, writes or requests run, 64 in flight, without garbage collection, divided by their number.",
       columns: ["", "bytes"],
       rows: [...allocated].map(([what, all]) => [allocations[what], figureOf(all)]),
     },
     {
       title: "Memory of an idle session",
-      how: `Medians of ${rounds} rounds; what heap and buffers have grown by when all else is collected.`,
+      how:
+        `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. The bytes are the growth of heap and buffers for ` +
+        "each session, after everything else was collected.",
       columns: ["", "bytes"],
       rows: [...taken].map(([what, all]) => [sessions[what], figureOf(all)]),
     },

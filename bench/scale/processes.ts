@@ -89,8 +89,8 @@ function tableOf(idle: readonly Rates[], measured: ReadonlyMap<string, Rounds>):
   return {
     title: "App processes",
     how:
-      `Real processes, of which so many are at work; medians of ${rounds} rounds; ${replicas} replicas, which each ` +
-      "process asks for as long as it reads.",
+      `Measured with as many real processes as the second column says. Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. ` +
+      `There are ${replicas} replicas. Each process asks the replicas for their positions as long as it reads.`,
     columns: ["", "processes", "INFO/s, primary", "INFO/s, a replica"],
     rows,
   };
@@ -113,9 +113,9 @@ function modelOf(measured: ReadonlyMap<string, Rounds>, infoUs: readonly number[
   return {
     title: "A model of more app processes",
     how:
-      "Not measured: the straight line that fits the above best, continued, times what an INFO costs a server when it " +
-      `comes alone (${median.toFixed(1)} µs of CPU, as measured beside it).`,
-    columns: ["", "processes", "INFO/s, primary", "% of its core", "INFO/s, a replica", "% of its core"],
+      "Calculated, not measured. INFO/s are on the straight line that fits the table above best. The share of a core is INFO/s " +
+      `times the CPU that a server needs for a single INFO (${median.toFixed(1)} µs, measured in the same run).`,
+    columns: ["", "processes", "INFO/s, primary", "% of a core", "INFO/s, a replica", "% of a core"],
     rows,
   };
 }

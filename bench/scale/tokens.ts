@@ -7,10 +7,10 @@ import type { TokenQuestion, TokenTask } from "./token-loops.js";
 const names: Readonly<Record<TokenTask, string>> = {
   hmac: "HMAC-SHA-256 of node:crypto alone",
   "plain request": "a request's session, no token",
-  unsigned: "a session from an unsigned token",
-  sealed: "a request's session from a sealed token",
-  "sealed before": "the same, sealed with the older of two secrets",
-  seal: "sealing what a session requires",
+  unsigned: "a session from a token that is not encrypted",
+  sealed: "a request's session from an encrypted token",
+  "sealed before": "the same, encrypted with the older of two secrets",
+  seal: "encrypting the token of a session",
 };
 const tasks = ["hmac", "plain request", "unsigned", "sealed", "sealed before", "seal"] as const;
 const rounds = 7;
@@ -41,9 +41,9 @@ export async function measureTokens(scale: number): Promise<Table> {
   return {
     title: "Tokens",
     how:
-      `Medians of ${rounds} rounds in which all took turns; tokens of one position, of ${users} users in turn; the CPU is ` +
-      "that of the whole process, its garbage collector included.",
-    columns: ["", "per second and core", "CPU, µs", "of the first"],
+      `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. In each round the rows take turns, with ` +
+      `the tokens of ${users} users, which have one position each. The CPU is that of the whole process, including the garbage collector.`,
+    columns: ["", "per second and core", "CPU, µs", "ratio to the first row"],
     rows,
   };
 }

@@ -8,7 +8,7 @@ import type { LoadQuestion, Policy } from "./load.js";
 const policies: readonly Policy[] = ["primary", "primary with INFO", "tidemark"];
 const names: Readonly<Record<Policy, string>> = {
   primary: "ioredis, all on the primary",
-  "primary with INFO": "the same with an INFO behind each write",
+  "primary with INFO": "ioredis, all on the primary, with an INFO behind each write",
   tidemark: "Tidemark, each operation in a new session opened from the user's token",
 };
 const inFlights = [1, 16, 64];
@@ -59,12 +59,15 @@ answer(async ({ scale }: SectionQuestion): Promise<Section> => {
     }
     tables.push({
       title: `CPU of the servers, ${name}`,
-      how: `Medians of ${rounds} rounds; ${replicas} replicas, 200 users. What the servers use by themselves in the same time is subtracted.`,
-      columns: ["", "in flight", "primary, µs", "of that of the first", "a replica, µs"],
+      how:
+        `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. There are ${replicas} replicas and ` +
+        "200 users. The CPU is for one operation of a user. The CPU that the servers use without load in the same time is subtracted.",
+      columns: ["", "in flight", "primary, µs", "ratio to plain ioredis", "a replica, µs"],
       rows,
     });
   }
-  const what = "CPU of the primary for an operation of a user at 95:5, 64 in flight, to all on the primary";
+  const what =
+    "CPU of the primary for one operation of a user, 95 reads to 5 writes, 64 in flight, to ioredis with all on the primary";
   const goals = share === undefined ? [] : [{ what, limit: 0.35, is: "at most" as const, measured: share }];
   return { title: "Servers", tables, goals };
 });

@@ -36,7 +36,7 @@ function delayed(ms: number, count: number, everyMs: number): Case {
 /** Held for so long, and then let go for as long. */
 function paused(ms: number, count: number, everyMs: number): Case {
   return {
-    name: `stopped for ${ms} ms, again and again`,
+    name: `replication stopped for ${ms} ms of every ${2 * ms} ms`,
     lag: (link) => {
       let isHeld = false;
       const timer = setInterval(() => {
@@ -58,7 +58,7 @@ function paused(ms: number, count: number, everyMs: number): Case {
 /** At such a rate; a write of `bytes` takes that long. */
 function throttled(bytesPerMs: number, bytes: number, count: number, everyMs: number): Case {
   return {
-    name: `${bytesPerMs} kB/s, writes of ${bytes / 1_000} kB, ${Math.round(bytes / everyMs)} kB/s of them`,
+    name: `replication at ${bytesPerMs} kB/s, writes of ${bytes / 1_000} kB, ${Math.round(bytes / everyMs)} kB/s in all`,
     lag: (link) => {
       link.throttle(bytesPerMs);
       return () => link.throttle(Number.POSITIVE_INFINITY);
@@ -132,14 +132,15 @@ function figuresOf(refusals: readonly Refusal[]): number[] {
 }
 
 const how =
-  "One replica behind a proxy; in a process that has just started each user writes, and reads at once with fallback " +
-  '"error". The real wait is from the refusal until the replica has the write, asked on a connection of its own. ' +
-  "The error of the estimate is its distance to that; the ratio is the estimate to the real wait, which counts as 1 ms at least. " +
-  "Each read is tried once more after exactly the estimate. Others write 100 times a second.";
+  "There is one replica, behind a proxy that delays replication. In a process that has just started, each user writes, and at once " +
+  'reads with fallback "error". The real wait begins with the refusal of the read and ends when the replica has the write. The ' +
+  "error is the difference between the estimated and the real wait. The ratio is the estimated wait divided by the real wait, or " +
+  "by 1 ms if the real wait is shorter. Each read is tried once more after exactly the estimated wait. Other clients write 100 " +
+  "times a second.";
 
 function tableOf(rows: Table["rows"]): Table {
   return {
-    title: "The estimated wait, beside the real one",
+    title: "The estimated wait, compared with the real one",
     how,
     columns: [
       "",

@@ -9,7 +9,7 @@ const headings = ["routing", "reads", "stale reads", "read from the primary", "p
 export function introduction(seconds: number): string {
   return (
     `${users} users fill carts over HTTP and reload them, ${seconds} s for each routing, on a primary and two ` +
-    `replicas\nwhose lag swings between 0 and ${maxLagMs} ms; a read is stale when it lacks what its user has added.`
+    `replicas\nwhose lag swings between 0 and ${maxLagMs} ms. A read is stale if it lacks an item that its user has added.`
   );
 }
 
@@ -31,17 +31,17 @@ export function table(outcomes: readonly Outcome[]): string {
   return [headings, rule, ...rows].map((line) => `  ${line.map(align).join("   ")}`).join("\n");
 }
 
-/** The result in one sentence. */
+/** The result in two sentences. */
 export function reading(outcomes: readonly Outcome[]): string {
   const [random, sticky, ours] = [replicasAtRandom, stickyAfterWrite, tidemark].map(({ name }) =>
     outcomes.find((outcome) => outcome.name === name),
   );
   if (random === undefined || sticky === undefined || ours === undefined) return "";
   return (
-    `Reading replicas at random, users missed their own write in ${percent(staleShare(random))} of reads; with Tidemark ` +
-    `in ${ours.staleReads === 0 ? "none" : percent(staleShare(ours))},\n` +
-    `and replicas answered ${percent(1 - ours.primaryShare)} of its reads, where "${sticky.name}" left them ` +
-    `${percent(1 - sticky.primaryShare)}.`
+    `Reading replicas at random, users missed their own write in ${percent(staleShare(random))} of reads, with Tidemark ` +
+    `in ${ours.staleReads === 0 ? "none" : percent(staleShare(ours))}.\n` +
+    `Replicas answered ${percent(1 - ours.primaryShare)} of the reads with Tidemark, and ` +
+    `${percent(1 - sticky.primaryShare)} with "${sticky.name}".`
   );
 }
 
