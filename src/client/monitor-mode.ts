@@ -34,7 +34,10 @@ export function monitored(redis: Redis): Promise<Redis> {
   });
 }
 
-/** If MONITOR is refused after a reconnect, ioredis emits an error. Without a listener that error would be thrown. */
+/**
+ * Prints an error that nobody else listens to. If MONITOR is refused after a reconnect, ioredis emits an error, and without a
+ * listener Node would throw it.
+ */
 function printUnheard(redis: Redis, error: Error): void {
   if (redis.listenerCount("error") === 1) console.error("[ioredis] Unhandled error event:", error.stack);
 }

@@ -55,7 +55,7 @@ export function nodeRedis<
 >(redis: Redis, options: NodeRedisOptions<M, F, S> = {}): NodeRedis<M, F, S> {
   checkClient(redis);
   refuseUnknown("nodeRedis", options, ["modules", "functions", "scripts"]);
-  // Only for a client from duplicate() do methods run on the client object itself.
+  // Methods run on the client object itself only if the client comes from duplicate().
   const client: NodeRedis<M, F, S> = createClient<M, F, S, 2, None>({ ...options, RESP: 2 }).duplicate();
   for (const part of [commandsOf(redis), connectionOf(redis, client), eventsOf(redis, client), refusals()]) {
     Object.defineProperties(client, Object.getOwnPropertyDescriptors(part));

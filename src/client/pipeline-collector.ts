@@ -30,7 +30,7 @@ interface OpenBatch {
   readonly commands: Command[];
   readonly session: Session | undefined;
   readonly policy: ResolvedReadPolicy;
-  /** Counts the batch as a write in flight. Undefined while the batch contains no write. */
+  /** Marks the batch as a write in flight. Undefined while the batch contains no write. */
   handle: WriteHandle | undefined;
 }
 
@@ -56,7 +56,7 @@ export class PipelineCollector {
     this.#findSession = findSession;
   }
 
-  /** Starts a record of the outcome of a session's read, if somebody wants such records. */
+  /** Starts a record of the outcome of a session's read, if the channel for records has subscribers or sessions keep records. */
   record(command: Command, sender: CommandOrigin): void {
     if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
     const session = this.sessionOf(sender);
@@ -81,7 +81,7 @@ export class PipelineCollector {
     queueMicrotask(() => this.#close());
   }
 
-  /** How many commands were counted in this turn of the event loop. */
+  /** How many commands {@link count} has counted in this turn of the event loop. */
   get given(): number {
     return this.#given;
   }
@@ -104,7 +104,7 @@ export class PipelineCollector {
     return this.#routing.policies.of(consistency);
   }
 
-  /** Counts a write as started when the caller gives it. The batch is sent later, and a response could be sent in between. */
+  /** Adds a command to the batch. A write counts as in flight from now on, because a response could be sent before the batch is. */
   #join(batch: OpenBatch, command: Command): void {
     batch.commands.push(command);
     if (batch.handle !== undefined || !writing.has(kindOf(command, true)) || !batch.session?.tracks(command))

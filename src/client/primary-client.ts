@@ -37,11 +37,11 @@ const renewals: ReadonlySet<string> = new Set(["subscribe", "psubscribe", "ssubs
 /** How long a client that leaves a server waits for a blocking command. */
 const lastAnswersMs = 1_000;
 
-/** Commands for the next primary. They are the commands that this server has refused, and those given since. */
+/** The commands to send to the next primary: those that the present server has refused, and those that were given since. */
 interface Departure {
   readonly refused: { readonly command: Command; readonly left: number }[];
   readonly given: Command[];
-  /** On the monotonic clock. */
+  /** When the departure began, on the monotonic clock. */
   readonly since: number;
   readonly deadline: NodeJS.Timeout;
 }
@@ -75,7 +75,7 @@ class PrimaryConnector extends AbstractConnector {
     try {
       if (this.#source.shard() === undefined) await this.#known();
     } catch (error) {
-      // If this rejected, ioredis would give up for good. ioredis retries a failed connection.
+      // If connect() rejected, ioredis would give up for good. After a failed connection ioredis retries, so connect() returns one.
       if (this.connecting) return this.#failed(error);
     }
     if (!this.connecting) throw new ClosedError();
@@ -118,14 +118,14 @@ const defaultPort = 6379;
  * leaves a server that was demoted.
  */
 export class PrimaryClient extends Redis implements Follower {
-  /** Tells this client from an app's own client, which an app may give as a server. */
+  /** Distinguishes this client from an app's own client, which the app may pass as a server. */
   readonly followsPrimary = true;
   readonly #source: PrimarySource;
   readonly #override: Partial<RedisOptions>;
   readonly #aim: () => void;
-  /** Whether the connection began in the way that is used for a proxy that spreads commands. */
+  /** Whether the connection began with the handshake for proxies that spread commands. */
   readonly #isPlain: () => boolean;
-  /** Whether ioredis has sent the whole part of the handshake that it sends as soon as it has connected. */
+  /** Whether ioredis has sent all commands of the handshake that it sends as soon as it has connected. */
   #isGreeted = false;
   /** Whether a MULTI was sent by hand. A refused command must not be sent again outside of that transaction. */
   #queueing = false;
@@ -204,7 +204,8 @@ export class PrimaryClient extends Redis implements Follower {
       return Promise.reject(error);
     }
     this.#source.followers.add(this);
-    // ioredis reads the password from the options before it asks for a connection.
+    // ioredis reads the password from the options before it asks the connector for a connection, so the options have to be those of
+    // the primary by now.
     this.#aim();
     return super.connect(callback);
   }
@@ -233,7 +234,7 @@ export class PrimaryClient extends Redis implements Follower {
       this.#selecting.then(() => this.sendCommand(command, stream));
       return command.promise;
     }
-    // ioredis would keep these commands for the next connection, which may begin with a different handshake.
+    // ioredis would keep the commands of this handshake for the next connection, which may begin with a different handshake.
     if (this.#isOfHandshake && !this.stream.writable) return command.promise;
     if (this.status === "ready" && this.#isPlain() && isClientInfo(command)) {
       command.reject(new Error(whyProxiesClose));
@@ -248,7 +249,7 @@ export class PrimaryClient extends Redis implements Follower {
     const shown = withoutSecrets(error, this.options);
     if (event !== "error" || shown === this.#refused || !isSelectRefusal(shown))
       return super.silentEmit(event, shown);
-    // ioredis would continue, and commands would reach database 0.
+    // ioredis would ignore the refusal, and commands would reach database 0.
     this.#refused = shown;
     this.recoverFromFatalError(shown, shown, {});
     this.stream?.destroy();
@@ -395,7 +396,8 @@ function typed(own: RedisOptions): RedisOptions & { replyMapping?: "legacy" } {
 }
 
 /**
- * Whether the command is CLIENT SETINFO. ioredis 5 sends it later than the rest of the handshake, so its connection may be gone.
+ * Whether the command is CLIENT SETINFO. ioredis 5 sends it later than the rest of the handshake, and the connection may be gone by
+ * then.
  */
 function isClientInfo({ name, args }: Command): boolean {
   return name === "client" && /^setinfo$/i.test(String(args[0]));

@@ -42,7 +42,7 @@ const messages = [
   "smessageBuffer",
 ] as const;
 
-/** The same limit as in ioredis. */
+/** The most redirections of a command that are followed, as in ioredis. */
 const maxRedirections = 16;
 
 /** The channels and patterns of a connection, by the command that subscribes to them. */
@@ -76,7 +76,7 @@ export class PubSub {
     this.#slots = slots;
   }
 
-  /** Handles `command` if it is a pub/sub command, and returns whether it is. The first one opens a connection. */
+  /** Handles `command` if it is a pub/sub command, and returns whether it is. The first pub/sub command opens a connection. */
   take(command: Command): boolean {
     const name = command.name.toLowerCase();
     if (!subscribing.has(name)) return false;
@@ -154,7 +154,7 @@ export class PubSub {
     Promise.all(all).then(() => command.resolve(0), command.reject);
   }
 
-  /** Limits the wait here, because ioredis would keep a subscription for as long as connecting takes. */
+  /** Sends `command` with a limit on the wait, because ioredis would keep a subscription for as long as connecting takes. */
   #send(command: Command, { redis }: Connected): void {
     this.#limit(command, redis);
     if (redis.status === "ready") redis.sendCommand(command);
@@ -185,7 +185,7 @@ export class PubSub {
     const giveUp = (error: Error): void => {
       settle();
       callbacks.reject(error);
-      // The server may still answer.
+      // The server may still answer, so a late subscription is undone.
       command.resolve = () => this.#undo(command);
       command.reject = () => {};
     };

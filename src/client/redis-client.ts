@@ -56,7 +56,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   boundSession: Session | null | undefined = undefined;
   boundLevel: Consistency | undefined = undefined;
   boundPolicy: ResolvedReadPolicy | undefined = undefined;
-  /** Whether this client's writes count for no session. */
+  /** Whether later reads do not have to see the writes of this client. */
   protected readonly isUntracked: boolean = false;
   iteration: ScanIteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
@@ -112,8 +112,8 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   }
 
   /**
-   * This client for writes that count for no session. Later reads do not have to see them, and the response carries no token for
-   * them. Use it for counters and logs that this user does not read.
+   * This client for untracked writes. Later reads do not have to see these writes, and the response carries no token for them. Use
+   * it for counters and logs that this user does not read.
    */
   get untracked(): SessionClient {
     return Object.create(this, { isUntracked: { value: true } });
@@ -121,7 +121,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
 
   /** ioredis calls this for every command. `stream` is the batch that the command is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
-    // Called first, so that the record sees a timeout.
+    // The record begins first, so that it includes a timeout.
     this.dispatch.record(command, this);
     applyTimeouts(command, this.options);
     if (this.isUntracked) leaveUntracked(command);
@@ -263,7 +263,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
       this.shown.event = event;
       this.emitOutsideSessions(event, ...args);
     } else if (this.listenerCount("error") > 0 && !this.lifecycle.primary()?.closed)
-      // Without a listener ioredis would print each error. A warning reports it once.
+      // Without a listener ioredis would print each error. Tidemark gives one warning instead.
       this.context.run(undefined, () => this.silentEmit(event, args[0]));
   }
 

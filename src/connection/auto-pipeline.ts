@@ -12,7 +12,7 @@ export class TurnBuffer {
   readonly destination: { readonly redis: Redis };
   readonly #stream: Redis["stream"];
   #text = "";
-  /** Whether the stream has been given some of the bytes and keeps them. */
+  /** Whether the stream is corked and already has some of the bytes. */
   #isCorked = false;
 
   constructor(redis: Redis) {

@@ -28,8 +28,8 @@ export interface ConnectionOptions {
   /** See {@link Connection.waitsForConnection}. */
   readonly waitsForConnection: boolean;
   /**
-   * In milliseconds: how long a command waits for a connection if commands wait at all, unless the user's `maxRetriesPerRequest`
-   * says otherwise. It is also how long the server may leave commands unanswered without sending a byte.
+   * How long a command waits for a connection, in milliseconds, if commands wait at all and the user has not set
+   * `maxRetriesPerRequest`. Also how long the server may leave commands unanswered without sending a byte.
    */
   readonly timeoutMs: number;
   /** Whether blocking commands are sent, so that the server may be silent for as long as they block. */
@@ -48,7 +48,7 @@ export interface ConnectionOptions {
   readonly onJudged: () => void;
 }
 
-/** An error with which a server has refused a handshake, such as WRONGPASS, and when, on the monotonic clock. */
+/** An error with which a server has refused a handshake, such as WRONGPASS, and the time of the refusal on the monotonic clock. */
 export interface Refusal {
   readonly error: Error;
   readonly at: number;
@@ -58,9 +58,12 @@ export interface Refusal {
 export interface Wait {
   /** The command that the error names. */
   readonly command: string;
-  /** Since when it waits, on the monotonic clock. Default now. */
+  /** Since when the command waits, on the monotonic clock. Default now. */
   readonly since?: number | undefined;
-  /** Whether it waits at all. By default it waits if ioredis would let it wait. */
+  /**
+   * Whether the command waits at all. By default commands wait if the connection is to a primary and `enableOfflineQueue` is not
+   * false.
+   */
   readonly waits?: boolean;
 }
 
@@ -73,9 +76,9 @@ const retryMaxMs = 500;
  */
 const loadingRetryMs = 500;
 const lastAnswersMs = 1_000;
-/** How often a connection that is to be ended is checked. */
+/** How often a connection that is being retired is checked for unanswered commands. */
 const retireCheckMs = 20;
-/** A connection that commands do not wait for is given up after this long without answers. The commands are sent elsewhere. */
+/** A connection that commands do not wait for is given up after this long without answers. Its commands are then sent elsewhere. */
 const stalledAfterMs = 750;
 const defaultConnectTimeoutMs = 10_000;
 /** A server that answers the handshake needs longer than this only if it is LOADING. */
@@ -101,9 +104,9 @@ export class Connection {
   epoch = 0;
   /** Counts the turns of the event loop whose commands were sent together. */
   turn = 0;
-  /** Whether it was ended on purpose. */
+  /** Whether the connection was ended on purpose. */
   closed = false;
-  /** Since when there is no connection, on the monotonic clock. Without meaning while there is one. */
+  /** Since when there is no connection, on the monotonic clock. Meaningless while there is a connection. */
   downSince = performance.now();
   /** When the latest TCP connection was made, on the monotonic clock. */
   #connectedAt = Number.NEGATIVE_INFINITY;
@@ -116,23 +119,26 @@ export class Connection {
    * to such a proxy begins with a plain handshake, and no question about a single server is sent on it.
    */
   proxySign: string | undefined;
-  /** The options of the handshake with a server that is no such proxy. */
+  /** The options of the handshake with a server that is not a proxy. */
   readonly #handshakeOptions: Partial<RedisOptions>;
   /** Whether the latest attempt to connect used the plain handshake. */
   #isPlain = false;
   /** Whether there is a TCP connection that is not ready yet, and that this side has not given up. */
   #isBeginning = false;
   readonly #proxyDetection: ProxyDetection;
-  /** For how long the server had been silent when the connection was dropped because of that. */
+  /** For how long the server had been silent when the connection was dropped because of the silence. */
   #silenceMs = 0;
   #ready = false;
   #ended = false;
   #error: Error | undefined;
-  /** Why the server ended an attempt to connect: its first words, or what is known. Kept until a connection is ready. */
+  /**
+   * Why the server ended an attempt to connect: the first words of the server, or what else is known. Kept until a connection is
+   * ready.
+   */
   #closeReason: Error | undefined;
   #firstWords = "";
   #sentinelDetection: SentinelDetection | undefined;
-  /** The bytes of this turn. Undefined unless some wait for the end of the turn. */
+  /** The bytes that wait for the end of this turn. Undefined if there are none. */
   #turnBuffer: TurnBuffer | undefined;
   #beforeFlush: (() => void)[] = [];
   readonly #turnEstimate = new TurnEstimate();
@@ -151,7 +157,8 @@ export class Connection {
     this.#queue = new OfflineQueue(options.redis.maxRetriesPerRequest ?? Number.POSITIVE_INFINITY);
     this.#reconnectOnError = new ReconnectOnError(options.redis);
     this.#proxyDetection = new ProxyDetection(options.redis, (result) => this.#proxyDetected(result));
-    // ioredis itself waits up to five seconds between attempts in the end, but commands do not wait longer than that.
+    // The waits of ioredis itself between attempts grow to five seconds, but by default a command waits no longer than five seconds
+    // in all.
     const retryStrategy = (times: number): number => Math.min(times * 50, retryMaxMs);
     const redis: RedisOptions = {
       ...options.redis,
@@ -159,7 +166,7 @@ export class Connection {
       maxLoadingRetryTime: options.redis.maxLoadingRetryTime ?? loadingRetryMs,
       reconnectOnError: (error) => {
         const decision = this.#reconnectOnError.decide(error, this.waitsForConnection);
-        // At the end of the turn, the commands so far would be sent too late.
+        // ioredis is about to disconnect, so the commands of this turn cannot wait until the end of the turn.
         if (decision) this.flush();
         return decision;
       },
@@ -179,7 +186,7 @@ export class Connection {
     this.proxySign = options.proxySign;
     if (this.proxySign !== undefined) Object.assign(this.redis.options, plainHandshake);
     this.address = addressOf(options.redis);
-    // Half of the user's own timeout, so that there is time to ask another server.
+    // At most half of the user's own timeout, so that there is time to ask another server.
     const patienceMs = Math.min(stalledAfterMs, (options.redis.commandTimeout ?? stalledAfterMs * 2) / 2);
     this.#stallDetector = new StallDetector(this.redis, {
       limitMs: () => (this.waitsForConnection ? this.#silenceLimitMs() : patienceMs),
@@ -199,7 +206,7 @@ export class Connection {
     return this.#error ?? (this.proxySign === undefined ? undefined : new Error(whyProxiesClose));
   }
 
-  /** For how long the server has not answered, in milliseconds: there is no connection, or it leaves commands unanswered. */
+  /** For how long there has been no connection, or the server has left commands unanswered, in milliseconds. */
   get absentMs(): number {
     return this.#ready ? this.#stallDetector.silentMs : performance.now() - this.downSince;
   }
@@ -301,8 +308,8 @@ export class Connection {
   }
 
   /**
-   * Calls `onAttempt`, in place of an earlier one, with whether an attempt to connect has succeeded. It is not called for a
-   * server that turns out to be a proxy that spreads commands, because Tidemark then connects in another way.
+   * Calls `onAttempt` after each attempt to connect, with whether the attempt has succeeded. Replaces an earlier `onAttempt`.
+   * Attempts that show that the server is a proxy that spreads commands are skipped, because Tidemark then connects in another way.
    */
   watchAttempts(onAttempt: (succeeded: boolean) => void): void {
     this.#onAttempt = onAttempt;
@@ -336,7 +343,10 @@ export class Connection {
     return error ?? new NoPrimaryError(titleOf(command), this.address, this.fault, { cause: this.#cause });
   }
 
-  /** The reason that the server gave for closing the connection comes first, because later writes fail for another reason. */
+  /**
+   * The latest error. The reason that the server gave for closing the connection comes first, because later writes to the closed
+   * connection fail with another error.
+   */
   get #cause(): Error | undefined {
     return this.#closeReason ?? this.#error;
   }
@@ -425,7 +435,7 @@ export class Connection {
     this.redis.stream?.destroy();
   }
 
-  /** Records how the server shows that it is a proxy that spreads commands, or with undefined that it is none. */
+  /** Records how the server shows that it is a proxy that spreads commands. Undefined records that it is not such a proxy. */
   judge(proxySign: string | undefined): void {
     if (this.proxySign === proxySign) return;
     this.proxySign = proxySign;
@@ -505,7 +515,8 @@ export class Connection {
       this.refusal = this.#refused && { error: this.#refused, at: performance.now() };
       this.#refused = undefined;
       this.#options.onClose(this.#cause);
-      // As in ioredis, which continues to connect: a command that is given from now on waits for the next attempt.
+      // As in ioredis, a refusal fails only the commands that wait now. ioredis continues to connect, and a later command waits for
+      // the next attempt.
       if (this.refusal !== undefined) this.#queue.failAll(this.refusal.error);
       else if (isCut && this.#mayBeProxy()) return;
       else this.#queue.countFailure(this.#error);
@@ -530,8 +541,8 @@ export class Connection {
   }
 
   /**
-   * Gives up a server that sends nothing for as long as connecting may take. A server that answers, for example that it is
-   * LOADING, gets more time: on a new connection ioredis would ask it again, in addition to the first question.
+   * Gives up a server that sends nothing for as long as connecting may take. A server that answers, for example that it is LOADING,
+   * gets more time, because on a new connection ioredis would ask it again in addition to the first question.
    */
   #expectHandshake(bytesRead: number): void {
     const patience = this.server.connectTimeout ?? defaultConnectTimeoutMs;
@@ -560,7 +571,7 @@ export class Connection {
     this.#ready = true;
     this.#onAttempt?.(true);
     if (this.proxySign !== undefined && !this.#options.mayBlock) this.#proxyDetection.startSoon();
-    // Before the commands that have waited, because the server may be another one or have another role.
+    // Called before the waiting commands start, because the server may be another one or have another role.
     this.#options.onReady();
     this.#queue.startAll();
   }
@@ -598,7 +609,9 @@ export class Connection {
     );
   }
 
-  /** Refuses a Sentinel, and otherwise calls `goOn`. If ioredis has not sent INFO, nothing else shows that it is a Sentinel. */
+  /**
+   * Refuses a Sentinel, and otherwise calls `goOn`. If ioredis has not sent INFO, nothing else shows that the server is a Sentinel.
+   */
   #unlessSentinel(goOn: () => void): void {
     const take = (reply: unknown): void => (isOfSentinel(reply) ? this.#refuseSentinel() : goOn());
     this.#check(new Command("info", ["server"]), take, goOn);
@@ -641,7 +654,7 @@ export class Connection {
     if (this.closed) return;
     if (!(result instanceof Error)) this.judge(result.sign);
     else if (this.#ready) this.#proxyDetection.startSoon();
-    // This error says more than that the connection was closed, for example that the password is wrong.
+    // This error says more than a closed connection does, for example that the password is wrong.
     else if (result.name === "ReplyError") this.#closeReason = result;
     if (this.#ready) return;
     if (this.proxySign === undefined) {

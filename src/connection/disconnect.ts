@@ -9,8 +9,9 @@ export function disconnect(redis: Redis): void {
 }
 
 /**
- * Makes `redis` forget each connection that has closed. Otherwise ioredis ends that connection again when it gives up a handshake
- * or is ended itself. It then starts a timer that nothing stops and that keeps the process alive for `disconnectTimeout`.
+ * Makes `redis` forget each connection that has closed. Without this, ioredis would end the closed connection again when ioredis
+ * gives up a handshake or is ended itself. It would then start a timer that nothing stops and that keeps the process alive for
+ * `disconnectTimeout`.
  */
 export function forgetClosed(redis: Redis): void {
   redis.on("close", () => {

@@ -11,7 +11,7 @@ interface Entry {
   deadline: NodeJS.Timeout | undefined;
 }
 
-/** The longest time for setTimeout, in milliseconds. With a longer one it fires at once. */
+/** The longest time for setTimeout, in milliseconds. A longer timer fires at once. */
 export const longestTimerMs = 2 ** 31 - 1;
 
 export class OfflineQueue {
@@ -52,7 +52,7 @@ export class OfflineQueue {
     for (const { start } of this.#take()) start(error);
   }
 
-  /** Counts a connection that failed, and gives up the entries that have waited for enough of them. */
+  /** Counts a connection that failed, and gives up the entries that have now waited through more than `retries` failures. */
   countFailure(cause: Error | undefined): void {
     for (const entry of [...this.#waiting]) {
       entry.retriesLeft -= 1;
@@ -103,7 +103,7 @@ export async function retriesError(retries: number, cause: Error | undefined): P
   return Object.defineProperty(own, "cause", { value: cause, configurable: true, writable: true });
 }
 
-/** Resolves with such an error. Only a client of ioredis can make one. */
+/** Resolves with an error of ioredis for too many retries. Only a client of ioredis can make one. */
 async function learn(): Promise<unknown> {
   const redis = new Redis({
     Connector: Unreachable,

@@ -5,8 +5,8 @@ import { forgetClosed } from "./disconnect.js";
 import { guardReplies, NonsenseError } from "./reply-guard.js";
 
 /**
- * How a connection to such a proxy begins. Twemproxy closes the connection when it is sent `HELLO`, `CLIENT` or `INFO`,
- * which ioredis does by itself.
+ * How a connection to a proxy that spreads commands begins. Twemproxy closes the connection when it is sent `HELLO`, `CLIENT` or
+ * `INFO`, and without these options ioredis sends them by itself.
  */
 export const plainHandshake = {
   protocol: 2,
@@ -15,12 +15,12 @@ export const plainHandshake = {
   connectionName: undefined,
 } as const satisfies RedisOptions;
 
-/** What the detection has found: how the server shows that it is such a proxy, or undefined if it is a single server. */
+/** The result of a test: how the server shows that it is a proxy that spreads commands, or undefined if it is a single server. */
 export interface DetectionResult {
   readonly sign: string | undefined;
 }
 
-/** Why a connection to such a proxy that was ready has closed, as far as can be known. */
+/** Why a ready connection to a proxy that spreads commands has closed, as far as can be known. */
 export const whyProxiesClose =
   "the proxy closed the connection, probably because of a command that it does not forward";
 
@@ -30,7 +30,10 @@ const patienceMs = 2_000;
 const rounds = 2;
 const againMs = 1_000;
 
-/** The errors for commands that a proxy does not forward: of Envoy, Twemproxy's forks and Codis, which reads sections as addresses. */
+/**
+ * The errors of Envoy, forks of Twemproxy and Codis for commands that they do not forward. Codis takes the section of INFO for an
+ * address.
+ */
 const notForwarded = /unknown command|unsupported command|is not allowed|backend server .* not found/i;
 
 /** Whether a server says with `error` that it does not know INFO, or another command that every Redis server knows. */
@@ -38,7 +41,7 @@ export function isNotForwarded({ message }: Error): boolean {
   return notForwarded.test(message);
 }
 
-/** How a server that answers INFO with `error` shows that it is such a proxy. */
+/** How a server that answers INFO with `error` shows that it is a proxy that spreads commands. */
 export function signOf({ message }: Error): string {
   return `it answers INFO with "${message}"`;
 }
@@ -66,7 +69,7 @@ export class ProxyDetection {
     return true;
   }
 
-  /** Tests a server that was a proxy before, after a second, because it may have been replaced by another server. */
+  /** After a second, tests a server that was a proxy before, because another server may have replaced it. */
   startSoon(): void {
     this.cancelNext();
     this.#next = setTimeout(() => this.#run(1), againMs).unref();
@@ -97,8 +100,8 @@ export class ProxyDetection {
 }
 
 /**
- * The server is a proxy if it answers PING but not INFO, `left` times in a row. So a server that dies between the two is not
- * taken for a proxy. Rejects if the server cannot be tested now.
+ * The server is a proxy if it answers PING but not INFO, `left` times in a row. Because of the repetition, a server that dies
+ * between PING and INFO is not taken for a proxy. Rejects if the server cannot be tested now.
  */
 async function detect(server: RedisOptions, left: number, signal: AbortSignal): Promise<DetectionResult> {
   const result = await detectOnce(server, signal);
@@ -110,7 +113,7 @@ async function detectOnce(server: RedisOptions, signal: AbortSignal): Promise<De
   const options: RedisOptions = {
     ...server,
     ...plainHandshake,
-    // Such a proxy does not know SELECT, which another database needs.
+    // A proxy that spreads commands does not know SELECT, which any other database would need.
     db: 0,
     lazyConnect: true,
     retryStrategy: () => null,

@@ -1,4 +1,7 @@
-/** The user's `reconnectOnError`: ioredis could send a refused command again only while there is no connection. */
+/**
+ * Follows the user's `reconnectOnError`. ioredis would resend a refused command before there is a new connection, so Tidemark
+ * resends it instead.
+ */
 import type { Command, RedisOptions } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
 
@@ -11,7 +14,10 @@ export class ReconnectOnError {
     this.#server = server;
   }
 
-  /** What ioredis has to do after `error`, as the user wishes. `mayResend` says whether the command may be sent again. */
+  /**
+   * The value for ioredis that makes it reconnect after `error` if the user wishes. `mayResend` is true if the command may be sent
+   * again.
+   */
   decide(error: Error, mayResend: boolean): boolean | 1 {
     const wish = this.#server.reconnectOnError?.(error) ?? false;
     if (wish === 2 && mayResend) this.#due.add(error);

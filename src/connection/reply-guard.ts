@@ -16,7 +16,7 @@ export class NonsenseError extends Error {
   }
 }
 
-/** The forms of messages and confirmations of pub/sub, by {@link ReplyScanner.head}. */
+/** By name: the form of each message and confirmation of pub/sub, matched against {@link ReplyScanner.head}. */
 const forms: ReadonlyMap<string, RegExp> = new Map([
   ["message", /^tt[tn]/],
   ["smessage", /^tt[tn]/],
@@ -45,7 +45,7 @@ export function guardReplies(redis: Redis): void {
     const now = performance.now();
     faults = now - latestAt > inRowMs ? 1 : faults + 1;
     latestAt = now;
-    // ioredis counts from 0 when a connection is ready. It would retry at once if a connection fails only after that.
+    // ioredis resets its count when a connection is ready, so it would retry at once if a connection fails only after that.
     Reflect.set(redis, "retryAttempts", faults);
   };
   redis.on("connect", () => {
@@ -72,7 +72,7 @@ class ReplyGuard {
   #given = 0;
   /** How many commands are answered by complete replies that ioredis has not been given yet. */
   #ahead = 0;
-  /** Whether ioredis might not expect the present reply. */
+  /** Whether the present reply is delicate, which means that ioredis might not expect it. */
   #isDelicate = false;
   /** The beginning of a delicate reply. ioredis 6 acts on some replies before their last bytes have come. */
   #held: Buffer[] = [];
@@ -162,15 +162,15 @@ class ReplyGuard {
       type === "*" &&
       isUnsubscription(text) &&
       !isUnsubscription(waiting?.name.toLowerCase() ?? "");
-    // ioredis 5 would read it as the answer to another command, or emit an error that ends the process.
+    // ioredis 5 would read this confirmation as the answer to another command, or emit an error that ends the process.
     if (isUnasked) this.#expect(text);
     const held = this.#held;
     this.#held = [];
     for (const bytes of held) this.#parse(bytes);
     this.#give(chunk, to);
-    // ioredis 6 emits this too: the slot of the channels has moved.
+    // ioredis 6 emits "moved" by itself. It means that the slot of the channels has moved.
     if (isUnasked && text === "sunsubscribe") redis.emit("moved");
-    // The next lines may have arrived already, and ioredis expects them only after this turn.
+    // The first lines of MONITOR may have arrived already, and ioredis expects them only after this turn.
     if (redis.options.monitor && waiting?.name === "monitor" && text === "OK")
       Reflect.set(redis, "status", "monitoring");
   }
@@ -185,7 +185,7 @@ class ReplyGuard {
     });
   }
 
-  /** Why the present delicate reply is nonsense, as the end of a sentence about the server. */
+  /** Why the present delicate reply is nonsense, as the end of a sentence about the server. Undefined if it is not nonsense. */
   #faultOf(waiting: { readonly name: string } | undefined): string | undefined {
     const { condition, status, options } = this.#redis;
     const { type, isNull, head, text } = this.#scanner;
@@ -212,7 +212,10 @@ class ReplyGuard {
     return waiting === undefined ? `sent ${this.#described} that answers no command` : undefined;
   }
 
-  /** The same for a message or confirmation of pub/sub. `name` is that of the command that waits for an answer. */
+  /**
+   * Why a message or confirmation of pub/sub is nonsense, as the end of a sentence about the server. Undefined if it is not
+   * nonsense. `name` is the name of the command that waits for an answer.
+   */
   #faultInMessage(name: string, hasMessages: boolean): string | undefined {
     const { type, head, text } = this.#scanner;
     if (forms.get(text)?.test(head) === false) return `sent a malformed "${text}"`;

@@ -4,13 +4,15 @@
 const maxStringBytes = 512 * 1024 * 1024;
 /** The longest line: a simple string, an error or a number. ioredis copies an unfinished line with each chunk that arrives. */
 const maxLineBytes = 1024 * 1024;
-/** The most elements of a reply, with nested ones. ioredis allocates them when they are announced, not when they arrive. */
+/**
+ * The most elements of a reply, including nested ones. ioredis allocates elements when they are announced, not when they arrive.
+ */
 const maxElements = 2 ** 24;
-/** ioredis decodes nested replies recursively. */
+/** The deepest nesting of a reply. There is a limit because ioredis decodes nested replies recursively. */
 const maxDepth = 512;
 /** How many bytes of a text are kept. */
 const maxKeptBytes = 200;
-/** For how many elements of a reply the kinds are kept. */
+/** How many elements of a reply have their kinds kept. */
 const maxKept = 4;
 
 const carriageReturn = 13;
@@ -64,7 +66,7 @@ const typeOf: readonly (Type | undefined)[] = Array.from({ length: 256 }, (_, by
 export class ReplyScanner {
   /** Whether the next byte begins a reply. */
   isBetween = true;
-  /** What is wrong with the bytes, as the end of a sentence about the server. After a fault nothing more can be read. */
+  /** The fault in the bytes, as the end of a sentence about the server. After a fault nothing more can be read. */
   fault: string | undefined;
   /** The type of the latest reply. */
   type = "";
@@ -91,7 +93,7 @@ export class ReplyScanner {
   #left = 0;
   /** How many elements the innermost array still lacks. Outside of arrays this is 1, for the reply itself. */
   #lacks = 1;
-  /** The same for the arrays around it. */
+  /** How many elements each array around the innermost one still lacks. */
   readonly #outer: number[] = [];
   /** How many elements each open array has, and how many all of them have together. */
   readonly #sizes: number[] = [];
@@ -243,7 +245,7 @@ export class ReplyScanner {
   #openString(bytes: number, sign: string): void {
     if (bytes > maxStringBytes)
       this.fault = `sent a string of ${bytes} bytes, more than the ${maxStringBytes} that are allowed`;
-    // The first four name its format.
+    // The first four bytes of a verbatim string name its format.
     else if (sign === "=" && bytes < 4) this.fault = "sent a verbatim string without a format";
     this.#left = bytes;
     this.#phase = bytes === 0 ? "after-string" : "string";

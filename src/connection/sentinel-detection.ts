@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 
 /** The length of the text that is kept. A server that loads its data repeats the same text. */
 const maxLength = 32_768;
-/** In the replies to HELLO and INFO, of Redis and Valkey. */
+/** Matches the replies of a Sentinel to HELLO and INFO, in Redis and in Valkey. */
 const ofSentinel = /\bmode\r\n(\$\d+\r\n|\+)sentinel\r\n|^(redis|server)_mode:sentinel\r$/m;
 
 /** Whether `reply` is that of a Sentinel. */

@@ -27,7 +27,7 @@ export class StallDetector {
     this.#options = options;
   }
 
-  /** For how long commands have been unanswered without a byte from the server, in milliseconds. 0 if none is. */
+  /** For how long commands have been unanswered without a byte from the server, in milliseconds. 0 if no command is unanswered. */
   get silentMs(): number {
     return this.#stalledMs > 0 && this.#isStalled() ? this.#stalledMs : 0;
   }

@@ -16,7 +16,7 @@ export interface AttachedSession {
   readonly names: AttachedNames;
   /** The session that was attached before this one. */
   readonly previous: AttachedSession | undefined;
-  /** The deferred head of a response whose methods are not its own. */
+  /** The deferred head, if the response inherits the methods that send it from a prototype; see `deferHeadByPrototype`. */
   readonly head?: object | undefined;
 }
 
@@ -28,14 +28,15 @@ interface Readable {
 const place = Symbol("tidemark");
 
 /**
- * The state of one of Node's requests. A property of the request itself would take more time: see `PrototypeLayer`. So would a
- * `WeakMap`, because a value that refers to its key survives every small garbage collection.
+ * The state that Node keeps for one of its requests. The session is attached here because a property of the request itself would
+ * take more time: see `PrototypeLayer`. A `WeakMap` would take more time, too, because a value that refers to its key survives
+ * every small garbage collection.
  */
 interface State {
   [place]?: AttachedSession;
 }
 
-/** The sessions of all other objects. */
+/** The sessions of objects that have no such state. */
 const places = new WeakMap<object, AttachedSession>();
 
 function stateOf({ _readableState: state }: Readable): State | undefined {
@@ -65,7 +66,10 @@ export function sessionOf(owner: object, source?: SessionSource): Session | unde
   return sessionAmong(attachedTo(owner), source);
 }
 
-/** The same, starting from the session that was attached last. */
+/**
+ * Of `attached` and the sessions that were attached before it: the one that belongs to `source`, or `attached` itself without a
+ * `source`.
+ */
 export function sessionAmong(
   attached: AttachedSession | undefined,
   source?: SessionSource,

@@ -15,7 +15,7 @@ export interface ConsistentFetchOptions {
 /** A `fetch` that keeps tokens. */
 export interface ConsistentFetch {
   (...args: Parameters<typeof fetch>): Promise<Response>;
-  /** All tokens that it has, for a websocket or a job. Empty if it has none. */
+  /** All tokens that this `fetch` has, to pass to a websocket or a job. Empty if there are none. */
   readonly token: string;
   /** Adds a token that arrived in another way. Ignores a text that is no token. */
   add(token: string): void;
@@ -26,27 +26,28 @@ const tokenPattern = /^[\w-]{1,1536}$/;
 /** Sent instead of too many tokens. The server then reads from the primary and answers with one token. */
 const unsent = "*";
 const maxHeld = 32;
-/** In characters. Servers and proxies accept headers of 8 kB. */
+/** The longest list of tokens to send, in characters. Servers and proxies accept headers of 8 kB. */
 const maxLength = 6_000;
-/** How long a request waits until tokens are merged. Then it is sent anyway. */
+/** How long a request waits for tokens to be merged before it is sent anyway. */
 const maxWaitMs = 1_000;
-/** The same limit as `fetch`. */
+/** The most redirects that are followed, as by `fetch`. */
 const maxRedirects = 20;
 const redirects = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Returns a `fetch` that sends the tokens it has and stores the tokens of responses. A new token replaces only the tokens that
- * its own request sent, so responses may arrive in any order. Each request under way may bring one more token. If there could be
- * more than 32 tokens, or more than 6,000 characters, a request waits up to a second for another response. Other origins get no
- * tokens.
+ * Returns a `fetch` that sends the tokens it has and stores the tokens of responses. A new token replaces only the tokens that its
+ * own request sent, so responses may arrive in any order. The response to each request under way may bring one more token. If there
+ * could be more than 32 tokens, or more than 6,000 characters, a request waits up to a second for another response. Other origins
+ * get no tokens.
  *
  * If there are too many tokens anyway, or a server answers 431, the `fetch` forgets its tokens and sends `*` instead. The primary
- * then answers reads until a response has brought a token. After a 431 the request is repeated once if its method is idempotent
- * and its body is no stream.
+ * then answers reads until a response has brought a token. After a 431 the request is repeated once if its method is idempotent and
+ * its body is no stream.
  *
  * Outside of a page, this function follows redirects itself, so it also stores the token of a response that redirects. In a page
- * the browser follows them and hides these responses from scripts. Use `cookie()` together with `header()` there. Tokens follow a
- * redirect to another origin if its CORS rules allow the header. Throws a `TypeError` for an unknown or invalid option.
+ * the browser follows them and hides these responses from scripts. Use `cookie()` together with `header()` there. The browser sends
+ * tokens on to another origin after a redirect if the CORS rules of that origin allow the header. Throws a `TypeError` for an
+ * unknown or invalid option.
  */
 export function consistentFetch(options: ConsistentFetchOptions = {}): ConsistentFetch {
   checkOptionNames(options);
@@ -132,7 +133,7 @@ class HeldTokens {
     }
   }
 
-  /** Whether there is room if each of so many responses brings one more token. */
+  /** Whether there is room for one more token from each of this many responses. */
   hasRoomFor(responses: number): boolean {
     if (this.#tokens.size + responses > maxHeld) return false;
     let length = 0;
@@ -234,7 +235,7 @@ async function follow(
   return response;
 }
 
-/** The rules of the Fetch standard, section "HTTP-redirect fetch". */
+/** The next request, by the rules of the Fetch standard, section "HTTP-redirect fetch". */
 function hopTo(
   address: URL,
   { address: from, method, headers, body }: Hop,
@@ -294,7 +295,7 @@ function isToken(text: string): boolean {
   return tokenPattern.test(text.trim());
 }
 
-/** Undefined where there is no page. */
+/** The address of the page. Undefined outside of a page. */
 function pageAddress(): string | undefined {
   const scope: object = globalThis;
   const page = "location" in scope ? scope.location : undefined;
@@ -310,13 +311,13 @@ function originsOf(given: unknown): ReadonlySet<string> {
   return new Set(list.map(originOf));
 }
 
-/** `localhost:3000` is a URL too, whose scheme is `localhost:` and which has no origin. */
+/** Checks the protocol, because `localhost:3000` is a URL too: its scheme is `localhost:`, and it has no origin. */
 function originOf(given: unknown): string {
   try {
     const { protocol, origin } = new URL(String(given));
     if (protocol === "http:" || protocol === "https:") return origin;
   } catch {
-    // The error below refuses it like any other text.
+    // A text that is no URL gets the same error as a URL with another protocol.
   }
   throw new TypeError(
     `origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}. ${originRemedy}.`,

@@ -1,14 +1,18 @@
-/** Defers the head of a response until its token can cover every write that the request has started. */
+/**
+ * Defers the head of a response, which is its status and headers, until the token can cover every write that the request has
+ * started.
+ */
 import type { CarrierResponse } from "./carriers/carrier.js";
 
 /**
- * What a deferred head uses of Node's `ServerResponse`. The names with an underscore are Node's; other middleware uses them too.
+ * The part of Node's `ServerResponse` that a deferred head uses. The names with an underscore are Node's; other middleware uses
+ * them too.
  */
 export interface HeadedResponse extends CarrierResponse {
   statusCode: number;
   statusMessage: string;
   readonly headersSent: boolean;
-  /** The request that it answers, according to Node. */
+  /** The request that this response answers, according to Node. */
   readonly req?: unknown;
   readonly writableEnded?: boolean;
   readonly writableNeedDrain: boolean;
@@ -43,7 +47,9 @@ interface Call {
 export interface HeadOwner {
   /** Resolves when all writes started so far are settled; undefined when there is nothing to wait for. */
   settled(): Promise<void> | undefined;
-  /** Called when Node builds the head before these writes are settled: a session middleware may save its session now. */
+  /**
+   * Called when Node builds the head, even if writes are not settled yet, because a session middleware may save its session now.
+   */
   headBuilt(): void;
   /**
    * Sets the headers that bring the token. Called just before the head is sent, and again if Node refuses that head. Must not
@@ -62,11 +68,11 @@ export function deferHead(response: HeadedResponse, owner: HeadOwner): void {
 }
 
 /**
- * Replaces the four methods of a response that send its head. If no write is in flight, each method calls the original at once.
- * Otherwise it defers `write`, `end` and `flushHeaders` in order. The head then waits for all writes that started before the
- * first deferred call. If `end` is called meanwhile, the head also waits for the writes that started before `end`. Node builds
- * the head at its usual time, so errors, `headersSent` and listeners behave as always. If the token has to go into a head that
- * was built but not sent, the head is built again.
+ * Replaces the four methods of a response that send its head. If no write is in flight, each method calls the original at once. If
+ * writes are in flight, calls of `write`, `end` and `flushHeaders` are deferred in order. The head then waits for all writes that
+ * started before the first deferred call. If `end` is called meanwhile, the head also waits for the writes that started before
+ * `end`. Node builds the head at its usual time, so errors, `headersSent` and listeners behave as always. If the token has to go
+ * into a head that was built but not sent, the head is built again.
  */
 export class DeferredHead implements CarrierResponse {
   protected readonly response: HeadedResponse;
@@ -103,7 +109,7 @@ export class DeferredHead implements CarrierResponse {
     };
   }
 
-  /** Whether other middleware has replaced `writeHead` since. */
+  /** Whether other middleware has replaced `writeHead` after {@link methods} was called. */
   protected get isWrapped(): boolean {
     return this.response.writeHead !== this.#writeHead;
   }
@@ -191,7 +197,7 @@ export class DeferredHead implements CarrierResponse {
     }
   }
 
-  /** Removes the token from a head that Node has refused: the handler that answers instead may write too. */
+  /** Removes the token from a head that Node has refused, because the handler that answers instead may also write. */
   #takeBack(): void {
     const { response } = this;
     if (response.headersSent || this.#isSentReported) return;
@@ -209,11 +215,15 @@ export class DeferredHead implements CarrierResponse {
     this.#owner.headSent();
   }
 
-  /** Whether bytes may be sent now. `ending` has the arguments of `end` if `end` is the first call and so has the whole body. */
+  /**
+   * Whether bytes may be sent now. In a call of `end`, `ending` is set to the arguments. If `end` is the first call, the arguments
+   * contain the whole body.
+   */
   #maySend(ending?: readonly unknown[]): boolean {
     if (this.#isReleased) return true;
     if (this.#deferred !== undefined) return false;
-    // Middleware that wrapped writeHead later runs before the head is sent, and may start a write even then.
+    // Middleware that has wrapped writeHead runs when the head is built, and may start a write even then, so the head is built
+    // first.
     if (this.isWrapped) this.#buildHead(ending);
     const pending = this.#owner.settled();
     if (pending === undefined) {

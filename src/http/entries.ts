@@ -51,8 +51,8 @@ export function wrongEntry(where: string, own: Entry, first: unknown, second: un
 }
 
 /**
- * Passes that error to the callback among the arguments: Express passes one after the response, and Fastify after the options of
- * a plugin, which must not throw. Throws the error if there is no callback.
+ * Passes the error of {@link wrongEntry} to the callback among the arguments, or throws the error if there is no callback. Express
+ * passes a callback after the response. Fastify passes one after the options of a plugin, and a plugin must not throw.
  */
 export function refuseEntry(where: string, own: Entry, [first, second, done]: readonly unknown[]): void {
   const error = wrongEntry(where, own, first, second);

@@ -92,21 +92,21 @@ class NameClash {
 
 /** The objects of a server that an exchange uses. */
 export interface ExchangeParts {
-  /** Its listeners run in the session. */
+  /** The request of Node. Its listeners run in the session. */
   readonly message?: IncomingMessage | undefined;
-  /** Its head waits for the token. Without a response, {@link Exchange.finish} brings the token. */
+  /** The response whose head waits for the token. If it is omitted, call {@link Exchange.finish} to bring the token. */
   readonly response?: HeadedResponse;
-  /** Emits "close" before it has ended if the client gives the response up; default `response`. */
+  /** The object that emits "close" before it has ended if the client gives the response up; default `response`. */
   readonly closing?: Closing;
 }
 
 /** The part of a response that shows whether the client gave it up. */
 interface Closing {
   readonly destroyed?: boolean;
-  /** Shows it over HTTP/2. */
+  /** Over HTTP/2, this shows whether the client gave the response up. */
   readonly stream?: { readonly destroyed: boolean };
   readonly writableEnded?: boolean;
-  /** The request that it answers, according to Node. */
+  /** The request that this response answers, according to Node. */
   readonly req?: unknown;
   getHeader?(name: string): unknown;
   on(event: "close", listener: (this: Closing) => void): unknown;
@@ -114,8 +114,8 @@ interface Closing {
 }
 
 /**
- * Whether headers are sent as soon as they are written. The version in a request proves nothing, because clients can write
- * another one.
+ * Whether a response is sent over HTTP/2, which sends headers as soon as they are written. The version that a request names proves
+ * nothing, because clients can write another one.
  */
 export function isHttp2(response: object): boolean {
   return "stream" in response && !(response instanceof ServerResponse);
@@ -128,7 +128,7 @@ export interface ResponseOwner extends HeadOwner, AttachedSession {
    * `serverSide`. Never rejects.
    */
   readonly store: (() => Promise<void>) | undefined;
-  /** The deferred head of a response whose methods are not its own. */
+  /** The deferred head, if the response inherits the methods that send it from a prototype; see `deferHeadByPrototype`. */
   head: object | undefined;
 }
 
@@ -205,7 +205,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   /** Sets the headers that bring the token. Never throws. */
   carry(head: CarrierResponse): void {
     this.#tokens.carry(head);
-    // Node goes on serving the connections that are busy when its server is closed.
+    // When a server is closed, Node goes on serving busy connections, so the client is asked to close this one.
     if (this.#config.openRequests.isClosing) closeConnection(head);
   }
 
@@ -223,7 +223,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
     if (closing !== undefined && isGone(closing)) return;
     this.#isAwaited = true;
     this.#config.openRequests.begin();
-    // A listener that all requests share costs no closure for each.
+    // All requests share one listener, because a closure for each request would take time.
     if (closing?.req === this.#request) closing.on("close", endResponses);
     else closing?.on("close", () => this.responseEnds());
   }
@@ -254,7 +254,10 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
     this.headSent();
   }
 
-  /** Waits for the writes, lets `serverSide` carriers store the token, and reports the writes: no response brings their token. */
+  /**
+   * Waits for the writes, lets `serverSide` carriers store the token, and reports the writes, because no response brings their
+   * token.
+   */
   async finishWithoutResponse(): Promise<void> {
     await this.finish(noResponse);
     if (this.session.wrote) this.#report("thrown");
@@ -329,7 +332,10 @@ export class Exchanges<Request extends CarrierRequest> {
     return this.#config.names;
   }
 
-  /** Gives `owner` a session. Undefined if it has one of this Tidemark already. Throws what the `level` function throws. */
+  /**
+   * Gives `owner` a session. Returns undefined if `owner` already has a session of this Tidemark. Throws what the `level` function
+   * throws.
+   */
   open(
     owner: Request,
     { message, response, closing = response }: ExchangeParts,

@@ -1,4 +1,4 @@
-/** The keys that encrypt the tokens of clients: the newest key encrypts, and all keys decrypt. */
+/** The encryption keys for the tokens of clients. The key of the newest secret encrypts, and the keys of all secrets decrypt. */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError } from "../errors/errors.js";
 import { kindOf } from "../errors/value-kind.js";
@@ -8,13 +8,13 @@ const keyBytes = 32;
 const minSecretLength = 16;
 const maxAudienceLength = 100;
 const maxTextLength = 1536;
-/** A token that requires something has at least this length. */
+/** The encrypted text of a token that is not empty has at least this many bytes. */
 const minBytes = ivBytes + 5;
 const cipher = "aes-256-ctr";
-/** Part of every derived key, so that a key serves this purpose only. */
+/** An input to the derivation of every encryption key, so that each key serves this purpose only. */
 const purpose = "tidemark consistency token, version 1";
 
-/** A decrypted token. `usesOldSecret` says that it was encrypted with an older secret, which will be removed some day. */
+/** A decrypted token. `usesOldSecret` is true if the token was encrypted with an older secret, which will be removed some day. */
 export interface OpenedToken {
   readonly token: string;
   readonly usesOldSecret: boolean;
@@ -72,7 +72,7 @@ export class Keyring {
   open(text: unknown): OpenedToken | undefined {
     if (typeof text !== "string" || text.length > maxTextLength) return undefined;
     const bytes = Buffer.from(text, "base64url");
-    // Base64url has several spellings of some bytes. Another spelling would count as another token.
+    // Some bytes have several spellings in base64url. Another spelling would be taken for another token, so only one is accepted.
     if (bytes.length <= ivBytes || bytes.toString("base64url") !== text) return undefined;
     const iv = bytes.subarray(0, ivBytes);
     const encrypted = bytes.subarray(ivBytes);

@@ -1,4 +1,4 @@
-/** Reports writes whose token no response can bring, because its headers were sent before the write started. */
+/** Reports writes whose token no response can bring, because the headers were sent before the write started. */
 import { lateWriteChannel } from "../diagnostics/channels.js";
 
 /** The route of a request, or its path if the framework knows no route. */
@@ -52,7 +52,7 @@ export class LateWrites {
     );
   }
 
-  /** Whether this route had a warning already, or too many routes had one. Otherwise counts this route. */
+  /** Whether this route had a warning already, or too many routes had one. If not, records a warning for this route. */
   #isWarnedOf(name: string, pattern: string | undefined): boolean {
     if (this.#warned.has(name)) return true;
     if (pattern === undefined ? this.#paths >= maxPaths : this.#warned.size - this.#paths >= maxRoutes)

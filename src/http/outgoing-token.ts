@@ -83,7 +83,7 @@ export class SessionToken implements OutgoingToken {
   /** The claims of the valid texts of the request. */
   get #carriedClaims(): ReadonlyMap<string, TokenClaims> {
     if (this.#claims !== undefined) return this.#claims;
-    // The session decrypts the texts when it first needs them.
+    // keyedToken() makes the session decrypt the texts, in case it has not needed them yet.
     this.#source.session.keyedToken();
     const all = new Map<string, TokenClaims>();
     for (const [text, { token }] of this.#source.opened ?? []) {

@@ -4,7 +4,7 @@ import type { Route } from "./late-writes.js";
 
 /** How many requests of a route in a row must write before a warning. */
 const requests = 50;
-/** An app may create routes from the input of its users. */
+/** The most routes that are counted, because an app may create routes from the input of its users. */
 const maxRoutes = 100;
 const maxWarnings = 5;
 /** Limits the work of finding the routes of requests that write nothing. */

@@ -28,8 +28,8 @@ export interface SessionSource {
 
 export interface ReadYourWritesOptions<Request> {
   /**
-   * Encrypts tokens: at least 16 characters, the same in every process. To rotate the secret, pass a list, newest first.
-   * Required unless every carrier is `serverSide`. Tidemark derives keys from the secret that serve this purpose only.
+   * Encrypts tokens: at least 16 characters, the same in every process. To rotate the secret, pass a list, newest first. Required
+   * unless every carrier is `serverSide`. Tidemark derives encryption keys from the secret. They serve no other purpose.
    */
   readonly secret?: string | readonly string[] | undefined;
   /**
@@ -42,8 +42,8 @@ export interface ReadYourWritesOptions<Request> {
   /** The level of every request, or a function that returns it; default the level of the `Tidemark`. */
   readonly level?: Consistency | ((request: Request) => Consistency);
   /**
-   * Whether a later request of a user never sees older data than an earlier one. A response that only read then brings a token
-   * too, if the read data are newer than the request's tokens require. Default the setting of the `Tidemark`.
+   * Whether later requests of a user are guaranteed not to see older data than earlier ones. A response that only read then brings
+   * a token too, if the read data are newer than the request's tokens require. Default the setting of the `Tidemark`.
    */
   readonly monotonicReads?: boolean;
 }

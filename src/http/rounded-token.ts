@@ -4,16 +4,16 @@ import { decodeToken, encodeToken, type TokenClaims } from "../session/token.js"
 
 const leastStep = 1024;
 const growth = 4;
-/** A step of one terabyte. A replication stream gets past only a few of these. */
+/** At this level a step is one terabyte. A replication stream gets past only a few such steps. */
 const maxLevel = 16;
-/** A token's times are rounded up to this fraction of its lifetime. */
+/** A token's times are rounded up to multiples of its lifetime divided by this number. */
 const periodsPerLifetime = 4;
 
 /**
- * Rounds the times of `token` up to a quarter of `ttlMs`. From level 1 it also rounds the offsets up: to 1 kB, and to four times
- * as much with each further level. A replica that has a rounded position also has the exact position. The stream may not have
- * reached a rounded offset yet, so the offset counts as read (see `overstated-position.ts`): no failover can prove that a write
- * at this offset was lost. Returns a text that is no token unchanged.
+ * Rounds the times of `token` up to multiples of a quarter of `ttlMs`. From level 1 it also rounds the offsets up: to multiples of
+ * 1 kB, and of four times as much with each further level. A replica that has a rounded position also has the exact position. The
+ * stream may not have reached a rounded offset yet, so no failover can prove that a write at this offset was lost. Therefore the
+ * position is marked as one that was read (see `isOverstated`). Returns a text that is no token unchanged.
  */
 export function roundedToken(token: string, level: number, ttlMs: number): string {
   const claims = decodeToken(token);
@@ -32,7 +32,9 @@ export function isRounded({ issuedAt }: TokenClaims, ttlMs: number): boolean {
   return issuedAt % periodOf(ttlMs) === 0;
 }
 
-/** Whether no response can bring a rounded token with these claims any more, and `whole` requires at least as much as it. */
+/**
+ * Whether no response can bring a rounded token with these claims any more, and `whole` requires at least as much as the claims.
+ */
 export function isContained(claims: TokenClaims, whole: TokenClaims | undefined): boolean {
   if (whole === undefined || claims.issuedAt >= Date.now()) return false;
   if (claims.pinnedAt > whole.pinnedAt || claims.freshAsOf > whole.freshAsOf) return false;

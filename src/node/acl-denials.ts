@@ -15,7 +15,7 @@ export class AclDenials {
     return this.#inRow < most ? undefined : this.#latest;
   }
 
-  /** Whether a read may be sent to the server. While reads are forbidden, one is sent now and then. */
+  /** Whether a read may be sent to the server. While reads are forbidden, one read is sent every `tryEveryMs`. */
   mayTry(now: number): boolean {
     return this.#inRow < most || now - this.#triedAt >= tryEveryMs;
   }

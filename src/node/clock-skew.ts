@@ -10,11 +10,12 @@ export class ClockSkew {
   #offset: number | undefined;
   #error = 0;
 
-  /** Records the reply of a `TIME` that was sent at `sentAt` and answered at `at`. Ignores anything that is no such reply. */
+  /** Records the reply of a `TIME` that was sent at `sentAt` and answered at `at`. Ignores any other reply. */
   record(reply: unknown, sentAt: number, at: number): void {
     const [seconds, micros] = Array.isArray(reply) ? reply.slice(0, 2).map(parseNumber) : [];
     if (seconds === undefined || micros === undefined) return;
-    // The server executed TIME at some moment between the two: in the middle, plus or minus half of the time.
+    // The server executed TIME at some moment between `sentAt` and `at`: in the middle, plus or minus half of the time between
+    // them.
     this.#offset = seconds * 1000 + micros / 1000 - (sentAt + at) / 2;
     this.#error = (at - sentAt) / 2;
   }
@@ -25,13 +26,13 @@ export class ClockSkew {
     this.askedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** How far this clock is ahead of `other`; undefined while one of the two is unknown. */
+  /** How far this clock is ahead of `other`; undefined while one of the two clocks is unknown. */
   aheadOf(other: ClockSkew): number | undefined {
     if (this.#offset === undefined || other.#offset === undefined) return undefined;
     return this.#offset - other.#offset;
   }
 
-  /** Whether the two are certain to differ by more than `limitMs`. */
+  /** Whether this clock and `other` are certain to differ by more than `limitMs`. */
   differsFrom(other: ClockSkew, limitMs: number): boolean {
     const ahead = this.aheadOf(other);
     return ahead !== undefined && Math.abs(ahead) - this.#error - other.#error > limitMs;

@@ -7,7 +7,7 @@ type Mode = "readonly" | "readwrite";
 export class ClusterMode {
   #mode: Mode | undefined;
 
-  /** Sends `mode` at once if there is a connection, and first on every later connection. */
+  /** Sends `mode` now if the connection is ready. `announce` sends it at the start of every later connection. */
   set(mode: Mode, connection: Connection): void {
     if (this.#mode === mode) return;
     this.#mode = mode;
@@ -18,7 +18,7 @@ export class ClusterMode {
     if (this.#mode !== undefined) sendMode(this.#mode, connection);
   }
 
-  /** Calls `send` in such a way that the server treats the commands that it sends as those of a client without READONLY. */
+  /** Calls `send`. The server treats the commands that `send` sends as those of a client without READONLY. */
   asWriter(connection: Connection, send: () => void): void {
     const isReader = this.#mode === "readonly";
     if (isReader) sendMode("readwrite", connection);

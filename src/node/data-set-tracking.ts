@@ -1,4 +1,7 @@
-/** Notices that a server has loaded another data set: by RESP3's client tracking, on the connection whose replies change. */
+/**
+ * Notices that a server has loaded another data set. The server reports this by RESP3's client tracking, on the connection that
+ * also carries the replies.
+ */
 import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
 
@@ -6,7 +9,7 @@ import type { Connection } from "../connection/connection.js";
 const frame = Buffer.from(">2\r\n$10\r\ninvalidate\r\n_\r\n");
 const frameStart = ">".charCodeAt(0);
 const nothing: Buffer = Buffer.alloc(0);
-/** Without tracking, a position is believed for this part of the usual time. */
+/** Without tracking, a position is believed for only this part of the usual time. */
 const untrackedShare = 1 / 5;
 
 /**
@@ -19,8 +22,8 @@ export class DataSetTracking {
   #isOn = false;
 
   /**
-   * Turns tracking on for a new TCP connection, in front of every command whose reply will be believed. `onReload` is called
-   * when a push has arrived, but before ioredis reads any reply that came with the push.
+   * Turns tracking on for a new TCP connection. Call it before any command is sent whose reply has to be believed. `onReload` is
+   * called when a push has arrived, but before ioredis reads any reply that came with the push.
    */
   begin(connection: Connection, onReload: () => void): void {
     this.#isOn = false;
@@ -48,9 +51,12 @@ export class DataSetTracking {
   }
 }
 
-/** Finds the push in a stream of chunks, which may split it anywhere. It also finds the same bytes in a value. */
+/**
+ * Finds the `invalidate` push in a stream of chunks, also if it is split between chunks. The same bytes in a value count as a push,
+ * too.
+ */
 export class FrameSearch {
-  /** The end of the latest bytes, if a push may begin in it. */
+  /** The last bytes of the stream so far, if a push may begin in them. */
   #begun = nothing;
 
   finds(chunk: Buffer): boolean {

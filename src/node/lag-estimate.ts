@@ -6,16 +6,17 @@ const doubt = 0.01;
 const reserve = 1.05;
 
 /**
- * A running estimate of one replica's lag in milliseconds. Each report of the replica gives a lower bound (a write of that age
- * was missing) and an upper bound (a write of that age was there). A bound that contradicts the estimate moves the estimate. It
- * moves down as fast as up, because a replica that lagged only for a moment is as good as before. A report that agrees lowers
- * the estimate a little. Otherwise one such moment would keep reads away, and nothing would show that the replica recovered.
+ * A running estimate of one replica's lag in milliseconds. Each report of the replica gives a lower bound (a write of that age was
+ * missing) and an upper bound (a write of that age was there). A bound that contradicts the estimate moves the estimate. It moves
+ * down as fast as up, because a replica that lagged only for a moment is as good as before. A report that agrees with the estimate
+ * lowers it a little. Without this, a moment of lag could keep reads away from a replica for good, because without reads nothing
+ * shows that the replica has recovered.
  */
 export class LagEstimate {
   #mean = 0;
   #deviation = 0;
 
-  /** The lag that most writes stay below. */
+  /** The lag that most writes stay below, in milliseconds. */
   get ms(): number {
     return (this.#mean + margin * this.#deviation) * reserve;
   }

@@ -1,14 +1,17 @@
 /** Estimates how long a server takes to answer. The estimate decides which server is asked, never what is true. */
 
-/** A server counts as slow if all of its last answers were slow, because a single one may have met a pause of this process. */
+/**
+ * How many answers are remembered. A server counts as slow only if all of them were slow, because a pause of this process may have
+ * delayed a single answer.
+ */
 const remembered = 4;
 
-/** The shortest time of the last few answers, in milliseconds. Only questions count that are asked anyway. */
+/** The shortest time of the last few answers, in milliseconds. Tidemark measures only questions that it asks anyway. */
 export class LatencyEstimate {
   readonly #times: number[] = [];
   #askedAt: number | undefined;
 
-  /** Called when a question is sent. It counts only if no earlier one is unanswered. */
+  /** Called when a question is sent. The question is ignored if an earlier one is unanswered. */
   asked(at: number): void {
     this.#askedAt ??= at;
   }
@@ -25,7 +28,10 @@ export class LatencyEstimate {
     this.#askedAt = undefined;
   }
 
-  /** How long the next answer will probably take, in milliseconds. A question that is unanswered at `now` counts with its age. */
+  /**
+   * How long the next answer will probably take, in milliseconds. At least the age of the question that is unanswered at `now`, if
+   * there is one.
+   */
   at(now: number): number {
     let least = Number.POSITIVE_INFINITY;
     for (const time of this.#times) least = Math.min(least, time);

@@ -7,18 +7,18 @@ import type { ReplicationInfo } from "../replication/replication-info.js";
 /** The key of an idle process expires by itself. Replicas without the key answer no reads until it is written again. */
 const keptMs = 120_000;
 
-/** A question for a server, and how to read the reply. The result is a report, or the reason why the reply has no meaning. */
+/** A question for a server, and how to read the reply. `read` returns a report, or the reason why the reply shows no position. */
 export interface ProbeCommand {
   readonly command: Command;
   readonly read: (reply: unknown) => ReplicationInfo | string;
 }
 
 /**
- * Counts up in a key on the primary. A replica whose key is at `n` or above has applied every command that the primary executed
- * before `SET n`, because replicas apply the stream in its order.
+ * Writes growing numbers to a key on the primary. A replica that has the number `n` or a greater one has applied every command that
+ * the primary executed before it wrote `n`, because replicas apply the stream in its order.
  *
- * Invariant: the numbers of one key are written in their order, each once. So a key belongs to one TCP connection: over another
- * connection, or at another primary, a later number could be there although an earlier write is missing.
+ * Invariant: the numbers of one key are written in their order, each once. So each key is written over one TCP connection only.
+ * Over another connection, or on another primary, a later number could be there although an earlier write is missing.
  */
 export class MarkerKey {
   #id = "";
@@ -26,7 +26,10 @@ export class MarkerKey {
   #owner: Connection | undefined;
   #epoch = 0;
 
-  /** Writes the next number behind everything that was sent to the primary over `connection`. */
+  /**
+   * The command that writes the next number. It is executed after everything that was sent to the primary over `connection` before
+   * it.
+   */
   writeCommand(connection: Connection): ProbeCommand {
     if (connection !== this.#owner || connection.epoch !== this.#epoch) {
       this.#id = randomBytes(8).toString("hex");
@@ -41,7 +44,7 @@ export class MarkerKey {
     return { command, read: (reply) => (reply === "OK" ? { role: "primary", ...position } : notThere) };
   }
 
-  /** Reads how far a replica has come. */
+  /** The command that reads the number on a replica. */
   readCommand(): ProbeCommand {
     const replid = this.#id;
     const command = new Command("get", [keyOf(replid)], { replyEncoding: "utf8" });
@@ -52,13 +55,13 @@ export class MarkerKey {
     return { command, read };
   }
 
-  /** The report of a server that refuses a marker because it is a replica. */
+  /** The report of a server that refuses to write the marker key because it is a replica. */
   refused(): ReplicationInfo {
     return nowhere(this.#id);
   }
 }
 
-/** The reason if a server does not have the marker. At first this is so on every replica. */
+/** Why the position of a server without the marker key is unknown. At first every replica is without it. */
 export const notThere = "marker key not found";
 
 function nowhere(replid: string): Extract<ReplicationInfo, { role: "replica" }> {

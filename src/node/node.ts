@@ -19,9 +19,9 @@ import { PositionProbe, type ProbeAnswer, sendWithProof } from "./position-probe
 import { ServerWarning } from "./server-warnings.js";
 import { type OnRefusal, WriteBatch } from "./write-batch.js";
 
-/** Called with what happens to a server. */
+/** Receives the events of a server. */
 export interface Observer {
-  /** Called with every answer to an INFO, in order. */
+  /** Called with every position that the server reports, in order. */
   saw(node: Node, report: NodeReport): void;
   /** Called now and then while commands are unanswered. */
   waits(node: Node): void;
@@ -29,7 +29,7 @@ export interface Observer {
   dropped(node: Node): void;
   /** Whether the reports of the primary name the replicas. */
   readonly discovers: boolean;
-  /** Called when a server was recognized as a proxy that spreads commands, or as none after all. */
+  /** Called when a server was recognized as a proxy that spreads commands, or turned out not to be such a proxy. */
   judged(node: Node): void;
 }
 
@@ -44,37 +44,43 @@ const nobody: Observer = {
   judged: () => {},
 };
 
-/** Why nothing is known of a server just after the connection to it was made. */
+/** Why the position of a server is unknown just after the connection to the server was made. */
 export const notAsked = "Tidemark has not asked for its position yet";
 
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
-  /** Belongs to the present incarnation. */
+  /** How fast the server applies writes, as measured in the present incarnation. */
   applyRate = new ApplyRate();
   readonly latency = new LatencyEstimate();
   readonly clock = new ClockSkew();
   readonly aclDenials = new AclDenials();
   readonly probe: PositionProbe;
-  /** Its share of the reads, compared with other servers. */
+  /** The server's share of the reads, relative to other servers. */
   weight = 1;
   /** The zone of the server. Undefined if it is not known. */
   zone: string | undefined;
-  /** Replaced when the connection closes, and when the server has gone back or changed its history. */
+  /** Replaced when the connection closes, and when the server may have older data or another history than before. */
   incarnation = new Incarnation();
-  /** Changes whenever the server may have gone back. A read counts only if it has not changed between sending and answer. */
+  /**
+   * Changes whenever the server may have older or other data than before. The answer to a read is valid only if `era` is the same
+   * as when the read was sent.
+   */
   era = 0;
   /** Undefined if the server has not been asked on this connection, or if something has indicated a resynchronization since. */
   lastReport: NodeReport | undefined;
   /** The TCP connection on which the server last refused a write because it is a replica. */
   #refusedIn: number | undefined;
-  /** Set if the server refused a read because of its state. It answers no reads until it reports a healthy link. */
+  /**
+   * Set when the state of the server is in doubt, for example because it refused a read. No read is sent to a replica in doubt
+   * until it reports a healthy link to its primary.
+   */
   suspect = false;
   /** Why the position of this node is unknown. Undefined if it is known. */
   fault: string | undefined = "not connected";
-  /** Until when no read is sent to it unless it is known to have caught up. */
+  /** Until when no read is sent to the server unless the server is known to have caught up. */
   avoidUntil = Number.NEGATIVE_INFINITY;
-  /** When it was last asked for its position, on the monotonic clock. */
+  /** When the server was last asked for its position, on the monotonic clock. */
   probedAt = Number.NEGATIVE_INFINITY;
   #pendingProbe: { readonly turn: number; readonly probe: PendingProbe } | undefined;
   #batch: WriteBatch | undefined;
@@ -108,7 +114,10 @@ export class Node {
     return new Node(server, { waitsForConnection: true, timeoutMs, mayBlock: false }, observer, marker);
   }
 
-  /** A further connection to a primary. The first one reports the state of the server, and has seen `proxySign`. */
+  /**
+   * A node for a further connection to a primary. The node of the first connection reports the state of the server. `proxySign` is
+   * set if that node has recognized a proxy.
+   */
   static dedicated(server: RedisOptions, timeoutMs: number, proxySign?: string): Node {
     const use = { waitsForConnection: true, timeoutMs, mayBlock: true, proxySign };
     const node = new Node(server, use, nobody);
@@ -116,14 +125,15 @@ export class Node {
     return node;
   }
 
-  /** A node that only answers reads. `timeoutMs` counts once it is made the primary. */
+  /** A node that only answers reads. `timeoutMs` applies once the node is made the primary. */
   static replica(server: RedisOptions, timeoutMs: number, observer: Observer, marker?: MarkerKey): Node {
     return new Node(server, { waitsForConnection: false, timeoutMs, mayBlock: false }, observer, marker);
   }
 
   /**
-   * Sends a write with this turn's INFO behind it. Its promise resolves after `handle` was ended with the position. `onRefusal`
-   * is called with the error that the server refuses the write with, and returns whether the write is sent elsewhere.
+   * Sends a write. One INFO follows all writes of this turn of the event loop. The promise of the write resolves after `handle` was
+   * ended with the position. If the server refuses the write, `onRefusal` is called with the error, and returns whether the write
+   * is sent elsewhere.
    */
   write(command: Command, handle: WriteHandle, onRefusal?: OnRefusal): void {
     this.#batch ??= this.#openBatch();
@@ -131,18 +141,23 @@ export class Node {
     this.#send(command);
   }
 
-  /** Sends a command that changes nothing. With `behindWrites` it is answered after the earlier writes of this turn. */
+  /**
+   * Sends a command that changes nothing. With `behindWrites` its promise settles after those of the earlier writes of this turn.
+   */
   read(command: Command, behindWrites: boolean): void {
     if (behindWrites) this.#batch?.holdBehindWrites(command);
     this.#send(command);
   }
 
-  /** Asks for the position behind everything that is sent in this turn. Writes of this turn share the INFO. */
+  /** Asks for the position after everything that is sent in this turn. Writes of this turn share the INFO. */
   probeAfter(): void {
     this.#batch ??= this.#openBatch();
   }
 
-  /** The same. Resolves when the question is answered, or when it is certain that it will not be. */
+  /**
+   * Asks for the position after everything that is sent in this turn. Resolves when the server has answered, or when it certainly
+   * will not answer.
+   */
   afterProbe(): Promise<void> {
     this.probeAfter();
     return new Promise((resolve) => this.#batch?.whenOver(resolve));
@@ -161,7 +176,7 @@ export class Node {
     this.#unansweredBatches.add(batch);
     this.#ask((report, error) => {
       this.#unansweredBatches.delete(batch);
-      // The position counts only when the same TCP connection carried the writes and the INFO, and a primary answered.
+      // The position is valid only if the same TCP connection carried the writes and the INFO, and a primary answered.
       if (this.connection.epoch !== epoch || (error !== undefined && ConnectionLostError.isMeantBy(error)))
         batch.rejectAll();
       else if (report?.replication.role !== "primary") batch.resolveAt(undefined, report !== undefined);
@@ -170,7 +185,7 @@ export class Node {
   }
 
   /**
-   * Sends INFO in front of the reads that follow in this turn. The reads see at least the data of the position that it reports,
+   * Sends INFO before the reads that follow in this turn. The reads see at least the data of the position that INFO reports,
    * because Redis executes the commands of one connection in order.
    */
   probeBefore(): PendingProbe {
@@ -190,7 +205,7 @@ export class Node {
     return probe;
   }
 
-  /** Sends a read with its proof in one transaction. The probe is answered when the read is. */
+  /** Sends a read and INFO in one transaction. The report of the probe is set by the time that the read is answered. */
   readVerified(command: Command): PendingProbe {
     const probe: PendingProbe = { report: undefined };
     const at = performance.now();
@@ -202,12 +217,12 @@ export class Node {
     return probe;
   }
 
-  /** How long its position is believed after the server was asked for it, in milliseconds. */
+  /** How long the position of the server is believed after the server was asked for it, in milliseconds. */
   trustMs(probeIntervalMs: number): number {
     return this.#tracking.trustMs(probeIntervalMs);
   }
 
-  /** Forgets everything that the server reported, because the server may be in a state in which nothing of it is true. */
+  /** Forgets everything that the server reported, because none of it may be true any more. */
   forgetState(): void {
     this.#replaceIncarnation();
     this.lastReport = undefined;
@@ -220,14 +235,15 @@ export class Node {
     this.#blame(fault);
   }
 
-  /** Called when a read has found the server behind. Its estimated lag is then not trusted for a moment. */
+  /** Called when a read has found the server behind. For a moment no read relies on the estimated lag of the server. */
   failedProof(now: number): void {
     this.avoidUntil = now + this.lag.ms / 2 + 1;
   }
 
   /** Resolves when all commands are answered and the server has closed the connection. */
   quit(): Promise<void> {
-    // Behind QUIT nothing is answered, not even the INFO of the writes before it. Twemproxy does not answer QUIT itself.
+    // A server answers nothing after QUIT, so the INFO of earlier writes is sent first. Twemproxy does not even answer QUIT, so a
+    // proxy is sent PING instead.
     return this.connection.drained(this.isProxy ? "ping" : "quit", () => this.flushWrites());
   }
 
@@ -236,7 +252,10 @@ export class Node {
     return this.connection.drained("ping", () => this.flushWrites());
   }
 
-  /** Whether it is a proxy that spreads commands. What one command shows about its server is not true of the other servers. */
+  /**
+   * Whether this is a proxy that spreads commands over several servers. An answer from one of these servers shows nothing about the
+   * others.
+   */
   get isProxy(): boolean {
     return this.connection.proxySign !== undefined;
   }
@@ -316,16 +335,21 @@ export class Node {
     this.#observer.saw(this, report);
   }
 
-  /** Called when the server has flushed its data or loaded another data set. It answers new questions after that. */
+  /**
+   * Called when the server has flushed its data or loaded another data set. Its answers to questions that are sent from now on are
+   * about the new data.
+   */
   #reloaded(): void {
     this.#doubt();
     this.probeBefore();
-    // ioredis has yet to read the replies that came with the push. Those in front of the push are about the old data.
+    // ioredis has yet to read the replies that came together with the push. Replies in front of the push are about the old data, so
+    // whatever they report is forgotten again.
     process.nextTick(() => this.#doubt());
   }
 
   /**
-   * A primary keeps its last report until its next INFO, so that iterations survive a FLUSHDB of another database.
+   * Puts all earlier answers in doubt. A primary keeps its last report until its next INFO, so that iterations survive a FLUSHDB of
+   * another database.
    */
   #doubt(): void {
     if (this.connection.waitsForConnection) this.era += 1;
@@ -346,7 +370,7 @@ export class Node {
     this.#warning.give(this.connection, fault, this.probe.kind, this.#observer.discovers);
   }
 
-  /** Starts over, because earlier answers were read as those of another kind of server. */
+  /** Starts over, because earlier answers were taken for those of another kind of server. */
   #judged(): void {
     this.probe.begin();
     this.forgetState();
@@ -358,7 +382,8 @@ export class Node {
     this.fault = notAsked;
     this.probe.begin();
     this.clusterMode.announce(this.connection);
-    // Questions that Tidemark sends by itself must not come between the commands of a transaction.
+    // A dedicated connection may carry a transaction, and questions that Tidemark sends by itself must not come between its
+    // commands.
     if (!this.#isDedicated) this.#tracking.begin(this.connection, () => this.#reloaded());
     this.probeBefore();
   }

@@ -3,7 +3,7 @@ import { Command } from "ioredis";
 import type { Connection } from "../connection/connection.js";
 import type { ClockSkew } from "./clock-skew.js";
 
-/** The command that asks a server for the state of its replication. The reply is a text. */
+/** The command that asks a server for the state of its replication. The reply is a string. */
 export function infoCommand(): Command {
   return new Command("info", ["replication"], { replyEncoding: "utf8" });
 }
@@ -13,7 +13,7 @@ export function clusterCommand(): Command {
   return new Command("info", ["cluster"], { replyEncoding: "utf8" });
 }
 
-/** Whether the reply to {@link clusterCommand} says that the server is not a node of a cluster. False if it says nothing. */
+/** Whether the reply to {@link clusterCommand} says that the server is not a node of a cluster. False if the reply does not say. */
 export function isOfNoCluster(reply: unknown): boolean {
   return typeof reply === "string" && /^cluster_enabled:0/m.test(reply);
 }
@@ -26,7 +26,7 @@ export function askZone(connection: Connection, onZone: (zone: string) => void):
   });
 }
 
-/** Measures `clock`. */
+/** Measures `clock` with TIME. */
 export function askTime(connection: Connection, clock: ClockSkew): void {
   const at = performance.now();
   clock.askedAt = at;

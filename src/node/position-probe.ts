@@ -7,12 +7,12 @@ import { type MarkerKey, notThere, type ProbeCommand } from "./marker-key.js";
 import { infoCommand } from "./own-commands.js";
 
 /**
- * The proof of a server's position: its own report, a marker key in the stream, or none. Nothing can be proven of a proxy that
- * spreads commands.
+ * The proof for the position of a server: its own report in INFO (`position`), a marker key in the stream (`marker`), or none
+ * (`none`). The position of a `proxy` that spreads commands cannot be proven.
  */
 export type ProofKind = "position" | "marker" | "none" | "proxy";
 
-/** The report of a server, or the reason why its reply has no meaning. */
+/** The report of a server, or the reason why its reply shows no position. */
 export type ProbeAnswer = { readonly replication: ReplicationInfo; readonly text: string } | string;
 
 type OnAnswer = (answer: ProbeAnswer | undefined, error?: Error) => void;
@@ -44,7 +44,7 @@ export class PositionProbe {
     this.#asksAgain = this.refusal !== undefined;
   }
 
-  /** Asks for the position, unless the ACL forbids every question on this connection. */
+  /** Asks for the position, unless the ACL forbids every way to ask on this connection. */
   ask(onAnswer: OnAnswer): void {
     const refusal = this.#asksAgain ? undefined : this.refusal;
     if (refusal !== undefined && this.kind === "none") {
@@ -70,13 +70,16 @@ export class PositionProbe {
     this.#connection.send(command);
   }
 
-  /** The present question, for a caller that sends it itself. `read` takes the reply as the command transforms it. */
+  /**
+   * The command that now asks for the position, for a caller that sends it itself. The caller passes the transformed reply to
+   * `read`.
+   */
   probeCommand(): {
     readonly command: ProbeCommand["command"];
     readonly read: (reply: unknown) => ProbeAnswer;
   } {
     if (this.refusal === undefined || this.#marker === undefined) return this.#info();
-    // Only commands for a primary wait for their connection.
+    // Only a connection to a primary has commands that wait for it, and only a primary takes the marker.
     const marker = this.#connection.waitsForConnection
       ? this.#marker.writeCommand(this.#connection)
       : this.#marker.readCommand();
@@ -91,7 +94,10 @@ export class PositionProbe {
     return { command: infoCommand(), read };
   }
 
-  /** Falls back from INFO to the marker, or if `refusal` is given from the marker to no proof. */
+  /**
+   * Without `refusal`, falls back from INFO to the marker. With `refusal`, the error of INFO, falls back from the marker to no
+   * proof.
+   */
   #forbidden(refusal: Error | undefined, error: Error, onAnswer: OnAnswer): void {
     this.refusal = refusal ?? error;
     const canUseMarker = refusal === undefined && this.#marker !== undefined;
@@ -107,10 +113,10 @@ export class PositionProbe {
 }
 
 /**
- * Sends MULTI, INFO, the read and EXEC. The read then sees exactly the data of the position that INFO reports, even if the
- * replica resynchronizes between two commands. `info` may be the command that replaces INFO. Before the read is answered,
- * `prove` is called with the reply of `info`. It is called with undefined if the read was refused for its form, which is the same
- * at every position.
+ * Sends MULTI, INFO, the read and EXEC. The read then sees exactly the data of the position that INFO reports, even if the replica
+ * resynchronizes between two commands. `info` may be the command that replaces INFO. Before the read is answered, `prove` is called
+ * with the reply of `info`. If the server refused the read for its form, `prove` is called with undefined, because the refusal is
+ * the same at every position.
  */
 export function sendWithProof(
   connection: Connection,
@@ -133,8 +139,9 @@ export function sendWithProof(
     const [text, value] = Array.isArray(reply) ? reply : [];
     prove(info.transformReply(text));
     isExecuted = true;
-    // ioredis names the command only in errors that are replies of their own. The command is rejected here by the method that
-    // ioredis replaced when it sent the command: so ioredis notices scripts that the server has forgotten.
+    // ioredis adds the command only to errors that are replies of their own, not to errors inside the reply of EXEC. When ioredis
+    // sent the command, it replaced `command.reject`. Calling this method lets ioredis notice a script that the server has
+    // forgotten.
     if (value instanceof Error)
       command.reject(Object.assign(value, { command: { name: command.name, args: command.args } }));
     else callbacks.resolve(value);

@@ -7,7 +7,7 @@ const type = "TidemarkWarning";
 
 const asPrimaryOnly = "Tidemark reads from this server only while it is the primary.";
 
-/** What replaces the position of a server whose ACL forbids INFO, and what that guarantees. */
+/** The substitute for the position of a server whose ACL forbids INFO, and its guarantees. */
 const substitutes: Readonly<Record<Exclude<ProofKind, "proxy">, string>> = {
   position: asPrimaryOnly,
   marker:
@@ -51,8 +51,8 @@ export class ServerWarning {
   #isGiven = false;
 
   /**
-   * Names the fault of the server of `connection`, and what proves its position instead. `discovers` is set if the primary names
-   * the replicas.
+   * Warns of the fault of a server, and names what proves the server's position instead. `discovers` is set if replicas are found
+   * through the reports of the primary.
    */
   give(
     { address, waitsForConnection }: Connection,
@@ -61,7 +61,7 @@ export class ServerWarning {
     discovers: boolean,
   ): void {
     if (this.#isGiven || passing.test(fault)) return;
-    // For a replica that forbids INFO there is another warning: that of its primary, or the one that the replica is unusable.
+    // If a replica forbids INFO, another warning covers it: the one about its primary, or the one that the replica is unusable.
     if (!waitsForConnection && fault.startsWith("NOPERM")) return;
     this.#isGiven = true;
     if (kind === "proxy") {
@@ -91,9 +91,9 @@ export interface Unusable {
   readonly address: string;
   readonly state: NodeState;
   readonly reason: string;
-  /** `host:port` of the primary that it should follow. */
+  /** `host:port` of the primary that the replica should follow. */
   readonly primary: string;
-  /** Whether its address is one that servers announce, and not one that the user gave. */
+  /** Whether servers announced the address of the replica. If not, the user gave it. */
   readonly isAnnounced: boolean;
   /** Whether the primary answers every read, because no other replica is usable. */
   readonly isLast: boolean;
@@ -102,7 +102,7 @@ export interface Unusable {
 const follow = ({ primary }: Unusable): string =>
   `Make it a replica of ${primary} with REPLICAOF, or remove it from the configuration.`;
 
-/** What to do about a replica in each state. There is no warning of a state without a remedy. */
+/** The remedy for a replica in each state. There is no warning about a state without a remedy. */
 const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => string>>> = {
   silent: ({ isAnnounced }) =>
     isAnnounced
@@ -159,7 +159,7 @@ export function warnOfUnusable(unusable: Unusable): boolean {
   return true;
 }
 
-/** Ends a warning of {@link warnOfUnusable}. */
+/** Reports that a replica is usable again after {@link warnOfUnusable}. */
 export function warnOfRecovery(address: string): void {
   process.emitWarning(`Replica ${address} answers reads again.`, { type, code: "TIDEMARK_REPLICA_USABLE" });
 }

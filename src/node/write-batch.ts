@@ -1,4 +1,4 @@
-/** The writes of one turn of the event loop, and the one INFO behind them that reports the position of all. */
+/** The writes of one turn of the event loop, and the one INFO after them that reports a position for all of them. */
 import type { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
 import { isScript, provesPrimary } from "../commands/command-kind.js";
@@ -8,19 +8,19 @@ import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 
-/** The server that executes the writes. This is a `Node`, whose file imports this one. */
+/** The server that executes the writes: a `Node`. The interface avoids an import loop, because node.ts imports this file. */
 interface Server {
   readonly connection: Connection;
-  /** Whether an answer on this TCP connection has shown that it is a replica, and no later report says otherwise. */
+  /** Whether an answer on this TCP connection has shown that the server is a replica, and no later report says otherwise. */
   readonly saidReplica: boolean;
   refusedWrite(): void;
 }
 
 /** A reply that waits for the position of its batch. */
 interface HeldReply {
-  /** Gives out the reply. `byReplica` is set if the server reports behind it that it is a replica. */
+  /** Passes the reply on to the caller. `byReplica` is set if the server reports after the command that it is a replica. */
   settle(position: Position | undefined, byReplica: boolean): void;
-  /** Called instead if the connection is gone, because nothing can show then whether the write is lost. */
+  /** Called instead of `settle` if the connection is gone. Nothing can then show whether the write is lost. */
   reject(): void;
   readonly handle: WriteHandle | undefined;
   /** The outcome of the write if the position is unknown. */
@@ -36,7 +36,7 @@ class PendingWrite implements HeldReply {
   readonly #onRefusal: OnRefusal | undefined;
   #reply: unknown;
   #refusal: Error | undefined;
-  /** Whether the server had reported before its answer that it is a replica. */
+  /** Whether the server had already shown that it is a replica when it answered the command. */
   #isBehindReplica = false;
 
   constructor(command: Command, handle: WriteHandle, batch: WriteBatch, onRefusal: OnRefusal | undefined) {
@@ -58,9 +58,9 @@ class PendingWrite implements HeldReply {
   }
 
   /**
-   * Whether a replica has executed the command, so that the command wrote nothing and saw old data, as a script can. This is
-   * certain only if the server reported before and behind the command, on the same TCP connection, that it is a replica.
-   * Otherwise a primary may have executed the command, which must not be executed again then.
+   * Whether a replica has executed the command. A script, for example, can run on a replica: it then wrote nothing and may have
+   * seen old data. This is certain only if the server reported both before and after the command, on the same TCP connection, that
+   * it is a replica. If it is not certain, a primary may have executed the command, so the command must not be sent again.
    */
   #isVoid(byReplica: boolean): boolean {
     return byReplica && this.#isBehindReplica && !provesPrimary(this.#name);
@@ -126,8 +126,8 @@ const infoDeadlineMs = 1_000;
 
 /**
  * Holds back the replies of its writes until their position is known, so that the session knows the position when a promise
- * resolves. Redis answers in order, so all replies have arrived when the reply of INFO does. A write without a reply then is of
- * unknown position.
+ * resolves. Redis answers in order, so all replies have arrived when the reply of INFO does. If a write has no reply by then, its
+ * position is unknown.
  */
 export class WriteBatch {
   #held: HeldReply[] = [];
@@ -156,13 +156,13 @@ export class WriteBatch {
     command.reject = (error) => this.whenOver(() => callbacks.reject(error));
   }
 
-  /** Calls `then` when the position is known, or when it is certain that it will not be. */
+  /** Calls `then` when the position is known, or when it certainly will not become known. */
   whenOver(then: () => void): void {
     this.hold({ settle: then, reject: then, handle: undefined, outcomeWithoutPosition: () => "unknown" });
   }
 
   /**
-   * Ends every handle of the batch with the position, then gives out the replies in order. `byReplica` is set if the server has
+   * Ends every handle of the batch with the position, then passes the replies on in order. `byReplica` is set if the server has
    * reported that it is a replica.
    */
   resolveAt(position: Position | undefined, byReplica = false): void {
@@ -170,14 +170,14 @@ export class WriteBatch {
   }
 
   /**
-   * Rejects the writes that were acknowledged, because the connection closed before their position arrived. The server may be
-   * gone with the writes, and nothing could ever show that.
+   * Rejects the writes that were acknowledged, because the connection closed before their position arrived. The server may have
+   * lost the writes, and nothing could ever show the loss.
    */
   rejectAll(): void {
     for (const held of this.#end(undefined)) held.reject();
   }
 
-  /** Gives out the replies without a position if INFO is unanswered a second after the last of them. */
+  /** Passes the replies on without a position if INFO is unanswered a second after the last reply. */
   expire(now: number): void {
     if (now - this.#repliedAt > infoDeadlineMs) this.resolveAt(undefined);
   }
@@ -190,7 +190,7 @@ export class WriteBatch {
     return held;
   }
 
-  /** Holds back a reply until the position is known. If the batch is over, the reply is given out at once. */
+  /** Holds back a reply until the position is known. If the batch is over, the reply is passed on at once. */
   hold(held: HeldReply): void {
     if (this.#isOver) {
       held.handle?.end(held.outcomeWithoutPosition(false));

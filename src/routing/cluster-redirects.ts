@@ -30,13 +30,19 @@ export interface RetryUnit {
   readonly owner: object;
   /** The session, if the unit writes. */
   readonly writer: Session | undefined;
-  /** Sends the unit, whose commands have their own callbacks again by then. `asked` is the shard that its keys are moving to. */
+  /**
+   * Sends the unit. Its commands have their original callbacks again by then. `asked` is set if the keys of the unit are moving to
+   * that shard.
+   */
   readonly send: (asked?: Shard) => void;
 }
 
-/** The same limit as in ioredis. */
+/** The most redirections of a command that are followed, as in ioredis. */
 const maxRedirections = 16;
-/** This many redirections are followed at once. Nodes that keep redirecting a command to each other need time to agree. */
+/**
+ * This many redirections of a command are followed without a pause. Nodes that keep redirecting a command to each other need time
+ * to agree.
+ */
 const maxAtOnce = 4;
 const pauseMs = 100;
 
@@ -74,7 +80,10 @@ export class ClusterRedirects {
     return true;
   }
 
-  /** The same for commands that have waited before, so that new commands go behind them. */
+  /**
+   * Whether `commands` that have waited before have to wait again for others on the same keys. If so, `go` is called when they may
+   * be sent. New commands go behind them.
+   */
   holdsBack(commands: readonly Command[], owner: object, go: () => void): boolean {
     if (this.#detours.isEmpty) return false;
     const keys = keyNames(commands);
@@ -97,7 +106,7 @@ export class ClusterRedirects {
     const callbacks = new CommandCallbacks(command);
     const journey = new Journey(unit, this.#redirect, this.#detours);
     command.resolve = (reply) => {
-      // An earlier write was redirected meanwhile.
+      // An earlier write was redirected meanwhile, so the read may have missed it.
       if (isRead && journey.isOvertaking) return journey.fallBehind();
       journey.end();
       return callbacks.resolve(reply);
@@ -117,8 +126,8 @@ export class ClusterRedirects {
   }
 
   /**
-   * Learns from an error where `command` is redirected, without resending `command`, because `command` stands for others on its
-   * connection. Ignores scripts, because the error of a script may be its own.
+   * Watches a command that cannot be resent alone, such as a command of a transaction. If a node redirects it, the topology learns
+   * where its keys are now, and the command fails. Ignores scripts, because a script may have returned the error itself.
    */
   takeIn(command: Command): void {
     if (isScript(command.name)) return;
@@ -132,8 +141,8 @@ export class ClusterRedirects {
 
   /**
    * Follows the redirections of a transaction as a whole, from MULTI to EXEC. If a node has redirected one of its commands, EXEC
-   * carries out nothing. While the keys move one by one, no single shard can carry out the transaction. It is then retried until
-   * the keys have arrived.
+   * carries out nothing. While the keys move one by one, no single shard can carry out the transaction, so it is retried until all
+   * keys have arrived.
    */
   attendTransaction(unit: RetryUnit): void {
     const { commands } = unit;
@@ -157,7 +166,7 @@ export class ClusterRedirects {
   }
 }
 
-/** Sends a unit from node to node. A redirected command was not carried out. */
+/** Sends a unit from node to node. This is safe, because a node does not carry out a command that it redirects. */
 class Journey {
   readonly #unit: RetryUnit;
   readonly #redirect: Redirect;
@@ -165,7 +174,7 @@ class Journey {
   #left = maxRedirections;
   /** Whether the unit was last sent behind ASKING. */
   isAsked = false;
-  /** The place in the queue that others wait behind while the unit is not sent at once. */
+  /** The place of the unit in the queue while it is not sent at once. Other units on the same keys wait behind it. */
   #detour: QueuedRedirect | undefined;
 
   constructor(unit: RetryUnit, redirect: Redirect, detours: RedirectQueue) {
@@ -190,13 +199,16 @@ class Journey {
     });
   }
 
-  /** Sends the unit where `error` redirects it. Calls `refuse` if it was sent too often, or if `error` is no redirection. */
+  /** Sends the unit where `error` redirects it. Calls `refuse` if the unit was sent too often, or if `error` is no redirection. */
   goOn(error: Error, refuse: () => void): void {
     if (this.isOvertaking) this.#goOnLater(() => error, nothingToWaitFor, refuse);
     else this.#follow(error, refuse);
   }
 
-  /** The same with the error that `confirmed` resolves with. Calls `refuse` if that error is undefined. */
+  /**
+   * Sends the unit where the error that `confirmed` resolves with redirects it. Calls `refuse` if `confirmed` resolves with
+   * undefined, or if the unit was sent too often.
+   */
   goOnIf(confirmed: Promise<Error | undefined>, refuse: () => void): void {
     let redirection: Error | undefined;
     let pending: Promise<void> | undefined = confirmed.then((error) => {
@@ -211,8 +223,8 @@ class Journey {
   }
 
   /**
-   * Continues when nothing is ahead of the unit and `settled` has nothing left to wait for. Others on its keys wait behind
-   * it.
+   * Continues when nothing is ahead of the unit and `settled` has nothing left to wait for. Other units on the same keys wait
+   * behind this one.
    */
   #goOnLater(
     redirection: () => Error | undefined,
@@ -310,7 +322,7 @@ class Outcomes {
       command.reject = (error) => {
         // Scripts are included: while a script is only queued, it returns nothing of its own.
         if (isRedirection(error)) this.elsewhere ??= error;
-        // A node redirects EXEC itself if each command was given its own key, but not all keys are there.
+        // A node redirects EXEC itself if it has queued each command, but no longer has all keys.
         const isExec = command.name.toLowerCase() === "exec";
         if (isExec && (isRedirection(error) || error.message.startsWith("EXECABORT"))) this.aborted = true;
         settle(() => this.#callbacks[index]?.reject(error));

@@ -107,7 +107,10 @@ export class ConnectionPool implements Follower {
     this.#restIfEmpty();
   }
 
-  /** The pool also has to leave idle connections. Otherwise the next borrower would get a connection that no server answers. */
+  /**
+   * Stops following the primary once the pool has no connections. With idle connections it has to follow, because otherwise the
+   * next borrower could get a connection that no server answers.
+   */
   #restIfEmpty(): void {
     if (this.#lent.size === 0 && this.#idle.length === 0) this.#followers.remove(this);
   }
@@ -119,8 +122,8 @@ export class ConnectionPool implements Follower {
   }
 
   /**
-   * The options of a lent connection. A command waits for the connection that is opened for it. No command is resent outside of
-   * its transaction.
+   * The options of a lent connection. With them a command waits until the connection that is opened for it is ready, and ioredis
+   * never resends a command, because it could run outside of its transaction.
    */
   #lentOptions(server: RedisOptions, isConnected: boolean): RedisOptions {
     const { connectionName = server.connectionName } = this;

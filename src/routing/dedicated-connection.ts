@@ -18,9 +18,12 @@ import type { Shard } from "../shard/shard.js";
 import { mayBeRedirected } from "../topology/script-redirect.js";
 import type { ConnectionPool } from "./connection-pool.js";
 
-/** A transaction that the user has abandoned would otherwise keep its connection forever. */
+/**
+ * The longest pause within a transaction. Without a limit, a transaction that the user has abandoned would keep its connection
+ * forever.
+ */
 const maxPauseMs = 5_000;
-/** Shorter waits are not subtracted from the timeout of a command that blocks. */
+/** A wait shorter than this is not subtracted from the timeout of a command that blocks. */
 const notableMs = 10;
 
 /** Commands that change the state of a connection. */
@@ -31,7 +34,7 @@ interface ConnectionOwner {
   readonly session: Session | undefined;
   /** Whether all commands of the session go this way until the transaction ends. */
   readonly isKept: boolean;
-  /** Whether writes of the session are in flight on the shared connection. They come first. */
+  /** Whether writes of the session are in flight on the shared connection. They have to be carried out first. */
   readonly isBehindWrites: boolean;
   /**
    * In a cluster: whether `commands` must wait for redirected writes on the same keys. `go` is called when these have ended.
@@ -41,11 +44,11 @@ interface ConnectionOwner {
     | ((commands: readonly Command[], isReleased: boolean, go: () => void) => boolean)
     | undefined;
   /**
-   * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard when
-   * that is known. False for an error that is no redirection.
+   * In a cluster: learns from a redirection which node serves the keys of `command`, and calls `again` with the shard of the keys
+   * when the shard is known. Returns false for an error that is no redirection.
    */
   readonly follow: ((error: Error, command: Command, again: (shard?: Shard) => void) => boolean) | undefined;
-  /** In a cluster: resolves with the error that the server redirects a script with, if it does. */
+  /** In a cluster: resolves with the error if the server redirects a script, and otherwise with undefined. */
   readonly confirm: ((script: Command, server: RedisOptions) => Promise<Error | undefined>) | undefined;
 }
 
@@ -60,18 +63,18 @@ interface Line {
   readonly callbacks: CommandCallbacks;
   /** The place of the command among all commands of the connection. */
   readonly order: number;
-  /** Whether it needs a replication position. */
+  /** Whether the session has to learn the replication position of the command. */
   readonly writes: boolean;
-  /** Counts it as a write in flight while it waits for a connection. */
+  /** Marks the command as a write in flight while it waits for a connection. */
   waiting: WriteHandle | undefined;
-  /** Whether its success proves that the server was a primary. */
+  /** Whether success of the command proves that the server was a primary. */
   readonly isProof: boolean;
-  /** Whether it is part of a transaction, or begins one. */
+  /** Whether the command is part of a transaction, or begins one. */
   readonly inTransaction: boolean;
-  /** Whether it stands between MULTI and EXEC, or is that EXEC. */
+  /** Whether the command comes after a MULTI, up to and including its EXEC. */
   readonly isQueued: boolean;
   readonly givenAt: number;
-  /** Since when it waits for a connection. */
+  /** Since when the command waits for a connection. */
   waitsSince: number;
   /** How long the command blocks at most, in milliseconds, from when it was given. */
   readonly blocksMs: number;
@@ -80,11 +83,12 @@ interface Line {
 }
 
 /**
- * A dedicated connection is borrowed until everything is answered and nothing is watched or queued.
+ * Sends commands over a connection of the pool. The connection stays borrowed until everything is answered and nothing is watched
+ * or queued.
  *
- * It borrows a connection to the current primary when the first command is sent. If the server was demoted, the commands
- * that it refused, and the reads that it answered, are sent to the next primary in the same order. The exception is a
- * transaction of which the user has seen an answer: that transaction is lost.
+ * The connection leads to the server that is the primary when the first command is sent. If the server was demoted, the commands
+ * that it refused, and the reads that it answered, are sent to the next primary in the same order. The exception is a transaction
+ * of which the user has seen an answer: that transaction is lost.
  */
 export class DedicatedConnection {
   readonly #pool: ConnectionPool;
@@ -96,7 +100,7 @@ export class DedicatedConnection {
   readonly #holds: ConnectionOwner["holds"];
   readonly #isKept: boolean;
   #isBehindWrites: boolean;
-  /** Whether it has waited for redirected writes. */
+  /** Whether the commands have already waited for redirected writes on their keys. */
   #isReleased = false;
   #node: Node | undefined;
   /** The TCP connection of the node. Undefined before the first command is sent. */
@@ -140,7 +144,7 @@ export class DedicatedConnection {
     this.#holds = holds;
   }
 
-  /** Whether a batch that begins with the command `name` belongs to it. */
+  /** Whether a batch that begins with the command `name` belongs to this connection. */
   takes(name: string): boolean {
     return this.#lost === undefined || this.#queueing || name.toLowerCase() === "multi";
   }
@@ -279,7 +283,7 @@ export class DedicatedConnection {
         return;
       }
       this.#pool.end(node);
-      // The pool ended it because the primary has changed.
+      // The pool ended the connection because the primary has changed.
       if (failure instanceof ClosedError && !this.#pool.closed) this.#borrow();
       else this.#giveUp(failure);
     };
@@ -298,7 +302,7 @@ export class DedicatedConnection {
     this.#rest();
   }
 
-  /** Rejects everything: without its WATCH, no later command may be carried out either. */
+  /** Rejects all queued commands. A transaction is lost with them, because no command may be carried out without its WATCH. */
   #giveUp(error: Error): void {
     this.#isConnecting = false;
     const lines = this.#queue;
@@ -315,10 +319,11 @@ export class DedicatedConnection {
   #transmit(line: Line, node: Node): void {
     const { command, name, writes, level } = line;
     this.#leaveInTime(line);
-    // An INFO in front of each turn proves that the server still is the primary. Between MULTI and EXEC it would be queued.
+    // An INFO in front of each turn proves that the server still is the primary. Between MULTI and EXEC the server would queue the
+    // INFO.
     if (!line.isQueued) node.probeBefore();
     this.#epoch = node.connection.epoch;
-    // An INFO behind MULTI would be queued with the rest.
+    // An INFO for earlier writes has to go first, because after MULTI the server would queue it.
     if (name === "multi") node.flushWrites();
     publishRoute(command, node, "primary", "not-a-read", level);
     if (line.isQueued) sendScriptTexts([command]);
@@ -403,21 +408,21 @@ export class DedicatedConnection {
   #refused(line: Line, node: Node, error: Error): void {
     const { name, callbacks } = line;
     if (stateful.has(name)) this.#unsure = true;
-    // A new attempt has to start at the node that has the key now.
+    // A new attempt at the transaction has to start at the node that has the key now.
     if (name === "watch" && /^ASK /.test(error.message)) this.#lose(error.message);
     if (name === "multi") this.#mindRefusal(error);
     this.#over(line, node);
     callbacks.reject(error);
   }
 
-  /** The connection closed before `line` was answered. */
+  /** Called if the connection closed before `line` was answered. */
   #cut(line: Line, node: Node, error: Error): void {
     const { address } = node.connection;
     if (this.#node === node) this.#node = undefined;
     this.#pool.end(node);
     if (line.inTransaction) this.#lose(`the connection to ${address} closed`);
     this.#over(line, node);
-    // EXEC may have been carried out.
+    // An EXEC is different: it may have been carried out.
     const isLost = line.inTransaction && line.name !== "exec";
     if (isLost) line.callbacks.reject(this.#lossOf(line));
     else if (this.#pool.closed) line.callbacks.reject(new ClosedError());
@@ -571,7 +576,10 @@ export class DedicatedConnection {
     this.#pump();
   }
 
-  /** The error of a command after the transaction was lost. The session continues once the user can have seen the error. */
+  /**
+   * The error of a command after the transaction was lost. Later commands of the session are sent as usual once the user can have
+   * seen the error.
+   */
   #lossOf({ name, inTransaction }: Pick<Line, "name" | "inTransaction">): Error {
     const why = this.#lost ?? "its transaction was ended";
     if (this.#queueing || !this.#begun) setImmediate(() => this.#onOver());

@@ -1,4 +1,4 @@
-/** Sends a pipeline or transaction that is not all reads to the primary as a whole, and each part is carried out once. */
+/** If a pipeline or transaction is not all reads, sends it to the primary as a whole. Each part is carried out once. */
 import type { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
 import { type CommandKind, isScript, kindOf, provesPrimary } from "../commands/command-kind.js";
@@ -29,8 +29,9 @@ export interface Batch {
 }
 
 /**
- * Sends the batch when there is a primary. Replies are handed out together once all have arrived. Before that, Tidemark cannot
- * know whether the server was still the primary when it answered. `doubtful` asks the server for its role in front of the batch.
+ * Sends the batch when there is a primary. Replies are handed out together once all have arrived. Before that, Tidemark cannot know
+ * whether the server was still the primary when it answered. With `doubtful`, Tidemark asks the server for its role before the
+ * batch.
  */
 export function sendBatch(batch: Batch, doubtful: boolean): void {
   new Delivery(batch, doubtful).begin();
@@ -83,7 +84,8 @@ class Delivery {
       shard.monitor.probePrimary(this.#sentAt, this.#doubtful);
       if (isAsked) primary.connection.allowMovingSlot();
       this.#unanswered = units.reduce((sum, { size }) => sum + size, 0);
-      // If the server has lost a script, the script would be carried out behind the rest, or not at all in a transaction.
+      // Scripts are sent by their text. If the server had lost a script that is called by its hash, the script would be carried out
+      // after the rest of the batch, or not at all in a transaction.
       const known = {};
       for (const { commands } of units) sendScriptTexts(commands, known);
       const onReply = (): void => {
@@ -100,8 +102,8 @@ class Delivery {
     if (units.some((unit) => unit.isRefused || unit.isDoubtful)) shard.availability.refusedWrite(from);
     const isSaid = units.some((unit) => unit.isRefused && !unit.isDoubtful);
     const isReplica = !shard.isStillPrimary(from);
-    // A write that was carried out proves that the server was the primary until then. A read in front of it must not see that
-    // write.
+    // A write that was carried out proves that the server was the primary until then. A read before the write is not resent,
+    // because it would see the write.
     const proven = units.findLastIndex((unit) => unit.isCarriedOut);
     const again = units.filter(
       (unit, index) =>
@@ -113,10 +115,10 @@ class Delivery {
     if (again.length === 0) this.#end();
     else if (this.#repeats > 0) {
       this.#repeats -= 1;
-      // The time that an unanswered attempt has taken counts.
+      // The time that an unanswered attempt has taken is part of the wait.
       const since = again.some(({ isUnread }) => isUnread) ? this.#sentAt : undefined;
-      // If the server is still the primary, the answers of scripts stand. Reads stand too if only scripts denied that it is the
-      // primary.
+      // If the server turns out to be the primary still, the answers of scripts stand. Reads also stand if only answers of scripts
+      // had raised the doubt.
       const isDue = (unit: Unit, primary: Node): boolean =>
         primary !== from || unit.isUnread || (isSaid && !unit.isDoubtful);
       this.#send(again, true, isDue, since);
@@ -142,9 +144,9 @@ class Unit {
   readonly #callbacks: readonly CommandCallbacks[];
   readonly #replies: unknown[] = [];
   readonly #errors: (Error | undefined)[] = [];
-  /** The session of the unit, if one of the unit's writes counts for that session. */
+  /** The session of the unit, if the session has to see one of the unit's writes later. */
   readonly #session: Session | undefined;
-  /** Whether the server had reported before its answer that it is a replica. */
+  /** Whether the server had already shown that it is a replica when it answered. */
   #isBehindReplica = false;
 
   constructor(batch: Batch) {
@@ -169,7 +171,7 @@ class Unit {
     return !this.#batch.kinds.includes("write");
   }
 
-  /** How many of the unit's writes count for no session. */
+  /** How many of the unit's writes no later read has to see. */
   get untracked(): number {
     const { commands, kinds } = this.#batch;
     if (this.#session !== undefined) return 0;
@@ -201,8 +203,8 @@ class Unit {
   }
 
   /**
-   * Whether the unit counts only if the server is a primary. A script has returned an error that it may have made itself, or a
-   * script was carried out where another write had been refused before.
+   * Whether the answer of the unit is valid only if the server is a primary. This is so if a script has returned an error that it
+   * may have made itself, or if a script was carried out on a server that had already shown that it is a replica.
    */
   get isDoubtful(): boolean {
     const { length } = this.#batch.commands;
@@ -236,13 +238,13 @@ class Unit {
   transmit(primary: Node, writer: Session | undefined, onReply: () => void): void {
     const { shard, commands, kinds, policy } = this.#batch;
     const { connection } = primary;
-    // The position behind EXEC counts for each command of the transaction.
+    // The position after EXEC is the position of each command of the transaction.
     const session = this.#session;
     const touched = session?.touchedBy(commands);
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {
       command.resolve = (reply) => {
-        // For a write of a session, the write turn has already checked this by the INFO behind the write.
+        // For a write of a session, the write batch has already checked this by the INFO after the write.
         if (session === undefined) this.#isBehindReplica = primary.saidReplica;
         this.#replies[index] = reply;
         this.#errors[index] = undefined;
@@ -279,7 +281,7 @@ class Unit {
     for (const index of this.#callbacks.keys()) this.#errors[index] = error;
   }
 
-  /** Makes a unit that `from` answered as a replica reject, because no attempt has found another primary. */
+  /** Makes the unit reject if `from` answered it as a replica, because no attempt has found another primary. */
   exhaust({ connection: { address } }: Node): void {
     if (!this.isRefused) this.fail(new NotPrimaryError(this.name.toUpperCase(), address));
   }
@@ -294,7 +296,10 @@ class Unit {
   }
 }
 
-/** Whether a server reports with `error` that it is a replica, or has reported so around the command that it carried out. */
+/**
+ * Whether `error` shows that a server is a replica. Either the server answered with `error`, or it reported before and after the
+ * command that it is a replica.
+ */
 function isDenial(error: Error): boolean {
   return isOfReplica(error) || error instanceof NotPrimaryError;
 }

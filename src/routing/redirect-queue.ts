@@ -5,9 +5,9 @@ export interface QueuedRedirect {
   readonly keys: readonly string[];
   /** Whether the command was sent before and came back. It then goes ahead of all new commands. */
   readonly isReturned: boolean;
-  /** Sends the command. Undefined while the command is resent repeatedly by itself. */
+  /** Sends the command. Undefined if the queue only keeps its place, because its owner resends the command. */
   go: (() => void) | undefined;
-  /** The wait of the command at the head of its lines. Undefined if the command may go. */
+  /** A further wait of the command once it is first in its lines. Undefined if it then waits for nothing else. */
   readonly settled: Settled | undefined;
   /** Whether the command keeps its place after it has gone, until it is ended. */
   readonly isKept: boolean;
@@ -42,8 +42,8 @@ export class RedirectQueue {
   }
 
   /**
-   * Whether a returned command of `owner` on `keys` may go where its own redirection says. The command would overtake the
-   * commands ahead of it that are sent to where the keys were.
+   * Whether a returned command of `owner` on `keys` may go where its own redirection says. It may not if commands ahead of it are
+   * sent to where the keys were, because it would overtake them.
    */
   mayFollow(owner: object, keys: readonly string[]): boolean {
     const lines = this.#linesOf.get(owner);
@@ -58,8 +58,8 @@ export class RedirectQueue {
   }
 
   /**
-   * The same for a command that follows a redirection. `go` is called once, when nothing is ahead of the command and `settled`
-   * has nothing left to wait for.
+   * Adds a command that follows a redirection. Others wait for it until `end` is called. `go` is called once, when nothing is ahead
+   * of the command and `settled` has nothing left to wait for.
    */
   follow(owner: object, keys: readonly string[], go: () => void, settled: Settled): QueuedRedirect {
     const follower = { keys, isReturned: true, go, settled, isKept: true, isFollower: true };

@@ -24,31 +24,34 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** The report of a server behind a fence: its history, and how many replicas have all of that history. */
+/** The answer of a primary after a {@link Fence}: its history, and how many replicas have everything up to the fence. */
 interface Answer {
   readonly replid: string;
   readonly wanted: number;
   readonly replicas: number;
-  /** The offset that each replica had acknowledged before, where that offset counts. */
+  /**
+   * The offsets that the replicas had acknowledged before the fence. Empty with `fsync`, because the offsets show nothing about
+   * files.
+   */
   readonly acknowledged: readonly number[];
 }
 
 /** The properties that all waiters of a group share. */
 interface Kind extends Omit<WriteConcern, "timeoutMs"> {
-  /** The least wait of the group, in milliseconds. No waiter waits for less. */
+  /** The timeout of every waiter in the group is at least this long, in milliseconds. */
   readonly leastMs: number;
 }
 
 /** A server is taken to be gone if it answers this much later than the timeout that it was given. */
 const graceMs = 250;
-/** The cause of the error for waiters whose own time is over, too, when the server is gone. */
+/** The cause of the error if the server is gone and the time of a waiter is over. */
 const silence = new Error("the primary did not answer");
 /** No timer runs longer than this. */
 const maxTimerMs = 2 ** 31 - 1;
 
 /**
  * All waiters for the same number of replicas of one shard, with timeouts that do not differ by more than a factor of two. There
- * are few groups, whatever callers ask for. Acknowledgements only grow, so no waiter overtakes another.
+ * are few groups, whatever timeouts callers choose. Acknowledgements only grow, so no waiter overtakes another.
  */
 class Group {
   readonly #shard: Shard;
@@ -72,7 +75,7 @@ class Group {
     this.#waiters.push(waiter);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    // Starts behind all waiters whose writes were answered in the same packet.
+    // Starts after all waiters have joined whose writes were answered in the same packet.
     process.nextTick(() => this.#run());
   }
 
@@ -102,7 +105,8 @@ class Group {
   }
 
   /**
-   * Settles the waiters that it can. The replicas of the server that was asked hold only writes in the history of that server.
+   * Settles the waiters whose outcome is known now. The replicas of the server that was asked hold only writes in the history of
+   * that server.
    */
   #settle(waiters: readonly Waiter[], answer: Answer): void {
     const now = performance.now();
@@ -153,9 +157,9 @@ class Group {
     return { replid: replication.replid, wanted, replicas: held, acknowledged };
   }
 
-  /** The time by which a WAIT is over. Waiters that come meanwhile keep half of their time or more for a WAIT of their own. */
+  /** The time by which a WAIT is over. Waiters that are added during a WAIT keep at least half of their time for the next one. */
   #latest(): number {
-    // An append-only file that each server flushes once a second needs one fence that stands for longer.
+    // If servers flush their append-only files once a second, one WAITAOF has to be able to wait for longer.
     return this.#kind.fsync ? Number.POSITIVE_INFINITY : performance.now() + this.#kind.leastMs / 2;
   }
 }
@@ -186,8 +190,8 @@ export class ReplicaAcks {
   }
 
   /**
-   * Resolves with the number of replicas that hold everything that was written to the shard up to `position`. Rejects with a
-   * {@link NotReplicatedError} if too few replicas hold it in time.
+   * Resolves with the number of replicas that hold everything that was written to the shard up to `position`. Rejects with a {@link
+   * NotReplicatedError} if too few replicas hold it in time. `given` is the shard, if the caller knows it.
    */
   wait(given: object | undefined, position: Position | undefined, wanted: WriteConcern): Promise<number> {
     const { replicas, timeoutMs } = wanted;
@@ -242,14 +246,14 @@ function within<T>(until: number, promise: Promise<T>): Promise<T> {
 type Send = (command: Command) => Promise<unknown>;
 
 const channel = "tidemark:fence";
-/** Long enough for a slow server, and short enough to cost nothing. */
+/** How long the key of a fence lives, in milliseconds: long enough for a slow server, and short enough to cost nothing. */
 const lifeMs = "1000";
 const maxTags = 100_000;
 
 export class Fence {
   readonly #shard: Shard;
   readonly #topology: Pick<Topology, "shardOf">;
-  /** Whether a message can move the offset. Otherwise a key has to. */
+  /** Whether a pub/sub message moves the offset of the primary. If not, a fence writes a key. */
   #speaks: boolean;
 
   constructor(shard: Shard, topology: Pick<Topology, "shardOf">) {
@@ -259,8 +263,8 @@ export class Fence {
   }
 
   /**
-   * Moves the offset of the primary with a command that `send` sends. `isOnDisk` means that append-only files need the command
-   * too.
+   * Moves the offset of the primary with a command that `send` sends, because WAIT only waits for what its own connection has
+   * written. With `isOnDisk` the command also has to reach append-only files.
    */
   async raise(send: Send, isOnDisk: boolean): Promise<void> {
     if (this.#speaks && !isOnDisk) this.#speaks = await speak(send);
@@ -283,7 +287,7 @@ async function speak(send: Send): Promise<boolean> {
       send(new Command("publish", [channel, ""])),
       send(clusterCommand()),
     ]);
-    // The nodes of a cluster pass messages to each other instead, also if one of the nodes was named as a server of its own.
+    // The nodes of a cluster pass messages to each other instead, also if the user has given one of the nodes as a single server.
     return isOfNoCluster(reply);
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("NOPERM")) return false;

@@ -124,8 +124,9 @@ export class Router {
   }
 
   /**
-   * Sends a pipeline or transaction as a whole, or sends each shard its part of a pipeline. Each of these goes to one replica if
-   * it consists of reads only, and otherwise to the primary. If one command is refused, all are rejected and none is sent.
+   * Sends a pipeline or transaction as a whole, or sends each shard its part of a pipeline. The whole, or each part, goes to one
+   * replica if it consists of reads only, and otherwise to the primary. If one command is refused, all are rejected and none is
+   * sent.
    */
   routeBatch(
     commands: readonly Command[],
@@ -148,7 +149,10 @@ export class Router {
     else for (const batch of batches) this.#sendPart(batch);
   }
 
-  /** Whether commands have to wait for others on their keys that a cluster has redirected. `again` then routes the commands. */
+  /**
+   * Whether commands have to wait because the cluster has redirected others on the same keys. If so, `again` routes the commands
+   * later.
+   */
   #holds(
     commands: readonly Command[],
     session: Session | undefined,
@@ -156,14 +160,14 @@ export class Router {
   ): boolean {
     if (this.#redirects === undefined) return false;
     let handle: WriteHandle | undefined;
-    // The commands behind this one are still in the line, so this one must not be compared with the line again.
+    // Later commands on the same keys are still in the queue, so these commands must not be checked against the queue again.
     const go = (): void => {
       again(true);
       handle?.end("not-sent");
     };
     if (!this.#redirects.holds(commands, session ?? this, go)) return false;
     const kinds = batchKinds(commands);
-    // Until they leave, the commands count as in flight, so that later commands of their session stay behind them.
+    // The commands count as in flight until they are sent, so that later commands of their session stay behind them.
     handle = session?.writerOf(commands, kinds)?.beginWrite();
     return true;
   }
@@ -184,8 +188,8 @@ export class Router {
       return;
     }
     const writer = session?.writerOf(commands, kinds);
-    // Replicas may still have the keys of the unit as they were when the keys left. A MULTI that is answered there counts as a
-    // read.
+    // Replicas may still have the keys of the unit as they were when the keys left. Later reads must not see such old data, so
+    // `sendBatch` treats the answer of the transaction as a read by the session.
     const send = (asked?: Shard): void => {
       const [[shard] = [unit.shard]] = this.#shardResolver.partsOf(commands) ?? [];
       const isAsked = asked !== undefined;
@@ -251,7 +255,9 @@ export class Router {
     }
   }
 
-  /** Makes `command` follow the redirections of a cluster, unless it is part of something that only one connection knows. */
+  /**
+   * Makes `command` follow the redirections of a cluster, unless it depends on one connection, such as a command of a transaction.
+   */
   #attend(
     command: Command,
     kind: CommandKind,
@@ -269,7 +275,7 @@ export class Router {
     const isRead = kind === "read" || kind === "lookup";
     const send = (asked?: Shard): void => {
       const shard = this.#shardResolver.shardOf(command);
-      // Replicas may still have a key as it was when the key left.
+      // Replicas may still have a key as it was when the key left, and later reads must not see such old data.
       if (asked !== undefined && shard !== undefined && session !== undefined)
         session.progressIn(shard, session.touchedBy(command)).readAhead(performance.now());
       if (asked !== undefined) sendAsking(asked, command, writer, policy.level);
@@ -311,7 +317,7 @@ export class Router {
     else this.reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
   }
 
-  /** The iteration that a plain SCAN is a step of. Its cursors may be used anywhere, so they are the primary's. */
+  /** The iteration that a plain SCAN is a step of. The app may use its cursors anywhere, so they are cursors of the primary. */
   #follow(shard: Shard, command: Command, session: Session | undefined): ScanIteration {
     const owner = session ?? this;
     const cursors = this.#cursors.get(owner) ?? new ScanCursors();
@@ -340,7 +346,7 @@ export class Router {
       redirect &&
       ((error: Error, command: Command, again: (shard?: Shard) => void): boolean =>
         redirect(error, () => again(this.#shardResolver.shardOf(command))));
-    // Only a shared connection keeps the order with earlier commands by itself.
+    // A command on a dedicated connection could overtake earlier writes on the shared one.
     const isBehindWrites = session?.writing === true;
     const redirects = this.#redirects;
     const holds =

@@ -62,7 +62,7 @@ export class ShardResolver {
     send: () => void,
   ): void {
     const writer = session?.writerOf(commands, kinds);
-    // Until they leave, the commands count as in flight, so that later commands of their session stay behind them.
+    // The commands count as in flight until they are sent, so that later commands of their session stay behind them.
     const handle = writer?.beginWrite();
     const goOn = (what: () => void): void => {
       what();

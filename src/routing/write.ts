@@ -12,8 +12,8 @@ import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
 
 /**
- * The answer to a script, if the answer is void only on a replica. The script may have returned the error itself, or may have
- * seen old data. If the server turns out to be the primary, the answer stands.
+ * The answer to a script from a server that may be a replica. The script may have returned the error itself, or may have seen old
+ * data. If the server turns out to be the primary, the answer stands, and `stand` passes it on.
  */
 interface Doubt {
   readonly server: Node;

@@ -3,21 +3,21 @@ import { intervals, type ShardMonitor } from "./monitor.js";
 
 /** A read that waits. All times are on the monotonic clock. */
 export interface CatchUpWaiter {
-  /** The offset that it waits for in the present history; 0 if no offset tells. */
+  /** The offset that the read waits for in the present history; 0 if it does not wait for a particular offset. */
   offset: number;
-  /** When that offset was written. */
+  /** When the primary made the write at `offset`. */
   readonly madeAt: number;
   readonly until: number;
-  /** Continues the read if that is possible by now, and says whether it did. */
+  /** Continues the read if possible. Returns whether the read has continued. */
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
-  /** Whether the read cannot continue however long it waits. The queue asks each time that it looks at the replicas. */
+  /** Whether the read cannot continue however long it waits. Called on each tick of the queue. */
   readonly isStranded?: (() => boolean) | undefined;
 }
 
 /**
- * Invariant: the waiters are in the order of their offsets. A replica's report ends the waits of all waiters up to its offset.
- * Between the reports one timer has the replicas asked. It also ends the waits whose time is over or that have become hopeless.
+ * Invariant: the waiters are in the order of their offsets. A replica's report ends the waits of all waiters up to its offset. One
+ * timer makes sure that the replicas are asked, and ends the waits whose time is over or that have become hopeless.
  */
 export class CatchUpQueue {
   #waiters: CatchUpWaiter[] = [];
@@ -62,7 +62,7 @@ export class CatchUpQueue {
     for (const waiter of ready) if (!waiter.attempt()) this.#insert(waiter);
   }
 
-  /** Called when the primary has another history. No waiter's offset has to mean there what it meant before. */
+  /** Called when the primary has another history. An offset of the former history means nothing in the new one. */
   historyChanged(): void {
     for (const waiter of this.#waiters.splice(0)) {
       waiter.offset = 0;

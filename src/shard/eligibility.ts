@@ -30,14 +30,17 @@ export type Ineligibility =
   | "behind"
   | undefined;
 
-/** The latest moment whose finished writes are all proven to be included at `position`, on any node. Undefined without proof. */
+/**
+ * The latest moment for which there is a proof that a node at `position` has every write that was finished by then. Undefined
+ * without a proof.
+ */
 export function freshAsOf(shard: Shard, position: Position): number | undefined {
   const sampledAt = shard.history.asOf(position);
   const asOf = Math.min(sampledAt ?? Number.NEGATIVE_INFINITY, shard.promotion.withoutRivalUntil);
   return asOf === Number.NEGATIVE_INFINITY ? undefined : asOf;
 }
 
-/** Whether the report of a node of `shard` meets `requirement` now. Returns the reason if it does not. */
+/** Why a node of `shard` with this report does not meet `requirement` now. Undefined if it does. */
 export function ineligibility(
   shard: Shard,
   report: NodeReport | undefined,
@@ -48,7 +51,7 @@ export function ineligibility(
   if (report === undefined) return "position unknown";
   const { replication } = report;
   if (!hasOffset(replication)) return "position unknown";
-  // Only the primary itself is a primary with this history, so this is the primary by another name.
+  // Only the primary itself is a primary with this history, so this node is the primary at another address.
   if (replication.role === "primary" && replication.replid === shard.history.replid)
     return "is the primary itself";
   if (suspect) return "link to the primary is down";
@@ -61,7 +64,9 @@ export function ineligibility(
   return undefined;
 }
 
-/** The same for the last report of `node`, as long as that report is believed. */
+/**
+ * Why `node` does not meet `requirement` now, by its last report and only as long as the report is believed. Undefined if it does.
+ */
 export function ineligibilityByLastReport(
   shard: Shard,
   node: Node,
@@ -86,12 +91,12 @@ export function isLikelyEligible(
   const known = node.lastReport?.replication;
   if (!node.connection.ready || known?.role !== "replica" || node.suspect || now < node.avoidUntil)
     return false;
-  // A replica without its link, or in another history, does not come closer by itself, so it is cheaper to send it only INFO.
-  // While there is no primary, every replica is without its link, and a read has nowhere else to go.
+  // A replica whose link is down, or that has another history, does not catch up by itself, so it is cheaper to send it only INFO.
+  // While there is no primary, the link of every replica is down, and a read has nowhere else to go.
   const isLinked = known.linkUp || !shard.isPrimaryReady;
   if (!isLinked || known.syncing || history.asOf(known) === undefined) return false;
   const { maxStalenessMs, since } = requirement;
-  // Whatever it has, nothing shows yet what the primary had then.
+  // No sample of the primary is as new as `since`. Without one, no replica can prove that it has the required writes.
   if (since > history.latestAt) return false;
   const provenUntil = Math.min(history.latestAt, shard.promotion.withoutRivalUntil);
   if (node.lag.ms > maxStalenessMs || now - provenUntil > maxStalenessMs) return false;
@@ -111,7 +116,7 @@ export function requiredSince(
   return latest;
 }
 
-/** Whether keys expire on a replica at another time than on its primary, by more than `maxClockSkewMs`. */
+/** Whether keys certainly expire on a replica earlier or later than on its primary, by more than `maxClockSkewMs`. */
 export function hasClockSkew({ primary, options }: Shard, node: Node): boolean {
   return node !== primary && node.clock.differsFrom(primary.clock, options.maxClockSkewMs);
 }

@@ -5,7 +5,7 @@ import type { Position } from "../replication/position.js";
 
 interface Claim {
   readonly position: Position;
-  /** When the replica reported it, on the monotonic clock. */
+  /** When the replica reported the position, on the monotonic clock. */
   readonly at: number;
 }
 
@@ -14,22 +14,28 @@ const maxBytesPerMs = 10_000_000;
 const slackMs = 10;
 
 /**
- * A replica may be ahead of the newest sample of its primary, because the sample grows old. Its claim is impossible if the
- * primary cannot have written so much since then. It is also impossible if the primary reports a smaller offset in an INFO that
- * was sent to it after the claim.
+ * A replica may be ahead of the newest sample of its primary, because the sample grows old. An offset is impossible if the primary
+ * cannot have written so much since the sample. It is also impossible if the primary reports a smaller offset in an INFO that was
+ * sent after the report of the replica.
  */
 export class ImpossibleOffsets {
   readonly #history: OffsetTimeline;
-  /** What each replica has claimed beyond the newest sample. A later sample decides about the claim. */
+  /**
+   * By replica: a position beyond the newest sample that the replica has reported. A later sample shows whether the position is
+   * possible.
+   */
   readonly #claims = new Map<Node, Claim>();
-  /** Replicas whose latest claim was impossible. */
+  /** Replicas whose latest position was impossible. */
   readonly #refuted = new WeakSet<Node>();
 
   constructor(history: OffsetTimeline) {
     this.#history = history;
   }
 
-  /** Checks the position that a replica reports. A replica that was refuted is believed again once it reports less. */
+  /**
+   * Checks the position that a replica reports. A replica that was refuted is believed again once it reports an offset that the
+   * primary is known to have reached.
+   */
   saw(node: Node, position: Position): void {
     const { replid, offset } = position;
     if (replid !== this.#history.replid || offset <= this.#history.latestOffset) {
@@ -39,7 +45,7 @@ export class ImpossibleOffsets {
     else if (!this.#claims.has(node)) this.#claims.set(node, { position, at: performance.now() });
   }
 
-  /** Checks the claims by the position of the primary, which an INFO that was sent at `sentAt` has shown. */
+  /** Checks all claims against a position that the primary reported in an INFO sent at `sentAt`. */
   sampled(sentAt: number, { replid, offset }: Position): void {
     for (const [node, { position, at }] of this.#claims) {
       if (sentAt < at) continue;

@@ -1,8 +1,11 @@
-/** Asks the replicas after a read was refused, until they have caught up. Otherwise a process that reads rarely never measures their lag. */
+/**
+ * Asks the replicas after a read could use none of them, until they have caught up. Without this a process that reads rarely would
+ * never measure their lag.
+ */
 import type { ShardMembers } from "./members.js";
 import { intervals, type ShardMonitor } from "./monitor.js";
 
-/** A replica that takes longer is asked again after the next read that is refused. */
+/** The longest watch. A replica that takes longer is asked again after the next read that can use no replica. */
 const longestMs = 5_000;
 /** A lag that was measured within this time counts as the present lag. */
 const remeasureMs = 250;
@@ -19,13 +22,16 @@ export class LagWatch {
     this.#monitor = monitor;
   }
 
-  /** Measures how long the replicas take to reach `offset`, unless their lag was measured a moment ago. One watch at a time. */
+  /**
+   * Measures how long the replicas take to reach `offset`, unless their lag was measured a moment ago. Only one watch runs at a
+   * time.
+   */
   begin(offset: number, now: number): void {
     const isMeasured = this.#members.replicas.every(
       ({ applyRate }) => now - applyRate.measuredAt <= remeasureMs,
     );
     if (isMeasured) return;
-    // A lag counts from the moment when the primary was seen to have more.
+    // The lag of a replica is measured from the moment when the primary was seen to have more data.
     this.#monitor.samplePrimary(now);
     if (this.#timer !== undefined) return;
     this.#offset = offset;

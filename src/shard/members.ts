@@ -12,7 +12,7 @@ export interface ShardServers {
   readonly replicas: readonly RedisOptions[];
 }
 
-/** Called with what happens to the servers of a shard. */
+/** Receives the events of the servers of a shard. */
 export interface MembersObserver extends Pick<Observer, "saw" | "waits" | "dropped"> {
   /** Called with a server that was the primary until now. */
   readonly left: (node: Node) => void;
@@ -33,7 +33,7 @@ export class ShardMembers {
   /** Whether replicas answer only connections that have sent READONLY. */
   readonly #inCluster: boolean;
   readonly #observer: MembersObserver;
-  /** The observer of the nodes. It notices first when the primary turns out to be a proxy. */
+  /** The observer of the nodes. It also sorts the servers again when one of them turns out to be a proxy. */
   readonly #nodeObserver: Observer;
   readonly #marker: MarkerKey | undefined;
 
@@ -60,25 +60,25 @@ export class ShardMembers {
     return this.#replicas;
   }
 
-  /** The servers named beside a primary that is a proxy. Nothing can be proven of them. */
+  /** The servers given as replicas of a primary that is a proxy. The positions of these servers cannot be proven. */
   get pools(): readonly Node[] {
     return this.#primary.isProxy ? this.#others : [];
   }
 
-  /** The primary first. */
+  /** All servers, the primary first. */
   get all(): readonly Node[] {
     return [this.#primary, ...this.#others];
   }
 
-  /** The server at an address, if it is one of these. */
+  /** The server at an address, if it belongs to this shard. */
   find(server: RedisOptions): Node | undefined {
     const address = addressOf(server);
     return this.all.find(({ connection }) => connection.address === address);
   }
 
   /**
-   * Whether the primary before this one has answered all commands. Until then this one is sent none: a command that the other
-   * one refuses must not be overtaken by commands that were given later. A server that hangs delays this for as long as the
+   * Whether the former primary has answered all commands. Until then the new primary is sent none, because later commands must not
+   * overtake a command that the former primary refuses. A former primary that hangs delays the new one for as long as the
    * connection to a replica may leave commands unanswered.
    */
   get isHandedOver(): boolean {

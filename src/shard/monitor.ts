@@ -5,24 +5,30 @@ import { WaitQueue } from "./wait-queue.js";
 
 /** How often servers are asked. */
 export const intervals = {
-  /** Replicas in use are asked often enough in a `probeIntervalMs` that their remembered positions do not expire. */
+  /** Replicas in use are asked this often in a `probeIntervalMs`, so that their remembered positions do not expire. */
   perProbeInterval: 2,
   /** Servers in use are asked at most this often in a `probeIntervalMs`, unless reads wait for them. */
   mostPerProbeInterval: 16,
-  /** The primary is asked often enough in the `maxStalenessMs` of a read that the samples of its offset are young enough. */
+  /** The primary is asked this often in the `maxStalenessMs` of a read, so that the samples of its offset are young enough. */
   perStaleness: 4,
-  /** A replica that lags is asked at most this often in the time that it lags, while there is a primary. */
+  /** While there is a primary, a replica that lags is asked at most this often in a time as long as its lag. */
   mostPerLag: 8,
-  /** A replica that reads wait for is asked this often in the time that it lags. Reads wait too long by a quarter of it at most. */
+  /**
+   * A replica that reads wait for is asked this often in a time as long as its lag. So a read waits longer than needed by at most a
+   * quarter of the lag.
+   */
   waitingPerLag: 4,
-  /** The shortest time between two such questions, and the longest between two checks of the reads that wait. */
+  /**
+   * The shortest and the longest time between two checks of the reads that wait. The shortest also applies between two questions to
+   * a replica.
+   */
   waitingLeastMs: 1,
   waitingMostMs: 25,
   /** A question counts as lost when it has been unanswered for this long. Another one is then sent for reads that wait. */
   lostMs: 1_000,
-  /** While there is no primary, each server is asked this often whether it is the primary. */
+  /** While there is no primary, each server is asked at this interval whether it is the primary. */
   withoutPrimaryMs: 15,
-  /** Replicas are asked for this long after a command needed a primary that did not answer. */
+  /** After a command needed a primary that did not answer, the replicas are asked for this long whether one was promoted. */
   searchMs: 60_000,
 } as const;
 
@@ -31,7 +37,7 @@ export class ShardMonitor {
   #sampledAt = Number.NEGATIVE_INFINITY;
   #refreshedAt = Number.NEGATIVE_INFINITY;
   #isSearching = false;
-  /** What waits for a connection to the primary, or to the replica that takes its place. */
+  /** Callers that wait for a connection to the primary, or to the replica that replaces it. */
   readonly connectionWaiters = new WaitQueue((now) => {
     if (this.#members.primary.connection.absentMs > absenceMs) this.findPrimary(now);
   });
@@ -54,7 +60,10 @@ export class ShardMonitor {
     this.#probe(options.probeIntervalMs / intervals.perProbeInterval, now);
   }
 
-  /** Asks the primary in front of what it is sent in this turn, if `always` or if nobody has asked it for a while. */
+  /**
+   * Asks the primary for its position before everything that it is sent in this turn. Without `always`, does so only if the primary
+   * was not asked for `probeIntervalMs`.
+   */
   probePrimary(now: number, always: boolean): void {
     const { primary, options } = this.#members;
     const { probedAt, connection } = primary;
@@ -62,7 +71,7 @@ export class ShardMonitor {
     primary.probeBefore();
   }
 
-  /** Asks the primary behind what it is sent in this turn, unless that was done a moment ago. */
+  /** Asks the primary for its position after everything that it is sent in this turn, unless this was done a moment ago. */
   samplePrimary(now: number): void {
     const { primary, options } = this.#members;
     const everyMs = options.probeIntervalMs / intervals.mostPerProbeInterval;
@@ -76,9 +85,9 @@ export class ShardMonitor {
     this.#probe(this.#members.options.probeIntervalMs / intervals.mostPerProbeInterval, now);
   }
 
-  /** Asks the replicas that reads wait for, unless they have yet to answer. */
+  /** Asks the replicas that reads wait for. Skips a replica that has yet to answer an earlier question. */
   probeForWaitingReads(now: number): void {
-    // The report of a replica proves its age only together with samples of the primary that are young enough.
+    // The report of a replica proves how old its data is only together with samples of the primary that are young enough.
     this.probePrimary(now, false);
     const mostMs = this.#members.options.probeIntervalMs / intervals.perProbeInterval;
     for (const node of this.#members.replicas) {
@@ -124,7 +133,7 @@ export class ShardMonitor {
   }
 
   /**
-   * Asks each replica that nobody has asked for `everyMs`. A replica that lags is asked less often, but at least every
+   * Asks each replica that was last asked more than `everyMs` ago. A replica that lags is asked less often, but at least every
    * `atMostMs`, and soon enough that its position is believed without a break.
    */
   #probe(everyMs: number, now: number, atMostMs = Number.POSITIVE_INFINITY): void {

@@ -1,4 +1,7 @@
-/** The state of a server, no matter what a session requires of it, and the reason for that state. */
+/**
+ * The state of a server and the reason for it, for reports only. Which replica answers a read is decided in
+ * reads/server-selection.ts and shard/eligibility.ts.
+ */
 import type { NodeState } from "../diagnostics/channels.js";
 import { type Node, notAsked } from "../node/node.js";
 import { deniesReads, isPrimaryItself, primaryUnknown } from "../node/server-warnings.js";
@@ -8,7 +11,7 @@ import type { Shard } from "./shard.js";
 
 /** A server that Tidemark has never been connected to counts as starting for this long. */
 const startMs = 5_000;
-/** A connection that takes longer has a fault of its own. */
+/** If a server is away for longer than this, the reason also names the fault of the connection. */
 const slowMs = 1_000;
 
 const notConnected = "not connected";
@@ -81,8 +84,9 @@ export function reasonOf(shard: Shard, node: Node, state: NodeState): string | u
 }
 
 /**
- * The moment at which `node` is judged by its last report. An idle process asks nothing, but that makes no server staler.
- * While the primary is gone, every server may be staler than it has reported.
+ * The moment for which the last report of `node` is judged. An idle process asks nothing, but its silence makes no server staler,
+ * so the moment is no later than the time until which the report is believed. While the primary is gone, every server may grow
+ * staler, so the moment is now.
  */
 export function judgedAt(shard: Shard, node: Node, now: number): number {
   const { probeIntervalMs } = shard.options;

@@ -1,4 +1,7 @@
-/** Whether a shard has a primary that takes commands, what waits while it has none, and the error of a wait in vain. */
+/**
+ * Knows whether a shard has a primary that takes commands. Commands wait here while there is none, and fail if they have waited too
+ * long.
+ */
 import type { WhenReady } from "../connection/offline-queue.js";
 import { NotPrimaryError } from "../errors/errors.js";
 import type { NodeReport } from "../node/incarnation.js";
@@ -14,7 +17,7 @@ export const maxRepeats = 3;
 const promotionPatienceMs = 1_000;
 /** How long commands wait for the next primary if only the servers themselves say which one it is. */
 const handOverPatienceMs = 3_000;
-/** The longest name of a server that is repeated from another server's report. */
+/** A server's name from the report of another server is cut to this length. */
 const longestName = 100;
 
 export class PrimaryAvailability {
@@ -42,7 +45,7 @@ export class PrimaryAvailability {
     return this.#hasRefused || this.#members.primary.isReplica;
   }
 
-  /** Whether the primary would be sent a command at once, unless other commands wait. */
+  /** Whether the primary can take commands now. Earlier commands may still wait to be sent. */
   get isReady(): boolean {
     const { primary, isHandedOver } = this.#members;
     return !this.isDemoted && primary.connection.answers && isHandedOver;
@@ -66,8 +69,8 @@ export class PrimaryAvailability {
   }
 
   /**
-   * The server that the user should give as the primary. It is undefined unless the server that was given has only ever been
-   * a replica of another one, as far as this process knows.
+   * The server that the user should give as the primary. Set only if the server that was given is a replica and this process has
+   * never seen it as a primary.
    */
   get rightfulPrimary(): string | undefined {
     const { primary, options } = this.#members;
@@ -89,7 +92,10 @@ export class PrimaryAvailability {
     this.#hasRefused = false;
   }
 
-  /** Called when `node` has refused a write because it is a replica. Behind a proxy that is true of one server of many. */
+  /**
+   * Called when `node` has refused a write because it is a replica. Ignored for a proxy, because only one of its servers has
+   * refused the write.
+   */
   refusedWrite(node: Node): void {
     if (node !== this.#members.primary || node.isProxy) return;
     this.#hasRefused = true;
@@ -98,7 +104,10 @@ export class PrimaryAvailability {
     this.#monitor.findPrimary(performance.now());
   }
 
-  /** Checks the primary for owners of other connections to it, and looks for the next primary while it is absent. */
+  /**
+   * Asks the primary for its role, on behalf of owners of other connections to it. While the primary is absent or a replica, looks
+   * for the next one.
+   */
   check(now: number): void {
     this.#monitor.probePrimary(now, this.isDemoted);
     if (this.isDemoted) this.#monitor.findPrimary(now);
@@ -106,10 +115,10 @@ export class PrimaryAvailability {
   }
 
   /**
-   * Calls `start` once there is a connection to a server that answers and is not known to have become a replica. If there is
-   * none in time, it calls `start` with the reason. Commands start in the order in which they were given: `isReturned` is for
-   * a command that was sent before and came back, so it goes ahead of commands that were given later. `since` is when the
-   * command began to wait.
+   * Calls `start` once there is a connection to a server that answers and is not known to have become a replica. If there is none
+   * in time, calls `start` with the reason. Commands start in the order in which they were given. `isReturned` is set for a command
+   * that was sent before and came back, so that it goes ahead of commands that were given later. `since` is when the command began
+   * to wait.
    */
   whenReady(command: string, start: WhenReady, isReturned = false, since?: number): void {
     if (this.isImmediate) {
@@ -121,7 +130,7 @@ export class PrimaryAvailability {
     else this.#waitForPrimary(command, start, isReturned, givenAt);
   }
 
-  /** Resolves once the primary is connected, or the one that takes its place. Rejects if none is after `timeoutMs`. */
+  /** Resolves once the primary, or the server that replaces it, is connected. Rejects if this takes longer than `timeoutMs`. */
   whenConnectedWithin(command: string, timeoutMs: number): Promise<void> {
     const since = performance.now();
     this.#members.primary.connection.connectIfLazy();
@@ -148,7 +157,10 @@ export class PrimaryAvailability {
     this.#waiting.close();
   }
 
-  /** Whether a command only waits for the connection, because nobody but the servers says which one is the primary. */
+  /**
+   * Whether a waiting command needs nothing but the connection to the primary. This is so if the connection is closed or refused,
+   * or if it is down and no Sentinel or cluster node could name another primary.
+   */
   get #isUpToConnection(): boolean {
     const { primary, isHandedOver, options } = this.#members;
     const { connection } = primary;
@@ -183,7 +195,8 @@ export class PrimaryAvailability {
       attempt,
       giveUp: () => start(this.#absence(command)),
       isReturned,
-      // Another primary may be named meanwhile. It takes commands only once the one before it has answered or was given up.
+      // Another primary may be named during the wait. It takes commands only once the former primary has answered everything or was
+      // given up.
       get until() {
         return until();
       },
@@ -201,12 +214,12 @@ export class PrimaryAvailability {
     const latest = since + options.primaryTimeoutMs;
     if (isDemoted) return Math.min(latest, since + promotionPatienceMs);
     if (ready || !options.hasArbiter) return latest;
-    // The wait is short after the primary was lost, because everybody knows then. It is also short after another one was named:
-    // that server closed all its connections when it was promoted.
+    // After the primary was lost, the wait is short, because the loss is known then. It is also short after another primary was
+    // named, because the new primary closed all its connections when it was promoted.
     return Math.min(latest, Math.max(downSince, primarySince) + promotionPatienceMs);
   }
 
-  /** The error that the primary has refused a handshake with since then. */
+  /** The error with which the primary has refused a handshake at `since` or later. */
   #refusalSince(since: number): Error | undefined {
     const { refusal } = this.#members.primary.connection;
     return refusal !== undefined && refusal.at >= since ? refusal.error : undefined;

@@ -1,4 +1,4 @@
-/** Tells the owners of further connections to a primary when they have to leave it. */
+/** Tells the owners of further connections to a primary when they have to leave the primary. */
 import type { Node } from "../node/node.js";
 import type { Shard } from "./shard.js";
 
@@ -8,7 +8,7 @@ export interface Follower {
   leave(node: Node): void;
 }
 
-/** How often the primary is checked while there are followers. Their own connections may be silent for hours. */
+/** How often the primary is checked while there are followers. The connections of the followers may be silent for hours. */
 const checkEveryMs = 1_000;
 
 export class Followers {

@@ -1,4 +1,7 @@
-/** Which server replaces a primary, and which one only claims to be a primary, so that the replicas never get its writes. */
+/**
+ * Decides which server replaces a primary. A server that only claims to be a primary does not, because the replicas never get its
+ * writes.
+ */
 import { absenceMs } from "../connection/connection.js";
 import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
@@ -14,7 +17,7 @@ export class Promotion {
   /** The history of the primary. */
   readonly #history: OffsetTimeline;
   readonly #lineage: Lineage;
-  /** When each server was last known to be a replica, on the monotonic clock, and of which history. */
+  /** By server: when it was last known to be a replica, on the monotonic clock, and with which history. */
   readonly #followed = new WeakMap<Node, { readonly at: number; readonly replid: string }>();
   /** Servers that claim to be the primary. A lost connection does not make one of them a replica again. */
   readonly #rivals = new Set<Node>();
@@ -31,18 +34,21 @@ export class Promotion {
     this.#lineage = lineage;
   }
 
-  /** Records what a server has reported that is not taken for the primary. */
+  /** Records the report of a server that is not used as the primary. */
   saw(node: Node, { replication, at }: NodeReport): void {
     if (replication.role === "replica") {
       this.#followed.set(node, { at, replid: replication.replid });
       this.#rivals.delete(node);
-      // A primary with the primary's own history is the primary by another name.
+      // A server that reports itself as a primary, with the history of the primary, is the primary at another address.
     } else if (replication.replid !== this.#history.replid && this.#continues(replication)) {
       this.#rivals.add(node);
     }
   }
 
-  /** The moment up to which no replica can have taken writes of its own, on the monotonic clock. */
+  /**
+   * The moment up to which no replica can have taken writes of its own, on the monotonic clock. Infinity if no replica claims to be
+   * a primary.
+   */
   get withoutRivalUntil(): number {
     let until = Number.POSITIVE_INFINITY;
     for (const node of this.#rivals) {
@@ -54,10 +60,10 @@ export class Promotion {
   }
 
   /**
-   * Whether `node`, which reports `other` as a primary, replaces the present primary. It does if the present primary says that
-   * it is a replica, cannot be reached or is silent, and if `other` continues the history of the present primary. An earlier
-   * primary that has not noticed its demotion also says that it is a primary, and so does one that was restarted. Those never
-   * replace the present primary.
+   * Whether `node`, which reports `other` as a primary, replaces the present primary. It does if the present primary says that it
+   * is a replica, cannot be reached or is silent, and if `other` continues the history of the present primary. A former primary
+   * that has not noticed its demotion, or that was restarted, also reports that it is a primary. It never replaces the present
+   * primary.
    */
   mayReplacePrimary(node: Node, other: Position): boolean {
     const { primary, options } = this.#members;
@@ -68,7 +74,10 @@ export class Promotion {
     return continues && primary.connection.absentMs >= absenceMs && !options.hasArbiter;
   }
 
-  /** If the primary was never reached, its history is the one in which the replica was seen before. */
+  /**
+   * Whether `node` was seen as a replica before, and now continues the history that it had then. Used while the primary was never
+   * reached and its history is unknown.
+   */
   #wasPromoted(node: Node, { replid }: Position): boolean {
     const followed = this.#followed.get(node);
     if (followed === undefined || followed.replid === replid) return false;

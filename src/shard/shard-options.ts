@@ -1,8 +1,8 @@
-/** The limits that a shard keeps, such as how long it believes what a server has said. Times are in milliseconds. */
+/** The limits that apply to a shard, such as how long a report of a server is believed. Times are in milliseconds. */
 
 /**
- * Whether Tidemark may connect to a server at this address. It sends the server the user name and the password of the Redis
- * user, and believes what the server says.
+ * Whether Tidemark may connect to a server at this address. Tidemark then sends the server the user name and the password of the
+ * Redis user, and believes the reports of the server.
  */
 export type Accept = (host: string, port: number) => boolean;
 
@@ -15,7 +15,7 @@ export interface ShardLimits {
   readonly maxClockSkewMs: number;
   /** How long a command waits for a primary, and how long a primary may be silent while commands are unanswered. */
   readonly primaryTimeoutMs: number;
-  /** How long after a write of a session its reads still look for the write. */
+  /** How long after a write the later reads of its session have to see the write. */
   readonly tokenTtlMs: number;
   /** Whether every read from a replica is proven by an INFO of its own. */
   readonly verify: "when-needed" | "always";
@@ -23,7 +23,7 @@ export interface ShardLimits {
   readonly zone: string | undefined;
   /** The zones of servers that do not report their zone, by address. */
   readonly zones: Readonly<Record<string, string>>;
-  /** Which of the servers that others announce Tidemark may connect to. Undefined allows all. */
+  /** Decides which announced servers Tidemark may connect to. Undefined allows all. */
   readonly accept: Accept | undefined;
   /** The share of the reads that each server gets, by address. A server that is not named has weight 1. */
   readonly weights: Readonly<Record<string, number>>;
@@ -32,10 +32,10 @@ export interface ShardLimits {
 /** The limits of one shard, and who decides which servers are in it. */
 export interface ShardOptions extends ShardLimits {
   /**
-   * Whether somebody else names the primary, as Sentinels do. Then no server becomes the primary by its own word alone, and
-   * commands do not wait for long while there is no primary.
+   * Whether Sentinels or cluster nodes name the primary. If so, no server becomes the primary only because it reports that it is
+   * one, and commands do not wait for long while there is no primary.
    */
   readonly hasArbiter: boolean;
-  /** Whether the replicas are those that the servers themselves name. */
+  /** Whether the replicas are found through the INFO of the primary and of its replicas. */
   readonly discovers: boolean;
 }

@@ -15,7 +15,7 @@ import { Promotion } from "./promotion.js";
 import type { ShardOptions } from "./shard-options.js";
 import { WaitQueue } from "./wait-queue.js";
 
-/** The topology that a shard belongs to. */
+/** The part of its topology that a shard uses. */
 export interface ShardContext {
   readonly lineage: Lineage;
   /** All shards, if the data is spread over several, as in a cluster. */
@@ -90,7 +90,7 @@ export class Shard {
     return this.primary.connection.address;
   }
 
-  /** Whether the primary would be sent a command at once, unless other commands wait. */
+  /** Whether the primary can take commands now. Earlier commands may still wait to be sent. */
   get isPrimaryReady(): boolean {
     return this.availability.isReady;
   }
@@ -100,7 +100,10 @@ export class Shard {
     return this.availability.isDemoted;
   }
 
-  /** Whether `node` is the primary by everything that is known: it has neither said that it is a replica nor refused a write. */
+  /**
+   * Whether `node` is the primary by everything that is known: it has neither reported that it is a replica nor refused a write as
+   * a replica.
+   */
   isStillPrimary(node: Node): boolean {
     return this.primary === node && !this.isPrimaryDemoted;
   }
@@ -114,12 +117,12 @@ export class Shard {
     return this.#members.pools;
   }
 
-  /** The primary first. */
+  /** All servers, the primary first. */
   get nodes(): readonly Node[] {
     return this.#members.all;
   }
 
-  /** The server at an address, if it is of this shard. */
+  /** The server at an address, if it belongs to this shard. */
   find(server: RedisOptions): Node | undefined {
     return this.#members.find(server);
   }
@@ -150,7 +153,7 @@ export class Shard {
     this.#slotsGainedAt = at;
   }
 
-  /** Goes on with these servers, in these roles. */
+  /** Makes these the servers of the shard, in these roles. */
   assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
     const before = this.primary;
     this.#members.assign(primary, replicas);
@@ -166,9 +169,9 @@ export class Shard {
     this.sampling.open();
   }
 
-  /** Ends all connections, and rejects what waits. */
+  /** Ends all connections, and rejects the commands and reads that wait. */
   close(): void {
-    // First, so that waiting commands are rejected with a ClosedError.
+    // The connections are closed first, so that waiting commands are rejected with a ClosedError.
     for (const node of this.nodes) node.connection.close();
     this.availability.close();
     this.catchUp.close();
@@ -178,7 +181,10 @@ export class Shard {
     this.monitor.connectionWaiters.close();
   }
 
-  /** Measures how long the replicas take to reach `offset`, and all that the primary has now, for the estimates of later waits. */
+  /**
+   * Measures how long the replicas take to reach `offset` and the newest known offset of the primary. Estimates of later waits use
+   * the result.
+   */
   measureLag(offset: number, now: number): void {
     this.#lagWatch.begin(Math.max(offset, this.history.latestOffset), now);
   }
@@ -189,13 +195,13 @@ export class Shard {
     return this.#siblings().some((shard) => shard.outcome(position) !== "unknown");
   }
 
-  /** What became of a write at `position` in the history that the primary has now. */
+  /** Whether a write at `position` is in the history that the primary has now, as far as is known. */
   outcome(position: Position): Presence {
     const { replid } = this.history;
     return replid === undefined ? "unknown" : this.lineage.presenceOf(position, replid);
   }
 
-  /** The last position before a lost `position` that is not lost. */
+  /** For a lost `position`: the last position before it that is not lost. */
   survivor(position: Position): Position {
     const { replid } = this.history;
     return replid === undefined ? position : this.lineage.lastShared(position, replid);
@@ -219,7 +225,7 @@ export class Shard {
       if (replication.role === "replica") this.#impossibleOffsets.saw(node, replication);
       const [atLeastMs, atMostMs] = this.history.lagOf(replication, at);
       node.lag.observe(atLeastMs, atMostMs);
-      // If the samples do not reach back to the replica's offset, its lag may be any.
+      // If the samples do not reach back to the replica's offset, nothing limits how long its lag may be.
       const lagMs = atMostMs === Number.POSITIVE_INFINITY ? undefined : atLeastMs;
       node.applyRate.observe({ at, offset: replication.offset, lagMs, newestMs: atMostMs }, node.lag.ms);
     }

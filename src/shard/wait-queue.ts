@@ -1,7 +1,7 @@
 /** Waits that end when a server is ready: commands wait for a primary, and reads for room at the primary. */
 
 interface Waiter {
-  /** Continues the command or read if that is possible by now, and says whether it did. */
+  /** Continues the command or read if possible. Returns whether it has continued. */
   readonly attempt: () => boolean;
   readonly giveUp: () => void;
   /** The end of the wait, on the monotonic clock. */
@@ -12,14 +12,14 @@ interface Waiter {
 
 const everyMs = 5;
 
-/** One list and one timer for all waiters for the same server. The servers are asked once for all of them. */
+/** One list and one timer for all waiters for the same servers, so that each server is asked once for all waiters. */
 export class WaitQueue {
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #probe: (now: number) => void;
 
-  /** `probe` asks the servers for their state. It is called again and again while there are waiters. */
+  /** `probe` asks the servers for their state. It is called repeatedly while there are waiters. */
   constructor(probe: (now: number) => void) {
     this.#probe = probe;
   }

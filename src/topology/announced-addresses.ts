@@ -12,23 +12,29 @@ export const maxShards = 1_000;
 /** The most warnings about refused addresses, so that nobody can flood the log. */
 const maxRefusals = 10;
 
-/** Servers that the user has not given. Each is sent the password, so not every address is acceptable. */
+/**
+ * The servers that other servers announce and that the user has not given. Tidemark sends its password to each server that it
+ * connects to, so `accept` may refuse addresses.
+ */
 export class AnnouncedAddresses {
   readonly #common: RedisOptions;
   readonly #natMap: NatMap | undefined;
   readonly #accept: Accept | undefined;
-  /** The addresses with a warning. */
+  /** The addresses that a warning was given for. */
   readonly #refused = new Set<string>();
   #hasWarnedOfMany = false;
 
-  /** `common` are the options of all connections to such servers. */
+  /** `common` are the options of all connections to announced servers. */
   constructor(common: RedisOptions, natMap: NatMap | undefined, accept: Accept | undefined) {
     this.#common = common;
     this.#natMap = natMap;
     this.#accept = accept;
   }
 
-  /** Options to connect to an announced server at the address that it has from here. Undefined if the server is not accepted. */
+  /**
+   * The options to connect to an announced server, at the address that `natMap` gives for it. Undefined if the server is not
+   * accepted.
+   */
   reach({ host, port }: Endpoint): RedisOptions | undefined {
     const announced = `${host}:${port}`;
     const natMap = this.#natMap;
@@ -48,7 +54,7 @@ export class AnnouncedAddresses {
     return undefined;
   }
 
-  /** The accepted ones of the first `maxFollowed` of `servers`. `what` names the servers in the warning. */
+  /** The options for those of the first `maxFollowed` servers that are accepted. `what` names the servers in the warning. */
   reachAll(servers: readonly Endpoint[], what: string): RedisOptions[] {
     if (servers.length > maxFollowed) this.warnOfMany(what, maxFollowed);
     return servers.slice(0, maxFollowed).flatMap((server) => this.reach(server) ?? []);
@@ -64,7 +70,7 @@ export class AnnouncedAddresses {
     );
   }
 
-  /** Warns once about each address. */
+  /** Warns once about each refused address, until `maxRefusals` warnings were given. */
   #warnOfRefusal(announced: string, why: string): void {
     if (this.#refused.has(announced) || this.#refused.size >= maxRefusals) return;
     this.#refused.add(announced);

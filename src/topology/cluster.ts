@@ -12,7 +12,7 @@ import { askForRedirection } from "./script-redirect.js";
 import { type MovedSlots, parseSlotOwners, SlotMap, type SlotOwner, slotCount } from "./slot-map.js";
 import { onPrimaryClosed, Patience, type Topology, type TopologyContext } from "./topology.js";
 
-/** The nodes that Tidemark asks first. */
+/** The nodes that the user has given, and the options for all nodes. */
 export interface ClusterSetup {
   readonly seeds: readonly RedisOptions[];
   /** Options for all nodes. */
@@ -29,13 +29,16 @@ const notOne = "so set this server as `primary` instead";
 
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
-/** How long commands wait before they are sent again if the cluster is in the middle of a change. */
+/** How long a redirected command waits before it is sent again if the cluster is in the middle of a change. */
 const pauseMs = 100;
-/** How long a node may take to answer. Commands wait longer for a primary, so that their error can name the silent node. */
+/**
+ * How long a node may take to answer a question. By default commands wait longer than this for a primary, so that their error can
+ * name the silent node.
+ */
 const answerMs = 750;
 /** If a node has not answered for this long, the next node is asked as well. */
 const slowMs = 50;
-/** How long nodes are asked more often after a change, because at first no node reports that a primary was made a replica. */
+/** How long nodes are asked at every poll after a change, because at first no node reports that a primary was made a replica. */
 const unrestMs = 5_000;
 
 export class ClusterTopology implements Topology {
@@ -43,14 +46,17 @@ export class ClusterTopology implements Topology {
   readonly #seeds: readonly RedisOptions[];
   readonly #announced: AnnouncedAddresses;
   readonly #map = new SlotMap();
-  /** For each slot that has moved: resolves when all commands are answered that went to the shard that the slot left. */
+  /**
+   * For each slot that has moved: a promise that resolves when the old shard of the slot has answered all commands that it was
+   * sent.
+   */
   readonly #leaving = new Map<number, Promise<void>>();
   #seedNodes: Node[] = [];
   #round: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
   #changedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  /** Why nodes have not described the cluster, by address, since a node last did. */
+  /** By address: why a node has failed to describe the cluster. Cleared when any node describes it. */
   readonly #faults = new Map<string, string>();
   readonly #patience: Patience;
   refusal: Refusal | undefined;
@@ -71,15 +77,15 @@ export class ClusterTopology implements Topology {
     return this.#faults.size === 0 ? "not connected" : summarize(this.#faults);
   }
 
-  /** The shard of the slot of the key, or any shard for a command without keys. */
+  /** The shard that serves the slot of the command's keys, or any shard for a command without keys. */
   shardOf(command: Command): Shard | undefined {
     if (this.shards.length === 0) this.open();
     return this.#map.shardOf(keyCount(command) === 0 ? undefined : command.getSlot());
   }
 
   /**
-   * Handles an error of a node that redirects a command, and calls `again` when the command should be sent again. `again` gets a
-   * shard if only this command should go to that shard. Returns false for any other error.
+   * If a node redirects a command with `error`: calls `again` when the command should be sent again. `again` gets a shard only if
+   * the shard is for this command alone, as with ASK. Returns false for any other error.
    */
   redirect(error: Error, again: (asked?: Shard) => void): boolean {
     if (error.name !== "ReplyError" || this.#timer === undefined) return false;
@@ -121,7 +127,7 @@ export class ClusterTopology implements Topology {
     this.#seedNodes = [];
   }
 
-  /** Returns false if the redirection names an invalid slot, or a server that is not accepted. */
+  /** Follows a redirection. Returns false if the redirection names an invalid slot, or a server that is not accepted. */
   #follow({ kind, slot, endpoint }: Target, again: (asked?: Shard) => void): boolean {
     const server = endpoint && this.#announced.reach(endpoint);
     if (slot >= slotCount || (endpoint !== undefined && server === undefined)) return false;
@@ -132,7 +138,8 @@ export class ClusterTopology implements Topology {
     }
     const asked = this.#askOfChange();
     if (known !== undefined && server !== undefined) {
-      // During a failover it names a replica of the shard. The replica has to report itself that it is the primary by now.
+      // During a failover the redirection names a replica of the shard. The shard makes the replica its primary, and sends commands
+      // there once the replica itself reports that it is the primary.
       if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf));
       this.#settle(this.#map.move(slot, known));
       again();
@@ -140,7 +147,7 @@ export class ClusterTopology implements Topology {
     }
     asked.then(() => {
       const shard = server && this.#map.shardAt(server);
-      // The other nodes do not know of the change yet, so it is too early to send the command again.
+      // If no node names the server as a primary yet, it is too early to send the command again.
       const isPrimary = server !== undefined && shard?.find(server) === shard?.primary;
       if (shard === undefined || !isPrimary) setTimeout(again, pauseMs);
       else again();
@@ -162,7 +169,7 @@ export class ClusterTopology implements Topology {
     return this.#ask();
   }
 
-  /** Asks nodes until one describes the cluster, in one round at a time. */
+  /** Asks nodes until one describes the cluster. Only one round of questions runs at a time. */
   async #ask(): Promise<void> {
     if (this.#timer === undefined) return;
     this.#askedAt = performance.now();
@@ -174,7 +181,7 @@ export class ClusterTopology implements Topology {
 
   async #askAll(): Promise<void> {
     const known = this.shards.flatMap(({ nodes }) => nodes).filter(({ connection }) => connection.ready);
-    // Each round starts with another node, so that a node that was cut off from the rest is not believed for long.
+    // Each round starts at a random node, so that Tidemark does not believe a node for long that is cut off from the others.
     const from = Math.floor(Math.random() * known.length);
     if (await this.#askInTurn([...known.slice(from), ...known.slice(0, from)])) return;
     if (this.#seedNodes.length === 0)
@@ -191,7 +198,7 @@ export class ClusterTopology implements Topology {
     await anyTrue(asked);
   }
 
-  /** Asks the first node, and also the others if it does not describe the cluster soon. */
+  /** Asks the first node. If it does not describe the cluster within `slowMs`, asks the next node as well, and so on. */
   async #askInTurn([first, ...others]: readonly Node[]): Promise<boolean> {
     if (first === undefined) return false;
     const asked = this.#askNode(first);
@@ -286,7 +293,7 @@ function anyTrue(asked: readonly Promise<boolean>[]): Promise<boolean> {
   return Promise.any(successes).catch(() => false);
 }
 
-/** Resolves when a node has answered all its commands, or has been silent for too long. */
+/** Resolves when a node has answered all commands that it was sent, or after `answerMs`. */
 function answered(node: Node): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, answerMs);

@@ -1,4 +1,4 @@
-/** A primary and the replicas that it and its replicas name. The replicas come and go without any notice. */
+/** Finds replicas in the INFO of a primary and of its replicas. Replicas may join and leave at any time. */
 import type { RedisOptions } from "ioredis";
 import { addressOf, type Endpoint } from "../address.js";
 import type { NodeReport } from "../node/incarnation.js";
@@ -8,7 +8,7 @@ import { Shard } from "../shard/shard.js";
 import { AnnouncedAddresses, maxFollowed } from "./announced-addresses.js";
 import { singleShard, type Topology, type TopologyContext } from "./topology.js";
 
-/** Connects to the primary given, to the replicas of the present primary, and to theirs. */
+/** Connects to the given primary, to the replicas of the present primary, and to the replicas of these replicas. */
 export function discoveredTopology(primary: RedisOptions, context: TopologyContext): Topology {
   const { accept, maxStalenessMs } = context.options;
   const announced = new AnnouncedAddresses(primary, primary.natMap, accept);
@@ -21,9 +21,9 @@ export function discoveredTopology(primary: RedisOptions, context: TopologyConte
 class Discovery {
   readonly #announced: AnnouncedAddresses;
   readonly #lingerMs: number;
-  /** When each server was last named, by its address. */
+  /** By address: each server that a report has named, and when a report last named it. */
   readonly #named = new Map<string, { readonly server: RedisOptions; at: number }>();
-  /** How each announced address is reached. Undefined for an address that is not accepted. */
+  /** By announced address: the options to connect to it. Undefined for an address that is not accepted. */
   readonly #reached = new Map<string, RedisOptions | undefined>();
 
   constructor(announced: AnnouncedAddresses, lingerMs: number) {
@@ -61,7 +61,7 @@ class Discovery {
     return shard.find(server) === undefined;
   }
 
-  /** The INFO behind each write names the same servers, so the app's accept() and natMap are called only for a new address. */
+  /** Almost every INFO names the same servers, so the app's accept() and natMap are called only for a new address. */
   #reach(endpoint: Endpoint): RedisOptions | undefined {
     const announced = `${endpoint.host}:${endpoint.port}`;
     const known = this.#reached.get(announced);
@@ -72,7 +72,9 @@ class Discovery {
     return server;
   }
 
-  /** A replica that is no longer named may still be fresh enough, so it is only left after `maxStalenessMs`. */
+  /**
+   * Forgets the replicas that no report has named for `maxStalenessMs`. Until then a replica may still be fresh enough for reads.
+   */
   #forget(shard: Shard, now: number): boolean {
     let isChanged = false;
     for (const node of shard.replicas) {

@@ -8,7 +8,7 @@ const check = "Check that the server runs, and its host, port, password and TLS 
 const listen = 'Listen to tidemark.redis.on("error") to handle each error instead of this warning.';
 
 export class PrimaryOutages {
-  /** When each warning was given, on the monotonic clock, by its subject. */
+  /** By subject: when the warning about it was given, on the monotonic clock. */
   readonly #warnedAt = new Map<string, number>();
 
   /** Called when a connection to the primary has failed. */
@@ -32,14 +32,14 @@ export class PrimaryOutages {
     this.#end(roleOf(address), `The Redis server at ${address} is the primary now`);
   }
 
-  /** Called again and again while none of `servers` has named a primary, with the causes. */
+  /** Called repeatedly while none of `servers` has named a primary. `fault` contains the causes. */
   unnamed(servers: "Sentinels" | "cluster nodes", fault: string): void {
     const detail =
       "Check that these servers run and that their addresses are right. Tidemark keeps asking them.";
     this.#warn(unnamed, `The ${servers} have not named a primary: ${sentence(fault)}`, detail);
   }
 
-  /** Called again and again while a primary is named. */
+  /** Called repeatedly while a primary is named. */
   named(): void {
     this.#end(unnamed, "A Redis primary has been named");
   }

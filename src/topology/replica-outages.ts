@@ -11,20 +11,26 @@ export interface ReplicaCondition extends Pick<NodeStatus, "address" | "state" |
   readonly isCovered: boolean;
 }
 
-/** A state that ends by itself within this time is no outage. */
+/** An unusable state that ends within this time is no outage. */
 const graceMs = 5_000;
-/** The same while a replica loads or copies data. */
+/** A state in which a replica loads or copies data is no outage if it ends within this time. */
 const transferGraceMs = 30_000;
-/** Replicas get this time after their primary was gone or replaced. Sentinel makes an old primary a replica after ten seconds. */
+/**
+ * How long replicas have to follow their primary after it was gone or replaced. Sentinel makes an old primary a replica after ten
+ * seconds.
+ */
 const settleMs = 15_000;
 const maxWarnings = 5;
 const warningsPerMs = 3_600_000;
 
-/** What is known of a replica that cannot be used. */
+/** Records about a replica that cannot be used. */
 interface Outage {
-  /** When the replica was first in each state since it was last usable, on the monotonic clock. */
+  /**
+   * By state: when the replica first was in this state since it was last usable. All times are in milliseconds that the process has
+   * watched.
+   */
   readonly since: Map<NodeState, number>;
-  /** The states with a warning since it was last usable. */
+  /** The states that a warning was given for since the replica was last usable. */
   readonly warned: Set<NodeState>;
   /** When warnings were given. */
   warnedAt: number[];
@@ -34,7 +40,7 @@ interface Outage {
 export class ReplicaOutages {
   /** By address, because a server may leave and come back. */
   readonly #outages = new Map<string, Outage>();
-  /** The primary that each shard had, and until when its replicas have time to follow it. */
+  /** By shard: its primary at the last check, and until when its replicas have time to follow that primary. */
   readonly #primaries = new WeakMap<Shard, { readonly primary: Node; readonly settledAt: number }>();
 
   /** Records the primary of a shard. Call it before {@link check} is called for the replicas of the shard. */
@@ -42,7 +48,7 @@ export class ReplicaOutages {
     const { primary, isPrimaryReady, history } = shard;
     const known = this.#primaries.get(shard);
     const isReplaced = known !== undefined && known.primary !== primary;
-    // At the start there is no primary yet.
+    // At the start no primary is known yet, so none is lost.
     const isLost = !isPrimaryReady && history.replid !== undefined;
     const settledAt = isReplaced || isLost ? now + settleMs : (known?.settledAt ?? now);
     if (known?.primary !== primary || known.settledAt !== settledAt)
@@ -90,7 +96,7 @@ export class ReplicaOutages {
   }
 }
 
-/** Since when a replica is in `state`. The first state after "starting" counts from the start. */
+/** Since when a replica is in `state`. The time in "starting" counts as part of the state that comes first after it. */
 function sinceWhen({ since }: Outage, state: NodeState, now: number): number {
   const isFirst = since.size === 1;
   return since.get(state) ?? (isFirst ? since.get("starting") : undefined) ?? now;

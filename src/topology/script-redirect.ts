@@ -1,18 +1,18 @@
 /**
- * Finds out whether a node of a cluster redirects a script, or the script itself has returned the text of a redirection. The
- * error alone does not show that, so the node is asked.
+ * Finds out whether a node of a cluster redirects a script, or the script itself has returned the text of a redirection. The error
+ * is the same in both cases, so Tidemark asks the node.
  */
 import { Command } from "ioredis";
 import { isScript, keyCount } from "../commands/command-kind.js";
 import { isRedirection } from "../commands/server-reply.js";
 import type { Node } from "../node/node.js";
 
-/** A hash that no script has, for all practical purposes. */
+/** A SHA-1 hash that in practice no script has. */
 const noHash = "0".repeat(40);
 
 /**
- * Whether `error` may redirect `command`. A script may return an error with any text. An error that does not fit the script's
- * keys is certainly the script's own.
+ * Whether a node may have redirected `command` with `error`. A script may return an error with any text. If a redirection does not
+ * fit the script's keys, the script itself has returned it.
  */
 export function mayBeRedirected(command: Command, error: Error): boolean {
   if (!isRedirection(error)) return false;
@@ -24,9 +24,8 @@ export function mayBeRedirected(command: Command, error: Error): boolean {
 }
 
 /**
- * Resolves with the error with which `node` redirects calls of `script`. Resolves with undefined if the node executes them, or
- * if it does not answer. `isAsked` is for a script that was sent behind ASKING. It takes as long as the connection waits for an
- * answer.
+ * Resolves with the error if `node` redirects calls of `script`. Resolves with undefined if `node` executes them or does not
+ * answer. Set `isAsked` if the script was sent after ASKING. The promise has no time limit but that of the connection.
  */
 export function askForRedirection(
   { connection, clusterMode }: Node,
@@ -46,8 +45,8 @@ export function askForRedirection(
 }
 
 /**
- * The same call with the same keys, but of a script that does nothing or does not exist. A node checks the keys first. The ACL
- * rules that allow the script also allow this call.
+ * A call with the keys of `script`, but of a script that does nothing or does not exist. A node checks the keys before the script.
+ * The ACL rules that allow `script` also allow this call.
  */
 function emptyCall(script: Command): Command {
   const isByHash = script.name.toLowerCase().startsWith("evalsha");

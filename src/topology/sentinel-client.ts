@@ -16,7 +16,10 @@ export interface SentinelAnswer {
 }
 
 const retryMaxMs = 1_000;
-/** Default of `sentinelCommandTimeout`. Commands wait longer for a primary, so that their error can name the cause. */
+/**
+ * The default of `sentinelCommandTimeout`. By default commands wait longer than this for a primary, so that their error can name
+ * the cause.
+ */
 const answerMs = 750;
 
 const nonsense =
@@ -25,7 +28,7 @@ const notOne = "it is not a Sentinel, so put Sentinels in `sentinels`, or set th
 const unknownName = "so set `name` to the name after `sentinel monitor` in its configuration";
 
 const epochs = /^\d{1,15}$/;
-/** A Sentinel sends no reply with more fields or servers than this. */
+/** The most fields or servers that are read from one reply of a Sentinel. */
 const maxEntries = 10_000;
 
 /** One Sentinel: a connection for questions, and one for the events that it reports by itself. */
@@ -33,7 +36,7 @@ class SentinelClient {
   readonly #redis: Redis;
   readonly #events: Redis;
   fault = "not connected";
-  /** When it last answered or another Sentinel last named it, on the monotonic clock. */
+  /** When this Sentinel last answered or another one last named it, on the monotonic clock. */
   heardOfAt = performance.now();
 
   constructor(options: RedisOptions, onEvent: (message: string) => void) {
@@ -46,8 +49,8 @@ class SentinelClient {
       maxRetriesPerRequest: 0,
     };
     this.#redis = new Redis({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
-    // If ioredis renewed the subscription itself and the connection closed meanwhile, nobody would notice. If it sent the command
-    // again, that would add to the subscription that each connection begins with.
+    // This class subscribes on each new connection itself. If ioredis renewed the subscription and the connection closed meanwhile,
+    // nobody would notice. If ioredis sent an unanswered PSUBSCRIBE again, the connection would subscribe twice.
     this.#events = new Redis({
       ...plain,
       maxRetriesPerRequest: null,
@@ -63,7 +66,7 @@ class SentinelClient {
     }
     this.#events.on("pmessage", (_pattern, _channel, message: string) => onEvent(message));
     this.#events.on("ready", () => {
-      // Events that it reported meanwhile are not repeated.
+      // The Sentinel does not repeat what it reported while there was no subscription, so an empty event starts a new question.
       this.#events.psubscribe("*").then(
         () => onEvent(""),
         () => {},
@@ -71,7 +74,10 @@ class SentinelClient {
     });
   }
 
-  /** Rejects if the Sentinel cannot be asked, does not know the name, or is in the middle of a change. */
+  /**
+   * Asks for the servers of the primary `name`. Rejects if the Sentinel does not answer, does not know the name, or is in the
+   * middle of a change.
+   */
   async ask(name: string): Promise<SentinelAnswer & { readonly sentinels: readonly Endpoint[] }> {
     const ask = (about: string): Promise<unknown> => this.#redis.call("SENTINEL", about, name);
     const [before, address, replicas, sentinels, after] = await Promise.all([
@@ -85,12 +91,13 @@ class SentinelClient {
     const primary = endpointOf(host, port);
     const epoch = epochIn(after);
     if (primary === undefined || epoch === undefined) throw new Error(nonsense);
-    // The address belongs to this epoch only if the epoch was the same on both sides of it.
+    // The address belongs to this epoch only if the epoch was the same before and after the address was asked for.
     if (epochIn(before) !== epoch) throw new Error("its view of the primary changed while it answered");
     const replicasOf = listOf(replicas).flatMap((one) => {
       const fields = fieldsOf(one);
       const endpoint = endpointOf(fields.get("ip"), fields.get("port"));
-      // A replica that the Sentinel has just found is "disconnected", and no event reports the end of that.
+      // "disconnected" is no sign of an outage: each replica that the Sentinel has just found has this flag, and no event reports
+      // when the Sentinel removes it.
       const isDown = /[so]_down/.test(fields.get("flags") ?? "");
       return endpoint === undefined ? [] : { ...endpoint, isDown };
     });
@@ -108,7 +115,7 @@ class SentinelClient {
   close(): void {
     for (const redis of [this.#redis, this.#events]) {
       disconnect(redis);
-      // A Sentinel that hangs does not close the connection, and no unanswered question has to be waited for.
+      // A Sentinel that hangs would not close the connection, and nobody needs its answers any more.
       redis.stream?.destroy();
     }
   }
@@ -116,19 +123,22 @@ class SentinelClient {
 
 /** Which Sentinels are asked, and about which primary. */
 export interface SentinelGroupOptions {
-  /** The name that they have for the primary. */
+  /** The name that the Sentinels have for the primary. */
   readonly name: string;
   readonly given: readonly RedisOptions[];
-  /** The addresses of Sentinels that others name. Undefined if only the given Sentinels are asked. */
+  /**
+   * Decides which of the Sentinels named by other Sentinels are asked, and at which address. Undefined if only the given Sentinels
+   * are asked.
+   */
   readonly others: AnnouncedAddresses | undefined;
-  /** How long a Sentinel is kept that neither answers nor is named by another one, in milliseconds. */
+  /** How long a Sentinel is kept after it last answered or another one last named it, in milliseconds. */
   readonly lingerMs: number;
   readonly onEvent: () => void;
 }
 
 export class SentinelGroup {
   readonly #options: SentinelGroupOptions;
-  /** By address: the given Sentinels, and those that they name. */
+  /** By address: the given Sentinels, and the Sentinels that other Sentinels name. */
   readonly #sentinels = new Map<string, SentinelClient>();
 
   constructor(options: SentinelGroupOptions) {
@@ -156,7 +166,7 @@ export class SentinelGroup {
         for (const endpoint of answer.sentinels.slice(0, maxFollowed)) this.#learn(endpoint);
         onAnswer(answer);
       } catch (error) {
-        // The error of the connection itself names the cause.
+        // This error does not name the cause. The "error" event of the connection does.
         if (error instanceof Error && error.name === "MaxRetriesPerRequestError") return;
         sentinel.fault = faultOf(error);
       }
@@ -221,7 +231,7 @@ function listOf(reply: unknown): readonly unknown[] {
   return Array.isArray(reply) ? reply.slice(0, maxEntries) : [];
 }
 
-/** The fields of a reply in which each name stands before its value. Only texts are kept. */
+/** The fields of a reply in which each name stands before its value. Only strings are kept. */
 function fieldsOf(reply: unknown): ReadonlyMap<string, string> {
   const list = listOf(reply);
   const fields = new Map<string, string>();

@@ -17,27 +17,32 @@ export interface SentinelSetup {
 /** How often Sentinels are asked although they have reported nothing. */
 const pollMs = 10_000;
 const pollWithoutPrimaryMs = 500;
-/** How long the newest answer counts if no Sentinel repeats it. Sentinels inform each other every two seconds. */
+/**
+ * For this long after a Sentinel has last repeated the newest epoch, no answer with an older epoch is adopted. Sentinels inform
+ * each other every two seconds.
+ */
 const newestCountsMs = 3_000;
 /** The first answer waits at least this long for others, because another Sentinel may know of a newer failover. */
 const leastGraceMs = 25;
-/** The longest time for which a round delays an answer or the next round. */
+/** A round of questions delays its first answer, or the next round, by no more than this. */
 const holdMs = 100;
 
-/** Asks the Sentinels when they report an event or the primary is gone. The servers that they name have to prove their roles. */
+/**
+ * Asks the Sentinels when they report an event or the primary is gone. Each server that the Sentinels name has to prove its role.
+ */
 export class SentinelTopology implements Topology {
   readonly #context: TopologyContext;
   readonly #announced: AnnouncedAddresses;
   readonly #sentinels: SentinelGroup;
   readonly #patience: Patience;
   #shards: readonly Shard[] = [];
-  /** Why the primary that the Sentinels name is not connected to. */
+  /** Why Tidemark does not connect to the primary that the Sentinels name. */
   #refused: string | undefined;
   #epoch = -1;
-  /** When a Sentinel last answered with that epoch, on the monotonic clock. */
+  /** When a Sentinel last answered with `#epoch` or a greater one, on the monotonic clock. */
   #heardAt = Number.NEGATIVE_INFINITY;
   #round: Promise<void> | undefined;
-  /** Whether a Sentinel has reported an event since the round began. */
+  /** Whether another round has to follow, because it was requested during this one, for example by an event. */
   #again = false;
   #askedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -99,7 +104,7 @@ export class SentinelTopology implements Topology {
     if (isDue || !this.#shard?.isPrimaryReady) this.#ask();
   }
 
-  /** Starts a round of questions. If an event is reported during the round, another round follows. */
+  /** Starts a round of questions. If a round is under way, another one follows it. */
   #ask(): void {
     if (this.#timer === undefined) return;
     if (this.#round !== undefined) {
@@ -122,8 +127,8 @@ export class SentinelTopology implements Topology {
   }
 
   /**
-   * Ends when most Sentinels have answered, or some time after the first answer, so that Sentinels that hang delay nothing. An
-   * answer with a greater epoch is adopted whenever it comes.
+   * Asks all Sentinels. Ends when most of them have answered, or a short time after the first answer, so that Sentinels that hang
+   * delay nothing. Once there is a shard, an answer with a greater epoch is adopted whenever it comes.
    */
   #askAll(): Promise<void> {
     const askedAt = performance.now();
@@ -146,7 +151,7 @@ export class SentinelTopology implements Topology {
           if (best !== undefined && best.epoch >= this.#epoch) settle(best);
         };
         if (answers > this.#sentinels.count / 2) settleBest();
-        // Healthy Sentinels take about as long as the first.
+        // Healthy Sentinels take about as long as the first one, so the others get the same time again.
         else if (answers === 1) setTimeout(settleBest, graceAfter(performance.now() - askedAt));
       };
       const all = this.#sentinels.ask(answered).then(() => {
@@ -158,9 +163,9 @@ export class SentinelTopology implements Topology {
   }
 
   /**
-   * Whether an answer may be adopted. An answer with an older epoch may be adopted if all Sentinels have answered, because they
-   * may have started to count again. It may also be adopted if most have answered, the newest epoch is no longer repeated, and
-   * there is no primary to lose.
+   * Whether an answer may be adopted. An answer with an older epoch may be adopted if all Sentinels have answered, because they may
+   * have started to count epochs again. It may also be adopted if most Sentinels have answered, none of them repeats the newest
+   * epoch any more, and no primary is ready.
    */
   #isAcceptable({ epoch }: SentinelAnswer, answers: number, isMost: boolean): boolean {
     if (epoch >= this.#epoch || answers === this.#sentinels.count) return true;

@@ -15,19 +15,22 @@ export class SlotMap {
     return this.#shards;
   }
 
-  /** Any shard if there is no slot, or if no shard is known to serve it. The node that is asked knows the right one. */
+  /**
+   * The shard that serves `slot`. If there is no slot or its shard is unknown, any shard: its nodes redirect the command to the
+   * right one.
+   */
   shardOf(slot: number | undefined): Shard | undefined {
     const owner = slot === undefined ? undefined : this.#owners[slot];
     return owner ?? this.#shards[Math.floor(Math.random() * this.#shards.length)];
   }
 
-  /** The shard that a server belongs to. A shard whose primary it is comes first. */
+  /** The shard that a server belongs to. If there are several, the one whose primary the server is. */
   shardAt(server: RedisOptions): Shard | undefined {
     const holders = this.#shards.filter((shard) => shard.find(server) !== undefined);
     return holders.find((shard) => shard.find(server) === shard.primary) ?? holders[0];
   }
 
-  /** Whether nothing newer is known about some of the claimed slots. */
+  /** Whether, for at least one of its ranges, the claim of an owner is at least as new as what is known. */
   isNewer({ ranges, epoch }: SlotOwner): boolean {
     return ranges.some(([first]) => epoch >= (this.#epochs[first] ?? 0));
   }
@@ -41,7 +44,7 @@ export class SlotMap {
         const known = this.#epochs[slot] ?? 0;
         if (epoch < known) continue;
         this.#epochs[slot] = epoch;
-        // With a new epoch the slot may have left the shard and come back.
+        // If the epoch is new, the slot may have left the shard and come back.
         const before = this.#owners[slot];
         if (before === shard && epoch === known) continue;
         this.#owners[slot] = shard;
@@ -74,9 +77,9 @@ export class SlotMap {
 }
 
 export const slotCount = 16_384;
-/** No cluster names more nodes than this for one range of slots. */
+/** The most entries of one range of slots. A reply with more is malformed. */
 const maxNodes = 1_000;
-/** `CLUSTER NODES` also lists all replicas. */
+/** The most lines that are read of `CLUSTER NODES`, which lists all primaries and replicas. */
 const maxLines = 20_000;
 const epochs = /^\d{1,15}$/;
 
@@ -86,18 +89,18 @@ export interface SlotOwner {
   readonly replicas: readonly Endpoint[];
   /** Grows whenever the primary claims slots. If two nodes differ, the one with the greater epoch is right. */
   readonly epoch: number;
-  /** First and last, both included. */
+  /** The first and the last slot of each range, both included. */
   readonly ranges: readonly (readonly [number, number])[];
 }
 
-/** Replaces a node whose host name is unknown, so that Tidemark cannot connect to it. */
+/** Stands for a node whose host name is unknown. Tidemark cannot connect to it. */
 const nameless: unique symbol = Symbol("nameless");
 
 /**
- * Parses the replies of `CLUSTER SLOTS`, which has the addresses for clients, and of `CLUSTER NODES`, which has the epochs.
- * `asked` is the node that sent them, because a node may not know its own address. A replica without a usable host and port is
- * left out. Returns undefined for any other reply that is malformed: each slot has at most one owner, and every primary has a
- * host and a port.
+ * Parses the replies of `CLUSTER SLOTS`, which has the addresses for clients, and of `CLUSTER NODES`, which has the epochs. `asked`
+ * is the node that sent them. Its host is used where a reply has none, because a node may not know its own address. A replica
+ * without a usable host and port is left out, and so are the slots of a primary whose host name is unknown. Returns undefined if
+ * the reply of `CLUSTER SLOTS` is malformed in another way, for example if a slot has two owners or a primary has no port.
  */
 export function parseSlotOwners(slots: unknown, nodes: unknown, asked: Endpoint): SlotOwner[] | undefined {
   if (!Array.isArray(slots) || slots.length > slotCount) return undefined;
@@ -109,7 +112,7 @@ export function parseSlotOwners(slots: unknown, nodes: unknown, asked: Endpoint)
     const [first, last, primary, ...others] = range;
     if (!isSlot(first) || !isSlot(last) || first > last) return undefined;
     served += last - first + 1;
-    // A slot has two owners. Without this check a reply could cause work without end.
+    // There are more slots than in a cluster, so a slot has two owners. Without this check a reply could cause endless work.
     if (served > slotCount) return undefined;
     const at = parseNode(primary, asked);
     if (at === undefined) return undefined;

@@ -7,11 +7,14 @@ import { ReplicaOutages } from "./replica-outages.js";
 import { type NodeStatus, statusOf } from "./status.js";
 
 const checkEveryMs = 500;
-/** A check that comes later than this was delayed by the process itself, which learned nothing meanwhile. */
+/** If a check comes later than this, the process itself was blocked, and it learned nothing meanwhile. */
 const longestGapMs = 1_000;
-/** There is a warning if a primary is a replica for this long, unless others name the primary. */
+/**
+ * There is a warning if the server used as the primary is a replica for this long, unless Sentinels or cluster nodes name the
+ * primary.
+ */
 const demotedMs = 5_000;
-/** How often a server that may not answer reads is asked, even if there are no reads. */
+/** How often Tidemark asks a server that may not answer reads, even if there are no reads. */
 const askEveryMs = 1_000;
 
 type Seen = Pick<NodeStatus, "address" | "role" | "state" | "eligible" | "reason">;
@@ -20,7 +23,7 @@ export class StateChanges {
   readonly #shards: () => readonly Shard[];
   readonly #replicas = new ReplicaOutages();
   readonly #primaries: PrimaryOutages;
-  /** Since when each primary has been demoted, by {@link StateChanges.#watchedMs}. */
+  /** Since when each primary has been demoted, in the time of {@link StateChanges.#watchedMs}. */
   readonly #demotedSince = new WeakMap<Node, number>();
   #seen = new Map<Node, Seen>();
   #checkedAt = performance.now();
@@ -102,10 +105,12 @@ export class StateChanges {
   }
 }
 
-/** Asks a server that may not answer reads. A process without reads would not notice otherwise that it can be used again. */
+/**
+ * Asks a server that may not answer reads. Otherwise a process without reads would not notice that the server can be used again.
+ */
 function ask(shard: Shard, node: Node, now: number): void {
   if (!node.connection.ready || now - node.probedAt < askEveryMs) return;
-  // If the primary has no position either, there is nothing to compare the position of a replica with.
+  // If the primary has no position, there is nothing to compare the position of a replica with, so INFO is not tried again.
   if (shard.primary.probe.kind === "position") node.probe.askAgain();
   node.probeBefore();
   shard.monitor.probePrimary(now, now - shard.primary.probedAt >= askEveryMs);

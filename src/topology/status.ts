@@ -12,36 +12,39 @@ export interface NodeStatus {
   /** `host:port`, or the path of a socket. */
   readonly address: string;
   readonly role: "primary" | "replica";
-  /** History and offset the server was last seen at; undefined when nothing is known on this connection. */
+  /** The replication id and offset that the server last reported; undefined if it has reported none on this connection. */
   readonly position: { readonly replid: string; readonly offset: number } | undefined;
   /** How long ago the server reported `position`, in milliseconds; undefined without a position. */
   readonly positionAgeMs: number | undefined;
   /**
-   * Bytes behind the newest known position of the primary; undefined when the two cannot be compared. 0 for a
-   * primary that was reached.
+   * How many bytes the server is behind the newest known position of the primary; undefined if the two positions cannot be
+   * compared. 0 for a primary that was reached.
    */
   readonly lagBytes: number | undefined;
   /**
-   * The upper bound of its staleness that is proven, in milliseconds; undefined when none is. 0 for a primary that was
-   * reached. Servers are asked only while they are in use, so this is as old as `positionAgeMs`: an idle process keeps the last bound. While the
-   * primary is gone, the bound grows.
+   * The upper bound of the server's staleness that is proven, in milliseconds; undefined if none is proven. 0 for a primary that
+   * was reached. Servers are asked only while they are in use, so an idle process keeps the last bound, which is as old as
+   * `positionAgeMs`. While the primary is gone, the bound grows.
    */
   readonly lagMs: number | undefined;
-  /** How far its clock is ahead of the primary's, in milliseconds; undefined while it is not measured. */
+  /** How far the server's clock is ahead of the primary's, in milliseconds; undefined while either clock is unknown. */
   readonly clockSkewMs: number | undefined;
-  /** How long it takes to answer, estimated from its latest answers, in milliseconds; 0 while it has given none. */
+  /** How long the server takes to answer, estimated from its latest answers, in milliseconds; 0 before its first answer. */
   readonly latencyMs: number;
-  /** Where it is, if that is known: `zones` says so, or with a `zone` of our own the server does. */
+  /**
+   * The zone of the server: from the option `zones`, or from the server itself if the option `zone` is set. Undefined if it is not
+   * known.
+   */
   readonly zone: string | undefined;
-  /** How much it gets of the reads, as against others. */
+  /** The weight of the server, which decides its share of the reads beside other servers. */
   readonly weight: number;
-  /** What proves how far it is; undefined while it has not been asked. */
+  /** The kind of proof for the position of the server; undefined while the server has not been asked. */
   readonly proof: ProofKind | undefined;
-  /** The state it is in. */
+  /** The state of the server. */
   readonly state: NodeState;
-  /** Whether it may answer reads of a session that requires nothing. */
+  /** Whether the server may answer reads of a session that has not read or written anything yet. */
   readonly eligible: boolean;
-  /** Why not, for people to read; undefined when it may. */
+  /** Why the server is not eligible, for people to read; undefined if it is eligible. */
   readonly reason: string | undefined;
 }
 

@@ -7,7 +7,7 @@ import { Shard, type ShardContext } from "../shard/shard.js";
 import type { ShardLimits } from "../shard/shard-options.js";
 import type { PrimaryOutages } from "./primary-outages.js";
 
-/** What every kind of topology is given. */
+/** The context that every kind of topology is given. */
 export interface TopologyContext extends Pick<ShardContext, "lineage" | "joined" | "left"> {
   readonly options: ShardLimits;
   readonly outages: Pick<PrimaryOutages, "named" | "unnamed">;
@@ -19,24 +19,25 @@ export interface Topology {
   /** The shard that holds the keys of `command`. Undefined while that is not known. */
   shardOf(command: Command): Shard | undefined;
   /**
-   * If shards exchange data: handles an error that redirects a command, and calls `again` when the command should be sent again.
-   * `again` gets a shard if only this command should go to that shard. Returns false for any other error.
+   * Defined only if keys can move between shards. If a server redirects a command with `error`, calls `again` when the command
+   * should be sent again. `again` gets a shard only if the shard is for this command alone. Returns false for any other error.
    */
   redirect?(error: Error, again: (asked?: Shard) => void): boolean;
   /**
-   * If shards exchange data: asks `server` whether it redirects `script`, because the script may have returned such an error
-   * itself. Resolves with the redirection of the server, or with undefined if there is none or if the server does not answer.
-   * `isAsked` is for a script that was sent behind ASKING.
+   * Defined only if keys can move between shards. Asks `server` whether it redirects `script`, because the script itself may have
+   * returned the text of a redirection. Resolves with the error that redirects the script. Resolves with undefined if `server` does
+   * not redirect the script or does not answer. `isAsked` is set if the script was sent after ASKING.
    */
   confirm?(script: Command, server: RedisOptions | undefined, isAsked: boolean): Promise<Error | undefined>;
   /**
-   * Resolves when the shard that the slot of `command` has just left has answered all its commands. That shard may redirect
-   * some of them to the new shard, and later commands must not overtake these. Undefined if there is nothing to wait for.
+   * If the slot of `command` has just moved: resolves when the old shard has answered all its commands. The old shard may redirect
+   * some of them to the new shard, and later commands must not overtake the redirected ones. Undefined if there is nothing to wait
+   * for.
    */
   settled?(command: Command): Promise<void> | undefined;
   /** Why there is no shard yet, for people to read. */
   readonly fault: string;
-  /** The error with which all servers that could name a primary have refused the connection. Undefined if one has not. */
+  /** Set only if every server that could name a primary has refused the connection: the refusal of the first one. */
   readonly refusal?: Refusal | undefined;
   /** Starts to look for servers, for the first time or after {@link close}. */
   open(): void;
@@ -44,7 +45,7 @@ export interface Topology {
   close(): void;
 }
 
-/** After this many checks, twice a second, the lack of a primary is reported. A process may be slow to start. */
+/** The lack of a primary is reported after this many checks, which come twice a second, because a process may be slow to start. */
 const patientChecks = 3;
 
 /** Reports that no server names a primary, once the servers have had time to name one. */
@@ -82,7 +83,10 @@ export function singleShard(shard: Shard): Topology {
   };
 }
 
-/** Passes each server on to `joined`, and calls `ask` when the connection to a server closes that is a primary then. */
+/**
+ * Returns a function for new servers. It passes each server on to `joined`, and calls `ask` when the connection to a present
+ * primary closes.
+ */
 export function onPrimaryClosed(
   { joined }: TopologyContext,
   topology: Pick<Topology, "shards">,

@@ -45,7 +45,10 @@ export class Bursts {
     return text;
   }
 
-  /** A request that arrives after all others were answered comes from another browser: the same browser would send a text. */
+  /**
+   * The burst that `request` belongs to. A request that arrives after all others were answered starts a new burst. It comes from
+   * another browser, because the same browser would send a text that it has got.
+   */
   #burstOf(request: CarrierRequest, arrivedAt: number): Burst {
     const now = performance.now();
     this.#forget(now - rememberedMs);
@@ -67,7 +70,7 @@ export class Bursts {
   }
 }
 
-/** A rounded text. A negative `exact` makes it coarser from the beginning. */
+/** A rounded text. If `exact` is negative, the text is rounded more from the beginning. */
 function roundedIn({ rounded }: Burst, token: OutgoingToken, exact: number): string {
   const histories = token.histories();
   let rounding = rounded.get(histories);

@@ -14,7 +14,7 @@ const suffixPattern = /^[\w-]{12}$/;
 const valuePattern = /^[\w-]{22,1536}$/;
 /** More expired cookies could make headers that proxies refuse. A later response expires the rest. */
 const maxExpired = 16;
-/** A browser has more cookies only while more writes than this are in flight. */
+/** A browser has more token cookies than this only while more writes than this are in flight. */
 export const maxKept = 8;
 
 /** The cookies of `request` whose names begin with one of `prefixes`. Every prefix must contain the first one. */
@@ -67,8 +67,9 @@ export class CarriedCookies {
 
   /**
    * Whether a response with an unchanged token should merge the cookies, because there are too many or one uses an old secret.
-   * False while one of the cookies may not be expired yet: the last merge has set that cookie. If the others are still there, the
-   * merge had no effect, because a response cannot expire a cookie that another host has set for the whole domain.
+   * False while one of the cookies may not be expired yet, because the last merge has set that cookie. If other cookies are still
+   * there after the merge, another merge would not help: a response cannot expire a cookie that another host has set for the whole
+   * domain.
    */
   areToBeMerged(usesOldSecret: boolean): boolean {
     return (

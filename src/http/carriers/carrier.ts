@@ -30,16 +30,16 @@ export interface OutgoingToken {
   readonly arrivedAt: number;
   /** Whether the request carried a text in force that was encrypted with an older secret, which will be removed some day. */
   readonly usesOldSecret: boolean;
-  /** Everything that the session requires, encrypted unless the carrier is `serverSide`. Empty if it requires nothing. */
+  /** Everything that the session requires, encrypted unless the carrier is `serverSide`. Empty if the session requires nothing. */
   text(): string;
   /**
-   * The same, but it requires slightly more. Responses to one user that are sent at about the same time then have the same text,
-   * even from different processes. Level 0 rounds only the times up, to a quarter of `ttlMs`. From level 1 the offsets are
-   * rounded up too: to 1 kB of replication, and to four times as much with each further level. Reads go to the primary until a
-   * replica has reached the rounded offset.
+   * Everything that the session requires, and slightly more, encrypted like `text()`. Responses to one user that are sent at about
+   * the same time then have the same text, even from different processes. Level 0 rounds only the times up, to multiples of a
+   * quarter of `ttlMs`. From level 1 the offsets are rounded up too: to multiples of 1 kB of replication, and of four times as much
+   * with each further level. Reads go to the primary until a replica has reached the rounded offset.
    */
   rounded(level: number): string;
-  /** Names the replication histories of its positions. Tokens with the same histories are rounded to the same texts. */
+  /** Names the replication histories of the token's positions. Tokens with the same histories are rounded to the same texts. */
   histories(): string;
   /** The texts of this request that are valid and have not expired. */
   inForce(): ReadonlySet<string>;

@@ -37,7 +37,10 @@ interface Scheme {
   readonly tail: string;
   /** The prefixes of the cookies that responses may expire. */
   readonly own: readonly string[];
-  /** The prefixes of the cookies that are read. Another host may have set one, but a token can only raise what reads require. */
+  /**
+   * The prefixes of the cookies that are read. Another host may have set such a cookie, but a token can only raise what reads
+   * require.
+   */
   readonly read: readonly string[];
 }
 
@@ -48,13 +51,14 @@ export const cookieOptions: readonly string[] = [
 ];
 
 /**
- * Sends tokens in cookies. A response sets a cookie if its request wrote, or with `monotonicReads` if it read newer data. The
- * cookie is named after its token, and two tokens never share a name. The response also expires the cookies of its own request,
- * because the new token contains them. So responses may arrive in any order, and none undoes another.
+ * Sends tokens in cookies. A response sets a cookie if its request wrote or, with `monotonicReads`, read newer data. The cookie is
+ * named after its token, and two tokens never share a name. The response also expires the cookies of its own request, because the
+ * new token contains their tokens. It expires no others, so responses may arrive in any order, and none undoes another.
  *
- * Requests with the same cookies get 8 exact tokens in 15 seconds. Later requests get rounded tokens, which many responses share.
- * So a browser has few cookies, even with many writes in flight. Any other response sets no cookie and stays cacheable, with two
- * exceptions. A response to more than 8 cookies merges them into one. A response to a token of an older secret encrypts it again.
+ * The first responses to a burst of requests with the same cookies bring exact tokens, at most 8. Later responses bring rounded
+ * tokens, which many responses share. So a browser has few cookies, even with many writes in flight. A response without a new token
+ * sets no cookie and stays cacheable, with two exceptions. If the request has more than 8 cookies, the response merges them into
+ * one. If a token was encrypted with an older secret, the response encrypts it again.
  *
  * Invalid cookies are left alone, because they may belong to another app. A response that sets a cookie gets `Cache-Control:
  * private`. Throws an `InvalidOptionError` for an option that no browser would accept.
@@ -70,7 +74,7 @@ export function cookie(options: CookieOptions = {}): Carrier {
     prefix: hostPrefix,
     tail: attributes(options, true),
     own: [hostPrefix],
-    // A user may have written over HTTP a moment ago. With `secure` no cookie is set over HTTP.
+    // A user may have written over HTTP a moment ago, unless `secure` is true, because then no cookie is set over HTTP.
     read: options.secure === true ? [hostPrefix] : prefixes,
   };
   const schemeOf = (request: CarrierRequest): Scheme =>

@@ -14,21 +14,25 @@ const defaultName = "Consistency-Token";
 const taken =
   /^(accept|access-control|cache|cdn-cache|content|if|proxy|sec|surrogate)-|^(accept|age|allow|alt-svc|authorization|connection|cookie2?|date|etag|expect|expires|forwarded|from|host|keep-alive|last-modified|link|location|origin|pragma|priority|range|referer|retry-after|server|set-cookie2?|strict-transport-security|te|trailer|transfer-encoding|upgrade|user-agent|vary|via|warning|www-authenticate|x-forwarded-\w+)$/;
 const tokenPattern = /^[\w-]{1,1536}$/;
-/** A client has more tokens only while more writes than this are in flight. */
+/** A client has more tokens than this only while more writes than this are in flight. */
 const maxKept = 8;
-/** Longer than any single token. Servers and proxies refuse long headers. */
+/**
+ * If the tokens of a request are longer than this together, in characters, they are merged, because servers and proxies refuse long
+ * headers. A single token is always shorter.
+ */
 const maxKeptLength = 2_000;
 
 /**
- * Sends tokens in a header. A response brings the token of its session if its request wrote, or with `monotonicReads` if it read
- * newer data. The token contains all tokens that the request sent. The client stores it instead of these, and also stores the
- * tokens that other responses brought meanwhile. With each request it sends all its tokens, separated by commas.
+ * Sends tokens in a header. A response brings the token of its session if its request wrote or, with `monotonicReads`, read newer
+ * data. The token contains all tokens that the request sent. The client stores the new token instead of the tokens of the request,
+ * and also keeps the tokens that other responses brought meanwhile. With each request the client sends all its tokens, separated by
+ * commas.
  *
- * A text that this process cannot decrypt is returned unchanged, because another process may have encrypted it with a newer
- * secret. If there are more than 8 such texts, `*` stands for the rest. Any other response brings no token and stays cacheable,
- * with two exceptions. A response to more than 8 tokens merges them into one. A response to a token of an older secret encrypts
- * it again. A response with a token gets `Cache-Control: private`. Throws an `InvalidOptionError` for an invalid name of a
- * header, and for a name with another meaning, such as `Cookie`.
+ * A text that this process cannot decrypt is returned unchanged, because another process may have encrypted it with a newer secret.
+ * If there are more than 8 such texts, `*` stands for the rest. A response without a new token brings no token and stays cacheable,
+ * with two exceptions. If the request has more than 8 tokens, the response merges them into one. If a token was encrypted with an
+ * older secret, the response encrypts it again. A response with a token gets `Cache-Control: private`. Throws an
+ * `InvalidOptionError` for an invalid name of a header, and for a name with another meaning, such as `Cookie`.
  */
 export function header(options: HeaderOptions = {}): Carrier {
   refuseUnknown("header", options, ["name"]);

@@ -8,7 +8,7 @@ export interface SessionCarrierOptions {
   /** The property of the session for the token; default `"tidemark"`. Two Tidemarks need different names. */
   readonly name?: string;
   /**
-   * How many milliseconds two requests of one user may overwrite each other's sessions; default 1000. It must be longer than a
+   * For how many milliseconds two requests of one user may overwrite each other's sessions; default 1000. It must be longer than a
    * save takes plus the difference between the clocks of your app servers.
    */
   readonly overlapMs?: number;
@@ -19,12 +19,12 @@ export interface SessionCarrierOptions {
  * the token with the session. On Fastify, register it before the session plugin. If there is no session when Tidemark needs the
  * token, the primary answers the reads of the request.
  *
- * A session is saved as a whole. So a request may overwrite a token that another request of the same user has stored meanwhile. A
- * session that was changed or has a new token therefore also stores the time. Replicas then need all data that the primary had up
- * to `overlapMs` after that time, or up to the arrival of the request if that is earlier. This includes the writes of the overwritten
- * token. So reads of the session go to the primary
- * for about a second after it has changed; `cookie()` needs no such time. Requests that change nothing must not save: set
- * `resave: false`. Throws an `InvalidOptionError` for invalid options.
+ * A session is saved as a whole. So a request may overwrite a token that another request of the same user has stored meanwhile.
+ * Therefore the time is stored in each session that was changed or has a new token. A replica may answer a later request only if it
+ * has all data that the primary had `overlapMs` after this time, or at the arrival of the request if that is earlier. These data
+ * include the writes of an overwritten token. For about a second after a change, reads of the session therefore go to the primary.
+ * `cookie()` needs no such time. Requests that change nothing must not save: set `resave: false`. Throws an `InvalidOptionError`
+ * for invalid options.
  */
 export function session(options: SessionCarrierOptions = {}): Carrier {
   refuseUnknown("session", options, ["name", "overlapMs"]);
@@ -94,7 +94,7 @@ function textOf(session: unknown, name: string): string | undefined {
   return JSON.stringify({ ...saved, [name]: undefined, cookie: undefined });
 }
 
-/** `token`, which may be empty, with the additional requirement of all data that the primary has until `overlapMs` from now. */
+/** Adds to `token`, which may be empty, the requirement that reads see all data that the primary has until `overlapMs` from now. */
 function stamped(token: string, overlapMs: number): string {
   const now = Date.now();
   const claims = decodeToken(token) ?? { positions: [], pinnedAt: 0 };

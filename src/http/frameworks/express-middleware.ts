@@ -20,13 +20,13 @@ export type ExpressMiddleware<Request> = (
 /**
  * Gives every request a session as `req.consistency` and the session's client as `req.redis`. The response brings the user the
  * token of the request's writes. Mount this middleware first: it defers the headers of a response while a write of the request is
- * in flight, and middleware that is mounted earlier may send the headers without waiting. Writes that start after the headers
- * were sent, for example while a body is streamed, are reported on `tidemark:late-write`.
+ * in flight, and middleware that is mounted earlier may send the headers without waiting. Writes that start after the headers were
+ * sent, for example while a body is streamed, are reported on `tidemark:late-write`.
  *
- * If you mount it again for the same Tidemark, the second one does nothing, with one exception. Mount it again in an app that was
- * made by another copy of Express and that you call by hand instead of mounting it with `app.use(app)`. Without it, requests have
- * no `redis` in that app, and a response does not wait for a write that starts while the response ends. Throws an
- * `InvalidOptionError` at once for invalid options.
+ * If you mount this middleware again for the same Tidemark, the second one does nothing, with one exception: an app that was made
+ * by another copy of Express, and that you call as a function instead of mounting it with `app.use(app)`. Mount this middleware in
+ * such an app as well. Otherwise requests have no `redis` in that app, and a response does not wait for a write that starts while
+ * the response ends. Throws an `InvalidOptionError` at once for invalid options.
  */
 export function readYourWrites<Request extends IncomingMessage = IncomingMessage>(
   tidemark: SessionSource,
@@ -56,26 +56,33 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
 }
 
 /**
- * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a route's
- * level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
+ * Returns a middleware that sets the level of the requests that pass through it. Mount it after `readYourWrites`. The last level
+ * set before a read applies: a route's level overrides its router's level, which overrides the app's level. Throws an
+ * `InvalidOptionError` for an invalid level.
  */
 export const consistency = consistencyFor(marking);
 
 const markers = markersFor(marking);
 
-/** Reads of the requests that pass go to the primary. */
+/** Returns a middleware. Reads of the requests that pass through it go to the primary. */
 export const strong = markers.strong;
 
-/** Any healthy node may answer reads of the requests that pass. The reads may miss the user's own writes. */
+/**
+ * Returns a middleware. Any healthy node may answer reads of the requests that pass through it. The reads may miss the user's own
+ * writes.
+ */
 export const eventual = markers.eventual;
 
-/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+/**
+ * Returns a middleware. Reads of the requests that pass through it see the user's own writes and are at most `maxStalenessMs`
+ * behind the primary.
+ */
 export const bounded = markers.bounded;
 
 /**
- * A write of the requests that pass resolves once `replicas` replicas, or all connected ones with `"all"`, have applied it. If
- * too few replicas apply it in time, the write rejects with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for
- * invalid arguments.
+ * Returns a middleware. A write of the requests that pass through it resolves once `replicas` replicas, or all connected ones with
+ * `"all"`, have applied the write. If too few replicas apply the write in time, it rejects with a `NotReplicatedError`. Throws an
+ * `InvalidOptionError` at once for invalid arguments.
  */
 export const replicated = markers.replicated;
 

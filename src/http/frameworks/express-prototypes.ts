@@ -1,4 +1,4 @@
-/** Adds members to all requests and responses of Express by a prototype between Express's and Node's. */
+/** Adds members to all requests and responses of Express, through a prototype that is placed between Express's and Node's. */
 
 import { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../../errors/errors.js";
@@ -17,7 +17,7 @@ import type { ResponseOwner } from "../exchange.js";
  * Express replaces the prototype of each request and response. After that, V8 searches for every property that is added to the
  * object or read from it. Adding the four methods of a response took longer than all other work of the middleware. A member of a
  * prototype costs no such search. The layer is placed between Express's own prototype and Node's. All apps of one copy of Express
- * inherit from it, so the layer stays in place when a mounted app replaces the prototype of an object again.
+ * inherit from the layer, so it stays in place when a mounted app replaces the prototype of an object again.
  */
 export class PrototypeLayer {
   readonly #base: object;
@@ -56,13 +56,13 @@ export class PrototypeLayer {
   }
 
   #insertBelow(prototype: object): boolean {
-    // The prototype of a class belongs to the class.
+    // A prototype that belongs to a class is left alone.
     if (Object.hasOwn(prototype, "constructor")) return false;
     return Reflect.setPrototypeOf(prototype, this.#members);
   }
 }
 
-/** Called by its members at each call, so that later changes to Node's prototype take effect. */
+/** The layer looks up Node's methods here at each call, so that later changes to Node's prototype take effect. */
 const nodeRequest = IncomingMessage.prototype;
 
 const requestLayer = new PrototypeLayer(nodeRequest, {
@@ -70,7 +70,7 @@ const requestLayer = new PrototypeLayer(nodeRequest, {
     configurable: true,
     writable: true,
     value(this: IncomingMessage, ...args: [string, ...unknown[]]): boolean {
-      // Most events of most requests have no listeners.
+      // Most events of most requests have no listeners, so this is checked first.
       const hasListeners = nodeRequest.listenerCount.call(this, args[0]) > 0;
       const attached = hasListeners ? attachedTo(this) : undefined;
       return attached === undefined ? nodeRequest.emit.apply(this, args) : emitIn(attached, this, args);
@@ -90,8 +90,8 @@ function emitIn(attached: AttachedSession, request: IncomingMessage, args: [stri
 }
 
 /**
- * Adds the properties `names` to the layer. Returns a function that is true if a request inherits them, and an `emit` that calls
- * its listeners in its sessions. If the function is false, the request needs members of its own. Throws an `InvalidOptionError`
+ * Adds the properties `names` to the layer. The returned function tells whether a request inherits these properties, and an `emit`
+ * that calls the request's listeners in its sessions. If not, the request needs members of its own. Throws an `InvalidOptionError`
  * for a name that Node uses.
  */
 export function layRequestProperties(names: AttachedNames): (request: IncomingMessage) => boolean {
@@ -153,7 +153,7 @@ class LayeredHead extends DeferredHead implements WriteListener {
   }
 }
 
-/** Called by its members at each call, so that later changes to Node's prototype take effect. */
+/** The layer looks up Node's methods here at each call, so that later changes to Node's prototype take effect. */
 const nodeResponse: HeadMethods = ServerResponse.prototype;
 
 const methods: HeadMethods & ThisType<HeadedResponse> = {
@@ -181,12 +181,12 @@ const responseLayer = new PrototypeLayer(ServerResponse.prototype, Object.getOwn
 
 /**
  * Does what {@link deferHead} does, without adding anything to `response` if possible. When the first write starts, the methods
- * become properties of the response. So the head is deferred even if an app of another copy of Express answers, whose prototype
+ * become properties of the response. So the head is deferred even if an app of another copy of Express answers, and its prototype
  * does not inherit from the layer.
  */
 export function deferHeadByPrototype(response: HeadedResponse, owner: ResponseOwner): void {
   const { session, store, previous } = owner;
-  // The token of such a session may change without a write.
+  // If a carrier stores the token on the server, or with monotonic reads, the token may change without a write.
   const mayChangeWithoutWrite = store !== undefined || session.monotonicReads;
   const isAlone = previous === undefined && attachedFor(response) === owner;
   if (mayChangeWithoutWrite || !isAlone || !responseLayer.serves(response, names)) {
@@ -211,7 +211,7 @@ function headOf(response: HeadedResponse): LayeredHead | undefined {
   return undefined;
 }
 
-/** Defers the head of a response that no longer inherits from the layer. Returns whether that was so. */
+/** Defers the head of a response that no longer inherits from the layer. Returns false for any other response. */
 export function deferHeadAgain(response: HeadedResponse): boolean {
   const head = headOf(response);
   if (head === undefined || head.isOwn || responseLayer.isInheritedBy(response)) return false;

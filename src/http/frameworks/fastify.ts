@@ -23,8 +23,8 @@ declare module "fastify" {
 
   interface FastifyContextConfig {
     /**
-     * The level of the route. It overrides the level that hooks set. Without a level, the options are added to that level. Pass a
-     * function to choose the level by the request, before its body was parsed.
+     * The level of the route. It overrides the level that hooks set. If you pass options without a level, they apply to the level
+     * that hooks set. Pass a function to choose the level by the request. The function is called before the body is parsed.
      */
     readonly consistency?: LevelChoice<FastifyRequest>;
   }
@@ -106,7 +106,7 @@ async function register(app: FastifyInstance, options: PluginOptions): Promise<v
   finishAfterOthers(app, run, opened);
 }
 
-/** Set the level of a route's config again, after a hook has set another level. */
+/** By request: a function that sets the level of the route's config again, after a hook has set another level. */
 const configured = new WeakMap<Marked, () => void>();
 
 function setConfigured(request: FastifyRequest): void {
@@ -118,7 +118,10 @@ function setConfigured(request: FastifyRequest): void {
   configured.set(request, set);
 }
 
-/** Fastify's headers are final after the last `onSend` hook. The hooks of a route run after all other hooks. */
+/**
+ * Sets the token in the last `onSend` hook, because Fastify's headers are final only after that hook. The hooks of a route run
+ * after all other hooks.
+ */
 function finishAfterOthers(
   app: FastifyInstance,
   run: (request: FastifyRequest, done: Done) => void,
@@ -184,9 +187,9 @@ function headOf(reply: FastifyReply): CarrierResponse {
 }
 
 /**
- * Sets the level of the requests that pass. Add it after `readYourWrites`. The last level set before a read applies: a route's
- * level overrides its scope's level, and a route's own `config.consistency` overrides both. Throws an `InvalidOptionError` for
- * an invalid level.
+ * Returns a hook that sets the level of the requests that pass through it. Add it after `readYourWrites`. The last level set before
+ * a read applies: a route's level overrides its scope's level, and a route's own `config.consistency` overrides both. Throws an
+ * `InvalidOptionError` for an invalid level.
  */
 export function consistency(level: Consistency, options?: ReadOptions): Hook<Marked>;
 // For a hook in a route's options, TypeScript would infer `never` as the request of the third signature.
@@ -207,19 +210,24 @@ export function consistency<Request extends Marked>(
 
 const markers = markersFor<Marked, Hook<Marked>>(marking);
 
-/** Reads of the requests that pass go to the primary. */
+/** Returns a hook. Reads of the requests that pass through it go to the primary. */
 export const strong = markers.strong;
 
-/** Any healthy node may answer reads of the requests that pass. The reads may miss the user's own writes. */
+/**
+ * Returns a hook. Any healthy node may answer reads of the requests that pass through it. The reads may miss the user's own writes.
+ */
 export const eventual = markers.eventual;
 
-/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+/**
+ * Returns a hook. Reads of the requests that pass through it see the user's own writes and are at most `maxStalenessMs` behind the
+ * primary.
+ */
 export const bounded = markers.bounded;
 
 /**
- * A write of the requests that pass resolves once `replicas` replicas, or all connected ones with `"all"`, have applied it. If
- * too few replicas apply it in time, the write rejects with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for
- * invalid arguments.
+ * Returns a hook. A write of the requests that pass through it resolves once `replicas` replicas, or all connected ones with
+ * `"all"`, have applied the write. If too few replicas apply the write in time, it rejects with a `NotReplicatedError`. Throws an
+ * `InvalidOptionError` at once for invalid arguments.
  */
 export const replicated = markers.replicated;
 

@@ -25,9 +25,9 @@ export type KoaMiddleware<Context> = (ctx: Context, next: Next) => Promise<void>
 /**
  * Gives every request a session as `ctx.consistency` and the session's client as `ctx.redis`. The response brings the user the
  * token of the request's writes, also when Koa answers with an error. Mount this middleware first: the headers of a response wait
- * for the writes of the request. Over HTTP/2 they do not wait for writes of middleware that is mounted earlier. Writes that start
- * after the headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`. If you mount it again
- * for the same Tidemark, the second one does nothing. Throws an `InvalidOptionError` at once for invalid options.
+ * for the writes of the request. Over HTTP/2 the headers do not wait for writes of middleware that is mounted earlier. Writes that
+ * start after the headers were sent, for example while a body is streamed, are reported on `tidemark:late-write`. If you mount this
+ * middleware again for the same Tidemark, the second one does nothing. Throws an `InvalidOptionError` at once for invalid options.
  */
 export function readYourWrites<Context extends ExtendableContext = ExtendableContext>(
   tidemark: SessionSource,
@@ -55,26 +55,33 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
 }
 
 /**
- * Sets the level of the requests that pass. Mount it after `readYourWrites`. The last level set before a read applies: a route's
- * level overrides its router's level, which overrides the app's level. Throws an `InvalidOptionError` for an invalid level.
+ * Returns a middleware that sets the level of the requests that pass through it. Mount it after `readYourWrites`. The last level
+ * set before a read applies: a route's level overrides its router's level, which overrides the app's level. Throws an
+ * `InvalidOptionError` for an invalid level.
  */
 export const consistency = consistencyFor(marking);
 
 const markers = markersFor(marking);
 
-/** Reads of the requests that pass go to the primary. */
+/** Returns a middleware. Reads of the requests that pass through it go to the primary. */
 export const strong = markers.strong;
 
-/** Any healthy node may answer reads of the requests that pass. The reads may miss the user's own writes. */
+/**
+ * Returns a middleware. Any healthy node may answer reads of the requests that pass through it. The reads may miss the user's own
+ * writes.
+ */
 export const eventual = markers.eventual;
 
-/** Reads of the requests that pass see the user's own writes and are at most `maxStalenessMs` behind the primary. */
+/**
+ * Returns a middleware. Reads of the requests that pass through it see the user's own writes and are at most `maxStalenessMs`
+ * behind the primary.
+ */
 export const bounded = markers.bounded;
 
 /**
- * A write of the requests that pass resolves once `replicas` replicas, or all connected ones with `"all"`, have applied it. If
- * too few replicas apply it in time, the write rejects with a `NotReplicatedError`. Throws an `InvalidOptionError` at once for
- * invalid arguments.
+ * Returns a middleware. A write of the requests that pass through it resolves once `replicas` replicas, or all connected ones with
+ * `"all"`, have applied the write. If too few replicas apply the write in time, it rejects with a `NotReplicatedError`. Throws an
+ * `InvalidOptionError` at once for invalid arguments.
  */
 export const replicated = markers.replicated;
 
@@ -101,7 +108,7 @@ async function finishing(
   try {
     await handled;
   } catch (error) {
-    // Middleware that is mounted earlier may answer by itself.
+    // Middleware that is mounted earlier may handle the error and answer by itself.
     await exchange.finish(head);
     // Koa answers an error with the headers of the error only.
     if (error instanceof Error) await exchange.finish(headOf(error));

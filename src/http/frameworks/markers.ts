@@ -19,7 +19,7 @@ export type LevelChoice<Request> = Consistency | ((request: Request) => Consiste
  */
 type Marking<Request, Middleware> = (name: string, mark: (request: Request) => void) => Middleware;
 
-/** The markers of one framework whose requests need no type of their own. */
+/** The markers of one framework that do not depend on the type of its requests. */
 interface Markers<Middleware> {
   readonly strong: (options?: ReadOptions, ...rest: []) => Middleware;
   readonly eventual: (options?: ReadOptions, ...rest: []) => Middleware;
@@ -34,7 +34,7 @@ export function consistencyFor<Request extends object, Middleware>(
   return (level, options) => levelMarker(marking, "consistency(level)", level, options);
 }
 
-/** Makes the other four markers for one framework. */
+/** Makes the markers `strong`, `eventual`, `bounded` and `replicated` for one framework. */
 export function markersFor<Request extends object, Middleware>(
   marking: Marking<Request, Middleware>,
 ): Markers<Middleware> {

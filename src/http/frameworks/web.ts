@@ -24,7 +24,9 @@ export type Handler<Asked extends Request, Rest extends unknown[]> = (
 
 /** The options of one handler. */
 export interface HandlerOptions<Asked> {
-  /** The level of its requests, or a function that returns it. It overrides the level of a handler around this one. */
+  /**
+   * The level of the handler's requests, or a function that returns the level. It overrides the level of a handler around this one.
+   */
   readonly level?: LevelChoice<Asked>;
 }
 
@@ -35,17 +37,18 @@ export type WithConsistency = <Asked extends Request, Rest extends unknown[]>(
 ) => (request: Asked, ...rest: Rest) => Promise<Response>;
 
 /**
- * Returns a function that wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then `export const GET
- * = withConsistency(handler)`. While a handler runs, `tidemark.redis` uses its session. `redisOf` and `sessionOf` return the
- * client and the session of a request.
+ * Returns a function that wraps handlers: `const withConsistency = readYourWrites(tidemark, { secret })`, then `export const GET =
+ * withConsistency(handler)`. While a handler runs, `tidemark.redis` uses its session. `redisOf` and `sessionOf` return the client
+ * and the session of a request.
  *
- * The response of the handler waits for the writes that have started and brings their token. So does a `Response` that the
- * handler throws. Tidemark answers an `UnavailableError` with 503. After any other error no response of Tidemark can bring the
- * token, so answer errors inside the handler. If writes are followed by such an error, or start while a body is streamed, they
- * are reported on `tidemark:late-write`.
+ * The `Response` that the handler returns or throws waits for the writes that have started, and brings their token. Tidemark
+ * answers an `UnavailableError` with 503. After any other error no response of Tidemark can bring the token, so answer errors
+ * inside the handler. If writes are followed by such an error, or start while a body is streamed, they are reported on
+ * `tidemark:late-write`.
  *
- * Inside another handler of the same Tidemark, only the level applies. The protocol is taken from `request.url`: behind a proxy
- * that serves HTTPS, pass `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for invalid options.
+ * If a wrapped handler is called inside another one of the same Tidemark, only its level applies. The protocol is taken from
+ * `request.url`: behind a proxy that serves HTTPS, pass `cookie({ secure: true })`. Throws an `InvalidOptionError` at once for
+ * invalid options.
  */
 export function readYourWrites(
   tidemark: SessionSource,
@@ -73,7 +76,7 @@ export function readYourWrites(
     const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
-      // A request of another implementation is no instance of Node's Request, but has these headers.
+      // A request of another implementation is no instance of Node's Request, but its headers have the method `get`.
       const isRequest = typeof request?.headers?.get === "function";
       if (!isRequest && entryFor(request, rest[0]) !== undefined)
         throw wrongEntry("withConsistency", "web", request, rest[0]);
@@ -102,7 +105,7 @@ export function readYourWrites(
 
 /**
  * The session of a request that a wrapped handler answers. With two Tidemarks, pass one to get its session; the default is the
- * inner one. Throws a `TidemarkError` if the request has no session.
+ * session of the inner one. Throws a `TidemarkError` if the request has no session.
  */
 export function sessionOf(request: Request, tidemark?: SessionSource): Session {
   const session = carriedSession(webRequestOf(request), tidemark);
@@ -137,7 +140,10 @@ class WebRequest implements CarrierRequest {
   }
 }
 
-/** A map, because a handler must get its request unchanged. Nested handlers of one request share the entry. */
+/**
+ * The `WebRequest` of each request. This is a map, because a handler must get its request unchanged. Nested handlers of one request
+ * share the entry.
+ */
 const webRequests = new WeakMap<Request, WebRequest>();
 
 function webRequestOf(request: Request): WebRequest {
