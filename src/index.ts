@@ -45,6 +45,8 @@ export type { ClusterServers, PrimaryServers, SentinelServers, Server } from "./
 export type { FallbackLimits } from "./reads/fallback-limit.js";
 export type { OnLostWrite } from "./reads/lost-writes.js";
 export type { Context } from "./session/context.js";
-export type { Seal, Session, SessionClient } from "./session/session.js";
-export { type CloseOptions, type ReadyOptions, type SessionOptions, Tidemark } from "./tidemark.js";
+export type { Seal } from "./session/seal.js";
+export type { Session, SessionClient } from "./session/session.js";
+export type { SessionOptions } from "./session/session-setup.js";
+export { type CloseOptions, type ReadyOptions, Tidemark } from "./tidemark.js";
 export type { NodeStatus } from "./topology/status.js";

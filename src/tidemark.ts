@@ -5,7 +5,8 @@ import { duplicatePrimaryClient, namesServer } from "./client/primary-client.js"
 import { type ConnectionLifecycle, lifecycleEvents, RoutedRedis } from "./client/redis-client.js";
 import { RuledKeys } from "./commands/touched-keys.js";
 import { longestTimerMs } from "./connection/offline-queue.js";
-import { type Consistency, checkConsistency, mergeConsistency } from "./consistency/read-policy.js";
+import type { Consistency, ResolvedReadPolicy } from "./consistency/read-policy.js";
+import type { WriteConcern } from "./consistency/write-concern.js";
 import { ScopeProposal } from "./diagnostics/scope-proposal.js";
 import { Statistics, type TidemarkStats } from "./diagnostics/statistics.js";
 import { InvalidOptionError } from "./errors/errors.js";
@@ -16,10 +17,12 @@ import { checkOptions, type ResolvedOptions, type TidemarkOptions } from "./opti
 import type { Servers } from "./options/server-options.js";
 import { LostWrites } from "./reads/lost-writes.js";
 import { Lineage } from "./replication/lineage.js";
+import type { Position } from "./replication/position.js";
 import { Router } from "./routing/router.js";
 import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
-import { type Seal, Session, type SessionClient, type SessionParts } from "./session/session.js";
+import { Session, type SessionClient, type SessionHost } from "./session/session.js";
+import { type SessionOptions, SessionSetup } from "./session/session-setup.js";
 import { Followers } from "./shard/primary-followers.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
@@ -29,23 +32,6 @@ import { SentinelTopology } from "./topology/sentinel.js";
 import { StateChanges } from "./topology/state-changes.js";
 import { type NodeStatus, statusOf } from "./topology/status.js";
 import { staticTopology, type Topology, type TopologyContext } from "./topology/topology.js";
-
-/** The options of a new session. */
-export interface SessionOptions {
-  /**
-   * The result of `session.token()` in another request or process: one token, several, or a function that returns several. The
-   * session calls the function when it first needs the tokens. Text that is not a token is ignored.
-   */
-  readonly token?: string | readonly string[] | (() => readonly string[]);
-  /** The level of reads that name no level. Default `"session"`. */
-  readonly level?: Consistency;
-  /** Whether later requests of the session never see older data than its earlier reads. Default: the option of the `Tidemark`. */
-  readonly monotonicReads?: boolean;
-  /** Aborts reads that wait for a replica. A function is called when a read begins to wait. */
-  readonly signal?: AbortSignal | (() => AbortSignal);
-  /** Encrypts and decrypts tokens for `session.sealed()` and `session.addSealed()`. `readYourWrites` sets one for its secret. */
-  readonly seal?: Seal;
-}
 
 /** How long to wait for the servers. */
 export interface ReadyOptions {
@@ -60,12 +46,9 @@ export interface CloseOptions {
 }
 
 const readyTimeoutMs = 10_000;
-const sessionOptionNames = ["token", "level", "monotonicReads", "signal", "seal"];
 const closeTimeoutMs = 10_000;
 /** How often closing checks whether everything is answered. */
 const lookMs = 5;
-
-const none = (): readonly string[] => [];
 
 /** Connections to one primary and its replicas, and the sessions that read and write through them. */
 export class Tidemark implements AsyncDisposable {
@@ -85,7 +68,6 @@ export class Tidemark implements AsyncDisposable {
   readonly #router: Router;
   readonly #context: Context;
   readonly #base: RoutedRedis;
-  readonly #monotonicReads: boolean;
   readonly #instance: Instance;
   /** Resolves when all work that began before closing is over, or when a caller has cut the wait short. */
   #closing: Promise<void> | undefined;
@@ -94,19 +76,12 @@ export class Tidemark implements AsyncDisposable {
   #timesEnded = 0;
   /** Why each shard without a primary had none at the latest close. */
   readonly #absences = new Map<Shard, Error>();
-  /** The parts that all sessions share. */
-  readonly #ways: Required<
-    Pick<
-      SessionParts<Session>,
-      "policyOf" | "anchor" | "replicate" | "client" | "keys" | "maxKeys" | "recordReads" | "statistics"
-    >
-  >;
+  readonly #host: TidemarkHost;
 
   /** Connects at once. Throws an `InvalidOptionError` if an option cannot be used. */
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
-    this.#monotonicReads = checked.monotonicReads;
     this.#losses = new LostWrites(checked.onLostWrite);
     let base: RoutedRedis | undefined;
     // A server can be there before the client is. The client learns of such a server once the client exists.
@@ -167,17 +142,7 @@ export class Tidemark implements AsyncDisposable {
     this.redis = base;
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
-    const { policies, reads, acks } = this.#router;
-    this.#ways = {
-      policyOf: (consistency) => policies.of(consistency),
-      anchor: (session) => reads.anchor(session),
-      replicate: (shard, position, wanted) => acks.wait(shard, position, wanted),
-      client: (session) => this.#base.forSession(session),
-      keys: new RuledKeys(checked.keyRules),
-      maxKeys: checked.keysPerToken,
-      recordReads: checked.recordReads,
-      statistics: new Statistics(checked.keyPrefixes, new ScopeProposal(checked.keyPrefixes)),
-    };
+    this.#host = new TidemarkHost(checked, this.#router, base);
     this.#stateChanges.open();
   }
 
@@ -205,31 +170,7 @@ export class Tidemark implements AsyncDisposable {
    * `InvalidOptionError` if an option cannot be used.
    */
   session(options: SessionOptions = {}): Session {
-    // The middleware passes a seal with every request. Its option names are right, and checking each one would slow down
-    // requests.
-    if (typeof options !== "object" || options === null || !("seal" in options))
-      refuseUnknown("session", options, sessionOptionNames);
-    const { token = none, level, seal, monotonicReads = this.#monotonicReads, signal } = options;
-    if (typeof monotonicReads !== "boolean")
-      throw new InvalidOptionError("monotonicReads", monotonicReads, "Pass true or false");
-    if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
-      throw new InvalidOptionError("signal", signal, "Pass an AbortSignal, or a function that returns one");
-    const { policyOf, anchor, replicate, client, keys, maxKeys, recordReads, statistics } = this.#ways;
-    return new Session({
-      level: level === undefined ? "session" : mergeConsistency("session", checkConsistency(level)),
-      policyOf,
-      anchor: monotonicReads ? anchor : undefined,
-      replicate,
-      signal,
-      tokens: typeof token === "function" ? token : () => [token ?? []].flat(),
-      ttlMs: this.tokenTtlMs,
-      seal,
-      client,
-      keys,
-      maxKeys,
-      recordReads,
-      statistics,
-    });
+    return new Session(this.#host, SessionSetup.of(options));
   }
 
   /**
@@ -250,7 +191,7 @@ export class Tidemark implements AsyncDisposable {
 
   /** Counts since this `Tidemark` was made: writes that count for no session, and reads that writes keep on the primary. */
   stats(): TidemarkStats {
-    return this.#ways.statistics.now;
+    return this.#host.statistics.now;
   }
 
   /**
@@ -383,8 +324,47 @@ export class Tidemark implements AsyncDisposable {
   }
 }
 
-function isSignal(given: unknown): boolean {
-  return typeof given === "object" && given !== null && "addEventListener" in given;
+/** What the sessions of one `Tidemark` share. */
+class TidemarkHost implements SessionHost {
+  readonly ttlMs: number;
+  readonly monotonicReads: boolean;
+  readonly keys: RuledKeys;
+  readonly maxKeys: number;
+  readonly recordReads: number;
+  readonly statistics: Statistics;
+  readonly #router: Router;
+  readonly #client: RoutedRedis;
+
+  constructor(options: ResolvedOptions, router: Router, client: RoutedRedis) {
+    this.ttlMs = options.tokenTtlMs;
+    this.monotonicReads = options.monotonicReads;
+    this.keys = new RuledKeys(options.keyRules);
+    this.maxKeys = options.keysPerToken;
+    this.recordReads = options.recordReads;
+    this.statistics = new Statistics(options.keyPrefixes, new ScopeProposal(options.keyPrefixes));
+    this.#router = router;
+    this.#client = client;
+  }
+
+  policyOf(level: Consistency): ResolvedReadPolicy {
+    return this.#router.policies.of(level);
+  }
+
+  clientFor(session: Session): SessionClient {
+    return this.#client.forSession(session);
+  }
+
+  anchor(session: Session): Promise<void> | undefined {
+    return this.#router.reads.anchor(session);
+  }
+
+  replicate(
+    shard: object | undefined,
+    position: Position | undefined,
+    wanted: WriteConcern,
+  ): Promise<number> {
+    return this.#router.acks.wait(shard, position, wanted);
+  }
 }
 
 function openTopology(servers: Servers, ground: TopologyContext): Topology {

@@ -1,6 +1,7 @@
 /** The token that a response brings, compared with the tokens that its request carried. */
 
-import type { Seal, Session } from "../session/session.js";
+import type { Seal } from "../session/seal.js";
+import type { Session } from "../session/session.js";
 import { decodeToken, type TokenClaims } from "../session/token.js";
 import type { OutgoingToken } from "./carriers/carrier.js";
 import type { OpenedToken } from "./keyring.js";

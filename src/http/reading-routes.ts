@@ -20,7 +20,7 @@ const byFunction = "return true for them in your function `untracked`";
  *
  * @internal
  */
-type Writer = Pick<Session, "wroteUnscoped" | "unscopedWrite" | "statistics">;
+type Writer = Pick<Session, "unscopedWrite" | "statistics">;
 
 /** Counts the requests of each route. Warns once when 50 in a row have written to keys outside of all scopes. */
 export class ReadingRoutes {
@@ -36,8 +36,12 @@ export class ReadingRoutes {
    *
    * @internal
    */
-  concerns({ wroteUnscoped }: Writer): boolean {
-    return (wroteUnscoped || this.#open > 0) && this.#looks < maxLooks && this.#warnings < maxWarnings;
+  concerns({ unscopedWrite }: Writer): boolean {
+    return (
+      (unscopedWrite !== undefined || this.#open > 0) &&
+      this.#looks < maxLooks &&
+      this.#warnings < maxWarnings
+    );
   }
 
   /**
@@ -46,13 +50,13 @@ export class ReadingRoutes {
    * @internal
    */
   count({ method, pattern }: Route, session: Writer): void {
-    if (!session.wroteUnscoped) this.#looks += 1;
+    if (session.unscopedWrite === undefined) this.#looks += 1;
     if (pattern === undefined || (method !== "GET" && method !== "HEAD")) return;
     const name = `${method} ${pattern}`;
     const isKnown = this.#writing.has(name);
     const written = isKnown ? this.#writing.get(name) : 0;
     if (written === undefined) return;
-    if (!session.wroteUnscoped) {
+    if (session.unscopedWrite === undefined) {
       if (isKnown) this.#close(name);
     } else if (written + 1 === requests) {
       this.#close(name);
@@ -69,8 +73,6 @@ export class ReadingRoutes {
   }
 
   #warn(name: string, { unscopedWrite, statistics }: Writer): void {
-    // Only a session that was made by hand has none.
-    if (statistics === undefined) return;
     this.#warnings += 1;
     const { prefixes } = statistics;
     const prefix = unscopedWrite?.named && prefixes.ofAll(unscopedWrite.named);

@@ -3,7 +3,8 @@
 import { type Consistency, checkConsistency } from "../consistency/read-policy.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
-import type { Seal, Session } from "../session/session.js";
+import type { Session } from "../session/session.js";
+import { type SessionOptions, SessionSetup } from "../session/session-setup.js";
 import { maxTexts, unknownWrite, unsent } from "../session/token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
 import { cookie, cookieOptions } from "./carriers/cookie.js";
@@ -15,13 +16,7 @@ import { SessionToken, type TokenSource } from "./outgoing-token.js";
 export interface SessionSource {
   /** How many milliseconds a token is in force. */
   readonly tokenTtlMs: number;
-  session(options: {
-    token?: () => readonly string[];
-    level?: Consistency;
-    monotonicReads?: boolean;
-    seal?: Seal;
-    signal?: AbortSignal | (() => AbortSignal);
-  }): Session;
+  session(options: SessionOptions): Session;
   /** Calls `fn` with `session` as the current session, also in everything that `fn` awaits or starts. */
   run<R>(session: Session, fn: () => R): R;
 }
@@ -73,12 +68,21 @@ export function requestSessions<Request extends CarrierRequest>(
   return (request) => {
     const tokens = new RequestTokens(request, config);
     tokens.begin();
-    return {
-      session: tokens.session,
-      carry: (response) => tokens.carry(response),
-      store: config.storesOnServer ? (isFinal) => tokens.store(isFinal) : undefined,
-    };
+    return new CarriedSession(tokens, config.storesOnServer);
   };
+}
+
+/** A class, because V8 may place literals among old objects, and each of these refers to its request. */
+class CarriedSession<Request extends CarrierRequest> implements RequestSession {
+  readonly session: Session;
+  readonly carry: RequestSession["carry"];
+  readonly store: RequestSession["store"];
+
+  constructor(tokens: RequestTokens<Request>, storesOnServer: boolean) {
+    this.session = tokens.session;
+    this.carry = (response) => tokens.carry(response);
+    this.store = storesOnServer ? (isFinal) => tokens.store(isFinal) : undefined;
+  }
 }
 
 /** The checked options of one middleware, with their defaults. */
@@ -152,13 +156,10 @@ export class RequestTokens<Request extends CarrierRequest> implements TokenSourc
     const { source, level, monotonicReads, keyring } = config;
     this.#request = request;
     this.#config = config;
-    this.session = source.session({
-      token: () => this.#open(),
-      level: typeof level === "function" ? checkConsistency(level(request)) : level,
-      monotonicReads,
-      seal: keyring,
-      signal,
-    });
+    const ownLevel = typeof level === "function" ? checkConsistency(level(request)) : level;
+    this.session = source.session(
+      new SessionSetup(() => this.#open(), ownLevel, monotonicReads, keyring, signal),
+    );
   }
 
   /** Lets carriers look at the request with all that middleware has added to it. */

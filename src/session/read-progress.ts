@@ -3,7 +3,6 @@
 import type { Touched } from "../commands/touched-keys.js";
 import type { KeptReads } from "../diagnostics/statistics.js";
 import { narrowed, type Position } from "../replication/position.js";
-import { SmallMap } from "./small-map.js";
 
 /** One connection to a replica, as long as the data behind it cannot have gone back in time. */
 export interface ReadSource {
@@ -108,28 +107,5 @@ export class ReadProgress {
     if (this.#settled === required) return [this.#floor];
     const unsettled = required.filter((position) => !this.#settled.includes(position));
     return [this.#floor, ...narrowed(unsettled, touched)];
-  }
-}
-
-/** How far a session has read in each shard. The caller decides which object stands for a shard. */
-export class ReadProgressByShard {
-  readonly #byShard = new SmallMap<object, ReadProgress>();
-
-  in(shard: object): ReadProgress {
-    const known = this.#byShard.get(shard);
-    if (known !== undefined) return known;
-    const progress = new ReadProgress();
-    this.#byShard.set(shard, progress);
-    return progress;
-  }
-
-  /** Undefined if the session has read nothing in `shard`. */
-  find(shard: object): ReadProgress | undefined {
-    return this.#byShard.get(shard);
-  }
-
-  /** The shards that the session has read from. */
-  get shards(): readonly object[] {
-    return this.#byShard.entries.map(([shard]) => shard);
   }
 }

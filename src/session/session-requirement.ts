@@ -31,7 +31,7 @@ export class SessionRequirement {
   #bearerIssuedAt = 0;
 
   /** Pins, moments and tokens stay valid for `ttlMs`. The keys of the latest `maxKeys` writes of each history are remembered. */
-  constructor(ttlMs: number, maxKeys = 0) {
+  constructor(ttlMs: number, maxKeys: number) {
     this.#ttlMs = ttlMs;
     this.#maxKeys = maxKeys;
   }

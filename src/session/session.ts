@@ -2,9 +2,9 @@
  * Holds one user's session: which data its reads must see, and which writes are in flight. The requirement never shrinks, except
  * when a failover has lost data.
  */
-import type { Command } from "ioredis";
+import type { Command, Redis } from "ioredis";
 import type { CommandKind } from "../commands/command-kind.js";
-import { anyKey, type Touched } from "../commands/touched-keys.js";
+import { anyKey, type KeyFinder, type Touched } from "../commands/touched-keys.js";
 import {
   type Consistency,
   checkConsistency,
@@ -12,21 +12,66 @@ import {
   type ReadOptions,
   type ResolvedReadPolicy,
 } from "../consistency/read-policy.js";
-import { checkWriteConcern, type ReplicatedOptions } from "../consistency/write-concern.js";
+import {
+  checkWriteConcern,
+  type ReplicatedOptions,
+  type WriteConcern,
+} from "../consistency/write-concern.js";
 import type { ReadRecord } from "../diagnostics/channels.js";
 import type { Statistics } from "../diagnostics/statistics.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { WriteHandle, WriteOutcome } from "../replication/write-outcome.js";
-import { type ReadProgress, ReadProgressByShard } from "./read-progress.js";
-import { WriteConcernOfSession } from "./replicated.js";
-import type { Seal, SessionClient, SessionParts, WriteListener } from "./session-parts.js";
-import { openedBy } from "./session-parts.js";
+import { ReadProgress } from "./read-progress.js";
+import { openedBy, type Seal } from "./seal.js";
 import { SessionRequirement } from "./session-requirement.js";
+import type { SessionSetup } from "./session-setup.js";
 import { SmallMap } from "./small-map.js";
 import { WritesInFlight } from "./writes-in-flight.js";
 
-export type { Seal, SessionClient, SessionParts, WriteListener } from "./session-parts.js";
+/** An ioredis client whose commands belong to one session. */
+export type SessionClient = Redis & {
+  /** The same client at another level, for single calls: `redis.at("strong").get(key)`. */
+  at(level: Consistency, options?: ReadOptions): SessionClient;
+  /** The same client for writes that count for no session: `redis.untracked.incr("views")`. */
+  readonly untracked: SessionClient;
+};
+
+/** Receives a call when a write begins. */
+export interface WriteListener {
+  /** `command` is the name of the command, if the name is known. */
+  writeBegins(command?: string): void;
+}
+
+/** What all sessions of one `Tidemark` share. */
+export interface SessionHost {
+  /** How long a token or a pin to the primary stays valid, in milliseconds. */
+  readonly ttlMs: number;
+  /** Whether the reads of sessions that do not say otherwise are monotonic across requests. */
+  readonly monotonicReads: boolean;
+  /** Finds the keys that commands touch. */
+  readonly keys: KeyFinder;
+  /** For how many of the latest written keys a token names the key. */
+  readonly maxKeys: number;
+  /** How many of its latest reads each session records. */
+  readonly recordReads: number;
+  /** Counts the outcomes of reads and writes. */
+  readonly statistics: Statistics;
+  /** Turns a level into a read policy with all defaults filled in. */
+  policyOf(level: Consistency): ResolvedReadPolicy;
+  /** Makes the client of `session`. A session calls this once, on first use. */
+  clientFor(session: Session): SessionClient;
+  /**
+   * Makes `session` require everything that it has read so far. Returns a promise if a server must be asked for the position. The
+   * promise rejects when the position cannot be found out.
+   */
+  anchor(session: Session): Promise<void> | undefined;
+  /**
+   * Resolves with the number of replicas that have applied everything up to `position`. The position is in `shard`, or in the
+   * shard that its history belongs to. Rejects when too few replicas have applied it.
+   */
+  replicate(shard: object | undefined, position: Position | undefined, wanted: WriteConcern): Promise<number>;
+}
 
 const noReads: readonly ReadRecord[] = Object.freeze([]);
 
@@ -35,7 +80,8 @@ let endWrite: (session: Session, outcome: WriteOutcome, touched: Touched) => voi
 
 /** One user's sequence of reads and writes, for one request or for as long as you keep the session. */
 export class Session {
-  readonly #parts: SessionParts<Session>;
+  readonly #host: SessionHost;
+  readonly #setup: SessionSetup;
   #level: Consistency;
   #policy: ResolvedReadPolicy | undefined;
   #client: SessionClient | undefined;
@@ -46,11 +92,11 @@ export class Session {
   #stale = false;
   #watcher: WriteListener | undefined;
   #writes: WritesInFlight | undefined;
-  #replicated: WriteConcernOfSession | undefined;
+  #writeConcern: WriteConcern | undefined;
   #reads: ReadRecord[] | undefined;
-  #progresses: ReadProgressByShard | undefined;
+  #progresses: SmallMap<object, ReadProgress> | undefined;
   /** Read progress in each scope. Empty once all scopes count as one. */
-  #scoped: SmallMap<string, ReadProgressByShard> | undefined;
+  #scoped: SmallMap<string, SmallMap<object, ReadProgress>> | undefined;
   #isWhole = false;
 
   /**
@@ -58,9 +104,10 @@ export class Session {
    *
    * @internal
    */
-  constructor(parts: SessionParts<Session>) {
-    this.#parts = parts;
-    this.#level = parts.level;
+  constructor(host: SessionHost, setup: SessionSetup) {
+    this.#host = host;
+    this.#setup = setup;
+    this.#level = setup.level;
   }
 
   /**
@@ -82,13 +129,13 @@ export class Session {
    * @internal
    */
   get policy(): ResolvedReadPolicy {
-    this.#policy ??= this.#parts.policyOf(this.#level);
+    this.#policy ??= this.#host.policyOf(this.#level);
     return this.#policy;
   }
 
   /** The client whose reads and writes belong to this session. */
   get redis(): SessionClient {
-    this.#client ??= this.#parts.client(this);
+    this.#client ??= this.#host.clientFor(this);
     return this.#client;
   }
 
@@ -99,7 +146,7 @@ export class Session {
 
   /** Whether reads are monotonic across requests too. If so, reads change the session's token. */
   get monotonicReads(): boolean {
-    return this.#parts.anchor !== undefined;
+    return this.#setup.monotonicReads ?? this.#host.monotonicReads;
   }
 
   /**
@@ -125,7 +172,7 @@ export class Session {
    * @internal
    */
   keepRead(record: ReadRecord): void {
-    const { recordReads = 0 } = this.#parts;
+    const { recordReads } = this.#host;
     if (recordReads === 0) return;
     this.#reads ??= [];
     if (this.#reads.push(record) > recordReads) this.#reads.shift();
@@ -133,7 +180,7 @@ export class Session {
 
   /** Aborts when nobody waits for the session's answers any more. Undefined if the session was made without a signal. */
   get signal(): AbortSignal | undefined {
-    const { signal } = this.#parts;
+    const { signal } = this.#setup;
     return typeof signal === "function" ? signal() : signal;
   }
 
@@ -173,7 +220,7 @@ export class Session {
    * @internal
    */
   tracks(write: Command): boolean {
-    return this.#parts.keys?.tracks(write) !== false;
+    return this.#host.keys.tracks(write);
   }
 
   /** Whether a write is in flight. */
@@ -188,15 +235,6 @@ export class Session {
    */
   latestWrite({ scope }: Touched): Touched | undefined {
     return this.#writes?.latestIn(this.#isWhole ? undefined : scope);
-  }
-
-  /**
-   * For the middleware: whether the session has made a write that counts for it and is in no scope.
-   *
-   * @internal
-   */
-  get wroteUnscoped(): boolean {
-    return this.#writes?.latestIn("") !== undefined;
   }
 
   /**
@@ -218,12 +256,12 @@ export class Session {
   }
 
   /**
-   * For the router: the statistics that count the session's reads and writes. Undefined when nothing counts them.
+   * For the router: the statistics that count the session's reads and writes.
    *
    * @internal
    */
-  get statistics(): Statistics | undefined {
-    return this.#parts.statistics;
+  get statistics(): Statistics {
+    return this.#host.statistics;
   }
 
   /**
@@ -242,7 +280,7 @@ export class Session {
    * @internal
    */
   touchedBy(commands: Command | readonly Command[]): Touched {
-    return this.#parts.keys?.touchedBy(commands) ?? anyKey;
+    return this.#host.keys.touchedBy(commands);
   }
 
   /**
@@ -347,14 +385,17 @@ export class Session {
    * `InvalidOptionError` for invalid arguments.
    */
   replicated(replicas: number | "all", options?: ReplicatedOptions): Promise<number> {
-    const before = async (): Promise<(Position | undefined)[]> => {
-      await this.#written();
-      return [...this.requirement.written, ...(this.pinned ? [undefined] : [])];
-    };
-    this.#replicated ??= new WriteConcernOfSession(this.#parts.replicate);
-    const held = this.#replicated.want(checkWriteConcern(replicas, options), before);
+    this.#writeConcern = checkWriteConcern(replicas, options);
+    const held = this.#replicateEarlier(this.#writeConcern);
     held.catch(() => {});
     return held;
+  }
+
+  async #replicateEarlier(wanted: WriteConcern): Promise<number> {
+    await this.#written();
+    const positions = [...this.requirement.written, ...(this.pinned ? [undefined] : [])];
+    const held = positions.map((position) => this.#host.replicate(undefined, position, wanted));
+    return held.length === 0 ? 0 : Math.min(...(await Promise.all(held)));
   }
 
   #written(): Promise<void> | undefined {
@@ -362,7 +403,8 @@ export class Session {
   }
 
   #anchor(): Promise<void> | undefined {
-    return this.#parts.anchor?.(this)?.catch(() => this.requirement.pin());
+    if (!this.monotonicReads) return undefined;
+    return this.#host.anchor(this)?.catch(() => this.requirement.pin());
   }
 
   /**
@@ -387,7 +429,9 @@ export class Session {
     this.#wrote = true;
     this.#writes ??= new WritesInFlight();
     this.#writes.started(touched);
-    return new OpenWrite(this, touched ?? anyKey, shard && this.#replicated?.heldIn(shard));
+    const wanted = this.#writeConcern;
+    const acknowledged = shard && wanted && acknowledgedIn(shard, this.#host, wanted);
+    return new OpenWrite(this, touched ?? anyKey, acknowledged);
   }
 
   static {
@@ -429,13 +473,9 @@ export class Session {
    */
   progressIn(shard: object, { scope }: Touched): ReadProgress {
     if (scope === undefined) this.#joinScopes();
-    if (scope === undefined || scope === "" || this.#isWhole) return this.#all.in(shard);
+    if (scope === undefined || scope === "" || this.#isWhole) return this.#all.getOrMake(shard, ReadProgress);
     this.#scoped ??= new SmallMap();
-    const known = this.#scoped.get(scope);
-    if (known !== undefined) return known.in(shard);
-    const progresses = new ReadProgressByShard();
-    this.#scoped.set(scope, progresses);
-    return progresses.in(shard);
+    return this.#scoped.getOrMake(scope, SmallMap<object, ReadProgress>).getOrMake(shard, ReadProgress);
   }
 
   /**
@@ -446,11 +486,11 @@ export class Session {
   progressesIn(shard: object): readonly ReadProgress[] {
     const ofScopes = this.#scoped?.entries.map(([, progresses]) => progresses) ?? [];
     const all = [this.#progresses, ...ofScopes];
-    return all.flatMap((progresses) => progresses?.find(shard) ?? []);
+    return all.flatMap((progresses) => progresses?.get(shard) ?? []);
   }
 
-  get #all(): ReadProgressByShard {
-    this.#progresses ??= new ReadProgressByShard();
+  get #all(): SmallMap<object, ReadProgress> {
+    this.#progresses ??= new SmallMap();
     return this.#progresses;
   }
 
@@ -461,10 +501,10 @@ export class Session {
     this.#requirement?.joinScopes();
     const now = performance.now();
     for (const [, progresses] of this.#scoped?.entries ?? [])
-      for (const shard of progresses.shards) {
-        const all = this.#all.in(shard);
+      for (const [shard, { kept }] of progresses.entries) {
+        const all = this.#all.getOrMake(shard, ReadProgress);
         all.readAhead(now);
-        all.kept ??= progresses.find(shard)?.kept;
+        all.kept ??= kept;
       }
     this.#scoped = undefined;
   }
@@ -481,7 +521,7 @@ export class Session {
   }
 
   get #seal(): Seal {
-    const { seal } = this.#parts;
+    const { seal } = this.#setup;
     if (seal !== undefined) return seal;
     throw new InvalidOptionError(
       "secret",
@@ -498,9 +538,9 @@ export class Session {
    */
   get requirement(): SessionRequirement {
     if (this.#requirement === undefined) {
-      this.#requirement = new SessionRequirement(this.#parts.ttlMs, this.#parts.maxKeys);
+      this.#requirement = new SessionRequirement(this.#host.ttlMs, this.#host.maxKeys);
       if (this.#isWhole) this.#requirement.joinScopes();
-      for (const token of this.#parts.tokens()) this.#requirement.addToken(token);
+      for (const token of this.#setup.tokens()) this.#requirement.addToken(token);
     }
     return this.#requirement;
   }
@@ -508,6 +548,15 @@ export class Session {
 
 function isWriting(kind: CommandKind | undefined): boolean {
   return kind === "write" || kind === "blocking";
+}
+
+/** Apart from `beginWrite`, where the closure would cost every write an allocation. */
+function acknowledgedIn(
+  shard: object,
+  host: SessionHost,
+  wanted: WriteConcern,
+): NonNullable<WriteHandle["acknowledged"]> {
+  return (position) => host.replicate(shard, position, wanted);
 }
 
 /** A write that its session counts as in flight. */

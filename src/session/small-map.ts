@@ -20,6 +20,16 @@ export class SmallMap<K, V> {
     return first !== undefined && first.key === key ? first.value : this.#others?.get(key);
   }
 
+  /** The value of `key`, which is made if there is none. The class comes in place of a closure, which each call would allocate. */
+  getOrMake(key: K, Value: new () => V): V {
+    let value = this.get(key);
+    if (value === undefined) {
+      value = new Value();
+      this.set(key, value);
+    }
+    return value;
+  }
+
   set(key: K, value: V): void {
     if (this.#first === undefined) this.#first = new Entry(key, value);
     else if (this.#first.key === key) this.#first.value = value;

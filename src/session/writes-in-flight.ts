@@ -20,7 +20,8 @@ export class WritesInFlight {
   /** The writes by scope. A write of unknown scope counts for every scope. */
   readonly #ofScope = new SmallMap<string | undefined, Writes>();
   #waiting: (() => void)[] | undefined;
-  #latestOfAnyKey: Touched | undefined;
+  /** The latest write that may touch any key, even if the write is over. Undefined when there was none. */
+  latestOfAnyKey: Touched | undefined;
 
   get any(): boolean {
     return this.#count > 0;
@@ -44,27 +45,22 @@ export class WritesInFlight {
     return latest?.latest;
   }
 
-  /** The latest write that may touch any key, even if the write is over. Undefined when there was none. */
-  get latestOfAnyKey(): Touched | undefined {
-    return this.#latestOfAnyKey;
-  }
-
   /** `touched` is undefined if the write itself has not been sent yet. The write then stands for all scopes. */
   started(touched: Touched | undefined): void {
     this.#count += 1;
-    const writes = this.#in(touched?.scope);
+    const writes = this.#ofScope.getOrMake(touched?.scope, Writes);
     writes.inFlight += 1;
     if (touched === undefined) return;
     this.#started += 1;
     writes.latest = touched;
     writes.latestAt = this.#started;
-    if (touched.keys === undefined) this.#latestOfAnyKey = touched;
+    if (touched.keys === undefined) this.latestOfAnyKey = touched;
   }
 
   /** The caller calls this once for each started write, with the same scope. */
   ended(scope: string | undefined): void {
     this.#count -= 1;
-    this.#in(scope).inFlight -= 1;
+    this.#ofScope.getOrMake(scope, Writes).inFlight -= 1;
     // Deferred, because ioredis answers NOSCRIPT by sending the script. A write that directly follows another is part of it.
     if (!this.any && this.#waiting !== undefined) setImmediate(() => this.#release());
   }
@@ -82,15 +78,6 @@ export class WritesInFlight {
         resolve();
       });
     });
-  }
-
-  #in(scope: string | undefined): Writes {
-    let writes = this.#ofScope.get(scope);
-    if (writes === undefined) {
-      writes = new Writes();
-      this.#ofScope.set(scope, writes);
-    }
-    return writes;
   }
 
   #inFlight(scope: string | undefined): number {

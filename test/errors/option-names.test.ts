@@ -9,6 +9,7 @@ import * as fastify from "../../src/http/frameworks/fastify.js";
 import * as koa from "../../src/http/frameworks/koa.js";
 import * as web from "../../src/http/frameworks/web.js";
 import { requestSessions } from "../../src/http/http.js";
+import { Keyring } from "../../src/http/keyring.js";
 import { InvalidOptionError, Tidemark } from "../../src/index.js";
 import { namedIn } from "../../src/options/given-server.js";
 import { HandMadeSessions } from "../support/stages/hand-made-sessions.js";
@@ -106,6 +107,11 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
     "session()",
     () => withTidemark((one) => call(one.session.bind(one), { tokn: "" })),
     'Did you mean "token"?',
+  ],
+  [
+    "session() with a seal",
+    () => withTidemark((one) => call(one.session.bind(one), { seal: new Keyring(secret), tokn: "" })),
+    'did you mean "token"?',
   ],
   [
     "at()",

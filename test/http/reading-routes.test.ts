@@ -228,8 +228,8 @@ describe("a route", () => {
 describe("many routes", () => {
   const prefixes = new KeyPrefixes("", [], []);
   const statistics = new Statistics(prefixes, new ScopeProposal(prefixes));
-  const writing = { wroteUnscoped: true, unscopedWrite: new Touched("", ["hits:1"]), statistics };
-  const reading = { wroteUnscoped: false, unscopedWrite: undefined, statistics };
+  const writing = { unscopedWrite: new Touched("", ["hits:1"]), statistics };
+  const reading = { unscopedWrite: undefined, statistics };
   const route = (pattern: string) => ({ method: "GET", pattern, path: pattern });
   const ask50 = (routes: ReadingRoutes, pattern: string): void => {
     for (let i = 0; i < inARow; i++) if (routes.concerns(writing)) routes.count(route(pattern), writing);

@@ -15,6 +15,7 @@ import type { Position } from "../../src/replication/position.js";
 import type { ReplicationInfo } from "../../src/replication/replication-info.js";
 import type { ReadSource } from "../../src/session/read-progress.js";
 import { Session } from "../../src/session/session.js";
+import { SessionSetup } from "../../src/session/session-setup.js";
 import { decodeToken, encodeToken } from "../../src/session/token.js";
 import type { Shard } from "../../src/shard/shard.js";
 import {
@@ -36,8 +37,8 @@ import {
   type Write,
 } from "../support/commands/keyed-oracle.js";
 import { seeded } from "../support/load/seeded.js";
-import { noClient, start, ttlMs } from "../support/stages/still-sessions.js";
-import { policyOf } from "../support/stages/usual-policies.js";
+import { HostWithoutServers } from "../support/stages/session-host.js";
+import { start, ttlMs } from "../support/stages/still-sessions.js";
 
 const histories = Number(process.env.MODEL_HISTORIES ?? 20_000);
 const firstSeed = Number(process.env.MODEL_SEED ?? 1);
@@ -301,11 +302,14 @@ class World {
   #begin(): void {
     const any = (): Held | undefined => this.#tokens[this.#below(this.#tokens.length + 1)];
     const tokens = Array.from({ length: 1 + this.#below(3) }, any).flatMap((one) => one ?? []);
-    const session = new Session({
-      ...{ level: "session", policyOf, ttlMs, client: noClient, keys: this.#keys, maxKeys: this.#maxKeys },
-      tokens: () => tokens.map(({ token }) => token),
-      ...(this.#isMonotonic ? { anchor: () => undefined } : {}),
-    });
+    const session = new Session(
+      new HostWithoutServers(this.#keys, this.#maxKeys),
+      new SessionSetup(
+        tokens.map(({ token }) => token),
+        undefined,
+        this.#isMonotonic,
+      ),
+    );
     const chains = tokens.map(({ chain }) => chain);
     const witness = new Witness(this.#scopes, chains);
     const isLoose = tokens.some((token) => token.isLoose);

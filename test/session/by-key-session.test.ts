@@ -5,15 +5,15 @@ import { RuledKeys } from "../../src/commands/touched-keys.js";
 import { checkKeyOptions } from "../../src/options/key-options.js";
 import type { Position } from "../../src/replication/position.js";
 import { Session } from "../../src/session/session.js";
-import { at, noClient, tokenOf, ttlMs, X } from "../support/stages/still-sessions.js";
-import { policyOf } from "../support/stages/usual-policies.js";
+import { SessionSetup } from "../../src/session/session-setup.js";
+import { HostWithoutServers } from "../support/stages/session-host.js";
+import { at, tokenOf, X } from "../support/stages/still-sessions.js";
 
 const shard = {};
 
 function open(...tokens: readonly string[]): Session {
   const keys = new RuledKeys(checkKeyOptions({ scopes: ["sess:"] }, "").keyRules);
-  const parts = { level: "session", policyOf, ttlMs, client: noClient, keys, maxKeys: 8 } as const;
-  return new Session({ ...parts, tokens: () => tokens });
+  return new Session(new HostWithoutServers(keys), new SessionSetup(tokens));
 }
 
 function write(session: Session, offset: number, name: string, ...args: string[]): void {

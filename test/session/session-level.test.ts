@@ -4,23 +4,13 @@ import { describe, expect, it } from "vitest";
 import type { Level } from "../../src/consistency/level.js";
 import { InvalidOptionError } from "../../src/errors/errors.js";
 import { Session, type SessionClient } from "../../src/session/session.js";
-import { policyOf } from "../support/stages/usual-policies.js";
-
-function open(): Session {
-  return new Session({
-    level: "session",
-    policyOf,
-    ttlMs: 60_000,
-    tokens: () => [],
-    client: () => {
-      throw new Error("no client is needed here");
-    },
-  });
-}
+import { SessionSetup } from "../../src/session/session-setup.js";
+import { HostWithoutServers } from "../support/stages/session-host.js";
+import { sessionOf } from "../support/stages/still-sessions.js";
 
 describe("Session.level", () => {
   it("is the initial level until it is set", () => {
-    const session = open();
+    const session = sessionOf();
     expect(session.level).toBe("session");
     for (const level of ["strong", "eventual", "session", { maxStalenessMs: 500 }] satisfies Level[]) {
       session.level = level;
@@ -29,7 +19,7 @@ describe("Session.level", () => {
   });
 
   it("throws for an invalid level, and keeps the previous one", () => {
-    const session = open();
+    const session = sessionOf();
     for (const level of ["linearizable", "", undefined, null, 500, { maxStalenessMs: 0 }]) {
       expect(() => Reflect.set(session, "level", level)).toThrow(InvalidOptionError);
     }
@@ -41,16 +31,13 @@ describe("Session.redis", () => {
   it("makes its client once, on first use", () => {
     const made: Session[] = [];
     const levels: Level[] = [];
-    const session = new Session({
-      level: "session",
-      policyOf,
-      ttlMs: 60_000,
-      tokens: () => [],
-      client: (of) => {
+    class Host extends HostWithoutServers {
+      override clientFor(of: Session): SessionClient {
         made.push(of);
         return clientThat((level) => levels.push(level));
-      },
-    });
+      }
+    }
+    const session = new Session(new Host(), new SessionSetup());
     expect(made).toEqual([]);
     expect(session.redis).toBe(session.redis);
     session.at("strong");

@@ -2,18 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Keyring } from "../../src/http/keyring.js";
 import { Session } from "../../src/session/session.js";
-import {
-  at,
-  noClient,
-  sessionOf,
-  start,
-  stopClock,
-  tokenOf,
-  ttlMs,
-  X,
-  Y,
-} from "../support/stages/still-sessions.js";
-import { policyOf } from "../support/stages/usual-policies.js";
+import { SessionSetup } from "../../src/session/session-setup.js";
+import { HostWithoutServers } from "../support/stages/session-host.js";
+import { at, sessionOf, start, stopClock, tokenOf, ttlMs, X, Y } from "../support/stages/still-sessions.js";
 
 beforeEach(stopClock);
 
@@ -67,7 +58,7 @@ describe("Session.add", () => {
 describe("Session.sealed", () => {
   const seal = new Keyring("a secret of this test");
   const sealedSession = (...tokens: string[]) =>
-    new Session({ level: "session", ttlMs, policyOf, tokens: () => tokens, client: noClient, seal });
+    new Session(new HostWithoutServers(), new SessionSetup(tokens, "session", false, seal));
 
   it("returns a token that another session with the same secret can add", () => {
     const [session, other] = [sealedSession(tokenOf({ positions: [at(X, 77)] })), sealedSession()];

@@ -3,11 +3,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { anyKey } from "../../src/commands/touched-keys.js";
 import { Session } from "../../src/session/session.js";
+import { SessionSetup } from "../../src/session/session-setup.js";
 import { decodeToken, unknownWrite } from "../../src/session/token.js";
 import { endWrite, startWrite } from "../support/stages/open-writes.js";
+import { HostWithoutServers } from "../support/stages/session-host.js";
 import {
   at,
-  noClient,
   sessionOf,
   start,
   stopClock,
@@ -17,7 +18,6 @@ import {
   X,
   Y,
 } from "../support/stages/still-sessions.js";
-import { policyOf } from "../support/stages/usual-policies.js";
 
 beforeEach(stopClock);
 
@@ -101,7 +101,7 @@ describe("Session with tokens", () => {
 
   it("reads its tokens once, and only when it needs them", () => {
     const tokens = vi.fn(() => [tokenOf({ positions: [at(X, 77)] })]);
-    const session = new Session({ level: "session", ttlMs, policyOf, tokens, client: noClient });
+    const session = new Session(new HostWithoutServers(), new SessionSetup(tokens));
     session.level = "strong";
     startWrite(session);
     expect([session.wrote, session.writing]).toEqual([true, true]);

@@ -1,37 +1,23 @@
 /** Sessions without any Redis, whose writes a test starts and ends by hand. */
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { mergeConsistency } from "../../../src/consistency/read-policy.js";
 import type { SessionSource } from "../../../src/http/request-session.js";
 import { Session } from "../../../src/session/session.js";
+import { type SessionOptions, SessionSetup } from "../../../src/session/session-setup.js";
 import { encodeToken } from "../../../src/session/token.js";
 import { endWrite as endAt } from "./open-writes.js";
-import { policyOf } from "./usual-policies.js";
+import { HostWithoutServers } from "./session-host.js";
 
 const replid = "0123456789abcdef";
 
 export class HandMadeSessions implements SessionSource {
-  readonly tokenTtlMs = 60_000;
   readonly made: Session[] = [];
   readonly #current = new AsyncLocalStorage<Session>();
+  readonly #host = new HostWithoutServers();
+  readonly tokenTtlMs = this.#host.ttlMs;
 
-  session({
-    token,
-    level = "session",
-    seal,
-    monotonicReads,
-  }: Parameters<SessionSource["session"]>[0]): Session {
-    const session = new Session({
-      level: mergeConsistency("session", level),
-      tokens: () => token?.() ?? [],
-      policyOf,
-      ttlMs: this.tokenTtlMs,
-      seal,
-      anchor: monotonicReads === true ? () => undefined : undefined,
-      client: () => {
-        throw new Error("a hand-made session has no client");
-      },
-    });
+  session(options: SessionOptions): Session {
+    const session = new Session(this.#host, SessionSetup.of(options));
     this.made.push(session);
     return session;
   }

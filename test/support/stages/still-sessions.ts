@@ -2,27 +2,25 @@
 
 import { vi } from "vitest";
 import type { WriteOutcome } from "../../../src/replication/write-outcome.js";
-import { Session, type SessionClient } from "../../../src/session/session.js";
+import { Session } from "../../../src/session/session.js";
+import { SessionSetup } from "../../../src/session/session-setup.js";
 import { encodeToken, type TokenClaims } from "../../../src/session/token.js";
 import { endWrite, startWrite } from "./open-writes.js";
-import { policyOf } from "./usual-policies.js";
+import { HostWithoutServers } from "./session-host.js";
 
 export const X = "8371b4fb1155b71f";
 export const Y = "c1d5f0aa17e24cf0";
 export const start = Date.parse("2026-05-01T12:00:00Z");
-export const ttlMs = 60_000;
+const host = new HostWithoutServers();
+export const { ttlMs } = host;
 
 /** Stops the clock at `start`; `vi.useRealTimers()` lets it go on. */
 export function stopClock(): void {
   vi.useFakeTimers({ now: start });
 }
 
-export function noClient(): SessionClient {
-  throw new Error("no client is needed here");
-}
-
 export function sessionOf(...tokens: readonly string[]): Session {
-  return new Session({ level: "session", policyOf, ttlMs, tokens: () => tokens, client: noClient });
+  return new Session(host, new SessionSetup(tokens));
 }
 
 export function tokenOf(claims: Partial<TokenClaims>): string {
