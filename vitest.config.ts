@@ -3,12 +3,16 @@ import { configDefaults, defineConfig } from "vitest/config";
 const testsIn = (...folders: string[]): string[] => folders.map((folder) => `test/${folder}/**/*.test.ts`);
 
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
-const dependOnIoredis = testsIn(
-  ...["client", "connection", "node", "options", "reads", "routing", "scenarios", "shard"],
-);
+const dependOnIoredis = [
+  ...testsIn("client", "connection", "node", "options", "reads", "routing", "scenarios", "shard"),
+  "test/types.test.ts",
+];
 
 /** Over RESP2 a replica does not report that it has loaded older data, so its position counts for a moment longer. */
 const needResp3 = ["test/node/data-set-tracking.test.ts", "test/scenarios/chaos.test.ts"];
+
+/** What tests run as processes of their own with tsx loads ioredis 5 too. */
+const ioredis5 = { IOREDIS: "5", TSX_TSCONFIG_PATH: "bench/tsconfig.ioredis5.json" };
 
 /** These also run on every server of REDIS_SERVERS, because what they test depends on how a server replicates. */
 const dependOnServer = testsIn("node", "reads", "routing", "scenarios", "shard", "topology");
@@ -46,6 +50,7 @@ export default defineConfig({
         resolve: { alias: { ioredis: "ioredis5" } },
         test: {
           name: "ioredis 5",
+          env: ioredis5,
           include: dependOnIoredis,
           exclude: [...configDefaults.exclude, ...needResp3],
         },

@@ -52,6 +52,8 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const monitor of monitors) monitor.disconnect();
+  // A frozen one would make close() wait.
+  primary.resume();
   await tidemark.close();
   await proxy.stop();
   await primary.stop();

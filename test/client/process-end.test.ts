@@ -1,29 +1,29 @@
 /** A closed Tidemark does not keep its process alive. */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { promisify } from "node:util";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { TidemarkOptions } from "../../src/index.js";
 import { freePort } from "../support/servers/free-port.js";
 import { root } from "../support/sources/built-package.js";
 
 const run = promisify(execFile);
-const sockets = new Set<Socket>();
-const servers: Server[] = [];
-
-afterEach(() => {
-  for (const server of servers.splice(0)) server.close();
-  for (const socket of sockets) socket.destroy();
-});
+/** Takes what ends a server after the test. */
+type Owe = (end: () => void) => void;
 
 /** Listens, and gives each connection to `accept`. */
-async function listening(accept: (socket: Socket) => void): Promise<number> {
+async function listening(owe: Owe, accept: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket.on("error", () => {}).on("close", () => sockets.delete(socket)));
     accept(socket);
   });
-  servers.push(server.listen(0, "127.0.0.1"));
+  server.listen(0, "127.0.0.1");
+  owe(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
   await once(server, "listening");
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : 0;
@@ -43,22 +43,18 @@ const watchedBy = (port: number): TidemarkOptions => ({
   name: "mymaster",
 });
 
-const places: Readonly<Record<string, () => Promise<TidemarkOptions>>> = {
+const places: Readonly<Record<string, (owe: Owe) => Promise<TidemarkOptions>>> = {
   "nothing listens": async () => servedBy(await freePort()),
-  "a proxy is being examined": async () => servedBy(await listening(examined)),
+  "a proxy is being examined": async (owe) => servedBy(await listening(owe, examined)),
   "no Sentinel listens": async () => watchedBy(await freePort()),
-  "the Sentinel hangs": async () => watchedBy(await listening(() => {})),
+  "the Sentinel hangs": async (owe) => watchedBy(await listening(owe, () => {})),
 };
 
-const versions: Readonly<Record<string, NodeJS.ProcessEnv>> = {
-  "ioredis 6": {},
-  "ioredis 5": { TSX_TSCONFIG_PATH: "bench/tsconfig.ioredis5.json" },
-};
-
-describe.each(Object.entries(versions))("close() with %s", (_name, env) => {
-  it.each(Object.entries(places))("leaves no timer while %s", async (_place, place) => {
-    const args = ["--import", "tsx", "test/support/stages/closing-app.ts", JSON.stringify(await place())];
-    const { stdout } = await run(process.execPath, args, { cwd: root, env: { ...process.env, ...env } });
+describe.concurrent("close()", () => {
+  it.for(Object.entries(places))("leaves no timer while %s", async ([, place], { onTestFinished }) => {
+    const options = await place((end) => onTestFinished(end));
+    const args = ["--import", "tsx", "test/support/stages/closing-app.ts", JSON.stringify(options)];
+    const { stdout } = await run(process.execPath, args, { cwd: root });
     expect(JSON.parse(stdout)).toEqual({ timers: 0 });
   });
 });

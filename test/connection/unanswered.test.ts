@@ -1,37 +1,36 @@
 /** Nothing waits forever while the primary is gone: subscriptions, blocking commands, and commands after them. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ClosedError, NoPrimaryError, type Tidemark } from "../../src/index.js";
+import { describe, expect, it } from "vitest";
+import { ClosedError, NoPrimaryError } from "../../src/index.js";
 import { FickleProxy } from "../support/proxies/fickle-proxy.js";
 import { TcpProxy } from "../support/proxies/tcp-proxy.js";
 import { failOver, replicaOf } from "../support/servers/failover.js";
-import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { startReplicationGroup } from "../support/servers/replication-group.js";
 import { startSentinelGroup } from "../support/servers/sentinel-group.js";
 import { openTidemark } from "../support/stages/open-tidemark.js";
+import { stageOwn } from "../support/stages/own-stage.js";
 import { openWatched } from "../support/stages/watched-tidemark.js";
 import { waitUntil } from "../support/wait-until.js";
 
-let group: ReplicationGroup;
-let proxy: TcpProxy;
-let tidemark: Tidemark;
-
-beforeEach(async () => {
-  group = await startReplicationGroup({ replicas: 1 });
-  proxy = await TcpProxy.start({ targetPort: group.primary.port });
-  tidemark = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}`, primaryTimeoutMs: 1_000 });
+const own = stageOwn(async (owe) => {
+  const group = await startReplicationGroup({ replicas: 1 });
+  owe(() => group.stop());
+  const proxy = await TcpProxy.start({ targetPort: group.primary.port });
+  owe(() => proxy.stop());
+  const tidemark = openTidemark(group, {
+    primary: `redis://127.0.0.1:${proxy.port}`,
+    primaryTimeoutMs: 1_000,
+  });
+  owe(() => tidemark.close());
   tidemark.redis.on("error", () => {});
   await tidemark.ready();
-});
-
-afterEach(async () => {
-  await tidemark.close();
-  await proxy.stop();
-  await group.stop();
+  return { group, proxy, tidemark };
 });
 
 const subscriptions = ["subscribe", "psubscribe", "ssubscribe"] as const;
 
-describe("A subscription that no primary answers", () => {
+describe.concurrent("A subscription that no primary answers", () => {
   it.each(subscriptions)("is rejected in time: %s", async (name) => {
+    const { proxy, tidemark } = own();
     await tidemark.redis[name]("before");
     proxy.stall();
     await expect(tidemark.redis[name]("frozen")).rejects.toThrow(NoPrimaryError);
@@ -40,6 +39,7 @@ describe("A subscription that no primary answers", () => {
   });
 
   it("delivers no messages after it was rejected", async () => {
+    const { group, proxy, tidemark } = own();
     const heard: string[] = [];
     tidemark.redis.on("message", (channel) => heard.push(channel));
     await tidemark.redis.subscribe("kept");
@@ -58,6 +58,7 @@ describe("A subscription that no primary answers", () => {
   });
 
   it.each(["close", "disconnect"] as const)("is rejected by %s()", async (end) => {
+    const { group, proxy } = own();
     const primary = `redis://127.0.0.1:${proxy.port}`;
     await using slow = openTidemark(group, { primary, primaryTimeoutMs: 1_000 });
     slow.redis.on("error", () => {});
@@ -70,16 +71,21 @@ describe("A subscription that no primary answers", () => {
   });
 
   it("is rejected with the server's reason for refusing the connection", async () => {
+    const { group } = own();
     const admin = group.primary.admin();
-    await using own = openTidemark(group, { replicas: [], redis: { username: "app", password: "wrong" } });
-    own.redis.on("error", () => {});
+    await using another = openTidemark(group, {
+      replicas: [],
+      redis: { username: "app", password: "wrong" },
+    });
+    another.redis.on("error", () => {});
     await admin.call("ACL", "SETUSER", "app", "on", ">right", "+@all", "~*", "&*");
-    await expect(own.redis.subscribe("news")).rejects.toThrow(/WRONGPASS/);
+    await expect(another.redis.subscribe("news")).rejects.toThrow(/WRONGPASS/);
   });
 });
 
-describe("A blocking command with a timeout shorter than the wait for a primary", () => {
+describe.concurrent("A blocking command with a timeout shorter than the wait for a primary", () => {
   it("is rejected when there was no primary, because nobody knows whether the list had an element", async () => {
+    const { proxy, tidemark } = own();
     proxy.cut();
     for (const seconds of [0.2, 5])
       await expect(tidemark.session().redis.blpop("queue", seconds)).rejects.toThrow(NoPrimaryError);
@@ -90,23 +96,27 @@ describe("A blocking command with a timeout shorter than the wait for a primary"
     await using slow = await TcpProxy.start({ targetPort: sentinels.sentinels[0]?.port ?? 0 });
     slow.stall();
     const redis = { blockingTimeout: 50, updateSentinels: false };
-    await using own = openWatched(sentinels, { sentinels: [{ host: "127.0.0.1", port: slow.port }], redis });
-    const session = own.session();
+    await using another = openWatched(sentinels, {
+      sentinels: [{ host: "127.0.0.1", port: slow.port }],
+      redis,
+    });
+    const session = another.session();
     expect(await session.redis.blpop("queue", 0)).toBeNull();
     slow.unstall();
-    await own.ready();
+    await another.ready();
     await waitUntil(() => !session.writing, { what: "the session has no write in flight" });
   });
 });
 
-describe("A WATCH that is never answered", () => {
+describe.concurrent("A WATCH that is never answered", () => {
   it("is sent again to the next primary, even on a pooled connection", async () => {
-    await using own = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
-    await own.ready();
-    expect(await own.redis.blpop("queue", 0.1)).toBeNull();
+    const { group, proxy } = own();
+    await using another = openTidemark(group, { primary: `redis://127.0.0.1:${proxy.port}` });
+    await another.ready();
+    expect(await another.redis.blpop("queue", 0.1)).toBeNull();
     await group.caughtUp();
     proxy.stall();
-    const { redis } = own.session();
+    const { redis } = another.session();
     const watched = redis.watch("k");
     await replicaOf(group).replicate(undefined);
     expect(await watched).toBe("OK");
@@ -114,22 +124,24 @@ describe("A WATCH that is never answered", () => {
   });
 });
 
-describe("A pooled connection that no server answers any more", () => {
+describe.concurrent("A pooled connection that no server answers any more", () => {
   it("is not used again", async () => {
+    const { group } = own();
     await using hole = await FickleProxy.start(group.primary.port);
     const primary = `redis://127.0.0.1:${hole.port}`;
-    await using own = openTidemark(group, { primary, replicas: [], primaryTimeoutMs: 1_000 });
-    own.redis.on("error", () => {});
-    expect(await own.redis.blpop("queue", 0.1)).toBeNull();
+    await using another = openTidemark(group, { primary, replicas: [], primaryTimeoutMs: 1_000 });
+    another.redis.on("error", () => {});
+    expect(await another.redis.blpop("queue", 0.1)).toBeNull();
     hole.swallow();
-    await expect(own.redis.set("k", "1")).rejects.toThrow(/closed before the reply arrived/);
+    await expect(another.redis.set("k", "1")).rejects.toThrow(/closed before the reply arrived/);
     await group.primary.admin().rpush("queue", "job");
-    expect(await own.redis.blpop("queue", 5)).toEqual(["queue", "job"]);
+    expect(await another.redis.blpop("queue", 5)).toEqual(["queue", "job"]);
   });
 });
 
-describe("duplicate()", () => {
+describe.concurrent("duplicate()", () => {
   it("keeps the order of commands that a demoted primary refuses", async () => {
+    const { group, tidemark } = own();
     const plain = tidemark.redis.duplicate();
     await plain.set("k", "first");
     await failOver(group, replicaOf(group));
@@ -140,13 +152,14 @@ describe("duplicate()", () => {
   });
 
   it("repeats no command that a healthy primary has not answered yet when it hands over", async () => {
+    const { group } = own();
     await using slow = await FickleProxy.start(group.primary.port);
-    await using own = openTidemark(group, { primary: `redis://127.0.0.1:${slow.port}` });
-    await own.ready();
-    const session = own.session();
+    await using another = openTidemark(group, { primary: `redis://127.0.0.1:${slow.port}` });
+    await another.ready();
+    const session = another.session();
     await session.redis.set("other", "0");
     slow.delayNewcomers(1_500);
-    const plain = own.redis.duplicate();
+    const plain = another.redis.duplicate();
     const counted = plain.incr("count");
     await waitUntil(async () => (await group.primary.admin().get("count")) === "1", {
       what: "the write was executed",
@@ -159,6 +172,7 @@ describe("duplicate()", () => {
   });
 
   it("ends a monitor that has followed a failover, which has one connection", async () => {
+    const { group, proxy, tidemark } = own();
     const monitor = await tidemark.redis.monitor();
     monitor.on("error", () => {});
     await group.primary.kill();

@@ -81,7 +81,7 @@ describe("while the primary is gone", () => {
   afterEach(() => unsubscribe("tidemark:stale-read", listener));
 
   it("every framework marks an answer as stale when its route allows that, and reports it", async () => {
-    const tidemark = await stage.open();
+    const tidemark = await stage.open({ primaryTimeoutMs: 1_000 });
     const levels = { scope: "strong", route: { staleIfPrimaryGone: true } } as const;
     const open = Object.values(doors).map((one) => one(tidemark, notes(levels)));
     const opened: Door[] = await Promise.all(open);

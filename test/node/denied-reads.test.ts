@@ -41,7 +41,7 @@ function isOfReplica(route: string): boolean {
   return route.startsWith("replica:");
 }
 
-describe("a replica whose ACL forbids reads", () => {
+describe.concurrent("a replica whose ACL forbids reads", () => {
   it.each<[string, readonly string[], RegExp]>([
     ["the command", ["-get"], /NOPERM .*'get'/],
     ["the key", ["resetkeys", "~other:*"], /NOPERM .*key/],
@@ -116,7 +116,7 @@ describe("a replica whose ACL forbids reads", () => {
   });
 });
 
-describe("a command that the user may use on no server", () => {
+describe.concurrent("a command that the user may use on no server", () => {
   it("does not exclude a replica, however often it is refused", async () => {
     using warnings = listenToWarnings();
     const tidemark = await open();
@@ -140,7 +140,7 @@ describe("a command that the user may use on no server", () => {
   });
 });
 
-describe("a command that only the replica forbids", () => {
+describe.concurrent("a command that only the replica forbids", () => {
   it("does not exclude the replica from other commands", async () => {
     const tidemark = await open();
     await allow(replicaOf(stage.group), "-strlen");

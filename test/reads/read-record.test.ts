@@ -487,7 +487,8 @@ describe("a read while the primary is gone", () => {
         await Promise.all([toPrimary?.stop(), toReplica?.stop()]);
       });
       const at = (proxy: TcpProxy | undefined) => ({ host: "127.0.0.1", port: proxy?.port ?? 0 });
-      const behind = await openEligible({ primary: at(toPrimary), replicas: [at(toReplica)] });
+      const servers = { primary: at(toPrimary), replicas: [at(toReplica)] };
+      const behind = await openEligible({ ...servers, primaryTimeoutMs: 2_000 });
       routes.clear();
       toPrimary?.stall();
       toReplica?.stall();

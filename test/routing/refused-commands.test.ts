@@ -278,7 +278,7 @@ describe("unawaited writes during a handover", () => {
   });
 });
 
-describe("a primary that is silent during a handover", () => {
+describe.concurrent("a primary that is silent during a handover", () => {
   it("leaves the writes in flight to the new primary when its refusals arrive a little later", async () => {
     const proxy = await TcpProxy.start({ targetPort: stage.group.primary.port });
     stage.owe(proxy);

@@ -130,7 +130,7 @@ describe("Session.replicated", () => {
     session.replicated(1, { timeoutMs: long });
     const failing = expect(session.redis.set("k", "v")).rejects.toMatchObject({ replicas: undefined });
     await waitUntil(isBlocked, { what: "the write waits for replicas" });
-    await other.close();
+    await other.close({ timeoutMs: 500 });
     await failing;
   });
 

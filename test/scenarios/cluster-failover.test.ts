@@ -28,7 +28,7 @@ async function isReplicaTo(tidemark: Tidemark, node: ClusterNode): Promise<void>
   await waitUntil(isThere, { what: "the old primary is a replica" });
 }
 
-describe("a failover between healthy nodes", () => {
+describe.concurrent("a failover between healthy nodes", () => {
   it("causes no older reads and no errors, and keeps tokens valid", async () => {
     const [tidemark, second] = [await stage.open(), await stage.open()];
     const { primary, replica } = await firstShard();
@@ -63,7 +63,7 @@ describe("a failover between healthy nodes", () => {
   });
 });
 
-describe("scripts", () => {
+describe.concurrent("scripts", () => {
   it("run once on the new primary, in order", async () => {
     const tidemark = await stage.open();
     const { replica } = await firstShard();
@@ -82,7 +82,7 @@ describe("scripts", () => {
   });
 });
 
-describe("a primary that is killed", () => {
+describe.concurrent("a primary that is killed", () => {
   it("leaves provable reads to replicas, makes writes fail soon, and is replaced", async () => {
     const tidemark = await stage.open();
     const { primary } = await firstShard();
@@ -111,7 +111,7 @@ describe("a primary that is killed", () => {
   });
 });
 
-describe("a primary that is frozen", () => {
+describe.concurrent("a primary that is frozen", () => {
   it("makes writes reject in time, does not affect other shards, and is replaced", async () => {
     const tidemark = await stage.open({ primaryTimeoutMs: 1_500 });
     const { primary } = await firstShard();
@@ -138,7 +138,7 @@ describe("a primary that is frozen", () => {
   });
 });
 
-describe("a primary that was cut off", () => {
+describe.concurrent("a primary that was cut off", () => {
   it("causes a report of its lost writes, and of no others", async () => {
     const [tidemark, second] = [await stage.open(), await stage.open()];
     const { primary } = await firstShard();

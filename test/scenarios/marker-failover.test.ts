@@ -1,26 +1,32 @@
 /** Failovers where an ACL forbids INFO, so that a marker key replaces positions. */
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { NotPrimaryError, type Session, type Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
 import { failOver, replicaOf } from "../support/servers/failover.js";
 import type { RedisServer } from "../support/servers/redis-server.js";
+import { startReplicationGroup } from "../support/servers/replication-group.js";
+import { takeSnapshot } from "../support/servers/snapshot.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
-import { stageGroup } from "../support/stages/staged-group.js";
+import { type GroupOptions, openTidemark } from "../support/stages/open-tidemark.js";
+import { stageOwn } from "../support/stages/own-stage.js";
 import { waitUntil } from "../support/wait-until.js";
 
-const stage = stageGroup({ replicas: 2 });
+const asApp = { redis: { username: "app", password: "pw" } };
 
-let old: RedisServer;
-let heir: RedisServer;
-let tidemark: Tidemark;
-
-beforeEach(async () => {
-  old = stage.group.primary;
-  heir = replicaOf(stage.group);
-  const servers = [old, heir, replicaOf(stage.group, 1)];
-  await Promise.all(servers.map(allow));
-  tidemark = await stage.open({ redis: { username: "app", password: "pw", maxRetriesPerRequest: 1 } });
+const own = stageOwn(async (owe) => {
+  const group = await startReplicationGroup({ replicas: 2 });
+  owe(() => group.stop());
+  const [old, heir] = [group.primary, replicaOf(group)];
+  await Promise.all([old, heir, replicaOf(group, 1)].map(allow));
+  const open = async (options: GroupOptions): Promise<Tidemark> => {
+    const tidemark = openTidemark(group, options);
+    owe(() => tidemark.close());
+    await replicasAreEligible(tidemark);
+    return tidemark;
+  };
+  const tidemark = await open({ redis: { ...asApp.redis, maxRetriesPerRequest: 1 } });
   expect(tidemark.topology().map(({ proof }) => proof)).toEqual(["marker", "marker", "marker"]);
+  return { group, old, heir, tidemark, open };
 });
 
 /** Lets the app do what is not dangerous, and so not ask for INFO or ROLE. */
@@ -42,6 +48,7 @@ async function isAnsweredByReplica(session: Session, value: string): Promise<voi
 
 /** Resolves when the primary has been noticed to be none. */
 async function isNoticed(): Promise<void> {
+  const { tidemark } = own();
   await waitUntil(
     async () => {
       await tidemark.redis.get("k").catch(() => {});
@@ -51,12 +58,13 @@ async function isNoticed(): Promise<void> {
   );
 }
 
-describe("without Sentinels, where INFO is forbidden,", () => {
+describe.concurrent("without Sentinels, where INFO is forbidden,", () => {
   it("a primary that was demoted is neither read from nor written to", async () => {
+    const { group, old, heir, tidemark } = own();
     const session = tidemark.session();
     await session.redis.set("k", "before");
-    await stage.group.caughtUp();
-    await failOver(stage.group, heir);
+    await group.caughtUp();
+    await failOver(group, heir);
     await isNoticed();
     const before = await old.commandCalls("get");
     for (const level of ["session", "eventual", { maxStalenessMs: 5_000 }] as const)
@@ -67,13 +75,14 @@ describe("without Sentinels, where INFO is forbidden,", () => {
   });
 
   it("a primary that is promoted again is used again, and its earlier sessions find their writes", async () => {
+    const { group, old, heir, tidemark } = own();
     const session = tidemark.session();
     await session.redis.set("k", "kept");
     const token = session.token();
-    await stage.group.caughtUp();
-    await failOver(stage.group, heir);
+    await group.caughtUp();
+    await failOver(group, heir);
     await isNoticed();
-    await failOver(stage.group, old);
+    await failOver(group, old);
     await waitUntil(
       () =>
         tidemark
@@ -88,11 +97,12 @@ describe("without Sentinels, where INFO is forbidden,", () => {
   });
 
   it("a primary that is killed leaves provable reads to replicas, and is used again with its data", async () => {
+    const { group, old, tidemark } = own();
     const session = tidemark.session();
     await session.redis.set("k", "kept");
     const token = session.token();
-    await old.admin().save();
-    await stage.group.caughtUp();
+    await takeSnapshot(old.admin());
+    await group.caughtUp();
     await old.kill();
     await isNoticed();
     await old.restart();
@@ -109,14 +119,15 @@ describe("without Sentinels, where INFO is forbidden,", () => {
   });
 });
 
-describe("a marker of another connection or another primary", () => {
+describe.concurrent("a marker of another connection or another primary", () => {
   it("proves nothing: a replica with a later number of such a marker does not answer", async () => {
+    const { group, old, tidemark } = own();
     await tidemark.session().redis.set("k", "old");
-    await stage.group.caughtUp();
+    await group.caughtUp();
     // Many numbers, which the replicas keep while the next connection begins to count.
     for (let i = 0; i < 50; i++) await tidemark.session().redis.set("n", i);
-    await stage.group.caughtUp();
-    for (const { link } of stage.group.replicas) link.hold();
+    await group.caughtUp();
+    for (const { link } of group.replicas) link.hold();
     await old.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     const session = tidemark.session();
     await waitUntil(
@@ -132,12 +143,13 @@ describe("a marker of another connection or another primary", () => {
   });
 
   it("proves nothing by greater numbers of the next connection: the primary answers", async () => {
+    const { group, old, tidemark } = own();
     const session = tidemark.session();
     await session.redis.set("k", "old");
     await old.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     const isWritten = () => tidemark.session().redis.set("other", "1");
     await waitUntil(async () => (await isWritten()) === "OK", { what: "writes succeed again" });
-    await stage.group.caughtUp();
+    await group.caughtUp();
     await replicasAreEligible(tidemark);
     using routes = listenToRoutes();
     expect(await tidemark.session({ token: session.token() }).redis.get("k")).toBe("old");
@@ -145,10 +157,11 @@ describe("a marker of another connection or another primary", () => {
   });
 
   it("of another process is not mistaken for this process's marker", async () => {
-    const other = await stage.open({ redis: { username: "app", password: "pw" } });
+    const { group, tidemark, open } = own();
+    const other = await open(asApp);
     for (let i = 0; i < 50; i++) await other.session().redis.set("n", i);
-    await stage.group.caughtUp();
-    for (const { link } of stage.group.replicas) link.hold();
+    await group.caughtUp();
+    for (const { link } of group.replicas) link.hold();
     const session = tidemark.session();
     await session.redis.set("k", "new");
     for (const reader of [tidemark, other])

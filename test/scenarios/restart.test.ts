@@ -5,6 +5,7 @@ import { listenToRoutes } from "../support/listeners/routes.js";
 import { keepsHistory } from "../support/servers/abilities.js";
 import { replicaOf } from "../support/servers/failover.js";
 import type { RedisServer } from "../support/servers/redis-server.js";
+import { takeSnapshot } from "../support/servers/snapshot.js";
 import { type GroupOptions, openTidemark } from "../support/stages/open-tidemark.js";
 import { stageGroup } from "../support/stages/staged-group.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -75,7 +76,7 @@ describe("after its primary was restarted, a session", () => {
   it.runIf(keepsHistory)("is notified of its lost write, when the snapshot was older", async () => {
     const { primary } = stage.group;
     const { tidemark, session } = await openWith();
-    await writeBoth(session, "kept", () => primary.admin().save(), "lost");
+    await writeBoth(session, "kept", () => takeSnapshot(primary.admin()), "lost");
     await primary.kill();
     await primary.restart();
     expect(await readAgain(session)).toBe("kept");
@@ -136,7 +137,7 @@ describe("a replica that was restarted from an old snapshot", () => {
     const { group } = stage;
     const replica = replicaOf(group);
     const { tidemark, session } = await openWith({ fallback: "error" });
-    await writeBoth(session, "old", () => replica.admin().save(), "new");
+    await writeBoth(session, "old", () => takeSnapshot(replica.admin()), "new");
     await group.primary.kill();
     await replica.kill();
     await replica.restart();

@@ -6,23 +6,22 @@ import { isPrimaryOf } from "../support/servers/promotion.js";
 import type { RedisServer } from "../support/servers/redis-server.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import type { GroupOptions } from "../support/stages/open-tidemark.js";
-import { stageGroup } from "../support/stages/staged-group.js";
+import { type StagedGroup, stageGroup } from "../support/stages/staged-group.js";
 import { waitUntil } from "../support/wait-until.js";
 
-const stage = stageGroup({ replicas: 2 });
+const stage: StagedGroup = stageGroup({ replicas: 2 });
 const levels = ["session", "strong", "eventual", { maxStalenessMs: 5_000 }] as const;
 
-let primary: RedisServer;
-let heir: RedisServer;
-
 beforeEach(async () => {
-  primary = stage.group.primary;
-  heir = replicaOf(stage.group);
-  await primary.admin().set("k", "v");
+  await stage.group.primary.admin().set("k", "v");
   await stage.group.caughtUp();
 });
 
-afterEach(() => primary.resume());
+afterEach(() => stage.group.primary.resume());
+
+function heirOf({ group }: StagedGroup): RedisServer {
+  return replicaOf(group);
+}
 
 /** On the frozen primary's own command queue, so that it is known to be silent. */
 async function isSilent(tidemark: Tidemark): Promise<void> {
@@ -32,6 +31,7 @@ async function isSilent(tidemark: Tidemark): Promise<void> {
 }
 
 async function promoteHeir(): Promise<void> {
+  const heir = heirOf(stage);
   await heir.replicate(undefined);
   await replicaOf(stage.group, 1).replicate(heir);
 }
@@ -39,65 +39,73 @@ async function promoteHeir(): Promise<void> {
 /** On two ways of knowing the replicas. */
 async function open(how: "given" | "discovered", options: GroupOptions = {}): Promise<Tidemark> {
   if (how === "given") return stage.open(options);
-  const tidemark = new Tidemark({ primary: primary.url, ...options });
+  const tidemark = new Tidemark({ primary: stage.group.primary.url, ...options });
   stage.owe({ stop: () => tidemark.close() });
   await waitUntil(() => tidemark.topology().length === 3, { what: "the replicas are discovered" });
   await replicasAreEligible(tidemark);
   return tidemark;
 }
 
-describe.each(["given", "discovered"] as const)("a frozen primary whose replicas are %s", (how) => {
-  it("is abandoned for good when a replica is promoted", async () => {
-    const tidemark = await open(how);
-    primary.pause();
-    const stray = tidemark.session().redis.set("k", "stray");
-    const isRejected = expect(stray).rejects.toBeInstanceOf(ConnectionLostError);
-    await promoteHeir();
-    await waitUntil(() => isPrimaryOf(tidemark, heir), { what: "the promoted replica is followed" });
-    await isRejected;
-    expect(await tidemark.session().redis.set("k", "kept")).toBe("OK");
-    primary.resume();
-    await waitUntil(async () => (await primary.admin().get("k")) === "stray", {
-      what: "the old primary has resumed",
+describe.concurrent.each(["given", "discovered"] as const)(
+  "a frozen primary whose replicas are %s",
+  (how) => {
+    it("is abandoned for good when a replica is promoted", async () => {
+      const { primary } = stage.group;
+      const heir = heirOf(stage);
+      const tidemark = await open(how);
+      primary.pause();
+      const stray = tidemark.session().redis.set("k", "stray");
+      const isRejected = expect(stray).rejects.toBeInstanceOf(ConnectionLostError);
+      await promoteHeir();
+      await waitUntil(() => isPrimaryOf(tidemark, heir), { what: "the promoted replica is followed" });
+      await isRejected;
+      expect(await tidemark.session().redis.set("k", "kept")).toBe("OK");
+      primary.resume();
+      await waitUntil(async () => (await primary.admin().get("k")) === "stray", {
+        what: "the old primary has resumed",
+      });
+      const before = await primary.commandCalls("set");
+      for (let i = 0; i < 20; i++) {
+        for (const level of levels) expect(await tidemark.session({ level }).redis.get("k")).toBe("kept");
+        await tidemark.redis.set("n", i);
+      }
+      expect(isPrimaryOf(tidemark, heir)).toBe(true);
+      expect(await primary.commandCalls("set")).toBe(before);
+      expect(await heir.admin().get("n")).toBe("19");
     });
-    const before = await primary.commandCalls("set");
-    for (let i = 0; i < 20; i++) {
-      for (const level of levels) expect(await tidemark.session({ level }).redis.get("k")).toBe("kept");
-      await tidemark.redis.set("n", i);
-    }
-    expect(isPrimaryOf(tidemark, heir)).toBe(true);
-    expect(await primary.commandCalls("set")).toBe(before);
-    expect(await heir.admin().get("n")).toBe("19");
-  });
 
-  it("leaves waiting reads and writes to the replica that was promoted", async () => {
-    const tidemark = await open(how, { primaryTimeoutMs: 20_000 });
-    primary.pause();
-    const read = tidemark.session({ level: "strong" }).redis.get("k");
-    await isSilent(tidemark);
-    const session = tidemark.session();
-    const replies = [session.redis.set("late", "1"), session.redis.incr("n"), tidemark.redis.incr("n")];
-    await promoteHeir();
-    expect([await read, ...(await Promise.all(replies))]).toEqual(["v", "OK", 1, 2]);
-    expect(await session.redis.get("late")).toBe("1");
-  });
+    it("leaves waiting reads and writes to the replica that was promoted", async () => {
+      const { primary } = stage.group;
+      const tidemark = await open(how, { primaryTimeoutMs: 20_000 });
+      primary.pause();
+      const read = tidemark.session({ level: "strong" }).redis.get("k");
+      await isSilent(tidemark);
+      const session = tidemark.session();
+      const replies = [session.redis.set("late", "1"), session.redis.incr("n"), tidemark.redis.incr("n")];
+      await promoteHeir();
+      expect([await read, ...(await Promise.all(replies))]).toEqual(["v", "OK", 1, 2]);
+      expect(await session.redis.get("late")).toBe("1");
+    });
 
-  it("does not stop replicas from answering, whether or not the session has written", async () => {
-    const tidemark = await open(how);
-    const writer = tidemark.session();
-    await writer.redis.set("k", "own");
-    await stage.group.caughtUp();
-    await replicasAreEligible(tidemark);
-    primary.pause();
-    for (let i = 0; i < 20; i++) {
-      expect(await tidemark.session({ token: writer.token() }).redis.get("k")).toBe("own");
-      expect(await tidemark.session().redis.get("k")).toBe("own");
-    }
-  });
-});
+    it("does not stop replicas from answering, whether or not the session has written", async () => {
+      const { primary } = stage.group;
+      const tidemark = await open(how);
+      const writer = tidemark.session();
+      await writer.redis.set("k", "own");
+      await stage.group.caughtUp();
+      await replicasAreEligible(tidemark);
+      primary.pause();
+      for (let i = 0; i < 20; i++) {
+        expect(await tidemark.session({ token: writer.token() }).redis.get("k")).toBe("own");
+        expect(await tidemark.session().redis.get("k")).toBe("own");
+      }
+    });
+  },
+);
 
-describe("a frozen primary without a replacement", () => {
+describe.concurrent("a frozen primary without a replacement", () => {
   it("causes each command to be rejected in time with the error that fits it, and is used again when it wakes up", async () => {
+    const { primary } = stage.group;
     const tidemark = await stage.open({ primaryTimeoutMs: 2_000, maxStalenessMs: 1_000 });
     primary.pause();
     const inFlight = tidemark.session().redis.set("k", "in flight");
@@ -133,6 +141,7 @@ describe("a frozen primary without a replacement", () => {
   });
 
   it("keeps its role while it is only slow and no replica was promoted", async () => {
+    const { primary } = stage.group;
     const tidemark = await stage.open();
     const closed: string[] = [];
     tidemark.redis.on("close", () => closed.push("close"));
@@ -148,8 +157,9 @@ describe("a frozen primary without a replacement", () => {
   });
 });
 
-describe("a primary that is frozen before the first connection", () => {
+describe.concurrent("a primary that is frozen before the first connection", () => {
   it("makes commands, ready() and quit() reject with the cause, and close() settles the rest", async () => {
+    const { primary } = stage.group;
     primary.pause();
     const options = { primary: primary.url, replicas: [], primaryTimeoutMs: 1_000 };
     const tidemark = new Tidemark(options);
@@ -168,6 +178,7 @@ describe("a primary that is frozen before the first connection", () => {
   });
 
   it("does not prevent quit() from closing the Tidemark while a command is in flight", async () => {
+    const { primary } = stage.group;
     const tidemark = await stage.open({ primaryTimeoutMs: 1_000 });
     primary.pause();
     const inFlight = expect(tidemark.redis.set("k", "1")).rejects.toBeInstanceOf(ConnectionLostError);

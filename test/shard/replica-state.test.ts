@@ -29,7 +29,7 @@ async function readsUntil(tidemark: Tidemark, route: string): Promise<void> {
   );
 }
 
-describe("reads, with a replica", () => {
+describe.concurrent("reads, with a replica", () => {
   it("that refuses to serve stale data and has lost its primary, are answered by the primary: MASTERDOWN", async () => {
     const { tidemark, replica } = await open();
     await replica.admin().config("SET", "replica-serve-stale-data", "no");

@@ -1,38 +1,25 @@
 /** Servers that change their role without any notice to Tidemark. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { NotPrimaryError, type Tidemark } from "../../src/index.js";
 import { RedisServer } from "../support/servers/redis-server.js";
-import {
-  type GroupReplica,
-  type ReplicationGroup,
-  startReplicationGroup,
-} from "../support/servers/replication-group.js";
+import type { GroupReplica } from "../support/servers/replication-group.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import { type GroupOptions, openTidemark } from "../support/stages/open-tidemark.js";
+import { stageGroup } from "../support/stages/staged-group.js";
 import { waitUntil } from "../support/wait-until.js";
 
-let group: ReplicationGroup;
-let opened: Tidemark[];
+const stage = stageGroup({ replicas: 2 });
 
-beforeEach(async () => {
-  group = await startReplicationGroup({ replicas: 2 });
-  opened = [];
-});
-
-afterEach(async () => {
-  await Promise.all(opened.map((tidemark) => tidemark.close()));
-  await group.stop();
-});
-
+/** Not waited for. */
 function open(options: GroupOptions = {}): Tidemark {
-  const tidemark = openTidemark(group, options);
-  opened.push(tidemark);
+  const tidemark = openTidemark(stage.group, options);
+  stage.owe({ stop: () => tidemark.close() });
   return tidemark;
 }
 
 /** The replica that is to be the primary. */
 function heir(): GroupReplica {
-  const [first] = group.replicas;
+  const [first] = stage.group.replicas;
   if (first === undefined) throw new Error("the group has no replica");
   return first;
 }
@@ -42,19 +29,19 @@ async function handOver(): Promise<void> {
   const { server: primary, link } = heir();
   await primary.replicate(undefined);
   link.retarget(primary.port);
-  await group.primary.replicate(link);
-  for (const other of group.replicas.slice(1)) {
+  await stage.group.primary.replicate(link);
+  for (const other of stage.group.replicas.slice(1)) {
     other.link.cut();
     other.link.mend();
     other.link.retarget(primary.port);
     await other.server.replicate(other.link);
   }
-  for (const server of [group.primary, ...group.replicas.slice(1).map((other) => other.server)]) {
+  for (const server of [stage.group.primary, ...stage.group.replicas.slice(1).map((other) => other.server)]) {
     await waitUntil(async () => (await server.info("replication")).master_link_status === "up", {
       what: "the old primary follows the new primary",
     });
   }
-  for (const replica of group.replicas) replica.link.hold();
+  for (const replica of stage.group.replicas) replica.link.hold();
 }
 
 function takesWritesAt(tidemark: Tidemark): string | undefined {
@@ -76,10 +63,10 @@ async function noticesHandOver(tidemark: Tidemark): Promise<void> {
   );
 }
 
-describe("a primary that has become a replica", () => {
+describe.concurrent("a primary that has become a replica", () => {
   beforeEach(async () => {
-    await group.primary.admin().set("k", "old");
-    await group.caughtUp();
+    await stage.group.primary.admin().set("k", "old");
+    await stage.group.caughtUp();
   });
 
   it("answers no session of an idle process that receives a token of the new primary", async () => {
@@ -128,7 +115,7 @@ describe("a primary that has become a replica", () => {
   it("answers no pipeline and no transaction, in a session or outside any", async () => {
     const tidemark = open({ replicas: [] });
     await tidemark.ready();
-    await group.primary.replicate(heir().server);
+    await stage.group.primary.replicate(heir().server);
     const reads = [tidemark.session().redis, tidemark.redis].flatMap((redis) => [
       () => redis.multi().get("k").exec(),
       () => redis.pipeline().get("k").dbsize().exec(),
@@ -157,33 +144,27 @@ describe("a primary that has become a replica", () => {
   it("answers no read that waited during its absence, when it comes back empty", async () => {
     const tidemark = open({ redis: { maxRetriesPerRequest: null } });
     await replicasAreEligible(tidemark);
-    await group.primary.kill();
+    await stage.group.primary.kill();
     const { server, link } = heir();
     await server.replicate(undefined);
     link.cut();
     await waitUntil(() => tidemark.topology()[0]?.eligible === false, { what: "the primary is ineligible" });
     const reads = [tidemark.session({ level: "strong" }).redis.get("k"), tidemark.redis.get("k")];
-    await group.primary.restart({ empty: true, args: ["--replicaof", link.host, String(link.port)] });
+    await stage.group.primary.restart({ empty: true, args: ["--replicaof", link.host, String(link.port)] });
     expect(await Promise.all(reads)).toEqual(["old", "old"]);
-    expect(await group.primary.admin().exists("k")).toBe(0);
+    expect(await stage.group.primary.admin().exists("k")).toBe(0);
   });
 });
 
-describe("a primary that was a replica for a while", () => {
+describe.concurrent("a primary that was a replica for a while", () => {
   const nothing = [null, null, null];
-  let other: RedisServer;
-
-  beforeEach(async () => {
-    other = await RedisServer.start();
-  });
-
-  afterEach(() => other.stop());
-
   it.each([
     ["without replicas", 0],
     ["with replicas", 2],
   ])("is read from again, %s, and reads in between fail with NotPrimaryError", async (_what, count) => {
-    const tidemark = open({ replicas: group.replicas.slice(0, count).map(({ server }) => server.url) });
+    const other = await RedisServer.start();
+    stage.owe(other);
+    const tidemark = open({ replicas: stage.group.replicas.slice(0, count).map(({ server }) => server.url) });
     await replicasAreEligible(tidemark);
     const ambient = (): Promise<unknown> => tidemark.redis.get("k");
     const strong = (): Promise<unknown> => tidemark.session({ level: "strong" }).redis.get("k");
@@ -192,13 +173,13 @@ describe("a primary that was a replica for a while", () => {
         () => false,
         (error: unknown) => error instanceof NotPrimaryError,
       );
-    await group.primary.replicate(other);
-    await group.primary.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await stage.group.primary.replicate(other);
+    await stage.group.primary.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     await waitUntil(
       async () => (await Promise.all([ambient(), strong()].map(isRefused))).every((refused) => refused),
       { what: "both reads are refused" },
     );
-    await group.primary.replicate(undefined);
+    await stage.group.primary.replicate(undefined);
     await waitUntil(async () => (await ambient()) === null, { what: "the read succeeds", timeoutMs: 5_000 });
     for (let i = 0; i < 20; i++) {
       expect(await Promise.all([ambient(), strong(), tidemark.session().redis.get("k")])).toEqual(nothing);

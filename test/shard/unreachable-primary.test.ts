@@ -1,5 +1,5 @@
 /** Primaries that cannot be reached: which reads are answered without them, and when commands are rejected. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { InvalidOptionError, NoPrimaryError, type Tidemark } from "../../src/index.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
 import { replicaOf } from "../support/servers/failover.js";
@@ -9,19 +9,16 @@ import { stageGroup } from "../support/stages/staged-group.js";
 import { waitUntil } from "../support/wait-until.js";
 
 const stage = stageGroup({ replicas: 2 });
-const opened: Tidemark[] = [];
 
 beforeEach(async () => {
   await stage.group.primary.admin().set("k", "v");
   await stage.group.caughtUp();
 });
 
-afterEach(() => Promise.all(opened.splice(0).map((tidemark) => tidemark.close())));
-
 /** Not waited for, since nobody may be there. */
 function open(options: GroupOptions = {}): Tidemark {
   const tidemark = openTidemark(stage.group, options);
-  opened.push(tidemark);
+  stage.owe({ stop: () => tidemark.close() });
   return tidemark;
 }
 
@@ -31,7 +28,7 @@ function noneIsProven(tidemark: Tidemark): boolean {
     .every(({ role, position, eligible }) => role === "primary" || (position !== undefined && !eligible));
 }
 
-describe("a read at level eventual", () => {
+describe.concurrent("a read at level eventual", () => {
   it("is answered by a replica of unproven age when the primary has been gone for long", async () => {
     const tidemark = await stage.open({ maxStalenessMs: 300 });
     await stage.group.primary.kill();
@@ -77,7 +74,7 @@ describe("a read at level eventual", () => {
   });
 });
 
-describe("a command that needs the primary", () => {
+describe.concurrent("a command that needs the primary", () => {
   it("is rejected with the address and the cause after primaryTimeoutMs", async () => {
     const tidemark = await stage.open({ maxStalenessMs: 300, primaryTimeoutMs: 1_000 });
     const { primary } = stage.group;
@@ -118,7 +115,7 @@ describe("a command that needs the primary", () => {
   });
 });
 
-describe("ready()", () => {
+describe.concurrent("ready()", () => {
   it("resolves when a replica replaces a primary that was never reached", async () => {
     await stage.group.primary.kill();
     const tidemark = open({ primaryTimeoutMs: 20_000 });

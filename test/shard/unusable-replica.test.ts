@@ -29,8 +29,8 @@ async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
   return server;
 }
 
-describe("a replica that cannot be used", () => {
-  it.concurrent("produces one warning with its address, the cause and the remedy", async () => {
+describe.concurrent("a replica that cannot be used", () => {
+  it("produces one warning with its address, the cause and the remedy", async () => {
     const { primary } = stage.group;
     const [alone, other] = [await start(), await start()];
     const foreign = await start({ replicaOf: other });
@@ -77,7 +77,7 @@ describe("a replica that cannot be used", () => {
     ]);
   });
 
-  it.concurrent.each([
+  it.each([
     ["refuses connections", "127.0.0.1"],
     ["does not respond", "10.255.255.1"],
   ])(
@@ -94,7 +94,7 @@ describe("a replica that cannot be used", () => {
     },
   );
 
-  it.concurrent("is reported as usable again, and produces a new warning when it fails again", async () => {
+  it("is reported as usable again, and produces a new warning when it fails again", async () => {
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
     using warnings = listenToWarnings();
@@ -113,25 +113,6 @@ describe("a replica that cannot be used", () => {
     expect(told.at(-1)).toBe("state replica serving");
     const gone = changes.heard.find(({ state }) => state === "silent");
     expect(gone).toMatchObject({ eligible: false, reason: expect.stringContaining("not connected") });
-  });
-
-  // Alone, because it holds up all others.
-  it("produces no warning when the process was blocked during the replica's restart", async () => {
-    const replica = replicaOf(stage.group);
-    const tidemark = await stage.open();
-    using warnings = listenToWarnings();
-    using changes = listenToTopology();
-    await replica.kill();
-    await waitUntil(() => changes.of(replica).includes("state replica silent"), {
-      what: "the replica is silent",
-    });
-    const restart = replica.restart();
-    await waitUntil(() => replica.isAlive, { what: "the replica has started" });
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);
-    await restart;
-    await replica.replicate(stage.group.replicas[0]?.link);
-    await replicasAreEligible(tidemark);
-    expect(warnings.of(unusable)).toEqual([]);
   });
 
   it("produces no warning after a restart or a failover", async () => {
@@ -317,5 +298,26 @@ describe.concurrent("topology()", () => {
     const [, replica] = tidemark.topology();
     expect(replica).toMatchObject({ eligible: true, state: "serving", lagBytes: 0 });
     expect(replica?.lagMs).toBeLessThan(500);
+  });
+});
+
+// Alone, because it holds up all others.
+describe("a process that was blocked", () => {
+  it("produces no warning about a replica that restarted meanwhile", async () => {
+    const replica = replicaOf(stage.group);
+    const tidemark = await stage.open();
+    using warnings = listenToWarnings();
+    using changes = listenToTopology();
+    await replica.kill();
+    await waitUntil(() => changes.of(replica).includes("state replica silent"), {
+      what: "the replica is silent",
+    });
+    const restart = replica.restart();
+    await waitUntil(() => replica.isAlive, { what: "the replica has started" });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);
+    await restart;
+    await replica.replicate(stage.group.replicas[0]?.link);
+    await replicasAreEligible(tidemark);
+    expect(warnings.of(unusable)).toEqual([]);
   });
 });

@@ -99,7 +99,7 @@ function startPairs(client: () => Redis, slot: number, run: string): Traffic {
   };
 }
 
-describe.each(Object.entries(ways))("%s", (way, clientOf) => {
+describe.concurrent.each(Object.entries(ways))("%s", (way, clientOf) => {
   it("a read returns the write before it during failovers", async () => {
     const tidemark = await stage.open();
     // Nodes vote for a successor of the same primary once in four seconds, so each is replaced once.

@@ -1,46 +1,40 @@
 /** Dedicated connections follow the primary, whichever server that is. */
-import type { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ConnectionLostError, type Session, type Tidemark, TransactionLostError } from "../../src/index.js";
+import { describe, expect, it } from "vitest";
+import { ConnectionLostError, type Tidemark, TransactionLostError } from "../../src/index.js";
 import { type Deployment, deployments } from "../support/servers/deployment.js";
 import type { RedisServer } from "../support/servers/redis-server.js";
+import { stageOwn } from "../support/stages/own-stage.js";
 import { waitUntil } from "../support/wait-until.js";
 
 function expectLost(error: unknown): void {
   expect(error).toBeInstanceOf(ConnectionLostError);
 }
 
-// Each deployment mostly waits for its next primary, so they take their turns side by side.
+// Each test has a deployment of its own, and mostly waits for its next primary.
 describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => {
-  describe.sequential("a primary that moves", () => {
+  describe("a primary that moves", () => {
     const isSpread = name === "a cluster";
-    let deployment: Deployment;
-    let tidemark: Tidemark;
-    let session: Session;
-    let redis: Redis;
-    const key = (of: string) => deployment.key(of);
-
-    beforeEach(async () => {
-      deployment = await start();
-      tidemark = deployment.open({ redis: { maxRetriesPerRequest: null } });
+    const own = stageOwn(async (owe) => {
+      const deployment = await start();
+      owe(() => deployment.stop());
+      const tidemark = deployment.open({ redis: { maxRetriesPerRequest: null } });
+      owe(() => tidemark.close());
       await tidemark.ready();
-      session = tidemark.session();
-      ({ redis } = session);
-      await redis.set(key("k"), "1");
-      await redis.xgroup("CREATE", key("stream"), "group", "$", "MKSTREAM");
+      const { redis } = tidemark.session();
+      await redis.set(deployment.key("k"), "1");
+      await redis.xgroup("CREATE", deployment.key("stream"), "group", "$", "MKSTREAM");
       await deployment.caughtUp();
+      return { deployment, tidemark, redis };
     });
-
-    afterEach(async () => {
-      await tidemark.close();
-      await deployment.stop();
-    });
+    const deployment = (): Deployment => own().deployment;
+    const tidemark = (): Tidemark => own().tidemark;
+    const key = (of: string): string => deployment().key(of);
 
     /** The calls that are answered once the list and the stream of the new primary have data. */
     function give(): Promise<unknown>[] {
-      const own = tidemark.session().redis;
-      const transaction = tidemark.session().redis;
-      const byHand = tidemark.session().redis;
+      const client = tidemark().session().redis;
+      const transaction = tidemark().session().redis;
+      const byHand = tidemark().session().redis;
       const watch = async () => {
         await transaction.watch(key("watched"));
         return transaction.multi().set(key("watched"), "1").exec();
@@ -53,12 +47,12 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
         return byHand.exec();
       };
       return [
-        own.blpop(key("list"), 0),
-        tidemark.redis.brpop(key("list"), 0),
-        own.blmove(key("list"), key("moved"), "LEFT", "RIGHT", 0),
-        own.xread("BLOCK", 0, "STREAMS", key("stream"), "$"),
-        own.xreadgroup("GROUP", "group", "me", "BLOCK", 0, "STREAMS", key("stream"), ">"),
-        own.pipeline().set(key("a"), "1").blpop(key("list"), 0).get(key("a")).exec(),
+        client.blpop(key("list"), 0),
+        tidemark().redis.brpop(key("list"), 0),
+        client.blmove(key("list"), key("moved"), "LEFT", "RIGHT", 0),
+        client.xread("BLOCK", 0, "STREAMS", key("stream"), "$"),
+        client.xreadgroup("GROUP", "group", "me", "BLOCK", 0, "STREAMS", key("stream"), ">"),
+        client.pipeline().set(key("a"), "1").blpop(key("list"), 0).get(key("a")).exec(),
         watch(),
         multi(),
       ];
@@ -98,55 +92,55 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
 
     /** Has the primary fail, and resolves with the next one. */
     async function fail(how: string): Promise<RedisServer> {
-      if (how === "demoted") return deployment.demote();
-      if (how === "frozen") await deployment.freeze();
-      else await (await deployment.primary()).kill();
-      return deployment.promoted();
+      if (how === "demoted") return deployment().demote();
+      if (how === "frozen") await deployment().freeze();
+      else await (await deployment().primary()).kill();
+      return deployment().promoted();
     }
 
     it.each(["dead", "frozen"])(
       "carries out commands that were given while the primary was %s",
       async (how) => {
-        if (how === "frozen") await deployment.freeze();
-        else await (await deployment.primary()).kill();
+        if (how === "frozen") await deployment().freeze();
+        else await (await deployment().primary()).kill();
         const given = give();
         for (const one of given) one.catch(() => {});
-        expectAnswers(await answer(await deployment.promoted(), given));
+        expectAnswers(await answer(await deployment().promoted(), given));
       },
     );
 
     it("carries out the first commands after the primary has handed over", async () => {
       // So that there are kept connections to the old one.
-      await answer(await deployment.primary(), give());
-      const primary = await deployment.demote();
+      await answer(await deployment().primary(), give());
+      const primary = await deployment().demote();
       expectAnswers(await answer(primary, give()));
     });
 
     it("continues with waiting commands when the primary has handed over", async () => {
-      const own = tidemark.session().redis;
-      const xread = own.xread("BLOCK", 0, "STREAMS", key("stream"), "$");
+      const client = tidemark().session().redis;
+      const xread = client.xread("BLOCK", 0, "STREAMS", key("stream"), "$");
       const writes: Promise<unknown>[] = [
-        own.blpop(key("list"), 0),
-        tidemark.redis.brpop(key("list"), 0),
-        own.xreadgroup("GROUP", "group", "me", "BLOCK", 0, "STREAMS", key("stream"), ">"),
+        client.blpop(key("list"), 0),
+        tidemark().redis.brpop(key("list"), 0),
+        client.xreadgroup("GROUP", "group", "me", "BLOCK", 0, "STREAMS", key("stream"), ">"),
       ];
-      const old = await deployment.primary();
+      const old = await deployment().primary();
       await waitUntil(async () => Number((await old.info("clients")).blocked_clients) === 4, {
         what: "all four commands block",
       });
       // Sentinels tell the old primary only seconds later, so that nobody knows what it has carried out until then.
       const isUnknown = name.includes("Sentinels");
       const given = isUnknown ? writes.map((one) => one.catch(expectLost)) : writes;
-      const primary = await deployment.demote();
+      const primary = await deployment().demote();
       expect(await answer(primary, [xread, ...given])).toHaveLength(4);
     });
 
     it("limits the blocking time of a command from the moment it was given", async () => {
-      await (await deployment.primary()).kill();
+      await (await deployment().primary()).kill();
       const started = performance.now();
-      const nothing = redis.blpop(key("empty"), 0.3);
-      const later = redis.blpop(key("empty"), 6);
-      await deployment.promoted();
+      const nothing = own().redis.blpop(key("empty"), 0.3);
+      const later = own().redis.blpop(key("empty"), 6);
+      await deployment().promoted();
       const waits = await Promise.all([
         nothing.then((reply) => [reply, performance.now() - started]),
         later.then((reply) => [reply, performance.now() - started]),
@@ -158,13 +152,13 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
     });
 
     it("reports a transaction that began before the handover once, and continues", async () => {
-      const watching = tidemark.session().redis;
-      const queueing = tidemark.session().redis;
+      const watching = tidemark().session().redis;
+      const queueing = tidemark().session().redis;
       await watching.watch(key("k"));
       if (isSpread) await queueing.watch(key("k"));
       await queueing.multi({ pipeline: false });
       await queueing.set(key("k"), "2");
-      const primary = await deployment.demote();
+      const primary = await deployment().demote();
       await expect(watching.multi().set(key("k"), "3").exec()).rejects.toThrow(TransactionLostError);
       await expect(queueing.exec()).rejects.toThrow(TransactionLostError);
       for (const client of [watching, queueing]) {
@@ -177,32 +171,36 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
     });
 
     it("sends commands after a lost transaction to the new primary", async () => {
-      await redis.watch(key("k"));
-      await deployment.demote();
-      const lost = redis.multi().set(key("k"), "3").exec();
-      const behind = [redis.incr(key("n")), redis.get(key("k"))];
+      await own().redis.watch(key("k"));
+      await deployment().demote();
+      const lost = own().redis.multi().set(key("k"), "3").exec();
+      const behind = [own().redis.incr(key("n")), own().redis.get(key("k"))];
       await expect(lost).rejects.toThrow(TransactionLostError);
       expect(await Promise.all(behind)).toEqual([1, "1"]);
     });
 
     it("sends a transaction after the writes of its session that the old primary has refused", async () => {
-      await deployment.demote();
-      const replies = [redis.set(key("k"), "new"), redis.watch(key("k")), redis.get(key("k"))];
+      await deployment().demote();
+      const replies = [
+        own().redis.set(key("k"), "new"),
+        own().redis.watch(key("k")),
+        own().redis.get(key("k")),
+      ];
       expect(await Promise.all(replies)).toEqual(["OK", "OK", "new"]);
-      await redis.unwatch();
+      await own().redis.unwatch();
     });
 
     it.each(["killed", "frozen", "demoted"])("subscriptions continue when the primary is %s", async (how) => {
       const heard: string[] = [];
       const events: string[] = [];
       for (const event of ["close", "reconnecting", "ready"])
-        tidemark.redis.on(event, () => events.push(event));
-      tidemark.redis.on("message", (channel, text) => heard.push(`${channel} ${text}`));
-      tidemark.redis.on("pmessage", (pattern, _channel, text) => heard.push(`${pattern} ${text}`));
-      tidemark.redis.on("smessage", (channel, text) => heard.push(`${channel} ${text}`));
-      await tidemark.redis.subscribe("news");
-      await tidemark.redis.psubscribe("new?");
-      await tidemark.redis.ssubscribe(key("shard"));
+        tidemark().redis.on(event, () => events.push(event));
+      tidemark().redis.on("message", (channel, text) => heard.push(`${channel} ${text}`));
+      tidemark().redis.on("pmessage", (pattern, _channel, text) => heard.push(`${pattern} ${text}`));
+      tidemark().redis.on("smessage", (channel, text) => heard.push(`${channel} ${text}`));
+      await tidemark().redis.subscribe("news");
+      await tidemark().redis.psubscribe("new?");
+      await tidemark().redis.ssubscribe(key("shard"));
       const primary = await fail(how);
       const isHeard = (text: string) => heard.includes(text);
       await waitUntil(
@@ -219,19 +217,22 @@ describe.concurrent.each(Object.entries(deployments))("on %s", (name, start) => 
 
     it("accepts subscriptions while the primary is dead, and keeps them", async () => {
       const heard: unknown[] = [];
-      tidemark.redis.on("message", (_channel, text) => heard.push(text));
-      await (await deployment.primary()).kill();
-      const subscribed = tidemark.redis.subscribe("news");
-      const primary = await deployment.promoted();
+      tidemark().redis.on("message", (_channel, text) => heard.push(text));
+      await (await deployment().primary()).kill();
+      const subscribed = tidemark().redis.subscribe("news");
+      const primary = await deployment().promoted();
       expect(await subscribed).toBe(1);
       await primary.admin().publish("news", "1");
       await waitUntil(() => heard.length > 0, { what: "the message arrives" });
     });
 
     it.each(["killed", "frozen", "demoted"])("duplicate() follows the primary when it is %s", async (how) => {
-      await using own = deployment.open({ redis: { maxRetriesPerRequest: null }, primaryTimeoutMs: 1_000 });
-      await waitUntil(() => own.topology().length > 1, { what: "the replicas are known" });
-      const plain = own.redis.duplicate();
+      await using client = deployment().open({
+        redis: { maxRetriesPerRequest: null },
+        primaryTimeoutMs: 1_000,
+      });
+      await waitUntil(() => client.topology().length > 1, { what: "the replicas are known" });
+      const plain = client.redis.duplicate();
       await plain.set(key("plain"), "1");
       const primary = await fail(how);
       const isWritten = async () => {

@@ -1,37 +1,31 @@
 /** No Sentinel and no cluster node names a primary: operators are warned of each, and notified when one does. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { NoPrimaryError, Tidemark, type TidemarkOptions } from "../../src/index.js";
-import { listenToWarnings, type Warnings } from "../support/listeners/warnings.js";
+import { listenToWarnings } from "../support/listeners/warnings.js";
 import { freeNodePort, freePort } from "../support/servers/free-port.js";
 import { RedisServer, type RedisServerOptions } from "../support/servers/redis-server.js";
 import { HOST } from "../support/servers/server-arguments.js";
+import { stageOwn } from "../support/stages/own-stage.js";
 import { waitUntil } from "../support/wait-until.js";
 
 const unreachable = "TIDEMARK_PRIMARY_UNREACHABLE";
 const reached = "TIDEMARK_PRIMARY_REACHED";
 
-let owed: { stop(): Promise<void> }[];
-let warnings: Warnings;
-
-beforeEach(() => {
-  owed = [];
-  warnings = listenToWarnings();
-});
-
-afterEach(async () => {
-  warnings[Symbol.dispose]();
-  for (const one of owed.reverse()) await one.stop();
+const own = stageOwn(async (owe) => {
+  const warnings = listenToWarnings();
+  owe(() => warnings[Symbol.dispose]());
+  return { owe, warnings };
 });
 
 function open(options: TidemarkOptions): Tidemark {
   const tidemark = new Tidemark(options);
-  owed.push({ stop: () => tidemark.close({ timeoutMs: 0 }) });
+  own().owe(() => tidemark.close({ timeoutMs: 0 }));
   return tidemark;
 }
 
 async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
   const server = await RedisServer.start(options);
-  owed.push(server);
+  own().owe(() => server.stop());
   return server;
 }
 
@@ -47,6 +41,7 @@ async function errorOf(tidemark: Tidemark): Promise<string> {
 }
 
 async function isWarnedOf(): Promise<string> {
+  const { warnings } = own();
   const isSaid = (): boolean => warnings.of(unreachable).length > 0;
   await waitUntil(isSaid, { what: "a warning was emitted", timeoutMs: 20_000 });
   expect(warnings.of(unreachable)).toHaveLength(1);
@@ -54,6 +49,7 @@ async function isWarnedOf(): Promise<string> {
 }
 
 async function isTakenBack(): Promise<void> {
+  const { warnings } = own();
   await waitUntil(() => warnings.of(reached).length > 0, {
     what: "the warning of recovery was emitted",
     timeoutMs: 20_000,
@@ -62,7 +58,7 @@ async function isTakenBack(): Promise<void> {
   expect(warnings.of(unreachable)).toHaveLength(1);
 }
 
-describe("Sentinels", () => {
+describe.concurrent("Sentinels", () => {
   it("that cannot be reached cause a warning each, with the cause, until one names a primary", async () => {
     const primary = await start();
     const [one, other] = [await freePort(), await freePort()];
@@ -113,7 +109,7 @@ describe("Sentinels", () => {
   });
 });
 
-describe("nodes of a cluster", () => {
+describe.concurrent("nodes of a cluster", () => {
   it("that cannot be reached cause a warning each, with the cause, until one knows a primary", async () => {
     const [one, other] = [await freeNodePort(), await freeNodePort()];
     const tidemark = open({ cluster: [one, other].map((port) => ({ host: HOST, port })) });
@@ -153,7 +149,7 @@ describe("nodes of a cluster", () => {
   });
 });
 
-describe("ready()", () => {
+describe.concurrent("ready()", () => {
   it("names itself in its error", async () => {
     const tidemark = open({ primary: { host: HOST, port: await freePort() }, replicas: [] });
     await expect(tidemark.ready({ timeoutMs: 200 })).rejects.toThrow(

@@ -156,7 +156,8 @@ async function sentinels(): Promise<void> {
       name === "psubscribe" && oddLeft-- > 0 ? new Raw(bytes) : sound(() => primary.port, name, args),
     );
     one.owe(server);
-    const redis = { updateSentinels: false };
+    // A command waits for the named primary however long a busy machine takes to connect to it.
+    const redis = { updateSentinels: false, maxRetriesPerRequest: null };
     const tidemark = one.open({ sentinels: [{ host: server.host, port: server.port }], name: "one", redis });
     if ((await tidemark.redis.get("k")) !== "v") throw new Error("no answer");
     await waitUntil(() => oddLeft < 0, { what: `it subscribes again after ${what}` });

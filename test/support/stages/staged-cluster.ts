@@ -1,12 +1,13 @@
 /** A cluster for the tests of a file, and the Tidemarks each of them opens on it. */
 
-import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { afterAll, afterEach, aroundEach, beforeAll, beforeEach } from "vitest";
 import { type CommonOptions, Tidemark } from "../../../src/index.js";
 import { SLOTS, tagOf } from "../commands/hash-slot.js";
 import { type LostWrites, listenToLostWrites } from "../listeners/lost-writes.js";
 import { listenToRoutes, type Routes } from "../listeners/routes.js";
 import { type ClusterGroup, type ClusterGroupOptions, startClusterGroup } from "../servers/cluster-group.js";
 import { waitUntil } from "../wait-until.js";
+import { currentScope, inScope } from "./test-scope.js";
 
 export interface StagedCluster {
   readonly group: ClusterGroup;
@@ -18,57 +19,81 @@ export interface StagedCluster {
   open(options?: CommonOptions): Promise<Tidemark>;
 }
 
-/** Starts the cluster before the file's tests, or with `fresh` before each, and ends it behind them. */
+/** The cluster, Tidemarks and records of one test. */
+class Scene {
+  group: ClusterGroup | undefined;
+  routes: Routes | undefined;
+  lostWrites: LostWrites | undefined;
+  readonly opened: Tidemark[] = [];
+}
+
+/**
+ * Starts the cluster before the file's tests, or with `fresh` before each, and ends it after them. Tests with `fresh` may run
+ * side by side: each finds its own cluster.
+ */
 export function stageCluster(
   options: ClusterGroupOptions & { readonly fresh?: boolean } = {},
 ): StagedCluster {
-  let group: ClusterGroup;
-  let routes: Routes;
-  let lostWrites: LostWrites;
-  let opened: Tidemark[];
   const { fresh = false, ...ofGroup } = options;
+  let shared: ClusterGroup | undefined;
 
-  const start = async () => {
-    group = await startClusterGroup(ofGroup);
+  const scene = (): Scene => {
+    const scope = currentScope();
+    if (!(scope instanceof Scene)) throw new Error("no test has begun");
+    return scope;
   };
-  if (!fresh) beforeAll(start);
-  if (!fresh) afterAll(() => group.stop());
+  const started = <Part>(part: Part | undefined): Part => {
+    if (part === undefined) throw new Error("the cluster has not started");
+    return part;
+  };
+  // What comes before the first test finds the cluster of the file.
+  const group = (): ClusterGroup => started(fresh ? scene().group : shared);
+
+  if (!fresh) {
+    beforeAll(async () => {
+      shared = await startClusterGroup(ofGroup);
+    });
+    afterAll(() => shared?.stop());
+  }
+
+  aroundEach((runTest) => inScope(new Scene(), runTest));
 
   beforeEach(async () => {
-    opened = [];
-    if (fresh) await start();
-    routes = listenToRoutes();
-    lostWrites = listenToLostWrites();
+    const own = scene();
+    if (fresh) own.group = await startClusterGroup(ofGroup);
+    own.routes = listenToRoutes();
+    own.lostWrites = listenToLostWrites();
   });
 
   afterEach(async () => {
-    routes[Symbol.dispose]();
-    lostWrites[Symbol.dispose]();
-    await Promise.all(opened.map((tidemark) => tidemark.close()));
+    const own = scene();
+    own.routes?.[Symbol.dispose]();
+    own.lostWrites?.[Symbol.dispose]();
+    await Promise.all(own.opened.map((tidemark) => tidemark.close()));
     if (fresh) {
-      await group.stop();
+      await own.group?.stop();
       return;
     }
-    await Promise.all(group.nodes.map(({ proxy }) => proxy.release()));
-    await group.ready();
+    await Promise.all(group().nodes.map(({ proxy }) => proxy.release()));
+    await group().ready();
   });
 
   return {
     get group() {
-      return group;
+      return group();
     },
     get routes() {
-      return routes;
+      return started(scene().routes);
     },
     get lostWrites() {
-      return lostWrites;
+      return started(scene().lostWrites);
     },
     open: async (common = {}) => {
-      const [first] = group.nodes.filter(({ server }) => server.isAlive);
+      const [first] = group().nodes.filter(({ server }) => server.isAlive);
       const tidemark = new Tidemark({ cluster: [`redis://${first?.host}:${first?.port}`], ...common });
-      opened.push(tidemark);
+      scene().opened.push(tidemark);
       await clusterIsEligible(tidemark);
-      routes.clear();
+      scene().routes?.clear();
       return tidemark;
     },
   };
