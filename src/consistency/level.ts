@@ -15,8 +15,34 @@ export type Level = "eventual" | "session" | "strong" | { readonly maxStalenessM
 /** The names of the levels. All levels with a bound on staleness share one name. */
 export type LevelName = "eventual" | "session" | "bounded" | "strong";
 
-export function levelName(level: Level): LevelName {
-  return typeof level === "object" ? "bounded" : level;
+/** What a level means for the servers that may answer a read. */
+export interface LevelRules {
+  readonly name: LevelName;
+  /** Whether replicas may answer. */
+  readonly mayUseReplicas: boolean;
+  /** Whether the answer must show everything that the session has written and read. */
+  readonly requiresSession: boolean;
+  /** How far a replica may lag, in milliseconds. The option of the `Tidemark` applies as well. */
+  readonly maxStalenessMs: number;
+  /** Whether a replica of which nothing is proven may answer while the primary is gone, or if the primary is a proxy. */
+  readonly acceptsUnproven: boolean;
+}
+
+const session: LevelRules = {
+  name: "session",
+  mayUseReplicas: true,
+  requiresSession: true,
+  maxStalenessMs: Number.POSITIVE_INFINITY,
+  acceptsUnproven: false,
+};
+const eventual: LevelRules = { ...session, name: "eventual", requiresSession: false, acceptsUnproven: true };
+const strong: LevelRules = { ...session, name: "strong", mayUseReplicas: false };
+const named = { eventual, session, strong };
+
+/** Called once for each read policy, not for each read. */
+export function rulesOf(level: Level): LevelRules {
+  if (typeof level !== "object") return named[level];
+  return { ...session, name: "bounded", maxStalenessMs: level.maxStalenessMs };
 }
 
 /** Returns `level`, or undefined if it is not a level. */

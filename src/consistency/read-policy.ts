@@ -1,7 +1,7 @@
 /** Checks and resolves read policies: the level of a read, its options, and the next policy if this one cannot be met. */
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
-import { invalidLevel, type Level, type LevelName, levelName, parseLevel } from "./level.js";
+import { invalidLevel, type Level, type LevelName, type LevelRules, parseLevel, rulesOf } from "./level.js";
 
 /** The options of a read, in addition to its level. */
 export interface ReadOptions {
@@ -50,6 +50,7 @@ export type Consistency = Level | ReadPolicy | readonly (Level | ReadPolicy)[];
 /** A read policy with all defaults filled in. */
 export interface ResolvedReadPolicy {
   readonly level: Level;
+  readonly rules: LevelRules;
   readonly waitMs: number;
   readonly fallback: "primary" | "error";
   readonly confirmMisses: boolean;
@@ -190,9 +191,11 @@ function resolveOne(
   next: ResolvedReadPolicy | undefined,
 ): ResolvedReadPolicy {
   const level = policy.level ?? "session";
+  const rules = rulesOf(level);
   return {
     level,
-    waitMs: policy.waitMs ?? policy.withinMs ?? defaults.waitMs[levelName(level)],
+    rules,
+    waitMs: policy.waitMs ?? policy.withinMs ?? defaults.waitMs[rules.name],
     fallback: policy.fallback ?? defaults.fallback,
     confirmMisses: policy.confirmMisses ?? defaults.confirmMisses,
     staleIfPrimaryGone: policy.staleIfPrimaryGone ?? false,

@@ -6,9 +6,8 @@ import type { Node } from "../node/node.js";
 import { isOfHistory } from "../replication/lineage.js";
 import { requiredSince } from "../shard/eligibility.js";
 import { stateOf } from "../shard/node-health.js";
-import { mayBeOverstated } from "./overstated-position.js";
 import type { PendingRead } from "./read.js";
-import { knownAtOf } from "./server-selection.js";
+import { mayBeOverstated, requiredAsOf } from "./read-requirement.js";
 
 /** The expected progress of one replica. */
 interface Prospect {
@@ -29,7 +28,7 @@ interface Target {
 }
 
 /** A replica in one of these states may still answer: the state passes by itself, or the replica answers with the data it has. */
-const hopeful: readonly NodeState[] = ["serving", "behind", "starting", "link-down", "syncing"];
+const mayAnswerLater: readonly NodeState[] = ["serving", "behind", "starting", "link-down", "syncing"];
 /** A replica that has stood still may do so for as long again. No caller is asked to wait longer than this. */
 const maxStandstillMs = 30_000;
 /** A shorter standstill says nothing about a replica whose lag was never seen, because every replica takes a moment. */
@@ -37,7 +36,7 @@ const leastStandstillMs = 50;
 /** A write that is late by less than this part of the usual lag is normal. */
 const jitter = 0.125;
 /** A lag is steady if it grows or shrinks by less than this in each millisecond. Samples of the primary are no more exact. */
-const steady = 0.25;
+const steadyGrowth = 0.25;
 
 /**
  * Added to each wait. Otherwise half of all waits would be a moment too short, and a retry that comes too early is refused again.
@@ -47,10 +46,10 @@ const reserveMs = 2;
 
 /** Returns the replica that can probably answer `read` first, and when. */
 export function estimateCatchUp(read: PendingRead, now: number): CatchUpEstimate {
-  const { shard, certain } = read;
-  if (certain !== undefined || !shard.isPrimaryReady) return noEstimate;
+  const { shard, primaryOnly } = read;
+  if (primaryOnly !== undefined || !shard.isPrimaryReady) return noEstimate;
   // While two servers report that they are the primary, Tidemark cannot prove that any replica has newer data.
-  if (shard.promotion.withoutRivalUntil < asOfRequired(read, now)) return noEstimate;
+  if (shard.promotion.withoutRivalUntil < requiredAsOf(read.requirement, now)) return noEstimate;
   let first: Prospect | undefined;
   for (const node of shard.replicas) {
     const prospect = prospectOf(read, node, now);
@@ -79,17 +78,15 @@ function isSooner(one: Prospect, other: Prospect): boolean {
 
 /** Undefined for a replica that will not answer the read, however far it catches up. */
 function prospectOf(read: PendingRead, node: Node, now: number): Prospect | undefined {
-  const { shard, session, touched, level } = read;
+  const { shard, session, touched, rules } = read;
   const { lastReport } = node;
-  if (lastReport === undefined || !hopeful.includes(stateOf(shard, node, now))) return undefined;
+  if (lastReport === undefined || !mayAnswerLater.includes(stateOf(shard, node, now))) return undefined;
   const { replication } = lastReport;
   if (replication.role !== "replica" || replication.replid !== shard.history.replid) return undefined;
-  const knownAt = knownAtOf(session, shard, touched);
   // Until the primary reports again, a rounded position may stand for any position up to this one.
-  if (read.requirement.positions.some((position) => mayBeOverstated(shard, knownAt, position)))
-    return { node, behindBytes: undefined, waitMs: undefined, isFed: false };
+  if (mayBeOverstated(read)) return { node, behindBytes: undefined, waitMs: undefined, isFed: false };
   // The session may be bound to one replica that it has tried. The next request, with the token of the session, is not bound.
-  const isAhead = level !== "eventual" && session.progressIn(shard, touched).ahead;
+  const isAhead = rules.requiresSession && session.progressIn(shard, touched).ahead;
   const target = isAhead ? { offset: undefined, madeAt: now } : targetOf(read, lastReport, now);
   if (target === undefined) return undefined;
   // While the replica copies all data, its offset does not show which data it has.
@@ -102,15 +99,10 @@ function prospectOf(read: PendingRead, node: Node, now: number): Prospect | unde
   return { node, behindBytes, waitMs, isFed };
 }
 
-/** The moment as of which a replica must have every write to answer now, on the monotonic clock. */
-function asOfRequired({ requirement }: PendingRead, now: number): number {
-  return Math.max(requirement.since, now - requirement.maxStalenessMs);
-}
-
 /** Undefined if a required position is not in the history of the replica. */
 function targetOf(read: PendingRead, { replication }: NodeReport, now: number): Target | undefined {
   const { shard, requirement } = read;
-  const asOf = asOfRequired(read, now);
+  const asOf = requiredAsOf(read.requirement, now);
   const sampled = asOf === Number.NEGATIVE_INFINITY ? 0 : shard.history.offsetAsOf(asOf);
   let offset = sampled;
   for (const position of requirement.positions) {
@@ -175,9 +167,9 @@ function reachesAtOf(
   if (target.offset === undefined) return byLag;
   const missing = target.offset - seen.replication.offset;
   if (missing <= 0) return now;
-  if (pace === undefined || byLag === undefined) return moves(read, node, seen, now) ?? byLag;
+  if (pace === undefined || byLag === undefined) return movesAt(read, node, seen, now) ?? byLag;
   // While the replica keeps pace with the primary, its rate only shows how fast the primary writes.
-  const keepsPace = Math.abs(pace.lagGrowth) < steady;
+  const keepsPace = Math.abs(pace.lagGrowth) < steadyGrowth;
   return keepsPace && seen.at < byLag ? byLag : seen.at + missing / pace.bytesPerMs;
 }
 
@@ -185,7 +177,7 @@ function reachesAtOf(
  * The moment at which `node` will probably move, if it stands still for longer than usual. Undefined if it does not. `node` will
  * probably be late by as much again as it is late now. The time of its usual lag is over and does not count.
  */
-function moves(read: PendingRead, node: Node, seen: NodeReport, now: number): number | undefined {
+function movesAt(read: PendingRead, node: Node, seen: NodeReport, now: number): number | undefined {
   const { usualLagMs } = node.applyRate;
   const since = standsSinceOf(read, node, seen);
   if (usualLagMs === undefined)
@@ -203,7 +195,7 @@ function freshAtOf(read: PendingRead, node: Node, seen: NodeReport, now: number)
   const overMs = now - missingSince - requirement.maxStalenessMs;
   if (overMs <= 0 || (node.applyRate.usualLagMs ?? 0) <= requirement.maxStalenessMs) return now;
   if (pace === undefined) return now + standstillOf(read, node, seen, now);
-  return pace.lagGrowth <= -steady ? now + overMs / -pace.lagGrowth : undefined;
+  return pace.lagGrowth <= -steadyGrowth ? now + overMs / -pace.lagGrowth : undefined;
 }
 
 /** Since when `node` has stood still while it lacked data, or while it could not report that. */

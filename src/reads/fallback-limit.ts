@@ -18,13 +18,13 @@ export interface ResponseTimes {
   readonly replicaMs: number;
 }
 
-const slower = 0.7;
-const tolerance = 2;
-const slackMs = 1;
+const shrinkFactor = 0.7;
+const slowRatio = 2;
+const slowSlackMs = 1;
 const calmAfterMs = 250;
 const adjustEveryMs = 10;
-const least = 0.2;
-const drift = 0.05;
+const leastSlots = 0.2;
+const calmDrift = 0.05;
 /**
  * A read may take long because it had to wait for another primary. Such a read must not hold up the reads in line until their
  * time is over.
@@ -39,7 +39,7 @@ const longestPauseMs = 250;
  */
 export class FallbackLimit {
   readonly #limits: FallbackLimits;
-  readonly #pace: () => ResponseTimes;
+  readonly #responseTimes: () => ResponseTimes;
   readonly #line = new Turns();
   #timer: NodeJS.Timeout | undefined;
   #slots: number;
@@ -51,9 +51,9 @@ export class FallbackLimit {
   #adjustedAt = Number.NEGATIVE_INFINITY;
   #pausedUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(limits: FallbackLimits, pace: () => ResponseTimes) {
+  constructor(limits: FallbackLimits, responseTimes: () => ResponseTimes) {
     this.#limits = limits;
-    this.#pace = pace;
+    this.#responseTimes = responseTimes;
     this.#slots = limits.concurrency;
     this.#credit = limits.perSecond;
   }
@@ -85,7 +85,7 @@ export class FallbackLimit {
       this.#slots = Math.min(this.#limits.concurrency, this.#slots + 1 / Math.max(1, this.#slots));
     else if (now - this.#adjustedAt > adjustEveryMs) {
       this.#adjustedAt = now;
-      this.#slots = Math.max(least, Math.min(this.#slots, this.#inFlight + 1) * slower);
+      this.#slots = Math.max(leastSlots, Math.min(this.#slots, this.#inFlight + 1) * shrinkFactor);
     }
     if (this.#slots < 1) this.#pausedUntil = now + Math.min(tookMs * (1 / this.#slots - 1), longestPauseMs);
     this.#advance();
@@ -125,32 +125,32 @@ export class FallbackLimit {
   }
 
   #isSlow(): boolean {
-    const { primaryMs, replicaMs } = this.#pace();
+    const { primaryMs, replicaMs } = this.#responseTimes();
     if (replicaMs === Number.POSITIVE_INFINITY) return false;
-    return primaryMs > tolerance * Math.max(this.#calmMs ?? primaryMs, replicaMs) + slackMs;
+    return primaryMs > slowRatio * Math.max(this.#calmMs ?? primaryMs, replicaMs) + slowSlackMs;
   }
 
   #learnCalm(): void {
-    const { primaryMs } = this.#pace();
+    const { primaryMs } = this.#responseTimes();
     this.#slots = Math.max(this.#slots, 1);
     const known = this.#calmMs ?? primaryMs;
-    this.#calmMs = Math.min(primaryMs, known + drift * (primaryMs - known));
+    this.#calmMs = Math.min(primaryMs, known + calmDrift * (primaryMs - known));
   }
 }
 
 /** Continues a waiting read, unless the read has gone elsewhere meanwhile. Returns whether the read continued. */
-export type Go = () => boolean;
+export type Continue = () => boolean;
 
 /** Lets bearers take turns. Invariant: every bearer in the map has a place, and the bearer whose turn was last is at the end. */
 export class Turns {
-  readonly #places = new Map<unknown, Set<Go>>();
+  readonly #places = new Map<unknown, Set<Continue>>();
 
   get isEmpty(): boolean {
     return this.#places.size === 0;
   }
 
   /** Gives `bearer` one more place, behind the places that it has. Call the returned function to give up the new place. */
-  add(bearer: unknown, go: Go): () => void {
+  add(bearer: unknown, go: Continue): () => void {
     let places = this.#places.get(bearer);
     if (places === undefined) {
       places = new Set();
@@ -163,7 +163,7 @@ export class Turns {
   }
 
   /** Takes out the first place of the bearer whose turn it is. Undefined if the line is empty. */
-  next(): Go | undefined {
+  next(): Continue | undefined {
     for (const [bearer, places] of this.#places) {
       this.#places.delete(bearer);
       for (const go of places) {

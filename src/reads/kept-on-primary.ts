@@ -11,7 +11,7 @@ import type { Shard } from "../shard/shard.js";
 import type { ReadQuery } from "./server-selection.js";
 
 /** The reasons why a read goes to the primary when the replicas may only have to catch up with the session's writes. */
-const ofWrites: ReadonlySet<Reason> = new Set([
+const reasonsOfWrites: ReadonlySet<Reason> = new Set([
   ...(["write-in-flight", "position-unknown"] as const),
   ...(["behind", "read-ahead", "check-failed"] as const),
 ]);
@@ -22,7 +22,8 @@ const ofWrites: ReadonlySet<Reason> = new Set([
  */
 export function countKept(read: ReadQuery, reason: Reason, now: number): KeptReads | undefined {
   const { statistics } = read.session;
-  if (statistics === undefined || read.level === "eventual" || !ofWrites.has(reason)) return undefined;
+  if (statistics === undefined || !read.rules.requiresSession || !reasonsOfWrites.has(reason))
+    return undefined;
   const kept = keptBy(read, reason, statistics, now);
   if (kept !== undefined) statistics.countKept(kept, read.touched.keys);
   return kept;

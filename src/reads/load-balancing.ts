@@ -13,9 +13,9 @@ export class TwoChoices {
   readonly #now: number;
   readonly #fastestMs: number;
   #first: Node;
-  #firstDraw: number;
+  #firstScore: number;
   #second: Node | undefined;
-  #secondDraw = Number.NEGATIVE_INFINITY;
+  #secondScore = Number.NEGATIVE_INFINITY;
 
   /** Begins with `one`. The fastest server of `all` shows how much slower another server is. */
   constructor(zone: string | undefined, all: readonly Node[], now: number, one: Node) {
@@ -23,20 +23,20 @@ export class TwoChoices {
     this.#now = now;
     this.#fastestMs = zone === undefined ? 0 : fastest(all, now);
     this.#first = one;
-    this.#firstDraw = this.#drawOf(one);
+    this.#firstScore = this.#scoreOf(one);
   }
 
   /** Adds `node`, which may answer the read too. */
   add(node: Node): void {
-    const drawn = this.#drawOf(node);
-    if (drawn > this.#firstDraw) {
+    const score = this.#scoreOf(node);
+    if (score > this.#firstScore) {
       this.#second = this.#first;
-      this.#secondDraw = this.#firstDraw;
+      this.#secondScore = this.#firstScore;
       this.#first = node;
-      this.#firstDraw = drawn;
-    } else if (drawn > this.#secondDraw) {
+      this.#firstScore = score;
+    } else if (score > this.#secondScore) {
       this.#second = node;
-      this.#secondDraw = drawn;
+      this.#secondScore = score;
     }
   }
 
@@ -50,11 +50,11 @@ export class TwoChoices {
     const fewer = slowness(other, one);
     // Among equally fast servers, counting the read that is about to be sent would outweigh every random pick.
     const more = slower * fewer > 1 ? 1 : 0;
-    return burden(second, more) * fewer < burden(first, more) * slower ? second : first;
+    return load(second, more) * fewer < load(first, more) * slower ? second : first;
   }
 
-  #drawOf(node: Node): number {
-    return drawOf(node) + (this.#isNear(node) ? 1 : 0);
+  #scoreOf(node: Node): number {
+    return scoreOf(node) + (this.#isNear(node) ? 1 : 0);
   }
 
   #isNear({ zone, latency }: Node): boolean {
@@ -64,12 +64,12 @@ export class TwoChoices {
 }
 
 /** Weighted sampling by Efraimidis and Spirakis. A node with a larger result is picked sooner. The result is below 1. */
-function drawOf({ weight }: Node): number {
+function scoreOf({ weight }: Node): number {
   const random = Math.random();
   return weight === 1 ? random : random ** (1 / weight);
 }
 
-function burden({ connection, weight }: Node, more: number): number {
+function load({ connection, weight }: Node, more: number): number {
   return (connection.inFlight + more) / weight;
 }
 

@@ -34,13 +34,13 @@ export class LostWrites {
   check(shards: readonly Shard[], session: Session, command: string): LostWriteError | undefined {
     let error: LostWriteError | undefined;
     for (const position of session.positions) {
-      const shard = loserOf(position, shards);
+      const shard = shardThatLost(position, shards);
       if (shard === undefined) continue;
       const survivor = shard.survivor(position);
       session.markLost(position, survivor);
       if (position.read) continue;
       const gap = position.offset - survivor.offset;
-      if (this.#isNews(session, position)) {
+      if (this.#isNew(session, position)) {
         this.count += 1;
         const primary = shard.primaryAddress;
         const { replid, offset } = position;
@@ -52,7 +52,7 @@ export class LostWrites {
   }
 
   /** Whether `position` has not been reported yet, or belongs to a write that `session` itself has made. */
-  #isNews(session: Session, position: Position): boolean {
+  #isNew(session: Session, position: Position): boolean {
     const name = `${position.replid}:${position.offset}`;
     const isReported = this.#reported.has(name);
     if (!isReported && this.#reported.size >= maxRemembered) {
@@ -70,7 +70,7 @@ export class LostWrites {
  * The shard that `position` belongs to, if the history of the shard lacks it. Undefined if the shard has it, or if that is not
  * known.
  */
-function loserOf(position: Position, shards: readonly Shard[]): Shard | undefined {
+function shardThatLost(position: Position, shards: readonly Shard[]): Shard | undefined {
   for (const shard of shards) {
     const outcome = shard.outcome(position);
     if (outcome !== "unknown") return outcome === "lost" ? shard : undefined;

@@ -1,38 +1,32 @@
 /** Decides about reads that no replica may answer now: they wait for a replica, or go elsewhere as their read policy says. */
 import type { Reason } from "../diagnostics/channels.js";
 import { AbortedError, ReplicasBehindError } from "../errors/errors.js";
-import type { Session } from "../session/session.js";
+import type { Node } from "../node/node.js";
 import type { CatchUpWaiter } from "../shard/catch-up-queue.js";
 import { requiredSince } from "../shard/eligibility.js";
 import type { Shard } from "../shard/shard.js";
-import { nextAttainable } from "./attainable-policy.js";
+import { useNextPolicy } from "./attainable-policy.js";
 import { estimateCatchUp } from "./catch-up-estimate.js";
 import { FallbackLimit, type FallbackLimits, type ResponseTimes } from "./fallback-limit.js";
-import { mayBeOverstated } from "./overstated-position.js";
-import { type PendingRead, withPolicy } from "./read.js";
+import type { PendingRead } from "./read.js";
+import { knownAtOf, mayBeOverstated, requiredAsOf } from "./read-requirement.js";
 import { iterationLostError } from "./scan.js";
-import {
-  isStranded,
-  knownAtOf,
-  requirementOf,
-  type Selection,
-  selectKnownReplica,
-  whyNoReplica,
-} from "./server-selection.js";
+import { isStranded, type ReplicaReason, selectKnownReplica, whyNoReplica } from "./server-selection.js";
 import { answerStale } from "./stale-read.js";
 
-/** The ways in which a read can continue. */
-export interface FallbackRoutes {
-  readonly maxStalenessMs: number;
-  /** The error to reject a read with because a failover lost writes of its session. Undefined if the read may continue. */
-  lossOf(session: Session, command: PendingRead["command"]): Error | undefined;
-  choose(read: PendingRead, now: number): Selection | undefined;
-  sendTo(read: PendingRead, choice: Selection | undefined): void;
+/** The ways in which a read can continue. The router implements them. */
+export interface ReadRoutes {
+  /** Sends `read` to a server that is selected now. */
+  route(read: PendingRead): void;
+  toReplica(read: PendingRead, node: Node, reason: ReplicaReason): void;
+  /** Sends `read` to the primary. If `reason` is undefined, the reason is why no replica may answer. */
   toPrimary(read: PendingRead, reason: Reason | undefined): void;
+  /** Rejects `read` if a failover has lost writes of its session. Returns whether it did. */
+  rejectIfLost(read: PendingRead): boolean;
 }
 
 /** How long a read that would be refused waits for the primary's report, in milliseconds. */
-const primaryWordMs = 250;
+const primaryReportMs = 250;
 
 /**
  * How long a read waits in line for the primary, or for a replica, while too many other reads are at the primary, in
@@ -41,11 +35,11 @@ const primaryWordMs = 250;
 const overloadWaitMs = 1_000;
 
 export class ReadFallback {
-  readonly #routes: FallbackRoutes;
+  readonly #routes: ReadRoutes;
   readonly #limits: FallbackLimits | false;
   readonly #byShard = new WeakMap<Shard, FallbackLimit>();
 
-  constructor(limits: FallbackLimits | false, routes: FallbackRoutes) {
+  constructor(limits: FallbackLimits | false, routes: ReadRoutes) {
     this.#routes = routes;
     this.#limits = limits;
   }
@@ -54,13 +48,13 @@ export class ReadFallback {
    * Waits for a replica if there is time and one may catch up. Otherwise does what the read policy says. If `reason` is
    * undefined, the reason is that no replica may answer.
    */
-  take(read: PendingRead, reason: Reason | undefined): void {
+  fallBack(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
     shard.monitor.probeReplicas(now);
-    const inVain = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
-    if (!inVain && this.#sample(read, reason, now)) return;
-    if (now >= waitUntil || inVain) {
+    const isPointless = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
+    if (!isPointless && this.#sample(read, reason, now)) return;
+    if (now >= waitUntil || isPointless) {
       this.#giveUp(read, reason);
       return;
     }
@@ -83,7 +77,7 @@ export class ReadFallback {
     if (isLate && (policy.fallback === "primary" || policy.next !== undefined)) return false;
     const wantedAt = sampleWantedAt(read, now);
     if (wantedAt === undefined) return false;
-    const until = isLate ? now + primaryWordMs : waitUntil;
+    const until = isLate ? now + primaryReportMs : waitUntil;
     let isOver = false;
     const cancel = this.#wait(
       read,
@@ -111,13 +105,10 @@ export class ReadFallback {
 
   /** Continues a read with the primary's latest report. */
   #resume(read: PendingRead): void {
-    const loss = this.#routes.lossOf(read.session, read.command);
-    if (loss !== undefined) {
-      read.callbacks.reject(loss);
-      return;
-    }
-    const again = { ...withPolicy(read, read.policy, this.#routes.maxStalenessMs), isSampled: true };
-    this.#routes.sendTo(again, this.#routes.choose(again, performance.now()));
+    if (this.#routes.rejectIfLost(read)) return;
+    read.usePolicy(read.policy);
+    read.isSampled = true;
+    this.#routes.route(read);
   }
 
   /**
@@ -143,21 +134,21 @@ export class ReadFallback {
       leave();
       giveUp();
     };
-    const latecomer: CatchUpWaiter = {
+    const waiter: CatchUpWaiter = {
       offset: offsetOf(read),
       madeAt: since,
       until,
       attempt: () => {
-        const goesOn = this.#attempt(read);
-        if (goesOn) leave();
-        return goesOn;
+        const hasEnded = this.#attempt(read);
+        if (hasEnded) leave();
+        return hasEnded;
       },
       giveUp: end,
       isStranded: read.iteration?.node && (() => isStranded(read)),
     };
-    const isForPrimary = read.certain !== undefined;
+    const isForPrimary = read.primaryOnly !== undefined;
     const cancel = (): boolean => {
-      const isWaiting = isForPrimary ? !isOver : shard.catchUp.remove(latecomer);
+      const isWaiting = isForPrimary ? !isOver : shard.catchUp.remove(waiter);
       leave();
       return isWaiting;
     };
@@ -166,17 +157,15 @@ export class ReadFallback {
     }
     // No replica can answer the read, so Tidemark asks none.
     if (isForPrimary) shard.queue.add({ attempt: () => isOver, giveUp: end, until });
-    else shard.catchUp.add(latecomer);
+    else shard.catchUp.add(waiter);
     return cancel;
   }
 
   #giveUp(read: PendingRead, reason: Reason | undefined): void {
-    const now = performance.now();
-    const next = nextAttainable(read, this.#routes.maxStalenessMs, now);
     if (read.iteration?.node !== undefined)
       read.callbacks.reject(iterationLostError(read.command, read.iteration));
-    else if (next !== undefined) this.#routes.sendTo(next, this.#routes.choose(next, now));
-    else if (read.policy.fallback === "primary") this.relieve(read, reason);
+    else if (useNextPolicy(read, performance.now())) this.#routes.route(read);
+    else if (read.policy.fallback === "primary") this.toPrimaryWithinLimit(read, reason);
     else this.#refuse(read, reason);
   }
 
@@ -191,11 +180,11 @@ export class ReadFallback {
   }
 
   /** Sends a read that replicas cannot answer to the primary. If too many such reads are there, the read waits in line. */
-  relieve(read: PendingRead, reason: Reason | undefined): void {
+  toPrimaryWithinLimit(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.isPrimaryReady) this.#routes.toPrimary(read, reason);
-    else if (limit.tryAcquire()) this.#routes.toPrimary(counted(read, limit), reason);
+    else if (limit.tryAcquire()) this.#toPrimary(read, reason, limit);
     else {
       let leaveLine: (() => void) | undefined;
       const giveUp = (): void => {
@@ -207,10 +196,19 @@ export class ReadFallback {
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
       leaveLine = limit.acquireLater(session.bearer, () => {
         const isWaiting = cancel();
-        if (isWaiting) this.#routes.toPrimary(counted(read, limit), reason);
+        if (isWaiting) this.#toPrimary(read, reason, limit);
         return isWaiting;
       });
     }
+  }
+
+  /** Sends `read` to the primary, and releases its slot of `limit` when the read ends. */
+  #toPrimary(read: PendingRead, reason: Reason | undefined, limit: FallbackLimit): void {
+    const sentAt = performance.now();
+    // The sample soon shows the limit how the primary copes with the read.
+    read.shard.monitor.samplePrimary(sentAt);
+    read.onEnd(() => limit.release(performance.now() - sentAt));
+    this.#routes.toPrimary(read, reason);
   }
 
   #limitOf(shard: Shard): FallbackLimit | undefined {
@@ -218,7 +216,7 @@ export class ReadFallback {
     if (limits === false) return undefined;
     let limit = this.#byShard.get(shard);
     if (limit === undefined) {
-      limit = new FallbackLimit(limits, () => paceOf(shard));
+      limit = new FallbackLimit(limits, () => responseTimesOf(shard));
       this.#byShard.set(shard, limit);
     }
     return limit;
@@ -226,25 +224,21 @@ export class ReadFallback {
 
   /** Sends a waiting read to a replica that has caught up by now. Returns whether the wait is over. */
   #attempt(read: PendingRead): boolean {
-    const { shard, session, touched, level } = read;
-    const now = performance.now();
-    const loss = this.#routes.lossOf(session, read.command);
-    if (loss !== undefined) {
-      read.callbacks.reject(loss);
-      return true;
-    }
+    if (this.#routes.rejectIfLost(read)) return true;
     if (isStranded(read)) {
       this.#giveUp(read, "behind");
       return true;
     }
+    const { shard, session, touched } = read;
+    const now = performance.now();
     if (session.progressIn(shard, touched).ahead) shard.monitor.samplePrimary(now);
     // If a step required the writes that came after it was asked for, it would wait forever.
-    const requirement = read.iteration?.node
-      ? read.requirement
-      : requirementOf(shard, session, touched, level, this.#routes.maxStalenessMs);
-    const node = selectKnownReplica({ ...read, requirement }, now);
-    if (node !== undefined) this.#routes.sendTo({ ...read, requirement }, { node, reason: "known" });
-    return node !== undefined;
+    const requirement = read.iteration?.node ? read.requirement : read.requirementNow();
+    const node = selectKnownReplica(read, now, requirement);
+    if (node === undefined) return false;
+    read.requirement = requirement;
+    this.#routes.toReplica(read, node, "known");
+    return true;
   }
 }
 
@@ -252,38 +246,16 @@ export class ReadFallback {
  * The time at or after which the primary has to be asked to show that a replica has what `read` requires. The latest report of
  * the primary is too old for that. Undefined if a new report cannot change anything.
  */
-function sampleWantedAt(
-  { shard, session, touched, level, requirement }: PendingRead,
-  now: number,
-): number | undefined {
+function sampleWantedAt(read: PendingRead, now: number): number | undefined {
+  const { shard, session, touched, rules, requirement } = read;
   // The data that the session has read on the primary has no position yet.
-  if (level !== "eventual" && session.progressIn(shard, touched).ahead) return now;
-  const asOf = Math.max(requirement.since, now - requirement.maxStalenessMs);
+  if (rules.requiresSession && session.progressIn(shard, touched).ahead) return now;
+  const asOf = requiredAsOf(requirement, now);
   if (asOf > shard.history.latestAt) return asOf;
-  const { positions } = requirement;
-  if (positions.length === 0) return undefined;
-  const knownAt = knownAtOf(session, shard, touched);
-  return positions.some((position) => mayBeOverstated(shard, knownAt, position)) ? knownAt : undefined;
+  return mayBeOverstated(read) ? knownAtOf(session, shard, touched) : undefined;
 }
 
-/** Returns the same read, and releases its slot of `limit` when the read ends. */
-function counted(read: PendingRead, limit: FallbackLimit): PendingRead {
-  const { callbacks, shard } = read;
-  const sentAt = performance.now();
-  // The sample soon shows the limit how the primary copes with the read.
-  shard.monitor.samplePrimary(sentAt);
-  const resolve = (reply: unknown): unknown => {
-    limit.release(performance.now() - sentAt);
-    return callbacks.resolve(reply);
-  };
-  const reject = (error: Error): void => {
-    limit.release(performance.now() - sentAt);
-    callbacks.reject(error);
-  };
-  return { ...read, callbacks: { resolve, reject } };
-}
-
-function paceOf({ primary, replicas }: Shard): ResponseTimes {
+function responseTimesOf({ primary, replicas }: Shard): ResponseTimes {
   const now = performance.now();
   let replicaMs = Number.POSITIVE_INFINITY;
   for (const { connection, latency } of replicas)
@@ -299,24 +271,24 @@ function offsetOf({ shard, requirement }: PendingRead): number {
   return offset;
 }
 
-const told = new WeakMap<AbortSignal, Set<() => void>>();
+const callsOnAbort = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
  * Calls `call` when `signal` is aborted, unless the returned function is called before. A signal gets one listener for all reads
  * that wait with it, because Node warns of a leak if there are more than ten.
  */
 export function onAbort(signal: AbortSignal, call: () => void): () => void {
-  const calls = told.get(signal) ?? listen(signal);
+  const calls = callsOnAbort.get(signal) ?? listen(signal);
   calls.add(call);
   return () => calls.delete(call);
 }
 
 function listen(signal: AbortSignal): Set<() => void> {
   const calls = new Set<() => void>();
-  told.set(signal, calls);
-  const tell = (): void => {
+  callsOnAbort.set(signal, calls);
+  const callAll = (): void => {
     for (const call of calls) call();
   };
-  signal.addEventListener("abort", tell, { once: true });
+  signal.addEventListener("abort", callAll, { once: true });
   return calls;
 }

@@ -1,16 +1,17 @@
-/** Describes one read on its way: its requirement and its deadline. */
+/** Describes one read on its way: its requirement, its deadline, and how it ends. */
 import type { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
 import { cannotShowMissingKey } from "../commands/server-reply.js";
 import type { Touched } from "../commands/touched-keys.js";
-import type { Level } from "../consistency/level.js";
+import type { LevelRules } from "../consistency/level.js";
 import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import type { Reason } from "../diagnostics/channels.js";
 import type { Session } from "../session/session.js";
 import { noRequirement, type ReadRequirement } from "../shard/eligibility.js";
 import type { Shard } from "../shard/shard.js";
+import { requirementOf } from "./read-requirement.js";
 import type { ScanIteration } from "./scan.js";
-import { primaryOnlyReason, type ReadQuery, requirementOf } from "./server-selection.js";
+import { primaryOnlyReason, type ReadQuery } from "./server-selection.js";
 
 /**
  * One read as it was given. This type and the next are classes, because V8 may place the objects of a literal among its old
@@ -30,92 +31,93 @@ export class ReadRequest {
   }
 }
 
-/** A read that keeps its own `resolve` and `reject` apart, so that it can be sent more than once. */
+export type ReadCallbacks = Pick<CommandCallbacks, "resolve" | "reject">;
+
+/**
+ * A read on its way. It keeps its own `resolve` and `reject` apart, so that it can be sent more than once. It is never copied: a
+ * new policy or requirement changes the read itself.
+ */
 export class PendingRead implements ReadQuery {
   readonly command: Command;
   readonly shard: Shard;
   readonly session: Session;
   readonly touched: Touched;
   readonly iteration: ScanIteration | undefined;
-  readonly callbacks: Pick<CommandCallbacks, "resolve" | "reject">;
   /** When the read was given, on the monotonic clock. All read policies in a list count from then. */
   readonly givenAt: number;
-  readonly level: Level;
-  readonly policy: ResolvedReadPolicy;
+  readonly #maxStalenessMs: number;
+  callbacks: ReadCallbacks;
+  policy: ResolvedReadPolicy;
+  rules: LevelRules;
   /** Why only the primary may answer. Undefined if a replica may answer. */
-  readonly certain: Reason | undefined;
-  readonly requirement: ReadRequirement;
-  readonly waitUntil: number;
+  primaryOnly: Reason | undefined = undefined;
+  requirement: ReadRequirement = noRequirement;
+  waitUntil = Number.NEGATIVE_INFINITY;
   /** Whether the primary was asked for its position because no replica was known to meet the requirement. */
-  readonly isSampled: boolean = false;
+  isSampled = false;
 
-  constructor(
-    { command, shard, iteration }: Pick<PendingRead, "command" | "shard" | "iteration">,
-    session: Session,
-    touched: Touched,
-    callbacks: PendingRead["callbacks"],
-    policy: ResolvedReadPolicy,
-    maxStalenessMs: number,
-    givenAt: number,
-  ) {
-    const { level } = policy;
-    this.command = command;
-    this.shard = shard;
+  /** `touched` covers the read and all reads that are sent with it. */
+  constructor(given: ReadRequest, session: Session, touched: Touched, maxStalenessMs: number, now: number) {
+    this.command = given.command;
+    this.shard = given.shard;
     this.session = session;
     this.touched = touched;
-    this.iteration = iteration;
-    this.callbacks = callbacks;
-    this.givenAt = givenAt;
-    this.level = level;
+    this.iteration = given.iteration;
+    this.givenAt = now;
+    this.#maxStalenessMs = maxStalenessMs;
+    this.callbacks = new CommandCallbacks(given.command);
+    this.policy = given.policy;
+    this.rules = given.policy.rules;
+    this.usePolicy(given.policy);
+  }
+
+  /** Makes `policy` count from now on, with what the session requires by now. */
+  usePolicy(policy: ResolvedReadPolicy): void {
+    const { shard, session, touched, iteration, command } = this;
+    const { rules, waitMs, withinMs } = policy;
     this.policy = policy;
-    this.certain =
-      primaryOnlyReason(shard, session, touched, level, iteration?.node === undefined) ??
+    this.rules = rules;
+    this.primaryOnly =
+      primaryOnlyReason(shard, session, touched, rules, iteration?.node === undefined) ??
       (confirmsMisses(shard, policy) && cannotShowMissingKey(command) ? "missing-key" : undefined);
-    this.requirement = this.certain
-      ? noRequirement
-      : requirementOf(shard, session, touched, level, maxStalenessMs);
-    this.waitUntil = givenAt + Math.min(policy.waitMs, policy.withinMs);
+    this.requirement = this.primaryOnly ? noRequirement : this.requirementNow();
+    this.waitUntil = this.givenAt + Math.min(waitMs, withinMs);
+    this.isSampled = false;
+  }
+
+  /** What the session requires by now, which may be more than when the read was given. */
+  requirementNow(): ReadRequirement {
+    return requirementOf(this.shard, this.session, this.touched, this.rules, this.#maxStalenessMs);
+  }
+
+  /** Calls `before` when the read ends, in front of its callbacks. The error is undefined if the read was answered. */
+  onEnd(before: (error: Error | undefined) => void): void {
+    this.callbacks = new ObservedCallbacks(this.callbacks, before);
   }
 }
 
-/** Creates a read of `session`, given at `now`. `touched` covers the read and all reads that are sent with it. */
-export function openRead(
-  given: ReadRequest,
-  session: Session,
-  touched: Touched,
-  maxStalenessMs: number,
-  now: number,
-): PendingRead {
-  return new PendingRead(
-    given,
-    session,
-    touched,
-    new CommandCallbacks(given.command),
-    given.policy,
-    maxStalenessMs,
-    now,
-  );
-}
+class ObservedCallbacks implements ReadCallbacks {
+  readonly #callbacks: ReadCallbacks;
+  readonly #before: (error: Error | undefined) => void;
 
-/** Returns the same read with another read policy. */
-export function withPolicy(
-  read: PendingRead,
-  policy: ResolvedReadPolicy,
-  maxStalenessMs: number,
-): PendingRead {
-  return new PendingRead(
-    read,
-    read.session,
-    read.touched,
-    read.callbacks,
-    policy,
-    maxStalenessMs,
-    read.givenAt,
-  );
+  constructor(callbacks: ReadCallbacks, before: (error: Error | undefined) => void) {
+    this.#callbacks = callbacks;
+    this.#before = before;
+  }
+
+  resolve(reply: unknown): unknown {
+    this.#before(undefined);
+    return this.#callbacks.resolve(reply);
+  }
+
+  reject(error: Error): void {
+    this.#before(error);
+    this.#callbacks.reject(error);
+  }
 }
 
 /** Whether the primary has to be asked for data that a replica lacks. */
-export function confirmsMisses(shard: Shard, { level, confirmMisses }: ResolvedReadPolicy): boolean {
+export function confirmsMisses(shard: Shard, { rules, confirmMisses }: ResolvedReadPolicy): boolean {
   // In a cluster, keys may be moving to another shard. A replica then returns nothing for a key that its primary would redirect.
-  return confirmMisses || (level !== "eventual" && !shard.holdsAllKeys);
+  return confirmMisses || (rules.requiresSession && !shard.holdsAllKeys);
 }

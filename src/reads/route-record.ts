@@ -6,7 +6,7 @@ import { type ReadRecord, type Reason, readChannel, routeChannel } from "../diag
 import type { Node } from "../node/node.js";
 import type { Session } from "../session/session.js";
 
-const reading: ReadonlySet<CommandKind> = new Set(["read", "scan", "lookup"]);
+const readKinds: ReadonlySet<CommandKind> = new Set(["read", "scan", "lookup"]);
 
 /** A read that is first sent within this time counts as sent at once. */
 const atOnceMs = 1;
@@ -15,9 +15,9 @@ const atOnceMs = 1;
  * The recorded reads that are not over yet. This is not a Map, because V8 leaves an old table behind each time a Map grows or
  * shrinks. That table keeps its commands, and everything that they refer to, alive for a long time.
  */
-const open = new WeakMap<Command, OpenRecord>();
+const openRecords = new WeakMap<Command, OpenRecord>();
 /** The number of open records. If it is 0, nothing is looked up. */
-let count = 0;
+let openCount = 0;
 
 /** One send of a read to a server. */
 export class SentRead {
@@ -63,8 +63,8 @@ class OpenRecord {
     this.#name = command.name.toLowerCase();
     this.#session = session;
     this.#level = level;
-    open.set(command, this);
-    count += 1;
+    openRecords.set(command, this);
+    openCount += 1;
     const { resolve, reject } = command;
     command.resolve = (reply) => {
       const result: unknown = resolve(reply);
@@ -88,9 +88,9 @@ class OpenRecord {
 
   #end(error: Error | undefined): void {
     // A command that has timed out may still be answered.
-    if (open.get(this.#command) !== this) return;
-    open.delete(this.#command);
-    count -= 1;
+    if (openRecords.get(this.#command) !== this) return;
+    openRecords.delete(this.#command);
+    openCount -= 1;
     const { send } = this;
     const record: ReadRecord = {
       command: this.#name,
@@ -110,7 +110,7 @@ class OpenRecord {
 
 /** Records the outcome of `command`, which `session` gave at `level`, if `command` is a read. */
 export function recordRead(command: Command, session: Session, level: Level): void {
-  if (reading.has(kindOf(command, false))) new OpenRecord(command, session, level);
+  if (readKinds.has(kindOf(command, false))) new OpenRecord(command, session, level);
 }
 
 /** Publishes where `command` goes if there are subscribers. Records the send if `command` is a read with an open record. */
@@ -129,21 +129,21 @@ export function publishRoute(
       reason,
       level,
     });
-  return openOf(command)?.sent(node, role, reason, level);
+  return openRecordOf(command)?.sent(node, role, reason, level);
 }
 
 /** Makes the answer to `send` count, although `command` may have been sent elsewhere since. */
 export function noteAnswer(command: Command, send: SentRead | undefined): void {
-  const record = send && openOf(command);
+  const record = send && openRecordOf(command);
   if (record !== undefined) record.send = send;
 }
 
 /** Records that no answer to an earlier send counts. */
 export function discardSend(command: Command): void {
-  const record = openOf(command);
+  const record = openRecordOf(command);
   if (record !== undefined) record.send = undefined;
 }
 
-function openOf(command: Command): OpenRecord | undefined {
-  return count > 0 ? open.get(command) : undefined;
+function openRecordOf(command: Command): OpenRecord | undefined {
+  return openCount > 0 ? openRecords.get(command) : undefined;
 }

@@ -6,25 +6,27 @@ import { type Reason, staleReadChannel } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";
 import { hasOffset } from "../replication/lineage.js";
 import type { Shard } from "../shard/shard.js";
-import type { PendingRead } from "./read.js";
+import type { PendingRead, ReadCallbacks } from "./read.js";
 import { noteAnswer, publishRoute } from "./route-record.js";
 
 /** Sends `read` to the freshest replica, if a stale answer is allowed now and there is a replica. Returns whether it did. */
 export function answerStale(read: PendingRead): boolean {
-  return mayBeStale(read) && read.shard.availability.absentMs >= absenceMs && sendToFreshest(read);
+  const isAllowed = mayBeStale(read) && read.shard.availability.absentMs >= absenceMs;
+  return isAllowed && sendToFreshest(read, read.callbacks);
 }
 
 /**
  * Whether a replica may answer without proof. It may not answer a step of an iteration, because the next step would meet another
  * server.
  */
-function mayBeStale({ policy, level, iteration }: PendingRead): boolean {
-  return iteration === undefined && (policy.staleIfPrimaryGone || level === "eventual");
+function mayBeStale({ policy, rules, iteration }: PendingRead): boolean {
+  return iteration === undefined && (policy.staleIfPrimaryGone || rules.acceptsUnproven);
 }
 
-/** Returns the same read for the primary, with callbacks that do not wait for an answer that never comes. */
-export function withDeadlineForPrimary(read: PendingRead): PendingRead {
-  if (!mayBeStale(read)) return read;
+/** The callbacks of `read` for the primary. They do not wait for an answer that never comes. */
+export function callbacksForPrimary(read: PendingRead): ReadCallbacks {
+  const { callbacks } = read;
+  if (!mayBeStale(read)) return callbacks;
   let isOver = false;
   let isTried = false;
   let isDue = false;
@@ -38,10 +40,10 @@ export function withDeadlineForPrimary(read: PendingRead): PendingRead {
       return end(given);
     };
   };
-  const resolve = once((reply: unknown) => read.callbacks.resolve(reply));
-  const reject = once((error: Error) => read.callbacks.reject(error));
+  const resolve = once((reply: unknown) => callbacks.resolve(reply));
+  const reject = once((error: Error) => callbacks.reject(error));
   const goElsewhere = (): boolean => {
-    isTried = sendToFreshest({ ...read, callbacks: { resolve, reject } });
+    isTried = sendToFreshest(read, { resolve, reject });
     return isTried;
   };
   const failed = (error: Error): void => {
@@ -57,12 +59,12 @@ export function withDeadlineForPrimary(read: PendingRead): PendingRead {
     isDue = true;
     if (!goElsewhere() && failure !== undefined) reject(failure);
   }, absenceMs - read.shard.availability.absentMs);
-  return { ...read, callbacks: { resolve, reject: failed } };
+  return { resolve, reject: failed };
 }
 
 /** Sends `read` to the freshest replica that is not among those `tried`. Returns whether there is one. */
-function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean {
-  const { command, callbacks, session, shard, level, policy } = read;
+function sendToFreshest(read: PendingRead, callbacks: ReadCallbacks, tried: readonly Node[] = []): boolean {
+  const { command, session, shard, policy } = read;
   const node = freshestOf(shard, tried);
   if (node === undefined) return false;
   // The replica gets a new command, because the primary may still have the original and answer it.
@@ -79,13 +81,13 @@ function sendToFreshest(read: PendingRead, tried: readonly Node[] = []): boolean
   };
   again.reject = (error) => {
     const isAnswer = error.name === "ReplyError" && !isStateError(error) && !isDenial(error);
-    if (!isAnswer && sendToFreshest(read, [...tried, node])) return;
+    if (!isAnswer && sendToFreshest(read, callbacks, [...tried, node])) return;
     noteAnswer(command, sent);
     callbacks.reject(error);
   };
   node.aclDenials.tries();
   const reason: Reason = policy.staleIfPrimaryGone ? "primary-gone" : "unproven";
-  const sent = publishRoute(command, node, "replica", reason, level);
+  const sent = publishRoute(command, node, "replica", reason, policy.level);
   node.connection.send(again);
   return true;
 }

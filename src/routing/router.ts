@@ -311,8 +311,8 @@ export class Router {
   ): void {
     const iteration = streamed ?? this.#follow(shard, command, session);
     iteration.shard ??= shard;
-    const given = { shard: iteration.shard, command, policy, iteration };
-    if (iteration.node !== undefined) this.reads.resume(given, session);
+    const given = new ReadRequest(iteration.shard, command, policy, iteration);
+    if (iteration.node !== undefined) this.reads.resume(given, iteration, session);
     else if (streamed !== undefined && session !== undefined) this.reads.send(given, session);
     else this.reads.sendToPrimary(given, session, "not-a-read", cursorOf(command) === "0" ? undefined : 0);
   }

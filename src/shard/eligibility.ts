@@ -5,20 +5,22 @@ import { covers, hasOffset } from "../replication/lineage.js";
 import type { Position } from "../replication/position.js";
 import type { Shard } from "./shard.js";
 
-/** What a read requires of the node that answers it. */
-export interface ReadRequirement {
+/** What a read requires of the node that answers it. A class, because V8 may place the objects of a literal among its old objects. */
+export class ReadRequirement {
   readonly positions: readonly Position[];
   /** A moment on the monotonic clock. The node also has to have every write that was finished by then. */
   readonly since: number;
   readonly maxStalenessMs: number;
+
+  constructor(positions: readonly Position[], since: number, maxStalenessMs: number) {
+    this.positions = positions;
+    this.since = since;
+    this.maxStalenessMs = maxStalenessMs;
+  }
 }
 
 /** Requires nothing. This is what the primary has to meet, because it has every write. */
-export const noRequirement: ReadRequirement = {
-  positions: [],
-  since: Number.NEGATIVE_INFINITY,
-  maxStalenessMs: Number.POSITIVE_INFINITY,
-};
+export const noRequirement = new ReadRequirement([], Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
 
 /** Why a replica may not answer a read; undefined when it may. */
 export type Ineligibility =

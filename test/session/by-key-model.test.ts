@@ -4,11 +4,13 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { hashOf } from "../../src/commands/key-hash.js";
 import { RuledKeys } from "../../src/commands/touched-keys.js";
 import { leaveUntracked } from "../../src/commands/untracked.js";
+import { rulesOf } from "../../src/consistency/level.js";
 import { roundedToken } from "../../src/http/rounded-token.js";
 import { checkKeyOptions } from "../../src/options/key-options.js";
 import { LostWrites } from "../../src/reads/lost-writes.js";
 import { settleReads } from "../../src/reads/monotonic-reads.js";
-import { primaryOnlyReason, requirementOf } from "../../src/reads/server-selection.js";
+import { requirementOf } from "../../src/reads/read-requirement.js";
+import { primaryOnlyReason } from "../../src/reads/server-selection.js";
 import { covers, Lineage } from "../../src/replication/lineage.js";
 import { OffsetTimeline } from "../../src/replication/offset-timeline.js";
 import type { Position } from "../../src/replication/position.js";
@@ -43,6 +45,7 @@ import { start, ttlMs } from "../support/stages/still-sessions.js";
 const histories = Number(process.env.MODEL_HISTORIES ?? 20_000);
 const firstSeed = Number(process.env.MODEL_SEED ?? 1);
 const maxStalenessMs = 10_000;
+const rules = rulesOf("session");
 
 let clock = 0;
 
@@ -379,7 +382,7 @@ class World {
     if (session.positions.some((position) => this.#places.some((one) => one.outcome(position) === "lost")))
       throw new Error(`A lost position is still required: ${JSON.stringify(session.positions)}`);
     const touched = session.touchedBy(commands);
-    const certain = primaryOnlyReason(place.shard, session, touched, "session", true);
+    const certain = primaryOnlyReason(place.shard, session, touched, rules, true);
     witness.reads(keys);
     const isFirst = !witness.followsReads(place, keys);
     if (certain === "write-in-flight" && !draft.isHard && !request.isLoose) {
@@ -408,7 +411,7 @@ class World {
   #mayAnswer(request: Request, place: Place, draft: Draft, replica: Replica, isFirst: boolean): boolean {
     const { session, witness } = request;
     const touched = session.touchedBy(this.#commandsOf(draft));
-    const { positions, since } = requirementOf(place.shard, session, touched, "session", maxStalenessMs);
+    const { positions, since } = requirementOf(place.shard, session, touched, rules, maxStalenessMs);
     const isInOrder = session.progressIn(place, touched).mayReadFrom(replica.incarnation);
     const needed = [...witness.needs(place, draft.keys)].filter((write) => place.log.includes(write));
     const isExact = isFirst && since === Number.NEGATIVE_INFINITY && this.#isExact(request, draft);
