@@ -23,7 +23,7 @@ import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
 import { Session, type SessionClient, type SessionHost } from "./session/session.js";
 import { type SessionOptions, SessionSetup } from "./session/session-setup.js";
-import { Followers } from "./shard/primary-followers.js";
+import { PrimaryDependents } from "./shard/primary-dependents.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
@@ -59,7 +59,7 @@ export class Tidemark implements AsyncDisposable {
   /** How long a token stays valid, in milliseconds. */
   readonly tokenTtlMs: number;
   readonly #topology: Topology;
-  readonly #followers = new Followers(() => this.#topology.shards);
+  readonly #dependents = new PrimaryDependents(() => this.#topology.shards);
   /** The duplicates of this Tidemark's client in a cluster that are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #outages = new PrimaryOutages();
@@ -110,17 +110,17 @@ export class Tidemark implements AsyncDisposable {
       left: (node) => {
         if (!isPrimary(node)) outages.replaced(node.connection.address);
         for (const client of clients()) client.moved();
-        this.#followers.left(node);
+        this.#dependents.left(node);
         this.#stateChanges.notice();
       },
     });
-    this.#router = new Router(this.#topology, this.#followers, this.#losses, checked);
+    this.#router = new Router(this.#topology, this.#dependents, this.#losses, checked);
     this.#context = checked.context ?? asyncLocalStorage();
     const lifecycle: ConnectionLifecycle = {
       connect: () => this.#connect(),
       primary: () => this.#topology.shards[0]?.primary.connection,
       sourceOf: (shard) => ({
-        followers: this.#followers,
+        dependents: this.#dependents,
         shard: () =>
           shard !== undefined && this.#topology.shards.includes(shard) ? shard : this.#topology.shards[0],
         known: () => this.#router.known(checked.primaryTimeoutMs),
@@ -223,7 +223,7 @@ export class Tidemark implements AsyncDisposable {
   ): Redis {
     if (lifecycle.redirect === undefined || namesServer(override))
       return duplicatePrimaryClient(from, override, lifecycle.sourceOf());
-    const router = new Router(this.#topology, this.#followers, this.#losses, options);
+    const router = new Router(this.#topology, this.#dependents, this.#losses, options);
     const duplicate = new ClusterDuplicate({ ...from, ...override }, router, lifecycle, (ended) => {
       this.#duplicates.delete(ended);
     });

@@ -3,7 +3,7 @@ import type { Command, RedisOptions } from "ioredis";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import { ClosedError } from "../errors/errors.js";
 import type { Context } from "../session/context.js";
-import type { CommandRouter } from "./pipeline-collector.js";
+import type { CommandRouter } from "./command-dispatch.js";
 import { type ConnectionLifecycle, RoutedRedis } from "./redis-client.js";
 
 /** Routes the commands of one client over connections that close with that client. */

@@ -14,12 +14,12 @@ import { withoutSecrets } from "../errors/secrets.js";
 import type { Node } from "../node/node.js";
 import { isReplicaIn } from "../replication/replication-info.js";
 import { maxRepeats } from "../shard/primary-availability.js";
-import type { Follower, Followers } from "../shard/primary-followers.js";
+import type { PrimaryDependent, PrimaryDependents } from "../shard/primary-dependents.js";
 import type { Shard } from "../shard/shard.js";
 
 /** Finds the server that a client connects to. */
 export interface PrimarySource {
-  readonly followers: Followers;
+  readonly dependents: PrimaryDependents;
   /** The shard whose primary the client connects to. Undefined while the servers are not known. */
   shard(): Shard | undefined;
   /** Resolves when the servers are known. Rejects after `primaryTimeoutMs`. */
@@ -117,7 +117,7 @@ const defaultPort = 6379;
  * Works and reconnects like any ioredis client. In addition, each new connection goes to the current primary, and the client
  * leaves a server that was demoted.
  */
-export class PrimaryClient extends Redis implements Follower {
+export class PrimaryClient extends Redis implements PrimaryDependent {
   /** Distinguishes this client from an app's own client, which the app may pass as a server. */
   readonly followsPrimary = true;
   readonly #source: PrimarySource;
@@ -192,7 +192,7 @@ export class PrimaryClient extends Redis implements Follower {
     this.on("connect", () => {
       this.#isGreeted = true;
     });
-    this.on("end", () => source.followers.remove(this));
+    this.on("end", () => source.dependents.remove(this));
     if (!this.options.lazyConnect) this.connect().catch(() => {});
   }
 
@@ -203,7 +203,7 @@ export class PrimaryClient extends Redis implements Follower {
       callback?.(error);
       return Promise.reject(error);
     }
-    this.#source.followers.add(this);
+    this.#source.dependents.add(this);
     // ioredis reads the password from the options before it asks the connector for a connection, so the options have to be those of
     // the primary by now.
     this.#aim();

@@ -16,8 +16,8 @@ import { ScanIteration } from "../reads/scan.js";
 import type { Context } from "../session/context.js";
 import type { Session, SessionClient } from "../session/session.js";
 import type { Shard } from "../shard/shard.js";
+import { CommandDispatch, type CommandOrigin, type CommandRouter } from "./command-dispatch.js";
 import { monitored } from "./monitor-mode.js";
-import { type CommandOrigin, type CommandRouter, PipelineCollector } from "./pipeline-collector.js";
 import { PrimaryClient, type PrimarySource } from "./primary-client.js";
 import { type ChannelSlots, PubSub, type Subscribed } from "./pubsub.js";
 
@@ -60,7 +60,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   protected readonly isUntracked: boolean = false;
   iteration: ScanIteration | undefined = undefined;
   protected readonly base: RoutedRedis | undefined = this;
-  protected readonly dispatch: PipelineCollector;
+  protected readonly dispatch: CommandDispatch;
   readonly subscriber: PubSub;
   /** Whether plain clients of the primary use auto-pipelining. */
   protected readonly autoPipelining: boolean;
@@ -80,7 +80,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     super(own as RedisOptions & { replyMapping?: "legacy" });
     this.options.lazyConnect = options.lazyConnect ?? false;
     this.autoPipelining = options.enableAutoPipelining ?? false;
-    this.dispatch = new PipelineCollector(routing, () => context.get());
+    this.dispatch = new CommandDispatch(routing, () => context.get());
     this.lifecycle = lifecycle;
     this.subscriber = new PubSub(this, lifecycle);
     this.context = context;

@@ -8,7 +8,7 @@ import type { OpenedToken } from "./keyring.js";
 import { isContained, isRounded, roundedToken } from "./rounded-token.js";
 
 /** A session, and the tokens that its request carried. */
-export interface TokenSource {
+export interface CarriedTokens {
   readonly session: Session;
   /** See {@link OutgoingToken.arrivedAt}. */
   readonly arrivedAt: number;
@@ -17,13 +17,13 @@ export interface TokenSource {
 }
 
 /** The token of a session. It is encrypted if a `seal` is given. */
-export class SessionToken implements OutgoingToken {
+export class ResponseToken implements OutgoingToken {
   readonly ttlMs: number;
-  readonly #source: TokenSource;
+  readonly #source: CarriedTokens;
   readonly #seal: Seal | undefined;
   #claims: ReadonlyMap<string, TokenClaims> | undefined;
 
-  constructor(source: TokenSource, seal: Seal | undefined, ttlMs: number) {
+  constructor(source: CarriedTokens, seal: Seal | undefined, ttlMs: number) {
     this.ttlMs = ttlMs;
     this.#source = source;
     this.#seal = seal;

@@ -10,7 +10,7 @@ import type { Carrier, CarrierRequest, CarrierResponse } from "./carriers/carrie
 import { cookie, cookieOptions } from "./carriers/cookie.js";
 import { entryFor } from "./entries.js";
 import { Keyring, type OpenedToken } from "./keyring.js";
-import { SessionToken, type TokenSource } from "./outgoing-token.js";
+import { type CarriedTokens, ResponseToken } from "./outgoing-token.js";
 
 /** The part of a `Tidemark` that a middleware uses. */
 export interface SessionSource {
@@ -143,7 +143,7 @@ export function requestSessionConfig<Request>(
 }
 
 /** A request's session, the tokens of the request, and the token of the response. */
-export class RequestTokens<Request extends CarrierRequest> implements TokenSource {
+export class RequestTokens<Request extends CarrierRequest> implements CarriedTokens {
   readonly session: Session;
   readonly arrivedAt = performance.now();
   opened: Map<string, OpenedToken> | undefined;
@@ -190,7 +190,7 @@ export class RequestTokens<Request extends CarrierRequest> implements TokenSourc
     const { source, keyring } = this.#config;
     const seal = carrier.serverSide ? undefined : keyring;
     try {
-      carrier.write(this.#request, response, new SessionToken(this, seal, source.tokenTtlMs));
+      carrier.write(this.#request, response, new ResponseToken(this, seal, source.tokenTtlMs));
     } catch (error) {
       this.#config.failed(error);
     }

@@ -95,7 +95,7 @@ class PendingWrite implements HeldReply {
       const { address } = this.#batch.server.connection;
       if (this.#onRefusal?.(new NotPrimaryError(this.#name.toUpperCase(), address))) return;
     }
-    const held = this.handle.acknowledged?.(position);
+    const held = this.handle.whenReplicated?.(position);
     if (held === undefined) callbacks.resolve(this.#reply);
     else this.#resolveAfter(held);
   }

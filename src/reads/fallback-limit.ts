@@ -69,9 +69,9 @@ export class FallbackLimit {
     return true;
   }
 
-  /** Calls `go` when there is room and it is the turn of `bearer`. Call the returned function to leave the line. */
-  acquireLater(bearer: unknown, go: () => boolean): () => void {
-    const leaveLine = this.#line.add(bearer, go);
+  /** Calls `go` when there is room and it is the turn of `user`. Call the returned function to leave the line. */
+  acquireLater(user: unknown, go: () => boolean): () => void {
+    const leaveLine = this.#line.add(user, go);
     this.#advance();
     return leaveLine;
   }
@@ -141,7 +141,7 @@ export class FallbackLimit {
 /** Continues a waiting read, unless the read has gone elsewhere meanwhile. Returns whether the read continued. */
 export type Continue = () => boolean;
 
-/** Lets bearers take turns. Invariant: every bearer in the map has a place, and the bearer whose turn was last is at the end. */
+/** Lets users take turns. Invariant: every user in the map has a place, and the user whose turn was last is at the end. */
 export class Turns {
   readonly #places = new Map<unknown, Set<Continue>>();
 
@@ -149,26 +149,26 @@ export class Turns {
     return this.#places.size === 0;
   }
 
-  /** Gives `bearer` one more place, behind the places that it has. Call the returned function to give up the new place. */
-  add(bearer: unknown, go: Continue): () => void {
-    let places = this.#places.get(bearer);
+  /** Gives `user` one more place, behind the places that it has. Call the returned function to give up the new place. */
+  add(user: unknown, go: Continue): () => void {
+    let places = this.#places.get(user);
     if (places === undefined) {
       places = new Set();
-      this.#places.set(bearer, places);
+      this.#places.set(user, places);
     }
     places.add(go);
     return () => {
-      if (places.delete(go) && places.size === 0) this.#places.delete(bearer);
+      if (places.delete(go) && places.size === 0) this.#places.delete(user);
     };
   }
 
-  /** Takes out the first place of the bearer whose turn it is. Undefined if the line is empty. */
+  /** Takes out the first place of the user whose turn it is. Undefined if the line is empty. */
   next(): Continue | undefined {
-    for (const [bearer, places] of this.#places) {
-      this.#places.delete(bearer);
+    for (const [user, places] of this.#places) {
+      this.#places.delete(user);
       for (const go of places) {
         places.delete(go);
-        if (places.size > 0) this.#places.set(bearer, places);
+        if (places.size > 0) this.#places.set(user, places);
         return go;
       }
     }

@@ -156,7 +156,7 @@ export class ReadFallback {
       if (cancel()) aborted();
     }
     // No replica can answer the read, so Tidemark asks none.
-    if (isForPrimary) shard.queue.add({ attempt: () => isOver, giveUp: end, until });
+    if (isForPrimary) shard.fallbackQueue.add({ attempt: () => isOver, giveUp: end, until });
     else shard.catchUp.add(waiter);
     return cancel;
   }
@@ -194,7 +194,7 @@ export class ReadFallback {
       };
       const until = performance.now() + overloadWaitMs;
       const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
-      leaveLine = limit.acquireLater(session.bearer, () => {
+      leaveLine = limit.acquireLater(session.identity, () => {
         const isWaiting = cancel();
         if (isWaiting) this.#toPrimary(read, reason, limit);
         return isWaiting;

@@ -1,12 +1,12 @@
 /** Sends each read to a server that may answer it, and elsewhere if that fails. */
 import type { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
+import { mayBeMissingKey } from "../commands/missing-key.js";
 import {
   isDenial,
   isReadOnlyError,
   isRedirection,
   isStateError,
-  mayBeMissingKey,
   mayRetryElsewhere,
 } from "../commands/server-reply.js";
 import type { Touched } from "../commands/touched-keys.js";

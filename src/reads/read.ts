@@ -1,7 +1,7 @@
 /** Describes one read on its way: its requirement, its deadline, and how it ends. */
 import type { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
-import { cannotShowMissingKey } from "../commands/server-reply.js";
+import { cannotShowMissingKey } from "../commands/missing-key.js";
 import type { Touched } from "../commands/touched-keys.js";
 import type { LevelRules } from "../consistency/level.js";
 import type { ResolvedReadPolicy } from "../consistency/read-policy.js";

@@ -53,7 +53,7 @@ export function primaryOnlyReason(
 ): Reason | undefined {
   if (!rules.mayUseReplicas) return "strong";
   if (shard.replicas.length === 0) {
-    if (rules.acceptsUnproven && hasPools(shard)) return undefined;
+    if (rules.acceptsUnproven && hasUnprovenServers(shard)) return undefined;
     return shard.mayFindReplicas ? "starting" : "no-replica";
   }
   if (!rules.requiresSession) return undefined;
@@ -62,8 +62,8 @@ export function primaryOnlyReason(
   return undefined;
 }
 
-function hasPools({ pools, options }: Shard): boolean {
-  return options.verify !== "always" && pools.length > 0;
+function hasUnprovenServers({ unprovenServers, options }: Shard): boolean {
+  return options.verify !== "always" && unprovenServers.length > 0;
 }
 
 /** Selects the replica for a read: one that is known to meet the requirement, or else one that will probably prove it. */
@@ -121,13 +121,13 @@ export function selectKnownReplica(
 /** Selects one of the servers named beside a proxy, if it answers and the level requires no more. */
 function selectPool(query: ReadQuery, now: number): Selection | undefined {
   const { rules, iteration, shard } = query;
-  if (!rules.acceptsUnproven || iteration !== undefined || !hasPools(shard)) return undefined;
-  const node = preferred(query, query.requirement, shard.pools, now, isPool);
+  if (!rules.acceptsUnproven || iteration !== undefined || !hasUnprovenServers(shard)) return undefined;
+  const node = preferred(query, query.requirement, shard.unprovenServers, now, mayAnswerUnproven);
   return node && { node, reason: "unproven" };
 }
 
 /** Whether `node` is connected and, as far as Tidemark can know, is no primary and has data. */
-function isPool(_shard: Shard, node: Node, _requirement: ReadRequirement, now: number): boolean {
+function mayAnswerUnproven(_shard: Shard, node: Node, _requirement: ReadRequirement, now: number): boolean {
   node.connection.connectIfLazy();
   if (!node.connection.ready || now < node.avoidUntil) return false;
   const known = node.lastReport?.replication;

@@ -9,5 +9,5 @@ export interface WriteHandle {
   /** Reports the outcome of the write. Only the first call counts. */
   end(outcome: WriteOutcome): void;
   /** Resolves when the replicas of a write concern have the write. The answer waits for this in addition to the position. */
-  readonly acknowledged?: ((position: Position | undefined) => Promise<unknown>) | undefined;
+  readonly whenReplicated?: ((position: Position | undefined) => Promise<unknown>) | undefined;
 }

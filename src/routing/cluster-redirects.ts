@@ -129,7 +129,7 @@ export class ClusterRedirects {
    * Watches a command that cannot be resent alone, such as a command of a transaction. If a node redirects it, the topology learns
    * where its keys are now, and the command fails. Ignores scripts, because a script may have returned the error itself.
    */
-  takeIn(command: Command): void {
+  learnFrom(command: Command): void {
     if (isScript(command.name)) return;
     const callbacks = new CommandCallbacks(command);
     command.resolve = (reply) => callbacks.resolve(reply);

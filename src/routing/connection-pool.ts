@@ -1,7 +1,7 @@
 /** Lends connections to a primary to one borrower at a time, for commands that must not use a shared connection. */
 import type { RedisOptions } from "ioredis";
 import { Node } from "../node/node.js";
-import type { Follower, Followers } from "../shard/primary-followers.js";
+import type { PrimaryDependent, PrimaryDependents } from "../shard/primary-dependents.js";
 
 const maxIdle = 8;
 const maxIdleMs = 10_000;
@@ -13,17 +13,17 @@ interface Idle {
 }
 
 /** Opens as many connections as are borrowed at once. Keeps a few returned connections for the next borrowers. */
-export class ConnectionPool implements Follower {
+export class ConnectionPool implements PrimaryDependent {
   #idle: Idle[] = [];
   /** The lent connections, each with its server. */
   readonly #lent = new Map<Node, RedisOptions>();
-  readonly #followers: Followers;
+  readonly #dependents: PrimaryDependents;
   #closed = false;
   /** The name of new connections in `CLIENT LIST`. Undefined to use the name in the options. */
   connectionName: string | undefined;
 
-  constructor(followers: Followers) {
-    this.#followers = followers;
+  constructor(dependents: PrimaryDependents) {
+    this.#dependents = dependents;
   }
 
   /** Whether the pool was closed on purpose. */
@@ -39,7 +39,7 @@ export class ConnectionPool implements Follower {
     const node = idle?.node ?? Node.dedicated(this.#lentOptions(server, ready), timeoutMs, proxySign);
     if (idle !== undefined) this.#take(idle);
     this.#lent.set(node, server);
-    this.#followers.add(this);
+    this.#dependents.add(this);
     if (this.#closed) node.connection.close();
     return node;
   }
@@ -112,7 +112,7 @@ export class ConnectionPool implements Follower {
    * next borrower could get a connection that no server answers.
    */
   #restIfEmpty(): void {
-    if (this.#lent.size === 0 && this.#idle.length === 0) this.#followers.remove(this);
+    if (this.#lent.size === 0 && this.#idle.length === 0) this.#dependents.remove(this);
   }
 
   #take(idle: Idle): void {

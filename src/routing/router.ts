@@ -9,7 +9,7 @@ import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
 import { cursorOf, iterationLostError, ScanCursors, ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
-import type { Followers } from "../shard/primary-followers.js";
+import type { PrimaryDependents } from "../shard/primary-dependents.js";
 import type { Shard } from "../shard/shard.js";
 import type { Topology } from "../topology/topology.js";
 import { ClusterRedirects, type Confirm, type Redirect } from "./cluster-redirects.js";
@@ -49,9 +49,9 @@ export class Router {
   /** The transactions that sessions have begun by hand. */
   readonly #dedicatedConnections = new WeakMap<Session, DedicatedConnection>();
 
-  constructor(topology: Topology, followers: Followers, losses: LostWrites, options: RouterOptions) {
+  constructor(topology: Topology, dependents: PrimaryDependents, losses: LostWrites, options: RouterOptions) {
     this.#topology = topology;
-    this.pool = new ConnectionPool(followers);
+    this.pool = new ConnectionPool(dependents);
     this.policies = new ReadPolicyCache(options);
     this.keepsReads = options.recordReads > 0;
     const isEndless = options.redis.maxRetriesPerRequest === null;
@@ -268,7 +268,7 @@ export class Router {
     if (redirects === undefined || kind === "refused") return;
     const isBound = session !== undefined && this.#dedicatedConnections.has(session);
     if (isBound || kind === "transactional" || kind === "scan") {
-      redirects.takeIn(command);
+      redirects.learnFrom(command);
       return;
     }
     const writer = session?.writerOf([command], [kind]);

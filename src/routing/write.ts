@@ -13,11 +13,11 @@ import type { Shard } from "../shard/shard.js";
 
 /**
  * The answer to a script from a server that may be a replica. The script may have returned the error itself, or may have seen old
- * data. If the server turns out to be the primary, the answer stands, and `stand` passes it on.
+ * data. If the server turns out to be the primary, the answer stands, and `accept` passes it on.
  */
-interface Doubt {
+interface UncertainReply {
   readonly server: Node;
-  readonly stand: () => void;
+  readonly accept: () => void;
 }
 
 /**
@@ -30,7 +30,7 @@ export function sendOutsideSession(
   level: Level,
   isReturned = false,
   repeats = maxRepeats,
-  doubt?: Doubt,
+  uncertain?: UncertainReply,
 ): void {
   const callbacks = new CommandCallbacks(command);
   const start = (error?: Error): void => {
@@ -39,12 +39,12 @@ export function sendOutsideSession(
       return;
     }
     const { primary } = shard;
-    if (doubt?.server === primary) {
-      doubt.stand();
+    if (uncertain?.server === primary) {
+      uncertain.accept();
       return;
     }
     const isOfScript = isScript(command.name);
-    const goOn = (stand: () => void): void => {
+    const goOn = (accept: () => void): void => {
       shard.availability.refusedWrite(primary);
       callbacks.restore();
       sendOutsideSession(
@@ -53,7 +53,7 @@ export function sendOutsideSession(
         level,
         true,
         repeats - 1,
-        isOfScript ? { server: primary, stand } : undefined,
+        isOfScript ? { server: primary, accept } : undefined,
       );
     };
     command.resolve = (reply) => {
@@ -86,14 +86,14 @@ export function sendWrite(
   level: Level,
   isReturned = false,
   repeats = maxRepeats,
-  doubt?: Doubt,
+  uncertain?: UncertainReply,
 ): void {
   // Reads that follow without waiting must stay behind the write, also while the write waits for a connection.
   const handle = session.beginWrite(command.name, session.touchedBy(command), shard);
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) command.reject(error);
-    else if (doubt?.server === primary) doubt.stand();
+    else if (uncertain?.server === primary) uncertain.accept();
     else {
       const isOfScript = isScript(command.name);
       publishRoute(command, primary, "primary", "not-a-read", level);
@@ -105,8 +105,8 @@ export function sendWrite(
           return true;
         }
         shard.availability.refusedWrite(primary);
-        const stand = (): void => command.reject(failure);
-        const next = isOfScript && !isVoid ? { server: primary, stand } : undefined;
+        const accept = (): void => command.reject(failure);
+        const next = isOfScript && !isVoid ? { server: primary, accept } : undefined;
         sendWrite(shard, command, session, level, true, repeats - 1, next);
         return true;
       });

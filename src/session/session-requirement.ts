@@ -27,8 +27,8 @@ export class SessionRequirement {
   #freshAsOf = 0;
   /** The positions that came with tokens. */
   #brought = nowhere;
-  #bearer: string | undefined;
-  #bearerIssuedAt = 0;
+  #identity: string | undefined;
+  #identityIssuedAt = 0;
 
   /** Pins, moments and tokens stay valid for `ttlMs`. The keys of the latest `maxKeys` writes of each history are remembered. */
   constructor(ttlMs: number, maxKeys: number) {
@@ -93,8 +93,8 @@ export class SessionRequirement {
    * The newest token that the session was given, which tells one user from another. Undefined if there was none. The stand-in for
    * unreadable tokens identifies no user, so any other token replaces the stand-in.
    */
-  get bearer(): string | undefined {
-    return this.#bearer;
+  get identity(): string | undefined {
+    return this.#identity;
   }
 
   /**
@@ -187,9 +187,9 @@ export class SessionRequirement {
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
     // Set even if the token adds nothing. A rounded token that is sent again may stand for a later write than before.
     this.#learntAt = performance.now();
-    if (token === unknownWrite()) this.#bearer ??= token;
-    else if (claims.issuedAt > this.#bearerIssuedAt)
-      [this.#bearer, this.#bearerIssuedAt] = [token, claims.issuedAt];
+    if (token === unknownWrite()) this.#identity ??= token;
+    else if (claims.issuedAt > this.#identityIssuedAt)
+      [this.#identity, this.#identityIssuedAt] = [token, claims.issuedAt];
     const [positions, pinnedAt, freshAsOf] = [this.#positions, this.#pinnedAt, this.#freshAsOf];
     if (claims.issuedAt - now > this.#ttlMs) this.pin();
     else this.#require(claims, now);

@@ -307,8 +307,8 @@ export class Session {
    *
    * @internal
    */
-  get bearer(): string | Session {
-    return this.requirement.bearer ?? this;
+  get identity(): string | Session {
+    return this.requirement.identity ?? this;
   }
 
   /**
@@ -430,8 +430,8 @@ export class Session {
     this.#writes ??= new WritesInFlight();
     this.#writes.started(touched);
     const wanted = this.#writeConcern;
-    const acknowledged = shard && wanted && acknowledgedIn(shard, this.#host, wanted);
-    return new OpenWrite(this, touched ?? anyKey, acknowledged);
+    const whenReplicated = shard && wanted && whenReplicatedIn(shard, this.#host, wanted);
+    return new OpenWrite(this, touched ?? anyKey, whenReplicated);
   }
 
   static {
@@ -551,25 +551,25 @@ function isWriting(kind: CommandKind | undefined): boolean {
 }
 
 /** Apart from `beginWrite`, where the closure would cost every write an allocation. */
-function acknowledgedIn(
+function whenReplicatedIn(
   shard: object,
   host: SessionHost,
   wanted: WriteConcern,
-): NonNullable<WriteHandle["acknowledged"]> {
+): NonNullable<WriteHandle["whenReplicated"]> {
   return (position) => host.replicate(shard, position, wanted);
 }
 
 /** A write that its session counts as in flight. */
 class OpenWrite implements WriteHandle {
-  readonly acknowledged: WriteHandle["acknowledged"];
+  readonly whenReplicated: WriteHandle["whenReplicated"];
   readonly #session: Session;
   readonly #touched: Touched;
   #isOver = false;
 
-  constructor(session: Session, touched: Touched, acknowledged: WriteHandle["acknowledged"]) {
+  constructor(session: Session, touched: Touched, whenReplicated: WriteHandle["whenReplicated"]) {
     this.#session = session;
     this.#touched = touched;
-    this.acknowledged = acknowledged;
+    this.whenReplicated = whenReplicated;
   }
 
   end(outcome: WriteOutcome): void {

@@ -61,7 +61,7 @@ export class ShardMembers {
   }
 
   /** The servers given as replicas of a primary that is a proxy. The positions of these servers cannot be proven. */
-  get pools(): readonly Node[] {
+  get unprovenServers(): readonly Node[] {
     return this.#primary.isProxy ? this.#others : [];
   }
 

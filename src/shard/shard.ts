@@ -39,7 +39,7 @@ export class Shard {
   /** Reads that wait for a replica. */
   readonly catchUp: CatchUpQueue;
   /** Reads that wait until the primary has room for them, because no replica can answer them. */
-  readonly queue = new WaitQueue(() => {});
+  readonly fallbackQueue = new WaitQueue(() => {});
   /** Reads that wait for the next report of the primary, because it may show that a replica can answer them. */
   readonly sampling = new WaitQueue((now) => this.monitor.samplePrimary(now));
   readonly #lagWatch: LagWatch;
@@ -113,8 +113,8 @@ export class Shard {
   }
 
   /** The servers named as replicas of a primary that is a proxy. They answer only reads at level `"eventual"`. */
-  get pools(): readonly Node[] {
-    return this.#members.pools;
+  get unprovenServers(): readonly Node[] {
+    return this.#members.unprovenServers;
   }
 
   /** All servers, the primary first. */
@@ -134,7 +134,7 @@ export class Shard {
 
   /** Whether commands are unanswered, or reads wait for a replica or for room at the primary. */
   get isBusy(): boolean {
-    if (this.availability.hasWaiting || !this.catchUp.isEmpty || !this.queue.isEmpty) return true;
+    if (this.availability.hasWaiting || !this.catchUp.isEmpty || !this.fallbackQueue.isEmpty) return true;
     return this.nodes.some(({ connection }) => connection.isBusyFor(Number.POSITIVE_INFINITY));
   }
 
@@ -165,7 +165,7 @@ export class Shard {
     this.availability.open();
     this.monitor.connectionWaiters.open();
     this.catchUp.open();
-    this.queue.open();
+    this.fallbackQueue.open();
     this.sampling.open();
   }
 
@@ -175,7 +175,7 @@ export class Shard {
     for (const node of this.nodes) node.connection.close();
     this.availability.close();
     this.catchUp.close();
-    this.queue.close();
+    this.fallbackQueue.close();
     this.sampling.close();
     this.#lagWatch.close();
     this.monitor.connectionWaiters.close();

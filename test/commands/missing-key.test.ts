@@ -1,6 +1,6 @@
 import { Command } from "ioredis";
 import { describe, expect, it } from "vitest";
-import { cannotShowMissingKey, mayBeMissingKey } from "../../src/commands/server-reply.js";
+import { cannotShowMissingKey, mayBeMissingKey } from "../../src/commands/missing-key.js";
 
 type Call = [name: string, args: string[], reply: unknown];
 

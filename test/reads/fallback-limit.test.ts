@@ -20,8 +20,8 @@ function arrange({ concurrency = 4, perSecond = 1000, primaryMs = 1, replicaMs =
     for (let i = 0; i < count; i++) limit.release(tookMs);
   };
   const gone: string[] = [];
-  const wait = (name: string, goes = true, bearer = name) =>
-    limit.acquireLater(bearer, () => goes && gone.push(name) > 0);
+  const wait = (name: string, goes = true, user = name) =>
+    limit.acquireLater(user, () => goes && gone.push(name) > 0);
   return { limit, pace, enter, leave, gone, wait };
 }
 

@@ -118,13 +118,13 @@ describe("Session with tokens", () => {
   });
 });
 
-describe("Session.bearer", () => {
+describe("Session.identity", () => {
   it("is the newest token, or the session itself without a token", () => {
     const older = tokenOf({ issuedAt: start - 9000, positions: [at(X, 90)] });
     const newer = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
-    expect([sessionOf(older, newer).bearer, sessionOf(newer, older).bearer]).toEqual([newer, newer]);
+    expect([sessionOf(older, newer).identity, sessionOf(newer, older).identity]).toEqual([newer, newer]);
     const stranger = sessionOf();
-    expect(stranger.bearer).toBe(stranger);
+    expect(stranger.identity).toBe(stranger);
   });
 
   it("is the same for all sessions with unreadable tokens, at any time", () => {
@@ -133,13 +133,13 @@ describe("Session.bearer", () => {
     vi.advanceTimersByTime(5);
     const other = sessionOf(unknownWrite());
     expect(other.pinned).toBe(true);
-    expect(other.bearer).toBe(one.bearer);
+    expect(other.identity).toBe(one.identity);
   });
 
   it("is the readable token when another token is unreadable", () => {
     const token = tokenOf({ issuedAt: start - 1000, positions: [at(X, 77)] });
-    expect(sessionOf(token, unknownWrite()).bearer).toBe(token);
-    expect(sessionOf(unknownWrite(), token).bearer).toBe(token);
+    expect(sessionOf(token, unknownWrite()).identity).toBe(token);
+    expect(sessionOf(unknownWrite(), token).identity).toBe(token);
   });
 
   it("keeps a session with an unreadable token pinned for the lifetime of tokens", () => {

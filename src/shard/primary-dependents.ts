@@ -3,39 +3,39 @@ import type { Node } from "../node/node.js";
 import type { Shard } from "./shard.js";
 
 /** Owns further connections to the primary of a shard. */
-export interface Follower {
-  /** Called when `node` was demoted or does not answer, so that the follower has to leave its connections to `node`. */
+export interface PrimaryDependent {
+  /** Called when `node` was demoted or does not answer, so that the dependent has to leave its connections to `node`. */
   leave(node: Node): void;
 }
 
-/** How often the primary is checked while there are followers. The connections of the followers may be silent for hours. */
+/** How often the primary is checked while there are dependents. The connections of the dependents may be silent for hours. */
 const checkEveryMs = 1_000;
 
-export class Followers {
+export class PrimaryDependents {
   readonly #shards: () => readonly Shard[];
-  readonly #followers = new Set<Follower>();
+  readonly #dependents = new Set<PrimaryDependent>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(shards: () => readonly Shard[]) {
     this.#shards = shards;
   }
 
-  add(follower: Follower): void {
-    this.#followers.add(follower);
+  add(dependent: PrimaryDependent): void {
+    this.#dependents.add(dependent);
     this.#timer ??= setInterval(() => {
       for (const shard of this.#shards()) shard.availability.check(performance.now());
     }, checkEveryMs).unref();
   }
 
-  remove(follower: Follower): void {
-    this.#followers.delete(follower);
-    if (this.#followers.size > 0) return;
+  remove(dependent: PrimaryDependent): void {
+    this.#dependents.delete(dependent);
+    if (this.#dependents.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
-  /** Makes every follower leave `node`. */
+  /** Makes every dependent leave `node`. */
   left(node: Node): void {
-    for (const follower of [...this.#followers]) follower.leave(node);
+    for (const dependent of [...this.#dependents]) dependent.leave(node);
   }
 }

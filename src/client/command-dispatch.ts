@@ -1,4 +1,7 @@
-/** Collects the commands of a batch, which ioredis hands over one by one, so that the router gets the batch as a whole. */
+/**
+ * Passes the commands of all clients to the router. ioredis hands over the commands of a batch one by one, and the router gets them as
+ * a whole.
+ */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
@@ -44,8 +47,8 @@ export interface CommandOrigin {
 
 const writing: ReadonlySet<CommandKind> = new Set(["write", "blocking"]);
 
-/** Passes batches on as a whole. All clients of a Tidemark share one collector. */
-export class PipelineCollector {
+/** Passes commands to the router, and the commands of a batch as a whole. All clients of a `Tidemark` share one object. */
+export class CommandDispatch {
   readonly #routing: CommandRouter;
   readonly #findSession: () => Session | undefined;
   #open: OpenBatch | undefined;
