@@ -121,7 +121,7 @@ function writtenAt({ shard, session, touched, requirement }: PendingRead, now: n
   const seenAt = requiredSince(shard, requirement, session.requirement.issuedAt, now);
   const isByToken = requirement.positions.length > 0 && requirement.since === Number.NEGATIVE_INFINITY;
   // Data that was read since then has another time.
-  if (!isByToken || session.progressIn(shard, touched).floor !== undefined) return seenAt;
+  if (!isByToken || session.progressIn(shard, touched).anchored !== undefined) return seenAt;
   return Math.min(seenAt, now - (Date.now() - session.requirement.issuedAt));
 }
 

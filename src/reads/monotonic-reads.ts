@@ -35,13 +35,13 @@ function anchorOne(session: Session, shard: Shard, progress: ReadProgress): bool
   // A position that was added since may be ahead of the sample.
   if (latest !== undefined && latest.at > session.addedAt)
     progress.anchor(latest.at, latest.position, session.positions);
-  const { only, floor } = progress;
+  const { only, anchored } = progress;
   if (only !== undefined && !progress.ahead) {
     const position = positionBehind(shard, only.reader, only.sentAt);
     if (position !== undefined) session.requireRead(position);
     return position !== undefined;
   }
-  if (floor !== undefined) session.requireRead(floor);
+  if (anchored !== undefined) session.requireRead(anchored);
   return !progress.ahead;
 }
 

@@ -98,7 +98,7 @@ export function mayBeOverstated({ shard, session, touched, requirement }: ReadQu
 
 /** When everything that a read of `touched` requires was known, on the monotonic clock. The primary had all of it by then. */
 export function knownAtOf(session: Session, shard: Shard, touched: Touched): number {
-  return Math.max(session.requirement.learntAt, session.progressIn(shard, touched).floorAt);
+  return Math.max(session.requirement.learntAt, session.progressIn(shard, touched).anchoredAt);
 }
 
 /** The moment as of which a replica must have every write to answer at `now`. Both are on the monotonic clock. */

@@ -21,9 +21,9 @@ export class ReadProgress {
   /** When the last read was sent. */
   #sentAt = Number.NEGATIVE_INFINITY;
   #readAt = Number.NEGATIVE_INFINITY;
-  #floor: Position | undefined;
-  #floorAt = Number.NEGATIVE_INFINITY;
-  /** The required positions that the floor stands for. */
+  #anchor: Position | undefined;
+  #anchoredAt = Number.NEGATIVE_INFINITY;
+  /** The required positions that the anchor stands for. */
   #settled: readonly Position[] = [];
   /** The count that includes the latest read which writes sent to the primary. Undefined while there was no such read. */
   kept: KeptReads | undefined;
@@ -52,13 +52,13 @@ export class ReadProgress {
   }
 
   /** The position of the latest read. Undefined until the position is known. */
-  get floor(): Position | undefined {
-    return this.#reader === nobody ? this.#floor : undefined;
+  get anchored(): Position | undefined {
+    return this.#reader === nobody ? this.#anchor : undefined;
   }
 
   /** When Tidemark asked the primary for the position that stands for all reads so far, on the monotonic clock. */
-  get floorAt(): number {
-    return this.#floorAt;
+  get anchoredAt(): number {
+    return this.#anchoredAt;
   }
 
   /** The router calls this when a connection to a replica has answered a read. */
@@ -94,8 +94,8 @@ export class ReadProgress {
   anchor(at: number, position: Position, required: readonly Position[]): boolean {
     const since = this.#aheadSince;
     if (since === undefined || at <= since) return false;
-    this.#floor = position;
-    this.#floorAt = at;
+    this.#anchor = position;
+    this.#anchoredAt = at;
     this.#settled = required;
     this.#reader = nobody;
     return true;
@@ -103,9 +103,9 @@ export class ReadProgress {
 
   /** The positions that a node must cover for a read of `touched`: those of `required`, and those of earlier reads. */
   requirement(required: readonly Position[], touched: Touched): readonly Position[] {
-    if (this.#floor === undefined) return narrowed(required, touched);
-    if (this.#settled === required) return [this.#floor];
+    if (this.#anchor === undefined) return narrowed(required, touched);
+    if (this.#settled === required) return [this.#anchor];
     const unsettled = required.filter((position) => !this.#settled.includes(position));
-    return [this.#floor, ...narrowed(unsettled, touched)];
+    return [this.#anchor, ...narrowed(unsettled, touched)];
   }
 }
