@@ -160,7 +160,8 @@ function ratiosOf(costs: Costs): Table {
     ...inFlights.map((inFlight) => throughput(costs, inFlight, ours, theirs)),
   ]);
   const how =
-    "Operations in a second of the first entry of a row, divided by those of the second, by the number of commands in flight. " +
+    "Each row compares two clients. A cell shows how many operations per second the first client did, divided by those of the other. " +
+    "The columns are numbers of commands in flight. " +
     `Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets.`;
   return { title: "Throughput, as ratios", how, columns: ["", ...inFlights.map(String)], rows };
 }

@@ -87,7 +87,7 @@ function lagging(links: readonly LagProxy[], { ms, spike }: Lag): Disposable {
 const how =
   `There are ${replicas} replicas, and 75 users for each policy. Each user makes a request every 200 ms on average. All policies ` +
   "run at the same time on the same servers, with the same requests. The oracle asks all replicas for the key of each read, and " +
-  "reads from the primary only if none of them has the user's latest value. Discarded answers are answers of replicas that " +
+  "reads from the primary only if none of them has the user's latest value. A discarded answer is one that a replica gave and " +
   `Tidemark did not use. Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. Counts of reads and of ` +
   "stale reads are totals over all rounds.";
 

@@ -1,6 +1,6 @@
 /**
- * Passes the commands of all clients to the router. ioredis hands over the commands of a batch one by one, and the router gets them as
- * a whole.
+ * Passes the commands of all clients to the router. ioredis hands over the commands of a pipeline or transaction one by one, and
+ * the router gets them together.
  */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";

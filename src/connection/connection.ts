@@ -663,7 +663,7 @@ export class Connection {
     } else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
   }
 
-  /** Why a proxy closes the connection in spite of a plain handshake, as far as known. */
+  /** Why a proxy may close the connection even during a plain handshake. */
   get #handshakeFault(): string {
     const { db } = this.server;
     return db

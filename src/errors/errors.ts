@@ -272,7 +272,7 @@ export class AbortedError extends TidemarkError {
   constructor(command: string) {
     super(
       "TIDEMARK_ABORTED",
-      `${command}: the request was aborted while the read waited, so the read was not sent. This is normal if the client disconnected.`,
+      `${command}: the HTTP request was aborted while this read waited for a replica, so the read was not sent. This is normal if the browser or caller disconnected.`,
     );
   }
 }
@@ -297,8 +297,8 @@ export class NotPrimaryError extends UnavailableError {
 }
 
 /**
- * No primary could be reached in time, so nothing was sent. Only a pub/sub command may have been sent, and Tidemark ends a
- * subscription that succeeds later. `cause` is the latest error of the connection, if there is one.
+ * No primary could be reached in time, so nothing was sent. There is one exception: a pub/sub command may have been sent. If its
+ * subscription succeeds later, Tidemark ends it. `cause` is the latest error of the connection, if there is one.
  */
 export class NoPrimaryError extends UnavailableError {
   override name = "NoPrimaryError";

@@ -307,7 +307,8 @@ const originRemedy = 'Pass origins such as "https://api.example.com" or "http://
 
 function originsOf(given: unknown): ReadonlySet<string> {
   const list: readonly unknown[] = Array.isArray(given) ? given : [given];
-  if (list.length === 0) throw new TypeError(`origins: got an empty list. ${originRemedy}.`);
+  if (list.length === 0)
+    throw new TypeError(`consistentFetch: got an empty list of origins. ${originRemedy}.`);
   return new Set(list.map(originOf));
 }
 

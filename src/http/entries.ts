@@ -13,7 +13,7 @@ const callers: Readonly<Record<Entry, string>> = {
 /** How to use each entry, for a wrong call of the right entry. */
 const uses: Readonly<Record<Entry, string>> = {
   express: "Call it with a request, its response and next",
-  koa: "Call app.use(readYourWrites(tidemark, { secret })) without an adapter",
+  koa: "Call app.use(readYourWrites(tidemark, { secret })) directly, without a wrapper such as koa-connect",
   fastify: "Call app.register(readYourWrites, { tidemark, secret })",
   web: "Wrap each handler: withConsistency(handler)",
 };

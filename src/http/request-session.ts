@@ -256,8 +256,9 @@ function unverifiedWarning(): () => void {
         type: "TidemarkWarning",
         code: "TIDEMARK_UNKNOWN_TOKEN",
         detail:
-          "Its user may miss their own writes. Use the same `secret` and `audience` in every process, and keep an old secret " +
-          "in the list until its tokens have expired. Anybody can send such a token, so a single one may mean nothing.",
+          "The user who sent it may miss their own writes. Use the same `secret` and `audience` in every process, and keep an old " +
+          "secret in the list `secret` until its tokens have expired. Anybody can make up such a token, and this warning " +
+          "appears once, so look for other signs before you act on it.",
       },
     );
   };

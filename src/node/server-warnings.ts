@@ -122,7 +122,7 @@ const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => strin
     if (reason.includes("is a Sentinel"))
       return "Sentinels name the primary and the replicas, so remove `primary` and `replicas`.";
     if (reason.startsWith(deniesReads))
-      return "Give the user of this replica the ACL rules that it has on the primary, for example +@read ~*.";
+      return "On this replica, give the ACL user of Tidemark the same rules as on the primary, for example +@read ~*.";
     return "Check the server's log and its SLOWLOG.";
   },
   "unknown-position": ({ reason }) => {

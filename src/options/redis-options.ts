@@ -104,7 +104,7 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
 
 /** The advice for options of other clients. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
-  ["url", "Pass the URL instead of the object"],
+  ["url", 'Pass the URL as the server, for example primary: "redis://10.0.0.1:6379"'],
   ["socket", "Pass `host` and `port`"],
   ...tlsNames.map((name): [string, string] => [plain(name), `Did you mean tls: { ${name} }?`]),
   ...Object.entries(synonyms).flatMap(([meant, names]) =>

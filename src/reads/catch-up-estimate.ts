@@ -5,7 +5,7 @@ import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import { isOfHistory } from "../replication/lineage.js";
 import { requiredSince } from "../shard/eligibility.js";
-import { stateOf } from "../shard/node-health.js";
+import { stateOf } from "../shard/node-state.js";
 import type { PendingRead } from "./read.js";
 import { mayBeOverstated, requiredAsOf } from "./read-requirement.js";
 

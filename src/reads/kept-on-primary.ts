@@ -6,7 +6,7 @@ import type { Reason } from "../diagnostics/channels.js";
 import type { KeptReads, Statistics } from "../diagnostics/statistics.js";
 import { narrowed, type Position } from "../replication/position.js";
 import { ineligibility, noRequirement, type ReadRequirement } from "../shard/eligibility.js";
-import { judgedAt, stateOf } from "../shard/node-health.js";
+import { judgedAt, stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
 import type { ReadQuery } from "./server-selection.js";
 

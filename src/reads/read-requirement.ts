@@ -48,7 +48,8 @@ function areWritesOf(replid: string | undefined, positions: readonly Position[])
  *   would ever reach it.
  * - An overstated position is replaced by all that the primary had when the position was known.
  * - A position of another shard says nothing about this shard. But data that was written there may have moved to this shard
- *   since. A replica may also have missed that a slot left and came back. That replica has keys of the slot as they were before.
+ *   since. A replica may also have missed that a slot left and came back. Such a replica still has the slot's keys
+ *   as they were before the slot left.
  */
 function requirementByHistory(
   shard: Shard,

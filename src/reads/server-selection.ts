@@ -11,7 +11,7 @@ import {
   isLikelyEligible,
   type ReadRequirement,
 } from "../shard/eligibility.js";
-import { stateOf } from "../shard/node-health.js";
+import { stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
 import { TwoChoices } from "./load-balancing.js";
 import type { ScanIteration } from "./scan.js";

@@ -78,7 +78,7 @@ interface Line {
   waitsSince: number;
   /** How long the command blocks at most, in milliseconds, from when it was given. */
   readonly blocksMs: number;
-  /** The redirection of a script that the server has confirmed. */
+  /** The redirection that a script was answered with, once the server has confirmed that the script did not make it up. */
   redirection: Error | undefined;
 }
 

@@ -95,7 +95,7 @@ export class Session {
   #writeConcern: WriteConcern | undefined;
   #reads: ReadRecord[] | undefined;
   #progresses: SmallMap<object, ReadProgress> | undefined;
-  /** Read progress in each scope. Empty once all scopes count as one. */
+  /** Read progress in each scope. Undefined after `#joinScopes`, when `#progresses` has everything. */
   #scoped: SmallMap<string, SmallMap<object, ReadProgress>> | undefined;
   #isWhole = false;
 

@@ -49,7 +49,10 @@ export class AnnouncedAddresses {
       this.#warnOfRefusal(announced, `${why}. Return true if the server is yours`);
     } catch (error) {
       const why = error instanceof Error ? error.message : "unknown";
-      this.#warnOfRefusal(announced, `accept or natMap threw an error (${why})`);
+      this.#warnOfRefusal(
+        announced,
+        `your accept() or natMap() threw an error: ${why}. Correct that function`,
+      );
     }
     return undefined;
   }

@@ -16,8 +16,8 @@ export class SlotMap {
   }
 
   /**
-   * The shard that serves `slot`. If there is no slot or its shard is unknown, any shard: its nodes redirect the command to the
-   * right one.
+   * The shard that serves `slot`. Without a slot, or if the slot's shard is unknown, a random shard. The nodes of that shard redirect
+   * the command.
    */
   shardOf(slot: number | undefined): Shard | undefined {
     const owner = slot === undefined ? undefined : this.#owners[slot];

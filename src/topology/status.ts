@@ -4,7 +4,7 @@ import type { Node } from "../node/node.js";
 import type { ProofKind } from "../node/position-probe.js";
 import type { ReplicationInfo } from "../replication/replication-info.js";
 import { freshAsOf } from "../shard/eligibility.js";
-import { judgedAt, reasonOf, stateOf } from "../shard/node-health.js";
+import { judgedAt, reasonOf, stateOf } from "../shard/node-state.js";
 import type { Shard } from "../shard/shard.js";
 
 /** One server as this process sees it now. */

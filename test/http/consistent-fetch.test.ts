@@ -39,7 +39,7 @@ describe("consistentFetch", () => {
     [{ origins: "api.example.com" }, "origins: got a value without http:// or https://"],
     [{ origins: "file:///x" }, "origins: got a value without http:// or https://"],
     [{ origins: ["http://localhost:3000", 5] }, "origins: got a value without http:// or https://"],
-    [{ origins: [] }, "origins: got an empty list"],
+    [{ origins: [] }, "consistentFetch: got an empty list of origins"],
     [{ origins: "http://localhost:3000", header: "bad name" }, "header: got no valid header name"],
     [{ origins: "http://localhost:3000", header: "" }, "header: got no valid header name"],
     [{ origins: "http://localhost:3000", fetch: 5 }, "fetch: got no function. Pass a function"],

@@ -73,7 +73,7 @@ describe("an invalid server", () => {
     [
       "an object with a URL",
       () => ({ url: "redis://127.0.0.1:1" }),
-      /there is no option "url"\. Pass the URL/,
+      /there is no option "url"\. Pass the URL as the server/,
     ],
     [
       "options of node-redis",

@@ -156,7 +156,13 @@ function checkOptions(options: CookieOptions): void {
   }
   checkRarer(options);
   if (secure !== true && (sameSite === "none" || partitioned || /^__(host|secure)-/i.test(prefix))) {
-    throw new InvalidOptionError("cookie secure", secure, "Pass true, or browsers refuse the cookie");
+    const cause =
+      sameSite === "none" ? 'sameSite: "none"' : partitioned ? "partitioned" : `the prefix "${prefix}"`;
+    throw new InvalidOptionError(
+      "cookie secure",
+      secure,
+      `Pass true, because browsers require it for ${cause}`,
+    );
   }
   if (/^__host-/i.test(prefix) && (path !== "/" || domain !== undefined)) {
     throw new InvalidOptionError(

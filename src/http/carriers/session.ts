@@ -8,8 +8,8 @@ export interface SessionCarrierOptions {
   /** The property of the session for the token; default `"tidemark"`. Two Tidemarks need different names. */
   readonly name?: string;
   /**
-   * For how many milliseconds two requests of one user may overwrite each other's sessions; default 1000. It must be longer than a
-   * save takes plus the difference between the clocks of your app servers.
+   * How long after a save of `req.session` another request may still overwrite it with older content, in milliseconds. Default
+   * 1000. It must be longer than a save takes plus the difference between the clocks of your app servers.
    */
   readonly overlapMs?: number;
 }
@@ -20,9 +20,9 @@ export interface SessionCarrierOptions {
  * token, the primary answers the reads of the request.
  *
  * A session is saved as a whole. So a request may overwrite a token that another request of the same user has stored meanwhile.
- * Therefore the time is stored in each session that was changed or has a new token. A replica may answer a later request only if it
- * has all data that the primary had `overlapMs` after this time, or at the arrival of the request if that is earlier. These data
- * include the writes of an overwritten token. For about a second after a change, reads of the session therefore go to the primary.
+ * Therefore the time T is stored in each session that was changed or has a new token. A replica may answer a later request only if
+ * it has everything that the primary had at T + `overlapMs`. If the request arrives earlier than that, its arrival counts instead.
+ * This includes the writes of an overwritten token. For about a second after a change, reads of the session therefore go to the primary.
  * `cookie()` needs no such time. Requests that change nothing must not save: set `resave: false`. Throws an `InvalidOptionError`
  * for invalid options.
  */

@@ -101,8 +101,8 @@ export function layRequestProperties(names: AttachedNames): (request: IncomingMe
       throw new InvalidOptionError(
         "properties",
         name,
-        "Pass a name that Node does not use itself",
-        `got "${name}"`,
+        "Choose another property name",
+        `got "${name}", which every request of Node.js already has`,
       );
     requestLayer.add(name, assignable(name));
   }

@@ -221,7 +221,9 @@ describe("Prototypes that are not Express's", () => {
     for (const redis of ["resume", "headers", "constructor"]) {
       const options = { secret, properties: { redis } };
       const mounting = (): unknown => readYourWrites(new HandMadeSessions(), options);
-      expect(mounting).toThrow(`properties: got "${redis}". Pass a name that Node does not use itself`);
+      expect(mounting).toThrow(
+        `properties: got "${redis}", which every request of Node.js already has. Choose another property name`,
+      );
     }
   });
 });
