@@ -1,5 +1,6 @@
 /** Read policies as they are given and as they are resolved. */
 import { describe, expect, it } from "vitest";
+import { rulesOf } from "../../src/consistency/level.js";
 import {
   type Consistency,
   checkConsistency,
@@ -122,13 +123,17 @@ describe("mergeConsistency", () => {
       waitMs: 9,
       fallback: "error",
     });
-    const wishes = table.of(mergeConsistency(["session", { maxStalenessMs: 5 }], { waitMs: 1 }));
-    expect([wishes.waitMs, wishes.next?.waitMs, wishes.next?.level]).toEqual([1, 1, { maxStalenessMs: 5 }]);
+    const policies = table.of(mergeConsistency(["session", { maxStalenessMs: 5 }], { waitMs: 1 }));
+    expect([policies.waitMs, policies.next?.waitMs, policies.next?.level]).toEqual([
+      1,
+      1,
+      { maxStalenessMs: 5 },
+    ]);
   });
 
   it("gives policies without a level the previous level", () => {
-    const wishes = table.of(mergeConsistency("eventual", [{ withinMs: 5 }, "strong"]));
-    expect([wishes.level, wishes.next?.level]).toEqual(["eventual", "strong"]);
+    const policies = table.of(mergeConsistency("eventual", [{ withinMs: 5 }, "strong"]));
+    expect([policies.level, policies.next?.level]).toEqual(["eventual", "strong"]);
   });
 });
 
@@ -136,6 +141,7 @@ describe("ReadPolicyCache.of", () => {
   it("fills in every default", () => {
     expect(table.of("session")).toEqual({
       level: "session",
+      rules: rulesOf("session"),
       waitMs: 4,
       fallback: "primary",
       confirmMisses: true,
@@ -153,8 +159,8 @@ describe("ReadPolicyCache.of", () => {
   });
 
   it("resolves each consistency once", () => {
-    const wish = { maxStalenessMs: 5 };
-    expect(table.of(wish)).toBe(table.of(wish));
+    const policy = { maxStalenessMs: 5 };
+    expect(table.of(policy)).toBe(table.of(policy));
     expect(table.of("strong")).toBe(table.of("strong"));
   });
 });

@@ -111,7 +111,7 @@ const mistyped: readonly [what: string, give: () => unknown, message: string][] 
   [
     "session() with a seal",
     () => withTidemark((one) => call(one.session.bind(one), { seal: new Keyring(secret), tokn: "" })),
-    'did you mean "token"?',
+    'Did you mean "token"?',
   ],
   [
     "at()",
