@@ -5,6 +5,8 @@
 import { Command } from "ioredis";
 import { isScript, keyCount } from "../commands/command-kind.js";
 import { isRedirection } from "../commands/server-reply.js";
+import { longestTimerMs } from "../connection/offline-queue.js";
+import { ConnectionLostError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 
 /** A SHA-1 hash that in practice no script has. */
@@ -24,24 +26,49 @@ export function mayBeRedirected(command: Command, error: Error): boolean {
 }
 
 /**
- * Resolves with the error if `node` redirects calls of `script`. Resolves with undefined if `node` executes them or does not
- * answer. Set `isAsked` if the script was sent after ASKING. The promise has no time limit but that of the connection.
+ * Resolves with the error if `node` redirects calls of `script`. Resolves with undefined if `node` executes them, or does not answer
+ * within the time that commands wait for a connection. Set `isAsked` if the script was sent after ASKING.
  */
-export function askForRedirection(
-  { connection, clusterMode }: Node,
+export async function askForRedirection(
+  node: Node,
   script: Command,
   isAsked: boolean,
 ): Promise<Error | undefined> {
-  if (!connection.ready) return Promise.resolve(undefined);
+  const until = performance.now() + node.connection.timeoutMs;
+  const error = await ask(node, script, isAsked, until);
+  // A primary that has handed over may close its connections just after it has redirected the script.
+  const isLost = error !== undefined && ConnectionLostError.isMeantBy(error);
+  const last = isLost ? await ask(node, script, isAsked, until) : error;
+  return last?.name === "ReplyError" && isRedirection(last) ? last : undefined;
+}
+
+/** Resolves with the error that a call with the keys of `script` is answered with. Undefined if there is none. */
+async function ask(
+  { connection, clusterMode }: Node,
+  script: Command,
+  isAsked: boolean,
+  until: number,
+): Promise<Error | undefined> {
   const question = emptyCall(script);
-  clusterMode.asWriter(connection, () => {
-    if (isAsked) connection.allowMovingSlot();
-    connection.send(question);
-  });
-  return question.promise.then(
-    () => undefined,
-    (error: Error) => (error.name === "ReplyError" && isRedirection(error) ? error : undefined),
-  );
+  const giveUp = (): void => question.reject(new Error("no answer in time"));
+  const timer = setTimeout(giveUp, Math.min(until - performance.now(), longestTimerMs));
+  const send = (absence?: Error): void => {
+    if (absence !== undefined) question.reject(absence);
+    else
+      clusterMode.asWriter(connection, () => {
+        if (isAsked) connection.allowMovingSlot();
+        connection.send(question);
+      });
+  };
+  connection.whenReady(send, { command: script.name, waits: true });
+  try {
+    await question.promise;
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**

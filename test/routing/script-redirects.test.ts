@@ -226,6 +226,17 @@ describe("a script that a node redirects", () => {
     expect(stage.routes.of("eval")).toHaveLength(1);
   });
 
+  it("is followed when the node has closed the connection behind the redirection", async () => {
+    const { redis } = (await stage.open()).session();
+    const { key, migration } = await aMigration();
+    await migration.run();
+    const pipeline = redis.pipeline().eval(bump, 1, key);
+    // The connection closes behind the redirection, so the question whether it is one has to wait for the next connection.
+    pipeline.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no");
+    expect((await pipeline.exec())?.[0]).toEqual([null, 1]);
+    expect(await redis.get(key)).toBe("1");
+  });
+
   it("waits until all of its keys have arrived", async () => {
     const { redis } = (await stage.open()).session();
     const { key, other, migration } = await aMigration();
