@@ -307,8 +307,7 @@ const originRemedy = 'Pass origins such as "https://api.example.com" or "http://
 
 function originsOf(given: unknown): ReadonlySet<string> {
   const list: readonly unknown[] = Array.isArray(given) ? given : [given];
-  if (list.length === 0)
-    throw new TypeError(`consistentFetch: got an empty list of origins. ${originRemedy}.`);
+  if (list.length === 0) throw new TypeError(`consistentFetch origins: got an empty list. ${originRemedy}.`);
   return new Set(list.map(originOf));
 }
 
@@ -321,7 +320,7 @@ function originOf(given: unknown): string {
     // A text that is no URL gets the same error as a URL with another protocol.
   }
   throw new TypeError(
-    `origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}. ${originRemedy}.`,
+    `consistentFetch origins: got ${given === undefined ? "nothing" : "a value without http:// or https://"}. ${originRemedy}.`,
   );
 }
 

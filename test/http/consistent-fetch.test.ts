@@ -34,12 +34,15 @@ describe("consistentFetch", () => {
   it.each([
     [
       { origins: "localhost:3000" },
-      'origins: got a value without http:// or https://. Pass origins such as "https',
+      'consistentFetch origins: got a value without http:// or https://. Pass origins such as "https',
     ],
-    [{ origins: "api.example.com" }, "origins: got a value without http:// or https://"],
-    [{ origins: "file:///x" }, "origins: got a value without http:// or https://"],
-    [{ origins: ["http://localhost:3000", 5] }, "origins: got a value without http:// or https://"],
-    [{ origins: [] }, "consistentFetch: got an empty list of origins"],
+    [{ origins: "api.example.com" }, "consistentFetch origins: got a value without http:// or https://"],
+    [{ origins: "file:///x" }, "consistentFetch origins: got a value without http:// or https://"],
+    [
+      { origins: ["http://localhost:3000", 5] },
+      "consistentFetch origins: got a value without http:// or https://",
+    ],
+    [{ origins: [] }, "consistentFetch origins: got an empty list"],
     [{ origins: "http://localhost:3000", header: "bad name" }, "header: got no valid header name"],
     [{ origins: "http://localhost:3000", header: "" }, "header: got no valid header name"],
     [{ origins: "http://localhost:3000", fetch: 5 }, "fetch: got no function. Pass a function"],
@@ -219,7 +222,7 @@ describe("consistentFetch", () => {
   });
 
   it("requires origins outside a page", () => {
-    expect(() => consistentFetch()).toThrow("origins: got nothing");
+    expect(() => consistentFetch()).toThrow("consistentFetch origins: got nothing");
     expect(() => consistentFetch({ origins: "here" })).toThrow(TypeError);
   });
 });

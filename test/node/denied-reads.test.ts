@@ -64,7 +64,7 @@ describe.concurrent("a replica whose ACL forbids reads", () => {
         timeoutMs: 20_000,
       });
       expect(tidemark.topology()[1]).toMatchObject({ eligible: false, reason: expect.stringMatching(words) });
-      const expected = [words.source, "the primary answers every read", "Give the user.*\\+@read ~\\*"];
+      const expected = [words.source, "the primary answers every read", "give the ACL user.*\\+@read ~\\*"];
       expect(warned()).toEqual([expect.stringMatching(expected.join(".*"))]);
       const tries = routes.of("get").filter(isOfReplica).length;
       expect(tries).toBeGreaterThan(0);
