@@ -4,7 +4,7 @@ import { InvalidOptionError } from "../errors/errors.js";
 /**
  * The guarantee for a read, from weakest to strongest.
  *
- * - `"eventual"`: any healthy node answers, replicas first. Its data is at most as old as the option `maxStalenessMs` of the
+ * - `"eventual"`: every healthy node may answer, replicas first. Its data is at most as old as the option `maxStalenessMs` of the
  *   `Tidemark` allows. While the primary is gone, it may be of any age.
  * - `"session"`: a replica answers if it has applied the session's own writes to the keys that are read. Otherwise the primary answers.
  * - `{ maxStalenessMs }`: like `"session"`, but the replica must also be proven to lag at most this many milliseconds.

@@ -22,8 +22,7 @@ const reasonsOfWrites: ReadonlySet<Reason> = new Set([
  */
 export function countKept(read: ReadQuery, reason: Reason, now: number): KeptReads | undefined {
   const { statistics } = read.session;
-  if (statistics === undefined || !read.rules.requiresSession || !reasonsOfWrites.has(reason))
-    return undefined;
+  if (!read.rules.requiresSession || !reasonsOfWrites.has(reason)) return undefined;
   const kept = keptBy(read, reason, statistics, now);
   if (kept !== undefined) statistics.countKept(kept, read.touched.keys);
   return kept;

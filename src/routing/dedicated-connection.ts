@@ -175,7 +175,7 @@ export class DedicatedConnection {
     const isTracked = isWrite && this.#session?.tracks(command) !== false;
     // EXEC carries out the commands that MULTI queues, and Tidemark asks for their position behind EXEC.
     const writes = this.#queueing ? name === "exec" : isTracked;
-    if (isWrite && !isTracked && !this.#queueing) this.#session?.statistics?.countUntracked(1);
+    if (isWrite && !isTracked && !this.#queueing) this.#session?.statistics.countUntracked(1);
     const isProof = name === "exec" ? this.#queuesWrites : writes && provesPrimary(name);
     const [begun, isQueued] = [this.#begun, this.#queueing];
     this.#advance(name, kind);

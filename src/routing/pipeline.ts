@@ -54,7 +54,7 @@ class Delivery {
     this.#units = retryUnits(batch).map((unit) => new Unit(unit));
     this.#writer = batch.session?.writerOf(batch.commands, batch.kinds);
     if (batch.isReturned !== true)
-      batch.session?.statistics?.countUntracked(this.#units.reduce((sum, unit) => sum + unit.untracked, 0));
+      batch.session?.statistics.countUntracked(this.#units.reduce((sum, unit) => sum + unit.untracked, 0));
   }
 
   begin(): void {

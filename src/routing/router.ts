@@ -232,7 +232,7 @@ export class Router {
     else if (kind === "write" && session?.tracks(command))
       sendWrite(shard, command, session, policy.level, isReturned);
     else if (kind === "write") {
-      if (!isReturned) session?.statistics?.countUntracked(1);
+      if (!isReturned) session?.statistics.countUntracked(1);
       sendOutsideSession(shard, command, policy.level, isReturned);
     } else if (kind === "read" && isReturned && (session === undefined || session.writing)) {
       const reason = session === undefined ? "no-session" : "write-in-flight";
