@@ -1,86 +1,40 @@
-/** A process with one client: does what it is asked as often as it is asked, and tells what that took. */
-import { quantile } from "../report/quantile.js";
+/** A process with one client. It runs the operations that it is asked for, and measures them. */
 import { answer } from "../report/worker.js";
+import { type Burst, type Cost, costOf, runBurst } from "./burst.js";
 import { type ClientName, clients } from "./clients.js";
-import { type Operation, type Operations, type Servers, value } from "./operations.js";
+import { type Operations, type Servers, value, type What } from "./operations.js";
+import { OtherUser } from "./other-user.js";
 
-export type What = "read" | "write" | "readAnew" | "readChecked";
+/** The first question names the client and its servers. */
+export type ContestantQuestion = { readonly client: ClientName; readonly servers: Servers } | Turn;
 
-/** The first says which client and where, all others what to do. */
-export type ContestantQuestion =
-  | { readonly client: ClientName; readonly servers: Servers }
-  | { readonly what: What; readonly inFlight: number; readonly count: number };
-
-/** What one operation took, but for the quantiles in µs of the mean of all. */
-export interface Cost {
-  readonly us: number;
-  readonly cpuUs: number;
-  readonly p50: number;
-  readonly p99: number;
-  /** Bytes; undefined where the heap is too small to tell. */
-  readonly allocated: number | undefined;
+export interface Turn {
+  readonly what: What;
+  readonly inFlight: number;
+  readonly count: number;
+  /** Whether another user writes before every `inFlight` operations. The time of that write does not count. */
+  readonly isPaused?: boolean;
 }
 
-/** One of so many is timed on its own, so that looking at the clock does not count. */
-const timed = 8;
-
-let operations: Operations | undefined;
+let contestant: { readonly operations: Operations; readonly servers: Servers } | undefined;
+let otherUser: OtherUser | undefined;
 
 answer(async (question: ContestantQuestion): Promise<Cost | undefined> => {
   if ("client" in question) {
-    operations = await clients[question.client](question.servers);
+    const { client, servers } = question;
+    contestant = { operations: await clients[client](servers), servers };
     return undefined;
   }
-  const { what, inFlight, count } = question;
-  const { [what]: operation, unsettle = async () => {} } = operations ?? {};
-  if (operation === undefined) throw new Error(`${what} cannot be done`);
+  const { what, inFlight, count, isPaused = false } = question;
+  const operation = contestant?.operations[what];
+  if (contestant === undefined || operation === undefined) throw new Error(`${what} cannot be done`);
   const expected = what === "write" ? "OK" : value;
-  global.gc?.();
-  if (what !== "readChecked") return costOf(count, [await loop(operation, expected, inFlight, count)]);
+  if (!isPaused) return costOf(count, [await runBurst(operation, expected, inFlight, count)]);
   const bursts: Burst[] = [];
+  otherUser ??= await OtherUser.connect(contestant.servers);
   for (let done = 0; done < count; done += inFlight) {
-    await unsettle();
-    bursts.push(await loop(operation, expected, inFlight, inFlight));
+    const token = await otherUser.write();
+    bursts.push(await runBurst(operation, expected, inFlight, inFlight, token));
   }
   return costOf(bursts.length * inFlight, bursts);
 });
-
-interface Burst {
-  readonly ms: number;
-  readonly cpuUs: number;
-  readonly bytes: number;
-  readonly latencies: readonly number[];
-}
-
-async function loop(run: Operation, expected: string, inFlight: number, count: number): Promise<Burst> {
-  const latencies: number[] = [];
-  let left = count;
-  const work = async (): Promise<void> => {
-    while (left-- > 0) {
-      const sentAt = left % timed === 0 ? performance.now() : 0;
-      const given = await run();
-      if (given !== expected) throw new Error(`the answer was ${String(given)}`);
-      if (sentAt > 0) latencies.push(performance.now() - sentAt);
-    }
-  };
-  const { heapUsed } = process.memoryUsage();
-  const cpuBefore = process.cpuUsage();
-  const startedAt = performance.now();
-  await Promise.all(Array.from({ length: inFlight }, work));
-  const ms = performance.now() - startedAt;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return { ms, cpuUs: user + system, bytes: process.memoryUsage().heapUsed - heapUsed, latencies };
-}
-
-function costOf(count: number, bursts: readonly Burst[]): Cost {
-  const perOperation = (of: (burst: Burst) => number): number =>
-    bursts.reduce((sum, burst) => sum + of(burst), 0) / count;
-  const latencies = bursts.flatMap((burst) => burst.latencies);
-  return {
-    us: perOperation(({ ms }) => ms * 1_000),
-    cpuUs: perOperation(({ cpuUs }) => cpuUs),
-    p50: quantile(latencies, 0.5) * 1_000,
-    p99: quantile(latencies, 0.99) * 1_000,
-    allocated: global.gc === undefined ? undefined : perOperation(({ bytes }) => bytes),
-  };
-}

@@ -1,4 +1,4 @@
-/** What every client that is compared can do. */
+/** The operations by which clients are compared. */
 
 export const key = "key";
 export const value = "value";
@@ -9,17 +9,21 @@ export interface Servers {
   readonly replicas: readonly string[];
 }
 
-export type Operation = () => Promise<unknown>;
+/** Resolves with the value that was read, or with the answer to the write. */
+export type Operation = (token: string) => Promise<unknown>;
 
-export interface Operations {
-  /** One read of a key that is there, from a replica. */
+export type What = "read" | "readAnew" | "readChecked" | "readWithPing" | "readWithInfo" | "write";
+
+export interface Operations extends Readonly<Partial<Record<What, Operation>>> {
+  /** One read of a key that exists, from a replica. */
   readonly read: Operation;
   readonly write: Operation;
-  /** By a session of its own. */
+  /** One read in a session of its own. */
   readonly readAnew?: Operation;
-  /** By a session of its own that requires what `write` has written last, of which this client does not know where it is. */
+  /** One read in a session that requires `token`. This client does not know which server has the position of the token. */
   readonly readChecked?: Operation;
-  /** Has it written elsewhere, and waits until all replicas have it. */
-  readonly unsettle?: () => Promise<void>;
-  readonly close: () => Promise<void>;
+  /** PING and a read, in one pipeline. */
+  readonly readWithPing?: Operation;
+  /** INFO replication and a read, in one pipeline. */
+  readonly readWithInfo?: Operation;
 }

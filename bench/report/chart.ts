@@ -34,7 +34,7 @@ export function chartOf({ sections, date, versions }: Results): string {
     "<style>text{fill:#333}.own{fill:#0b7285}.other{fill:#adb5bd}line{stroke:#333}@media(prefers-color-scheme:dark){text{fill:#ddd}line{stroke:#ddd}}</style>",
     `<title>${heading}</title>`,
     `<text x="12" y="22" font-size="15">${heading}</text>`,
-    '<text x="12" y="40">Bars are medians, lines go from the least to the most of all rounds.</text>',
+    '<text x="12" y="40">Bars are medians. The lines are the brackets of the table &quot;64 in flight&quot;.</text>',
     ...lines,
     `<text x="12" y="${height - 10}" font-size="10">${escaped([date, ...with_].join(" · "))}</text>`,
     "</svg>",

@@ -2,6 +2,7 @@
 import { Redis } from "ioredis";
 import { Tidemark, type TidemarkOptions } from "tidemark";
 import { clock } from "../report/clock.js";
+import { quantile } from "../report/quantile.js";
 import { answer } from "../report/worker.js";
 
 /** The first begins it, with Tidemark or, on a server alone, without; all others have it work. */
@@ -18,6 +19,8 @@ export interface Work {
   readonly perSecond: number;
   /** CPU of this process for an operation, in µs. */
   readonly cpuUs: number;
+  /** Of the time from the start of an operation to its answer, in µs. */
+  readonly p99: number;
 }
 
 interface Client {
@@ -73,6 +76,7 @@ async function openTidemark(options: TidemarkOptions): Promise<Client> {
 async function work({ perSecond, writeShare, forMs }: Load): Promise<Work> {
   const cpuBefore = process.cpuUsage();
   const startedAt = clock();
+  const times: number[] = [];
   let begun = 0;
   await new Promise<void>((resolve, reject) => {
     const timer = setInterval(() => {
@@ -81,7 +85,8 @@ async function work({ perSecond, writeShare, forMs }: Load): Promise<Work> {
         const user = free.shift();
         if (user === undefined) break;
         begun += 1;
-        serve(user, writeShare).catch(reject);
+        const begunAt = clock();
+        serve(user, writeShare).then(() => times.push(clock() - begunAt), reject);
       }
       if (ms < forMs || free.length < users) return;
       clearInterval(timer);
@@ -89,7 +94,11 @@ async function work({ perSecond, writeShare, forMs }: Load): Promise<Work> {
     }, 1);
   });
   const { user, system } = process.cpuUsage(cpuBefore);
-  return { perSecond: (begun * 1_000) / (clock() - startedAt), cpuUs: (user + system) / begun };
+  return {
+    perSecond: (begun * 1_000) / (clock() - startedAt),
+    cpuUs: (user + system) / begun,
+    p99: quantile(times, 0.99) * 1_000,
+  };
 }
 
 async function serve(user: number, writeShare: number): Promise<void> {
