@@ -1,7 +1,9 @@
 /** The encryption keys for the tokens of clients. The key of the newest secret encrypts, and the keys of all secrets decrypt. */
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { hkdfSync, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError } from "../errors/errors.js";
 import { kindOf } from "../errors/value-kind.js";
+import { CounterMode } from "./counter-mode.js";
+import { HmacSha256 } from "./hmac.js";
 
 const ivBytes = 16;
 const keyBytes = 32;
@@ -10,20 +12,26 @@ const maxAudienceLength = 100;
 const maxTextLength = 1536;
 /** The encrypted text of a token that is not empty has at least this many bytes. */
 const minBytes = ivBytes + 5;
-const cipher = "aes-256-ctr";
+const base64url = /^[\w-]+$/;
+/** The bytes of the text that is encrypted or decrypted now. All keyrings share them, because new buffers take more time. */
+const sealedBytes = Buffer.alloc(ivBytes + maxTextLength);
+const sealedIv = sealedBytes.subarray(0, ivBytes);
+/** The bytes of the token that is decrypted now, after its IV. */
+const openedBytes = Buffer.alloc(ivBytes + maxTextLength);
+const openedIv = openedBytes.subarray(0, ivBytes);
 /** An input to the derivation of every encryption key, so that each key serves this purpose only. */
 const purpose = "tidemark consistency token, version 1";
 
-/** A decrypted token. `usesOldSecret` is true if the token was encrypted with an older secret, which will be removed some day. */
-export interface OpenedToken {
+/** A decrypted token. A class, because V8 may place literals among old objects. */
+export class OpenedToken {
   readonly token: string;
+  /** Whether the token was encrypted with an older secret, which will be removed some day. */
   readonly usesOldSecret: boolean;
-}
 
-/** The keys that are derived from one secret for one audience. */
-interface Keys {
-  readonly mac: Buffer;
-  readonly encryption: Buffer;
+  constructor(token: string, usesOldSecret: boolean) {
+    this.token = token;
+    this.usesOldSecret = usesOldSecret;
+  }
 }
 
 /**
@@ -34,7 +42,7 @@ interface Keys {
  * To rotate the secret, put the new one first. The first secret encrypts new tokens, and all secrets decrypt.
  */
 export class Keyring {
-  readonly #keys: readonly Keys[];
+  readonly #keys: readonly SivKey[];
 
   /** Throws an {@link InvalidOptionError} for a missing secret, a secret below 16 characters, or an invalid audience. */
   constructor(secret: string | readonly string[], audience?: string) {
@@ -45,7 +53,7 @@ export class Keyring {
     }
     checkAudience(audience);
     this.#keys = secrets.map((one: unknown) => {
-      if (typeof one === "string" && one.length >= minSecretLength) return derive(one, audience ?? "");
+      if (typeof one === "string" && one.length >= minSecretLength) return keyFrom(one, audience ?? "");
       const remedy = `Pass at least ${minSecretLength} characters`;
       throw new InvalidOptionError("secret", one, remedy, problemOf(one));
     });
@@ -53,36 +61,64 @@ export class Keyring {
 
   /** Encrypts the token with the newest secret. Returns base64url. */
   seal(token: string): string {
-    const [keys] = this.#keys;
-    if (keys === undefined) return "";
-    const bytes = Buffer.from(token, "base64url");
-    const iv = syntheticIv(bytes, keys);
-    return Buffer.concat([iv, createCipheriv(cipher, keys.encryption, iv).update(bytes)]).toString(
-      "base64url",
-    );
+    return this.#keys[0]?.seal(token) ?? "";
   }
 
   /** Whether another keyring may have encrypted the text. */
   static isLikely(text: string): boolean {
-    const bytes = Buffer.from(text, "base64url");
-    return bytes.length >= minBytes && bytes.toString("base64url") === text;
+    return isCanonical(text) && Math.floor((text.length * 3) / 4) >= minBytes;
   }
 
   /** Decrypts a text. Undefined for a text that this keyring did not encrypt, because input from outside is never an error. */
   open(text: unknown): OpenedToken | undefined {
-    if (typeof text !== "string" || text.length > maxTextLength) return undefined;
-    const bytes = Buffer.from(text, "base64url");
     // Some bytes have several spellings in base64url. Another spelling would be taken for another token, so only one is accepted.
-    if (bytes.length <= ivBytes || bytes.toString("base64url") !== text) return undefined;
-    const iv = bytes.subarray(0, ivBytes);
-    const encrypted = bytes.subarray(ivBytes);
-    for (const keys of this.#keys) {
-      const token = createDecipheriv(cipher, keys.encryption, iv).update(encrypted);
-      if (timingSafeEqual(iv, syntheticIv(token, keys)))
-        return { token: token.toString("base64url"), usesOldSecret: keys !== this.#keys[0] };
+    if (typeof text !== "string" || text.length > maxTextLength || !isCanonical(text)) return undefined;
+    const length = sealedBytes.write(text, "base64url");
+    if (length <= ivBytes) return undefined;
+    for (const key of this.#keys) {
+      const token = key.open(length);
+      if (token !== undefined) return new OpenedToken(token, key !== this.#keys[0]);
     }
     return undefined;
   }
+}
+
+/** The keys that are derived from one secret for one audience. */
+class SivKey {
+  readonly #mac: HmacSha256;
+  readonly #encryption: CounterMode;
+
+  constructor(mac: Buffer, encryption: Buffer) {
+    this.#mac = new HmacSha256(mac);
+    this.#encryption = new CounterMode(encryption);
+  }
+
+  /** Returns the IV and the encrypted token. */
+  seal(token: string): string {
+    const usual = token.length <= maxTextLength;
+    const bytes = usual ? sealedBytes : Buffer.alloc(ivBytes + token.length);
+    const end = ivBytes + bytes.write(token, ivBytes, "base64url");
+    bytes.write(this.#mac.digest(bytes, ivBytes, end), 0, ivBytes, "latin1");
+    this.#encryption.apply(bytes, bytes, ivBytes, end);
+    return bytes.toString("base64url", 0, end);
+  }
+
+  /** Returns the token in the first `length` of the {@link sealedBytes}. Undefined if this key did not encrypt it. */
+  open(length: number): string | undefined {
+    sealedBytes.copy(openedBytes, ivBytes, ivBytes, length);
+    this.#encryption.apply(openedBytes, sealedBytes, ivBytes, length);
+    openedBytes.write(this.#mac.digest(openedBytes, ivBytes, length), 0, ivBytes, "latin1");
+    if (!timingSafeEqual(openedIv, sealedIv)) return undefined;
+    return openedBytes.toString("base64url", ivBytes, length);
+  }
+}
+
+/** Whether a text is the only spelling of its bytes in base64url: without other characters, and with unused bits of 0 at the end. */
+function isCanonical(text: string): boolean {
+  if (!base64url.test(text)) return false;
+  const rest = text.length % 4;
+  if (rest === 0) return true;
+  return rest > 1 && (rest === 2 ? "AQgw" : "AEIMQUYcgkosw048").includes(text.charAt(text.length - 1));
 }
 
 /** Describes an invalid secret. A number is not shown, because it could be a secret. */
@@ -92,13 +128,9 @@ function problemOf(secret: unknown): string {
   return `got ${typeof secret === "number" ? "a number" : kindOf(secret)}`;
 }
 
-function derive(secret: string, audience: string): Keys {
+function keyFrom(secret: string, audience: string): SivKey {
   const bytes = Buffer.from(hkdfSync("sha256", secret, "", `${purpose}\0${audience}`, 2 * keyBytes));
-  return { mac: bytes.subarray(0, keyBytes), encryption: bytes.subarray(keyBytes) };
-}
-
-function syntheticIv(token: Buffer, { mac }: Keys): Buffer {
-  return createHmac("sha256", mac).update(token).digest().subarray(0, ivBytes);
+  return new SivKey(bytes.subarray(0, keyBytes), bytes.subarray(keyBytes));
 }
 
 function checkAudience(audience: unknown): void {

@@ -16,12 +16,30 @@ export interface CarriedTokens {
   readonly opened: ReadonlyMap<string, OpenedToken> | undefined;
 }
 
-/** The token of a session. It is encrypted if a `seal` is given. */
+/** A text that the request carried, and what it claims. */
+class CarriedClaims {
+  readonly text: string;
+  readonly claims: TokenClaims;
+  readonly usesOldSecret: boolean;
+
+  constructor(text: string, claims: TokenClaims, usesOldSecret: boolean) {
+    this.text = text;
+    this.claims = claims;
+    this.usesOldSecret = usesOldSecret;
+  }
+}
+
+/**
+ * The token of a session, as one call of a carrier sees it. It is encrypted if a `seal` is given. Each text is encoded and decoded
+ * once, when a carrier first needs it.
+ */
 export class ResponseToken implements OutgoingToken {
   readonly ttlMs: number;
   readonly #source: CarriedTokens;
   readonly #seal: Seal | undefined;
-  #claims: ReadonlyMap<string, TokenClaims> | undefined;
+  #whole: string | undefined;
+  #wholeClaims: TokenClaims | undefined;
+  #carried: readonly CarriedClaims[] | undefined;
 
   constructor(source: CarriedTokens, seal: Seal | undefined, ttlMs: number) {
     this.ttlMs = ttlMs;
@@ -39,63 +57,74 @@ export class ResponseToken implements OutgoingToken {
 
   get usesOldSecret(): boolean {
     const { opened } = this.#source;
-    if (opened === undefined) return false;
-    for (const [text, { usesOldSecret }] of opened) {
-      const claims = usesOldSecret ? this.#carriedClaims.get(text) : undefined;
-      if (claims !== undefined && !this.#isExpired(claims)) return true;
-    }
-    return false;
+    if (opened === undefined || !hasOldSecret(opened)) return false;
+    return this.#carriedClaims.some(({ usesOldSecret, claims }) => usesOldSecret && !this.#isExpired(claims));
   }
 
   text(): string {
-    return this.#encrypted(this.#source.session.keyedToken());
+    return this.#encrypted(this.#token());
   }
 
   rounded(level: number): string {
-    return this.#encrypted(roundedToken(this.#source.session.keyedToken(), level, this.ttlMs));
+    return this.#encrypted(roundedToken(this.#token(), level, this.ttlMs, this.#claims()));
   }
 
   histories(): string {
-    const positions = decodeToken(this.#source.session.keyedToken())?.positions ?? [];
+    const positions = this.#claims()?.positions ?? [];
     return [...new Set(positions.map(({ replid }) => replid))].sort().join();
   }
 
   inForce(): ReadonlySet<string> {
-    return this.#textsOf((claims) => !this.#isExpired(claims));
+    const texts = new Set<string>();
+    for (const { text, claims } of this.#carriedClaims) if (!this.#isExpired(claims)) texts.add(text);
+    return texts;
   }
 
   contained(): ReadonlySet<string> {
-    const whole = decodeToken(this.#source.session.keyedToken());
-    return this.#textsOf(
-      (claims) => this.#isExpired(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole),
-    );
+    const whole = this.#claims();
+    const texts = new Set<string>();
+    for (const { text, claims } of this.#carriedClaims)
+      if (this.#isExpired(claims) || !isRounded(claims, this.ttlMs) || isContained(claims, whole))
+        texts.add(text);
+    return texts;
+  }
+
+  /** Everything that the session requires, not encrypted. */
+  #token(): string {
+    this.#whole ??= this.#source.session.keyedToken();
+    return this.#whole;
+  }
+
+  /** What {@link #token} claims. Undefined if the session requires nothing. */
+  #claims(): TokenClaims | undefined {
+    this.#wholeClaims ??= decodeToken(this.#token());
+    return this.#wholeClaims;
   }
 
   #encrypted(token: string): string {
     return token === "" || this.#seal === undefined ? token : this.#seal.seal(token);
   }
 
-  #textsOf(isIncluded: (claims: TokenClaims) => boolean): Set<string> {
-    const texts = new Set<string>();
-    for (const [text, claims] of this.#carriedClaims) if (isIncluded(claims)) texts.add(text);
-    return texts;
-  }
-
-  /** The claims of the valid texts of the request. */
-  get #carriedClaims(): ReadonlyMap<string, TokenClaims> {
-    if (this.#claims !== undefined) return this.#claims;
-    // keyedToken() makes the session decrypt the texts, in case it has not needed them yet.
-    this.#source.session.keyedToken();
-    const all = new Map<string, TokenClaims>();
-    for (const [text, { token }] of this.#source.opened ?? []) {
+  /** The valid texts of the request. */
+  get #carriedClaims(): readonly CarriedClaims[] {
+    if (this.#carried !== undefined) return this.#carried;
+    // The session decrypts the texts when it is first asked for its token.
+    this.#token();
+    const all: CarriedClaims[] = [];
+    for (const [text, { token, usesOldSecret }] of this.#source.opened ?? []) {
       const claims = decodeToken(token);
-      if (claims !== undefined) all.set(text, claims);
+      if (claims !== undefined) all.push(new CarriedClaims(text, claims, usesOldSecret));
     }
-    this.#claims = all;
+    this.#carried = all;
     return all;
   }
 
   #isExpired({ issuedAt }: TokenClaims): boolean {
     return Date.now() - issuedAt > this.ttlMs;
   }
+}
+
+function hasOldSecret(opened: ReadonlyMap<string, OpenedToken>): boolean {
+  for (const { usesOldSecret } of opened.values()) if (usesOldSecret) return true;
+  return false;
 }

@@ -13,10 +13,15 @@ const periodsPerLifetime = 4;
  * Rounds the times of `token` up to multiples of a quarter of `ttlMs`. From level 1 it also rounds the offsets up: to multiples of
  * 1 kB, and of four times as much with each further level. A replica that has a rounded position also has the exact position. The
  * stream may not have reached a rounded offset yet, so no failover can prove that a write at this offset was lost. Therefore the
- * position is marked as one that was read (see `isOverstated`). Returns a text that is no token unchanged.
+ * position is marked as one that was read (see `isOverstated`). Returns a text that is no token unchanged. `claims` are the claims
+ * of `token`, if they are known already.
  */
-export function roundedToken(token: string, level: number, ttlMs: number): string {
-  const claims = decodeToken(token);
+export function roundedToken(
+  token: string,
+  level: number,
+  ttlMs: number,
+  claims: TokenClaims | undefined = decodeToken(token),
+): string {
   if (claims === undefined) return token;
   const periodMs = periodOf(ttlMs);
   return encodeToken({

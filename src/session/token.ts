@@ -36,6 +36,9 @@ const maxBytes = headerBytes + 3 * maxNumberBytes + maxPositions * (replidBytes 
 const maxLength = Math.ceil((maxBytes * 4) / 3);
 /** The lowest bits of an offset share a byte with the mark for positions that were only read. */
 const lowBits = 64;
+const base64url = /^[\w-]+$/;
+/** Holds the bytes of one token during one call, because a new buffer would cost more than the rest of the call. */
+const scratch = Buffer.alloc(maxLength);
 
 /**
  * Encodes in base64url: the version, the number of positions, three times, then the positions. Each position has 8 bytes of
@@ -50,14 +53,15 @@ const lowBits = 64;
  */
 export function encodeToken(claims: TokenClaims, maxKeys = maxTokenKeys): string {
   const { issuedAt, freshAsOf } = claims;
-  const positions = claims.positions.slice(-maxPositions);
-  const pinnedAt = positions.length < claims.positions.length ? issuedAt : claims.pinnedAt;
+  const isCut = claims.positions.length > maxPositions;
+  const positions = isCut ? claims.positions.slice(-maxPositions) : claims.positions;
   const isKeyed = positions.length <= maxKeyedPositions && positions.some(({ keys }) => keys !== undefined);
-  const bytes = Buffer.allocUnsafe(maxBytes);
+  const bytes = scratch;
   bytes[0] = isKeyed ? keyedVersion : version;
   bytes[1] = positions.length;
-  let at = headerBytes;
-  for (const time of [issuedAt, pinnedAt, freshAsOf]) at = putNumber(bytes, at, time);
+  let at = putNumber(bytes, headerBytes, issuedAt);
+  at = putNumber(bytes, at, isCut ? issuedAt : claims.pinnedAt);
+  at = putNumber(bytes, at, freshAsOf);
   for (const position of isKeyed ? withinLimit(positions, Math.min(maxKeys, maxTokenKeys)) : positions) {
     const { replid, offset, read } = position;
     bytes.write(replid, at, "hex");
@@ -122,25 +126,44 @@ export function unknownWrite(): string {
 
 /** Decodes a token. Undefined for anything that is not a token of this version, because a bad token is ignored. */
 export function decodeToken(token: unknown): TokenClaims | undefined {
-  if (typeof token !== "string" || token.length > maxLength || !/^[\w-]+$/.test(token)) return undefined;
-  const bytes = Buffer.from(token, "base64url");
-  const cursor = new Cursor(bytes, headerBytes);
-  const count = bytes[1] ?? 0;
+  if (typeof token !== "string" || token.length > maxLength || !base64url.test(token)) return undefined;
+  const bytes = scratch;
+  const length = bytes.write(token, "base64url");
   const isKeyed = bytes[0] === keyedVersion;
-  if (bytes[0] !== version && !isKeyed) return undefined;
+  if (length < headerBytes || (bytes[0] !== version && !isKeyed)) return undefined;
+  const count = bytes[1] ?? 0;
   if (count > (isKeyed ? maxKeyedPositions : maxPositions)) return undefined;
+  const cursor = new Cursor(bytes, headerBytes, length);
   const issuedAt = cursor.number();
   const pinnedAt = cursor.number();
   const freshAsOf = cursor.number();
   const positions: Position[] = [];
   for (let i = 0; i < count; i++) positions.push(cursor.position(isKeyed));
   const saysNothing = count === 0 && pinnedAt === 0 && freshAsOf === 0;
-  return saysNothing || !cursor.isAtEnd ? undefined : { issuedAt, pinnedAt, freshAsOf, positions };
+  return saysNothing || !cursor.isAtEnd
+    ? undefined
+    : new DecodedClaims(issuedAt, positions, pinnedAt, freshAsOf);
+}
+
+/** A class, because V8 may place literals among old objects, and requests refer to their claims. */
+class DecodedClaims implements TokenClaims {
+  readonly issuedAt: number;
+  readonly positions: readonly Position[];
+  readonly pinnedAt: number;
+  readonly freshAsOf: number;
+
+  constructor(issuedAt: number, positions: readonly Position[], pinnedAt: number, freshAsOf: number) {
+    this.issuedAt = issuedAt;
+    this.positions = positions;
+    this.pinnedAt = pinnedAt;
+    this.freshAsOf = freshAsOf;
+  }
 }
 
 /** Writes `number` as a varint at `at`. Returns the index of the next byte. */
 function putNumber(bytes: Buffer, at: number, number: number): number {
-  let [next, rest] = [at, number];
+  let next = at;
+  let rest = number;
   for (; rest >= 128; next++) {
     bytes[next] = (rest % 128) + 128;
     rest = Math.floor(rest / 128);
@@ -152,17 +175,19 @@ function putNumber(bytes: Buffer, at: number, number: number): number {
 /** Reads bytes in order. */
 class Cursor {
   readonly #bytes: Buffer;
+  readonly #end: number;
   #at: number;
   #isSafe = true;
 
-  constructor(bytes: Buffer, at: number) {
+  constructor(bytes: Buffer, at: number, end: number) {
     this.#bytes = bytes;
     this.#at = at;
+    this.#end = end;
   }
 
   /** Whether exactly all bytes were read and every number was a safe integer. */
   get isAtEnd(): boolean {
-    return this.#isSafe && this.#at === this.#bytes.length;
+    return this.#isSafe && this.#at === this.#end;
   }
 
   number(): number {
@@ -216,7 +241,7 @@ class Cursor {
   }
 
   #byte(): number {
-    const byte = this.#bytes[this.#at] ?? 0;
+    const byte = this.#at < this.#end ? (this.#bytes[this.#at] ?? 0) : 0;
     this.#at += 1;
     return byte;
   }

@@ -1,5 +1,5 @@
 /** Encrypted tokens: only those who know a secret can read or make one. */
-import { createCipheriv, createHmac, randomBytes } from "node:crypto";
+import { createCipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { InvalidOptionError } from "../../src/errors/errors.js";
 import { Keyring } from "../../src/http/keyring.js";
@@ -53,6 +53,32 @@ describe("Keyring.seal and open", () => {
 });
 
 describe("Keyring.seal", () => {
+  it("gives the texts that earlier versions gave, so users keep their tokens over an update", () => {
+    expect(token).toBe("AgH7sffqqjMAAINxtPsRVbcf2ve5GQ");
+    const sealed = "p5mD2WDv88K5eOoMqz4qh39ecjg88EN71QYBxJqzEUeKewBZ8OU";
+    const sealedForShop = "EeD9gfzIYfbhTgQeF1az5p4BA7K-98TmSVs00NIxM85VrB2r5sc";
+    expect(new Keyring(first).seal(token)).toBe(sealed);
+    expect(new Keyring(first, "shop").seal(token)).toBe(sealedForShop);
+    expect(new Keyring(first).open(sealed)).toEqual({ token, usesOldSecret: false });
+    expect(new Keyring([second, first], "shop").open(sealedForShop)).toEqual({ token, usesOldSecret: true });
+  });
+
+  it("encrypts in SIV mode with HMAC-SHA-256 and AES-256-CTR", () => {
+    const lengths = [1_152, 1_153, 1_536, 1_537, 5_000];
+    for (let length = 0; length <= 1_100; length += 1 + (length % 7)) lengths.push(length);
+    for (const length of lengths) {
+      const secret = randomBytes(24).toString("hex");
+      const bytes = randomBytes(length);
+      const purpose = "tidemark consistency token, version 1\0shop";
+      const keys = Buffer.from(hkdfSync("sha256", secret, "", purpose, 64));
+      const iv = createHmac("sha256", keys.subarray(0, 32)).update(bytes).digest().subarray(0, 16);
+      const encrypted = createCipheriv("aes-256-ctr", keys.subarray(32), iv).update(bytes);
+      expect(new Keyring(secret, "shop").seal(bytes.toString("base64url"))).toBe(
+        Buffer.concat([iv, encrypted]).toString("base64url"),
+      );
+    }
+  });
+
   const of = (issuedAt: number, offset: number) =>
     encodeToken({ issuedAt, pinnedAt: 0, freshAsOf: 0, positions: [{ replid: "8371b4fb1155b71f", offset }] });
   const bits = (text: string) =>
@@ -206,6 +232,27 @@ describe("Keyring.open", () => {
     for (const stray of ["=", "+", " ", "\n", "\0", ";", "é"]) {
       expect(keyring.open(sealed + stray)).toBeUndefined();
       expect(keyring.open(stray + sealed)).toBeUndefined();
+    }
+  });
+});
+
+describe("Keyring.isLikely", () => {
+  it("is true for encrypted texts, and false for texts that are too short or spelled in another way", () => {
+    const sealed = new Keyring(other).seal(token);
+    expect(Keyring.isLikely(sealed)).toBe(true);
+    for (let length = 0; length <= 60; length++) {
+      const text = randomBytes(length).toString("base64url");
+      expect(Keyring.isLikely(text)).toBe(length >= 21);
+      expect(Keyring.isLikely(`${text}=`)).toBe(false);
+      // One more character spells no whole byte.
+      if (text.length % 4 === 0) expect(Keyring.isLikely(`${text}A`)).toBe(false);
+    }
+    const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (const length of [22, 23, 24]) {
+      const text = randomBytes(length).toString("base64url");
+      const spellings = [...letters].map((last) => text.slice(0, -1) + last);
+      for (const one of spellings)
+        expect(Keyring.isLikely(one)).toBe(Buffer.from(one, "base64url").toString("base64url") === one);
     }
   });
 });

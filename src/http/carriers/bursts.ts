@@ -1,22 +1,70 @@
 /** Groups responses to requests with the same cookies, because one browser may get them all at once. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { CarrierRequest, OutgoingToken } from "./carrier.js";
 
 /** The texts that were given to requests with the same cookies, which may all come from one browser. */
-interface Burst {
+class Burst {
+  readonly key: string;
   /** The time of the latest text, on the monotonic clock. */
   lastAt: number;
-  /** The texts of exact tokens. */
-  readonly exact: Set<string>;
   /** The rounded tokens, by the histories of their positions. */
-  readonly rounded: Map<string, Rounding>;
+  rounded: Map<string, Rounding> | undefined;
+  /** The first text of an exact token. Most bursts have no second, and 10,000 bursts with a set each would take much memory. */
+  #first: string | undefined;
+  /** The texts of the other exact tokens. */
+  #others: Set<string> | undefined;
+  #older: Burst = this;
+  #newer: Burst = this;
+
+  constructor(key: string, lastAt: number) {
+    this.key = key;
+    this.lastAt = lastAt;
+  }
+
+  /** The next burst in the ring. For the end of the ring, this is the burst whose latest response is the oldest. */
+  get newer(): Burst {
+    return this.#newer;
+  }
+
+  /** Makes this burst the newest in the ring of `end`. */
+  enter(end: Burst): void {
+    this.#older = end.#older;
+    this.#newer = end;
+    end.#older.#newer = this;
+    end.#older = this;
+  }
+
+  /** Takes this burst out of its ring. It must not refer to newer bursts, because they would survive with it. */
+  leave(): void {
+    this.#older.#newer = this.#newer;
+    this.#newer.#older = this.#older;
+    this.#older = this;
+    this.#newer = this;
+  }
+
+  /** How many different texts of exact tokens the burst has. */
+  get exactCount(): number {
+    return this.#first === undefined ? 0 : 1 + (this.#others?.size ?? 0);
+  }
+
+  addExact(text: string): void {
+    if (this.#first === undefined) this.#first = text;
+    else if (this.#first !== text) {
+      this.#others ??= new Set();
+      this.#others.add(text);
+    }
+  }
 }
 
 /** How far the tokens of one burst with the same histories are rounded. */
-interface Rounding {
+class Rounding {
   level: number;
   /** The texts of this level. */
-  texts: Set<string>;
+  texts = new Set<string>();
+
+  constructor(level: number) {
+    this.level = level;
+  }
 }
 
 /** A request that a browser sent before it got the latest response arrives within this time. */
@@ -25,13 +73,15 @@ const onTheWayMs = 250;
 const rememberedMs = 15_000;
 const maxBursts = 10_000;
 const textsPerLevel = 2;
-/** Headers that tell browsers without cookies apart. They only decide how exact a token is. */
-const marks = ["cookie", "x-forwarded-for", "forwarded", "user-agent", "accept-language"] as const;
 
 /** Stores at most 10,000 bursts, each for 15 seconds after its latest response. */
 export class Bursts {
-  /** In the order of their latest responses. */
   readonly #bursts = new Map<string, Burst>();
+  /**
+   * The end of a ring of all bursts, in the order of their latest responses. The order of the map would do, but each search for its
+   * oldest entry passes the places of all deleted entries.
+   */
+  readonly #end = new Burst("", 0);
 
   /**
    * The text of `token` for a response to `request`. The first `exact` texts of a burst are exact, later ones are more and more
@@ -39,9 +89,9 @@ export class Bursts {
    */
   textFor(request: CarrierRequest, token: OutgoingToken, exact: number): string {
     const burst = this.#burstOf(request, token.arrivedAt);
-    if (burst.exact.size >= exact) return roundedIn(burst, token, exact);
+    if (burst.exactCount >= exact) return roundedIn(burst, token, exact);
     const text = token.text();
-    burst.exact.add(text);
+    burst.addExact(text);
     return text;
   }
 
@@ -51,32 +101,37 @@ export class Bursts {
    */
   #burstOf(request: CarrierRequest, arrivedAt: number): Burst {
     const now = performance.now();
-    this.#forget(now - rememberedMs);
     const key = keyOf(request);
-    const known = this.#bursts.get(key);
-    const isOver = known === undefined || arrivedAt > known.lastAt + onTheWayMs;
-    const burst = isOver ? { lastAt: now, exact: new Set<string>(), rounded: new Map() } : known;
+    let burst = this.#bursts.get(key);
+    burst?.leave();
+    if (burst === undefined || arrivedAt > burst.lastAt + onTheWayMs || now - burst.lastAt >= rememberedMs) {
+      burst = new Burst(key, now);
+      this.#bursts.set(key, burst);
+    }
     burst.lastAt = now;
-    this.#bursts.delete(key);
-    this.#bursts.set(key, burst);
+    burst.enter(this.#end);
+    this.#forget(now - rememberedMs);
     return burst;
   }
 
   #forget(before: number): void {
-    for (const [key, { lastAt }] of this.#bursts) {
-      if (lastAt > before && this.#bursts.size < maxBursts) return;
-      this.#bursts.delete(key);
+    let oldest = this.#end.newer;
+    while (oldest !== this.#end && (oldest.lastAt <= before || this.#bursts.size > maxBursts)) {
+      this.#bursts.delete(oldest.key);
+      oldest.leave();
+      oldest = this.#end.newer;
     }
   }
 }
 
 /** A rounded text. If `exact` is negative, the text is rounded more from the beginning. */
-function roundedIn({ rounded }: Burst, token: OutgoingToken, exact: number): string {
+function roundedIn(burst: Burst, token: OutgoingToken, exact: number): string {
   const histories = token.histories();
-  let rounding = rounded.get(histories);
+  burst.rounded ??= new Map();
+  let rounding = burst.rounded.get(histories);
   if (rounding === undefined) {
-    rounding = { level: 1 + Math.floor(Math.max(0, -exact) / textsPerLevel), texts: new Set() };
-    rounded.set(histories, rounding);
+    rounding = new Rounding(1 + Math.floor(Math.max(0, -exact) / textsPerLevel));
+    burst.rounded.set(histories, rounding);
   }
   let text = token.rounded(rounding.level);
   if (!rounding.texts.has(text) && rounding.texts.size === textsPerLevel) {
@@ -88,10 +143,14 @@ function roundedIn({ rounded }: Burst, token: OutgoingToken, exact: number): str
   return text;
 }
 
-/** A digest, because the headers of 10,000 requests would take too much memory. */
+/**
+ * A digest, because the headers of 10,000 requests would take too much memory. The headers tell browsers without cookies apart.
+ * They only decide how exact a token is.
+ */
 function keyOf({ headers, socket }: CarrierRequest): string {
-  const said = [...marks.map((name) => headers[name]), addressOf(socket)];
-  return createHash("sha1").update(said.join("\n")).digest("base64");
+  const { cookie, "user-agent": agent, "accept-language": language } = headers;
+  const from = `${headers["x-forwarded-for"] ?? ""}\n${headers.forwarded ?? ""}\n${addressOf(socket) ?? ""}`;
+  return hash("sha1", `${cookie ?? ""}\n${from}\n${agent ?? ""}\n${language ?? ""}`, "binary");
 }
 
 function addressOf(socket: object | null | undefined): unknown {

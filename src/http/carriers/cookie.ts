@@ -2,7 +2,15 @@
 import { InvalidOptionError } from "../../errors/errors.js";
 import { refuseUnknown } from "../../errors/option-names.js";
 import { Bursts } from "./bursts.js";
-import { CarriedCookies, cookiesOf, isNamedBy, maxKept, nameFor } from "./carried-cookies.js";
+import {
+  CarriedCookies,
+  cookiesOf,
+  isNamedBy,
+  isPrefixed,
+  maxKept,
+  mayHaveMoreThan,
+  nameFor,
+} from "./carried-cookies.js";
 import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromSharedCaches } from "./carrier.js";
 
 export interface CookieOptions {
@@ -45,6 +53,7 @@ interface Scheme {
 }
 
 const defaultPrefix = "tm_";
+const noTexts: readonly string[] = [];
 /** The names of the options of {@link cookie}. */
 export const cookieOptions: readonly string[] = [
   ...["prefix", "path", "domain", "sameSite", "secure", "httpOnly", "maxAgeMs", "partitioned", "priority"],
@@ -84,16 +93,21 @@ export function cookie(options: CookieOptions = {}): Carrier {
   return {
     read(request) {
       const carried = cookiesOf(request, prefixes);
-      if (carried.length === 0) return [];
+      if (carried.length === 0) return noTexts;
       const { own, read } = schemeOf(request);
-      const ours = carried.filter((one) => isNamedBy(own, one));
-      const others = carried.filter(({ name }) => read.some((one) => name.startsWith(one)));
-      return [...ours, ...others].map(({ value }) => value);
+      const texts: string[] = [];
+      for (const one of carried) if (isNamedBy(own, one)) texts.push(one.value);
+      if (texts.length === carried.length) return texts;
+      for (const one of carried)
+        if (!isNamedBy(own, one) && isPrefixed(one.name, read)) texts.push(one.value);
+      return texts;
     },
 
     write(request, response, token) {
+      const isDue = token.changed || token.usesOldSecret;
+      if (!isDue && !mayHaveMoreThan(maxKept, request, prefixes)) return;
       const carried = cookiesOf(request, prefixes);
-      if (!token.changed && !token.usesOldSecret && carried.length <= maxKept) return;
+      if (!isDue && carried.length <= maxKept) return;
       const { own, prefix: begin, tail } = schemeOf(request);
       const cookies = new CarriedCookies(
         carried.filter((one) => isNamedBy(own, one)),

@@ -10,6 +10,7 @@ export interface HeaderOptions {
 }
 
 const defaultName = "Consistency-Token";
+const noTokens: readonly string[] = [];
 /** Headers with a meaning for servers, browsers or proxies. A token in one of them would break messages or be lost. */
 const taken =
   /^(accept|access-control|cache|cdn-cache|content|if|proxy|sec|surrogate)-|^(accept|age|allow|alt-svc|authorization|connection|cookie2?|date|etag|expect|expires|forwarded|from|host|keep-alive|last-modified|link|location|origin|pragma|priority|range|referer|retry-after|server|set-cookie2?|strict-transport-security|te|trailer|transfer-encoding|upgrade|user-agent|vary|via|warning|www-authenticate|x-forwarded-\w+)$/;
@@ -71,9 +72,9 @@ export function header(options: HeaderOptions = {}): Carrier {
   };
 }
 
-function carriedBy({ headers }: CarrierRequest, key: string): string[] {
+function carriedBy({ headers }: CarrierRequest, key: string): readonly string[] {
   const lines = headers[key];
-  if (lines === undefined) return [];
+  if (lines === undefined) return noTokens;
   const tokens = String(lines).split(",");
   return tokens.map((one) => one.trim()).filter((one) => one === unsent || tokenPattern.test(one));
 }
