@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { chartOf } from "../bench/report/chart.js";
 import { goalsOf, pageOf } from "../bench/report/markdown.js";
 import type { Results } from "../bench/report/results.js";
-import { figureOf } from "../bench/report/section.js";
+import { type Figure, figureOf } from "../bench/report/section.js";
 
 async function text(path: string): Promise<string> {
   return await readFile(new URL(`../${path}`, import.meta.url), "utf8");
@@ -25,4 +25,10 @@ it("the page says which goals are missed", () => {
   expect(goalsOf([{ ...goal, is: "at least" }])).toContain("| reads | at least 2 | 2 (1 to 3) | met |");
   expect(goalsOf([{ ...goal, limit: 1.9, is: "at most" }])).toContain("**missed**");
   expect(goalsOf([{ ...goal, limit: 2.1, is: "at least" }])).toContain("**missed**");
+});
+
+it("the page calls no goal met that was not measured", () => {
+  // This is how a figure arrives that has no values in another process.
+  const measured: Figure = JSON.parse(JSON.stringify(figureOf([])));
+  expect(goalsOf([{ what: "reads", limit: 2, is: "at most", measured }])).toContain("| not measured |");
 });

@@ -1,58 +1,47 @@
-/** An app in a process of its own, with the middleware or without. */
+/** An app in a process of its own. */
 import { once } from "node:events";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import express, { type Express } from "express";
-import { Redis } from "ioredis";
-import { Tidemark } from "tidemark";
-import { readYourWrites } from "tidemark/express";
 import { answer } from "../report/worker.js";
+import type { Contestant, Servers } from "./contestants.js";
+import { type Usage, UsageMeter } from "./usage.js";
 
-/** The first begins it and is answered with its port, all others with the CPU it has used so far, in µs. */
-export type AppQuestion =
-  | { readonly middleware: boolean; readonly primary: string; readonly replicas: readonly string[] }
-  | "cpu";
+export type Framework = "Express" | "Koa" | "Fastify" | "Hono";
 
-answer(async (question: AppQuestion): Promise<number> => {
-  if (question !== "cpu")
-    return await listen(question.middleware ? await withTidemark(question) : plain(question));
-  const { user, system } = process.cpuUsage();
-  return user + system;
+export interface AppOptions extends Servers {
+  readonly framework: Framework;
+  readonly contestant: Contestant;
+}
+
+/** The first begins it and is answered with its port. The others are asked around each span of time that counts. */
+export type AppQuestion = AppOptions | "begin" | "end";
+
+/** Each process loads one of them. */
+const frameworks: Readonly<
+  Record<Framework, () => Promise<{ serve(contestant: Contestant, servers: Servers): Promise<Server> }>>
+> = {
+  Express: () => import("./frameworks/express.js"),
+  Koa: () => import("./frameworks/koa.js"),
+  Fastify: () => import("./frameworks/fastify.js"),
+  Hono: () => import("./frameworks/hono.js"),
+};
+
+/** No app closes a connection while others have their turns. */
+const keepAliveMs = 600_000;
+const meter = new UsageMeter();
+
+answer(async (question: AppQuestion): Promise<number | Usage | undefined> => {
+  if (question === "end") return meter.end();
+  if (question !== "begin") return await listen(question);
+  meter.begin();
+  return undefined;
 });
 
-type Servers = Exclude<AppQuestion, "cpu">;
-
-function plain({ primary }: Servers): Express {
-  const redis = new Redis(primary);
-  const app = express();
-  addRoutes(app, () => redis);
-  return app;
-}
-
-async function withTidemark({ primary, replicas }: Servers): Promise<Express> {
-  const tidemark = new Tidemark({ primary, replicas });
-  await tidemark.ready();
-  const app = express();
-  app.use(readYourWrites(tidemark, { secret: "a secret of at least 32 characters, for a bench" }));
-  addRoutes(app, (request) => request.redis);
-  return app;
-}
-
-function addRoutes(app: Express, redisOf: (request: express.Request) => Pick<Redis, "get" | "set">): void {
-  app.get("/none", (_request, response) => {
-    response.send("value");
-  });
-  app.get("/read", async (request, response) => {
-    response.send(await redisOf(request).get("key"));
-  });
-  app.get("/write", async (request, response) => {
-    const redis = redisOf(request);
-    await redis.set("key", "value");
-    response.send(await redis.get("key"));
-  });
-}
-
-async function listen(app: Express): Promise<number> {
-  const server = app.listen(0, "127.0.0.1");
+async function listen({ framework, contestant, primary, replicas }: AppOptions): Promise<number> {
+  const { serve } = await frameworks[framework]();
+  const server = await serve(contestant, { primary, replicas });
+  server.keepAliveTimeout = keepAliveMs;
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return port;

@@ -36,9 +36,14 @@ export function goalsOf(goals: readonly Goal[]): string {
     goal.what,
     `${goal.is} ${goal.limit}`,
     cellOf(goal.measured),
-    isMet(goal) ? "met" : "**missed**",
+    isMeasured(goal) ? (isMet(goal) ? "met" : "**missed**") : "not measured",
   ]);
   return tableOf([["goal", "limit", "measured", ""], ...rows]);
+}
+
+/** Messages between processes have null in place of what is no number. */
+function isMeasured({ measured }: Goal): boolean {
+  return Number.isFinite(measured.median);
 }
 
 export function isMet({ is, limit, measured }: Goal): boolean {

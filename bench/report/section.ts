@@ -36,6 +36,8 @@ export interface Section {
 export interface SectionQuestion {
   /** How much of the usual work to do; 1 is all of it. */
   readonly scale: number;
+  /** Names of what alone to measure, in parts that can be divided; all of it if undefined. */
+  readonly only?: readonly string[];
 }
 
 /** The middle of all rounds, with their spread. */

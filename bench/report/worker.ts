@@ -12,9 +12,9 @@ export class Worker implements Disposable {
   readonly #asked = new Map<number, (body: unknown) => void>();
   #last = 0;
 
-  /** With further `flags` for Node. */
-  constructor(file: URL, flags: readonly string[] = []) {
-    this.#child = fork(file, { execArgv: [...process.execArgv, ...flags] });
+  /** With further `flags` for Node, and on the Node at `execPath`. */
+  constructor(file: URL, flags: readonly string[] = [], execPath = process.execPath) {
+    this.#child = fork(file, { execPath, execArgv: [...process.execArgv, ...flags] });
     this.#child.on("message", ({ id, body }: Message) => {
       this.#asked.get(id)?.(body);
       this.#asked.delete(id);
