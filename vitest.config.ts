@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { hasDoublings } from "./test/support/doublings.js";
 
 const testsIn = (...folders: string[]): string[] => folders.map((folder) => `test/${folder}/**/*.test.ts`);
 
@@ -28,9 +29,34 @@ const knowsOneIoredis = "test/consumers/throttler.test.ts";
 /** It runs BullMQ on both already, and takes minutes. */
 const bringsBoth = "test/consumers/queue-failover.test.ts";
 
+/** `npm test` leaves these files out, because other tests prove the same. Tests within other files use `hasDoublings`. */
+const doublings = [
+  // The packed package has the sources that other tests run. Only a change to package.json or to the docs breaks it alone.
+  ...["package", "package-frameworks"],
+  // `npm run types` compiles the same file.
+  "types",
+  // Stale reads, tokens and cookies have tests of their own, and `.ci/run` runs the demo.
+  "demo",
+  // Each kind of failure has a test of its own in the same folder.
+  "scenarios/chaos",
+  // Every test on such a group fails when the group does not work.
+  ...["support/servers/cluster-group", "support/servers/sentinel-group"],
+].map((name) => `test/${name}.test.ts`);
+
+/** These replace modules or use cls-hooked, whose hooks slow down the rest of the process. */
+const needOwnProcess = [
+  ...testsIn("examples"),
+  "test/client/run.test.ts",
+  "test/http/context-express.test.ts",
+  "test/scenarios/cart.test.ts",
+  "test/session/cls-hooked.test.ts",
+  "test/session/context.test.ts",
+];
+
 export default defineConfig({
   test: {
     pool: "forks",
+    /** `npm test` starts four, because its files share processes and mostly wait. */
     maxWorkers: 2,
     /** Tests of groups of servers mostly wait; more than four at once would take time from their failovers. */
     maxConcurrency: 4,
@@ -41,9 +67,20 @@ export default defineConfig({
         extends: true,
         test: {
           name: "ioredis 6",
+          isolate: false,
+          setupFiles: ["test/support/nothing-left-open.ts"],
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, consumers],
+          exclude: [
+            ...configDefaults.exclude,
+            ...(hasDoublings ? [] : doublings),
+            ...needOwnProcess,
+            consumers,
+          ],
         },
+      },
+      {
+        extends: true,
+        test: { name: "ioredis 6, own process", include: needOwnProcess },
       },
       {
         extends: true,

@@ -214,7 +214,10 @@ describe.skipIf(program === undefined)(
       ["DBSIZE", (tidemark) => tidemark.session().redis.dbsize()],
       [
         "PUBLISH of duplicate()",
-        (tidemark) => tidemark.redis.duplicate({ maxRetriesPerRequest: null }).publish("c", "m"),
+        async (tidemark) => {
+          const duplicate = tidemark.redis.duplicate({ maxRetriesPerRequest: null });
+          return await duplicate.publish("c", "m").finally(() => duplicate.disconnect());
+        },
       ],
     ])("reject %s soon with the reason, and continue with the next command", async (_, call) => {
       const tidemark = open();

@@ -6,6 +6,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { hasDoublings } from "../support/doublings.js";
 import { buildIfStale, root } from "../support/sources/built-package.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -17,6 +18,11 @@ const names = readdirSync(folder, { withFileTypes: true })
 
 /** These have tests of their own, test/serve.test.ts and test/demo.test.ts. */
 const runElsewhere = ["cart", "stale-read"];
+
+/** The tests of their apps in this folder prove what the other examples show. */
+const tested = names
+  .filter((name) => !runElsewhere.includes(name))
+  .filter((name) => hasDoublings || name === "quick-start");
 
 /** Arguments by which an example takes less time. */
 const shortened: Readonly<Record<string, readonly string[]>> = { login: ["20"] };
@@ -50,15 +56,12 @@ describe.each(names)("examples/%s", (name) => {
   });
 });
 
-it.each(names.filter((name) => !runElsewhere.includes(name)))(
-  "%s shows users' results, and ends everything it has started",
-  async (name) => {
-    const { stdout } = await runExample(name, ...(shortened[name] ?? []));
-    // It exits with 1 where something had to be seen and was not.
-    expect(stdout).toContain("✓");
-    await waitUntil(async () => (await leftBehind()).length === 0, { what: "all its processes have ended" });
-  },
-);
+it.each(tested)("%s shows users' results, and ends everything it has started", async (name) => {
+  const { stdout } = await runExample(name, ...(shortened[name] ?? []));
+  // It exits with 1 where something had to be seen and was not.
+  expect(stdout).toContain("✓");
+  await waitUntil(async () => (await leftBehind()).length === 0, { what: "all its processes have ended" });
+});
 
 it("lists the examples for an unknown name", async () => {
   await expect(runExample("nothing")).rejects.toMatchObject({

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type CommonOptions, ReplicasBehindError, type Tidemark } from "../../src/index.js";
+import { hasDoublings } from "../support/doublings.js";
 import { listenToRoutes } from "../support/listeners/routes.js";
 import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
 import { stageGroup } from "../support/stages/staged-group.js";
@@ -19,7 +20,8 @@ beforeEach(async () => {
   await stage.group.caughtUp();
 });
 
-const writes = 60;
+/** One third is left out of each median. */
+const writes = hasDoublings ? 60 : 24;
 const betweenWritesMs = 15;
 
 /** A token that no replica covers as long as they are held. */

@@ -38,11 +38,12 @@ import {
   Witness,
   type Write,
 } from "../support/commands/keyed-oracle.js";
+import { hasDoublings } from "../support/doublings.js";
 import { seeded } from "../support/load/seeded.js";
 import { HostWithoutServers } from "../support/stages/session-host.js";
 import { start, ttlMs } from "../support/stages/still-sessions.js";
 
-const histories = Number(process.env.MODEL_HISTORIES ?? 20_000);
+const histories = Number(process.env.MODEL_HISTORIES ?? (hasDoublings ? 20_000 : 5_000));
 const firstSeed = Number(process.env.MODEL_SEED ?? 1);
 const maxStalenessMs = 10_000;
 const rules = rulesOf("session");

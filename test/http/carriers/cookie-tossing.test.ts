@@ -5,6 +5,7 @@ import { cookie } from "../../../src/http/carriers/cookie.js";
 import { Keyring } from "../../../src/http/keyring.js";
 import type { Tidemark } from "../../../src/index.js";
 import { decodeToken, encodeToken } from "../../../src/session/token.js";
+import { hasDoublings } from "../../support/doublings.js";
 import { Browser } from "../../support/http/browser.js";
 import { type Door, listening } from "../../support/http/door.js";
 import { type Scene, secret } from "../../support/http/framework-app.js";
@@ -76,8 +77,11 @@ const tossed: Readonly<Record<string, () => Promise<string[]>>> = {
 
 const app = { http: "http://shop.example.com/", https: "https://shop.example.com/" };
 
+/** The carrier is the same on every framework. */
+const frameworks = hasDoublings ? ["Express 5", "Fastify"] : ["Express 5"];
+
 describe.each(["http", "https"] as const)("over %s, cookies that another host has set", (scheme) => {
-  describe.each(["Express 5", "Fastify"])("on %s", (framework) => {
+  describe.each(frameworks)("on %s", (framework) => {
     async function enter(what: string): Promise<AsyncDisposable & { readonly browser: Browser }> {
       const carrier = scheme === "https" ? overHttps(cookie()) : cookie();
       const door: Door | undefined = await listening[framework]?.(tidemark, { carrier, handler: notes });

@@ -1,7 +1,7 @@
 /** Servers for the tests of a file, and a Tidemark on them for each test. */
 
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
-import type { Tidemark } from "../../../src/index.js";
+import type { CommonOptions, Tidemark } from "../../../src/index.js";
 import { listenToRoutes, type Routes } from "../listeners/routes.js";
 import { releaseReplicas } from "../servers/held-replicas.js";
 import { type ReplicationGroup, startReplicationGroup } from "../servers/replication-group.js";
@@ -22,7 +22,7 @@ export interface Stage {
  * it returns is there for what comes before the first.
  */
 export function stageTidemark(
-  { replicas }: { readonly replicas: number },
+  { replicas, ...options }: { readonly replicas: number } & Pick<CommonOptions, "fallbackLimit">,
   enter: (stage: Stage) => void,
 ): Pick<Stage, "group"> {
   let group: ReplicationGroup;
@@ -37,7 +37,7 @@ export function stageTidemark(
 
   beforeEach(async () => {
     await group.primary.admin().flushall();
-    tidemark = openTidemark(group);
+    tidemark = openTidemark(group, options);
     await replicasAreEligible(tidemark);
     routes = listenToRoutes();
     enter({ group, tidemark, routes });
