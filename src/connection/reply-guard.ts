@@ -2,7 +2,7 @@
 import { Command, type Redis } from "ioredis";
 import { addressOf } from "../address.js";
 import { withoutSecrets } from "../errors/secrets.js";
-import { ReplyScanner } from "./reply-scanner.js";
+import { endOfString, ReplyScanner } from "./reply-scanner.js";
 
 /** Why a connection was closed: its server sent bytes that ioredis cannot read, or a reply that answers no command. */
 export class NonsenseError extends Error {
@@ -30,6 +30,13 @@ const forms: ReadonlyMap<string, RegExp> = new Map([
 ]);
 
 const push = ">".charCodeAt(0);
+const dollar = "$".charCodeAt(0);
+const plus = "+".charCodeAt(0);
+const lineFeed = "\n".charCodeAt(0);
+const equals = "=".charCodeAt(0);
+/** The first bytes of a verbatim string name its format. */
+const formatBytes = "txt:".length;
+const lineEndBytes = "\r\n".length;
 const shortestName = "subscribe".length;
 
 /** Connections that fail within this time count as failing in a row. In milliseconds. */
@@ -94,8 +101,9 @@ class ReplyGuard {
    */
   take(chunk: Buffer): void {
     const scanner = this.#scanner;
-    this.#given = 0;
-    let at = 0;
+    let at = scanner.isBetween && !this.#isOver ? this.#answerPlainReplies(chunk) : 0;
+    if (at === chunk.length) return;
+    this.#given = at;
     try {
       while (at < chunk.length && !this.#isOver) {
         const begun = at;
@@ -120,6 +128,31 @@ class ReplyGuard {
       if (at < chunk.length) process.nextTick(() => this.take(chunk.subarray(at)));
       throw error;
     }
+  }
+
+  /**
+   * Answers commands with the strings at the beginning of `chunk`, and returns where the first other reply begins. ioredis would
+   * decode these replies to the same bytes, and do nothing else with them: they answer usual commands, outside of pub/sub and
+   * MONITOR. ioredis has read everything in front of `chunk`, because the last reply was complete.
+   */
+  #answerPlainReplies(chunk: Buffer): number {
+    const { commandQueue, condition, options } = this.#redis;
+    if (condition === null || options.monitor === true) return 0;
+    let at = 0;
+    while (at < chunk.length && !condition.subscriber) {
+      const type = chunk[at];
+      const isVerbatim = type === equals && condition.protocol === 3;
+      const to = type === dollar || type === plus || isVerbatim ? endOfString(chunk, at) : at;
+      const item = to === at ? undefined : commandQueue.peekFront();
+      if (item === undefined || isOfPubSub(item.command.name)) break;
+      const begin = type === plus ? at + 1 : chunk.indexOf(lineFeed, at) + 1;
+      const from = isVerbatim ? begin + formatBytes : begin;
+      if (from > to - lineEndBytes) break;
+      commandQueue.shift();
+      at = to;
+      answer(item.command, chunk.subarray(from, to - lineEndBytes));
+    }
+    return at;
   }
 
   /** Gives ioredis the bytes of `chunk` in front of `to` that it does not have yet. */
@@ -240,6 +273,19 @@ class ReplyGuard {
     this.#held = [];
     this.#onFault();
     this.#stream.destroy(withoutSecrets(new NonsenseError(addressOf(options), what), options));
+  }
+}
+
+type Answerable = Pick<Command, "resolve">;
+
+/** As in ioredis, an error that a transformer of the user throws does not keep later replies from being read. */
+function answer(command: Answerable, reply: Buffer): void {
+  try {
+    command.resolve(reply);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
   }
 }
 

@@ -317,6 +317,12 @@ export class ReplyScanner {
   }
 }
 
+/** The end of the string that begins at `from`, whatever type its first byte names. It is `from` for null and for an incomplete one. */
+export function endOfString(chunk: Buffer, from: number): number {
+  if (chunk[from] === plus) return endOfSimple(chunk, from);
+  return chunk[from + 1] === minus ? from : endOfBulk(chunk, from);
+}
+
 /** The end of the string or short line that begins at `from`. It is `from` for anything else and for an incomplete element. */
 function endOfSimple(chunk: Buffer, from: number): number {
   const type = chunk[from];
@@ -327,17 +333,25 @@ function endOfSimple(chunk: Buffer, from: number): number {
   } else if (type === dollar && chunk[at] === minus) {
     if (chunk[at + 1] !== one) return from;
     at += 2;
-  } else if (type === dollar) {
-    const limit = Math.min(chunk.length - 1, at + shortSizeDigits);
-    let size = 0;
-    for (; at < limit; at += 1) {
-      const digit = (chunk[at] ?? 0) - zero;
-      if (digit < 0 || digit > 9) break;
-      size = size * 10 + digit;
-    }
-    if (at === from + 1 || chunk[at] !== carriageReturn || chunk[at + 1] !== lineFeed) return from;
-    at += 2 + size;
-  } else return from;
-  const isWhole = at + 1 < chunk.length && chunk[at] === carriageReturn && chunk[at + 1] === lineFeed;
-  return isWhole ? at + 2 : from;
+  } else return type === dollar ? endOfBulk(chunk, from) : from;
+  return isLineEnd(chunk, at) ? at + 2 : from;
+}
+
+/** The end of the string that begins at `from` with its type and its length. It is `from` for an incomplete one. */
+function endOfBulk(chunk: Buffer, from: number): number {
+  let at = from + 1;
+  const limit = Math.min(chunk.length - 1, at + shortSizeDigits);
+  let size = 0;
+  for (; at < limit; at += 1) {
+    const digit = (chunk[at] ?? 0) - zero;
+    if (digit < 0 || digit > 9) break;
+    size = size * 10 + digit;
+  }
+  if (at === from + 1 || !isLineEnd(chunk, at)) return from;
+  at += 2 + size;
+  return isLineEnd(chunk, at) ? at + 2 : from;
+}
+
+function isLineEnd(chunk: Buffer, at: number): boolean {
+  return at + 1 < chunk.length && chunk[at] === carriageReturn && chunk[at + 1] === lineFeed;
 }

@@ -9,6 +9,8 @@ const remembered = 4;
 /** The shortest time of the last few answers, in milliseconds. Tidemark measures only questions that it asks anyway. */
 export class LatencyEstimate {
   readonly #times: number[] = [];
+  /** The place of the oldest time. */
+  #oldest = 0;
   #askedAt: number | undefined;
 
   /** Called when a question is sent. The question is ignored if an earlier one is unanswered. */
@@ -18,8 +20,8 @@ export class LatencyEstimate {
 
   /** Called when a question that was sent at `askedAt` was answered at `at`. */
   answered(askedAt: number, at: number): void {
-    this.#times.push(Math.max(0, at - askedAt));
-    if (this.#times.length > remembered) this.#times.shift();
+    this.#times[this.#oldest] = Math.max(0, at - askedAt);
+    this.#oldest = (this.#oldest + 1) % remembered;
     this.#askedAt = undefined;
   }
 

@@ -8,6 +8,29 @@ export function infoCommand(): Command {
   return new Command("info", ["replication"], { replyEncoding: "utf8" });
 }
 
+const infoText = "*2\r\n$4\r\ninfo\r\n$11\r\nreplication\r\n";
+const infoArguments = ["replication"];
+const infoOptions = { replyEncoding: "utf8" } as const;
+const never = new Promise<never>(() => {});
+
+/**
+ * The command of {@link infoCommand} for a caller that sets `resolve` and `reject` itself. It has no promise that could settle,
+ * because INFO follows each turn with writes and nobody would wait for that promise.
+ */
+export class InfoQuestion extends Command {
+  constructor() {
+    super("info", infoArguments, infoOptions);
+    this.promise = never;
+  }
+
+  override toWritable(): string {
+    return infoText;
+  }
+}
+
+// ioredis calls this method in the constructor. It is private, so a subclass cannot override it in another way.
+Object.defineProperty(InfoQuestion.prototype, "initPromise", { value: () => {} });
+
 /** The command that asks a server whether it is a node of a cluster; see {@link isOfNoCluster}. */
 export function clusterCommand(): Command {
   return new Command("info", ["cluster"], { replyEncoding: "utf8" });

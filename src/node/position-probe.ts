@@ -2,9 +2,10 @@
 import { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
 import type { Connection } from "../connection/connection.js";
+import { areCommandsTraced } from "../connection/direct-send.js";
 import { faultOf, parseReplicationInfo, type ReplicationInfo } from "../replication/replication-info.js";
-import { type MarkerKey, notThere, type ProbeCommand } from "./marker-key.js";
-import { infoCommand } from "./own-commands.js";
+import { type MarkerKey, notThere } from "./marker-key.js";
+import { InfoQuestion, infoCommand } from "./own-commands.js";
 
 /**
  * The proof for the position of a server: its own report in INFO (`position`), a marker key in the stream (`marker`), or none
@@ -14,6 +15,12 @@ export type ProofKind = "position" | "marker" | "none" | "proxy";
 
 /** The report of a server, or the reason why its reply shows no position. */
 export type ProbeAnswer = { readonly replication: ReplicationInfo; readonly text: string } | string;
+
+/** A command that asks for the position, and how to read its transformed reply. */
+interface Question {
+  readonly command: Command;
+  readonly read: (reply: unknown) => ProbeAnswer;
+}
 
 type OnAnswer = (answer: ProbeAnswer | undefined, error?: Error) => void;
 
@@ -51,8 +58,22 @@ export class PositionProbe {
       onAnswer(undefined, refusal);
       return;
     }
-    const { command, read } = this.#asksAgain ? this.#info() : this.probeCommand();
+    const asksMarker = refusal !== undefined && this.#marker !== undefined;
     this.#asksAgain = false;
+    if (asksMarker) this.#askBy(this.probeCommand(), refusal, onAnswer);
+    // The trace of a command ends with its promise.
+    else if (areCommandsTraced()) this.#askBy(this.#info(), refusal, onAnswer);
+    else this.#askInfo(refusal, onAnswer);
+  }
+
+  #askInfo(refusal: Error | undefined, onAnswer: OnAnswer): void {
+    const question = new InfoQuestion();
+    question.resolve = (reply) => onAnswer(this.#readInfo(question.transformReply(reply)));
+    question.reject = (error) => this.#failed(error, refusal, onAnswer);
+    this.#connection.send(question);
+  }
+
+  #askBy({ command, read }: Question, refusal: Error | undefined, onAnswer: OnAnswer): void {
     const { resolve } = command;
     command.resolve = (reply) => {
       // Nothing waits for the promise of the command.
@@ -61,23 +82,24 @@ export class PositionProbe {
     };
     command.reject = (error) => {
       resolve(null);
-      if (error.name !== "ReplyError") onAnswer(undefined, error);
-      else if (error.message.startsWith("NOPERM")) this.#forbidden(refusal, error, onAnswer);
-      else if (refusal !== undefined && error.message.startsWith("READONLY"))
-        onAnswer(this.#answer("marker", this.#marker?.refused() ?? faultOf(""), ""));
-      else onAnswer(undefined, error);
+      this.#failed(error, refusal, onAnswer);
     };
     this.#connection.send(command);
+  }
+
+  #failed(error: Error, refusal: Error | undefined, onAnswer: OnAnswer): void {
+    if (error.name !== "ReplyError") onAnswer(undefined, error);
+    else if (error.message.startsWith("NOPERM")) this.#forbidden(refusal, error, onAnswer);
+    else if (refusal !== undefined && error.message.startsWith("READONLY"))
+      onAnswer(this.#answer("marker", this.#marker?.refused() ?? faultOf(""), ""));
+    else onAnswer(undefined, error);
   }
 
   /**
    * The command that now asks for the position, for a caller that sends it itself. The caller passes the transformed reply to
    * `read`.
    */
-  probeCommand(): {
-    readonly command: ProbeCommand["command"];
-    readonly read: (reply: unknown) => ProbeAnswer;
-  } {
+  probeCommand(): Question {
     if (this.refusal === undefined || this.#marker === undefined) return this.#info();
     // Only a connection to a primary has commands that wait for it, and only a primary takes the marker.
     const marker = this.#connection.waitsForConnection
@@ -86,12 +108,13 @@ export class PositionProbe {
     return { command: marker.command, read: (reply) => this.#answer("marker", marker.read(reply), "") };
   }
 
-  #info(): { readonly command: ProbeCommand["command"]; readonly read: (reply: unknown) => ProbeAnswer } {
-    const read = (reply: unknown): ProbeAnswer => {
-      this.refusal = undefined;
-      return this.#answer("position", parseReplicationInfo(reply) ?? faultOf(reply), reply);
-    };
-    return { command: infoCommand(), read };
+  #info(): Question {
+    return { command: infoCommand(), read: (reply) => this.#readInfo(reply) };
+  }
+
+  #readInfo(reply: unknown): ProbeAnswer {
+    this.refusal = undefined;
+    return this.#answer("position", parseReplicationInfo(reply) ?? faultOf(reply), reply);
   }
 
   /**

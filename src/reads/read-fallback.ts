@@ -60,10 +60,10 @@ export class ReadFallback {
     }
     // A step of an iteration cannot go anywhere else.
     const isBound = iteration?.node !== undefined;
-    const since = isBound
+    const madeAt = isBound
       ? Number.NEGATIVE_INFINITY
       : requiredSince(shard, read.requirement, session.requirement.issuedAt, now);
-    this.#wait(read, since, waitUntil, () => this.#giveUp(read, reason));
+    this.#wait(read, madeAt, waitUntil, () => this.#giveUp(read, reason));
   }
 
   /**
@@ -114,7 +114,13 @@ export class ReadFallback {
   /**
    * Returns a function that ends the wait and returns whether the read was still waiting. `over` is called however the wait ends.
    */
-  #wait(read: PendingRead, since: number, until: number, giveUp: () => void, over = () => {}): () => boolean {
+  #wait(
+    read: PendingRead,
+    madeAt: number,
+    until: number,
+    giveUp: () => void,
+    over = () => {},
+  ): () => boolean {
     const { shard, session, command, callbacks } = read;
     const { signal } = session;
     const aborted = (): void => callbacks.reject(new AbortedError(command.name.toUpperCase()));
@@ -136,7 +142,8 @@ export class ReadFallback {
     };
     const waiter: CatchUpWaiter = {
       offset: offsetOf(read),
-      madeAt: since,
+      madeAt,
+      since: performance.now(),
       until,
       attempt: () => {
         const hasEnded = this.#attempt(read);

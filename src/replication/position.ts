@@ -44,7 +44,13 @@ export function withPosition(
   position: Position,
   maxKeys: number,
 ): readonly Position[] {
-  if (positions.length === 0) return [position];
+  const [first] = positions;
+  if (first === undefined) return [position];
+  // Most sessions write in one history.
+  if (positions.length === 1) {
+    if (includes(first, position)) return positions;
+    return isOneWith(first, position) ? [union(first, position, maxKeys)] : [first, position];
+  }
   if (positions.some((one) => includes(one, position))) return positions;
   const others: Position[] = [];
   let together = position;

@@ -41,6 +41,8 @@ export class WrittenKeys {
   /** A copy that includes a write at `offset`. The offset may be above or below the others. At most `max` hashes are kept. */
   with(written: readonly number[], offset: number, max: number): WrittenKeys {
     if (offset <= this.floor) return this;
+    if (written.length === 1 && this.hashes.length === 1 && written[0] === this.hashes[0] && max > 0)
+      return offset <= (this.offsets[0] ?? 0) ? this : new WrittenKeys(this.floor, this.hashes, [offset]);
     const [hashes, offsets] = [[...this.hashes], [...this.offsets]];
     for (const hash of written) {
       const known = hashes.indexOf(hash);
@@ -59,6 +61,10 @@ export class WrittenKeys {
 
   /** A copy that also includes all writes of `others`. */
   and(others: WrittenKeys, max: number): WrittenKeys {
+    const [hash] = others.hashes;
+    // A session often writes the same key again.
+    if (others.floor <= this.floor && others.hashes.length === 1 && hash !== undefined)
+      return this.with(others.hashes, others.offsets[0] ?? 0, max);
     let all = this.above(others.floor);
     for (const [i, hash] of others.hashes.entries()) all = all.with([hash], others.offsets[i] ?? 0, max);
     return all;

@@ -1,12 +1,14 @@
 /** Reads that wait for a replica to catch up: the reports of replicas wake them, in the order of the offsets they wait for. */
-import { intervals, type ShardMonitor } from "./monitor.js";
+import { pauseMs, type ShardMonitor, shortestPauseMs } from "./monitor.js";
 
 /** A read that waits. All times are on the monotonic clock. */
 export interface CatchUpWaiter {
   /** The offset that the read waits for in the present history; 0 if it does not wait for a particular offset. */
   offset: number;
-  /** When the primary made the write at `offset`. */
+  /** When the primary made the write at `offset`. Minus infinity if the read does not wait for a particular write. */
   readonly madeAt: number;
+  /** Since when the read waits. */
+  readonly since: number;
   readonly until: number;
   /** Continues the read if possible. Returns whether the read has continued. */
   readonly attempt: () => boolean;
@@ -22,6 +24,8 @@ export interface CatchUpWaiter {
 export class CatchUpQueue {
   #waiters: CatchUpWaiter[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** When the next tick comes, on the monotonic clock. Meaningless without a timer. */
+  #tickAt = 0;
   #closed = false;
   readonly #monitor: Pick<ShardMonitor, "probeForWaitingReads" | "leastLagMs">;
 
@@ -45,7 +49,8 @@ export class CatchUpQueue {
       return;
     }
     this.#insert(waiter);
-    if (this.#timer === undefined) this.#scheduleTick();
+    // The pause may be too long for this waiter. The tick that comes instead serves all waiters that are added until then.
+    this.#tickIn(shortestPauseMs);
   }
 
   /** Ends the wait of `waiter`. Returns whether it was waiting. */
@@ -94,16 +99,35 @@ export class CatchUpQueue {
       this.#waiters = this.#waiters.filter((one) => !isOver(one));
       for (const one of over) if (!one.attempt()) one.giveUp();
     }
-    if (this.#waiters.length === 0) return;
-    this.#monitor.probeForWaitingReads(now);
-    this.#scheduleTick();
+    if (this.#waiters.length > 0) this.#ask(now);
   }
 
-  #scheduleTick(): void {
-    const { waitingPerLag, waitingLeastMs, waitingMostMs } = intervals;
-    const ms = Math.min(Math.max(this.leastLagMs / waitingPerLag, waitingLeastMs), waitingMostMs);
-    this.#timer = setTimeout(() => this.#tick(), ms);
+  /** Asks the replicas, and schedules the next tick: when they should be asked again, or when a wait is over. */
+  #ask(now: number): void {
+    const askAgainMs = this.#monitor.probeForWaitingReads(now, this.#pauseAfter);
+    let until = Number.POSITIVE_INFINITY;
+    for (const waiter of this.#waiters) until = Math.min(until, waiter.until);
+    this.#tickIn(Math.min(askAgainMs, until - now), now);
   }
+
+  /** Makes the next tick come in `ms` milliseconds, unless it comes earlier. */
+  #tickIn(ms: number, now = performance.now()): void {
+    if (this.#timer !== undefined && this.#tickAt <= now + ms) return;
+    clearTimeout(this.#timer);
+    this.#tickAt = now + ms;
+    this.#timer = setTimeout(() => this.#tick(), Math.ceil(ms));
+  }
+
+  /** The shortest pause that suits one of the waiters. */
+  readonly #pauseAfter = (askedAt: number, usualLagMs: number): number => {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { madeAt, since } of this.#waiters)
+      least = Math.min(
+        least,
+        pauseMs(askedAt - (madeAt === Number.NEGATIVE_INFINITY ? since : madeAt), usualLagMs),
+      );
+    return least;
+  };
 
   #isHopeless({ madeAt, until }: CatchUpWaiter, leastLagMs: number): boolean {
     return madeAt + leastLagMs > until;

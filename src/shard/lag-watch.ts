@@ -3,7 +3,7 @@
  * never measure their lag.
  */
 import type { ShardMembers } from "./members.js";
-import { intervals, type ShardMonitor } from "./monitor.js";
+import { pauseMs, type ShardMonitor, shortestPauseMs } from "./monitor.js";
 
 /** The longest watch. A replica that takes longer is asked again after the next read that can use no replica. */
 const longestMs = 5_000;
@@ -14,7 +14,7 @@ export class LagWatch {
   readonly #members: ShardMembers;
   readonly #monitor: ShardMonitor;
   #offset = 0;
-  #until = Number.NEGATIVE_INFINITY;
+  #since = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(members: ShardMembers, monitor: ShardMonitor) {
@@ -35,8 +35,8 @@ export class LagWatch {
     this.#monitor.samplePrimary(now);
     if (this.#timer !== undefined) return;
     this.#offset = offset;
-    this.#until = now + longestMs;
-    this.#rest();
+    this.#since = now;
+    this.#rest(shortestPauseMs);
   }
 
   close(): void {
@@ -47,9 +47,8 @@ export class LagWatch {
   #tick(): void {
     this.#timer = undefined;
     const now = performance.now();
-    if (now >= this.#until || this.#haveCaughtUp) return;
-    this.#monitor.probeForWaitingReads(now);
-    this.#rest();
+    if (now >= this.#since + longestMs || this.#haveCaughtUp) return;
+    this.#rest(this.#monitor.probeForWaitingReads(now, this.#pauseAfter));
   }
 
   get #haveCaughtUp(): boolean {
@@ -59,10 +58,11 @@ export class LagWatch {
     );
   }
 
-  #rest(): void {
-    const { waitingLeastMs, waitingMostMs, waitingPerLag } = intervals;
-    const ms = Math.min(Math.max(this.#monitor.leastLagMs / waitingPerLag, waitingLeastMs), waitingMostMs);
-    this.#timer = setTimeout(() => this.#tick(), ms);
+  readonly #pauseAfter = (askedAt: number, usualLagMs: number): number =>
+    pauseMs(askedAt - this.#since, usualLagMs);
+
+  #rest(ms: number): void {
+    this.#timer = setTimeout(() => this.#tick(), Math.ceil(ms));
     // An estimate does not keep the process alive.
     this.#timer.unref();
   }

@@ -13,17 +13,6 @@ export const intervals = {
   perStaleness: 4,
   /** While there is a primary, a replica that lags is asked at most this often in a time as long as its lag. */
   mostPerLag: 8,
-  /**
-   * A replica that reads wait for is asked this often in a time as long as its lag. So a read waits longer than needed by at most a
-   * quarter of the lag.
-   */
-  waitingPerLag: 4,
-  /**
-   * The shortest and the longest time between two checks of the reads that wait. The shortest also applies between two questions to
-   * a replica.
-   */
-  waitingLeastMs: 1,
-  waitingMostMs: 25,
   /** A question counts as lost when it has been unanswered for this long. Another one is then sent for reads that wait. */
   lostMs: 1_000,
   /** While there is no primary, each server is asked at this interval whether it is the primary. */
@@ -31,6 +20,33 @@ export const intervals = {
   /** After a command needed a primary that did not answer, the replicas are asked for this long whether one was promoted. */
   searchMs: 60_000,
 } as const;
+
+/** The shortest pause between two questions to a replica that reads wait for, in milliseconds. */
+export const shortestPauseMs = 1;
+
+const pauses = {
+  /** The longest pause, unless the lag is so long that a part of it is longer. */
+  mostMs: 25,
+  partsOfLongLag: 5,
+  /** While a replica is later than usual, a pause is at most one part in this many of the time since the write. */
+  partsOfDelay: 6,
+  /** No pause is shorter than one part in this many of the lag, so that many reads in a row cost hardly more than one. */
+  partsOfLag: 20,
+} as const;
+
+/**
+ * How long to pause after a replica was asked for a write that was made `ageMs` ago, if writes usually take `usualLagMs` to arrive.
+ * The pauses grow first, because the replica may be faster than usual. They shrink towards the moment at which the write usually
+ * arrives, and grow again after it. So a read waits longer than needed only by a small part of the lag.
+ */
+export function pauseMs(ageMs: number, usualLagMs: number): number {
+  const age = Math.max(ageMs, 0);
+  const leftMs = usualLagMs - age;
+  const most = leftMs > 0 ? age : age / pauses.partsOfDelay;
+  const least = Math.max(Math.max(age, usualLagMs) / pauses.partsOfLag, shortestPauseMs);
+  const limit = Math.max(pauses.mostMs, usualLagMs / pauses.partsOfLongLag);
+  return Math.min(Math.max(Math.min(Math.abs(leftMs) / 2, most), least), limit);
+}
 
 export class ShardMonitor {
   readonly #members: ShardMembers;
@@ -85,21 +101,30 @@ export class ShardMonitor {
     this.#probe(this.#members.options.probeIntervalMs / intervals.mostPerProbeInterval, now);
   }
 
-  /** Asks the replicas that reads wait for. Skips a replica that has yet to answer an earlier question. */
-  probeForWaitingReads(now: number): void {
+  /**
+   * Asks the replicas that reads wait for, and returns in how many milliseconds to ask again. `pauseAfter` is called with the time
+   * of the last question to a replica and the usual lag of the replica, and returns how long to pause after that question.
+   */
+  probeForWaitingReads(now: number, pauseAfter: (askedAt: number, usualLagMs: number) => number): number {
     // The report of a replica proves how old its data is only together with samples of the primary that are young enough.
     this.probePrimary(now, false);
-    const mostMs = this.#members.options.probeIntervalMs / intervals.perProbeInterval;
+    let nextMs = Number.POSITIVE_INFINITY;
     for (const node of this.#members.replicas) {
       node.connection.connectIfLazy();
-      const isAsked = node.lastReport !== undefined && node.lastReport.at < node.probedAt;
-      const dueMs = Math.min(
-        Math.max(node.lag.ms / intervals.waitingPerLag, intervals.waitingLeastMs),
-        mostMs,
-      );
-      if (node.connection.ready && now - node.probedAt > (isAsked ? intervals.lostMs : dueMs))
-        node.probeBefore();
+      if (!node.connection.ready) continue;
+      const { lastReport, probedAt, applyRate } = node;
+      const usualLagMs = applyRate.usualLagMs ?? 0;
+      const isAsked = lastReport !== undefined && lastReport.at < probedAt;
+      let leftMs = probedAt + pauseAfter(probedAt, usualLagMs) - now;
+      // A timer may fire up to a millisecond early.
+      if (leftMs < shortestPauseMs) {
+        if (!isAsked || now - probedAt > intervals.lostMs) node.probeBefore();
+        leftMs = pauseAfter(now, usualLagMs);
+      }
+      nextMs = Math.min(nextMs, leftMs);
     }
+    // Replicas may become ready meanwhile.
+    return nextMs === Number.POSITIVE_INFINITY ? pauses.mostMs : nextMs;
   }
 
   /** Asks the replicas whether one was promoted, even if they are rarely asked otherwise. */

@@ -46,6 +46,16 @@ function client(
 
 describe.each([1, 2, 3, 7, 65_536])("replies that come %i bytes at a time", (bytes) => {
   describe.each([2, 3] as const)("over RESP%i", (protocol) => {
+    it("arrive whole if they are strings of any kind", async () => {
+      const { redis, errors } = client(bytes, { protocol });
+      await redis.set("k", "");
+      const given = [redis.get("k"), redis.info("replication"), redis.ping(), redis.getBuffer("k")];
+      const [empty, info, pong, buffer] = await Promise.all(given);
+      expect([empty, pong, buffer]).toEqual(["", "PONG", Buffer.alloc(0)]);
+      expect(info).toMatch(/^# Replication\r\n(.*\r\n)*$/);
+      expect(errors).toEqual([]);
+    });
+
     it("all arrive, each for its own command", async () => {
       const { redis, errors } = client(bytes, { protocol });
       await redis.set("k", "v\r\n>1\r\n_\r\n");
