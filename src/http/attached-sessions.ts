@@ -1,6 +1,7 @@
 /** Finds the sessions of a request by the object that a framework passes to its handlers. */
 import { TidemarkError } from "../errors/errors.js";
 import type { Session, SessionClient } from "../session/session.js";
+import { Given } from "./given-object.js";
 import type { SessionSource } from "./request-session.js";
 
 /** The names of the properties that handlers use on a request. */
@@ -36,8 +37,24 @@ interface State {
   [place]?: AttachedSession;
 }
 
-/** The sessions of objects that have no such state. */
-const places = new WeakMap<object, AttachedSession>();
+/** Attaches a session to an object that has no such state, such as Koa's `ctx` or Fastify's `request`. */
+class Attachment extends Given {
+  #attached: AttachedSession;
+
+  private constructor(owner: object, attached: AttachedSession) {
+    super(owner);
+    this.#attached = attached;
+  }
+
+  static set(owner: object, attached: AttachedSession): void {
+    if (#attached in owner) owner.#attached = attached;
+    else new Attachment(owner, attached);
+  }
+
+  static of(owner: object): AttachedSession | undefined {
+    return #attached in owner ? owner.#attached : undefined;
+  }
+}
 
 function stateOf({ _readableState: state }: Readable): State | undefined {
   return typeof state === "object" && state !== null ? state : undefined;
@@ -46,7 +63,7 @@ function stateOf({ _readableState: state }: Readable): State | undefined {
 /** Attaches one more session to `owner`. Its `previous` is the session that was attached last until now. */
 export function attach(owner: object, attached: AttachedSession): void {
   const state = stateOf(owner);
-  if (state === undefined) places.set(owner, attached);
+  if (state === undefined) Attachment.set(owner, attached);
   else state[place] = attached;
 }
 
@@ -55,7 +72,7 @@ export function attachedTo(owner: object): AttachedSession | undefined {
   const state = stateOf(owner);
   if (state !== undefined) return state[place];
   for (let one: object | null = owner; one !== null; one = Object.getPrototypeOf(one)) {
-    const attached = places.get(one);
+    const attached = Attachment.of(one);
     if (attached !== undefined) return attached;
   }
   return undefined;

@@ -1,5 +1,5 @@
 /** Gives a request its session, and its response the token. */
-import { type IncomingMessage, ServerResponse } from "node:http";
+import { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
 import { type OpenRequests, requestsOf } from "../session/open-requests.js";
@@ -14,7 +14,7 @@ import {
 } from "./attached-sessions.js";
 import type { CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
 import { deferHead, type HeadedResponse, type HeadOwner } from "./deferred-head.js";
-import { LateWrites, type Moment, type Route } from "./late-writes.js";
+import { LateWrites, type Moment, type Route, UrlRoute } from "./late-writes.js";
 import { ReadingRoutes } from "./reading-routes.js";
 import {
   noResponse,
@@ -90,16 +90,6 @@ class NameClash {
   }
 }
 
-/** The objects of a server that an exchange uses. */
-export interface ExchangeParts {
-  /** The request of Node. Its listeners run in the session. */
-  readonly message?: IncomingMessage | undefined;
-  /** The response whose head waits for the token. If it is omitted, call {@link Exchange.finish} to bring the token. */
-  readonly response?: HeadedResponse;
-  /** The object that emits "close" before it has ended if the client gives the response up; default `response`. */
-  readonly closing?: Closing;
-}
-
 /** The part of a response that shows whether the client gave it up. */
 interface Closing {
   readonly destroyed?: boolean;
@@ -144,15 +134,20 @@ interface ExchangeConfig<Request> {
   readonly nameClash: NameClash | undefined;
 }
 
+const noRoute: Route = new UrlRoute(undefined, undefined, "");
+
 /** One request with its session. */
 export class Exchange<Request extends CarrierRequest> implements ResponseOwner, WriteListener {
   readonly session: Session;
   readonly previous: AttachedSession | undefined;
   head: object | undefined;
-  readonly #request: Request;
+  /** Undefined once it was let go. */
+  #request: Request | undefined;
+  /** The route of a request that was let go. */
+  #route: Route | undefined;
   readonly #config: ExchangeConfig<Request>;
   readonly #tokens: RequestTokens<Request>;
-  readonly #closing: Closing | undefined;
+  #closing: Closing | undefined;
   #controller: AbortController | undefined;
   /** Whether `close()` of the Tidemark waits for this response. */
   #isAwaited = false;
@@ -179,6 +174,10 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
 
   get names(): AttachedNames {
     return this.#config.names;
+  }
+
+  isOf(config: unknown): boolean {
+    return this.#config === config;
   }
 
   get store(): (() => Promise<void>) | undefined {
@@ -211,10 +210,31 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
 
   headSent(): void {
     this.session.onWrite(this);
-    const { readingRoutes, framework } = this.#config;
-    if (readingRoutes.concerns(this.session))
-      readingRoutes.count(framework.routeOf(this.#request), this.session);
-    if (this.#closing?.writableEnded) this.responseEnds();
+    const { readingRoutes } = this.#config;
+    if (readingRoutes.concerns(this.session)) readingRoutes.count(this.#routeNow(), this.session);
+    if (this.#closing?.writableEnded) {
+      this.responseEnds();
+      this.#letGo();
+    }
+  }
+
+  /**
+   * Lets the request and its ended response go. The session may live on in what the handler has started, and an old session would
+   * keep both alive. Nothing that follows needs them: only the route of a late write is reported, the response has ended, and
+   * nobody can give it up any more. A `serverSide` carrier may store the token later, so it keeps them.
+   */
+  #letGo(): void {
+    const { sessions, framework } = this.#config;
+    if (sessions.storesOnServer || framework.signalOf !== undefined || !this.#tokens.letGo()) return;
+    this.#route = this.#routeNow();
+    this.#request = undefined;
+    this.#closing = undefined;
+    this.head = undefined;
+  }
+
+  #routeNow(): Route {
+    const request = this.#request;
+    return request === undefined ? (this.#route ?? noRoute) : this.#config.framework.routeOf(request);
   }
 
   /** Makes `close()` of the Tidemark wait until the response is sent or given up. */
@@ -224,7 +244,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
     this.#isAwaited = true;
     this.#config.openRequests.begin();
     // All requests share one listener, because a closure for each request would take time.
-    if (closing?.req === this.#request) closing.on("close", endResponses);
+    if (closing !== undefined && closing.req === this.#request) closing.on("close", endResponses);
     else closing?.on("close", () => this.responseEnds());
   }
 
@@ -238,13 +258,13 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   /** Reports a write that starts after the headers were sent. */
   writeBegins(command?: string): void {
     const closing = this.#closing;
+    const hasEnded = this.#request === undefined || closing?.writableEnded;
     const isCompressed = closing?.getHeader?.("Content-Encoding") !== undefined;
-    this.#report(closing?.writableEnded ? "ended" : isCompressed ? "compressed" : "streaming", command);
+    this.#report(hasEnded ? "ended" : isCompressed ? "compressed" : "streaming", command);
   }
 
   #report(moment: Moment, command?: string): void {
-    const { lateWrites, framework } = this.#config;
-    lateWrites.report(this.session, framework.routeOf(this.#request), moment, command);
+    this.#config.lateWrites.report(this.session, this.#routeNow(), moment, command);
   }
 
   /** Waits for the writes that have started, then sets the headers of `head` that bring their token. Never rejects. */
@@ -267,7 +287,8 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   #signal(): AbortSignal {
     const closing = this.#closing;
     const { signalOf } = this.#config.framework;
-    if (signalOf !== undefined) return signalOf(this.#request);
+    const request = this.#request;
+    if (signalOf !== undefined && request !== undefined) return signalOf(request);
     if (this.#controller !== undefined) return this.#controller.signal;
     const controller = new AbortController();
     this.#controller = controller;
@@ -335,10 +356,16 @@ export class Exchanges<Request extends CarrierRequest> {
   /**
    * Gives `owner` a session. Returns undefined if `owner` already has a session of this Tidemark. Throws what the `level` function
    * throws.
+   *
+   * `message` is the request of Node, whose listeners run in the session. `response` is the response whose head waits for the
+   * token: without it, call {@link Exchange.finish} to bring the token. `closing` emits "close" before it has ended if the client
+   * gives the response up. These are no object, because V8 may place a literal among old objects.
    */
   open(
     owner: Request,
-    { message, response, closing = response }: ExchangeParts,
+    message?: IncomingMessage,
+    response?: HeadedResponse,
+    closing: Closing | undefined = response,
   ): Exchange<Request> | undefined {
     const { source } = this.#config.sessions;
     const previous = attachedTo(owner);
@@ -351,8 +378,15 @@ export class Exchanges<Request extends CarrierRequest> {
     if (!incomplete) exchange.begin();
     attach(owner, exchange);
     if (response !== undefined) defer(response, exchange);
-    if (message !== undefined) runListeners(message, (listeners) => source.run(exchange.session, listeners));
+    if (message !== undefined) runListeners(message, source, exchange.session);
     return exchange;
+  }
+
+  /** The exchange that this middleware has opened for `owner`; undefined if there is none. */
+  openedFor(owner: Request): Exchange<Request> | undefined {
+    for (let one = attachedTo(owner); one !== undefined; one = one.previous)
+      if (one instanceof Exchange && one.isOf(this.#config)) return one;
+    return undefined;
   }
 }
 
@@ -375,11 +409,20 @@ function checkNames(names: PropertyNames = {}): AttachedNames {
   return { redis, consistency };
 }
 
-/** Node calls the listeners of a request from its connection, outside of every session. `run` calls them in the session. */
-function runListeners(
-  message: { emit(...args: unknown[]): boolean },
-  run: (fn: () => boolean) => boolean,
-): void {
+const nodeEmit: unknown = IncomingMessage.prototype.emit;
+
+/** The part of a request of Node that calls its listeners. */
+interface Emitter {
+  emit(...args: unknown[]): boolean;
+  listenerCount(event: unknown): number;
+}
+
+/** Node calls the listeners of a request from its connection, outside of every session. This calls them in `session`. */
+function runListeners(message: Emitter, source: SessionSource, session: Session): void {
   const { emit } = message;
-  message.emit = (...args) => run(() => emit.apply(message, args));
+  message.emit = (...args) => {
+    // An event without listeners calls no code of the app, and most events of most requests have none.
+    if (emit === nodeEmit && message.listenerCount(args[0]) === 0) return emit.apply(message, args);
+    return source.run(session, () => emit.apply(message, args));
+  };
 }

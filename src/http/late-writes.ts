@@ -8,6 +8,23 @@ export interface Route {
   readonly path: string;
 }
 
+/** A route of which the URL is known. */
+export class UrlRoute implements Route {
+  readonly method: string | undefined;
+  readonly pattern: string | undefined;
+  readonly #url: string;
+
+  constructor(method: string | undefined, pattern: string | undefined, url: string) {
+    this.method = method;
+    this.pattern = pattern;
+    this.#url = url;
+  }
+
+  get path(): string {
+    return this.#url.split("?", 1)[0] ?? "";
+  }
+}
+
 /** The state of the response when the write started. */
 export type Moment = "ended" | "streaming" | "compressed" | "thrown";
 

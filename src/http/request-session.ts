@@ -147,7 +147,7 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
   readonly session: Session;
   readonly arrivedAt = performance.now();
   opened: Map<string, OpenedToken> | undefined;
-  readonly #request: Request;
+  #request: Request | undefined;
   readonly #config: RequestSessionConfig<Request>;
   #isStored = false;
 
@@ -164,9 +164,11 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
 
   /** Lets carriers look at the request with all that middleware has added to it. */
   begin(): void {
+    const request = this.#request;
+    if (request === undefined) return;
     for (const carrier of this.#config.carriers) {
       try {
-        carrier.begin?.(this.#request);
+        carrier.begin?.(request);
       } catch (error) {
         this.#config.failed(error);
       }
@@ -186,24 +188,39 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     for (const carrier of this.#config.carriers) if (carrier.serverSide) this.#write(carrier, noResponse);
   }
 
+  /**
+   * Lets the request go once no carrier needs it any more, because its headers were sent and its tokens were read. The session may
+   * live on, for example in what the handler has started. Returns false if the tokens were not read: a later read of the session
+   * still needs them.
+   */
+  letGo(): boolean {
+    if (this.opened === undefined) return false;
+    this.#request = undefined;
+    return true;
+  }
+
   #write(carrier: Carrier, response: CarrierResponse): void {
+    const request = this.#request;
+    if (request === undefined) return;
     const { source, keyring } = this.#config;
     const seal = carrier.serverSide ? undefined : keyring;
     try {
-      carrier.write(this.#request, response, new ResponseToken(this, seal, source.tokenTtlMs));
+      carrier.write(request, response, new ResponseToken(this, seal, source.tokenTtlMs));
     } catch (error) {
       this.#config.failed(error);
     }
   }
 
   #open(): string[] {
+    const request = this.#request;
+    if (request === undefined) return [unknownWrite()];
     const opened = new Map<string, OpenedToken>();
     this.opened = opened;
     const { carriers, keyring, failed, unverified } = this.#config;
     const lost: string[] = [];
     for (const carrier of carriers) {
       try {
-        const texts = [...new Set(carrier.read(this.#request))];
+        const texts = [...new Set(carrier.read(request))];
         // A token that was not read may require the most.
         if (texts.length > maxTexts) lost.push(unknownWrite());
         for (const text of texts.slice(0, maxTexts)) {

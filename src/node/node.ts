@@ -4,6 +4,7 @@ import { sentTo } from "../commands/destination.js";
 import { Connection, type ConnectionOptions } from "../connection/connection.js";
 import { isNotForwarded, signOf } from "../connection/proxy-detection.js";
 import { ConnectionLostError } from "../errors/errors.js";
+import { positionAt } from "../replication/position.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import { AclDenials } from "./acl-denials.js";
 import { ApplyRate } from "./apply-rate.js";
@@ -180,7 +181,7 @@ export class Node {
       if (this.connection.epoch !== epoch || (error !== undefined && ConnectionLostError.isMeantBy(error)))
         batch.rejectAll();
       else if (report?.replication.role !== "primary") batch.resolveAt(undefined, report !== undefined);
-      else batch.resolveAt({ replid: report.replication.replid, offset: report.replication.offset });
+      else batch.resolveAt(positionAt(report.replication.replid, report.replication.offset));
     });
   }
 

@@ -25,11 +25,31 @@ interface HeldReply {
   readonly handle: WriteHandle | undefined;
   /** The outcome of the write if the position is unknown. */
   outcomeWithoutPosition(byReplica: boolean): "unknown" | "not-sent";
+  /** The reply that was held back next. Links, because V8 may place an array among old objects, where it keeps requests alive. */
+  next: HeldReply | undefined;
+}
+
+/** A place in the order of the replies, which calls `then` when the position is known or will not become known. */
+class HeldPlace implements HeldReply {
+  readonly handle = undefined;
+  readonly settle: () => void;
+  readonly reject: () => void;
+  next: HeldReply | undefined;
+
+  constructor(then: () => void) {
+    this.settle = then;
+    this.reject = then;
+  }
+
+  outcomeWithoutPosition(): "unknown" {
+    return "unknown";
+  }
 }
 
 /** A write whose position is not known yet. */
 class PendingWrite implements HeldReply {
   readonly handle: WriteHandle;
+  next: HeldReply | undefined;
   readonly #callbacks: CommandCallbacks;
   readonly #name: string;
   readonly #batch: WriteBatch;
@@ -130,7 +150,9 @@ const infoDeadlineMs = 1_000;
  * position is unknown.
  */
 export class WriteBatch {
-  #held: HeldReply[] = [];
+  /** The replies that are held back, from the first to the last. */
+  #first: HeldReply | undefined;
+  #last: HeldReply | undefined;
   #repliedAt = Number.POSITIVE_INFINITY;
   #isOver = false;
   readonly server: Server;
@@ -158,7 +180,7 @@ export class WriteBatch {
 
   /** Calls `then` when the position is known, or when it certainly will not become known. */
   whenOver(then: () => void): void {
-    this.hold({ settle: then, reject: then, handle: undefined, outcomeWithoutPosition: () => "unknown" });
+    this.hold(new HeldPlace(then));
   }
 
   /**
@@ -166,7 +188,8 @@ export class WriteBatch {
    * reported that it is a replica.
    */
   resolveAt(position: Position | undefined, byReplica = false): void {
-    for (const held of this.#end(position, byReplica)) held.settle(position, byReplica);
+    for (let held = this.#end(position, byReplica); held !== undefined; held = followerOf(held))
+      held.settle(position, byReplica);
   }
 
   /**
@@ -174,7 +197,7 @@ export class WriteBatch {
    * lost the writes, and nothing could ever show the loss.
    */
   rejectAll(): void {
-    for (const held of this.#end(undefined)) held.reject();
+    for (let held = this.#end(undefined); held !== undefined; held = followerOf(held)) held.reject();
   }
 
   /** Passes the replies on without a position if INFO is unanswered a second after the last reply. */
@@ -182,12 +205,15 @@ export class WriteBatch {
     if (now - this.#repliedAt > infoDeadlineMs) this.resolveAt(undefined);
   }
 
-  #end(position: Position | undefined, byReplica = false): readonly HeldReply[] {
+  /** Ends the handles, and returns the first of the replies. */
+  #end(position: Position | undefined, byReplica = false): HeldReply | undefined {
     this.#isOver = true;
-    const held = this.#held;
-    this.#held = [];
-    for (const one of held) one.handle?.end(position ?? one.outcomeWithoutPosition(byReplica));
-    return held;
+    const first = this.#first;
+    this.#first = undefined;
+    this.#last = undefined;
+    for (let one = first; one !== undefined; one = one.next)
+      one.handle?.end(position ?? one.outcomeWithoutPosition(byReplica));
+    return first;
   }
 
   /** Holds back a reply until the position is known. If the batch is over, the reply is passed on at once. */
@@ -197,7 +223,18 @@ export class WriteBatch {
       held.settle(undefined, false);
       return;
     }
-    this.#held.push(held);
+    // ioredis may answer a command twice.
+    if (held === this.#last || held.next !== undefined) return;
+    if (this.#last === undefined) this.#first = held;
+    else this.#last.next = held;
+    this.#last = held;
     this.#repliedAt = performance.now();
   }
+}
+
+/** The reply after `held`. The link is cut, because an old reply would keep younger ones alive. */
+function followerOf(held: HeldReply): HeldReply | undefined {
+  const { next } = held;
+  held.next = undefined;
+  return next;
 }

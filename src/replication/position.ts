@@ -11,9 +11,24 @@ export interface Position {
   readonly replid: string;
   readonly offset: number;
   /** Set if the position is not the position of a write. Only a position without this mark can prove that a write was lost. */
-  readonly read?: true;
+  readonly read?: true | undefined;
   /** The keys of the latest writes up to the position. Undefined if any key may have been written. */
   readonly keys?: WrittenKeys | undefined;
+}
+
+/** A class, because V8 may place literals among old objects, where they keep everything alive that they were stored with. */
+class KnownPosition implements Position {
+  readonly replid: string;
+  readonly offset: number;
+  readonly read: true | undefined;
+  readonly keys: WrittenKeys | undefined;
+
+  constructor(replid: string, offset: number, read: true | undefined, keys: WrittenKeys | undefined) {
+    this.replid = replid;
+    this.offset = offset;
+    this.read = read;
+    this.keys = keys;
+  }
 }
 
 /** Keys by their hashes. Undefined for any key. */
@@ -35,7 +50,7 @@ function requiredOf(position: Position, hashes: readonly number[]): Position | u
   if (keys === undefined) return position;
   const required = keys.requiredBy(hashes);
   if (required === offset) return position;
-  return required === 0 ? undefined : { replid, offset: required };
+  return required === 0 ? undefined : new KnownPosition(replid, required, undefined, undefined);
 }
 
 /** Adds `position` to `positions`, and keeps at most `maxKeys` keys in each. Returns the same list if `position` adds nothing. */
@@ -94,15 +109,9 @@ function union(one: Position, other: Position, maxKeys: number): Position {
  * A position with these keys. The keys are left out if their floor is not below `offset`, because every read then requires the
  * whole position.
  */
-export function positionAt(
-  replid: string,
-  offset: number,
-  read: true | undefined,
-  keys: WrittenKeys | undefined,
-): Position {
+export function positionAt(replid: string, offset: number, read?: true, keys?: WrittenKeys): Position {
   const kept = keys === undefined || keys.floor >= offset ? undefined : keys;
-  if (read === undefined) return kept === undefined ? { replid, offset } : { replid, offset, keys: kept };
-  return kept === undefined ? { replid, offset, read } : { replid, offset, read, keys: kept };
+  return new KnownPosition(replid, offset, read, kept);
 }
 
 /** The keys of a position. If they are unknown, no write is listed, and the floor is the offset of the position. */

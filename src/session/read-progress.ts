@@ -10,6 +10,7 @@ export interface ReadSource {
   readonly endedAt: number | undefined;
 }
 
+const nowhere: readonly Position[] = [];
 const nobody: unique symbol = Symbol("nobody");
 const several: unique symbol = Symbol("several");
 
@@ -24,7 +25,7 @@ export class ReadProgress {
   #anchor: Position | undefined;
   #anchoredAt = Number.NEGATIVE_INFINITY;
   /** The required positions that the anchor stands for. */
-  #settled: readonly Position[] = [];
+  #settled = nowhere;
   /** The count that includes the latest read which writes sent to the primary. Undefined while there was no such read. */
   kept: KeptReads | undefined;
 

@@ -156,7 +156,7 @@ export class SessionRequirement {
         scope,
         positions.filter(({ replid }) => replid !== lost.replid),
       );
-    this.#add({ replid: survivor.replid, offset: survivor.offset, read: true });
+    this.#add(positionAt(survivor.replid, survivor.offset, true));
   }
 
   /**
@@ -171,7 +171,7 @@ export class SessionRequirement {
     for (const [scope, positions] of this.#own?.entries ?? []) {
       const standing = positions.filter(stands);
       if (standing.length === positions.length) continue;
-      this.#own?.set(scope, withPosition(standing, { replid, offset, read: true }, 0));
+      this.#own?.set(scope, withPosition(standing, positionAt(replid, offset, true), 0));
     }
   }
 
@@ -220,7 +220,7 @@ export class SessionRequirement {
     const { freshAsOf } = this;
     if (this.#positions.length === 0 && pinnedAt === 0 && freshAsOf === 0) return "";
     const positions = everything
-      ? this.#positions.map(({ replid, offset, read }) => positionAt(replid, offset, read, undefined))
+      ? this.#positions.map(({ replid, offset, read }) => positionAt(replid, offset, read))
       : this.#positions;
     const issuedAt = Math.max(this.#issuedAt, pinnedAt);
     return encodeToken({ issuedAt, positions, pinnedAt, freshAsOf }, this.#maxKeys);

@@ -20,7 +20,7 @@ import {
 import type { ReadRecord } from "../diagnostics/channels.js";
 import type { Statistics } from "../diagnostics/statistics.js";
 import { InvalidOptionError } from "../errors/errors.js";
-import type { Position } from "../replication/position.js";
+import { type Position, positionAt } from "../replication/position.js";
 import type { WriteHandle, WriteOutcome } from "../replication/write-outcome.js";
 import { ReadProgress } from "./read-progress.js";
 import { openedBy, type Seal } from "./seal.js";
@@ -454,7 +454,8 @@ export class Session {
    * @internal
    */
   requireRead(position: Position): void {
-    if (this.requirement.require({ ...position, read: true }, Date.now())) this.#moved = true;
+    const { replid, offset, keys } = position;
+    if (this.requirement.require(positionAt(replid, offset, true, keys), Date.now())) this.#moved = true;
   }
 
   /**

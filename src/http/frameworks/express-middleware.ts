@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidOptionError } from "../../errors/errors.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
-import type { Route } from "../late-writes.js";
+import { type Route, UrlRoute } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { deferHeadAgain, deferHeadByPrototype, layRequestProperties } from "./express-prototypes.js";
 import { consistencyFor, markersFor } from "./markers.js";
@@ -42,7 +42,7 @@ export function readYourWrites<Request extends IncomingMessage = IncomingMessage
     const message = needsNothing(request) ? undefined : request;
     try {
       if (message !== undefined) checkProtocol(response);
-      exchange = exchanges.open(request, { message, response });
+      exchange = exchanges.open(request, message, response);
     } catch (error) {
       return next(error);
     }
@@ -122,5 +122,5 @@ interface Routed extends IncomingMessage {
 
 function routeOf({ method, url = "", originalUrl = url, baseUrl = "", route }: Routed): Route {
   const pattern = typeof route?.path === "string" ? `${baseUrl}${route.path}` : undefined;
-  return { method, pattern, path: originalUrl.split("?", 1)[0] ?? "" };
+  return new UrlRoute(method, pattern, originalUrl);
 }

@@ -144,8 +144,7 @@ class LayeredHead extends DeferredHead implements WriteListener {
     if (this.isOwn || deferHeadAgain(response)) return;
     this.isOwn = true;
     // A method that other middleware has put on the response calls the layer's method in the end.
-    for (const [name, method] of Object.entries(this.methods()))
-      if (!Object.hasOwn(response, name)) Object.assign(response, { [name]: method });
+    this.replaceMethods(true);
   }
 
   protected override get isWrapped(): boolean {

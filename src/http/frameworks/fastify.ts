@@ -6,8 +6,9 @@ import { InvalidOptionError } from "../../errors/errors.js";
 import type { SessionClient, Session as UserSession } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
-import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
-import type { Route } from "../late-writes.js";
+import { Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import { Given } from "../given-object.js";
+import { type Route, UrlRoute } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { checkChoice, consistencyFor, type LevelChoice, markersFor, setLevel } from "./markers.js";
 
@@ -79,17 +80,15 @@ async function register(app: FastifyInstance, options: PluginOptions): Promise<v
   }
   const exchanges = new Exchanges(tidemark, options, { routeOf, incomplete: true, options: optionNames });
   decorate(app, exchanges.properties);
-  const opened = new WeakMap<FastifyRequest, Exchange<FastifyRequest>>();
   const run = (request: FastifyRequest, done: Done): void => {
-    const session = opened.get(request)?.session;
+    const session = exchanges.openedFor(request)?.session;
     if (session === undefined) done();
     else tidemark.run(session, done);
   };
 
   app.addHook("onRequest", (request, reply, done) => {
     try {
-      const exchange = open(exchanges, request, reply);
-      if (exchange !== undefined) opened.set(request, exchange);
+      open(exchanges, request, reply);
       setConfigured(request);
     } catch (error) {
       return done(error instanceof Error ? error : new Error(String(error)));
@@ -98,24 +97,41 @@ async function register(app: FastifyInstance, options: PluginOptions): Promise<v
   });
   // Other plugins, such as session plugins, have added to the request by now.
   app.addHook("preParsing", (request, _reply, _payload, done) => {
-    opened.get(request)?.begin();
+    exchanges.openedFor(request)?.begin();
     done();
   });
   // Another hook may have lost the context. Fastify keeps the context while it parses the body.
   app.addHook("preValidation", (request, _reply, done) => run(request, done));
-  finishAfterOthers(app, run, opened);
+  finishAfterOthers(app, run, exchanges);
 }
 
-/** By request: a function that sets the level of the route's config again, after a hook has set another level. */
-const configured = new WeakMap<Marked, () => void>();
+/** Holds the level of the route's config of a request, to set it again after a hook has set another level. */
+class Configured extends Given {
+  #level: Consistency;
+
+  private constructor(request: FastifyRequest, level: Consistency) {
+    super(request);
+    this.#level = level;
+  }
+
+  /** With two Tidemarks, this is called twice for one request. */
+  static hold(request: FastifyRequest, level: Consistency): void {
+    if (#level in request) request.#level = level;
+    else new Configured(request, level);
+    Configured.set(request);
+  }
+
+  /** Sets the level of the route's config, if it has one. */
+  static set(request: Marked): void {
+    if (#level in request) setLevel(request, () => request.#level, "config.consistency");
+  }
+}
 
 function setConfigured(request: FastifyRequest): void {
   const { consistency } = request.routeOptions.config;
   if (consistency === undefined) return;
   const level = typeof consistency === "function" ? consistency(request) : consistency;
-  const set = (): void => setLevel(request, () => level, "config.consistency");
-  set();
-  configured.set(request, set);
+  Configured.hold(request, level);
 }
 
 /**
@@ -125,11 +141,11 @@ function setConfigured(request: FastifyRequest): void {
 function finishAfterOthers(
   app: FastifyInstance,
   run: (request: FastifyRequest, done: Done) => void,
-  opened: WeakMap<FastifyRequest, Exchange<FastifyRequest>>,
+  exchanges: Exchanges<FastifyRequest>,
 ): void {
   const ofRoute = Symbol("tidemark.ofRoute");
   const finish = (request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: Done): void => {
-    const exchange = isHttp2(reply.raw) ? opened.get(request) : undefined;
+    const exchange = isHttp2(reply.raw) ? exchanges.openedFor(request) : undefined;
     if (exchange === undefined) done();
     else exchange.finish(headOf(reply)).then(() => done());
   };
@@ -146,20 +162,16 @@ function finishAfterOthers(
         if (ofRoute in request.routeOptions.config) done();
         else finish(request, reply, payload, done);
       };
-      const store = opened.get(request)?.store;
+      const store = exchanges.openedFor(request)?.store;
       if (store === undefined) next();
       else store().then(next);
     });
   });
 }
 
-function open(
-  exchanges: Exchanges<FastifyRequest>,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Exchange<FastifyRequest> | undefined {
-  const deferred = isHttp2(reply.raw) ? {} : { response: reply.raw };
-  return exchanges.open(request, { message: request.raw, ...deferred, closing: reply.raw });
+function open(exchanges: Exchanges<FastifyRequest>, request: FastifyRequest, reply: FastifyReply): void {
+  const { raw } = reply;
+  exchanges.open(request, request.raw, isHttp2(raw) ? undefined : raw, raw);
 }
 
 function decorate(app: FastifyInstance, properties: PropertyDescriptorMap): void {
@@ -239,7 +251,7 @@ function marking<Request extends Marked = FastifyRequest>(
     if (typeof done !== "function") throw wrongEntry(name, "fastify", request, reply);
     try {
       mark(request);
-      configured.get(request)?.();
+      Configured.set(request);
     } catch (error) {
       return done(error instanceof Error ? error : new Error(String(error)));
     }
@@ -248,5 +260,5 @@ function marking<Request extends Marked = FastifyRequest>(
 }
 
 function routeOf({ method, url, routeOptions }: FastifyRequest): Route {
-  return { method, pattern: routeOptions.url, path: url.split("?", 1)[0] ?? "" };
+  return new UrlRoute(method, routeOptions.url, url);
 }

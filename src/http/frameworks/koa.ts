@@ -4,7 +4,7 @@ import type { Session, SessionClient } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
 import { refuseEntry } from "../entries.js";
 import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
-import type { Route } from "../late-writes.js";
+import { type Route, UrlRoute } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { consistencyFor, markersFor } from "./markers.js";
 
@@ -38,8 +38,7 @@ export function readYourWrites<Context extends ExtendableContext = ExtendableCon
   const pass: KoaMiddleware<Context> = async (ctx, next) => {
     const { req: message, res } = ctx;
     const isDeferred = !isHttp2(res);
-    const deferred = isDeferred ? { response: res } : {};
-    const exchange = exchanges.open(ctx, { message, ...deferred, closing: res });
+    const exchange = exchanges.open(ctx, message, isDeferred ? res : undefined, res);
     if (exchange === undefined) return next();
     Object.defineProperties(ctx, exchanges.properties);
     const handled = tidemark.run(exchange.session, next);
@@ -137,5 +136,5 @@ interface Routed extends ExtendableContext {
 }
 
 function routeOf({ method, path, _matchedRoute: route }: Routed): Route {
-  return { method, pattern: typeof route === "string" ? route : undefined, path };
+  return new UrlRoute(method, typeof route === "string" ? route : undefined, path);
 }

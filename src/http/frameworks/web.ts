@@ -9,6 +9,7 @@ import type { CarrierRequest, CarrierResponse } from "../carriers/carrier.js";
 import { isSessionCarrier } from "../carriers/session.js";
 import { entryFor, wrongEntry } from "../entries.js";
 import { Exchanges } from "../exchange.js";
+import { Given } from "../given-object.js";
 import type { Route } from "../late-writes.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "../request-session.js";
 import { checkChoice, type LevelChoice, setLevel } from "./markers.js";
@@ -81,7 +82,7 @@ export function readYourWrites(
       if (!isRequest && entryFor(request, rest[0]) !== undefined)
         throw wrongEntry("withConsistency", "web", request, rest[0]);
       const webRequest = webRequestOf(request);
-      const exchange = exchanges.open(webRequest, {});
+      const exchange = exchanges.open(webRequest);
       if (choice !== undefined) {
         setLevel(webRequest, typeof choice === "function" ? () => choice(request) : choice, "level");
       }
@@ -141,21 +142,27 @@ class WebRequest implements CarrierRequest {
 }
 
 /**
- * The `WebRequest` of each request. This is a map, because a handler must get its request unchanged. Nested handlers of one request
- * share the entry.
+ * Holds the `WebRequest` of a request, because a handler must get its request unchanged. Nested handlers of one request share it.
  */
-const webRequests = new WeakMap<Request, WebRequest>();
+class Held extends Given {
+  readonly #webRequest: WebRequest;
+
+  private constructor(request: Request) {
+    super(request);
+    this.#webRequest = new WebRequest(request);
+  }
+
+  static of(request: Request): WebRequest {
+    const held: object = #webRequest in request ? request : new Held(request);
+    return #webRequest in held ? held.#webRequest : new WebRequest(request);
+  }
+}
 
 function webRequestOf(request: Request): WebRequest {
   if (typeof request !== "object" || request === null || !("headers" in request) || !("url" in request)) {
     throw new InvalidOptionError("request", request, "Pass the Request that the handler answers");
   }
-  let webRequest = webRequests.get(request);
-  if (webRequest === undefined) {
-    webRequest = new WebRequest(request);
-    webRequests.set(request, webRequest);
-  }
-  return webRequest;
+  return Held.of(request);
 }
 
 function routeOf({ method, url }: Request): Route {
