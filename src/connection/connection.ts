@@ -7,7 +7,6 @@ import { titleOf } from "../commands/command-kind.js";
 import { ClosedError, InvalidOptionError, NoPrimaryError } from "../errors/errors.js";
 import { withoutSecrets } from "../errors/secrets.js";
 import { TurnBuffer, TurnEstimate } from "./auto-pipeline.js";
-import { sendDirectly } from "./direct-send.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
 import { OfflineQueue, type WhenReady } from "./offline-queue.js";
 import {
@@ -272,8 +271,7 @@ export class Connection {
       this.beginTurn();
     if (this.#turnBuffer !== undefined) this.#turnEstimate.commandAdded();
     if (this.server.reconnectOnError && !command.inTransaction) this.#resendIfDue(command);
-    if (!sendDirectly(this.redis, command, this.#turnBuffer))
-      this.redis.sendCommand(command, this.#turnBuffer);
+    this.redis.sendCommand(command, this.#turnBuffer);
     this.#stallDetector.start();
   }
 
