@@ -6,6 +6,7 @@ import { addressOf } from "../address.js";
 import { CommandCallbacks } from "../commands/callbacks.js";
 import { isDemotion } from "../commands/server-reply.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
+import { cancelReconnect } from "../connection/connect-now.js";
 import { forgetClosed } from "../connection/disconnect.js";
 import { plainHandshake, whyProxiesClose } from "../connection/proxy-detection.js";
 import { guardReplies } from "../connection/reply-guard.js";
@@ -207,6 +208,7 @@ export class PrimaryClient extends Redis implements PrimaryDependent {
     // ioredis reads the password from the options before it asks the connector for a connection, so the options have to be those of
     // the primary by now.
     this.#aim();
+    cancelReconnect(this);
     return super.connect(callback);
   }
 

@@ -7,6 +7,7 @@ import { titleOf } from "../commands/command-kind.js";
 import { ClosedError, InvalidOptionError, NoPrimaryError } from "../errors/errors.js";
 import { withoutSecrets } from "../errors/secrets.js";
 import { TurnBuffer, TurnEstimate } from "./auto-pipeline.js";
+import { connectNow } from "./connect-now.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
 import { OfflineQueue, type WhenReady } from "./offline-queue.js";
 import {
@@ -297,7 +298,7 @@ export class Connection {
     if (this.closed && this.redis.status !== "end") await once(this.redis, "end");
     this.closed = false;
     this.#ended = false;
-    await this.redis.connect();
+    await connectNow(this.redis);
   }
 
   /** Connects now if `lazyConnect` has prevented that so far. */
@@ -660,7 +661,7 @@ export class Connection {
     if (this.proxySign === undefined) {
       this.#queue.countFailure(this.#error);
       this.#failed();
-    } else if (this.redis.status === "reconnecting") this.redis.connect().catch(() => {});
+    } else if (this.redis.status === "reconnecting") connectNow(this.redis).catch(() => {});
   }
 
   /** Why a proxy may close the connection even during a plain handshake. */
