@@ -40,10 +40,10 @@ answer(async ({ scale, only }: SectionQuestion): Promise<Section> => {
 function effortOf(scale: number): Effort {
   const least = Math.max(2, Math.round(6 * Math.min(1, scale)));
   return {
-    limits: { least, most: Math.max(least, Math.round(10 * scale)), tolerance: 0.1 },
+    limits: { least, most: Math.max(least, Math.round(8 * scale)), tolerance: 0.1 },
     warmUp: 15_000,
     blocks: 2,
-    requestsOfBlock: scale < 1 ? 2_000 : 4_000,
+    requestsOfBlock: scale < 1 ? 2_000 : 2_500,
     scheduledMs: scale < 1 ? 1_000 : 2_000,
   };
 }

@@ -1,4 +1,5 @@
 /** The tables of what was measured, as Markdown. */
+import { inShort } from "./in-short.js";
 import type { Results } from "./results.js";
 import type { Figure, Goal, Section, Table } from "./section.js";
 
@@ -11,7 +12,8 @@ export function pageOf(results: Results): string {
   const goals = ["## Goals", '"A, to B" is A divided by B.', goalsOf(parts.flatMap((part) => part.goals))];
   const bodies = parts.map((part) => markdownOf({ ...part, goals: [] }).trimEnd());
   const chart = "![Operations a second](benchmarks.svg)";
-  return `${["# Benchmarks", whereOf(results), how, chart, ...goals, ...bodies].join("\n\n")}\n`;
+  const short = ["## In short", ...inShort(results).flatMap(partsOf)];
+  return `${["# Benchmarks", whereOf(results), how, ...short, chart, ...goals, ...bodies].join("\n\n")}\n`;
 }
 
 /** Where and when something was measured. */
@@ -22,13 +24,13 @@ export function whereOf({ date, machine, versions }: Omit<Results, "sections">):
 
 /** One part: its tables, and how it stands to its goals. */
 export function markdownOf({ title, where, tables, goals }: Section): string {
-  const parts = tables.map(({ title, how, columns, rows }: Table) => [
-    `### ${title}`,
-    how,
-    tableOf([columns, ...rows.map((cells) => cells.map(cellOf))]),
-  ]);
   const ends = goals.length > 0 ? ["### Goals", goalsOf(goals)] : [];
-  return `${[`## ${title}`, ...(where === undefined ? [] : [where]), ...parts.flat(), ...ends].join("\n\n")}\n`;
+  const parts = tables.flatMap(partsOf);
+  return `${[`## ${title}`, ...(where === undefined ? [] : [where]), ...parts, ...ends].join("\n\n")}\n`;
+}
+
+function partsOf({ title, how, columns, rows }: Table): readonly string[] {
+  return [`### ${title}`, how, tableOf([columns, ...rows.map((cells) => cells.map(cellOf))])];
 }
 
 export function goalsOf(goals: readonly Goal[]): string {

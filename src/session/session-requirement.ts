@@ -25,8 +25,10 @@ export class SessionRequirement {
   #learntAt = Number.NEGATIVE_INFINITY;
   #pinnedAt = 0;
   #freshAsOf = 0;
-  /** The positions that came with tokens. */
-  #brought = nowhere;
+  /** The positions that came with the first token. */
+  #firstBrought = nowhere;
+  /** The positions that came with the other tokens. Not one list for all, because most requests carry one token. */
+  #alsoBrought: Position[] | undefined;
   #identity: string | undefined;
   #identityIssuedAt = 0;
 
@@ -67,6 +69,12 @@ export class SessionRequirement {
    */
   get written(): readonly Position[] {
     return [...this.#positions.filter(({ read }) => !read), ...this.#brought.filter(({ read }) => read)];
+  }
+
+  /** The positions that came with tokens. */
+  get #brought(): readonly Position[] {
+    const [first, others] = [this.#firstBrought, this.#alsoBrought];
+    return others === undefined ? first : [...first, ...others];
   }
 
   /** When the newest position was taken, in milliseconds since the epoch. 0 if there is no position. */
@@ -198,7 +206,11 @@ export class SessionRequirement {
 
   #require(claims: TokenClaims, now: number): void {
     const issuedAt = Math.min(claims.issuedAt, now);
-    this.#brought = this.#brought === nowhere ? claims.positions : [...this.#brought, ...claims.positions];
+    if (this.#firstBrought === nowhere) this.#firstBrought = claims.positions;
+    else {
+      this.#alsoBrought ??= [];
+      this.#alsoBrought.push(...claims.positions);
+    }
     for (const position of claims.positions) this.#add(position);
     this.#issuedAt = Math.max(this.#issuedAt, issuedAt);
     this.#freshAsOf = Math.max(this.#freshAsOf, claims.freshAsOf);
