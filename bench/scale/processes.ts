@@ -90,7 +90,7 @@ function tableOf(idle: readonly Rates[], measured: ReadonlyMap<string, Rounds>):
     title: "App processes",
     how:
       `Measured with as many real processes as the second column says. Each cell is the median of ${rounds} rounds, with minimum and maximum in brackets. ` +
-      `There are ${replicas} replicas. Each process asks the replicas for their positions as long as it reads.`,
+      `There are ${replicas} replicas. Each process asks the replicas for their positions while it is sending reads.`,
     columns: ["", "processes", "INFO/s, primary", "INFO/s, a replica"],
     rows,
   };
