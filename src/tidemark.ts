@@ -181,7 +181,8 @@ export class Tidemark implements AsyncDisposable {
     if (!(session instanceof Session) || typeof fn !== "function") {
       throw new InvalidOptionError("run", session, "Call tidemark.run(tidemark.session(), () => …)");
     }
-    return this.#context.run(session, fn);
+    // Hooks of a framework may run one after another in the same session, and entering it again takes time on Node 20.
+    return this.#context.get() === session ? fn() : this.#context.run(session, fn);
   }
 
   /** The servers: role, position, state and lag of each, and whether it may answer reads or why it may not. */

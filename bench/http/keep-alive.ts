@@ -31,9 +31,9 @@ export class KeepAlive implements Disposable {
   }
 
   /** Sends a request that {@link requestOf} has made. The answer to the previous request must have arrived. */
-  send(request: Uint8Array, onAnswer: (answer: Answer) => void): void {
+  send(request: string, onAnswer: (answer: Answer) => void): void {
     this.#onAnswer = onAnswer;
-    this.#socket.write(request);
+    this.#socket.write(request, "latin1");
   }
 
   #receive(part: string): void {
@@ -52,13 +52,13 @@ export class KeepAlive implements Disposable {
   }
 }
 
-/** The bytes of a request, so that a request that is sent often is made only once. `lines` are further headers. */
+/** The text of a request. `lines` are further headers. */
 export function requestOf(
   method: "GET" | "POST",
   path: string,
   cookie: string,
   ...lines: readonly string[]
-): Uint8Array {
+): string {
   const cookies = cookie === "" ? [] : [`Cookie: ${cookie}`];
   const lengths = method === "POST" ? ["Content-Length: 0"] : [];
   const head = [
@@ -69,7 +69,7 @@ export function requestOf(
     ...lines,
     ...lengths,
   ];
-  return Buffer.from(`${head.join("\r\n")}\r\n\r\n`, "latin1");
+  return `${head.join("\r\n")}\r\n\r\n`;
 }
 
 /** The answer, once all of it has come. */

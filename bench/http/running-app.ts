@@ -27,7 +27,9 @@ export class RunningApp implements Disposable {
   readonly #worker: Worker;
   readonly #port: number;
   readonly #connections: KeepAlive[] = [];
-  readonly #requests = new Map<Route, Uint8Array>();
+  /** What the users bring who have written, each of them something else. */
+  #cookies: readonly (readonly string[])[] = [];
+  #requests = 0;
 
   private constructor(worker: Worker, port: number) {
     this.#worker = worker;
@@ -43,24 +45,20 @@ export class RunningApp implements Disposable {
   }
 
   async #prepare(contestant: Contestant): Promise<void> {
-    const cookies = await this.#cookiesOfWrite();
+    this.#cookies = await Promise.all(
+      this.#connections.map(
+        (connection) =>
+          new Promise<string[]>((resolve) => {
+            connection.send(this.#requestOf(write), (answer) =>
+              resolve(cookiesOf(checked(write, answer).head)),
+            );
+          }),
+      ),
+    );
     const isMeantToSetCookies = contestant === "tidemark" || contestant === "signed cookie";
-    if (cookies.length > 0 !== isMeantToSetCookies)
-      throw new Error(`${contestant} has set these cookies: ${cookies}`);
-    for (const route of routes) {
-      const { method, path, returning = false, otherCookies = [] } = route;
-      const brought = [...(returning ? cookies : []), ...otherCookies];
-      this.#requests.set(route, requestOf(method, path, brought.join("; ")));
-    }
-  }
-
-  async #cookiesOfWrite(): Promise<string[]> {
-    return await new Promise((resolve) => {
-      const [connection] = this.#connections;
-      connection?.send(requestOf(write.method, write.path, ""), (answer) =>
-        resolve(cookiesOf(checked(write, answer).head)),
-      );
-    });
+    for (const cookies of this.#cookies)
+      if (cookies.length > 0 !== isMeantToSetCookies)
+        throw new Error(`${contestant} has set these cookies: ${cookies}`);
   }
 
   /** Asks for routes in mixed order, so that the app is compiled for all of them. */
@@ -82,10 +80,9 @@ export class RunningApp implements Disposable {
 
   /** Asks for one route at each of `moments`. Resolves with the times from when each request was due. */
   async serveOnSchedule(route: Route, moments: readonly number[]): Promise<readonly number[]> {
-    const request = this.#requestOf(route);
     await this.#open(scheduledConnections);
     return await sendOnSchedule(this.#connections, moments, (connection, onAnswer) => {
-      connection.send(request, (answer) => {
+      connection.send(this.#requestOf(route), (answer) => {
         checked(route, answer);
         onAnswer();
       });
@@ -117,10 +114,12 @@ export class RunningApp implements Disposable {
     return timesMs;
   }
 
-  #requestOf(route: Route): Uint8Array {
-    const request = this.#requests.get(route);
-    if (request === undefined) throw new Error(`no request for ${route.name}`);
-    return request;
+  /** Each request comes from another user, whose address a load balancer adds. */
+  #requestOf({ method, path, returning = false, otherCookies = [] }: Route): string {
+    this.#requests += 1;
+    const cookies = returning ? (this.#cookies[this.#requests % this.#cookies.length] ?? []) : [];
+    const address = `10.${this.#requests >> 16}.${(this.#requests >> 8) & 255}.${this.#requests & 255}`;
+    return requestOf(method, path, [...cookies, ...otherCookies].join("; "), `X-Forwarded-For: ${address}`);
   }
 
   [Symbol.dispose](): void {

@@ -40,8 +40,9 @@ function howOf(cells: readonly MeasuredCell[], effort: Effort, missing: readonly
   );
   return [
     "Two apps have the same routes. The plain app sends all commands to the primary with ioredis. The other app has Tidemark's",
-    `middleware and 2 replicas. ${connections} connections send requests as fast as they are answered. Each round starts a new`,
-    `process for each app and sends it ${warmUp} requests for all routes in mixed order. After that, each route has`,
+    `middleware and 2 replicas. ${connections} connections send requests as fast as they are answered. Each request comes from`,
+    `another user, and the users with a token bring ${connections} different tokens in turn. Each round starts a new process for`,
+    `each app and sends it ${warmUp} requests for all routes in mixed order. After that, each route has`,
     `${blocks} turns of ${requestsOfBlock} requests in each app. The order of the turns is random and repeatable. Each cell is the`,
     "median of the rounds, with its 95 % interval in brackets. A ratio compares the two apps within a round. Rounds are repeated",
     `until the interval of each ratio of requests per second is within ${100 * limits.tolerance} %, but at least ${limits.least}`,

@@ -5,6 +5,10 @@ import type { Redis } from "ioredis";
 export type CommandStream = NonNullable<Parameters<Redis["sendCommand"]>[1]>;
 
 const maxTextLength = 65_536;
+/** With this many commands in one text, sending it takes a small part of the time of each. */
+const manyCommands = 16;
+/** After this many commands their text is sent, so that the server works on them while further commands are gathered. */
+const commandsPerText = 2 * manyCommands;
 
 /** Takes the bytes that ioredis would write to a socket, and writes them when it is flushed. */
 export class TurnBuffer {
@@ -12,6 +16,7 @@ export class TurnBuffer {
   readonly destination: { readonly redis: Redis };
   readonly #stream: Redis["stream"];
   #text = "";
+  #commands = 0;
   /** Whether the stream is corked and already has some of the bytes. */
   #isCorked = false;
 
@@ -21,18 +26,25 @@ export class TurnBuffer {
   }
 
   write(data: string | Buffer): void {
+    this.#commands += 1;
     if (typeof data === "string") this.#text += data;
     else {
       this.#keep(this.#text);
       this.#keep(data);
     }
     if (this.#text.length > maxTextLength) this.#keep(this.#text);
+    else if (this.#commands % commandsPerText === 0) this.#sendText();
   }
 
   /** Sends everything now. */
   flush(): void {
-    if (this.#text !== "") this.#stream.write(this.#text);
+    this.#sendText();
     if (this.#isCorked) this.#stream.uncork();
+  }
+
+  #sendText(): void {
+    if (this.#text !== "") this.#stream.write(this.#text);
+    this.#text = "";
   }
 
   #keep(data: string | Buffer): void {
@@ -48,6 +60,7 @@ const loneTurns = 8;
 
 /** Predicts whether more commands will follow in this turn of the event loop. */
 export class TurnEstimate {
+  /** Those that users gave. */
   #commands = 0;
   #turnsLeft = loneTurns;
 
@@ -55,15 +68,20 @@ export class TurnEstimate {
     return this.#turnsLeft > 0;
   }
 
+  /** Whether the turn has so many commands that a longer wait would make them hardly cheaper. */
+  get hasMany(): boolean {
+    return this.#commands >= manyCommands;
+  }
+
   turnBegan(): void {
     this.#commands = 0;
   }
 
-  commandAdded(): void {
+  commandGiven(): void {
     this.#commands += 1;
   }
 
-  /** Called when the commands of this turn are sent. A command that is added after that, such as INFO, does not count. */
+  /** Called when the commands of this turn are sent. */
   turnEnded(): void {
     this.#turnsLeft = this.#commands > 1 ? loneTurns : Math.max(0, this.#turnsLeft - 1);
   }

@@ -1,5 +1,6 @@
 /** One ioredis client to one server. It sends the commands of one turn of the event loop in one system call. */
 import { once } from "node:events";
+import { setImmediate } from "node:timers";
 import { Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { blockingTimeoutMs } from "../commands/blocking-timeout.js";
@@ -263,26 +264,44 @@ export class Connection {
     return !blocks || blockingTimeoutMs(front) <= ms;
   }
 
+  /** Sends a command that a user gave. If users give more than one command in a turn, they may do so in the next turns too. */
+  sendGiven(command: Command): void {
+    this.send(command);
+    if (this.#turnBuffer !== undefined) this.#turnEstimate.commandGiven();
+  }
+
   /**
-   * Gives a command to ioredis. If other commands are in flight or expected, its bytes wait for the end of this turn of the event
-   * loop. A single command is sent at once, because waiting would save nothing.
+   * Gives a command to ioredis. If other commands are in flight or expected, its bytes wait for the end of this turn, see
+   * {@link beginTurn}. A single command is sent at once, because waiting would save nothing.
    */
   send(command: Command): void {
     if (this.#turnBuffer === undefined && (this.inFlight > 0 || this.#turnEstimate.expectsMore))
       this.beginTurn();
-    if (this.#turnBuffer !== undefined) this.#turnEstimate.commandAdded();
     if (this.server.reconnectOnError && !command.inTransaction) this.#resendIfDue(command);
     this.redis.sendCommand(command, this.#turnBuffer);
     this.#stallDetector.start();
   }
 
-  /** Keeps all bytes until the end of this turn. `beforeFlush` is called just before they are sent. */
+  /**
+   * Gathers commands until the end of this turn. `beforeFlush` is called just before the last of them are sent. A turn ends with the
+   * iteration of the event loop, or earlier if nothing else is in flight or expected, or if it has gathered many commands already.
+   */
   beginTurn(beforeFlush?: () => void): void {
     if (beforeFlush !== undefined) this.#beforeFlush.push(beforeFlush);
     if (this.#turnBuffer !== undefined) return;
-    this.#turnBuffer = new TurnBuffer(this.redis);
+    const gathers = this.inFlight > 0 || this.#turnEstimate.expectsMore;
+    const buffer = new TurnBuffer(this.redis);
+    this.#turnBuffer = buffer;
     this.#turnEstimate.turnBegan();
-    process.nextTick(() => this.flush());
+    const end = (): void => {
+      if (this.#turnBuffer === buffer) this.flush();
+    };
+    // Requests and replies that have already arrived are handled one after another, and an immediate is called after all of them.
+    // So the commands that they bring are sent together, and the writes among them share one INFO.
+    process.nextTick(() => {
+      if (gathers && !this.#turnEstimate.hasMany) setImmediate(end);
+      else end();
+    });
   }
 
   /** Sends ASKING. The server then executes the next command or transaction although its slot has not fully moved there. */

@@ -2,6 +2,7 @@
 import { hkdfSync, timingSafeEqual } from "node:crypto";
 import { InvalidOptionError } from "../errors/errors.js";
 import { kindOf } from "../errors/value-kind.js";
+import { RecentTexts } from "../session/recent-texts.js";
 import { CounterMode } from "./counter-mode.js";
 import { HmacSha256 } from "./hmac.js";
 
@@ -43,6 +44,7 @@ export class OpenedToken {
  */
 export class Keyring {
   readonly #keys: readonly SivKey[];
+  readonly #recent = new RecentTexts<OpenedToken>();
 
   /** Throws an {@link InvalidOptionError} for a missing secret, a secret below 16 characters, or an invalid audience. */
   constructor(secret: string | readonly string[], audience?: string) {
@@ -72,12 +74,19 @@ export class Keyring {
   /** Decrypts a text. Undefined for a text that this keyring did not encrypt, because input from outside is never an error. */
   open(text: unknown): OpenedToken | undefined {
     // Some bytes have several spellings in base64url. Another spelling would be taken for another token, so only one is accepted.
-    if (typeof text !== "string" || text.length > maxTextLength || !isCanonical(text)) return undefined;
+    if (typeof text !== "string" || text.length > maxTextLength) return undefined;
+    const known = this.#recent.get(text);
+    if (known !== undefined) return known;
+    if (!isCanonical(text)) return undefined;
     const length = sealedBytes.write(text, "base64url");
     if (length <= ivBytes) return undefined;
     for (const key of this.#keys) {
       const token = key.open(length);
-      if (token !== undefined) return new OpenedToken(token, key !== this.#keys[0]);
+      if (token === undefined) continue;
+      const opened = new OpenedToken(token, key !== this.#keys[0]);
+      // A new string, because `text` may be a part of a header, and would keep the whole header alive.
+      this.#recent.add(sealedBytes.toString("base64url", 0, length), opened);
+      return opened;
     }
     return undefined;
   }

@@ -2,7 +2,7 @@
 
 import type { Seal } from "../session/seal.js";
 import type { Session } from "../session/session.js";
-import { decodeToken, type TokenClaims } from "../session/token.js";
+import { claimsOf, decodeToken, type TokenClaims } from "../session/token.js";
 import type { OutgoingToken } from "./carriers/carrier.js";
 import type { OpenedToken } from "./keyring.js";
 import { isContained, isRounded, roundedToken } from "./rounded-token.js";
@@ -112,7 +112,7 @@ export class ResponseToken implements OutgoingToken {
     this.#token();
     const all: CarriedClaims[] = [];
     for (const [text, { token, usesOldSecret }] of this.#source.opened ?? []) {
-      const claims = decodeToken(token);
+      const claims = claimsOf(token);
       if (claims !== undefined) all.push(new CarriedClaims(text, claims, usesOldSecret));
     }
     this.#carried = all;

@@ -284,7 +284,7 @@ export class Node {
 
   #send(command: Command): void {
     sentTo(command, this.connection.server);
-    this.connection.send(command);
+    this.connection.sendGiven(command);
   }
 
   #openBatch(): WriteBatch {

@@ -174,5 +174,7 @@ export function sendWithProof(
   };
   for (const quiet of [multi, info]) quiet.reject = () => {};
   connection.beginTurn();
-  for (const one of [multi, info, command, exec]) connection.send(one);
+  for (const one of [multi, info]) connection.send(one);
+  connection.sendGiven(command);
+  connection.send(exec);
 }

@@ -222,7 +222,7 @@ export class ReadRouter implements ReadRoutes {
     if (this.#verifiesAlways && isProvable(reason)) probe = node.readVerified(command);
     else {
       if (reason === "checked") probe = node.probeBefore();
-      node.connection.send(command);
+      node.connection.sendGiven(command);
     }
     if (requiresSession && session.monotonicReads) {
       // The position is asked for behind the read, because the read has seen nothing newer than that position.

@@ -88,7 +88,7 @@ function sendToFreshest(read: PendingRead, callbacks: ReadCallbacks, tried: read
   node.aclDenials.tries();
   const reason: Reason = policy.staleIfPrimaryGone ? "primary-gone" : "unproven";
   const sent = publishRoute(command, node, "replica", reason, policy.level);
-  node.connection.send(again);
+  node.connection.sendGiven(again);
   return true;
 }
 

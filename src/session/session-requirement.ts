@@ -7,7 +7,7 @@ import { anyKey, type Touched } from "../commands/touched-keys.js";
 import { type Position, positionAt, withPosition } from "../replication/position.js";
 import { WrittenKeys } from "../replication/written-keys.js";
 import { SmallMap } from "./small-map.js";
-import { decodeToken, encodeToken, type TokenClaims, unknownWrite } from "./token.js";
+import { claimsOf, encodeToken, type TokenClaims, unknownWrite } from "./token.js";
 
 const nowhere: readonly Position[] = [];
 
@@ -191,7 +191,7 @@ export class SessionRequirement {
    */
   addToken(token: string): boolean {
     const now = Date.now();
-    const claims = decodeToken(token);
+    const claims = claimsOf(token);
     if (claims === undefined || now - claims.issuedAt > this.#ttlMs) return false;
     // Set even if the token adds nothing. A rounded token that is sent again may stand for a later write than before.
     this.#learntAt = performance.now();

@@ -1,6 +1,7 @@
 /** Encodes the requirement of a session as the short token that travels with the user. */
 import { type Position, positionAt } from "../replication/position.js";
 import { WrittenKeys } from "../replication/written-keys.js";
+import { RecentTexts } from "./recent-texts.js";
 
 /** The content of a token. Times are milliseconds since the epoch. */
 export interface TokenClaims {
@@ -143,6 +144,17 @@ export function decodeToken(token: unknown): TokenClaims | undefined {
   return saysNothing || !cursor.isAtEnd
     ? undefined
     : new DecodedClaims(issuedAt, positions, pinnedAt, freshAsOf);
+}
+
+const recent = new RecentTexts<TokenClaims>();
+
+/** Does what {@link decodeToken} does, for a token that a client brings and may bring again. */
+export function claimsOf(token: string): TokenClaims | undefined {
+  const known = recent.get(token);
+  if (known !== undefined) return known;
+  const claims = decodeToken(token);
+  if (claims !== undefined) recent.add(token, claims);
+  return claims;
 }
 
 /** A class, because V8 may place literals among old objects, and requests refer to their claims. */

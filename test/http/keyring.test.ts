@@ -52,6 +52,33 @@ describe("Keyring.seal and open", () => {
   });
 });
 
+describe("Keyring.open, for a text that comes again,", () => {
+  it("does not decrypt it again", () => {
+    const keyring = new Keyring(first);
+    const text = keyring.seal(token);
+    const opened = keyring.open(text);
+    expect(opened?.token).toBe(token);
+    expect(keyring.open(text)).toBe(opened);
+  });
+
+  it("still knows that it was encrypted with an old secret", () => {
+    const text = new Keyring(first).seal(token);
+    const keyring = new Keyring([second, first]);
+    for (let i = 0; i < 3; i++) expect(keyring.open(text)).toEqual({ token, usesOldSecret: true });
+  });
+
+  it("takes no other text for it", () => {
+    const keyring = new Keyring(first);
+    const text = keyring.seal(token);
+    keyring.open(text);
+    for (let at = 0; at < text.length; at++) {
+      const changed = `${text.slice(0, at)}${text[at] === "A" ? "B" : "A"}${text.slice(at + 1)}`;
+      expect(keyring.open(changed)).toBeUndefined();
+    }
+    expect(new Keyring(second).open(text)).toBeUndefined();
+  });
+});
+
 describe("Keyring.seal", () => {
   it("gives the texts that earlier versions gave, so users keep their tokens over an update", () => {
     expect(token).toBe("AgH7sffqqjMAAINxtPsRVbcf2ve5GQ");

@@ -88,6 +88,25 @@ describe.each(contextKinds)("In $kind, tidemark.redis", ({ open }) => {
     });
   });
 
+  it("is entered only for another session than the current one", () => {
+    const entered: (Session | undefined)[] = [];
+    const watched: Context = {
+      get: () => context.get(),
+      run(session, fn) {
+        entered.push(session);
+        return context.run(session, fn);
+      },
+    };
+    const tidemark = openUnready({ context: watched, redis: { lazyConnect: true } });
+    const [outer, inner] = [tidemark.session(), tidemark.session()];
+    entered.length = 0;
+    const found = tidemark.run(outer, () =>
+      tidemark.run(outer, () => [context.get(), tidemark.run(inner, () => context.get()), context.get()]),
+    );
+    expect(found).toEqual([outer, inner, outer]);
+    expect(entered).toEqual([outer, inner]);
+  });
+
   it("keeps its session in reads that wait for a replica", async () => {
     const tidemark = await openReady({ waitMs: 20_000 });
     holdReplicas(group);

@@ -75,6 +75,13 @@ describe("Session with tokens", () => {
     expect(sessionOf(barely).positions).toEqual([at(X, 77)]);
   });
 
+  it("treats a token as absent once it has expired, although it was valid when it came before", () => {
+    const token = tokenOf({ positions: [at(X, 77)] });
+    expect(sessionOf(token).positions).toEqual([at(X, 77)]);
+    vi.setSystemTime(start + ttlMs + 1);
+    expect(sessionOf(token).positions).toEqual([]);
+  });
+
   it("treats a token from the near future, and its pin, as issued now", () => {
     const ahead = start + ttlMs;
     const session = sessionOf(tokenOf({ issuedAt: ahead, pinnedAt: ahead, positions: [at(X, 77)] }));
