@@ -77,9 +77,7 @@ export function readYourWrites(
     const { level: choice } = handlerOptions;
     if (choice !== undefined) checkChoice(choice, "level");
     return async (request, ...rest) => {
-      // A request of another implementation is no instance of Node's Request, but its headers have the method `get`.
-      const isRequest = typeof request?.headers?.get === "function";
-      if (!isRequest && entryFor(request, rest[0]) !== undefined)
+      if (!isWebRequest(request) && entryFor(request, rest[0]) !== undefined)
         throw wrongEntry("withConsistency", "web", request, rest[0]);
       const webRequest = webRequestOf(request);
       const exchange = exchanges.open(webRequest);
@@ -122,6 +120,41 @@ export function redisOf(request: Request, tidemark?: SessionSource): SessionClie
   return sessionOf(request, tidemark).redis;
 }
 
+/**
+ * A request of another implementation is no instance of Node's Request. The headers are looked at last, because servers such as
+ * `@hono/node-server` make them only when they are first used, which takes longer than a short handler.
+ */
+function isWebRequest(request: Request): boolean {
+  if (typeof request !== "object" || request === null) return false;
+  return "clone" in request || typeof Object(request).headers?.get === "function";
+}
+
+/** Reads each header when a carrier asks for it, because a copy of all headers takes longer than a short handler. */
+class HeadersOnDemand implements ProxyHandler<IncomingHttpHeaders> {
+  readonly #request: Request;
+
+  constructor(request: Request) {
+    this.#request = request;
+  }
+
+  get(_target: object, name: string | symbol): string | undefined {
+    return typeof name === "string" ? (this.#request.headers.get(name) ?? undefined) : undefined;
+  }
+
+  has(_target: object, name: string | symbol): boolean {
+    return typeof name === "string" && this.#request.headers.has(name);
+  }
+
+  ownKeys(): string[] {
+    return [...this.#request.headers.keys()];
+  }
+
+  getOwnPropertyDescriptor(target: object, name: string | symbol): PropertyDescriptor | undefined {
+    const value = this.get(target, name);
+    return value === undefined ? undefined : { value, configurable: true, enumerable: true };
+  }
+}
+
 /** A Web request with the properties that carriers read. */
 class WebRequest implements CarrierRequest {
   readonly request: Request;
@@ -132,7 +165,7 @@ class WebRequest implements CarrierRequest {
   }
 
   get headers(): IncomingHttpHeaders {
-    this.#headers ??= Object.fromEntries(this.request.headers);
+    this.#headers ??= new Proxy<IncomingHttpHeaders>({}, new HeadersOnDemand(this.request));
     return this.#headers;
   }
 
@@ -180,11 +213,16 @@ const notConstructible = new Set([0, 101]);
 
 class WebResponseHead implements CarrierResponse {
   readonly #response: Response;
-  #headers: Headers;
+  /** The headers that replace those of the response, which are immutable. */
+  #copy: Headers | undefined;
 
   private constructor(response: Response) {
     this.#response = response;
-    this.#headers = response.headers;
+  }
+
+  /** Read only when needed: `@hono/node-server` sends a response faster if nobody has looked at it. */
+  get #headers(): Headers {
+    return this.#copy ?? this.#response.headers;
   }
 
   /** The response with the headers that `finish` sets, or a copy with these headers if its own are immutable. */
@@ -205,15 +243,18 @@ class WebResponseHead implements CarrierResponse {
       replace(this.#headers, name, value);
     } catch {
       // The headers of redirects and of responses of `fetch` are immutable.
-      this.#headers = new Headers(this.#headers);
-      replace(this.#headers, name, value);
+      this.#copy = new Headers(this.#headers);
+      replace(this.#copy, name, value);
     }
   }
 
   #built(): Response {
-    const { body, status, statusText, headers } = this.#response;
-    if (this.#headers === headers || notConstructible.has(status)) return this.#response;
-    return new Response(body, { status, statusText, headers: this.#headers });
+    const headers = this.#copy;
+    if (headers === undefined) return this.#response;
+    const { body, status, statusText } = this.#response;
+    return notConstructible.has(status)
+      ? this.#response
+      : new Response(body, { status, statusText, headers });
   }
 }
 

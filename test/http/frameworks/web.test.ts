@@ -1,6 +1,7 @@
 /** Behaviour of Web request handlers only: responses that cannot be changed, are thrown, or are never created. */
 import { describe, expect, it, vi } from "vitest";
 import {
+  type Carrier,
   cookie,
   type Handler,
   readYourWrites,
@@ -35,6 +36,58 @@ it.each<[what: string, make: () => Response, expected: [number, string]]>([
   });
   expect([response.status, await response.text()]).toEqual(expected);
   expect(response.headers.getSetCookie()).toEqual([expect.stringMatching(/^__Host-tm_.*; Secure$/)]);
+});
+
+it("does not look at a response that needs no token, because some servers then send it faster", async () => {
+  const seen: string[] = [];
+  const source = new Response("a body");
+  for (const name of ["headers", "body", "status", "statusText"] as const) {
+    const value: unknown = source[name];
+    Object.defineProperty(source, name, {
+      get: () => {
+        seen.push(name);
+        return value;
+      },
+    });
+  }
+  expect(await answer(() => source)).toBe(source);
+  expect(seen).toEqual([]);
+});
+
+it("does not look at the headers of a request before a carrier does", async () => {
+  const request = new Request(url, { headers: { "X-A": "1" } });
+  const { headers } = request;
+  let looks = 0;
+  Object.defineProperty(request, "headers", {
+    get: () => {
+      looks += 1;
+      return headers;
+    },
+  });
+  const carrier = { read: () => [], write: () => {} };
+  const handler = readYourWrites(new HandMadeSessions(), { secret, carrier })(() => new Response());
+  await handler(request);
+  expect(looks).toBe(0);
+});
+
+it("shows carriers the headers of the request as an object", async () => {
+  let shown: unknown;
+  const carrier: Carrier = {
+    read: () => [],
+    write({ headers }) {
+      shown = [
+        headers.cookie,
+        headers["x-a"],
+        headers.forwarded,
+        "x-a" in headers,
+        "x-b" in headers,
+        { ...headers },
+      ];
+    },
+  };
+  const handler = readYourWrites(new HandMadeSessions(), { secret, carrier })(() => new Response());
+  await handler(new Request(url, { headers: { Cookie: "a=1", "X-A": "1" } }));
+  expect(shown).toEqual(["a=1", "1", undefined, true, false, { cookie: "a=1", "x-a": "1" }]);
 });
 
 it("keeps every property of a response that it rebuilds", async () => {
