@@ -9,6 +9,7 @@ export {
   type LostWriteMessage,
   lateWriteChannel,
   lostWriteChannel,
+  type MessageChannel,
   type NodeState,
   type ReadMessage,
   type ReadRecord,
@@ -21,7 +22,14 @@ export {
   type TopologyMessage,
   topologyChannel,
 } from "./diagnostics/channels.js";
-export type { KeptOnPrimary, TidemarkStats } from "./diagnostics/statistics.js";
+export type {
+  CommandCount,
+  HistogramValues,
+  TokenCounts,
+  WaitCounts,
+  WriteCounts,
+} from "./diagnostics/counts.js";
+export type { FallbackCounts, KeptOnPrimary, ProbeCounts, TidemarkStats } from "./diagnostics/statistics.js";
 export {
   AbortedError,
   ClosedError,
@@ -49,4 +57,5 @@ export type { Seal } from "./session/seal.js";
 export type { Session, SessionClient } from "./session/session.js";
 export type { SessionOptions } from "./session/session-setup.js";
 export { type CloseOptions, type ReadyOptions, Tidemark } from "./tidemark.js";
+export type { Health, HealthProblem } from "./topology/health.js";
 export type { NodeStatus } from "./topology/status.js";

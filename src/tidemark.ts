@@ -7,6 +7,8 @@ import { RuledKeys } from "./commands/touched-keys.js";
 import { longestTimerMs } from "./connection/offline-queue.js";
 import type { Consistency, ResolvedReadPolicy } from "./consistency/read-policy.js";
 import type { WriteConcern } from "./consistency/write-concern.js";
+import { Counts } from "./diagnostics/counts.js";
+import { prometheusText } from "./diagnostics/prometheus.js";
 import { ScopeProposal } from "./diagnostics/scope-proposal.js";
 import { Statistics, type TidemarkStats } from "./diagnostics/statistics.js";
 import { InvalidOptionError } from "./errors/errors.js";
@@ -27,6 +29,7 @@ import { PrimaryDependents } from "./shard/primary-dependents.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
 import { discoveredTopology } from "./topology/discovered.js";
+import { type Health, healthOf } from "./topology/health.js";
 import { PrimaryOutages } from "./topology/primary-outages.js";
 import { SentinelTopology } from "./topology/sentinel.js";
 import { StateChanges } from "./topology/state-changes.js";
@@ -64,6 +67,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #outages = new PrimaryOutages();
   readonly #stateChanges = new StateChanges(() => this.#topology.shards, this.#outages);
+  readonly #counts = new Counts();
   readonly #losses: LostWrites;
   readonly #router: Router;
   readonly #context: Context;
@@ -104,11 +108,15 @@ export class Tidemark implements AsyncDisposable {
     };
     this.#topology = openTopology(checked.servers, {
       options: checked,
+      counts: this.#counts,
       lineage: new Lineage(),
       joined,
       outages,
       left: (node) => {
-        if (!isPrimary(node)) outages.replaced(node.connection.address);
+        if (!isPrimary(node)) {
+          outages.replaced(node.connection.address);
+          this.#counts.failoverMs.add(node.connection.absentMs);
+        }
         for (const client of clients()) client.moved();
         this.#dependents.left(node);
         this.#stateChanges.notice();
@@ -142,7 +150,7 @@ export class Tidemark implements AsyncDisposable {
     this.redis = base;
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
-    this.#host = new TidemarkHost(checked, this.#router, base);
+    this.#host = new TidemarkHost(checked, this.#counts, this.#router, base);
     this.#stateChanges.open();
   }
 
@@ -190,9 +198,26 @@ export class Tidemark implements AsyncDisposable {
     return this.#topology.shards.flatMap(statusOf);
   }
 
-  /** Counts since this `Tidemark` was made: writes that count for no session, and reads that writes keep on the primary. */
+  /**
+   * Whether this `Tidemark` works now, for load balancers and Kubernetes. The result is what is known at once. Each call also asks the
+   * servers that were not asked for a second, so the next call knows more. A replica never makes the result not ready, because the
+   * primary can answer every read.
+   */
+  health(): Health {
+    return healthOf(this.#topology.shards);
+  }
+
+  /** What this `Tidemark` has counted in this process since it was made. */
   stats(): TidemarkStats {
-    return this.#host.statistics.now;
+    return this.#host.statistics.now(this.#losses.count);
+  }
+
+  /**
+   * The statistics and the states of the servers in the text format of Prometheus. Answer a scrape with it, and with the content type
+   * `text/plain; version=0.0.4; charset=utf-8`. The labels name servers, roles, reasons and levels, but no keys, users or tokens.
+   */
+  prometheus(): string {
+    return prometheusText(this.stats(), this.topology());
   }
 
   /**
@@ -336,13 +361,13 @@ class TidemarkHost implements SessionHost {
   readonly #router: Router;
   readonly #client: RoutedRedis;
 
-  constructor(options: ResolvedOptions, router: Router, client: RoutedRedis) {
+  constructor(options: ResolvedOptions, counts: Counts, router: Router, client: RoutedRedis) {
     this.ttlMs = options.tokenTtlMs;
     this.monotonicReads = options.monotonicReads;
     this.keys = new RuledKeys(options.keyRules);
     this.maxKeys = options.keysPerToken;
     this.recordReads = options.recordReads;
-    this.statistics = new Statistics(options.keyPrefixes, new ScopeProposal(options.keyPrefixes));
+    this.statistics = new Statistics(counts, options.keyPrefixes, new ScopeProposal(options.keyPrefixes));
     this.#router = router;
     this.#client = client;
   }

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeAll, describe, expect, it } from "vitest";
+import { Counts } from "../src/diagnostics/counts.js";
 import { root } from "./support/sources/built-package.js";
 import { nodesOf, readSources } from "./support/sources/source-tree.js";
 
@@ -76,4 +77,25 @@ describe("docs/topologies.md", () => {
     for (const name of ["RouteMessage", "TopologyMessage"])
       expect(page).toContain(`// { ${fieldsOf(name).join(", ")} }`);
   });
+});
+
+it("docs/events.md lists each channel with its export and its message", async () => {
+  const events = await readFile(`${root}/docs/events.md`, "utf8");
+  const made = [...(channels?.text ?? "").matchAll(/export const (\w+) = channelOf<(\w+)>\("([^"]+)"\)/g)];
+  expect(made.length).toBeGreaterThan(0);
+  const rows = events.split("\n").filter((line) => line.startsWith("| `tidemark:"));
+  for (const [, variable, message, name] of made) {
+    const [row = "", ...others] = rows.filter((line) => line.startsWith(`| \`${name}\` |`));
+    expect(row).toContain(`| \`${variable}\` |`);
+    expect(row).toContain(`\`${message}\``);
+    expect(others).toEqual([]);
+  }
+  expect(rows).toHaveLength(made.length);
+});
+
+it("there is a count for each reason", () => {
+  const counts = new Counts();
+  const reasons = membersOf("Reason");
+  for (const reason of reasons) Reflect.apply(counts.sent, counts, [reason, "session"]);
+  expect(counts.commands.map(({ reason }) => reason).toSorted()).toEqual(reasons.toSorted());
 });

@@ -5,6 +5,24 @@
 import { channel } from "node:diagnostics_channel";
 import type { Level } from "../consistency/level.js";
 
+/** A channel of `node:diagnostics_channel` whose messages have a known type. */
+export interface MessageChannel<Message> {
+  /** The name to subscribe to with `node:diagnostics_channel`. */
+  readonly name: string | symbol;
+  readonly hasSubscribers: boolean;
+  /** Calls `listener` with each message from now on. It runs synchronously and must not throw. */
+  subscribe(listener: (message: Message, name: string | symbol) => void): void;
+  /** Returns whether `listener` was subscribed. */
+  unsubscribe(listener: (message: Message, name: string | symbol) => void): boolean;
+  publish(message: Message): void;
+}
+
+function channelOf<Message>(name: string): MessageChannel<Message> {
+  // Node does not know the type of the messages. Only Tidemark publishes on its channels.
+  const made: unknown = channel(name);
+  return made as MessageChannel<Message>;
+}
+
 /**
  * Why a command was sent to its node.
  *
@@ -67,7 +85,7 @@ export interface RouteMessage {
 }
 
 /** `tidemark:route`: where each command is sent, and why. Subscribers run synchronously and must not throw. */
-export const routeChannel = channel("tidemark:route");
+export const routeChannel = channelOf<RouteMessage>("tidemark:route");
 
 /**
  * A read of a session that was answered or rejected. Only its `error` can contain keys and arguments of the command. In
@@ -120,7 +138,7 @@ export interface ReadMessage extends ReadRecord {
  * change nothing. Reads outside of sessions, `XREAD` with `BLOCK`, and scripts that are not read-only are not reported.
  * Subscribers run synchronously and must not throw.
  */
-export const readChannel = channel("tidemark:read");
+export const readChannel = channelOf<ReadMessage>("tidemark:read");
 
 /**
  * The state of a server, as this process sees it.
@@ -181,7 +199,7 @@ export interface TopologyMessage {
  * `tidemark:topology`: servers that join, leave, or change their role or state. Tidemark compares the servers twice a second and
  * when a connection opens or closes, so it may miss a shorter change. Subscribers run synchronously and must not throw.
  */
-export const topologyChannel = channel("tidemark:topology");
+export const topologyChannel = channelOf<TopologyMessage>("tidemark:topology");
 
 /**
  * Published on `tidemark:lost-write` when a session reads for the first time after a failover has lost its writes. A token that
@@ -209,7 +227,7 @@ export interface LateWriteMessage {
 }
 
 /** `tidemark:late-write`: writes that their own users may not see. Subscribers run synchronously and must not throw. */
-export const lateWriteChannel = channel("tidemark:late-write");
+export const lateWriteChannel = channelOf<LateWriteMessage>("tidemark:late-write");
 
 /** Published on `tidemark:stale-read` when a read is answered without proof because the primary is gone. */
 export interface StaleReadMessage {
@@ -222,7 +240,7 @@ export interface StaleReadMessage {
 }
 
 /** `tidemark:stale-read`: answers that may lack writes, where `staleIfPrimaryGone` allows them. Subscribers must not throw. */
-export const staleReadChannel = channel("tidemark:stale-read");
+export const staleReadChannel = channelOf<StaleReadMessage>("tidemark:stale-read");
 
 /** `tidemark:lost-write`: the writes that a failover has lost, by session. Subscribers run synchronously and must not throw. */
-export const lostWriteChannel = channel("tidemark:lost-write");
+export const lostWriteChannel = channelOf<LostWriteMessage>("tidemark:lost-write");

@@ -1,4 +1,12 @@
-/** Counts untracked writes and the reads that writes keep on the primary. */
+/** Puts together what a Tidemark has counted, and counts the reads that writes keep on the primary. */
+import type {
+  CommandCount,
+  Counts,
+  HistogramValues,
+  TokenCounts,
+  WaitCounts,
+  WriteCounts,
+} from "./counts.js";
 import type { KeyPrefixes } from "./key-prefix.js";
 import type { ScopeProposal } from "./scope-proposal.js";
 
@@ -7,11 +15,51 @@ type Keys = readonly (string | Buffer)[];
 /** The result of `tidemark.stats()`: counts of this `Tidemark` in this process, since it was made. */
 export interface TidemarkStats {
   /**
+   * The commands that were sent to servers, by the reason why they were sent there and by their level. A read that is sent again
+   * counts again: its first answer was discarded, or there was none. A command that Tidemark sends by itself does not count.
+   */
+  readonly commands: readonly CommandCount[];
+  /** The reads that waited until a replica had the data that they required. */
+  readonly waits: WaitCounts;
+  readonly fallback: FallbackCounts;
+  /** The tracked writes of sessions that are over. */
+  readonly writes: WriteCounts;
+  /** How long response headers waited for the writes of their requests, in milliseconds. Only those that waited count. */
+  readonly heldMs: HistogramValues;
+  /** The tokens of the middleware and of `requestSessions`. */
+  readonly tokens: TokenCounts;
+  readonly probes: ProbeCounts;
+  /**
+   * The failovers that this process has seen, by the time for which the old primary had not answered when another server replaced
+   * it, in milliseconds.
+   */
+  readonly failoverMs: HistogramValues;
+  /** Writes that a failover has lost. `tidemark:lost-write` reports each of them. */
+  readonly lostWrites: number;
+  /** Writes that began after the response had been sent together with its token. `tidemark:late-write` reports each of them. */
+  readonly lateWrites: number;
+  /** Reads that were answered without proof while the primary was gone. `tidemark:stale-read` reports each of them. */
+  readonly staleReads: number;
+  /**
    * Writes that later reads of their session need not see, because of the option `untracked`, its default or `redis.untracked`.
    */
   readonly untrackedWrites: number;
   /** The reads of sessions that writes sent to the primary, grouped by the prefixes of the written keys, the most reads first. */
   readonly keptOnPrimary: readonly KeptOnPrimary[];
+}
+
+/** The reads that no replica could answer in time. */
+export interface FallbackCounts {
+  /** How many went to the primary, or are in line for it. Reads that only the primary may answer do not count. */
+  readonly reads: number;
+  /** How many were rejected with a `ReplicasBehindError`. */
+  readonly refused: number;
+}
+
+/** How often Tidemark has asked servers for their position. */
+export interface ProbeCounts {
+  readonly primary: number;
+  readonly replica: number;
 }
 
 /** Reads that the primary answered because no replica had the writes to keys of one prefix. */
@@ -47,6 +95,7 @@ export class KeptReads implements KeptOnPrimary {
 const maxPrefixes = 100;
 
 export class Statistics {
+  readonly counts: Counts;
   readonly #prefixes: KeyPrefixes;
   readonly #proposal: ScopeProposal;
   readonly #kept = new Map<string, KeptReads>();
@@ -54,7 +103,8 @@ export class Statistics {
   #total = 0;
   #untrackedWrites = 0;
 
-  constructor(prefixes: KeyPrefixes, proposal: ScopeProposal) {
+  constructor(counts: Counts, prefixes: KeyPrefixes, proposal: ScopeProposal) {
+    this.counts = counts;
     this.#prefixes = prefixes;
     this.#proposal = proposal;
   }
@@ -85,9 +135,25 @@ export class Statistics {
   }
 
   /** The current counts. */
-  get now(): TidemarkStats {
+  now(lostWrites: number): TidemarkStats {
+    const { counts } = this;
     const kept = [...this.#kept.values(), this.#unnamed].filter(({ reads }) => reads > 0);
     return {
+      commands: counts.commands,
+      waits: counts.waits.now,
+      fallback: { reads: counts.fallbackReads, refused: counts.refusedReads },
+      writes: { known: counts.knownWrites, unknown: counts.unknownWrites },
+      heldMs: counts.heldMs.now,
+      tokens: {
+        issued: counts.issuedTokens,
+        accepted: counts.acceptedTokens,
+        expired: counts.expiredTokens,
+        unverified: counts.unverifiedTokens,
+        bytes: counts.tokenBytes.now,
+      },
+      probes: { primary: counts.primaryProbes, replica: counts.replicaProbes },
+      failoverMs: counts.failoverMs.now,
+      ...{ lostWrites, lateWrites: counts.lateWrites, staleReads: counts.staleReads },
       untrackedWrites: this.#untrackedWrites,
       keptOnPrimary: kept
         .toSorted((one, other) => other.reads - one.reads)

@@ -94,6 +94,8 @@ export interface HeadOwner {
    * throw.
    */
   carry(response: CarrierResponse): void;
+  /** Called with how long the head has waited for writes, in milliseconds. */
+  held(ms: number): void;
   /** Called when the first bytes were sent, after the hooks of all middleware that was mounted earlier. */
   headSent(): void;
 }
@@ -168,6 +170,7 @@ export class DeferredHead implements CarrierResponse {
   #isDiscarded = false;
   #deferred: Calls | undefined;
   #pending: Promise<void> | undefined;
+  #heldSince = 0;
   #mustEmitDrain = false;
   #isReleased = false;
   #isSentReported = false;
@@ -326,6 +329,7 @@ export class DeferredHead implements CarrierResponse {
     }
     this.#buildHead(ending);
     this.#deferred = new Calls();
+    this.#heldSince = performance.now();
     this.response.once("close", () => this.#sendDeferred());
     this.#waitFor(pending);
     return false;
@@ -352,6 +356,7 @@ export class DeferredHead implements CarrierResponse {
     const { response } = this;
     if (deferred === undefined) return;
     this.#deferred = undefined;
+    this.#owner.held(performance.now() - this.#heldSince);
     try {
       this.#sendHead();
       for (let call = deferred.first; call !== undefined; call = call.next)

@@ -208,6 +208,10 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
     if (this.#config.openRequests.isClosing) closeConnection(head);
   }
 
+  held(ms: number): void {
+    this.session.statistics.counts.heldMs.add(ms);
+  }
+
   headSent(): void {
     this.session.onWrite(this);
     const { readingRoutes } = this.#config;
@@ -264,12 +268,16 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   }
 
   #report(moment: Moment, command?: string): void {
+    this.session.statistics.counts.lateWrites += 1;
     this.#config.lateWrites.report(this.session, this.#routeNow(), moment, command);
   }
 
   /** Waits for the writes that have started, then sets the headers of `head` that bring their token. Never rejects. */
   async finish(head: CarrierResponse): Promise<void> {
-    await this.settled();
+    const pending = this.settled();
+    const since = performance.now();
+    await pending;
+    if (pending !== undefined) this.held(performance.now() - since);
     this.#tokens.carry(head);
     this.headSent();
   }

@@ -37,6 +37,8 @@ export class ResponseToken implements OutgoingToken {
   readonly ttlMs: number;
   readonly #source: CarriedTokens;
   readonly #seal: Seal | undefined;
+  /** The length of the text that the carrier got last. 0 if it got none. */
+  given = 0;
   #whole: string | undefined;
   #wholeClaims: TokenClaims | undefined;
   #carried: readonly CarriedClaims[] | undefined;
@@ -102,7 +104,9 @@ export class ResponseToken implements OutgoingToken {
   }
 
   #encrypted(token: string): string {
-    return token === "" || this.#seal === undefined ? token : this.#seal.seal(token);
+    const text = token === "" || this.#seal === undefined ? token : this.#seal.seal(token);
+    this.given = text.length;
+    return text;
   }
 
   /** The valid texts of the request. */

@@ -5,7 +5,7 @@ import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
 import type { Session } from "../session/session.js";
 import { type SessionOptions, SessionSetup } from "../session/session-setup.js";
-import { maxTexts, unknownWrite, unsent } from "../session/token.js";
+import { claimsOf, maxTexts, unknownWrite, unsent } from "../session/token.js";
 import type { Carrier, CarrierRequest, CarrierResponse } from "./carriers/carrier.js";
 import { cookie, cookieOptions } from "./carriers/cookie.js";
 import { entryFor } from "./entries.js";
@@ -204,11 +204,20 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     if (request === undefined) return;
     const { source, keyring } = this.#config;
     const seal = carrier.serverSide ? undefined : keyring;
+    const token = new ResponseToken(this, seal, source.tokenTtlMs);
     try {
-      carrier.write(request, response, new ResponseToken(this, seal, source.tokenTtlMs));
+      carrier.write(request, response, token);
+      this.#count(token);
     } catch (error) {
       this.#config.failed(error);
     }
+  }
+
+  #count({ given }: ResponseToken): void {
+    if (given === 0) return;
+    const { counts } = this.session.statistics;
+    counts.issuedTokens += 1;
+    counts.tokenBytes.add(given);
   }
 
   #open(): string[] {
@@ -217,6 +226,7 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     const opened = new Map<string, OpenedToken>();
     this.opened = opened;
     const { carriers, keyring, failed, unverified } = this.#config;
+    const { counts } = this.session.statistics;
     const lost: string[] = [];
     for (const carrier of carriers) {
       try {
@@ -229,8 +239,14 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
             continue;
           }
           const one = carrier.serverSide ? { token: text, usesOldSecret: false } : keyring?.open(text);
-          if (one !== undefined) opened.set(text, one);
-          else if (Keyring.isLikely(text)) unverified();
+          if (one !== undefined) {
+            opened.set(text, one);
+            if (isInForce(one.token, this.#config.source.tokenTtlMs)) counts.acceptedTokens += 1;
+            else counts.expiredTokens += 1;
+          } else if (Keyring.isLikely(text)) {
+            counts.unverifiedTokens += 1;
+            unverified();
+          }
         }
       } catch (error) {
         failed(error);
@@ -239,6 +255,11 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     }
     return [...[...opened.values()].map(({ token }) => token), ...lost];
   }
+}
+
+function isInForce(token: string, ttlMs: number): boolean {
+  const claims = claimsOf(token);
+  return claims !== undefined && Date.now() - claims.issuedAt <= ttlMs;
 }
 
 /** A response for carriers that need none. */

@@ -22,6 +22,8 @@ import { type OnRefusal, WriteBatch } from "./write-batch.js";
 
 /** Receives the events of a server. */
 export interface Observer {
+  /** Called each time the server is asked for its position. */
+  asks(node: Node): void;
   /** Called with every position that the server reports, in order. */
   saw(node: Node, report: NodeReport): void;
   /** Called now and then while commands are unanswered. */
@@ -38,6 +40,7 @@ export interface Observer {
 type Use = Pick<ConnectionOptions, "waitsForConnection" | "timeoutMs" | "mayBlock" | "proxySign">;
 
 const nobody: Observer = {
+  asks: () => {},
   saw: () => {},
   waits: () => {},
   dropped: () => {},
@@ -303,6 +306,7 @@ export class Node {
       return;
     }
     this.latency.asked(at);
+    this.#observer.asks(this);
     this.probe.ask((answer, error) => {
       if (answer !== undefined) this.latency.answered(at, performance.now());
       const { refusal, kind } = this.probe;

@@ -1,5 +1,6 @@
 /** Decides about reads that no replica may answer now: they wait for a replica, or go elsewhere as their read policy says. */
 import type { Reason } from "../diagnostics/channels.js";
+import type { WaitOutcome } from "../diagnostics/counts.js";
 import { AbortedError, ReplicasBehindError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import type { CatchUpWaiter } from "../shard/catch-up-queue.js";
@@ -63,7 +64,14 @@ export class ReadFallback {
     const madeAt = isBound
       ? Number.NEGATIVE_INFINITY
       : requiredSince(shard, read.requirement, session.requirement.issuedAt, now);
-    this.#wait(read, madeAt, waitUntil, () => this.#giveUp(read, reason));
+    read.waitsSince ??= now;
+    this.#wait(
+      read,
+      madeAt,
+      waitUntil,
+      () => this.#giveUp(read, reason),
+      (outcome) => noteWait(read, outcome),
+    );
   }
 
   /**
@@ -79,13 +87,15 @@ export class ReadFallback {
     if (wantedAt === undefined) return false;
     const until = isLate ? now + primaryReportMs : waitUntil;
     let isOver = false;
+    read.waitsSince ??= now;
     const cancel = this.#wait(
       read,
       Number.NEGATIVE_INFINITY,
       until,
       () => this.#giveUp(read, reason),
-      () => {
+      (outcome) => {
         isOver = true;
+        noteWait(read, outcome);
       },
     );
     shard.monitor.samplePrimary(now);
@@ -112,14 +122,15 @@ export class ReadFallback {
   }
 
   /**
-   * Returns a function that ends the wait and returns whether the read was still waiting. `over` is called however the wait ends.
+   * Returns a function that ends the wait and returns whether the read was still waiting. `over` is called with how the wait ended,
+   * or with undefined if that function has ended it.
    */
   #wait(
     read: PendingRead,
     madeAt: number,
     until: number,
     giveUp: () => void,
-    over = () => {},
+    over: (outcome: WaitOutcome | undefined) => void = () => {},
   ): () => boolean {
     const { shard, session, command, callbacks } = read;
     const { signal } = session;
@@ -130,14 +141,14 @@ export class ReadFallback {
     }
     const forget = signal === undefined ? () => {} : onAbort(signal, abort);
     let isOver = false;
-    const leave = (): void => {
+    const leave = (outcome: WaitOutcome | undefined): void => {
       isOver = true;
       forget();
-      over();
+      over(outcome);
     };
     const end = (): void => {
       if (isOver) return;
-      leave();
+      leave("timedOut");
       giveUp();
     };
     const waiter: CatchUpWaiter = {
@@ -146,26 +157,26 @@ export class ReadFallback {
       since: performance.now(),
       until,
       attempt: () => {
-        const hasEnded = this.#attempt(read);
-        if (hasEnded) leave();
-        return hasEnded;
+        const outcome = this.#attempt(read);
+        if (outcome !== undefined) leave(outcome);
+        return outcome !== undefined;
       },
       giveUp: end,
       isStranded: read.iteration?.node && (() => isStranded(read)),
     };
     const isForPrimary = read.primaryOnly !== undefined;
-    const cancel = (): boolean => {
+    const leaveEarly = (outcome: WaitOutcome | undefined): boolean => {
       const isWaiting = isForPrimary ? !isOver : shard.catchUp.remove(waiter);
-      leave();
+      leave(outcome);
       return isWaiting;
     };
     function abort(): void {
-      if (cancel()) aborted();
+      if (leaveEarly("aborted")) aborted();
     }
     // No replica can answer the read, so Tidemark asks none.
     if (isForPrimary) shard.fallbackQueue.add({ attempt: () => isOver, giveUp: end, until });
     else shard.catchUp.add(waiter);
-    return cancel;
+    return () => leaveEarly(undefined);
   }
 
   #giveUp(read: PendingRead, reason: Reason | undefined): void {
@@ -179,6 +190,7 @@ export class ReadFallback {
   #refuse(read: PendingRead, reason: Reason | undefined, why?: string): void {
     const { callbacks, command } = read;
     if (answerStale(read)) return;
+    read.shard.counts.refusedReads += 1;
     const now = performance.now();
     const because = reason ?? whyNoReplica(read, now);
     const estimate = estimateCatchUp(read, now);
@@ -189,6 +201,7 @@ export class ReadFallback {
   /** Sends a read that replicas cannot answer to the primary. If too many such reads are there, the read waits in line. */
   toPrimaryWithinLimit(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
+    shard.counts.fallbackReads += 1;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.isPrimaryReady) this.#routes.toPrimary(read, reason);
     else if (limit.tryAcquire()) this.#toPrimary(read, reason, limit);
@@ -229,12 +242,12 @@ export class ReadFallback {
     return limit;
   }
 
-  /** Sends a waiting read to a replica that has caught up by now. Returns whether the wait is over. */
-  #attempt(read: PendingRead): boolean {
-    if (this.#routes.rejectIfLost(read)) return true;
+  /** Sends a waiting read to a replica that has caught up by now. Returns how the wait is over. Undefined if it is not over. */
+  #attempt(read: PendingRead): WaitOutcome | undefined {
+    if (this.#routes.rejectIfLost(read)) return "timedOut";
     if (isStranded(read)) {
       this.#giveUp(read, "behind");
-      return true;
+      return "timedOut";
     }
     const { shard, session, touched } = read;
     const now = performance.now();
@@ -242,11 +255,19 @@ export class ReadFallback {
     // If a step required the writes that came after it was asked for, it would wait forever.
     const requirement = read.iteration?.node ? read.requirement : read.requirementNow();
     const node = selectKnownReplica(read, now, requirement);
-    if (node === undefined) return false;
+    if (node === undefined) return undefined;
     read.requirement = requirement;
     this.#routes.toReplica(read, node, "known");
-    return true;
+    return "caughtUp";
   }
+}
+
+/** Counts the wait of `read` if it is over. */
+function noteWait({ shard, waitsSince }: PendingRead, outcome: WaitOutcome | undefined): void {
+  if (outcome === undefined || waitsSince === undefined) return;
+  const { waits } = shard.counts;
+  waits[outcome] += 1;
+  waits.ms.add(performance.now() - waitsSince);
 }
 
 /**

@@ -30,7 +30,7 @@ import { settleReads } from "./monotonic-reads.js";
 import { confirmsMisses, PendingRead, type ReadCallbacks, type ReadRequest } from "./read.js";
 import { ReadFallback, type ReadRoutes } from "./read-fallback.js";
 import { primaryMustProve } from "./read-requirement.js";
-import { discardSend, noteAnswer, publishRoute } from "./route-record.js";
+import { discardSend, noteAnswer, noteRoute } from "./route-record.js";
 import { iterationLostError, type ScanIteration } from "./scan.js";
 import { type ReplicaReason, type Selection, selectReplica, whyNoReplica } from "./server-selection.js";
 import { answerStale, callbacksForPrimary } from "./stale-read.js";
@@ -218,7 +218,7 @@ export class ReadRouter implements ReadRoutes {
       else this.#replicaFailed(read, node, error, isProvable(reason) && proves(probe, read, node));
     };
     node.aclDenials.tries();
-    publishRoute(command, node, "replica", reason, policy.level);
+    noteRoute(shard.counts, command, node, "replica", reason, policy.level);
     if (this.#verifiesAlways && isProvable(reason)) probe = node.readVerified(command);
     else {
       if (reason === "checked") probe = node.probeBefore();
@@ -367,7 +367,7 @@ export class ReadRouter implements ReadRoutes {
       // The INFO in front of the read must not stand for the data that the read sees, so the time is taken after that INFO.
       read.sentAt = performance.now();
       if (read.pending !== undefined) sampleIfAhead(read.pending, read.sentAt);
-      const sent = publishRoute(command, primary, "primary", read.reason, policy.level);
+      const sent = noteRoute(shard.counts, command, primary, "primary", read.reason, policy.level);
       primary.read(command, read.isBehindWrites);
     };
     shard.availability.whenReady(command.name, start, isReturned, since);

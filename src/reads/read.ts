@@ -53,6 +53,8 @@ export class PendingRead implements ReadQuery {
   primaryOnly: Reason | undefined = undefined;
   requirement: ReadRequirement = noRequirement;
   waitUntil = Number.NEGATIVE_INFINITY;
+  /** Since when the read waits for a replica, on the monotonic clock. Undefined if it has not waited. */
+  waitsSince: number | undefined = undefined;
   /** Whether the primary was asked for its position because no replica was known to meet the requirement. */
   isSampled = false;
 

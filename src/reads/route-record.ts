@@ -3,6 +3,7 @@ import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import type { Level } from "../consistency/level.js";
 import { type ReadRecord, type Reason, readChannel, routeChannel } from "../diagnostics/channels.js";
+import type { Counts } from "../diagnostics/counts.js";
 import type { Node } from "../node/node.js";
 import type { Session } from "../session/session.js";
 
@@ -113,14 +114,19 @@ export function recordRead(command: Command, session: Session, level: Level): vo
   if (readKinds.has(kindOf(command, false))) new OpenRecord(command, session, level);
 }
 
-/** Publishes where `command` goes if there are subscribers. Records the send if `command` is a read with an open record. */
-export function publishRoute(
+/**
+ * Counts that `command` is sent to a server, and publishes where it goes if there are subscribers. Records the send if `command` is a
+ * read with an open record.
+ */
+export function noteRoute(
+  counts: Counts,
   command: Command,
   node: Node,
   role: "primary" | "replica",
   reason: Reason,
   level: Level,
 ): SentRead | undefined {
+  counts.sent(reason, level);
   if (routeChannel.hasSubscribers)
     routeChannel.publish({
       command: command.name.toLowerCase(),

@@ -7,7 +7,7 @@ import type { Node } from "../node/node.js";
 import { hasOffset } from "../replication/lineage.js";
 import type { Shard } from "../shard/shard.js";
 import type { PendingRead, ReadCallbacks } from "./read.js";
-import { noteAnswer, publishRoute } from "./route-record.js";
+import { noteAnswer, noteRoute } from "./route-record.js";
 
 /** Sends `read` to the freshest replica, if a stale answer is allowed now and there is a replica. Returns whether it did. */
 export function answerStale(read: PendingRead): boolean {
@@ -72,6 +72,7 @@ function sendToFreshest(read: PendingRead, callbacks: ReadCallbacks, tried: read
   again.resolve = (reply) => {
     node.aclDenials.answered();
     session.markStale();
+    shard.counts.staleReads += 1;
     if (staleReadChannel.hasSubscribers) {
       const { address } = node.connection;
       staleReadChannel.publish({ session, command: command.name.toLowerCase(), node: address });
@@ -87,7 +88,7 @@ function sendToFreshest(read: PendingRead, callbacks: ReadCallbacks, tried: read
   };
   node.aclDenials.tries();
   const reason: Reason = policy.staleIfPrimaryGone ? "primary-gone" : "unproven";
-  const sent = publishRoute(command, node, "replica", reason, policy.level);
+  const sent = noteRoute(shard.counts, command, node, "replica", reason, policy.level);
   node.connection.sendGiven(again);
   return true;
 }

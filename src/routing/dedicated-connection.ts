@@ -10,7 +10,7 @@ import type { Wait } from "../connection/connection.js";
 import type { Level } from "../consistency/level.js";
 import { ClosedError, ConnectionLostError, NotPrimaryError, TransactionLostError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
-import { discardSend, publishRoute } from "../reads/route-record.js";
+import { discardSend, noteRoute } from "../reads/route-record.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 import { maxRepeats } from "../shard/primary-availability.js";
@@ -325,7 +325,7 @@ export class DedicatedConnection {
     this.#epoch = node.connection.epoch;
     // An INFO for earlier writes has to go first, because after MULTI the server would queue it.
     if (name === "multi") node.flushWrites();
-    publishRoute(command, node, "primary", "not-a-read", level);
+    noteRoute(this.#shard.counts, command, node, "primary", "not-a-read", level);
     if (line.isQueued) sendScriptTexts([command]);
     this.#inFlight.add(line);
     line.redirection = undefined;

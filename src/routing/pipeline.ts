@@ -7,7 +7,7 @@ import { isOfReplica, isReadOnlyError, isRedirection, isWordOfReplica } from "..
 import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
-import { discardSend, publishRoute } from "../reads/route-record.js";
+import { discardSend, noteRoute } from "../reads/route-record.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 import { maxRepeats } from "../shard/primary-availability.js";
@@ -257,7 +257,7 @@ class Unit {
         this.#errors[index] = ConnectionLostError.of(command.name, connection, error);
         onReply();
       };
-      publishRoute(command, primary, "primary", "not-a-read", policy.level);
+      noteRoute(shard.counts, command, primary, "primary", "not-a-read", policy.level);
       const isVoid = (error: Error): boolean => {
         if (!(error instanceof NotPrimaryError) || !this.#isOfScripts) return false;
         this.#errors[index] = error;

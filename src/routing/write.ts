@@ -6,7 +6,7 @@ import { isWordOfReplica, mayRetryElsewhere } from "../commands/server-reply.js"
 import type { Level } from "../consistency/level.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
-import { publishRoute } from "../reads/route-record.js";
+import { noteRoute } from "../reads/route-record.js";
 import type { Session } from "../session/session.js";
 import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
@@ -68,7 +68,7 @@ export function sendOutsideSession(
       if (repeats > 0 && mayRetryElsewhere(failure)) goOn(fail);
       else fail();
     };
-    publishRoute(command, primary, "primary", "not-a-read", level);
+    noteRoute(shard.counts, command, primary, "primary", "not-a-read", level);
     primary.read(command, false);
   };
   shard.monitor.probePrimary(performance.now(), false);
@@ -96,7 +96,7 @@ export function sendWrite(
     else if (uncertain?.server === primary) uncertain.accept();
     else {
       const isOfScript = isScript(command.name);
-      publishRoute(command, primary, "primary", "not-a-read", level);
+      noteRoute(shard.counts, command, primary, "primary", "not-a-read", level);
       primary.write(command, handle, (failure) => {
         const isVoid = failure instanceof NotPrimaryError;
         if (!(isVoid ? isOfScript : repeats > 0 && mayRetryElsewhere(failure))) return false;
@@ -132,7 +132,7 @@ export function sendAsking(shard: Shard, command: Command, writer: Session | und
         callbacks.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
       primary.connection.allowMovingSlot();
-      publishRoute(command, primary, "primary", "asked", level);
+      noteRoute(shard.counts, command, primary, "primary", "asked", level);
       if (handle === undefined) primary.read(command, false);
       else primary.write(command, handle);
     }

@@ -440,8 +440,12 @@ export class Session {
 
   #endWrite(outcome: WriteOutcome, touched: Touched): void {
     const requirement = this.requirement;
-    if (outcome === "unknown") requirement.pin();
-    else if (outcome !== "not-sent") {
+    const { counts } = this.#host.statistics;
+    if (outcome === "unknown") {
+      counts.unknownWrites += 1;
+      requirement.pin();
+    } else if (outcome !== "not-sent") {
+      counts.knownWrites += 1;
       if (touched.scope === undefined) this.#joinScopes();
       requirement.require(outcome, Date.now(), touched);
     }

@@ -13,7 +13,7 @@ export interface ShardServers {
 }
 
 /** Receives the events of the servers of a shard. */
-export interface MembersObserver extends Pick<Observer, "saw" | "waits" | "dropped"> {
+export interface MembersObserver extends Pick<Observer, "asks" | "saw" | "waits" | "dropped"> {
   /** Called with a server that was the primary until now. */
   readonly left: (node: Node) => void;
   /** Called with every server that Tidemark connects to for the first time. */

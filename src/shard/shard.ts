@@ -1,5 +1,6 @@
 /** A primary and its replicas: their roles, what they have reported, and what that proves about a position. */
 import type { RedisOptions } from "ioredis";
+import type { Counts } from "../diagnostics/counts.js";
 import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import type { Lineage, Presence } from "../replication/lineage.js";
@@ -17,6 +18,7 @@ import { WaitQueue } from "./wait-queue.js";
 
 /** The part of its topology that a shard uses. */
 export interface ShardContext {
+  readonly counts: Counts;
   readonly lineage: Lineage;
   /** All shards, if the data is spread over several, as in a cluster. */
   readonly siblings?: () => readonly Shard[];
@@ -33,6 +35,7 @@ export class Shard {
   /** The offsets that the primary has reported. */
   readonly history: OffsetTimeline;
   readonly lineage: Lineage;
+  readonly counts: Counts;
   readonly monitor: ShardMonitor;
   readonly availability: PrimaryAvailability;
   readonly promotion: Promotion;
@@ -51,11 +54,12 @@ export class Shard {
   constructor(
     options: ShardOptions,
     servers: ShardServers,
-    { lineage, joined, saw, left, siblings }: ShardContext,
+    { counts, lineage, joined, saw, left, siblings }: ShardContext,
   ) {
     this.options = options;
     this.#siblings = siblings;
     this.lineage = lineage;
+    this.counts = counts;
     this.history = new OffsetTimeline(options.maxStalenessMs);
     this.#impossibleOffsets = new ImpossibleOffsets(this.history);
     this.#members = new ShardMembers(servers, options, siblings !== undefined, {
@@ -66,6 +70,10 @@ export class Shard {
         saw?.(this, node, report);
         if (this.history.replid !== replid) this.catchUp.historyChanged();
         else if (node !== this.primary) this.catchUp.reached(report.replication.offset);
+      },
+      asks: (node) => {
+        if (node === this.primary) counts.primaryProbes += 1;
+        else counts.replicaProbes += 1;
       },
       waits: (node) => {
         if (node === this.primary && !node.connection.answers) this.monitor.searchUntilAnswered();

@@ -8,7 +8,7 @@ import type { ShardLimits } from "../shard/shard-options.js";
 import type { PrimaryOutages } from "./primary-outages.js";
 
 /** The context that every kind of topology is given. */
-export interface TopologyContext extends Pick<ShardContext, "lineage" | "joined" | "left"> {
+export interface TopologyContext extends Pick<ShardContext, "counts" | "lineage" | "joined" | "left"> {
   readonly options: ShardLimits;
   readonly outages: Pick<PrimaryOutages, "named" | "unnamed">;
 }

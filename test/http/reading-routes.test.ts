@@ -5,6 +5,7 @@ import fastify from "fastify";
 import Koa from "koa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Touched } from "../../src/commands/touched-keys.js";
+import { Counts } from "../../src/diagnostics/counts.js";
 import { KeyPrefixes } from "../../src/diagnostics/key-prefix.js";
 import { ScopeProposal } from "../../src/diagnostics/scope-proposal.js";
 import { Statistics } from "../../src/diagnostics/statistics.js";
@@ -227,7 +228,7 @@ describe("a route", () => {
 
 describe("many routes", () => {
   const prefixes = new KeyPrefixes("", [], []);
-  const statistics = new Statistics(prefixes, new ScopeProposal(prefixes));
+  const statistics = new Statistics(new Counts(), prefixes, new ScopeProposal(prefixes));
   const writing = { unscopedWrite: new Touched("", ["hits:1"]), statistics };
   const reading = { unscopedWrite: undefined, statistics };
   const route = (pattern: string) => ({ method: "GET", pattern, path: pattern });

@@ -1,5 +1,6 @@
 /** The shard reports a primary that it abandons, so that further connections to that primary can be dropped. */
 import { expect, it } from "vitest";
+import { Counts } from "../../src/diagnostics/counts.js";
 import { checkOptions } from "../../src/options/options.js";
 import { Lineage } from "../../src/replication/lineage.js";
 import { staticTopology } from "../../src/topology/topology.js";
@@ -20,6 +21,7 @@ it("the shard reports a primary that is silent for too long, and one that anothe
   };
   const ground = {
     options,
+    counts: new Counts(),
     lineage: new Lineage(),
     joined: () => {},
     outages: { unnamed: () => {}, named: () => {} },

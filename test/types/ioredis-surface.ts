@@ -165,7 +165,10 @@ export async function sessions(): Promise<void> {
   is<Session>()(req.consistency);
   is<string | null>()(await session.at("eventual").at({ maxStalenessMs: 5 }).get("k"));
   const level: Consistency = session.level;
-  routeChannel.subscribe((message) => console.log((message as RouteMessage).reason, level));
+  routeChannel.subscribe((message) => {
+    is<RouteMessage>()(message);
+    console.log(message.reason, level);
+  });
   takesRedis(Object.assign(made.session().redis, { extra: 1 }));
 }
 

@@ -31,6 +31,7 @@ export class HandMadeWrites {
       carry: (head) => {
         if (this.#ended > 0) head.setHeader("Ended", String(this.#ended));
       },
+      held: () => {},
       headSent: () => {},
     });
   }

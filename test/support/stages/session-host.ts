@@ -2,6 +2,7 @@
 
 import { type KeyFinder, RuledKeys } from "../../../src/commands/touched-keys.js";
 import { ReadPolicyCache, type ResolvedReadPolicy } from "../../../src/consistency/read-policy.js";
+import { Counts } from "../../../src/diagnostics/counts.js";
 import { ScopeProposal } from "../../../src/diagnostics/scope-proposal.js";
 import { Statistics } from "../../../src/diagnostics/statistics.js";
 import { checkKeyOptions } from "../../../src/options/key-options.js";
@@ -17,7 +18,7 @@ export class HostWithoutServers implements SessionHost {
   readonly keys: KeyFinder;
   readonly maxKeys: number;
   readonly recordReads = 0;
-  readonly statistics = new Statistics(usual.keyPrefixes, new ScopeProposal(usual.keyPrefixes));
+  readonly statistics = new Statistics(new Counts(), usual.keyPrefixes, new ScopeProposal(usual.keyPrefixes));
 
   constructor(keys: KeyFinder = new RuledKeys(usual.keyRules), maxKeys = usual.keysPerToken) {
     this.keys = keys;

@@ -1,0 +1,181 @@
+/** Counts what a Tidemark does. Each event adds to a plain number, and the numbers are put together only when they are asked for. */
+import type { Level, LevelName } from "../consistency/level.js";
+import type { Reason } from "./channels.js";
+
+/** All reasons, in the order of their documentation. */
+const reasons: readonly Reason[] = [
+  ...(["known", "checked", "primary-gone", "unproven"] as const),
+  ...([
+    "strong",
+    "no-session",
+    "not-a-read",
+    "write-in-flight",
+    "position-unknown",
+    "missing-key",
+    "asked",
+  ] as const),
+  ...([
+    "no-replica",
+    "starting",
+    "unusable",
+    "behind",
+    "read-ahead",
+    "check-failed",
+    "replica-failed",
+  ] as const),
+];
+const ofReplicas: ReadonlySet<Reason> = new Set(["known", "checked", "primary-gone", "unproven"]);
+const levels: readonly LevelName[] = ["eventual", "session", "bounded", "strong"];
+
+/** How many commands were sent to servers of one role for one reason at one level. */
+export interface CommandCount {
+  readonly role: "primary" | "replica";
+  /** Why the commands were sent to servers of this role. */
+  readonly reason: Reason;
+  /** The level of the commands. `"bounded"` stands for all levels with `maxStalenessMs`. */
+  readonly level: LevelName;
+  readonly count: number;
+}
+
+/** Values in classes, as Prometheus counts them. */
+export interface HistogramValues {
+  /** The upper bounds of the classes, in ascending order. One more class has the values above the last bound. */
+  readonly bounds: readonly number[];
+  /** How many values are in each class, one more than there are bounds. A value that equals a bound is in the class below it. */
+  readonly counts: readonly number[];
+  /** The sum of all values. */
+  readonly sum: number;
+}
+
+/** Counts values by their size. */
+export class Histogram implements HistogramValues {
+  readonly bounds: readonly number[];
+  readonly counts: number[];
+  sum = 0;
+  /** Called with each value. */
+  onValue: ((value: number) => void) | undefined;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = [...bounds.map(() => 0), 0];
+  }
+
+  add(value: number): void {
+    let at = 0;
+    while (at < this.bounds.length && value > (this.bounds[at] ?? 0)) at += 1;
+    this.counts[at] = (this.counts[at] ?? 0) + 1;
+    this.sum += value;
+    this.onValue?.(value);
+  }
+
+  get now(): HistogramValues {
+    return { bounds: this.bounds, counts: [...this.counts], sum: this.sum };
+  }
+}
+
+/** The commands of one reason by their levels. */
+class ByLevel {
+  eventual = 0;
+  session = 0;
+  bounded = 0;
+  strong = 0;
+}
+
+/** The upper bounds of times, in milliseconds: from a round trip in one zone to the longest timeout. */
+const timeBoundsMs = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000] as const;
+/** The upper bounds of the lengths of tokens, in bytes. A cookie may have 4096. */
+const sizeBounds = [64, 128, 256, 512, 1_024, 2_048] as const;
+
+/** How the reads ended that waited for a replica. */
+export interface WaitCounts {
+  /** A replica has caught up, and the read was sent to it. */
+  readonly caughtUp: number;
+  /** The read was given up first: its time was over, or no replica could answer it any more. */
+  readonly timedOut: number;
+  /** The user has given up first. */
+  readonly aborted: number;
+  /** How long the reads waited, in milliseconds. */
+  readonly ms: HistogramValues;
+}
+
+/** How a wait ended. */
+export type WaitOutcome = "caughtUp" | "timedOut" | "aborted";
+
+export class Waits implements WaitCounts {
+  caughtUp = 0;
+  timedOut = 0;
+  aborted = 0;
+  readonly ms = new Histogram(timeBoundsMs);
+
+  get now(): WaitCounts {
+    const { caughtUp, timedOut, aborted, ms } = this;
+    return { caughtUp, timedOut, aborted, ms: ms.now };
+  }
+}
+
+/** The writes of sessions, by what is known of their positions. */
+export interface WriteCounts {
+  /** The position of the write is known. */
+  readonly known: number;
+  /** The position is not known, so the session reads from the primary until its token expires. */
+  readonly unknown: number;
+}
+
+/** The tokens that requests brought and responses got. */
+export interface TokenCounts {
+  /** Responses that brought their user a new token. */
+  readonly issued: number;
+  /** Tokens of requests that were accepted. */
+  readonly accepted: number;
+  /** Tokens of requests that had expired or said nothing. */
+  readonly expired: number;
+  /** Texts of requests that none of the secrets could decrypt: they were forged, or encrypted by another app. */
+  readonly unverified: number;
+  /** The lengths of the issued tokens, in bytes. */
+  readonly bytes: HistogramValues;
+}
+
+/** The counts of one Tidemark in this process, since it was made. */
+export class Counts {
+  readonly #commands = new Map<Reason, ByLevel>(reasons.map((reason) => [reason, new ByLevel()]));
+  /** Reads that waited for a replica. */
+  readonly waits = new Waits();
+  knownWrites = 0;
+  unknownWrites = 0;
+  /** Reads that went to the primary because no replica could answer them in time. */
+  fallbackReads = 0;
+  /** Reads that were rejected with a `ReplicasBehindError`. */
+  refusedReads = 0;
+  /** How long responses waited for the writes of their requests, in milliseconds. */
+  readonly heldMs = new Histogram(timeBoundsMs);
+  issuedTokens = 0;
+  acceptedTokens = 0;
+  expiredTokens = 0;
+  unverifiedTokens = 0;
+  readonly tokenBytes = new Histogram(sizeBounds);
+  primaryProbes = 0;
+  replicaProbes = 0;
+  /** How long a primary had not answered when another server replaced it, in milliseconds. One value for each failover. */
+  readonly failoverMs = new Histogram(timeBoundsMs);
+  staleReads = 0;
+  lateWrites = 0;
+
+  /** Counts a command that is sent to a server. */
+  sent(reason: Reason, level: Level): void {
+    const ofReason = this.#commands.get(reason);
+    if (ofReason === undefined) return;
+    if (typeof level === "object") ofReason.bounded += 1;
+    else ofReason[level] += 1;
+  }
+
+  /** The commands that were sent, without those of which there were none. */
+  get commands(): readonly CommandCount[] {
+    return [...this.#commands].flatMap(([reason, ofReason]) => {
+      const role = ofReplicas.has(reason) ? "replica" : "primary";
+      return levels.flatMap((level) => {
+        const count = ofReason[level];
+        return count === 0 ? [] : [{ role, reason, level, count }];
+      });
+    });
+  }
+}

@@ -1,0 +1,325 @@
+/** What `tidemark.stats()` counts of commands, waits, writes, tokens and servers, and the same as text for Prometheus. */
+import { once } from "node:events";
+import { request as ask, createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Histogram } from "../../src/diagnostics/counts.js";
+import { readYourWrites } from "../../src/http/frameworks/express.js";
+import type { CommonOptions, Tidemark, WaitCounts } from "../../src/index.js";
+import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
+import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
+import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
+import { openTidemark } from "../support/stages/open-tidemark.js";
+import { waitUntil } from "../support/wait-until.js";
+
+/** The age of a held replica must not decide, however long a loaded machine takes. */
+const patient = { maxStalenessMs: 600_000, tokenTtlMs: 1_200_000 } as const;
+
+let group: ReplicationGroup;
+let tidemark: Tidemark;
+
+beforeAll(async () => {
+  group = await startReplicationGroup({ replicas: 2 });
+});
+
+beforeEach(() => open());
+
+afterEach(async () => {
+  await tidemark.close();
+  await releaseReplicas(group);
+});
+
+afterAll(() => group.stop());
+
+async function open(options: Partial<CommonOptions> = {}): Promise<void> {
+  await tidemark?.close();
+  tidemark = openTidemark(group, { ...patient, ...options });
+  await replicasAreEligible(tidemark);
+}
+
+/** How many commands were sent for `reason`, by level. */
+function sentFor(reason: string): Record<string, number> {
+  const counts = tidemark.stats().commands.filter((one) => one.reason === reason);
+  return Object.fromEntries(counts.map(({ level, count }) => [level, count]));
+}
+
+/** How many reads were sent to servers of this role. */
+function sentTo(role: string): number {
+  const reads = tidemark.stats().commands.filter((one) => one.role === role && one.reason !== "not-a-read");
+  return reads.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** Resolves when a read waits: only then replicas are asked again and again. */
+async function waiting(): Promise<void> {
+  const asked = async (): Promise<number> => {
+    const calls = await Promise.all(group.replicas.map(({ server }) => server.commandCalls("info")));
+    return calls.reduce((sum, one) => sum + one, 0);
+  };
+  const before = await asked();
+  await waitUntil(async () => (await asked()) > before + 20, { what: "replicas are asked again and again" });
+}
+
+/** How many more waits have ended than at the time of `before`: by a replica that caught up, by time, and by the user. */
+function waitsSince(before: WaitCounts): readonly number[] {
+  const { caughtUp, timedOut, aborted } = tidemark.stats().waits;
+  return [caughtUp - before.caughtUp, timedOut - before.timedOut, aborted - before.aborted];
+}
+
+const total = ({ counts }: { readonly counts: readonly number[] }): number =>
+  counts.reduce((sum, count) => sum + count, 0);
+
+describe("A histogram", () => {
+  it("counts each value in the first class whose bound is not below it", () => {
+    const values = new Histogram([1, 10]);
+    for (const value of [0, 1, 1.5, 10, 11, 1_000]) values.add(value);
+    expect(values.now).toEqual({ bounds: [1, 10], counts: [2, 2, 2], sum: 1_023.5 });
+  });
+});
+
+describe("tidemark.stats().commands", () => {
+  it("has the role, the reason and the level of each command", async () => {
+    const { redis } = tidemark.session();
+    await redis.set("key", "value");
+    await tidemark.session({ level: "strong" }).redis.get("key");
+    await tidemark.session({ level: "eventual" }).redis.get("key");
+    await tidemark.session({ level: { maxStalenessMs: 300_000 } }).redis.get("key");
+    await tidemark.redis.get("key");
+    expect(sentFor("not-a-read")).toEqual({ session: 1 });
+    expect(sentFor("strong")).toEqual({ strong: 1 });
+    expect(sentFor("no-session")).toEqual({ session: 1 });
+    const ofReplicas = tidemark.stats().commands.filter(({ role }) => role === "replica");
+    expect(ofReplicas.map(({ level }) => level)).toEqual(expect.arrayContaining(["bounded", "eventual"]));
+  });
+
+  it("adds up to what the servers have counted, by role", async () => {
+    const servers = [group.primary, ...group.replicas.map(({ server }) => server)];
+    const gets = (): Promise<number[]> => Promise.all(servers.map((server) => server.commandCalls("get")));
+    const before = await gets();
+    const sentBefore = [sentTo("primary"), sentTo("replica")];
+    const session = tidemark.session();
+    for (let i = 0; i < 300; i++) {
+      if (i % 10 === 0) await session.redis.set(`key:${i}`, i);
+      if (i % 50 === 0) holdReplicas(group);
+      await Promise.all([
+        session.redis.get(`key:${i}`),
+        session.redis.get("other"),
+        tidemark.redis.get("key"),
+      ]);
+      if (i % 50 === 25) await releaseReplicas(group);
+    }
+    const [ofPrimary = 0, ...ofReplicas] = (await gets()).map((calls, index) => calls - (before[index] ?? 0));
+    const ofBoth = [ofPrimary, ofReplicas.reduce((all, calls) => all + calls, 0)];
+    expect([sentTo("primary"), sentTo("replica")].map((sent, i) => sent - (sentBefore[i] ?? 0))).toEqual(
+      ofBoth,
+    );
+    expect(ofPrimary).toBeGreaterThan(300);
+  });
+});
+
+describe("tidemark.stats().waits", () => {
+  it("counts a read that waited until a replica caught up", async () => {
+    await open({ waitMs: 20_000 });
+    const before = tidemark.stats().waits;
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("key", "new");
+    const reading = redis.get("key");
+    await waiting();
+    await releaseReplicas(group);
+    expect(await reading).toBe("new");
+    expect(waitsSince(before)).toEqual([1, 0, 0]);
+    const { ms } = tidemark.stats().waits;
+    expect(total(ms)).toBe(total(before.ms) + 1);
+    expect(ms.sum).toBeGreaterThan(before.ms.sum);
+  });
+
+  it("counts a read that went to the primary in the end, as a fallback too", async () => {
+    await open({ waitMs: 20 });
+    const before = tidemark.stats();
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("key", "new");
+    expect(await redis.get("key")).toBe("new");
+    expect(waitsSince(before.waits)).toEqual([0, 1, 0]);
+    const { waits, fallback } = tidemark.stats();
+    expect(waits.ms.sum).toBeGreaterThan(before.waits.ms.sum);
+    expect(fallback).toEqual({ reads: before.fallback.reads + 1, refused: 0 });
+  });
+
+  it("counts a read that the user gave up", async () => {
+    await open({ waitMs: 20_000 });
+    const before = tidemark.stats().waits;
+    holdReplicas(group);
+    const controller = new AbortController();
+    const session = tidemark.session({ signal: controller.signal });
+    await session.redis.set("key", "new");
+    const reading = session.redis.get("key");
+    await waiting();
+    controller.abort();
+    await expect(reading).rejects.toThrow("GET");
+    expect(waitsSince(before)).toEqual([0, 0, 1]);
+  });
+
+  it("counts reads that are refused", async () => {
+    await open({ fallback: "error" });
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("key", "new");
+    await expect(redis.get("key")).rejects.toMatchObject({ code: "TIDEMARK_REPLICAS_BEHIND" });
+    expect(tidemark.stats().fallback.refused).toBe(1);
+  });
+});
+
+describe("tidemark.stats().writes", () => {
+  it("counts writes with a known position, and those whose INFO is forbidden as unknown", async () => {
+    const { redis } = tidemark.session();
+    await redis.set("key", 1);
+    await Promise.all([redis.set("key", 2), redis.incr("count")]);
+    expect(tidemark.stats().writes).toEqual({ known: 3, unknown: 0 });
+  });
+});
+
+describe("With the middleware, tidemark.stats()", () => {
+  const secret = "a secret of at least 32 characters";
+  let server: Server;
+
+  beforeEach(async () => {
+    const middleware = readYourWrites(tidemark, { secret });
+    server = createServer((req, res) => {
+      middleware(req, res, async () => {
+        const { redis } = Object(req);
+        if (req.url === "/late") res.end("done", () => void redis.set("key", "late"));
+        else if (req.url === "/unawaited") {
+          void redis.set("key", "value");
+          res.end("done");
+        } else {
+          if (req.method === "POST") await redis.set("key", "value");
+          res.end(await redis.get("key"));
+        }
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+  });
+
+  afterEach(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  /** Resolves with the cookies of the response. */
+  async function send(method: string, path: string, cookie = ""): Promise<string> {
+    const { port } = Object(server.address()) as AddressInfo;
+    const headers = cookie === "" ? {} : { cookie };
+    const sent = ask({ port, method, path, headers, host: "127.0.0.1", agent: false });
+    sent.end();
+    const [response] = await once(sent, "response");
+    response.resume();
+    await once(response, "end");
+    return (response.headers["set-cookie"] ?? []).map((one: string) => one.split(";")[0]).join("; ");
+  }
+
+  it("counts the tokens that are issued and accepted, and their size", async () => {
+    const cookie = await send("POST", "/");
+    await send("GET", "/", cookie);
+    await send("GET", "/");
+    const { issued, accepted, expired, unverified, bytes } = tidemark.stats().tokens;
+    expect({ issued, accepted, expired, unverified }).toEqual({
+      issued: 1,
+      accepted: 1,
+      expired: 0,
+      unverified: 0,
+    });
+    expect(total(bytes)).toBe(1);
+    expect(bytes.sum).toBe(cookie.split("=")[1]?.length);
+  });
+
+  it("counts a token that no secret can decrypt", async () => {
+    const cookie = await send("POST", "/");
+    const [name = "", text = ""] = cookie.split("=");
+    const forged = `${text.startsWith("A") ? "B" : "A"}${text.slice(1)}`;
+    await send("GET", "/", `${name}=${forged}`);
+    expect(tidemark.stats().tokens).toMatchObject({ accepted: 0, unverified: 1 });
+  });
+
+  it("counts a response that waited for its write, and for how long", async () => {
+    await send("POST", "/unawaited");
+    const { heldMs } = tidemark.stats();
+    expect(total(heldMs)).toBe(1);
+    expect(heldMs.sum).toBeGreaterThan(0);
+    await send("GET", "/");
+    expect(total(tidemark.stats().heldMs)).toBe(1);
+  });
+
+  it("counts late writes", async () => {
+    await send("GET", "/late");
+    await waitUntil(() => tidemark.stats().lateWrites > 0, { what: "the late write is counted" });
+    expect(tidemark.stats().lateWrites).toBe(1);
+  });
+});
+
+describe("tidemark.stats().probes", () => {
+  it("counts the questions for positions, by role", async () => {
+    const before = tidemark.stats().probes;
+    const asked = await group.primary.commandCalls("info");
+    await tidemark.session().redis.set("key", "value");
+    const { primary } = tidemark.stats().probes;
+    expect(primary).toBeGreaterThan(before.primary);
+    // What the test itself asks is not counted.
+    expect(primary - before.primary).toBeLessThanOrEqual((await group.primary.commandCalls("info")) - asked);
+    expect(before.replica).toBeGreaterThan(0);
+  });
+});
+
+describe("tidemark.prometheus()", () => {
+  it("has each family once, with its help, its type and its samples together", async () => {
+    const { redis } = tidemark.session();
+    await redis.set("key", "value");
+    await redis.get("key");
+    const lines = tidemark.prometheus().trimEnd().split("\n");
+    const families: string[] = [];
+    for (const line of lines) {
+      if (line.startsWith("# HELP ")) families.push(line.split(" ")[2] ?? "");
+      else if (!line.startsWith("# TYPE ")) {
+        expect(line).toMatch(/^[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? -?\d+(\.\d+)?(e-?\d+)?$/);
+        expect(line.startsWith(families.at(-1) ?? "no family")).toBe(true);
+      }
+    }
+    expect(new Set(families).size).toBe(families.length);
+    expect(families.length).toBeGreaterThan(20);
+  });
+
+  it("shows the counts, and histograms in seconds that add up", async () => {
+    await open({ waitMs: 20 });
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("key", "new");
+    await redis.get("key");
+    const text = tidemark.prometheus();
+    const [address] = tidemark.topology().map((node) => node.address);
+    for (const { role, reason, level, count } of tidemark.stats().commands)
+      expect(text).toContain(
+        `tidemark_commands_total{role="${role}",reason="${reason}",level="${level}"} ${count}\n`,
+      );
+    const { waits } = tidemark.stats();
+    expect(text).toContain(`tidemark_waits_total{outcome="timed_out"} ${waits.timedOut}\n`);
+    const atMost = (classes: number): number => total({ counts: waits.ms.counts.slice(0, classes) });
+    expect(text).toContain(`tidemark_wait_seconds_bucket{le="0.01"} ${atMost(4)}\n`);
+    expect(text).toContain(
+      `tidemark_wait_seconds_bucket{le="+Inf"} ${atMost(13)}\ntidemark_wait_seconds_sum ${waits.ms.sum / 1_000}\n`,
+    );
+    expect(text).toContain(`tidemark_node_state{node="${address}",role="primary",state="serving"} 1\n`);
+    expect(text.match(/^tidemark_node_state.*role="primary"/gm)).toHaveLength(16);
+    expect(text).toContain(`tidemark_node_lag_bytes{node="${address}",role="primary"} 0\n`);
+  });
+
+  it("has fewer than 250 series for three servers, and no key", async () => {
+    const session = tidemark.session();
+    for (const level of ["session", "eventual", "strong", { maxStalenessMs: 1_000 }] as const)
+      await session.at(level).get("secret-key");
+    await session.redis.set("secret-key", "secret-value");
+    const text = tidemark.prometheus();
+    expect(text).not.toContain("secret");
+    expect(text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length).toBeLessThan(250);
+  });
+});
