@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { request as ask, createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Histogram } from "../../src/diagnostics/counts.js";
 import { readYourWrites } from "../../src/http/frameworks/express.js";
 import type { CommonOptions, Tidemark, WaitCounts } from "../../src/index.js";
@@ -161,21 +161,50 @@ describe("tidemark.stats().waits", () => {
   });
 
   it("counts reads that are refused", async () => {
-    await open({ fallback: "error" });
     holdReplicas(group);
-    const { redis } = tidemark.session();
-    await redis.set("key", "new");
-    await expect(redis.get("key")).rejects.toMatchObject({ code: "TIDEMARK_REPLICAS_BEHIND" });
-    expect(tidemark.stats().fallback.refused).toBe(1);
+    const session = tidemark.session();
+    await session.redis.set("key", "new");
+    const before = tidemark.stats().fallback;
+    const reading = session.at("session", { fallback: "error" }).get("key");
+    await expect(reading).rejects.toMatchObject({ code: "TIDEMARK_REPLICAS_BEHIND" });
+    expect(tidemark.stats().fallback).toEqual({ reads: before.reads, refused: before.refused + 1 });
   });
 });
 
 describe("tidemark.stats().writes", () => {
-  it("counts writes with a known position, and those whose INFO is forbidden as unknown", async () => {
+  it("counts writes whose position is known", async () => {
     const { redis } = tidemark.session();
     await redis.set("key", 1);
     await Promise.all([redis.set("key", 2), redis.incr("count")]);
     expect(tidemark.stats().writes).toEqual({ known: 3, unknown: 0 });
+  });
+
+  it("counts writes whose position nothing may report", async () => {
+    const rules = ["reset", "on", ">pw", "~key*", "+@all", "-info"];
+    for (const server of [group.primary, ...group.replicas.map((replica) => replica.server)])
+      await server.admin().call("ACL", "SETUSER", "app", ...rules);
+    await using limited = openTidemark(group, { redis: { username: "app", password: "pw" } });
+    await limited.ready();
+    await limited.session().redis.set("key", "value");
+    expect(limited.stats().writes).toEqual({ known: 0, unknown: 1 });
+  });
+});
+
+describe("tidemark.stats().failoverMs", () => {
+  it("counts a failover, and how long the old primary had not answered", async () => {
+    await using own = await startReplicationGroup({ replicas: 1 });
+    await using following = openTidemark(own, { primaryTimeoutMs: 30_000 });
+    following.redis.on("error", () => {});
+    await replicasAreEligible(following);
+    const [heir] = own.replicas;
+    expect(total(following.stats().failoverMs)).toBe(0);
+    await own.primary.kill();
+    const writing = following.session().redis.set("key", "value");
+    await heir?.server.replicate(undefined);
+    expect(await writing).toBe("OK");
+    const { failoverMs } = following.stats();
+    expect(total(failoverMs)).toBe(1);
+    expect(failoverMs.sum).toBeGreaterThan(0);
   });
 });
 
@@ -232,6 +261,17 @@ describe("With the middleware, tidemark.stats()", () => {
     });
     expect(total(bytes)).toBe(1);
     expect(bytes.sum).toBe(cookie.split("=")[1]?.length);
+  });
+
+  it("counts a token that has expired", async () => {
+    const cookie = await send("POST", "/");
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + patient.tokenTtlMs + 1 });
+    try {
+      await send("GET", "/", cookie);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(tidemark.stats().tokens).toMatchObject({ accepted: 0, expired: 1, unverified: 0 });
   });
 
   it("counts a token that no secret can decrypt", async () => {
