@@ -10,15 +10,15 @@ export interface SessionOptions {
    * The result of `session.token()` in another request or process: one token, several, or a function that returns several. The
    * session calls the function when it first needs the tokens. Text that is not a token is ignored.
    */
-  readonly token?: string | readonly string[] | (() => readonly string[]);
+  readonly token?: string | readonly string[] | (() => readonly string[]) | undefined;
   /** The level of reads that name no level. Default `"session"`. */
-  readonly level?: Consistency;
+  readonly level?: Consistency | undefined;
   /** Whether later requests of the session never see older data than its earlier reads. Default: the option of the `Tidemark`. */
-  readonly monotonicReads?: boolean;
+  readonly monotonicReads?: boolean | undefined;
   /** Aborts reads that wait for a replica. A function is called when a read begins to wait. */
-  readonly signal?: AbortSignal | (() => AbortSignal);
+  readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
   /** Encrypts and decrypts tokens for `session.sealed()` and `session.addSealed()`. `readYourWrites` sets one for its secret. */
-  readonly seal?: Seal;
+  readonly seal?: Seal | undefined;
 }
 
 const names = ["token", "level", "monotonicReads", "signal", "seal"];
