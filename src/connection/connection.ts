@@ -1,4 +1,4 @@
-/** One ioredis client to one server. It sends the commands of one turn of the event loop in one system call. */
+/** One ioredis client to one server. It sends the commands of one turn of the event loop together. */
 import { once } from "node:events";
 import { setImmediate } from "node:timers";
 import { Command, Redis, type RedisOptions } from "ioredis";

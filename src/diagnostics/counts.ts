@@ -52,8 +52,6 @@ export class Histogram implements HistogramValues {
   readonly bounds: readonly number[];
   readonly counts: number[];
   sum = 0;
-  /** Called with each value. */
-  onValue: ((value: number) => void) | undefined;
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds;
@@ -65,7 +63,6 @@ export class Histogram implements HistogramValues {
     while (at < this.bounds.length && value > (this.bounds[at] ?? 0)) at += 1;
     this.counts[at] = (this.counts[at] ?? 0) + 1;
     this.sum += value;
-    this.onValue?.(value);
   }
 
   get now(): HistogramValues {
