@@ -15,6 +15,7 @@ export {
   type ReadRecord,
   type Reason,
   type RouteMessage,
+  type RouteOutcome,
   readChannel,
   routeChannel,
   type StaleReadMessage,
@@ -24,7 +25,10 @@ export {
 } from "./diagnostics/channels.js";
 export type {
   CommandCount,
+  FailoverCounts,
   HistogramValues,
+  PinCounts,
+  ProtectedReadCounts,
   TokenCounts,
   WaitCounts,
   WriteCounts,

@@ -1,4 +1,5 @@
 /** Defines `Tidemark`, the entry point: it turns options into connections and sessions. */
+import { inspect } from "node:util";
 import type { Redis, RedisOptions } from "ioredis";
 import { ClusterDuplicate } from "./client/cluster-duplicate.js";
 import { duplicatePrimaryClient, namesServer } from "./client/primary-client.js";
@@ -66,8 +67,8 @@ export class Tidemark implements AsyncDisposable {
   /** The duplicates of this Tidemark's client in a cluster that are not closed. */
   readonly #duplicates = new Set<ClusterDuplicate>();
   readonly #outages = new PrimaryOutages();
-  readonly #stateChanges = new StateChanges(() => this.#topology.shards, this.#outages);
-  readonly #counts = new Counts();
+  readonly #stateChanges: StateChanges;
+  readonly #counts = new Counts(this);
   readonly #losses: LostWrites;
   readonly #router: Router;
   readonly #context: Context;
@@ -86,7 +87,8 @@ export class Tidemark implements AsyncDisposable {
   constructor(options: TidemarkOptions) {
     const checked = checkOptions(options);
     this.tokenTtlMs = checked.tokenTtlMs;
-    this.#losses = new LostWrites(checked.onLostWrite);
+    this.#losses = new LostWrites(this.#counts, checked.onLostWrite);
+    this.#stateChanges = new StateChanges(this, () => this.#topology.shards, this.#outages);
     let base: RoutedRedis | undefined;
     // A server can be there before the client is. The client learns of such a server once the client exists.
     const clients = (): RoutedRedis[] => (base === undefined ? [] : [base, ...this.#duplicates]);
@@ -113,10 +115,7 @@ export class Tidemark implements AsyncDisposable {
       joined,
       outages,
       left: (node) => {
-        if (!isPrimary(node)) {
-          outages.replaced(node.connection.address);
-          this.#counts.failoverMs.add(node.connection.absentMs);
-        }
+        if (!isPrimary(node)) outages.replaced(node.connection.address);
         for (const client of clients()) client.moved();
         this.#dependents.left(node);
         this.#stateChanges.notice();
@@ -209,7 +208,7 @@ export class Tidemark implements AsyncDisposable {
 
   /** What this `Tidemark` has counted in this process since it was made. */
   stats(): TidemarkStats {
-    return this.#host.statistics.now(this.#losses.count);
+    return this.#host.statistics.now;
   }
 
   /**
@@ -217,7 +216,7 @@ export class Tidemark implements AsyncDisposable {
    * `text/plain; version=0.0.4; charset=utf-8`. The labels name servers, roles, reasons and levels, but no keys, users or tokens.
    */
   prometheus(): string {
-    return prometheusText(this.stats(), this.topology());
+    return prometheusText({ stats: this.stats(), nodes: this.topology() });
   }
 
   /**
@@ -342,11 +341,20 @@ export class Tidemark implements AsyncDisposable {
 
   /** How many losses of writes in a failover this process has found. `tidemark:lost-write` reports each of them. */
   get lostWrites(): number {
-    return this.#losses.count;
+    return this.#counts.lostWrites;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Shows only the servers, because logs of messages must not contain passwords. */
+  toJSON(): { readonly servers: readonly string[] } {
+    return { servers: this.topology().map(({ role, address }) => `${role} ${address}`) };
+  }
+
+  [inspect.custom](): string {
+    return `Tidemark ${inspect(this.toJSON())}`;
   }
 }
 

@@ -94,7 +94,7 @@ it("docs/events.md lists each channel with its export and its message", async ()
 });
 
 it("there is a count for each reason", () => {
-  const counts = new Counts();
+  const counts = new Counts({});
   const reasons = membersOf("Reason");
   for (const reason of reasons) Reflect.apply(counts.sent, counts, [reason, "session"]);
   expect(counts.commands.map(({ reason }) => reason).toSorted()).toEqual(reasons.toSorted());

@@ -1,7 +1,7 @@
 /** Reads with a bound of staleness in a process of its own, and notes what the library took for proven. */
 import { subscribe } from "node:diagnostics_channel";
 import { setTimeout as pause } from "node:timers/promises";
-import { type RouteMessage, Tidemark } from "tidemark";
+import { type NodeStatus, type RouteMessage, Tidemark } from "tidemark";
 import { clock } from "../report/clock.js";
 import { answer } from "../report/worker.js";
 
@@ -53,10 +53,10 @@ async function readUntil(
     const sentAt = clock();
     route = undefined;
     const reading = tidemark.session({ level }).redis.get("clock");
-    const known = lagOf(tidemark);
+    const known = tidemark.topology();
     const value = Number(await reading);
     const ms = clock() - sentAt;
-    const provenMs = reasonOf() === "known" ? known : lagOf(tidemark);
+    const provenMs = lagIn(reasonOf() === "known" ? known : tidemark.topology());
     const sinceSent = reasonOf() === "known" ? 0 : ms;
     noted.push({ sentAt, ms, value, reason: reasonOf(), provenMs: provenMs && provenMs - sinceSent });
     await pause(1);
@@ -68,7 +68,8 @@ function reasonOf(): string {
   return route?.role === "replica" ? route.reason : "primary";
 }
 
-function lagOf(tidemark: Tidemark): number | undefined {
+/** The lag of the replica that has answered. */
+function lagIn(nodes: readonly NodeStatus[]): number | undefined {
   if (route?.role !== "replica") return undefined;
-  return tidemark.topology().find(({ address }) => address === route?.node)?.lagMs;
+  return nodes.find(({ address }) => address === route?.node)?.lagMs;
 }

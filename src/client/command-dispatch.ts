@@ -6,8 +6,8 @@ import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import type { Consistency, ReadPolicyCache, ResolvedReadPolicy } from "../consistency/read-policy.js";
-import { readChannel } from "../diagnostics/channels.js";
-import { recordRead } from "../reads/route-record.js";
+import { readChannel, routeChannel } from "../diagnostics/channels.js";
+import { recordCommand } from "../reads/route-record.js";
 import type { ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
@@ -59,11 +59,12 @@ export class CommandDispatch {
     this.#findSession = findSession;
   }
 
-  /** Starts a record of the outcome of a session's read, if the channel for records has subscribers or sessions keep records. */
+  /** Starts a record of what becomes of a command, if a channel for records has subscribers or sessions keep records. */
   record(command: Command, sender: CommandOrigin): void {
-    if (!readChannel.hasSubscribers && !this.#routing.keepsReads) return;
+    if (!routeChannel.hasSubscribers && !readChannel.hasSubscribers && !this.#routing.keepsReads) return;
     const session = this.sessionOf(sender);
-    if (session !== undefined) recordRead(command, session, (sender.boundPolicy ?? session.policy).level);
+    const { level } = sender.boundPolicy ?? session?.policy ?? this.#routing.policies.usual;
+    recordCommand(command, session, level);
   }
 
   /** Routes one command, or adds it to the batch that it is part of. Batches keep their place in the order of commands. */

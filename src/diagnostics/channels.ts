@@ -73,8 +73,22 @@ export type Reason =
   | "asked"
   | "not-a-read";
 
-/** Published on `tidemark:route` each time a command is sent to a node. */
+/**
+ * What became of a command at a server.
+ *
+ * - `answered`: the caller got the server's answer. The answer may be an error of the server.
+ * - `discarded`: the caller did not get the server's answer, because it could have been stale, or another server answered. The
+ *   command was sent to another server, or the read was refused.
+ * - `failed`: the command was rejected without an answer of the server, for example because the connection was lost.
+ */
+export type RouteOutcome = "answered" | "discarded" | "failed";
+
+/** Published on `tidemark:route` when a command is over, once for each server that it was sent to. */
 export interface RouteMessage {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
+  /** The `Session` that gave the command. On Express it is `req.consistency` of the request. Undefined outside of sessions. */
+  readonly session: object | undefined;
   /** The name of the command in lower case. */
   readonly command: string;
   /** `host:port` of the node. */
@@ -82,9 +96,15 @@ export interface RouteMessage {
   readonly role: "primary" | "replica";
   readonly reason: Reason;
   readonly level: Level;
+  readonly outcome: RouteOutcome;
+  /** From sending the command to this server until its answer, or until the answer no longer mattered, in milliseconds. */
+  readonly durationMs: number;
 }
 
-/** `tidemark:route`: where each command is sent, and why. Subscribers run synchronously and must not throw. */
+/**
+ * `tidemark:route`: where each command was sent, why, how long it took, and what became of it. Subscribers hear of the commands that
+ * are given after they have subscribed. They run synchronously and must not throw.
+ */
 export const routeChannel = channelOf<RouteMessage>("tidemark:route");
 
 /**
@@ -129,6 +149,8 @@ export interface ReadRecord {
 
 /** Published on `tidemark:read` once for each read of a session, when the read is answered or rejected. */
 export interface ReadMessage extends ReadRecord {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
   /** The `Session`. On Express it is `req.consistency` of the request. */
   readonly session: object;
 }
@@ -182,6 +204,8 @@ export type NodeState =
 
 /** Published on `tidemark:topology` when a server joins or leaves, or when its role or its state changes. */
 export interface TopologyMessage {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
   /** The kind of change. If role and state change together, it is `"role"`. */
   readonly change: "joined" | "left" | "role" | "state";
   /** `host:port` of the server, or the path of its socket. */
@@ -193,6 +217,8 @@ export interface TopologyMessage {
   readonly eligible: boolean;
   /** Why the server may not answer, for people to read. Undefined if it may answer, and if it has left. */
   readonly reason: string | undefined;
+  /** Why the role has changed, for people to read. Undefined for the other changes, which `reason` explains. */
+  readonly cause: string | undefined;
 }
 
 /**
@@ -206,6 +232,8 @@ export const topologyChannel = channelOf<TopologyMessage>("tidemark:topology");
  * is sent again does not publish the same position twice in one process.
  */
 export interface LostWriteMessage {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
   /** The `Session`. On Express it is `req.consistency` of the request that found the loss. */
   readonly session: object;
   /** The position of the session's last write in the stream of the old primary. */
@@ -220,6 +248,8 @@ export interface LostWriteMessage {
 
 /** Published on `tidemark:late-write` when a request begins a write after its response was sent together with its token. */
 export interface LateWriteMessage {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
   /** The `Session`. On Express it is `req.consistency` of the request. */
   readonly session: object;
   /** The method and the route, as the framework knows it. If the framework does not know the route, the path. */
@@ -231,6 +261,8 @@ export const lateWriteChannel = channelOf<LateWriteMessage>("tidemark:late-write
 
 /** Published on `tidemark:stale-read` when a read is answered without proof because the primary is gone. */
 export interface StaleReadMessage {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
   /** The `Session`. On Express it is `req.consistency` of the request. */
   readonly session: object;
   /** The name of the command in lower case. */

@@ -82,6 +82,13 @@ class ByLevel {
 const timeBoundsMs = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000] as const;
 /** The upper bounds of the lengths of tokens, in bytes. A cookie may have 4096. */
 const sizeBounds = [64, 128, 256, 512, 1_024, 2_048] as const;
+/** The upper bounds of how many writes a request makes. */
+const writeBounds = [0, 1, 2, 5, 10, 20, 50] as const;
+
+/** Values of times in milliseconds. */
+export function timesMs(): Histogram {
+  return new Histogram(timeBoundsMs);
+}
 
 /** How the reads ended that waited for a replica. */
 export interface WaitCounts {
@@ -102,7 +109,7 @@ export class Waits implements WaitCounts {
   caughtUp = 0;
   timedOut = 0;
   aborted = 0;
-  readonly ms = new Histogram(timeBoundsMs);
+  readonly ms = timesMs();
 
   get now(): WaitCounts {
     const { caughtUp, timedOut, aborted, ms } = this;
@@ -116,6 +123,29 @@ export interface WriteCounts {
   readonly known: number;
   /** The position is not known, so the session reads from the primary until its token expires. */
   readonly unknown: number;
+  /** The tracked writes of each request that went through the middleware, until its headers were sent. */
+  readonly perRequest: HistogramValues;
+}
+
+/**
+ * Reads that replicas alone would have answered without data that the user has to see. Each read counts once. Reads of sessions with
+ * rounded tokens do not count as `proven`, because these tokens require slightly more than the user has written.
+ */
+export interface ProtectedReadCounts {
+  /** A replica was asked, and reported that it lacked the data. */
+  readonly proven: number;
+  /** By its latest report, each usable replica lacked the data, or was likely to lack it. No replica was asked. */
+  readonly estimated: number;
+}
+
+/** How often sessions were pinned: their reads go to the primary until their token expires. */
+export interface PinCounts {
+  /** The position of a write is not known, for example because the connection closed before the answer. */
+  readonly unknownPosition: number;
+  /** The response was sent before a write or a question was answered. */
+  readonly unanswered: number;
+  /** Not all tokens of a request could be read, because a carrier failed or there were too many. */
+  readonly unreadTokens: number;
 }
 
 /** The tokens that requests brought and responses got. */
@@ -132,8 +162,33 @@ export interface TokenCounts {
   readonly bytes: HistogramValues;
 }
 
+/** The failovers that this process has seen, by who named the new primary. */
+export interface FailoverCounts {
+  /** The new primary itself reported that it is a primary. */
+  readonly itself: number;
+  readonly sentinels: number;
+  /** The nodes of the cluster, or one that redirected a command. */
+  readonly cluster: number;
+  /** For how long the former primary had not answered when the new one replaced it, in milliseconds. */
+  readonly ms: HistogramValues;
+}
+
+class Failovers implements FailoverCounts {
+  itself = 0;
+  sentinels = 0;
+  cluster = 0;
+  readonly ms = timesMs();
+
+  get now(): FailoverCounts {
+    const { itself, sentinels, cluster, ms } = this;
+    return { itself, sentinels, cluster, ms: ms.now };
+  }
+}
+
 /** The counts of one Tidemark in this process, since it was made. */
 export class Counts {
+  /** The `Tidemark`, as messages on channels name it. */
+  readonly tidemark: object;
   readonly #commands = new Map<Reason, ByLevel>(reasons.map((reason) => [reason, new ByLevel()]));
   /** Reads that waited for a replica. */
   readonly waits = new Waits();
@@ -143,8 +198,15 @@ export class Counts {
   fallbackReads = 0;
   /** Reads that were rejected with a `ReplicasBehindError`. */
   refusedReads = 0;
+  /** Of the {@link fallbackReads}, those that the primary has not answered yet. */
+  activeFallbacks = 0;
+  /** Reads in line for the primary. */
+  waitingFallbacks = 0;
+  readonly protectedReads = { proven: 0, estimated: 0 };
+  readonly pins = { unknownPosition: 0, unanswered: 0, unreadTokens: 0 };
+  readonly writesPerRequest = new Histogram(writeBounds);
   /** How long responses waited for the writes of their requests, in milliseconds. */
-  readonly heldMs = new Histogram(timeBoundsMs);
+  readonly heldMs = timesMs();
   issuedTokens = 0;
   acceptedTokens = 0;
   expiredTokens = 0;
@@ -152,10 +214,22 @@ export class Counts {
   readonly tokenBytes = new Histogram(sizeBounds);
   primaryProbes = 0;
   replicaProbes = 0;
-  /** How long a primary had not answered when another server replaced it, in milliseconds. One value for each failover. */
-  readonly failoverMs = new Histogram(timeBoundsMs);
+  /** Questions that were not answered, or whose answers had no position. */
+  readonly failedProbes = { primary: 0, replica: 0 };
+  readonly failovers = new Failovers();
   staleReads = 0;
   lateWrites = 0;
+  lostWrites = 0;
+
+  constructor(tidemark: object) {
+    this.tidemark = tidemark;
+  }
+
+  /** Counts that a primary was replaced, because `source` named another one, after it had not answered for `absentMs`. */
+  failedOver(source: "options" | "itself" | "sentinels" | "cluster", absentMs: number): void {
+    if (source !== "options") this.failovers[source] += 1;
+    this.failovers.ms.add(absentMs);
+  }
 
   /** Counts a command that is sent to a server. */
   sent(reason: Reason, level: Level): void {

@@ -2,7 +2,10 @@
 import type {
   CommandCount,
   Counts,
+  FailoverCounts,
   HistogramValues,
+  PinCounts,
+  ProtectedReadCounts,
   TokenCounts,
   WaitCounts,
   WriteCounts,
@@ -22,18 +25,16 @@ export interface TidemarkStats {
   /** The reads that waited until a replica had the data that they required. */
   readonly waits: WaitCounts;
   readonly fallback: FallbackCounts;
+  readonly protectedReads: ProtectedReadCounts;
   /** The tracked writes of sessions that are over. */
   readonly writes: WriteCounts;
+  readonly pins: PinCounts;
   /** How long response headers waited for the writes of their requests, in milliseconds. Only those that waited count. */
   readonly heldMs: HistogramValues;
   /** The tokens of the middleware and of `requestSessions`. */
   readonly tokens: TokenCounts;
   readonly probes: ProbeCounts;
-  /**
-   * The failovers that this process has seen, by the time for which the old primary had not answered when another server replaced
-   * it, in milliseconds.
-   */
-  readonly failoverMs: HistogramValues;
+  readonly failovers: FailoverCounts;
   /** Writes that a failover has lost. `tidemark:lost-write` reports each of them. */
   readonly lostWrites: number;
   /** Writes that began after the response had been sent together with its token. `tidemark:late-write` reports each of them. */
@@ -54,12 +55,18 @@ export interface FallbackCounts {
   readonly reads: number;
   /** How many were rejected with a `ReplicasBehindError`. */
   readonly refused: number;
+  /** How many the primary has at the moment. */
+  readonly active: number;
+  /** How many are in line for the primary at the moment, because `fallbackLimit` lets no more through. */
+  readonly waiting: number;
 }
 
 /** How often Tidemark has asked servers for their position. */
 export interface ProbeCounts {
   readonly primary: number;
   readonly replica: number;
+  /** How many of them were not answered, or were answered without a position: the server was gone, or refused to tell. */
+  readonly failed: { readonly primary: number; readonly replica: number };
 }
 
 /** Reads that the primary answered because no replica had the writes to keys of one prefix. */
@@ -135,14 +142,25 @@ export class Statistics {
   }
 
   /** The current counts. */
-  now(lostWrites: number): TidemarkStats {
+  get now(): TidemarkStats {
     const { counts } = this;
     const kept = [...this.#kept.values(), this.#unnamed].filter(({ reads }) => reads > 0);
     return {
       commands: counts.commands,
       waits: counts.waits.now,
-      fallback: { reads: counts.fallbackReads, refused: counts.refusedReads },
-      writes: { known: counts.knownWrites, unknown: counts.unknownWrites },
+      fallback: {
+        reads: counts.fallbackReads,
+        refused: counts.refusedReads,
+        active: counts.activeFallbacks,
+        waiting: counts.waitingFallbacks,
+      },
+      protectedReads: { ...counts.protectedReads },
+      writes: {
+        known: counts.knownWrites,
+        unknown: counts.unknownWrites,
+        perRequest: counts.writesPerRequest.now,
+      },
+      pins: { ...counts.pins },
       heldMs: counts.heldMs.now,
       tokens: {
         issued: counts.issuedTokens,
@@ -151,9 +169,15 @@ export class Statistics {
         unverified: counts.unverifiedTokens,
         bytes: counts.tokenBytes.now,
       },
-      probes: { primary: counts.primaryProbes, replica: counts.replicaProbes },
-      failoverMs: counts.failoverMs.now,
-      ...{ lostWrites, lateWrites: counts.lateWrites, staleReads: counts.staleReads },
+      probes: {
+        primary: counts.primaryProbes,
+        replica: counts.replicaProbes,
+        failed: { ...counts.failedProbes },
+      },
+      failovers: counts.failovers.now,
+      lostWrites: counts.lostWrites,
+      lateWrites: counts.lateWrites,
+      staleReads: counts.staleReads,
       untrackedWrites: this.#untrackedWrites,
       keptOnPrimary: kept
         .toSorted((one, other) => other.reads - one.reads)

@@ -214,6 +214,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
 
   headSent(): void {
     this.session.onWrite(this);
+    this.session.statistics.counts.writesPerRequest.add(this.session.written);
     const { readingRoutes } = this.#config;
     if (readingRoutes.concerns(this.session)) readingRoutes.count(this.#routeNow(), this.session);
     if (this.#closing?.writableEnded) {
@@ -268,8 +269,9 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   }
 
   #report(moment: Moment, command?: string): void {
-    this.session.statistics.counts.lateWrites += 1;
-    this.#config.lateWrites.report(this.session, this.#routeNow(), moment, command);
+    const { counts } = this.session.statistics;
+    counts.lateWrites += 1;
+    this.#config.lateWrites.report(counts.tidemark, this.session, this.#routeNow(), moment, command);
   }
 
   /** Waits for the writes that have started, then sets the headers of `head` that bring their token. Never rejects. */

@@ -51,10 +51,10 @@ export class LateWrites {
   readonly #warned = new Set<string>();
   #paths = 0;
 
-  report(session: object, route: Route, moment: Moment, command: string | undefined): void {
+  report(tidemark: object, session: object, route: Route, moment: Moment, command: string | undefined): void {
     const { method, pattern, path } = route;
     const name = `${method} ${pattern ?? path}`;
-    if (lateWriteChannel.hasSubscribers) lateWriteChannel.publish({ session, route: name });
+    if (lateWriteChannel.hasSubscribers) lateWriteChannel.publish({ tidemark, session, route: name });
     if (this.#isWarnedOf(name, pattern)) return;
     const written =
       command !== undefined && /^[\w.-]{1,32}$/.test(command) ? ` (${command.toUpperCase()})` : "";

@@ -253,6 +253,7 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
         lost.push(unknownWrite());
       }
     }
+    if (lost.length > 0) counts.pins.unreadTokens += 1;
     return [...[...opened.values()].map(({ token }) => token), ...lost];
   }
 }

@@ -8,6 +8,7 @@ import { positionAt } from "../replication/position.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import { AclDenials } from "./acl-denials.js";
 import { ApplyRate } from "./apply-rate.js";
+import { CatchUpTimes } from "./catch-up-times.js";
 import { ClockSkew, clockIntervalMs } from "./clock-skew.js";
 import { ClusterMode } from "./cluster-mode.js";
 import { DataSetTracking } from "./data-set-tracking.js";
@@ -24,6 +25,8 @@ import { type OnRefusal, WriteBatch } from "./write-batch.js";
 export interface Observer {
   /** Called each time the server is asked for its position. */
   asks(node: Node): void;
+  /** Called each time such a question was not answered, or was answered without a position. */
+  learntNothing(node: Node): void;
   /** Called with every position that the server reports, in order. */
   saw(node: Node, report: NodeReport): void;
   /** Called now and then while commands are unanswered. */
@@ -41,6 +44,7 @@ type Use = Pick<ConnectionOptions, "waitsForConnection" | "timeoutMs" | "mayBloc
 
 const nobody: Observer = {
   asks: () => {},
+  learntNothing: () => {},
   saw: () => {},
   waits: () => {},
   dropped: () => {},
@@ -54,6 +58,7 @@ export const notAsked = "Tidemark has not asked for its position yet";
 export class Node {
   readonly connection: Connection;
   readonly lag = new LagEstimate();
+  readonly catchUp = new CatchUpTimes();
   /** How fast the server applies writes, as measured in the present incarnation. */
   applyRate = new ApplyRate();
   readonly latency = new LatencyEstimate();
@@ -313,7 +318,9 @@ export class Node {
       if (refusal !== undefined && kind !== undefined) this.#blame(refusal.message);
       else if (error?.name === "ReplyError" && isNotForwarded(error)) this.connection.judge(signOf(error));
       else if (error?.name === "ReplyError") this.#blame(error.message);
-      onAnswer(answer === undefined ? undefined : this.#record(answer, at), error);
+      const report = answer === undefined ? undefined : this.#record(answer, at);
+      if (report === undefined) this.#observer.learntNothing(this);
+      onAnswer(report, error);
     });
   }
 

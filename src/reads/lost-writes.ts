@@ -1,5 +1,6 @@
 /** Finds acknowledged writes that a failover has lost when their session reads next, and reports them. */
 import { lostWriteChannel } from "../diagnostics/channels.js";
+import type { Counts } from "../diagnostics/counts.js";
 import { LostWriteError } from "../errors/errors.js";
 import type { Position } from "../replication/position.js";
 import type { Session } from "../session/session.js";
@@ -15,12 +16,12 @@ export type OnLostWrite = "report" | "error";
 const maxRemembered = 10_000;
 
 export class LostWrites {
-  /** How many lost writes have been reported. */
-  count = 0;
   readonly #reported = new Set<string>();
+  readonly #counts: Counts;
   readonly #onLostWrite: OnLostWrite;
 
-  constructor(onLostWrite: OnLostWrite) {
+  constructor(counts: Counts, onLostWrite: OnLostWrite) {
+    this.#counts = counts;
     this.#onLostWrite = onLostWrite;
   }
 
@@ -41,10 +42,11 @@ export class LostWrites {
       if (position.read) continue;
       const gap = position.offset - survivor.offset;
       if (this.#isNew(session, position)) {
-        this.count += 1;
+        const { tidemark } = this.#counts;
+        this.#counts.lostWrites += 1;
         const primary = shard.primaryAddress;
         const { replid, offset } = position;
-        lostWriteChannel.publish({ session, position: { replid, offset }, survivor, gap, primary });
+        lostWriteChannel.publish({ tidemark, session, position: { replid, offset }, survivor, gap, primary });
       }
       if (this.#onLostWrite === "error") error = new LostWriteError(command.toUpperCase(), gap);
     }

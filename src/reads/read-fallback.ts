@@ -52,6 +52,7 @@ export class ReadFallback {
   fallBack(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session, waitUntil, iteration } = read;
     const now = performance.now();
+    if ((reason ?? whyNoReplica(read, now)) === "behind") read.protect("estimated");
     shard.monitor.probeReplicas(now);
     const isPointless = reason === "replica-failed" || isStranded(read) || shard.primary.connection.refuses;
     if (!isPointless && this.#sample(read, reason, now)) return;
@@ -201,7 +202,8 @@ export class ReadFallback {
   /** Sends a read that replicas cannot answer to the primary. If too many such reads are there, the read waits in line. */
   toPrimaryWithinLimit(read: PendingRead, reason: Reason | undefined): void {
     const { shard, session } = read;
-    shard.counts.fallbackReads += 1;
+    const { counts } = shard;
+    counts.fallbackReads += 1;
     const limit = this.#limitOf(shard);
     if (limit === undefined || !shard.isPrimaryReady) this.#routes.toPrimary(read, reason);
     else if (limit.tryAcquire()) this.#toPrimary(read, reason, limit);
@@ -213,7 +215,13 @@ export class ReadFallback {
         else this.#refuse(read, reason, "it has as many such reads as fallbackLimit allows");
       };
       const until = performance.now() + overloadWaitMs;
-      const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => leaveLine?.());
+      let isInLine = true;
+      counts.waitingFallbacks += 1;
+      const cancel = this.#wait(read, Number.NEGATIVE_INFINITY, until, giveUp, () => {
+        if (isInLine) counts.waitingFallbacks -= 1;
+        isInLine = false;
+        leaveLine?.();
+      });
       leaveLine = limit.acquireLater(session.identity, () => {
         const isWaiting = cancel();
         if (isWaiting) this.#toPrimary(read, reason, limit);
@@ -225,9 +233,14 @@ export class ReadFallback {
   /** Sends `read` to the primary, and releases its slot of `limit` when the read ends. */
   #toPrimary(read: PendingRead, reason: Reason | undefined, limit: FallbackLimit): void {
     const sentAt = performance.now();
+    const { counts } = read.shard;
+    counts.activeFallbacks += 1;
     // The sample soon shows the limit how the primary copes with the read.
     read.shard.monitor.samplePrimary(sentAt);
-    read.onEnd(() => limit.release(performance.now() - sentAt));
+    read.onEnd(() => {
+      counts.activeFallbacks -= 1;
+      limit.release(performance.now() - sentAt);
+    });
     this.#routes.toPrimary(read, reason);
   }
 

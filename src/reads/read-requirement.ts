@@ -3,6 +3,7 @@ import type { Touched } from "../commands/touched-keys.js";
 import type { LevelRules } from "../consistency/level.js";
 import type { Presence } from "../replication/lineage.js";
 import type { Position } from "../replication/position.js";
+import type { ReplicationInfo } from "../replication/replication-info.js";
 import type { ReadProgress } from "../session/read-progress.js";
 import type { Session } from "../session/session.js";
 import type { SessionRequirement } from "../session/session-requirement.js";
@@ -94,6 +95,16 @@ export function mayBeOverstated({ shard, session, touched, requirement }: ReadQu
     history.replid === position.replid
       ? position.read === true && position.offset > history.latestOffset
       : shard.outcome(position) === "unknown" && !shard.belongsToOtherShard(position),
+  );
+}
+
+/**
+ * Whether a replica with this report lacks a write that `read` requires. Positions that the session has only read do not count,
+ * because those of a rounded token are marked as such and require slightly more than the user has written.
+ */
+export function lacksWrite({ requirement }: ReadQuery, { replid, offset }: ReplicationInfo): boolean {
+  return requirement.positions.some(
+    (position) => position.read !== true && position.replid === replid && position.offset > offset,
   );
 }
 

@@ -29,7 +29,7 @@ import type { LostWrites } from "./lost-writes.js";
 import { settleReads } from "./monotonic-reads.js";
 import { confirmsMisses, PendingRead, type ReadCallbacks, type ReadRequest } from "./read.js";
 import { ReadFallback, type ReadRoutes } from "./read-fallback.js";
-import { primaryMustProve } from "./read-requirement.js";
+import { lacksWrite, primaryMustProve } from "./read-requirement.js";
 import { discardSend, noteAnswer, noteRoute } from "./route-record.js";
 import { iterationLostError, type ScanIteration } from "./scan.js";
 import { type ReplicaReason, type Selection, selectReplica, whyNoReplica } from "./server-selection.js";
@@ -201,6 +201,7 @@ export class ReadRouter implements ReadRoutes {
       node.aclDenials.answered();
       if (!proves(probe, read, node)) {
         node.failedProof(performance.now());
+        if (probe?.report !== undefined && lacksWrite(read, probe.report.replication)) read.protect("proven");
         return this.#fallBack(read, "check-failed");
       }
       // Since the read was sent, the server has reported that it has gone back, or may have gone back.

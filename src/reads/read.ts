@@ -6,6 +6,7 @@ import type { Touched } from "../commands/touched-keys.js";
 import type { LevelRules } from "../consistency/level.js";
 import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import type { Reason } from "../diagnostics/channels.js";
+import type { ProtectedReadCounts } from "../diagnostics/counts.js";
 import type { Session } from "../session/session.js";
 import { noRequirement, type ReadRequirement } from "../shard/eligibility.js";
 import type { Shard } from "../shard/shard.js";
@@ -55,6 +56,7 @@ export class PendingRead implements ReadQuery {
   waitUntil = Number.NEGATIVE_INFINITY;
   /** Since when the read waits for a replica, on the monotonic clock. Undefined if it has not waited. */
   waitsSince: number | undefined = undefined;
+  #isProtected = false;
   /** Whether the primary was asked for its position because no replica was known to meet the requirement. */
   isSampled = false;
 
@@ -90,6 +92,13 @@ export class PendingRead implements ReadQuery {
   /** What the session requires by now, which may be more than when the read was given. */
   requirementNow(): ReadRequirement {
     return requirementOf(this.shard, this.session, this.touched, this.rules, this.#maxStalenessMs);
+  }
+
+  /** Counts that a replica alone would have answered the read without data that it has to see. A read counts once. */
+  protect(proof: keyof ProtectedReadCounts): void {
+    if (this.#isProtected) return;
+    this.#isProtected = true;
+    this.shard.counts.protectedReads[proof] += 1;
   }
 
   /** Calls `before` when the read ends, in front of its callbacks. The error is undefined if the read was answered. */

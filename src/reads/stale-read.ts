@@ -75,7 +75,8 @@ function sendToFreshest(read: PendingRead, callbacks: ReadCallbacks, tried: read
     shard.counts.staleReads += 1;
     if (staleReadChannel.hasSubscribers) {
       const { address } = node.connection;
-      staleReadChannel.publish({ session, command: command.name.toLowerCase(), node: address });
+      const { tidemark } = shard.counts;
+      staleReadChannel.publish({ tidemark, session, command: command.name.toLowerCase(), node: address });
     }
     noteAnswer(command, sent);
     return callbacks.resolve(reply);

@@ -18,6 +18,7 @@ import {
   type WriteConcern,
 } from "../consistency/write-concern.js";
 import type { ReadRecord } from "../diagnostics/channels.js";
+import type { PinCounts } from "../diagnostics/counts.js";
 import type { Statistics } from "../diagnostics/statistics.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { type Position, positionAt } from "../replication/position.js";
@@ -87,7 +88,7 @@ export class Session {
   #client: SessionClient | undefined;
   #requirement: SessionRequirement | undefined;
   #addedAt = Number.NEGATIVE_INFINITY;
-  #wrote = false;
+  #written = 0;
   #moved = false;
   #stale = false;
   #watcher: WriteListener | undefined;
@@ -189,7 +190,16 @@ export class Session {
    * lost a write.
    */
   get wrote(): boolean {
-    return this.#wrote;
+    return this.#written > 0;
+  }
+
+  /**
+   * For the middleware: how many tracked writes the session has begun.
+   *
+   * @internal
+   */
+  get written(): number {
+    return this.#written;
   }
 
   /**
@@ -199,7 +209,7 @@ export class Session {
    * @internal
    */
   get tokenChanged(): boolean {
-    return this.#wrote || this.#anchor() !== undefined || this.#moved;
+    return this.#written > 0 || this.#anchor() !== undefined || this.#moved;
   }
 
   /**
@@ -361,7 +371,7 @@ export class Session {
     if (!this.requirement.addToken(token)) return;
     this.#addedAt = performance.now();
     if (!this.writing) this.#watcher?.writeBegins();
-    this.#wrote = true;
+    this.#written += 1;
   }
 
   /** Adds the requirement of one result of `sealed()`, or of several separated by commas. Any other text is ignored. */
@@ -375,7 +385,7 @@ export class Session {
    * and the session is pinned to the primary. The promise never rejects.
    */
   settled(): Promise<void> | undefined {
-    return this.#written()?.then(() => this.#anchor()) ?? this.#anchor();
+    return this.#allWritten()?.then(() => this.#anchor()) ?? this.#anchor();
   }
 
   /**
@@ -392,19 +402,24 @@ export class Session {
   }
 
   async #replicateEarlier(wanted: WriteConcern): Promise<number> {
-    await this.#written();
+    await this.#allWritten();
     const positions = [...this.requirement.written, ...(this.pinned ? [undefined] : [])];
     const held = positions.map((position) => this.#host.replicate(undefined, position, wanted));
     return held.length === 0 ? 0 : Math.min(...(await Promise.all(held)));
   }
 
-  #written(): Promise<void> | undefined {
-    return this.writing ? this.#writes?.settled(() => this.requirement.pin()) : undefined;
+  #allWritten(): Promise<void> | undefined {
+    return this.writing ? this.#writes?.settled(() => this.#pin("unanswered")) : undefined;
   }
 
   #anchor(): Promise<void> | undefined {
     if (!this.monotonicReads) return undefined;
-    return this.#host.anchor(this)?.catch(() => this.requirement.pin());
+    return this.#host.anchor(this)?.catch(() => this.#pin("unanswered"));
+  }
+
+  #pin(cause: keyof PinCounts): void {
+    this.statistics.counts.pins[cause] += 1;
+    this.requirement.pin();
   }
 
   /**
@@ -426,7 +441,7 @@ export class Session {
    */
   beginWrite(command?: string, touched?: Touched, shard?: object): WriteHandle {
     if (!this.writing) this.#watcher?.writeBegins(command);
-    this.#wrote = true;
+    this.#written += 1;
     this.#writes ??= new WritesInFlight();
     this.#writes.started(touched);
     const wanted = this.#writeConcern;
@@ -443,7 +458,7 @@ export class Session {
     const { counts } = this.#host.statistics;
     if (outcome === "unknown") {
       counts.unknownWrites += 1;
-      requirement.pin();
+      this.#pin("unknownPosition");
     } else if (outcome !== "not-sent") {
       counts.knownWrites += 1;
       if (touched.scope === undefined) this.#joinScopes();
@@ -522,7 +537,7 @@ export class Session {
    */
   markLost(lost: Position, survivor: Position): void {
     this.requirement.lose(lost, survivor);
-    this.#wrote = true;
+    this.#written += 1;
   }
 
   get #seal(): Seal {

@@ -12,8 +12,12 @@ export interface ShardServers {
   readonly replicas: readonly RedisOptions[];
 }
 
+/** Who says that a server is the primary: the options, the server itself, the Sentinels or the nodes of the cluster. */
+export type NamedBy = "options" | "itself" | "sentinels" | "cluster";
+
 /** Receives the events of the servers of a shard. */
-export interface MembersObserver extends Pick<Observer, "asks" | "saw" | "waits" | "dropped"> {
+export interface MembersObserver
+  extends Pick<Observer, "asks" | "learntNothing" | "saw" | "waits" | "dropped"> {
   /** Called with a server that was the primary until now. */
   readonly left: (node: Node) => void;
   /** Called with every server that Tidemark connects to for the first time. */
@@ -28,6 +32,7 @@ export class ShardMembers {
   #replicas: readonly Node[] = [];
   /** When the primary became the primary for this process, on the monotonic clock. */
   primarySince = performance.now();
+  primaryNamedBy: NamedBy = "options";
   /** Primaries that were replaced. Each stays until it has answered everything that it was sent before. */
   readonly #leaving = new Set<Node>();
   /** Whether replicas answer only connections that have sent READONLY. */
@@ -85,9 +90,10 @@ export class ShardMembers {
     return this.#leaving.size === 0;
   }
 
-  /** Makes one of the replicas the primary, and the primary a replica. */
-  promote(node: Node): void {
+  /** Makes one of the replicas the primary, because `source` says so, and the primary a replica. */
+  promote(node: Node, source: NamedBy): void {
     if (node === this.#primary) return;
+    this.primaryNamedBy = source;
     const old = this.#primary;
     this.#others = [...this.#others.filter((one) => one !== node), old];
     this.#primary = node;
@@ -104,13 +110,13 @@ export class ShardMembers {
   }
 
   /** Connects to servers that are new, keeps those that were there before, and leaves those that are not named any more. */
-  assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
+  assign(primary: RedisOptions, replicas: readonly RedisOptions[], source: NamedBy): void {
     const named = new Map([primary, ...replicas].map((server) => [addressOf(server), server]));
     const known = new Map(this.all.map((node) => [node.connection.address, node]));
     const nodes = [...named].map(([address, server]) => known.get(address) ?? this.#replica(server));
     const leaving = this.all.filter(({ connection }) => !named.has(connection.address));
     const [heir] = nodes;
-    if (heir !== undefined) this.promote(heir);
+    if (heir !== undefined) this.promote(heir, source);
     this.#others = nodes.filter((node) => node !== this.#primary);
     this.#sort();
     for (const node of leaving) node.connection.retire();

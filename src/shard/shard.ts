@@ -9,7 +9,7 @@ import type { Position } from "../replication/position.js";
 import { CatchUpQueue } from "./catch-up-queue.js";
 import { ImpossibleOffsets } from "./impossible-offset.js";
 import { LagWatch } from "./lag-watch.js";
-import { ShardMembers, type ShardServers } from "./members.js";
+import { type NamedBy, ShardMembers, type ShardServers } from "./members.js";
 import { ShardMonitor } from "./monitor.js";
 import { PrimaryAvailability } from "./primary-availability.js";
 import { Promotion } from "./promotion.js";
@@ -75,13 +75,19 @@ export class Shard {
         if (node === this.primary) counts.primaryProbes += 1;
         else counts.replicaProbes += 1;
       },
+      learntNothing: (node) => {
+        counts.failedProbes[node === this.primary ? "primary" : "replica"] += 1;
+      },
       waits: (node) => {
         if (node === this.primary && !node.connection.answers) this.monitor.searchUntilAnswered();
       },
       dropped: (node) => {
         if (node === this.primary) left(node);
       },
-      left,
+      left: (node) => {
+        counts.failedOver(this.primaryNamedBy, node.connection.absentMs);
+        left(node);
+      },
     });
     this.monitor = new ShardMonitor(this.#members);
     this.availability = new PrimaryAvailability(this.#members, this.monitor, this.history);
@@ -161,10 +167,15 @@ export class Shard {
     this.#slotsGainedAt = at;
   }
 
-  /** Makes these the servers of the shard, in these roles. */
-  assign(primary: RedisOptions, replicas: readonly RedisOptions[]): void {
+  /** Who says that the primary is one. */
+  get primaryNamedBy(): NamedBy {
+    return this.#members.primaryNamedBy;
+  }
+
+  /** Makes these the servers of the shard, in these roles, because `source` says so. */
+  assign(primary: RedisOptions, replicas: readonly RedisOptions[], source: NamedBy): void {
     const before = this.primary;
-    this.#members.assign(primary, replicas);
+    this.#members.assign(primary, replicas, source);
     if (this.primary !== before) this.availability.replaced();
   }
 
@@ -225,7 +236,7 @@ export class Shard {
         this.#impossibleOffsets.sampled(at, replication);
       }
     } else if (replication.role === "primary" && this.promotion.mayReplacePrimary(node, replication)) {
-      this.#members.promote(node);
+      this.#members.promote(node, "itself");
       this.availability.replaced();
       this.history.record(at, replication);
     } else {
@@ -233,6 +244,7 @@ export class Shard {
       if (replication.role === "replica") this.#impossibleOffsets.saw(node, replication);
       const [atLeastMs, atMostMs] = this.history.lagOf(replication, at);
       node.lag.observe(atLeastMs, atMostMs);
+      node.catchUp.observe(at, this.history.newestWriteAt(replication));
       // If the samples do not reach back to the replica's offset, nothing limits how long its lag may be.
       const lagMs = atMostMs === Number.POSITIVE_INFINITY ? undefined : atLeastMs;
       node.applyRate.observe({ at, offset: replication.offset, lagMs, newestMs: atMostMs }, node.lag.ms);

@@ -140,7 +140,7 @@ export class ClusterTopology implements Topology {
     if (known !== undefined && server !== undefined) {
       // During a failover the redirection names a replica of the shard. The shard makes the replica its primary, and sends commands
       // there once the replica itself reports that it is the primary.
-      if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf));
+      if (known.find(server) !== known.primary) known.assign(server, known.nodes.map(serverOf), "cluster");
       this.#settle(this.#map.move(slot, known));
       again();
       return true;
@@ -247,7 +247,7 @@ export class ClusterTopology implements Topology {
         continue;
       }
       const replicas = this.#announced.reachAll(owner.replicas, "replicas");
-      known?.assign(primary, replicas);
+      known?.assign(primary, replicas, "cluster");
       this.#settle(this.#map.assign(known ?? this.#newShard(primary, replicas), owner, at));
     }
     for (const shard of this.#map.prune()) shard.close();

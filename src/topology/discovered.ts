@@ -44,7 +44,7 @@ class Discovery {
       isChanged = this.#forget(shard, now) || isChanged;
     if (!isChanged) return;
     const replicas = [...this.#named.values()].map(({ server }) => server);
-    shard.assign(shard.primary.connection.server, replicas);
+    shard.assign(shard.primary.connection.server, replicas, shard.primaryNamedBy);
   }
 
   #note(shard: Shard, endpoint: Endpoint, at: number): boolean {

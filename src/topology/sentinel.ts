@@ -192,7 +192,7 @@ export class SentinelTopology implements Topology {
     const down = accepted(true).filter((server) => this.#shard?.find(server)?.connection.ready);
     const replicas = [...up, ...down];
     if (this.#shard === undefined) this.#shards = [this.#newShard(primary, replicas)];
-    else this.#shard.assign(primary, replicas);
+    else this.#shard.assign(primary, replicas, "sentinels");
   }
 
   #newShard(primary: RedisOptions, replicas: readonly RedisOptions[]): Shard {

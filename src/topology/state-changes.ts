@@ -1,6 +1,7 @@
 /** Compares the states of the servers from one check to the next. Publishes the changes, and reports outages. */
 import { type TopologyMessage, topologyChannel } from "../diagnostics/channels.js";
 import type { Node } from "../node/node.js";
+import type { NamedBy } from "../shard/members.js";
 import type { Shard } from "../shard/shard.js";
 import type { PrimaryOutages } from "./primary-outages.js";
 import { ReplicaOutages } from "./replica-outages.js";
@@ -19,7 +20,15 @@ const askEveryMs = 1_000;
 
 type Seen = Pick<NodeStatus, "address" | "role" | "state" | "eligible" | "reason">;
 
+const reasonsForPrimary: Readonly<Record<NamedBy, string>> = {
+  options: "the options name it as the primary",
+  itself: "it reports that it is a primary, and it has the data of the former primary",
+  sentinels: "the Sentinels name it as the primary",
+  cluster: "the nodes of the cluster name it as the primary",
+};
+
 export class StateChanges {
+  readonly #tidemark: object;
   readonly #shards: () => readonly Shard[];
   readonly #replicas = new ReplicaOutages();
   readonly #primaries: PrimaryOutages;
@@ -32,7 +41,8 @@ export class StateChanges {
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
 
-  constructor(shards: () => readonly Shard[], primaries: PrimaryOutages) {
+  constructor(tidemark: object, shards: () => readonly Shard[], primaries: PrimaryOutages) {
+    this.#tidemark = tidemark;
     this.#shards = shards;
     this.#primaries = primaries;
   }
@@ -67,7 +77,7 @@ export class StateChanges {
     this.#seen = new Map();
     for (const shard of this.#shards()) this.#checkShard(shard, before, now);
     for (const [node, seen] of before)
-      if (!this.#seen.has(node)) publish("left", { ...seen, eligible: false, reason: undefined });
+      if (!this.#seen.has(node)) this.#publish("left", { ...seen, eligible: false, reason: undefined });
     this.#replicas.prune(this.#watchedMs);
   }
 
@@ -81,7 +91,8 @@ export class StateChanges {
       if (node === undefined) continue;
       this.#seen.set(node, status);
       const change = changeOf(before.get(node), status);
-      if (change !== undefined) publish(change, status);
+      if (change !== undefined)
+        this.#publish(change, status, change === "role" ? causeOf(shard, node) : undefined);
       if (status.role === "primary") {
         this.#checkPrimary(shard, status, now);
         continue;
@@ -103,6 +114,24 @@ export class StateChanges {
     this.#demotedSince.set(primary, since);
     if (this.#watchedMs - since >= demotedMs) this.#primaries.demoted(address, reason);
   }
+
+  #publish(
+    change: TopologyMessage["change"],
+    { address, role, state, eligible, reason }: Seen,
+    cause?: string,
+  ): void {
+    if (!topologyChannel.hasSubscribers) return;
+    topologyChannel.publish({
+      tidemark: this.#tidemark,
+      change,
+      node: address,
+      role,
+      state,
+      eligible,
+      reason,
+      cause,
+    });
+  }
 }
 
 /**
@@ -122,8 +151,8 @@ function changeOf(before: Seen | undefined, now: Seen): TopologyMessage["change"
   return before.state === now.state ? undefined : "state";
 }
 
-function publish(change: TopologyMessage["change"], { address, role, state, eligible, reason }: Seen): void {
-  if (!topologyChannel.hasSubscribers) return;
-  const message: TopologyMessage = { change, node: address, role, state, eligible, reason };
-  topologyChannel.publish(message);
+/** Why the role of `node` has changed. */
+function causeOf({ primary, primaryNamedBy }: Shard, node: Node): string {
+  const reason = reasonsForPrimary[primaryNamedBy];
+  return node === primary ? reason : `${primary.connection.address} is the primary now: ${reason}`;
 }

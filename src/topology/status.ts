@@ -1,5 +1,6 @@
 /** The status of each server that `tidemark.topology()` returns. */
 import type { NodeState } from "../diagnostics/channels.js";
+import type { HistogramValues } from "../diagnostics/counts.js";
 import type { Node } from "../node/node.js";
 import type { ProofKind } from "../node/position-probe.js";
 import type { ReplicationInfo } from "../replication/replication-info.js";
@@ -18,17 +19,22 @@ export interface NodeStatus {
   readonly positionAgeMs: number | undefined;
   /**
    * How many bytes the server is behind the newest known position of the primary; undefined if the two positions cannot be
-   * compared. 0 for a primary that was reached.
+   * compared. 0 for a primary that takes commands.
    */
   readonly lagBytes: number | undefined;
   /**
    * The upper bound of the server's staleness that is proven, in milliseconds; undefined if none is proven. 0 for a primary that
-   * was reached. Servers are asked only while they are in use, so an idle process keeps the last bound, which is as old as
+   * takes commands. Servers are asked only while they are in use, so an idle process keeps the last bound, which is as old as
    * `positionAgeMs`. While the primary is gone, the bound grows.
    */
   readonly lagMs: number | undefined;
   /** How far the server's clock is ahead of the primary's, in milliseconds; undefined while either clock is unknown. */
   readonly clockSkewMs: number | undefined;
+  /**
+   * From the time when the primary reported a position until this replica reported it too, in milliseconds. All zeros for the
+   * primary.
+   */
+  readonly catchUpMs: HistogramValues;
   /** How long the server takes to answer, estimated from its latest answers, in milliseconds; 0 before its first answer. */
   readonly latencyMs: number;
   /**
@@ -63,7 +69,8 @@ function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
     role: node === shard.primary ? "primary" : "replica",
     position: known && { replid: known.replication.replid, offset: known.replication.offset },
     positionAgeMs: known && now - known.at,
-    ...lagOf(shard, node, known?.replication, now),
+    ...lagOf(shard, node, state, known?.replication, now),
+    catchUpMs: node.catchUp.ms.now,
     clockSkewMs: clock.aheadOf(shard.primary.clock),
     ...{ latencyMs: latency.at(now), zone, weight },
     proof: probe.kind,
@@ -76,11 +83,12 @@ function nodeStatus(shard: Shard, node: Node, now: number): NodeStatus {
 function lagOf(
   shard: Shard,
   node: Node,
+  state: NodeState,
   known: ReplicationInfo | undefined,
   now: number,
 ): Pick<NodeStatus, "lagBytes" | "lagMs"> {
   if (node === shard.primary) {
-    const lag = shard.isPrimaryDemoted || shard.history.replid === undefined ? undefined : 0;
+    const lag = state === "serving" && shard.history.replid !== undefined ? 0 : undefined;
     return { lagBytes: lag, lagMs: lag };
   }
   if (known === undefined) return { lagBytes: undefined, lagMs: undefined };

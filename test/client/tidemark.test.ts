@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Context, InvalidOptionError, type Session, Tidemark } from "../../src/index.js";
@@ -258,5 +259,20 @@ describe("tidemark.close", () => {
     await gone.close();
     await expect(gone.session().redis.get("k")).rejects.toThrow(/closed/);
     await expect(gone.session().redis.set("k", "v")).rejects.toThrow(/closed/);
+  });
+});
+
+describe("A Tidemark that is logged", () => {
+  it("shows its servers and no password, as text and as JSON", async () => {
+    await using logged = new Tidemark({
+      primary: "redis://:a-password@127.0.0.1:1",
+      replicas: ["redis://:a-password@127.0.0.1:2"],
+      redis: { lazyConnect: true },
+    });
+    const servers = ["primary 127.0.0.1:1", "replica 127.0.0.1:2"];
+    expect(JSON.parse(JSON.stringify({ logged }))).toEqual({ logged: { servers } });
+    const text = inspect({ logged }, { depth: 10 });
+    for (const server of servers) expect(text).toContain(server);
+    expect(text).not.toContain("a-password");
   });
 });

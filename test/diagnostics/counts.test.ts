@@ -2,10 +2,13 @@
 import { once } from "node:events";
 import { request as ask, createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import express from "express";
+import supertest from "supertest";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Histogram } from "../../src/diagnostics/counts.js";
-import { readYourWrites } from "../../src/http/frameworks/express.js";
-import type { CommonOptions, Tidemark, WaitCounts } from "../../src/index.js";
+import { header, readYourWrites } from "../../src/http/frameworks/express.js";
+import type { CommonOptions, Session, SessionOptions, Tidemark, WaitCounts } from "../../src/index.js";
+import { unsent } from "../../src/session/token.js";
 import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
@@ -143,7 +146,7 @@ describe("tidemark.stats().waits", () => {
     expect(waitsSince(before.waits)).toEqual([0, 1, 0]);
     const { waits, fallback } = tidemark.stats();
     expect(waits.ms.sum).toBeGreaterThan(before.waits.ms.sum);
-    expect(fallback).toEqual({ reads: before.fallback.reads + 1, refused: 0 });
+    expect(fallback).toMatchObject({ reads: before.fallback.reads + 1, refused: 0 });
   });
 
   it("counts a read that the user gave up", async () => {
@@ -167,7 +170,7 @@ describe("tidemark.stats().waits", () => {
     const before = tidemark.stats().fallback;
     const reading = session.at("session", { fallback: "error" }).get("key");
     await expect(reading).rejects.toMatchObject({ code: "TIDEMARK_REPLICAS_BEHIND" });
-    expect(tidemark.stats().fallback).toEqual({ reads: before.reads, refused: before.refused + 1 });
+    expect(tidemark.stats().fallback).toMatchObject({ reads: before.reads, refused: before.refused + 1 });
   });
 });
 
@@ -176,7 +179,8 @@ describe("tidemark.stats().writes", () => {
     const { redis } = tidemark.session();
     await redis.set("key", 1);
     await Promise.all([redis.set("key", 2), redis.incr("count")]);
-    expect(tidemark.stats().writes).toEqual({ known: 3, unknown: 0 });
+    expect(tidemark.stats().writes).toMatchObject({ known: 3, unknown: 0 });
+    expect(tidemark.stats().pins).toEqual({ unknownPosition: 0, unanswered: 0, unreadTokens: 0 });
   });
 
   it("counts writes whose position nothing may report", async () => {
@@ -186,25 +190,110 @@ describe("tidemark.stats().writes", () => {
     await using limited = openTidemark(group, { redis: { username: "app", password: "pw" } });
     await limited.ready();
     await limited.session().redis.set("key", "value");
-    expect(limited.stats().writes).toEqual({ known: 0, unknown: 1 });
+    expect(limited.stats().writes).toMatchObject({ known: 0, unknown: 1 });
+    expect(limited.stats().pins).toEqual({ unknownPosition: 1, unanswered: 0, unreadTokens: 0 });
+    const { failed, primary } = limited.stats().probes;
+    expect(failed.primary).toBeGreaterThan(0);
+    expect(failed.primary).toBeLessThanOrEqual(primary);
+    await waitUntil(() => limited.stats().probes.failed.replica > 0, {
+      what: "no replica reports a position",
+    });
   });
 });
 
-describe("tidemark.stats().failoverMs", () => {
+describe("tidemark.stats().protectedReads", () => {
+  it("counts a read as estimated if every replica is known to lack its write", async () => {
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("key", "new");
+    const behind = async (): Promise<boolean> => {
+      const [before, sentBefore] = [tidemark.stats().protectedReads, sentFor("behind").session ?? 0];
+      expect(await redis.get("key")).toBe("new");
+      if ((sentFor("behind").session ?? 0) === sentBefore) return false;
+      expect(tidemark.stats().protectedReads).toEqual({ ...before, estimated: before.estimated + 1 });
+      return true;
+    };
+    await waitUntil(behind, { what: "a read goes to the primary without asking a replica" });
+  });
+
+  it("counts a read once as proven if a replica reported that it lacks the write", async () => {
+    const checkFailed = async (): Promise<boolean> => {
+      await releaseReplicas(group);
+      await replicasAreEligible(tidemark);
+      holdReplicas(group);
+      const writer = tidemark.session();
+      await writer.redis.set("key", "new");
+      const before = tidemark.stats().protectedReads;
+      const failedBefore = sentFor("check-failed").session ?? 0;
+      await tidemark.session({ token: writer.token() }).redis.get("key");
+      if ((sentFor("check-failed").session ?? 0) === failedBefore) return false;
+      expect(tidemark.stats().protectedReads).toEqual({ ...before, proven: before.proven + 1 });
+      return true;
+    };
+    await waitUntil(checkFailed, { what: "a read was sent to a replica that lacks the write" });
+  });
+
+  it("does not count reads of sessions that require nothing", async () => {
+    holdReplicas(group);
+    await tidemark.session().redis.set("key", "new");
+    await tidemark.session().redis.get("key");
+    expect(tidemark.stats().protectedReads).toEqual({ proven: 0, estimated: 0 });
+  });
+});
+
+describe("tidemark.stats().fallback", () => {
+  /** Makes every replica known to lack a write of the session, so that reads of the session fall back at once. */
+  async function fallsBack(options: SessionOptions = {}): Promise<Session> {
+    await open({ fallbackLimit: { concurrency: 1, perSecond: 1_000 } });
+    holdReplicas(group);
+    const session = tidemark.session(options);
+    await session.redis.set("key", "new");
+    const isKnown = async (): Promise<boolean> => {
+      const before = sentFor("behind").session ?? 0;
+      await session.redis.get("key");
+      return (sentFor("behind").session ?? 0) > before;
+    };
+    await waitUntil(isKnown, { what: "the replicas are known to be behind" });
+    return session;
+  }
+
+  it("shows the reads that the primary has, and those in line for it", async () => {
+    const { redis } = await fallsBack();
+    const { reads } = tidemark.stats().fallback;
+    const readings = [redis.get("key"), redis.get("key"), redis.get("key")];
+    expect(tidemark.stats().fallback).toMatchObject({ active: 1, waiting: 2 });
+    expect(await Promise.all(readings)).toEqual(["new", "new", "new"]);
+    expect(tidemark.stats().fallback).toMatchObject({ reads: reads + 3, active: 0, waiting: 0 });
+  });
+
+  it("forgets a read in line when its user gives up", async () => {
+    const controller = new AbortController();
+    const { redis } = await fallsBack({ signal: controller.signal });
+    const first = redis.get("key");
+    const second = expect(redis.get("key")).rejects.toThrow("GET");
+    expect(tidemark.stats().fallback).toMatchObject({ active: 1, waiting: 1 });
+    controller.abort();
+    expect(tidemark.stats().fallback.waiting).toBe(0);
+    await Promise.all([first, second]);
+    expect(tidemark.stats().fallback).toMatchObject({ active: 0, waiting: 0 });
+  });
+});
+
+describe("tidemark.stats().failovers", () => {
   it("counts a failover, and how long the old primary had not answered", async () => {
     await using own = await startReplicationGroup({ replicas: 1 });
     await using following = openTidemark(own, { primaryTimeoutMs: 30_000 });
     following.redis.on("error", () => {});
     await replicasAreEligible(following);
     const [heir] = own.replicas;
-    expect(total(following.stats().failoverMs)).toBe(0);
+    expect(total(following.stats().failovers.ms)).toBe(0);
     await own.primary.kill();
     const writing = following.session().redis.set("key", "value");
     await heir?.server.replicate(undefined);
     expect(await writing).toBe("OK");
-    const { failoverMs } = following.stats();
-    expect(total(failoverMs)).toBe(1);
-    expect(failoverMs.sum).toBeGreaterThan(0);
+    const { itself, sentinels, cluster, ms } = following.stats().failovers;
+    expect([itself, sentinels, cluster, total(ms)]).toEqual([1, 0, 0, 1]);
+    expect(ms.sum).toBeGreaterThan(0);
   });
 });
 
@@ -291,6 +380,22 @@ describe("With the middleware, tidemark.stats()", () => {
     expect(total(tidemark.stats().heldMs)).toBe(1);
   });
 
+  it("counts the writes of each request", async () => {
+    await send("POST", "/");
+    await send("GET", "/");
+    await send("GET", "/");
+    const { bounds, counts, sum } = tidemark.stats().writes.perRequest;
+    expect(bounds.slice(0, 2)).toEqual([0, 1]);
+    expect([...counts.slice(0, 3), sum]).toEqual([2, 1, 0, 1]);
+  });
+
+  it("counts a request whose tokens could not all be read", async () => {
+    const app = express().use(readYourWrites(tidemark, { secret, carrier: header() }));
+    app.get("/", async (req, res) => void res.send(await req.redis.get("key")));
+    await supertest(app).get("/").set("Consistency-Token", unsent).expect(200);
+    expect(tidemark.stats().pins).toEqual({ unknownPosition: 0, unanswered: 0, unreadTokens: 1 });
+  });
+
   it("counts late writes", async () => {
     await send("GET", "/late");
     await waitUntil(() => tidemark.stats().lateWrites > 0, { what: "the late write is counted" });
@@ -311,6 +416,35 @@ describe("tidemark.stats().probes", () => {
   });
 });
 
+describe("tidemark.topology()", () => {
+  it("has how long each replica took to catch up", async () => {
+    await open({ waitMs: 20_000 });
+    const values = (): number[] => tidemark.topology().map(({ catchUpMs }) => total(catchUpMs));
+    const before = values();
+    holdReplicas(group);
+    const { redis } = tidemark.session();
+    await redis.set("key", "new");
+    const reading = redis.get("key");
+    await waiting();
+    const heldMs = 50;
+    const since = performance.now();
+    await waitUntil(() => performance.now() - since > heldMs, { what: "the replicas lag for a while" });
+    await releaseReplicas(group);
+    await reading;
+    const isMeasured = (): boolean => values().every((count, i) => i === 0 || count > (before[i] ?? 0));
+    await waitUntil(
+      async () => {
+        await redis.get("key");
+        return isMeasured();
+      },
+      { what: "both replicas have reported the write" },
+    );
+    const [primary, ...replicas] = tidemark.topology();
+    expect(total(primary?.catchUpMs ?? { counts: [1] })).toBe(0);
+    for (const { catchUpMs } of replicas) expect(catchUpMs.sum).toBeGreaterThan(heldMs);
+  });
+});
+
 describe("tidemark.prometheus()", () => {
   it("has each family once, with its help, its type and its samples together", async () => {
     const { redis } = tidemark.session();
@@ -321,7 +455,7 @@ describe("tidemark.prometheus()", () => {
     for (const line of lines) {
       if (line.startsWith("# HELP ")) families.push(line.split(" ")[2] ?? "");
       else if (!line.startsWith("# TYPE ")) {
-        expect(line).toMatch(/^[a-z_]+(\{([a-z]+="[^"\n]*",?)+\})? -?\d+(\.\d+)?(e-?\d+)?$/);
+        expect(line).toMatch(/^[a-z_]+(\{([a-z_]+="[^"\n]*",?)+\})? -?\d+(\.\d+)?(e-?\d+)?$/);
         expect(line.startsWith(families.at(-1) ?? "no family")).toBe(true);
       }
     }

@@ -228,7 +228,7 @@ describe("a route", () => {
 
 describe("many routes", () => {
   const prefixes = new KeyPrefixes("", [], []);
-  const statistics = new Statistics(new Counts(), prefixes, new ScopeProposal(prefixes));
+  const statistics = new Statistics(new Counts({}), prefixes, new ScopeProposal(prefixes));
   const writing = { unscopedWrite: new Touched("", ["hits:1"]), statistics };
   const reading = { unscopedWrite: undefined, statistics };
   const route = (pattern: string) => ({ method: "GET", pattern, path: pattern });

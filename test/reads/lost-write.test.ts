@@ -53,7 +53,7 @@ describe("a session that lost a write in a failover", () => {
     const survivor = { replid: position?.replid, offset: (await offset(promoted, "second_repl_offset")) - 1 };
     const gap = (position?.offset ?? 0) - survivor.offset;
     const primary = `${promoted.host}:${promoted.port}`;
-    expect(stage.lostWrites.heard).toEqual([{ session, position, survivor, gap, primary }]);
+    expect(stage.lostWrites.heard).toEqual([{ tidemark, session, position, survivor, gap, primary }]);
     expect(tidemark.lostWrites).toBe(1);
     for (let i = 0; i < 5; i++) expect(await session.redis.get("k")).toBe("kept");
     expect(tidemark.lostWrites).toBe(1);

@@ -25,6 +25,7 @@ import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.
 import type { ReplicationGroup } from "../support/servers/replication-group.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import { type GroupOptions, openTidemark } from "../support/stages/open-tidemark.js";
+import { sentCommands } from "../support/stages/sent-commands.js";
 import { stageTidemark } from "../support/stages/staged-tidemark.js";
 import { isWaiting } from "../support/stages/waiting-reads.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -102,6 +103,7 @@ describe("tidemark:read", () => {
     await until("known", () => session.redis.get("k"));
     const { node, waitedMs, lagMs } = reads.last;
     expect(reads.last).toEqual({
+      tidemark,
       session,
       command: "get",
       node: expect.any(String),
@@ -303,7 +305,7 @@ describe("tidemark:read", () => {
     await session.redis.set("a key", "a value");
     await session.redis.mget("a key", "a further key");
     await session.redis.at("strong").get("a key");
-    for (const { session: _, ...record } of reads.heard)
+    for (const { session: _, tidemark: __, ...record } of reads.heard)
       expect(JSON.stringify(record)).not.toMatch(/a key|a value|further/);
     expect(reads.heard).toHaveLength(2);
   });
@@ -495,7 +497,7 @@ describe("a read while the primary is gone", () => {
       const session = behind.session({ level: { level: "strong", staleIfPrimaryGone: true } });
       reads.heard.length = 0;
       const reading = session.redis.get("k");
-      await waitUntil(() => routes.of("get").at(-1) === "replica:primary-gone", {
+      await waitUntil(() => sentCommands(behind, "primary-gone") > 0, {
         what: "a replica is asked",
       });
       if (role === "replica") {
@@ -552,10 +554,11 @@ describe("session.reads", () => {
   });
 
   it("holds the same records as the channel", async () => {
-    const session = open({ recordReads: 100 }).session();
+    const recording = open({ recordReads: 100 });
+    const session = recording.session();
     await Promise.all(["a", "b", "c"].map((key) => session.redis.get(key)));
     expect(reads.heard.filter((one) => one.session === session)).toEqual(
-      session.reads.map((record) => ({ session, ...record })),
+      session.reads.map((record) => ({ tidemark: recording, session, ...record })),
     );
     expect(session.reads).toHaveLength(3);
   });

@@ -114,7 +114,7 @@ describe("the records of many reads", () => {
       expect(heard).toHaveLength(made);
       expect(heard.filter(({ error }) => error !== undefined)).toHaveLength(rejected);
       const kept = [...sessions].flatMap((session) =>
-        session.reads.map((record) => ({ session, ...record })),
+        session.reads.map((record) => ({ tidemark, session, ...record })),
       );
       expect(kept).toHaveLength(made);
       for (const session of sessions)

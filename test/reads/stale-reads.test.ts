@@ -59,6 +59,7 @@ describe.concurrent("staleIfPrimaryGone", () => {
       const session = tidemark.session({ level: { level: "strong", staleIfPrimaryGone: true } });
       expect([await session.redis.get("k"), session.stale]).toEqual(["new", true]);
       expect(told.at(-1)).toEqual({
+        tidemark,
         session,
         command: "get",
         node: `127.0.0.1:${first?.server.port}`,

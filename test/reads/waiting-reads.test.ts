@@ -7,6 +7,7 @@ import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.
 import type { ReplicationGroup } from "../support/servers/replication-group.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import { type GroupOptions, openTidemark } from "../support/stages/open-tidemark.js";
+import { sentCommands } from "../support/stages/sent-commands.js";
 import { stageTidemark } from "../support/stages/staged-tidemark.js";
 import { isWaiting, questions } from "../support/stages/waiting-reads.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -110,10 +111,12 @@ describe("waitMs", () => {
     const token = await written("k");
     routes.clear();
     const before = await questions(group);
+    const sentBefore = sentCommands(tidemark, "behind");
     const session = tidemark.session({ token, level: { waitMs: 60 } });
     const reading = session.redis.get("k");
-    expect(routes.of("get")).toEqual(["primary:behind"]);
+    expect(sentCommands(tidemark, "behind")).toBe(sentBefore + 1);
     expect(await reading).toBe("new");
+    expect(routes.of("get")).toEqual(["primary:behind"]);
     expect((await questions(group)) - before).toBeLessThanOrEqual(4);
   });
 });

@@ -5,6 +5,7 @@ import type { Tidemark } from "../../src/index.js";
 import { migratesWithReplicas } from "../support/servers/abilities.js";
 import type { ClusterNode } from "../support/servers/cluster-node.js";
 import type { SlotMigration } from "../support/servers/slot-migration.js";
+import { sentCommands } from "../support/stages/sent-commands.js";
 import { keyIn, stageCluster } from "../support/stages/staged-cluster.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -212,8 +213,9 @@ describe("several commands", () => {
     await redis.mset(`${key}1`, "1", `${key}2`, "2");
     await migration.begin();
     await migration.moveKeys(1);
+    const before = sentCommands(tidemark);
     const reading = redis.mget(...keys);
-    await waitUntil(() => stage.routes.of("mget").length > 2, { what: "the read was sent again" });
+    await waitUntil(() => sentCommands(tidemark) > before + 2, { what: "the read was sent again" });
     await migration.moveKeys();
     expect(await reading).toEqual(["1", "2"]);
     await migration.finish();

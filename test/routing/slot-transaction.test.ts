@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { type Session, TransactionLostError } from "../../src/index.js";
 import type { SlotMigration } from "../support/servers/slot-migration.js";
+import { sentCommands } from "../support/stages/sent-commands.js";
 import { keyIn, stageCluster } from "../support/stages/staged-cluster.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -87,13 +88,16 @@ describe("a transaction", () => {
   });
 
   it("waits while one key has arrived and another has not, and runs once", async () => {
-    const session = (await stage.open()).session();
+    const tidemark = await stage.open();
+    const session = tidemark.session();
     const { key, other, migration } = await aMigration();
     await session.redis.mset(key, "1", other, "1");
     await migration.begin();
     await migration.moveKeys(1);
+    const before = sentCommands(tidemark);
     const replies = bump(session, key, other);
-    await waitUntil(() => stage.routes.of("multi").length > 2, {
+    // A transaction of two commands is four commands with MULTI and EXEC.
+    await waitUntil(() => sentCommands(tidemark) > before + 2 * 4, {
       what: "the transaction was sent to both nodes",
     });
     await migration.moveKeys();

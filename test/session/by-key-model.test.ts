@@ -5,6 +5,7 @@ import { hashOf } from "../../src/commands/key-hash.js";
 import { RuledKeys } from "../../src/commands/touched-keys.js";
 import { leaveUntracked } from "../../src/commands/untracked.js";
 import { rulesOf } from "../../src/consistency/level.js";
+import { Counts as TidemarkCounts } from "../../src/diagnostics/counts.js";
 import { roundedToken } from "../../src/http/rounded-token.js";
 import { checkKeyOptions } from "../../src/options/key-options.js";
 import { LostWrites } from "../../src/reads/lost-writes.js";
@@ -211,7 +212,7 @@ class World {
   /** Whether there are failovers. */
   readonly #isShaky: boolean;
   readonly #keys: RuledKeys;
-  readonly #losses = new LostWrites("report");
+  readonly #losses = new LostWrites(new TidemarkCounts({}), "report");
   readonly #names: readonly string[];
   /** Whether a primary has begun a history that nothing joins to the one before. */
   #hasGap = false;

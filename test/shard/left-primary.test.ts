@@ -21,7 +21,7 @@ it("the shard reports a primary that is silent for too long, and one that anothe
   };
   const ground = {
     options,
-    counts: new Counts(),
+    counts: new Counts({}),
     lineage: new Lineage(),
     joined: () => {},
     outages: { unnamed: () => {}, named: () => {} },

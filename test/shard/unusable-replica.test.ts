@@ -115,8 +115,9 @@ describe.concurrent("a replica that cannot be used", () => {
     expect(gone).toMatchObject({ eligible: false, reason: expect.stringContaining("not connected") });
   });
 
-  it("produces no warning after a restart or a failover", async () => {
+  it("produces no warning after a restart or a failover, and the cause of the failover is published", async () => {
     using warnings = listenToWarnings();
+    using changes = listenToTopology();
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
     await replica.restart();
@@ -131,6 +132,19 @@ describe.concurrent("a replica that cannot be used", () => {
     );
     await replicasAreEligible(tidemark);
     expect([...warnings.of(unusable), ...warnings.of("TIDEMARK_REPLICA_USABLE")]).toEqual([]);
+    const address = `${replica.host}:${replica.port}`;
+    const causes = changes.heard.filter(({ change }) => change === "role");
+    expect(causes).toContainEqual(
+      expect.objectContaining({
+        tidemark,
+        node: address,
+        role: "primary",
+        cause: expect.stringMatching(/^it reports/),
+      }),
+    );
+    const demoted = causes.find(({ role }) => role === "replica");
+    expect(demoted?.cause).toMatch(RegExp(`^${address} is the primary now: it reports`));
+    expect(changes.heard.filter(({ change, cause }) => change !== "role" && cause !== undefined)).toEqual([]);
   });
 });
 

@@ -3,6 +3,7 @@ import { Cluster, type Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
 import { outcomeOf } from "../support/commands/outcome.js";
+import { sentCommands } from "../support/stages/sent-commands.js";
 import { keyIn, stageCluster } from "../support/stages/staged-cluster.js";
 import { waitUntil } from "../support/wait-until.js";
 
@@ -64,8 +65,9 @@ describe("on a cluster", () => {
     const list = keyIn(20);
     await migration.run();
     const { redis } = tidemark.session();
+    const before = sentCommands(tidemark);
     const popping = redis.blpop(list, 0);
-    await waitUntil(() => stage.routes.of("blpop").length === 2, { what: "BLPOP was sent to both nodes" });
+    await waitUntil(() => sentCommands(tidemark) === before + 2, { what: "BLPOP was sent to both nodes" });
     await tidemark.session().redis.rpush(list, "v");
     expect(await popping).toEqual([list, "v"]);
   });

@@ -6,6 +6,7 @@ import { listenToRoutes } from "../support/listeners/routes.js";
 import { type AnnouncedNode, startAnnouncedNode } from "../support/servers/announced-node.js";
 import { isPrimaryOf, promotionIsNoticed } from "../support/servers/promotion.js";
 import { quickPeriods, type SentinelGroup, startSentinelGroup } from "../support/servers/sentinel-group.js";
+import { listenToTopology } from "../support/servers/topology-changes.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import { openWatched } from "../support/stages/watched-tidemark.js";
 import { waitUntil } from "../support/wait-until.js";
@@ -88,7 +89,14 @@ describe("after a failover that lost nothing", () => {
     await session.redis.set("k", "before");
     const token = session.token();
     await group.caughtUp();
+    using changes = listenToTopology();
     await isFailedOver(() => group.failover());
+    await waitUntil(() => changes.heard.some(({ change }) => change === "role"), {
+      what: "the new roles are published",
+    });
+    expect(changes.heard.find(({ role }) => role === "primary")?.cause).toMatch(/^the Sentinels name it/);
+    const { itself, sentinels } = tidemark.stats().failovers;
+    expect({ itself, sentinels }).toEqual({ itself: 0, sentinels: 1 });
     await group.ready();
     await replicasAreEligible(tidemark);
     using routes = listenToRoutes();

@@ -18,7 +18,11 @@ export class HostWithoutServers implements SessionHost {
   readonly keys: KeyFinder;
   readonly maxKeys: number;
   readonly recordReads = 0;
-  readonly statistics = new Statistics(new Counts(), usual.keyPrefixes, new ScopeProposal(usual.keyPrefixes));
+  readonly statistics = new Statistics(
+    new Counts({}),
+    usual.keyPrefixes,
+    new ScopeProposal(usual.keyPrefixes),
+  );
 
   constructor(keys: KeyFinder = new RuledKeys(usual.keyRules), maxKeys = usual.keysPerToken) {
     this.keys = keys;
