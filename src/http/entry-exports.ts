@@ -3,3 +3,4 @@ export type { Carrier, CarrierRequest, CarrierResponse, OutgoingToken } from "./
 export { type CookieOptions, cookie } from "./carriers/cookie.js";
 export { type HeaderOptions, header } from "./carriers/header.js";
 export type { ReadYourWritesOptions, SessionSource } from "./request-session.js";
+export type { ServerTimingChoice, ServerTimingDetail } from "./server-timing.js";

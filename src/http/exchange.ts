@@ -209,7 +209,7 @@ export class Exchange<Request extends CarrierRequest> implements ResponseOwner, 
   }
 
   held(ms: number): void {
-    this.session.statistics.counts.heldMs.add(ms);
+    this.#tokens.held(ms);
   }
 
   headSent(): void {

@@ -11,6 +11,7 @@ import { cookie, cookieOptions } from "./carriers/cookie.js";
 import { entryFor } from "./entries.js";
 import { Keyring, type OpenedToken } from "./keyring.js";
 import { type CarriedTokens, ResponseToken } from "./outgoing-token.js";
+import { checkServerTiming, RequestTiming, type ServerTimingChoice } from "./server-timing.js";
 
 /** The part of a `Tidemark` that a middleware uses. */
 export interface SessionSource {
@@ -41,6 +42,13 @@ export interface ReadYourWritesOptions<Request> {
    * a token too, if the read data are newer than the request's tokens require. Default the setting of the `Tidemark`.
    */
   readonly monotonicReads?: boolean;
+  /**
+   * Whether responses get a `Server-Timing` header, which browsers show in their developer tools: how many reads replicas and the
+   * primary have answered, the longest wait of a read, and how long the headers waited for writes. `"nodes"` also shows the addresses
+   * of the servers. A function decides for each response, for example by its user. Default false, because the header tells
+   * strangers about your servers. While it is on, reads are recorded, which takes 1.15 to 1.25 times as much CPU for each read.
+   */
+  readonly serverTiming?: ServerTimingChoice<Request>;
 }
 
 /** A session, and how its token gets to the user. */
@@ -94,8 +102,11 @@ export interface RequestSessionConfig<Request> {
   readonly keyring: Keyring | undefined;
   readonly level: ReadYourWritesOptions<Request>["level"];
   readonly monotonicReads: boolean | undefined;
+  readonly serverTiming: ServerTimingChoice<Request> | undefined;
   /** Called with the error that a carrier threw. */
   readonly failed: (error: unknown) => void;
+  /** Called with the error that the function `serverTiming` threw. */
+  readonly untimed: (error: unknown) => void;
   /** Called when none of the secrets can decrypt a text that looks like a token. */
   readonly unverified: () => void;
 }
@@ -106,7 +117,7 @@ export function refuseUnknownOptions(
   further: readonly string[],
   where = "readYourWrites",
 ): void {
-  const names = ["secret", "audience", "carrier", "level", "monotonicReads", ...further];
+  const names = ["secret", "audience", "carrier", "level", "monotonicReads", "serverTiming", ...further];
   refuseUnknown(where, options, names, (name) => {
     if (name === "tidemark")
       return `Pass it before the options, or import ${where} from "tidemark/fastify" for Fastify`;
@@ -137,7 +148,15 @@ export function requestSessionConfig<Request>(
     keyring,
     level,
     monotonicReads,
-    failed: warning(),
+    serverTiming: checkServerTiming(options.serverTiming),
+    failed: warning(
+      "TIDEMARK_CARRIER_FAILED",
+      "A carrier threw an error, so users may miss their own writes. Fix the carrier: its first error follows.",
+    ),
+    untimed: warning(
+      "TIDEMARK_SERVER_TIMING",
+      "The function serverTiming threw an error, so responses get no Server-Timing header. Its first error follows.",
+    ),
     unverified: unverifiedWarning(),
   };
 }
@@ -149,6 +168,7 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
   opened: Map<string, OpenedToken> | undefined;
   #request: Request | undefined;
   readonly #config: RequestSessionConfig<Request>;
+  readonly #timing: RequestTiming | undefined = undefined;
   #isStored = false;
 
   /** Throws what the `level` function throws. */
@@ -160,6 +180,7 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     this.session = source.session(
       new SessionSetup(() => this.#open(), ownLevel, monotonicReads, keyring, signal),
     );
+    if (config.serverTiming !== undefined) this.#timing = RequestTiming.of(this.session);
   }
 
   /** Lets carriers look at the request with all that middleware has added to it. */
@@ -179,6 +200,24 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
   carry(response: CarrierResponse): void {
     for (const carrier of this.#config.carriers)
       if (!carrier.serverSide || !this.#isStored) this.#write(carrier, response);
+    if (this.#timing !== undefined) this.#show(this.#timing, response);
+  }
+
+  /** Counts that the headers waited for writes. */
+  held(ms: number): void {
+    this.session.statistics.counts.heldMs.add(ms);
+    if (this.#timing !== undefined) this.#timing.heldMs += ms;
+  }
+
+  #show(timing: RequestTiming, response: CarrierResponse): void {
+    const { serverTiming = false } = this.#config;
+    const request = this.#request;
+    try {
+      if (typeof serverTiming !== "function") timing.write(response, serverTiming);
+      else if (request !== undefined) timing.write(response, serverTiming(request));
+    } catch (error) {
+      this.#config.untimed(error);
+    }
   }
 
   /** Lets the `serverSide` carriers store the token. After a final call, `carry` skips these carriers. */
@@ -266,20 +305,17 @@ function isInForce(token: string, ttlMs: number): boolean {
 /** A response for carriers that need none. */
 export const noResponse: CarrierResponse = { getHeader: () => undefined, setHeader: () => {} };
 
-/** A carrier that fails must not fail the response. The first failure emits a process warning. */
-function warning(): (error: unknown) => void {
+/** An error in code of the app must not fail the response. The first one emits a process warning. */
+function warning(code: string, message: string): (error: unknown) => void {
   let warned = false;
   return (error) => {
     if (warned) return;
     warned = true;
-    process.emitWarning(
-      "A carrier threw an error, so users may miss their own writes. Fix the carrier: its first error follows.",
-      {
-        type: "TidemarkWarning",
-        code: "TIDEMARK_CARRIER_FAILED",
-        detail: error instanceof Error ? error.stack : String(error),
-      },
-    );
+    process.emitWarning(message, {
+      type: "TidemarkWarning",
+      code,
+      detail: error instanceof Error ? error.stack : String(error),
+    });
   };
 }
 

@@ -56,15 +56,17 @@ export function readYourWrites(
   options: ReadYourWritesOptions<Request>,
 ): WithConsistency {
   refuseUnknownOptions(options, []);
-  const { level, carrier } = options;
+  const { level, carrier, serverTiming } = options;
   if ([carrier].flat().some(isSessionCarrier)) {
     const remedy = "Pass cookie() or header(), because a Web Request has no session";
     throw new InvalidOptionError("carrier", carrier, remedy, "got session()");
   }
   const levelOf = typeof level === "function" ? ({ request }: WebRequest) => level(request) : level;
+  const timingOf =
+    typeof serverTiming === "function" ? ({ request }: WebRequest) => serverTiming(request) : serverTiming;
   const exchanges = new Exchanges<WebRequest>(
     tidemark,
-    { ...options, level: levelOf },
+    { ...options, level: levelOf, serverTiming: timingOf },
     { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal, options: [] },
   );
 

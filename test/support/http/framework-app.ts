@@ -5,6 +5,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { Consistency } from "../../../src/consistency/read-policy.js";
 import type { Carrier } from "../../../src/http/carriers/carrier.js";
 import type { SessionSource } from "../../../src/http/request-session.js";
+import type { ServerTimingDetail } from "../../../src/http/server-timing.js";
 import type { Session } from "../../../src/session/session.js";
 
 export const secret = "a secret of this test";
@@ -44,6 +45,7 @@ export class Refusal extends Error {
 export interface Scene {
   readonly carrier?: Carrier | readonly Carrier[];
   readonly monotonicReads?: boolean;
+  readonly serverTiming?: ServerTimingDetail | (() => ServerTimingDetail);
   /** Of the app, of the scope or router that all routes are in, and of the route, which has a handler at `/`. */
   readonly levels?: { readonly app?: Choice; readonly scope?: Choice; readonly route?: Choice };
   readonly handler: (turn: Turn) => Promise<Reply> | Reply;

@@ -25,7 +25,7 @@ import { hono, web } from "./web-frameworks.js";
 
 const express =
   (make: typeof express5): Framework =>
-  (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+  (source, { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }) => {
     const turnOf = (request: express5.Request): Turn => ({
       session: request.consistency,
       query: queryOf(request.url),
@@ -39,7 +39,15 @@ const express =
     };
     const app = make()
       .set("env", "test")
-      .use(onExpress.readYourWrites(source, { secret, carrier, monotonicReads, level: levels.app }));
+      .use(
+        onExpress.readYourWrites(source, {
+          secret,
+          carrier,
+          monotonicReads,
+          serverTiming,
+          level: levels.app,
+        }),
+      );
     app.use(make.text());
     const router = make.Router();
     if (levels.scope !== undefined) router.use(onExpress.consistency(levels.scope));
@@ -55,7 +63,7 @@ const express =
     return app.use(router).use(onError);
   };
 
-const koa: Framework = (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+const koa: Framework = (source, { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }) => {
   const turnOf = (ctx: Koa.Context): Turn => ({
     session: ctx.consistency,
     query: queryOf(ctx.url),
@@ -63,7 +71,7 @@ const koa: Framework = (source, { carrier, monotonicReads, levels = {}, handler,
   });
   const app = new Koa();
   app.silent = true;
-  app.use(onKoa.readYourWrites(source, { secret, carrier, monotonicReads, level: levels.app }));
+  app.use(onKoa.readYourWrites(source, { secret, carrier, monotonicReads, serverTiming, level: levels.app }));
   app.use(async (ctx, next) => {
     try {
       await next();
@@ -90,7 +98,7 @@ const koa: Framework = (source, { carrier, monotonicReads, levels = {}, handler,
 /** Ready to be asked, by `inject` or through a listener. */
 export async function fastifyApp(
   source: SessionSource,
-  { carrier, monotonicReads, levels = {}, handler, failed }: Scene,
+  { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }: Scene,
   options: { readonly http2?: boolean } = {},
 ): Promise<FastifyInstance> {
   const turnOf = (request: onFastifyRequest): Turn => ({
@@ -105,6 +113,7 @@ export async function fastifyApp(
     secret,
     carrier,
     monotonicReads,
+    serverTiming,
     level: levels.app,
   });
   app.setErrorHandler(async (error, request, reply) => {
@@ -140,9 +149,12 @@ const onFastifyServer: Framework = async (source, scene) => {
   return (request, response) => app.routing(request, response);
 };
 
-const nodeHttp: Framework = (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+const nodeHttp: Framework = (
+  source,
+  { carrier, monotonicReads, serverTiming, levels = {}, handler, failed },
+) => {
   const layers = [
-    onExpress.readYourWrites(source, { secret, carrier, monotonicReads, level: levels.app }),
+    onExpress.readYourWrites(source, { secret, carrier, monotonicReads, serverTiming, level: levels.app }),
     ...[levels.scope, levels.route].flatMap((level) =>
       level === undefined ? [] : [onExpress.consistency(level)],
     ),

@@ -32,11 +32,15 @@ function webResponse(reply: Reply): Response {
 }
 
 /** Handlers as Next.js and Remix have them, which answer their errors by themselves. */
-export const web: Framework = (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+export const web: Framework = (
+  source,
+  { carrier, monotonicReads, serverTiming, levels = {}, handler, failed },
+) => {
   const withConsistency = onWeb.readYourWrites(source, {
     secret,
     carrier,
     monotonicReads,
+    serverTiming,
     level: levels.app,
   });
   const answer = async (request: Request) => {
@@ -54,11 +58,12 @@ export const web: Framework = (source, { carrier, monotonicReads, levels = {}, h
 
 export const hono =
   (around: "app" | "routes"): Framework =>
-  (source, { carrier, monotonicReads, levels = {}, handler, failed }) => {
+  (source, { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }) => {
     const withConsistency = onWeb.readYourWrites(source, {
       secret,
       carrier,
       monotonicReads,
+      serverTiming,
       level: levels.app,
     });
     const app = new Hono();
