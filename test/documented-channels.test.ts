@@ -7,9 +7,8 @@ import { Counts } from "../src/diagnostics/counts.js";
 import { root } from "./support/sources/built-package.js";
 import { nodesOf, readSources } from "./support/sources/source-tree.js";
 
-const channels = readSources(fileURLToPath(new URL("../src", import.meta.url))).find(
-  ({ name }) => name === "diagnostics/channels",
-);
+const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
+const channels = sources.find(({ name }) => name === "diagnostics/channels");
 
 let page: string;
 
@@ -91,6 +90,16 @@ it("docs/events.md lists each channel with its export and its message", async ()
     expect(others).toEqual([]);
   }
   expect(rows).toHaveLength(made.length);
+});
+
+it("docs/events.md lists each warning once", async () => {
+  const events = await readFile(`${root}/docs/events.md`, "utf8");
+  const listed = [...events.matchAll(/^\| `(TIDEMARK_[A-Z_]+)` \|/gm)].map(([, code]) => code);
+  const codesIn = (text = ""): string[] => [...text.matchAll(/TIDEMARK_[A-Z_]+/g)].map(([code]) => code);
+  const ofErrors = new Set(codesIn(sources.find(({ name }) => name === "errors/errors")?.text));
+  const used = sources.flatMap(({ text }) => codesIn(text)).filter((code) => !ofErrors.has(code));
+  expect(used.length).toBeGreaterThan(0);
+  expect(listed.toSorted()).toEqual([...new Set(used)].toSorted());
 });
 
 it("there is a count for each reason", () => {

@@ -233,6 +233,23 @@ describe("tidemark.stats().protectedReads", () => {
     await waitUntil(checkFailed, { what: "a read was sent to a replica that lacks the write" });
   });
 
+  it("counts a read once, although it waits for the replicas by several read policies", async () => {
+    holdReplicas(group);
+    const session = tidemark.session();
+    await session.redis.set("key", "new");
+    const before = tidemark.stats();
+    const policies = [
+      { level: "session", withinMs: 30, waitMs: 30 },
+      { level: "session", withinMs: 60, waitMs: 60 },
+      { level: "strong" },
+    ] as const;
+    expect(await session.at(policies).get("key")).toBe("new");
+    const { protectedReads, waits } = tidemark.stats();
+    expect(total(waits.ms) - total(before.waits.ms)).toBeGreaterThan(1);
+    const { proven, estimated } = protectedReads;
+    expect(proven + estimated).toBe(1);
+  });
+
   it("does not count reads of sessions that require nothing", async () => {
     holdReplicas(group);
     await tidemark.session().redis.set("key", "new");

@@ -65,6 +65,7 @@ describe.concurrent("staleIfPrimaryGone", () => {
         node: `127.0.0.1:${first?.server.port}`,
       });
     }
+    expect(tidemark.stats().staleReads).toBe(6);
   });
 
   it("returns older data than the session's own write when no other data is available", async () => {
