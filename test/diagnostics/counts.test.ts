@@ -239,8 +239,8 @@ describe("tidemark.stats().protectedReads", () => {
     await session.redis.set("key", "new");
     const before = tidemark.stats();
     const policies = [
-      { level: "session", withinMs: 30, waitMs: 30 },
-      { level: "session", withinMs: 60, waitMs: 60 },
+      { level: "session", withinMs: 300, waitMs: 300 },
+      { level: "session", withinMs: 900, waitMs: 900 },
       { level: "strong" },
     ] as const;
     expect(await session.at(policies).get("key")).toBe("new");
