@@ -9,6 +9,7 @@ import { longestTimerMs } from "./connection/offline-queue.js";
 import type { Consistency, ResolvedReadPolicy } from "./consistency/read-policy.js";
 import type { WriteConcern } from "./consistency/write-concern.js";
 import { Counts } from "./diagnostics/counts.js";
+import type { ShownLimits } from "./diagnostics/metrics.js";
 import { prometheusText } from "./diagnostics/prometheus.js";
 import { ScopeProposal } from "./diagnostics/scope-proposal.js";
 import { Statistics, type TidemarkStats } from "./diagnostics/statistics.js";
@@ -69,6 +70,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #outages = new PrimaryOutages();
   readonly #stateChanges: StateChanges;
   readonly #counts = new Counts(this);
+  readonly #limits: ShownLimits;
   readonly #losses: LostWrites;
   readonly #router: Router;
   readonly #context: Context;
@@ -150,6 +152,7 @@ export class Tidemark implements AsyncDisposable {
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
     this.#host = new TidemarkHost(checked, this.#counts, this.#router, base);
+    this.#limits = checked;
     this.#stateChanges.open();
   }
 
@@ -216,7 +219,7 @@ export class Tidemark implements AsyncDisposable {
    * `text/plain; version=0.0.4; charset=utf-8`. The labels name servers, roles, reasons and levels, but no keys, users or tokens.
    */
   prometheus(): string {
-    return prometheusText({ stats: this.stats(), nodes: this.topology() });
+    return prometheusText({ stats: this.stats(), nodes: this.topology(), limits: this.#limits });
   }
 
   /**

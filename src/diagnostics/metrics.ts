@@ -17,10 +17,17 @@ export interface ShownNode {
   readonly catchUpMs: HistogramValues;
 }
 
+/** The options that decide when a replica may no longer answer reads. */
+export interface ShownLimits {
+  readonly maxStalenessMs: number;
+  readonly maxClockSkewMs: number;
+}
+
 /** Everything that metrics are read from. */
 export interface Measured {
   readonly stats: TidemarkStats;
   readonly nodes: readonly ShownNode[];
+  readonly limits: ShownLimits;
 }
 
 /** No label names a key, a user or a token. */
@@ -300,5 +307,20 @@ export const metrics: readonly Metric[] = [
     unit: "s",
     help: "How far the clock of a server is ahead of the primary's.",
     samples: ofNodes(({ clockSkewMs }) => inSeconds(clockSkewMs)),
+  },
+  // So that alerts can compare the lag and the clock of a replica with the limits of its app.
+  {
+    name: "tidemark.max_staleness",
+    kind: "gauge",
+    unit: "s",
+    help: "The option maxStalenessMs, in seconds.",
+    samples: ({ limits }) => [[{}, limits.maxStalenessMs / 1_000]],
+  },
+  {
+    name: "tidemark.max_clock_skew",
+    kind: "gauge",
+    unit: "s",
+    help: "The option maxClockSkewMs, in seconds.",
+    samples: ({ limits }) => [[{}, limits.maxClockSkewMs / 1_000]],
   },
 ];

@@ -504,6 +504,12 @@ describe("tidemark.prometheus()", () => {
     expect(text).toContain(`tidemark_node_lag_bytes{node="${address}",role="primary"} 0\n`);
   });
 
+  it("shows the limits for lag and clocks in seconds", async () => {
+    await open({ maxStalenessMs: 4_500, tokenTtlMs: 60_000, maxClockSkewMs: 250 });
+    expect(tidemark.prometheus()).toContain("\ntidemark_max_staleness_seconds 4.5\n");
+    expect(tidemark.prometheus()).toContain("\ntidemark_max_clock_skew_seconds 0.25\n");
+  });
+
   it("has fewer than 250 series for three servers, and no key", async () => {
     const session = tidemark.session();
     for (const level of ["session", "eventual", "strong", { maxStalenessMs: 1_000 }] as const)
