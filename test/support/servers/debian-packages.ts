@@ -122,7 +122,8 @@ async function missingLibraries(
 ): Promise<readonly string[]> {
   try {
     const { stdout } = await apt("-s", "--no-install-recommends", "install", ...packages);
-    return [...stdout.matchAll(/^Inst (lib\S+)/gm)].map(([, name = ""]) => name);
+    // Those of JavaScript are for web pages.
+    return [...stdout.matchAll(/^Inst (lib(?!js-)\S+)/gm)].map(([, name = ""]) => name);
   } catch {
     return libraries;
   }

@@ -25,8 +25,10 @@ export async function findProgram(
       () => undefined,
     );
   };
-  const unpacked = async (folder: string): Promise<Program | undefined> =>
-    probe(join(folder, "usr/sbin", name), await libraryPath(folder));
+  const unpacked = async (folder: string): Promise<Program | undefined> => {
+    const env = await libraryPath(folder);
+    return (await probe(join(folder, "usr/sbin", name), env)) ?? probe(join(folder, "usr/bin", name), env);
+  };
   const cacheFolder = fileURLToPath(new URL(`../../../.cache/${name}`, import.meta.url));
   const found = (await probe(name, {})) ?? (await unpacked(cacheFolder));
   if (found || !(await hasDebianTools())) return found;
