@@ -110,6 +110,10 @@ function handlerOf(tidemark: Tidemark): Express {
   app.get("/notes/:id", ({ redis, params }, response, next) => {
     redis.get(`note:${params.id}`).then((note) => response.json({ note }), next);
   });
+  app.post("/unawaited", ({ redis }, response) => {
+    redis.set("note:unawaited", "text").catch(() => {});
+    response.sendStatus(204);
+  });
   app.post("/late", ({ redis }, response) => {
     response.sendStatus(204);
     redis.set("note:late", "text").catch(() => {});

@@ -56,10 +56,10 @@ export class Prometheus implements AsyncDisposable {
     this.#daemon = daemon;
   }
 
-  /** The current result of a query. Rejects if the query is wrong. */
-  async query(expression: string): Promise<readonly Sample[]> {
+  /** The result of a query at a time, which is now if left out. Rejects if the query is wrong. */
+  async query(expression: string, at = Date.now()): Promise<readonly Sample[]> {
     const { host, port } = this.#daemon;
-    const parameters = new URLSearchParams({ query: expression });
+    const parameters = new URLSearchParams({ query: expression, time: String(at / 1_000) });
     const response = await fetch(`http://${host}:${port}/api/v1/query?${parameters}`);
     const reply: Reply = JSON.parse(await response.text());
     if (reply.status !== "success") throw new Error(`${expression}: ${reply.error}`);
