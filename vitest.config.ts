@@ -39,6 +39,8 @@ const doublings = [
   "demo",
   // Each kind of failure has a test of its own in the same folder.
   "scenarios/chaos",
+  // `promtool` tests when each alert fires. This one tries them on real servers, for a minute.
+  "grafana/faults",
   // Every test on such a group fails when the group does not work.
   ...["support/servers/cluster-group", "support/servers/sentinel-group"],
 ].map((name) => `test/${name}.test.ts`);

@@ -19,7 +19,7 @@ afterAll(() => installed[Symbol.asyncDispose]());
 describe("The tarball", () => {
   it("contains the built files with their sources, the documents for users, and nothing else", () => {
     const expected =
-      /^(dist\/[\w/-]+\.(js|d\.ts)(\.map)?|src\/[\w/-]+\.ts|docs\/[\w-]+\.(md|svg)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(dist\/[\w/-]+\.(js|d\.ts)(\.map)?|src\/[\w/-]+\.ts|docs\/[\w-]+\.(md|svg)|grafana\/(dashboard\.json|alerts\.yml)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
     expect(installed.packed).toContain("dist/index.js");
     expect(installed.packed).toContain("dist/index.d.ts");
@@ -27,6 +27,8 @@ describe("The tarball", () => {
     expect(installed.packed).toContain("dist/http/frameworks/express.d.ts");
     // Warnings name this file.
     expect(installed.packed).toContain("docs/late-writes.md");
+    expect(installed.packed).toContain("grafana/dashboard.json");
+    expect(installed.packed).toContain("grafana/alerts.yml");
     expect(installed.packed).toContain("dist/client/node-redis.js");
     expect(installed.packed).toContain("dist/index.js.map");
     expect(installed.packed).toContain("src/index.ts");
