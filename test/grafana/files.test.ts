@@ -131,7 +131,8 @@ describe.skipIf(program === undefined)("promtool", () => {
   it.each([
     ["check", "grafana/alerts.yml"],
     ["test", "test/grafana/alerts.test.yml"],
-  ])("finds the rules right with %s rules", async (verb, file) => {
+    ["test", "test/grafana/alerts-of-a-day.test.yml"],
+  ])("finds the rules right: %s rules %s", async (verb, file) => {
     if (program === undefined) return;
     expect(await promtool(program, verb, "rules", join(root, file))).toContain("SUCCESS");
   });
