@@ -5,7 +5,7 @@ const testsIn = (...folders: string[]): string[] => folders.map((folder) => `tes
 
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
 const dependOnIoredis = [
-  ...testsIn("client", "connection", "node", "options", "reads", "routing", "scenarios", "shard"),
+  ...testsIn("client", "connection", "node", "opentelemetry", "options", "reads", "routing", "scenarios", "shard"),
   "test/types.test.ts",
 ];
 
@@ -45,9 +45,9 @@ const doublings = [
   ...["support/servers/cluster-group", "support/servers/sentinel-group"],
 ].map((name) => `test/${name}.test.ts`);
 
-/** These replace modules or use cls-hooked, whose hooks slow down the rest of the process. */
+/** These replace modules, patch ioredis or use cls-hooked, whose hooks slow down the rest of the process. */
 const needOwnProcess = [
-  ...testsIn("examples"),
+  ...testsIn("examples", "opentelemetry"),
   "test/client/run.test.ts",
   "test/http/context-express.test.ts",
   "test/scenarios/cart.test.ts",

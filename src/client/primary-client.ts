@@ -4,6 +4,7 @@ import { connect as connectTls } from "node:tls";
 import { AbstractConnector, type Callback, Command, Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { CommandCallbacks } from "../commands/callbacks.js";
+import { areCommandsTraced, keepContext, sendInKeptContext } from "../commands/command-tracing.js";
 import { isDemotion } from "../commands/server-reply.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import { cancelReconnect } from "../connection/connect-now.js";
@@ -227,6 +228,7 @@ export class PrimaryClient extends Redis implements PrimaryDependent {
   }
 
   override sendCommand(command: Command, stream?: CommandStream): unknown {
+    if (areCommandsTraced()) keepContext(command);
     this.#mindRenewal(command);
     if (this.#departure !== undefined && this.status === "ready") {
       this.#departure.given.push(command);
@@ -244,7 +246,7 @@ export class PrimaryClient extends Redis implements PrimaryDependent {
     }
     if (this.status === "connect" && command.name === "select") this.#awaitSelect(command);
     this.#attend(command, this.#isBound(command), maxRepeats);
-    return super.sendCommand(command, stream);
+    return this.#transmit(command, stream);
   }
 
   override silentEmit(event: string, error?: unknown): boolean {
@@ -363,9 +365,14 @@ export class PrimaryClient extends Redis implements PrimaryDependent {
     this.#reconnect();
     for (const { command, left } of departure.refused) {
       this.#attend(command, false, left);
-      super.sendCommand(command);
+      this.#transmit(command);
     }
     for (const command of departure.given) this.sendCommand(command);
+  }
+
+  #transmit(command: Command, stream?: CommandStream): unknown {
+    if (!areCommandsTraced()) return super.sendCommand(command, stream);
+    return sendInKeptContext(command, () => super.sendCommand(command, stream));
   }
 
   /** Drops the connection at once, because the server may be frozen. ioredis then reconnects. */

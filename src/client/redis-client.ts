@@ -1,6 +1,7 @@
 /** Provides ioredis clients that own no connection for commands, but hand each command to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
 import { applyTimeouts } from "../commands/command-timeout.js";
+import { areCommandsTraced, keepContext, outsideRequests } from "../commands/command-tracing.js";
 import { alwaysSendText } from "../commands/script-text.js";
 import { leaveUntracked } from "../commands/untracked.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
@@ -121,6 +122,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
 
   /** ioredis calls this for every command. `stream` is the batch that the command is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
+    if (areCommandsTraced()) keepContext(command);
     // The record begins first, so that it includes a timeout.
     this.dispatch.record(command, this);
     applyTimeouts(command, this.options);
@@ -171,7 +173,11 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
 
   /** A client of the primary of `shard`. PubSub renews the subscriptions by itself. */
   subscriberOf(shard: Shard | undefined): Redis {
-    return new PrimaryClient(this.plainOptions(), { autoResubscribe: false }, this.lifecycle.sourceOf(shard));
+    const source = this.lifecycle.sourceOf(shard);
+    // All requests share the connection, so it must not belong to the one that subscribes first.
+    return outsideRequests(
+      () => new PrimaryClient(this.plainOptions(), { autoResubscribe: false }, source),
+    );
   }
 
   /**

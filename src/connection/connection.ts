@@ -1,7 +1,7 @@
 /** One ioredis client to one server. It sends the commands of one turn of the event loop together. */
 import { once } from "node:events";
 import { setImmediate } from "node:timers";
-import { Command, Redis, type RedisOptions } from "ioredis";
+import { Command, type Redis, type RedisOptions } from "ioredis";
 import { addressOf } from "../address.js";
 import { blockingTimeoutMs } from "../commands/blocking-timeout.js";
 import { titleOf } from "../commands/command-kind.js";
@@ -11,6 +11,7 @@ import { TurnBuffer, TurnEstimate } from "./auto-pipeline.js";
 import { connectNow } from "./connect-now.js";
 import { disconnect, forgetClosed } from "./disconnect.js";
 import { OfflineQueue, type WhenReady } from "./offline-queue.js";
+import { OwnClient } from "./own-client.js";
 import {
   type DetectionResult,
   isNotForwarded,
@@ -181,7 +182,7 @@ export class Connection {
       keyPrefix: "",
     };
     // ioredis 6 types a client by its replyMapping. The user's choice makes no difference here.
-    this.redis = new Redis(redis as RedisOptions & { replyMapping?: "legacy" });
+    this.redis = new OwnClient(redis as RedisOptions & { replyMapping?: "legacy" });
     guardReplies(this.redis);
     const { protocol, enableReadyCheck, disableClientInfo, connectionName } = this.redis.options;
     this.#handshakeOptions = { protocol, enableReadyCheck, disableClientInfo, connectionName };

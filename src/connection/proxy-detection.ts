@@ -1,7 +1,8 @@
 /** Recognizes proxies that spread commands over several servers. Such a proxy cannot report the position of one server. */
-import { Redis, type RedisOptions } from "ioredis";
+import type { RedisOptions } from "ioredis";
 import { withoutSecrets } from "../errors/secrets.js";
 import { forgetClosed } from "./disconnect.js";
+import { OwnClient } from "./own-client.js";
 import { guardReplies, NonsenseError } from "./reply-guard.js";
 
 /**
@@ -126,7 +127,7 @@ async function detectOnce(server: RedisOptions, signal: AbortSignal): Promise<De
     // The test does not wait until the server has closed the connection as well.
     disconnectTimeout: 0,
   };
-  const redis = new Redis(options as RedisOptions & { replyMapping?: "legacy" });
+  const redis = new OwnClient(options as RedisOptions & { replyMapping?: "legacy" });
   forgetClosed(redis);
   guardReplies(redis);
   let said: Error | undefined;

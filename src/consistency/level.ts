@@ -45,6 +45,11 @@ export function rulesOf(level: Level): LevelRules {
   return { ...session, name: "bounded", maxStalenessMs: level.maxStalenessMs };
 }
 
+/** The name of `level`. All levels with a bound on staleness share one name. */
+export function levelNameOf(level: Level): LevelName {
+  return typeof level === "object" ? "bounded" : level;
+}
+
 /** Returns `level`, or undefined if it is not a level. */
 export function parseLevel(level: unknown): Level | undefined {
   if (level === "eventual" || level === "session" || level === "strong") return level;

@@ -1,7 +1,7 @@
 /** Asks a server for its position in the replication stream: by INFO, or by a marker key if an ACL forbids INFO. */
 import { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
-import { areCommandsTraced } from "../commands/command-tracing.js";
+import { hasTraceSubscribers } from "../commands/command-tracing.js";
 import type { Connection } from "../connection/connection.js";
 import { faultOf, parseReplicationInfo, type ReplicationInfo } from "../replication/replication-info.js";
 import { type MarkerKey, notThere } from "./marker-key.js";
@@ -62,7 +62,7 @@ export class PositionProbe {
     this.#asksAgain = false;
     if (asksMarker) this.#askBy(this.probeCommand(), refusal, onAnswer);
     // The trace of a command ends with its promise.
-    else if (areCommandsTraced()) this.#askBy(this.#info(), refusal, onAnswer);
+    else if (hasTraceSubscribers()) this.#askBy(this.#info(), refusal, onAnswer);
     else this.#askInfo(refusal, onAnswer);
   }
 

@@ -1,9 +1,11 @@
 /** Records what becomes of commands. Tidemark records commands only while somebody uses the records. */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
-import type { Level } from "../consistency/level.js";
+import { areCommandsTraced, traceOf } from "../commands/command-tracing.js";
+import { type Level, levelNameOf } from "../consistency/level.js";
 import { type ReadRecord, type Reason, readChannel, routeChannel } from "../diagnostics/channels.js";
 import type { Counts } from "../diagnostics/counts.js";
+import type { LagEstimate } from "../node/lag-estimate.js";
 import type { Node } from "../node/node.js";
 import type { Session } from "../session/session.js";
 
@@ -50,9 +52,14 @@ export class Send {
     this.level = level;
     this.at = at;
     this.waitedMs = waitedMs;
-    this.lagMs = reason === "known" || reason === "checked" ? lag.ms : undefined;
+    this.lagMs = lagFor(reason, lag);
     this.zone = zone;
   }
+}
+
+/** The estimated lag for a read that is sent for `reason`. Undefined if nothing is proven. */
+function lagFor(reason: Reason, lag: LagEstimate): number | undefined {
+  return reason === "known" || reason === "checked" ? lag.ms : undefined;
 }
 
 /** The record of a command that is not over yet. */
@@ -170,6 +177,8 @@ export function noteRoute(
   level: Level,
 ): Send | undefined {
   counts.sent(reason, level);
+  if (areCommandsTraced())
+    traceOf(command)?.sent({ role, reason, level: levelNameOf(level), lagMs: lagFor(reason, node.lag) });
   return openRecordOf(command)?.sent(counts.tidemark, node, role, reason, level);
 }
 

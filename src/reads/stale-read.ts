@@ -1,5 +1,6 @@
 /** Sends reads to a replica without any proof, because the primary is gone and their level or read policy allows it. */
 import { Command } from "ioredis";
+import { traceAs } from "../commands/command-tracing.js";
 import { isDenial, isStateError } from "../commands/server-reply.js";
 import { absenceMs } from "../connection/connection.js";
 import { type Reason, staleReadChannel } from "../diagnostics/channels.js";
@@ -69,6 +70,9 @@ function sendToFreshest(read: PendingRead, callbacks: ReadCallbacks, tried: read
   if (node === undefined) return false;
   // The replica gets a new command, because the primary may still have the original and answer it.
   const again = new Command(command.name, [...command.args]);
+  traceAs(again, command);
+  // The trace of a command ends with its promise.
+  again.promise = command.promise;
   again.resolve = (reply) => {
     node.aclDenials.answered();
     session.markStale();

@@ -1,7 +1,8 @@
 /** The Sentinels of one primary: which servers they name, and the events that they report. */
-import { Redis, type RedisOptions } from "ioredis";
+import type { Redis, RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../address.js";
 import { disconnect, forgetClosed } from "../connection/disconnect.js";
+import { OwnClient } from "../connection/own-client.js";
 import { guardReplies } from "../connection/reply-guard.js";
 import { withoutSecrets } from "../errors/secrets.js";
 import { type AnnouncedAddresses, maxFollowed } from "./announced-addresses.js";
@@ -48,10 +49,10 @@ class SentinelClient {
       retryStrategy: (times) => Math.min(times * 50, retryMaxMs),
       maxRetriesPerRequest: 0,
     };
-    this.#redis = new Redis({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
+    this.#redis = new OwnClient({ ...plain, commandTimeout: options.sentinelCommandTimeout ?? answerMs });
     // This class subscribes on each new connection itself. If ioredis renewed the subscription and the connection closed meanwhile,
     // nobody would notice. If ioredis sent an unanswered PSUBSCRIBE again, the connection would subscribe twice.
-    this.#events = new Redis({
+    this.#events = new OwnClient({
       ...plain,
       maxRetriesPerRequest: null,
       autoResubscribe: false,

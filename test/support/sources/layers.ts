@@ -92,6 +92,11 @@ export const layers: readonly Layer[] = [
     imports: ["commands", "consistency", "diagnostics", "reads", "session", "shard", "topology"],
   },
   {
+    folder: "opentelemetry",
+    holds: "What apps with OpenTelemetry mount: hooks for traces and instruments for metrics.",
+    imports: ["commands", "diagnostics"],
+  },
+  {
     folder: "http/carriers",
     holds: "How a token travels: cookie, header, server-side session.",
     imports: ["session"],
