@@ -1,8 +1,9 @@
 /** Provides ioredis clients that own no connection for commands, but hand each command to the router. */
 import { type Callback, type Command, Redis, type RedisOptions, type ScanStream } from "ioredis";
 import { applyTimeouts } from "../commands/command-timeout.js";
-import { areCommandsTraced, keepContext, outsideRequests } from "../commands/command-tracing.js";
+import { keepContext, outsideRequests } from "../commands/command-tracing.js";
 import { alwaysSendText } from "../commands/script-text.js";
+import { areCommandsTraced } from "../commands/tracers.js";
 import { leaveUntracked } from "../commands/untracked.js";
 import type { CommandStream } from "../connection/auto-pipeline.js";
 import {
@@ -120,6 +121,11 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
     return Object.create(this, { isUntracked: { value: true } });
   }
 
+  /** ioredis names this server when it traces a transaction. */
+  override _getServerAddress(): ReturnType<Redis["_getServerAddress"]> {
+    return this.lifecycle.primary()?.redis._getServerAddress() ?? super._getServerAddress();
+  }
+
   /** ioredis calls this for every command. `stream` is the batch that the command is part of. */
   override sendCommand(command: Command, stream?: CommandStream): unknown {
     if (areCommandsTraced()) keepContext(command);
@@ -175,9 +181,7 @@ export class RoutedRedis extends Redis implements SessionClient, CommandOrigin, 
   subscriberOf(shard: Shard | undefined): Redis {
     const source = this.lifecycle.sourceOf(shard);
     // All requests share the connection, so it must not belong to the one that subscribes first.
-    return outsideRequests(
-      () => new PrimaryClient(this.plainOptions(), { autoResubscribe: false }, source),
-    );
+    return outsideRequests(() => new PrimaryClient(this.plainOptions(), { autoResubscribe: false }, source));
   }
 
   /**

@@ -1,34 +1,10 @@
 /**
  * Sends each command in the async context in which it was given, for apps that trace the commands of ioredis. A tracer takes the
- * span of the current context as the parent of a command.
+ * span of the current context as the parent of a command. This file must not load ioredis, because apps import it before the
+ * instrumentation that patches ioredis when it is loaded.
  */
 import { AsyncResource } from "node:async_hooks";
-import { tracingChannel } from "node:diagnostics_channel";
-import { type Command, Redis } from "ioredis";
-
-const channel = tracingChannel("ioredis:command");
-
-/** Whether someone subscribes to the commands of ioredis. Also true on a Node that does not report subscribers. */
-export function hasTraceSubscribers(): boolean {
-  return channel.hasSubscribers !== false;
-}
-
-let checkedMethod: unknown;
-let isPatched = false;
-
-/**
- * Whether a tracer may look at the commands of ioredis: it has subscribed to them, or has replaced `sendCommand`. Also true for a
- * `sendCommand` that cannot be recognized.
- */
-export function areCommandsTraced(): boolean {
-  const { sendCommand } = Redis.prototype;
-  if (sendCommand !== checkedMethod) {
-    checkedMethod = sendCommand;
-    // A replacement calls the method of ioredis, and does not keep the queue of commands itself.
-    isPatched = !Function.prototype.toString.call(sendCommand).includes("commandQueue");
-  }
-  return isPatched || hasTraceSubscribers();
-}
+import type { Command } from "ioredis";
 
 /** Where a command is sent, and why. The strings and numbers are shown in traces. */
 export interface TracedRoute {
@@ -66,12 +42,24 @@ const traced = new WeakMap<Command, TracedCommand>();
 /** The context of the commands that Tidemark sends by itself. No request is running when this module is loaded. */
 const noRequest = new AsyncResource("Tidemark", { requireManualDestroy: true });
 
-/** The command that ioredis is taking over at this moment. Null for a command that Tidemark sends by itself. */
-let sending: TracedCommand | null | undefined;
+/** Has the command that ioredis is sending at this moment as its only value. */
+type Sending = Map<"command", TracedCommand | null | undefined>;
 
-/** The command that ioredis is taking over at this moment. Null for a command that Tidemark sends by itself. */
+const place = Symbol.for("tidemark.sending");
+const sending = sharedSending();
+
+/** A property of `globalThis`, because bundlers may give an app and the code that sets up its tracing separate copies of this file. */
+function sharedSending(): Sending {
+  const kept: unknown = Reflect.get(globalThis, place);
+  if (kept instanceof Map) return kept;
+  const made: Sending = new Map();
+  Reflect.set(globalThis, place, made);
+  return made;
+}
+
+/** The command that ioredis is sending at this moment. Null for a command that Tidemark sends by itself. */
 export function commandBeingSent(): TracedCommand | null | undefined {
-  return sending;
+  return sending.get("command");
 }
 
 /** Keeps the current context for `command`, which is given now. A command that is given again keeps its first context. */
@@ -105,12 +93,12 @@ export function sendInKeptContext<Result>(command: Command, send: () => Result):
 }
 
 function sendAs<Result>(command: TracedCommand | null, send: () => Result): Result {
-  const before = sending;
-  sending = command;
+  const before = sending.get("command");
+  sending.set("command", command);
   try {
     return (command ?? noRequest).runInAsyncScope(send);
   } finally {
-    sending = before;
+    sending.set("command", before);
   }
 }
 

@@ -1,6 +1,7 @@
 /** The ioredis client of a connection that Tidemark uses for itself. */
 import { type Callback, type Command, Redis } from "ioredis";
-import { areCommandsTraced, outsideRequests, sendInContext } from "../commands/command-tracing.js";
+import { outsideRequests, sendInContext } from "../commands/command-tracing.js";
+import { areCommandsTraced } from "../commands/tracers.js";
 import type { CommandStream } from "./auto-pipeline.js";
 
 /**

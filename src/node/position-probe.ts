@@ -1,7 +1,7 @@
 /** Asks a server for its position in the replication stream: by INFO, or by a marker key if an ACL forbids INFO. */
 import { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
-import { hasTraceSubscribers } from "../commands/command-tracing.js";
+import { hasTraceSubscribers } from "../commands/tracers.js";
 import type { Connection } from "../connection/connection.js";
 import { faultOf, parseReplicationInfo, type ReplicationInfo } from "../replication/replication-info.js";
 import { type MarkerKey, notThere } from "./marker-key.js";

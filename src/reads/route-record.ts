@@ -1,7 +1,8 @@
 /** Records what becomes of commands. Tidemark records commands only while somebody uses the records. */
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
-import { areCommandsTraced, traceOf } from "../commands/command-tracing.js";
+import { traceOf } from "../commands/command-tracing.js";
+import { areCommandsTraced } from "../commands/tracers.js";
 import { type Level, levelNameOf } from "../consistency/level.js";
 import { type ReadRecord, type Reason, readChannel, routeChannel } from "../diagnostics/channels.js";
 import type { Counts } from "../diagnostics/counts.js";

@@ -1,10 +1,11 @@
 /** Commands that Tidemark sends later than they were given, or again, in the traces of their requests. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { SpanStatusCode } from "@opentelemetry/api";
 import { describe, expect, it } from "vitest";
 import { requestHook } from "../../src/opentelemetry/opentelemetry.js";
 import { traceByChannel, traceByInstrumentation } from "../support/listeners/spans.js";
 import { failOver, replicaOf } from "../support/servers/failover.js";
-import { promoteFirst } from "../support/servers/promotion.js";
+import { promoteFirst, promotionIsNoticed } from "../support/servers/promotion.js";
 import { startReplicationGroup } from "../support/servers/replication-group.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
 import { openTidemark } from "../support/stages/open-tidemark.js";
@@ -23,7 +24,10 @@ const own = stageOwn(async (owe) => {
 type Act = (redis: ReturnType<typeof own>["tidemark"]["redis"]) => Promise<unknown>;
 
 /** Begins requests, and returns when their commands are given. */
-function begin(spans: ReturnType<typeof traceByChannel>, requests: Readonly<Record<string, Act>>): Promise<unknown> {
+function begin(
+  spans: ReturnType<typeof traceByChannel>,
+  requests: Readonly<Record<string, Act>>,
+): Promise<unknown> {
   const { tidemark } = own();
   const begun = Object.entries(requests).map(([name, act]) =>
     spans.request(name, () => tidemark.run(tidemark.session(), () => act(tidemark.redis))),
@@ -77,6 +81,25 @@ describe.each([
   });
 });
 
+it("ioredis names the present primary when it traces a transaction", async () => {
+  const { group, tidemark } = own();
+  const seen: unknown[] = [];
+  const onStart = (message: unknown): void => {
+    seen.push(Reflect.get(Object(message), "serverPort"));
+  };
+  await tidemark.redis.get("k");
+  subscribe("tracing:ioredis:batch:start", onStart);
+  try {
+    await tidemark.redis.multi().set("k", 1).exec();
+    const heir = await failOver(group, replicaOf(group));
+    await promotionIsNoticed(tidemark, heir);
+    await tidemark.redis.multi().set("k", 2).exec();
+    expect(seen).toEqual([group.primary.port, heir.port]);
+  } finally {
+    unsubscribe("tracing:ioredis:batch:start", onStart);
+  }
+});
+
 describe("The spans of a write that is sent again", () => {
   it("name both servers, and only the last one has succeeded", async () => {
     const { group } = own();
@@ -86,9 +109,15 @@ describe("The spans of a write that is sent again", () => {
     const [first, ...others] = spans.of("one");
     const last = others.at(-1);
     expect(first?.status.code).toBe(SpanStatusCode.ERROR);
-    expect(first?.attributes).toMatchObject({ "server.port": group.primary.port, "tidemark.role": "primary" });
+    expect(first?.attributes).toMatchObject({
+      "server.port": group.primary.port,
+      "tidemark.role": "primary",
+    });
     expect(last?.status.code).toBe(SpanStatusCode.UNSET);
-    expect(last?.attributes).toMatchObject({ "server.port": promoted.port, "tidemark.resend_count": others.length });
+    expect(last?.attributes).toMatchObject({
+      "server.port": promoted.port,
+      "tidemark.resend_count": others.length,
+    });
   });
 
   it("belong to its own request if a duplicate has moved to another primary", async () => {
@@ -112,13 +141,7 @@ describe("The spans of a write that is sent again", () => {
   it("name the new primary after a failover", async () => {
     const { group, tidemark } = own();
     const heir = await failOver(group, replicaOf(group));
-    await waitUntil(
-      async () => {
-        await tidemark.redis.set("k", "v");
-        return tidemark.topology()[0]?.address.endsWith(`:${heir.port}`) === true;
-      },
-      { what: "the failover is noticed" },
-    );
+    await promotionIsNoticed(tidemark, heir);
     using spans = traceByInstrumentation({ requestHook });
     await begin(spans, { one: (redis) => redis.set("k", "v") });
     expect(spans.of("one").map(({ attributes }) => attributes["server.port"])).toEqual([heir.port]);

@@ -3,7 +3,12 @@ import { SpanStatusCode } from "@opentelemetry/api";
 import { AlwaysOnSampler } from "@opentelemetry/sdk-trace-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Tidemark } from "../../src/index.js";
-import { commandAttributes, isOwnCommand, requestHook, withoutOwnCommands } from "../../src/opentelemetry/opentelemetry.js";
+import {
+  commandAttributes,
+  isOwnCommand,
+  requestHook,
+  withoutOwnCommands,
+} from "../../src/opentelemetry/opentelemetry.js";
 import { type Spans, traceByChannel, traceByInstrumentation } from "../support/listeners/spans.js";
 import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
 import type { ReplicationGroup } from "../support/servers/replication-group.js";
@@ -236,14 +241,18 @@ describe("The span of a command", () => {
   it("has no attributes of Tidemark for a client that belongs to no Tidemark", async () => {
     const admin = group.primary.admin();
     await spans.request("one", () => admin.get("k"));
-    expect(Object.keys(spans.of("one")[0]?.attributes ?? {}).filter((name) => name.startsWith("tidemark"))).toEqual([]);
+    expect(
+      Object.keys(spans.of("one")[0]?.attributes ?? {}).filter((name) => name.startsWith("tidemark")),
+    ).toEqual([]);
   });
 });
 
 describe("commandAttributes", () => {
   it("returns the attributes to a subscriber to the commands of ioredis", async () => {
     const seen: unknown[] = [];
-    spans = traceByChannel(() => seen.push(isOwnCommand() ? "own" : commandAttributes()?.["tidemark.reason"]));
+    spans = traceByChannel(() =>
+      seen.push(isOwnCommand() ? "own" : commandAttributes()?.["tidemark.reason"]),
+    );
     await request("one", async ({ redis }) => redis.set("k", "v"));
     expect(new Set(seen)).toEqual(new Set(["not-a-read", "own"]));
     expect([isOwnCommand(), commandAttributes()]).toEqual([false, undefined]);
@@ -263,7 +272,10 @@ describe("withoutOwnCommands", () => {
     expect(spans.orphans()).toEqual(expect.arrayContaining(["connect", "info", "set", "get"]));
     spans[Symbol.dispose]();
 
-    spans = traceByInstrumentation({ requireParentSpan: false }, { sampler: withoutOwnCommands(new AlwaysOnSampler()) });
+    spans = traceByInstrumentation(
+      { requireParentSpan: false },
+      { sampler: withoutOwnCommands(new AlwaysOnSampler()) },
+    );
     await useAll();
     expect(new Set(spans.orphans())).toEqual(new Set(["connect", "set", "get"]));
   });

@@ -38,7 +38,10 @@ export interface TracingOptions {
   readonly sampler?: Sampler;
 }
 
-function startTracing({ sampler }: TracingOptions, begin: (provider: NodeTracerProvider) => () => void): Spans {
+function startTracing(
+  { sampler }: TracingOptions,
+  begin: (provider: NodeTracerProvider) => () => void,
+): Spans {
   const exporter = new InMemorySpanExporter();
   const provider = new NodeTracerProvider({
     spanProcessors: [new SimpleSpanProcessor(exporter)],
@@ -102,7 +105,10 @@ export function traceByInstrumentation(
 }
 
 /** Begins a span for each command that ioredis publishes on `ioredis:command`, until disposed of. */
-export function traceByChannel(onStart: (span: Span) => void = () => {}, options: TracingOptions = {}): Spans {
+export function traceByChannel(
+  onStart: (span: Span) => void = () => {},
+  options: TracingOptions = {},
+): Spans {
   return startTracing(options, (provider) => {
     const tracer = provider.getTracer("channel");
     const spans = new WeakMap<object, Span>();

@@ -1,0 +1,27 @@
+/** Tells whether the app traces the commands of ioredis. */
+import { tracingChannel } from "node:diagnostics_channel";
+import { Redis } from "ioredis";
+
+const channel = tracingChannel("ioredis:command");
+
+/** Whether someone subscribes to the commands of ioredis. Also true on a Node that does not report subscribers. */
+export function hasTraceSubscribers(): boolean {
+  return channel.hasSubscribers !== false;
+}
+
+let checkedMethod: unknown;
+let isPatched = false;
+
+/**
+ * Whether a tracer may look at the commands of ioredis: it has subscribed to them, or has replaced `sendCommand`. Also true for a
+ * `sendCommand` that cannot be recognized.
+ */
+export function areCommandsTraced(): boolean {
+  const { sendCommand } = Redis.prototype;
+  if (sendCommand !== checkedMethod) {
+    checkedMethod = sendCommand;
+    // A replacement calls the method of ioredis, and does not keep the queue of commands itself.
+    isPatched = !Function.prototype.toString.call(sendCommand).includes("commandQueue");
+  }
+  return isPatched || hasTraceSubscribers();
+}
