@@ -38,6 +38,8 @@ export class TracedCommand extends AsyncResource {
 }
 
 const traced = new WeakMap<Command, TracedCommand>();
+/** Whether there has been a traced command. If not, nothing is looked up. */
+let isAnyTraced = false;
 
 /** The context of the commands that Tidemark sends by itself. No request is running when this module is loaded. */
 const noRequest = new AsyncResource("Tidemark", { requireManualDestroy: true });
@@ -64,18 +66,19 @@ export function commandBeingSent(): TracedCommand | null | undefined {
 
 /** Keeps the current context for `command`, which is given now. A command that is given again keeps its first context. */
 export function keepContext(command: Command): void {
+  isAnyTraced = true;
   if (!traced.has(command)) traced.set(command, new TracedCommand());
 }
 
 /** Makes `copy` appear in traces like `command`. */
 export function traceAs(copy: Command, command: Command): void {
-  const original = traced.get(command);
+  const original = traceOf(command);
   if (original !== undefined) traced.set(copy, original);
 }
 
 /** The trace of `command`. Undefined if it was given while commands were not traced. */
 export function traceOf(command: Command): TracedCommand | undefined {
-  return traced.get(command);
+  return isAnyTraced ? traced.get(command) : undefined;
 }
 
 /**

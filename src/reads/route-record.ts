@@ -2,7 +2,6 @@
 import type { Command } from "ioredis";
 import { type CommandKind, kindOf } from "../commands/command-kind.js";
 import { traceOf } from "../commands/command-tracing.js";
-import { areCommandsTraced } from "../commands/tracers.js";
 import { type Level, levelNameOf } from "../consistency/level.js";
 import { type ReadRecord, type Reason, readChannel, routeChannel } from "../diagnostics/channels.js";
 import type { Counts } from "../diagnostics/counts.js";
@@ -178,8 +177,7 @@ export function noteRoute(
   level: Level,
 ): Send | undefined {
   counts.sent(reason, level);
-  if (areCommandsTraced())
-    traceOf(command)?.sent({ role, reason, level: levelNameOf(level), lagMs: lagFor(reason, node.lag) });
+  traceOf(command)?.sent({ role, reason, level: levelNameOf(level), lagMs: lagFor(reason, node.lag) });
   return openRecordOf(command)?.sent(counts.tidemark, node, role, reason, level);
 }
 

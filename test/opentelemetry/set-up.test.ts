@@ -1,0 +1,63 @@
+/** The set-up of traces that docs/opentelemetry.md shows, in a process of its own. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { beforeAll, expect, it } from "vitest";
+import type { ReplicationGroup } from "../support/servers/replication-group.js";
+import { buildIfStale, root } from "../support/sources/built-package.js";
+import { stageTidemark } from "../support/stages/staged-tidemark.js";
+
+const run = promisify(execFile);
+
+let page: string;
+let group: ReplicationGroup;
+
+stageTidemark({ replicas: 1 }, (stage) => {
+  ({ group } = stage);
+});
+
+beforeAll(async () => {
+  await buildIfStale();
+  page = await readFile(join(root, "docs/opentelemetry.md"), "utf8");
+});
+
+/** Runs the set-up of the page in front of `app`, and returns what is printed. */
+async function runWithTracing(app: string): Promise<string> {
+  const [, tracing = ""] = /^```js\n(.*?)^```/ms.exec(page) ?? [];
+  // Inside of the repository, because an app outside would need an installed package.
+  const folder = await mkdtemp(join(root, "test/opentelemetry/set-up-"));
+  try {
+    await writeFile(join(folder, "tracing.js"), tracing);
+    await writeFile(join(folder, "app.js"), app);
+    const { stdout } = await run(process.execPath, ["--import", join(folder, "tracing.js"), join(folder, "app.js")]);
+    return stdout;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+it("traces the commands of an ES module with the attributes of Tidemark", async () => {
+  const app = `
+    import { trace } from "@opentelemetry/api";
+    import { Tidemark } from "tidemark";
+    const tidemark = new Tidemark({ primary: "${group.primary.url}", replicas: [] });
+    await trace.getTracer("app").startActiveSpan("request", async (span) => {
+      await tidemark.session().redis.set("k", "v");
+      span.end();
+    });
+    await tidemark.close();
+    await trace.getTracerProvider().getDelegate().forceFlush();`;
+  const printed = await runWithTracing(app);
+  expect([...printed.matchAll(/^ {2}name: '(.*)'/gm)].map(([, name]) => name)).toEqual(["set", "request"]);
+  expect(printed).toContain("'tidemark.reason': 'not-a-read'");
+  expect(printed).toContain(`'server.port': ${group.primary.port}`);
+});
+
+it("is described with the attributes that the code adds", async () => {
+  const code = await readFile(join(root, "src/opentelemetry/traces.ts"), "utf8");
+  const [, members = ""] = /interface CommandAttributes \{(.*?)^\}/ms.exec(code) ?? [];
+  const added = [...members.matchAll(/readonly "(.*?)"/g)].map(([, name]) => name);
+  expect(added).not.toEqual([]);
+  expect([...page.matchAll(/^\| `(tidemark\.\w+)` \|/gm)].map(([, name]) => name)).toEqual(added);
+});
