@@ -37,9 +37,10 @@ export class TracedCommand extends AsyncResource {
   }
 }
 
-const traced = new WeakMap<Command, TracedCommand>();
-/** Whether there has been a traced command. If not, nothing is looked up. */
-let isAnyTraced = false;
+const trace = Symbol("trace");
+
+/** The trace is a property of the command, because each entry of a WeakMap takes a microsecond. */
+type WithTrace = Command & { [trace]?: TracedCommand };
 
 /** The context of the commands that Tidemark sends by itself. No request is running when this module is loaded. */
 const noRequest = new AsyncResource("Tidemark", { requireManualDestroy: true });
@@ -66,19 +67,20 @@ export function commandBeingSent(): TracedCommand | null | undefined {
 
 /** Keeps the current context for `command`, which is given now. A command that is given again keeps its first context. */
 export function keepContext(command: Command): void {
-  isAnyTraced = true;
-  if (!traced.has(command)) traced.set(command, new TracedCommand());
+  const given: WithTrace = command;
+  given[trace] ??= new TracedCommand();
 }
 
 /** Makes `copy` appear in traces like `command`. */
 export function traceAs(copy: Command, command: Command): void {
   const original = traceOf(command);
-  if (original !== undefined) traced.set(copy, original);
+  const given: WithTrace = copy;
+  if (original !== undefined) given[trace] = original;
 }
 
 /** The trace of `command`. Undefined if it was given while commands were not traced. */
-export function traceOf(command: Command): TracedCommand | undefined {
-  return isAnyTraced ? traced.get(command) : undefined;
+export function traceOf(command: WithTrace): TracedCommand | undefined {
+  return command[trace];
 }
 
 /**
@@ -86,12 +88,12 @@ export function traceOf(command: Command): TracedCommand | undefined {
  * sent outside of all requests.
  */
 export function sendInContext<Result>(command: Command, send: () => Result): Result {
-  return sendAs(traced.get(command) ?? null, send);
+  return sendAs(traceOf(command) ?? null, send);
 }
 
 /** Calls `send` like {@link sendInContext}, but in the current context if no context was kept for `command`. */
 export function sendInKeptContext<Result>(command: Command, send: () => Result): Result {
-  const kept = traced.get(command);
+  const kept = traceOf(command);
   return kept === undefined ? send() : sendAs(kept, send);
 }
 

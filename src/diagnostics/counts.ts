@@ -47,11 +47,23 @@ export interface HistogramValues {
   readonly sum: number;
 }
 
+/** Called with each value that a histogram counts. */
+export type OnValue = (value: number) => void;
+
+/** The histograms that values were taken from. */
+const origins = new WeakMap<HistogramValues, Histogram>();
+
+/** The histogram that `values` were taken from. It may have counted more since. Undefined if there is none. */
+export function histogramOf(values: HistogramValues): Histogram | undefined {
+  return origins.get(values);
+}
+
 /** Counts values by their size. */
 export class Histogram implements HistogramValues {
   readonly bounds: readonly number[];
   readonly counts: number[];
   sum = 0;
+  #listeners: Set<OnValue> | undefined;
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds;
@@ -63,10 +75,24 @@ export class Histogram implements HistogramValues {
     while (at < this.bounds.length && value > (this.bounds[at] ?? 0)) at += 1;
     this.counts[at] = (this.counts[at] ?? 0) + 1;
     this.sum += value;
+    if (this.#listeners !== undefined) for (const onValue of this.#listeners) onValue(value);
+  }
+
+  /** Calls `onValue` with each value from now on. */
+  listen(onValue: OnValue): void {
+    this.#listeners ??= new Set();
+    this.#listeners.add(onValue);
+  }
+
+  unlisten(onValue: OnValue): void {
+    this.#listeners?.delete(onValue);
+    if (this.#listeners?.size === 0) this.#listeners = undefined;
   }
 
   get now(): HistogramValues {
-    return { bounds: this.bounds, counts: [...this.counts], sum: this.sum };
+    const now = { bounds: this.bounds, counts: [...this.counts], sum: this.sum };
+    origins.set(now, this);
+    return now;
   }
 }
 
