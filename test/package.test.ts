@@ -53,12 +53,27 @@ describe("The installed package", () => {
       import * as tidemark from "tidemark";
       import * as express from "tidemark/express";
       import * as nodeRedis from "tidemark/node-redis";
-      console.log(JSON.stringify([Object.keys(tidemark), Object.keys(express), Object.keys(nodeRedis)]));`;
+      import * as opentelemetry from "tidemark/opentelemetry";
+      const entries = [tidemark, express, nodeRedis, opentelemetry];
+      console.log(JSON.stringify(entries.map((entry) => Object.keys(entry))));`;
     expect(await installed.result("import.mjs", text)).toEqual([
       expect.arrayContaining(names),
       expect.arrayContaining(middleware),
       ["nodeRedis"],
+      expect.arrayContaining(["registerMetrics", "requestHook"]),
     ]);
+  });
+
+  it("leaves ioredis to be patched when an app imports tidemark/opentelemetry first", async () => {
+    const text = `
+      import { createRequire } from "node:module";
+      import "tidemark/opentelemetry";
+      const { cache } = createRequire(import.meta.url);
+      const loaded = () => Object.keys(cache).some((path) => /ioredis/.test(path));
+      const before = loaded();
+      await import("tidemark");
+      console.log(JSON.stringify([before, loaded()]));`;
+    expect(await installed.result("first.mjs", text)).toEqual([false, true]);
   });
 
   it("can be required from CommonJS, and is then the same module", async () => {

@@ -4,6 +4,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, expect, it } from "vitest";
+import { type Metric, metrics } from "../../src/diagnostics/metrics.js";
+import type { Tidemark } from "../../src/index.js";
+import { registerMetrics } from "../../src/opentelemetry/opentelemetry.js";
 import type { ReplicationGroup } from "../support/servers/replication-group.js";
 import { buildIfStale, root } from "../support/sources/built-package.js";
 import { stageTidemark } from "../support/stages/staged-tidemark.js";
@@ -12,9 +15,10 @@ const run = promisify(execFile);
 
 let page: string;
 let group: ReplicationGroup;
+let tidemark: Tidemark;
 
 stageTidemark({ replicas: 1 }, (stage) => {
-  ({ group } = stage);
+  ({ group, tidemark } = stage);
 });
 
 beforeAll(async () => {
@@ -54,10 +58,38 @@ it("traces the commands of an ES module with the attributes of Tidemark", async 
   expect(printed).toContain(`'server.port': ${group.primary.port}`);
 });
 
+it("is described with the metrics that are registered", async () => {
+  const made: string[][] = [];
+  const note =
+    (kind: string) =>
+    (name: string, { unit = "" }: { readonly unit?: string }) => {
+      made.push([name, kind, unit]);
+      return { record: () => {} };
+    };
+  registerMetrics(tidemark, {
+    createObservableCounter: note("counter"),
+    createObservableGauge: note("gauge"),
+    createHistogram: note("histogram"),
+    addBatchObservableCallback: () => {},
+    removeBatchObservableCallback: () => {},
+  })();
+  const rows = [...page.matchAll(/^\| `(tidemark\.\w+)` \| (\w+) \| (?:`(.*?)`)? *\| (.*?) *\|$/gm)];
+  expect(rows.map(([, name, kind, unit = ""]) => [name, kind, unit]).toSorted()).toEqual(made.toSorted());
+  const measured = { stats: tidemark.stats(), nodes: tidemark.topology() };
+  const labelsOf = ({ samples }: Metric): string[] => Object.keys(samples(measured)[0]?.[0] ?? {});
+  for (const metric of metrics) {
+    const [, , , , described = ""] = rows.find(([, name]) => name === metric.name) ?? [];
+    const names = labelsOf(metric).flatMap((label) =>
+      label === "node" ? ["server.address", "server.port"] : [`tidemark.${label}`],
+    );
+    expect([metric.name, described]).toEqual([metric.name, names.map((name) => `\`${name}\``).join(", ")]);
+  }
+});
+
 it("is described with the attributes that the code adds", async () => {
   const code = await readFile(join(root, "src/opentelemetry/traces.ts"), "utf8");
   const [, members = ""] = /interface CommandAttributes \{(.*?)^\}/ms.exec(code) ?? [];
   const added = [...members.matchAll(/readonly "(.*?)"/g)].map(([, name]) => name);
   expect(added).not.toEqual([]);
-  expect([...page.matchAll(/^\| `(tidemark\.\w+)` \|/gm)].map(([, name]) => name)).toEqual(added);
+  expect([...page.matchAll(/^\| `(tidemark\.\w+)` \| [^|]+ \|$/gm)].map(([, name]) => name)).toEqual(added);
 });
