@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 /** Runs the set-up of the page in front of `app`, and returns what is printed. */
 async function runWithTracing(app: string): Promise<string> {
-  const [, tracing = ""] = /^```js\n(.*?)^```/ms.exec(page) ?? [];
+  const [, tracing = ""] = /^```ts\n(.*?)^```/ms.exec(page) ?? [];
   // Inside of the repository, because an app outside would need an installed package.
   const folder = await mkdtemp(join(root, "test/opentelemetry/set-up-"));
   try {
