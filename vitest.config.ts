@@ -5,7 +5,8 @@ const testsIn = (...folders: string[]): string[] => folders.map((folder) => `tes
 
 /** These also run on ioredis 5, because what they test depends on how ioredis treats commands and connections. */
 const dependOnIoredis = [
-  ...testsIn("client", "connection", "node", "opentelemetry", "options", "reads", "routing", "scenarios", "shard"),
+  ...testsIn("client", "connection", "node", "options", "reads", "routing", "scenarios", "shard"),
+  ...testsIn("opentelemetry"),
   "test/types.test.ts",
 ];
 

@@ -147,7 +147,11 @@ class MeterMetrics {
   }
 
   #add(tidemark: MetricsSource, { attributes = {}, operationDuration = false }: MetricsOptions): Source {
-    const source = new Source(tidemark, attributes, operationDuration ? this.#durationHistogram() : undefined);
+    const source = new Source(
+      tidemark,
+      attributes,
+      operationDuration ? this.#durationHistogram() : undefined,
+    );
     if (this.#sources.size === 0)
       this.#meter.addBatchObservableCallback(this.#collect, [...this.#numbers.values()]);
     this.#sources.add(source);

@@ -2,13 +2,13 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Meter } from "@opentelemetry/api";
-import { DataPointType, type MetricData, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
+import { DataPointType, MeterProvider, type MetricData, MetricReader } from "@opentelemetry/sdk-metrics";
 import { beforeEach, describe, expect, it } from "vitest";
 import { routeChannel, type Tidemark } from "../../src/index.js";
 import { registerMetrics } from "../../src/opentelemetry/opentelemetry.js";
 import type { Routes } from "../support/listeners/routes.js";
-import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
 import { failOver, replicaOf } from "../support/servers/failover.js";
+import { holdReplicas, releaseReplicas } from "../support/servers/held-replicas.js";
 import { promotionIsNoticed } from "../support/servers/promotion.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
 import { replicasAreEligible } from "../support/stages/eligible-replicas.js";
@@ -59,7 +59,7 @@ function pointsOf(data: MetricData | undefined): Point[] {
 }
 
 /** The value of a metric that has one. */
-function valueOf(data: MetricData | undefined): unknown {
+function onlyValueOf(data: MetricData | undefined): unknown {
   const points = pointsOf(data);
   expect(points).toHaveLength(1);
   return points[0]?.[1];
@@ -101,7 +101,7 @@ describe("The metrics on a meter", () => {
       [{ "tidemark.position": "known" }, stats.writes.known],
       [{ "tidemark.position": "unknown" }, 0],
     ]);
-    expect(valueOf(read.get("tidemark.lost_writes"))).toBe(0);
+    expect(onlyValueOf(read.get("tidemark.lost_writes"))).toBe(0);
     expect(read.get("tidemark.commands")).toMatchObject({
       dataPointType: DataPointType.SUM,
       isMonotonic: true,
@@ -120,7 +120,10 @@ describe("The metrics on a meter", () => {
       return each.reduce((sum, one) => sum + one, 0);
     };
     const counted = async (): Promise<number> =>
-      pointsOf((await reader.read()).get("tidemark.commands")).reduce((sum, [, value]) => sum + Number(value), 0);
+      pointsOf((await reader.read()).get("tidemark.commands")).reduce(
+        (sum, [, value]) => sum + Number(value),
+        0,
+      );
     registerMetrics(tidemark, meter);
     const before = [await calls(), await counted()];
     for (let i = 0; i < 10; i++) await useReads();
@@ -136,7 +139,7 @@ describe("The metrics on a meter", () => {
     const { ms } = tidemark.stats().waits;
     const data = (await reader.read()).get("tidemark.wait");
     expect(data?.descriptor.unit).toBe("s");
-    const { buckets, count, sum } = valueOf(data) as {
+    const { buckets, count, sum } = onlyValueOf(data) as {
       buckets: { boundaries: number[]; counts: number[] };
       count: number;
       sum: number;
@@ -193,7 +196,9 @@ describe("The metrics on a meter", () => {
         ["primary", 0],
       ]);
       const eligible = pointsOf((await reader.read()).get("tidemark.node_eligible"));
-      expect(eligible.filter(([one]) => one["server.port"] === heir.port).map(([, value]) => value)).toEqual([0, 1]);
+      expect(eligible.filter(([one]) => one["server.port"] === heir.port).map(([, value]) => value)).toEqual([
+        0, 1,
+      ]);
     } finally {
       await group.stop();
     }
@@ -233,14 +238,14 @@ describe("The metrics on a meter", () => {
     const [first, second] = [registerMetrics(tidemark, meter), registerMetrics(tidemark, meter)];
     await waitForReplica();
     const read = await reader.read();
-    expect(valueOf(read.get("tidemark.fallback_reads"))).toBe(tidemark.stats().fallback.reads);
-    expect(valueOf(read.get("tidemark.wait"))).toMatchObject({ count: 3 });
+    expect(onlyValueOf(read.get("tidemark.fallback_reads"))).toBe(tidemark.stats().fallback.reads);
+    expect(onlyValueOf(read.get("tidemark.wait"))).toMatchObject({ count: 3 });
     first();
     await waitForReplica();
-    expect(valueOf((await reader.read()).get("tidemark.wait"))).toMatchObject({ count: 6 });
+    expect(onlyValueOf((await reader.read()).get("tidemark.wait"))).toMatchObject({ count: 6 });
     second();
     await waitForReplica();
-    expect(valueOf((await reader.read()).get("tidemark.wait"))).toMatchObject({ count: 6 });
+    expect(onlyValueOf((await reader.read()).get("tidemark.wait"))).toMatchObject({ count: 6 });
   });
 
   it("are the sums of several Tidemarks, or keep them apart by attributes", async () => {

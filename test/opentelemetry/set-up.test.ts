@@ -34,7 +34,11 @@ async function runWithTracing(app: string): Promise<string> {
   try {
     await writeFile(join(folder, "tracing.js"), tracing);
     await writeFile(join(folder, "app.js"), app);
-    const { stdout } = await run(process.execPath, ["--import", join(folder, "tracing.js"), join(folder, "app.js")]);
+    const { stdout } = await run(process.execPath, [
+      "--import",
+      join(folder, "tracing.js"),
+      join(folder, "app.js"),
+    ]);
     return stdout;
   } finally {
     await rm(folder, { recursive: true });
