@@ -70,7 +70,8 @@ export class Tidemark implements AsyncDisposable {
   readonly #outages = new PrimaryOutages();
   readonly #stateChanges: StateChanges;
   readonly #counts = new Counts(this);
-  readonly #limits: ShownLimits;
+  /** The limits beyond which a replica answers no reads: the options `maxStalenessMs` and `maxClockSkewMs`. */
+  readonly limits: ShownLimits;
   readonly #losses: LostWrites;
   readonly #router: Router;
   readonly #context: Context;
@@ -152,7 +153,8 @@ export class Tidemark implements AsyncDisposable {
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
     this.#host = new TidemarkHost(checked, this.#counts, this.#router, base);
-    this.#limits = checked;
+    const { maxStalenessMs, maxClockSkewMs } = checked;
+    this.limits = { maxStalenessMs, maxClockSkewMs };
     this.#stateChanges.open();
   }
 
@@ -219,7 +221,7 @@ export class Tidemark implements AsyncDisposable {
    * `text/plain; version=0.0.4; charset=utf-8`. The labels name servers, roles, reasons and levels, but no keys, users or tokens.
    */
   prometheus(): string {
-    return prometheusText({ stats: this.stats(), nodes: this.topology(), limits: this.#limits });
+    return prometheusText({ stats: this.stats(), nodes: this.topology(), limits: this.limits });
   }
 
   /**

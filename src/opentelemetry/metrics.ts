@@ -8,6 +8,7 @@ import {
   type Metric,
   metrics,
   type NumberMetric,
+  type ShownLimits,
   type ShownNode,
 } from "../diagnostics/metrics.js";
 import type { TidemarkStats } from "../diagnostics/statistics.js";
@@ -17,6 +18,7 @@ import { refuseUnknown } from "../errors/option-names.js";
 export interface MetricsSource {
   stats(): TidemarkStats;
   topology(): readonly ShownNode[];
+  readonly limits: ShownLimits;
 }
 
 /** Attributes of OpenTelemetry, as far as Tidemark uses them. */
@@ -155,7 +157,7 @@ class MeterMetrics {
     if (this.#sources.size === 0)
       this.#meter.addBatchObservableCallback(this.#collect, [...this.#numbers.values()]);
     this.#sources.add(source);
-    this.#listen(source, { stats: tidemark.stats(), nodes: tidemark.topology() });
+    this.#listen(source, measuredOf(tidemark));
     return source;
   }
 
@@ -283,6 +285,10 @@ function serverKey({ attributes }: Source, address: string, role: string): strin
   return JSON.stringify([address, role, attributes]);
 }
 
+function measuredOf(tidemark: MetricsSource): Measured {
+  return { stats: tidemark.stats(), nodes: tidemark.topology(), limits: tidemark.limits };
+}
+
 /** One Tidemark whose metrics are registered on a meter. */
 class Source {
   readonly #tidemark: WeakRef<MetricsSource>;
@@ -316,7 +322,7 @@ class Source {
   /** The present values. Undefined if the Tidemark is gone. */
   measure(): Measured | undefined {
     const tidemark = this.#tidemark.deref();
-    return tidemark && { stats: tidemark.stats(), nodes: tidemark.topology() };
+    return tidemark && measuredOf(tidemark);
   }
 
   hears(histogram: Histogram): boolean {

@@ -212,6 +212,7 @@ describe("The metrics on a meter", () => {
         return tidemark.stats();
       },
       topology: () => tidemark.topology(),
+      limits: tidemark.limits,
     };
     registerMetrics(counting, meter);
     calls = 0;

@@ -79,7 +79,7 @@ it("is described with the metrics that are registered", async () => {
   })();
   const rows = [...page.matchAll(/^\| `(tidemark\.\w+)` \| (\w+) \| (?:`(.*?)`)? *\| (.*?) *\|$/gm)];
   expect(rows.map(([, name, kind, unit = ""]) => [name, kind, unit]).toSorted()).toEqual(made.toSorted());
-  const measured = { stats: tidemark.stats(), nodes: tidemark.topology() };
+  const measured = { stats: tidemark.stats(), nodes: tidemark.topology(), limits: tidemark.limits };
   const labelsOf = ({ samples }: Metric): string[] => Object.keys(samples(measured)[0]?.[0] ?? {});
   for (const metric of metrics) {
     const [, , , , described = ""] = rows.find(([, name]) => name === metric.name) ?? [];
