@@ -330,6 +330,7 @@ export class Tidemark implements AsyncDisposable {
     this.#isClosed = true;
     this.#timesEnded += 1;
     this.#cutShort();
+    requestsOf(this).close();
     this.#instance.end();
     this.#router.close();
     this.#base.subscriber.close();

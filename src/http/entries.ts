@@ -18,6 +18,14 @@ const uses: Readonly<Record<Entry, string>> = {
   web: "Wrap each handler: withConsistency(handler)",
 };
 
+/** The same for the handlers of dashboards. */
+const mounts: Readonly<Record<Entry, string>> = {
+  express: 'Mount it with app.get("/tidemark", dashboard(tidemark))',
+  koa: 'Mount it with router.get("/tidemark", dashboard(tidemark))',
+  fastify: 'Mount it with app.get("/tidemark", dashboard(tidemark))',
+  web: "Call it with the Request, for example (c) => show(c.req.raw) on Hono",
+};
+
 type Fields = Readonly<Record<string, unknown>>;
 
 function isFields(value: unknown): value is Fields {
@@ -38,7 +46,8 @@ export function entryFor(first: unknown, second: unknown): Entry | undefined {
 export function wrongEntry(where: string, own: Entry, first: unknown, second: unknown): InvalidOptionError {
   const meant = entryFor(first, second);
   if (meant === undefined || meant === own) {
-    const remedy = `${uses[own]}, or import it from the entry for your framework`;
+    const use = where === "dashboard" ? mounts[own] : uses[own];
+    const remedy = `${use}, or import it from the entry for your framework`;
     return new InvalidOptionError(
       where,
       first,

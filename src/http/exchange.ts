@@ -319,8 +319,12 @@ function isGone({ destroyed, stream }: Closing): boolean {
 /** The listener for "close" of a response. It finds the exchanges by the request. */
 function endResponses(this: Closing): void {
   const { req: request } = this;
-  if (typeof request !== "object" || request === null) return;
-  for (let one = attachedTo(request); one !== undefined; one = one.previous)
+  if (typeof request === "object" && request !== null) letResponseGo(request);
+}
+
+/** Lets `close()` of each Tidemark go on without the response to this request. `owner` is what the sessions are attached to. */
+export function letResponseGo(owner: object): void {
+  for (let one = attachedTo(owner); one !== undefined; one = one.previous)
     if (one instanceof Exchange) one.responseEnds();
 }
 

@@ -8,10 +8,16 @@ export class OpenRequests {
   #ended = 0;
   #isClosing = false;
   #onLast: (() => void) | undefined;
+  readonly #listeners: (() => void)[] = [];
 
   /** Whether the Tidemark is about to be closed, so that clients should send no more requests. */
   get isClosing(): boolean {
     return this.#isClosing;
+  }
+
+  /** Calls `listener` each time when the Tidemark begins to close, and when it is opened again. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   begin(): void {
@@ -25,7 +31,7 @@ export class OpenRequests {
 
   /** Resolves when all requests are answered, including those that arrive meanwhile. */
   async over(): Promise<void> {
-    this.#isClosing = true;
+    this.close();
     for (let seen = 0; seen < this.#begun; ) {
       seen = this.#begun;
       if (this.#ended < seen) await this.#last();
@@ -33,9 +39,20 @@ export class OpenRequests {
     }
   }
 
+  /** From now on the Tidemark is about to be closed. */
+  close(): void {
+    this.#change(true);
+  }
+
   /** Accepts requests again after closing. */
   reopen(): void {
-    this.#isClosing = false;
+    this.#change(false);
+  }
+
+  #change(isClosing: boolean): void {
+    if (this.#isClosing === isClosing) return;
+    this.#isClosing = isClosing;
+    for (const listener of this.#listeners) listener();
   }
 
   #last(): Promise<void> {

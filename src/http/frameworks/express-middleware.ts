@@ -1,8 +1,11 @@
 /** Read your writes on Express 4 and 5, Connect and plain `node:http`, without types for Express's requests. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream";
 import { InvalidOptionError } from "../../errors/errors.js";
+import { Dashboard, type DashboardOptions, type DashboardSource } from "../dashboard/dashboard.js";
+import { dashboardRequestOf } from "../dashboard/node-request.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
-import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import { type Exchange, Exchanges, isHttp2, letResponseGo, type MiddlewareOptions } from "../exchange.js";
 import { type Route, UrlRoute } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { deferHeadAgain, deferHeadByPrototype, layRequestProperties } from "./express-prototypes.js";
@@ -98,6 +101,41 @@ function marking<Request extends IncomingMessage = IncomingMessage>(
       return next(error);
     }
     next();
+  };
+}
+
+/** A handler for routes of Express and Connect, and for plain `node:http`. */
+export type ExpressHandler<Request> = (
+  request: Request,
+  response: ServerResponse,
+  next?: (error?: unknown) => void,
+) => void;
+
+/**
+ * Returns a handler that shows a live page about `tidemark`: `app.get("/tidemark", dashboard(tidemark))`. The page and its feed have
+ * the same URL. Without `allow` only requests from the same machine may see it. Everything else is refused with 403. From now on
+ * Tidemark keeps the last five minutes. Throws an `InvalidOptionError` at once for invalid options.
+ */
+export function dashboard<Request extends IncomingMessage = IncomingMessage>(
+  tidemark: DashboardSource,
+  options?: DashboardOptions<Request>,
+): ExpressHandler<Request> {
+  const shown = new Dashboard(tidemark, options);
+
+  return function dashboardHandler(request, response, next) {
+    if (typeof response?.setHeader !== "function")
+      return refuseEntry("dashboard", "express", [request, response, next]);
+    shown.answer(dashboardRequestOf(request), request).then(({ status, headers, body }) => {
+      response.statusCode = status;
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      if (typeof body === "string") {
+        response.end(body);
+        return;
+      }
+      letResponseGo(request);
+      // Viewers come and go, and neither is an error.
+      pipeline(body, response, () => {});
+    });
   };
 }
 

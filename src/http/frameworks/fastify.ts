@@ -5,8 +5,10 @@ import { InvalidOptionError } from "../../errors/errors.js";
 // Some plugins declare a Session in the module "fastify".
 import type { SessionClient, Session as UserSession } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
+import { Dashboard, type DashboardOptions, type DashboardSource } from "../dashboard/dashboard.js";
+import { dashboardRequestOf, type NodeRequest } from "../dashboard/node-request.js";
 import { refuseEntry, wrongEntry } from "../entries.js";
-import { Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import { Exchanges, isHttp2, letResponseGo, type MiddlewareOptions } from "../exchange.js";
 import { Given } from "../given-object.js";
 import { type Route, UrlRoute } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
@@ -256,6 +258,40 @@ function marking<Request extends Marked = FastifyRequest>(
       return done(error instanceof Error ? error : new Error(String(error)));
     }
     done();
+  };
+}
+
+/** The part of a request and of a reply that a dashboard uses. It is the same for every type of server. */
+type Viewed = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions"> & {
+  readonly raw: NodeRequest;
+};
+interface Shown {
+  code(status: number): unknown;
+  headers(values: Readonly<Record<string, string>>): unknown;
+  send(payload: unknown): unknown;
+}
+
+/** A handler for routes. */
+export type FastifyHandler<Request> = (request: Request, reply: Shown) => Promise<unknown>;
+
+/**
+ * Returns a handler that shows a live page about `tidemark`: `app.get("/tidemark", dashboard(tidemark))`. The page and its feed have
+ * the same URL. Without `allow` only requests from the same machine may see it. Everything else is refused with 403. From now on
+ * Tidemark keeps the last five minutes. Throws an `InvalidOptionError` at once for invalid options.
+ */
+export function dashboard<Request extends Viewed = FastifyRequest>(
+  tidemark: DashboardSource,
+  options?: DashboardOptions<Request>,
+): FastifyHandler<Request> {
+  const shown = new Dashboard(tidemark, options);
+
+  return async function dashboardHandler(request, reply) {
+    if (request?.raw === undefined) throw wrongEntry("dashboard", "fastify", request, reply);
+    const { status, headers, body } = await shown.answer(dashboardRequestOf(request.raw), request);
+    reply.code(status);
+    reply.headers(headers);
+    if (typeof body !== "string") letResponseGo(request);
+    return reply.send(body);
   };
 }
 

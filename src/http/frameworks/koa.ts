@@ -2,8 +2,10 @@
 import type { ExtendableContext, Next } from "koa";
 import type { Session, SessionClient } from "../../session/session.js";
 import type { CarrierResponse } from "../carriers/carrier.js";
+import { Dashboard, type DashboardOptions, type DashboardSource } from "../dashboard/dashboard.js";
+import { dashboardRequestOf } from "../dashboard/node-request.js";
 import { refuseEntry } from "../entries.js";
-import { type Exchange, Exchanges, isHttp2, type MiddlewareOptions } from "../exchange.js";
+import { type Exchange, Exchanges, isHttp2, letResponseGo, type MiddlewareOptions } from "../exchange.js";
 import { type Route, UrlRoute } from "../late-writes.js";
 import type { SessionSource } from "../request-session.js";
 import { consistencyFor, markersFor } from "./markers.js";
@@ -95,6 +97,44 @@ function marking<Context extends ExtendableContext = ExtendableContext>(
   return function marker(ctx, next, ...rest: unknown[]) {
     if (typeof next !== "function") return Promise.resolve(refuseEntry(name, "koa", [ctx, next, ...rest]));
     return pass(ctx, next);
+  };
+}
+
+/** A handler for routes. It answers every request, so it calls no further middleware. */
+export type KoaHandler<Context> = (ctx: Context) => Promise<void>;
+
+/**
+ * Returns a handler that shows a live page about `tidemark`: `router.get("/tidemark", dashboard(tidemark))`. The page and its feed
+ * have the same URL. Without `allow` only requests from the same machine may see it. Everything else is refused with 403. From now on
+ * Tidemark keeps the last five minutes. Throws an `InvalidOptionError` at once for invalid options.
+ */
+export function dashboard<Context extends ExtendableContext = ExtendableContext>(
+  tidemark: DashboardSource,
+  options?: DashboardOptions<Context>,
+): KoaHandler<Context> {
+  const shown = new Dashboard(tidemark, options);
+
+  const answer: KoaHandler<Context> = async (ctx) => {
+    const { status, headers, body } = await shown.answer(dashboardRequestOf(ctx.req), ctx);
+    ctx.set(headers);
+    ctx.body = body;
+    ctx.status = status;
+    if (typeof body === "string") return;
+    letResponseGo(ctx);
+    ignoreDeparture(ctx);
+  };
+  return function dashboardHandler(ctx, ...rest: unknown[]) {
+    if (ctx?.req?.headers === undefined)
+      return Promise.resolve(refuseEntry("dashboard", "koa", [ctx, ...rest]));
+    return answer(ctx);
+  };
+}
+
+/** Koa reports an error when a response ends before its stream. A viewer who leaves is no error. */
+function ignoreDeparture(ctx: ExtendableContext): void {
+  const { onerror } = ctx;
+  ctx.onerror = (error: Error & { readonly code?: unknown }) => {
+    if (error?.code !== "ERR_STREAM_PREMATURE_CLOSE") onerror.call(ctx, error);
   };
 }
 

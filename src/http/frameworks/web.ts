@@ -1,12 +1,14 @@
 /** Read your writes for handlers that answer a Web `Request` with a `Response`: Hono, Next.js, Remix and their like. */
 
 import type { IncomingHttpHeaders } from "node:http";
+import { addAbortSignal, Readable } from "node:stream";
 import { InvalidOptionError, TidemarkError, UnavailableError } from "../../errors/errors.js";
 import { refuseUnknown } from "../../errors/option-names.js";
 import type { Session, SessionClient } from "../../session/session.js";
 import { sessionOf as carriedSession } from "../attached-sessions.js";
 import type { CarrierRequest, CarrierResponse } from "../carriers/carrier.js";
 import { isSessionCarrier } from "../carriers/session.js";
+import { Dashboard, type DashboardOptions, type DashboardSource } from "../dashboard/dashboard.js";
 import { entryFor, wrongEntry } from "../entries.js";
 import { Exchanges } from "../exchange.js";
 import { Given } from "../given-object.js";
@@ -14,6 +16,7 @@ import type { Route } from "../late-writes.js";
 import { type ReadYourWritesOptions, refuseUnknownOptions, type SessionSource } from "../request-session.js";
 import { checkChoice, type LevelChoice, setLevel } from "./markers.js";
 
+export type { DashboardOptions, DashboardSource } from "../dashboard/dashboard.js";
 export * from "../entry-exports.js";
 export type { LevelChoice } from "./markers.js";
 
@@ -120,6 +123,37 @@ export function sessionOf(request: Request, tidemark?: SessionSource): Session {
 /** The client of the session that {@link sessionOf} returns: its reads see what the user of the request has written. */
 export function redisOf(request: Request, tidemark?: SessionSource): SessionClient {
   return sessionOf(request, tidemark).redis;
+}
+
+const unknownOrigin = "a Web Request does not show where it comes from";
+
+/**
+ * Returns a handler that shows a live page about `tidemark`: `export const GET = dashboard(tidemark, { allow })`, or on Hono
+ * `app.get("/tidemark", (c) => show(c.req.raw))`. The page and its feed have the same URL. Without `allow` it refuses every request
+ * with 403, because a `Request` does not show where it comes from. From now on Tidemark keeps the last five minutes. Throws an
+ * `InvalidOptionError` at once for invalid options.
+ */
+export function dashboard<Asked extends Request = Request>(
+  tidemark: DashboardSource,
+  options?: DashboardOptions<Asked>,
+): (request: Asked) => Promise<Response> {
+  const shown = new Dashboard(tidemark, options);
+
+  return async function dashboardHandler(request, ...rest: unknown[]) {
+    if (!isWebRequest(request)) throw wrongEntry("dashboard", "web", request, rest[0]);
+    const asked = {
+      method: request.method,
+      accept: request.headers.get("accept") ?? undefined,
+      site: request.headers.get("sec-fetch-site") ?? undefined,
+      objection: () => unknownOrigin,
+    };
+    const { status, headers, body } = await shown.answer(asked, request);
+    const head = { status, headers: { ...headers } };
+    if (typeof body === "string") return new Response(request.method === "HEAD" ? null : body, head);
+    // Some servers do not cancel the body when the client has left.
+    addAbortSignal(request.signal, body);
+    return new Response(Readable.toWeb(body), head);
+  };
 }
 
 /**

@@ -107,8 +107,13 @@ export const layers: readonly Layer[] = [
     imports: ["consistency", "diagnostics", "http/carriers", "replication", "session"],
   },
   {
+    folder: "http/dashboard",
+    holds: "The live page about a Tidemark, its feed, and who may see it.",
+    imports: ["diagnostics", "session"],
+  },
+  {
     folder: "http/frameworks",
     holds: "Express, Koa, Fastify and Web handlers.",
-    imports: ["consistency", "http", "http/carriers", "session"],
+    imports: ["consistency", "http", "http/carriers", "http/dashboard", "session"],
   },
 ];
