@@ -23,9 +23,9 @@ export interface Listening extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Listens on a free port of the loopback until it is disposed of. */
-export async function serve(listener: RequestListener | Server): Promise<Listening> {
-  const server = (typeof listener === "function" ? createServer(listener) : listener).listen(0, "127.0.0.1");
+/** Listens on a free port of the loopback, or of `host`, until it is disposed of. */
+export async function serve(listener: RequestListener | Server, host = "127.0.0.1"): Promise<Listening> {
+  const server = (typeof listener === "function" ? createServer(listener) : listener).listen(0, host);
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("the server has no port");
