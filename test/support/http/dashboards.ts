@@ -1,9 +1,9 @@
 /** An app with a dashboard at `/tidemark`, on every framework there is an entry for. */
-import type { RequestListener } from "node:http";
+import type { IncomingMessage, RequestListener } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import Router from "@koa/router";
 import type express5 from "express";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
 import * as onExpress from "../../../src/http/frameworks/express.js";
@@ -52,7 +52,7 @@ const nodeHttp: DashboardApp = (of) => {
   const middleware = onExpress.readYourWrites(of.tidemark, { secret });
   const shown = onExpress.dashboard(
     of.tidemark,
-    optionsOf(of, ({ headers }) => headers.key),
+    optionsOf<IncomingMessage>(of, ({ headers }) => headers.key),
   );
   return (request, response) => {
     if (of.middleware === "before") middleware(request, response, () => shown(request, response));
@@ -85,7 +85,7 @@ export async function fastifyDashboard(of: DashboardOf, options: object = {}): P
       "/tidemark",
       onFastify.dashboard(
         of.tidemark,
-        optionsOf(of, ({ headers }) => headers.key),
+        optionsOf<FastifyRequest>(of, ({ headers }) => headers.key),
       ),
     );
   const register = async (): Promise<void> => {
@@ -101,7 +101,7 @@ export async function fastifyDashboard(of: DashboardOf, options: object = {}): P
 const web = (of: DashboardOf): ((request: Request) => Promise<Response>) => {
   const shown = onWeb.dashboard(
     of.tidemark,
-    optionsOf(of, ({ headers }) => headers.get("key")),
+    optionsOf<Request>(of, ({ headers }) => headers.get("key")),
   );
   return of.middleware === "before" ? onWeb.readYourWrites(of.tidemark, { secret })(shown) : shown;
 };
