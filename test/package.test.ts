@@ -22,7 +22,7 @@ afterAll(() => installed[Symbol.asyncDispose]());
 describe("The tarball", () => {
   it("contains the built files with their sources, the documents for users, and nothing else", () => {
     const expected =
-      /^(dist\/[\w/-]+\.(js|d\.ts)(\.map)?|src\/[\w/-]+\.ts|docs\/[\w-]+\.(md|svg)|grafana\/(dashboard\.json|alerts\.yml)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
+      /^(dist\/[\w/-]+\.(js|d\.ts)(\.map)?|src\/[\w/-]+\.ts|docs\/[\w-]+\.(md|svg|png)|grafana\/(dashboard\.json|alerts\.yml)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/;
     expect(installed.packed.filter((path) => !expected.test(path))).toEqual([]);
     expect(installed.packed).toContain("dist/index.js");
     expect(installed.packed).toContain("dist/index.d.ts");

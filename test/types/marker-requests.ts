@@ -1,11 +1,15 @@
 /** Compiled, never run: which requests the markers of each framework take, and what they return. */
+import { createServer } from "node:http";
+import Router from "@koa/router";
 import type { Express, Request } from "express";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import type Koa from "koa";
 import type { ParameterizedContext } from "koa";
 import * as onExpress from "../../src/http/frameworks/express.js";
 import * as onFastify from "../../src/http/frameworks/fastify.js";
 import * as onKoa from "../../src/http/frameworks/koa.js";
+import * as onWeb from "../../src/http/frameworks/web.js";
+import type { Tidemark } from "../../src/index.js";
 
 declare const express: Express;
 declare const koa: Koa;
@@ -51,4 +55,39 @@ export function onEachFramework(): void {
   fastify.get("/", { onRequest }, () => "answered");
   // @ts-expect-error Fastify's hooks take a callback, and no context
   fastify.get("/", { preHandler: onKoa.strong() }, () => "answered");
+}
+
+declare const tidemark: Tidemark;
+
+/** The same of dashboards. */
+export function dashboardsOnEachFramework(): void {
+  express.get("/", onExpress.dashboard(tidemark));
+  express.use("/", onExpress.dashboard(tidemark, { allow: ({ headers }) => headers.key === "1" }));
+  const byParameter = async (request: Request<{ id: string }>) => request.params.id === "1";
+  express.get("/:id", onExpress.dashboard<Request<{ id: string }>>(tidemark, { allow: byParameter }));
+  createServer(onExpress.dashboard(tidemark));
+  // @ts-expect-error `allow` says yes or no
+  onExpress.dashboard(tidemark, { allow: () => "yes" });
+  // @ts-expect-error Koa calls its middleware with a context
+  koa.use(onExpress.dashboard(tidemark));
+
+  koa.use(onKoa.dashboard(tidemark, { allow: ({ path, secure }) => path === "/" && secure }));
+  new Router().get("/", onKoa.dashboard(tidemark));
+  const byUser = ({ state }: SignedIn) => state.user === "1";
+  onKoa.dashboard(tidemark, { allow: byUser }) satisfies onKoa.KoaHandler<SignedIn>;
+
+  fastify.get("/", onFastify.dashboard(tidemark));
+  fastify.get("/", onFastify.dashboard(tidemark, { allow: ({ ip, headers }) => ip === headers.key }));
+  Fastify({ http2: true }).get("/", onFastify.dashboard(tidemark));
+  const byQuery = ({ query }: Fresh) => query.fresh === "1";
+  fastify.get<{ Querystring: { fresh?: string } }>(
+    "/",
+    onFastify.dashboard<Fresh>(tidemark, { allow: byQuery }),
+  );
+
+  onWeb.dashboard(tidemark, { allow: ({ headers }) => headers.get("key") === "1" }) satisfies (
+    request: globalThis.Request,
+  ) => Promise<Response>;
+  // @ts-expect-error a Tidemark is needed
+  onWeb.dashboard({});
 }

@@ -6,6 +6,7 @@ import {
   bounded,
   consistency,
   cookie,
+  dashboard,
   header,
   readYourWrites,
   replicated,
@@ -51,6 +52,8 @@ export function mistyped(): void {
   requestSessions(tidemark, { secret, carier: cookie() });
   // @ts-expect-error carrier
   app.register(fastifyPlugin, { tidemark, secret, carier: cookie() });
+  // @ts-expect-error allow
+  dashboard(tidemark, { alow: () => true });
   // @ts-expect-error sameSite
   cookie({ samesite: "lax" });
   // @ts-expect-error name

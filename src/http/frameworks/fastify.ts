@@ -261,10 +261,12 @@ function marking<Request extends Marked = FastifyRequest>(
   };
 }
 
-/** The part of a request and of a reply that a dashboard uses. It is the same for every type of server. */
-type Viewed = Pick<FastifyRequest, "headers" | "method" | "url" | "routeOptions"> & {
+/** The part of a request that a dashboard uses. It is the same for every type of server. */
+interface Viewed {
   readonly raw: NodeRequest;
-};
+}
+
+/** The part of a reply that a dashboard uses. */
 interface Shown {
   code(status: number): unknown;
   headers(values: Readonly<Record<string, string>>): unknown;
@@ -279,19 +281,29 @@ export type FastifyHandler<Request> = (request: Request, reply: Shown) => Promis
  * the same URL. Without `allow` only requests from the same machine may see it. Everything else is refused with 403. From now on
  * Tidemark keeps the last five minutes. Throws an `InvalidOptionError` at once for invalid options.
  */
+export function dashboard(tidemark: DashboardSource): FastifyHandler<Viewed>;
 export function dashboard<Request extends Viewed = FastifyRequest>(
+  tidemark: DashboardSource,
+  options: DashboardOptions<Request>,
+): FastifyHandler<Request>;
+export function dashboard<Request extends Viewed>(
   tidemark: DashboardSource,
   options?: DashboardOptions<Request>,
 ): FastifyHandler<Request> {
   const shown = new Dashboard(tidemark, options);
 
-  return async function dashboardHandler(request, reply) {
-    if (request?.raw === undefined) throw wrongEntry("dashboard", "fastify", request, reply);
+  const answer: FastifyHandler<Request> = async (request, reply) => {
     const { status, headers, body } = await shown.answer(dashboardRequestOf(request.raw), request);
     reply.code(status);
     reply.headers(headers);
     if (typeof body !== "string") letResponseGo(request);
     return reply.send(body);
+  };
+  // Not async, because Express 4 ignores a rejected promise.
+  return function dashboardHandler(request, reply, ...rest: unknown[]) {
+    if (request?.raw === undefined)
+      return Promise.resolve(refuseEntry("dashboard", "fastify", [request, reply, ...rest]));
+    return answer(request, reply);
   };
 }
 

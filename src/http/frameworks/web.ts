@@ -139,8 +139,7 @@ export function dashboard<Asked extends Request = Request>(
 ): (request: Asked) => Promise<Response> {
   const shown = new Dashboard(tidemark, options);
 
-  return async function dashboardHandler(request, ...rest: unknown[]) {
-    if (!isWebRequest(request)) throw wrongEntry("dashboard", "web", request, rest[0]);
+  const answer = async (request: Asked): Promise<Response> => {
     const asked = {
       method: request.method,
       accept: request.headers.get("accept") ?? undefined,
@@ -153,6 +152,11 @@ export function dashboard<Asked extends Request = Request>(
     // Some servers do not cancel the body when the client has left.
     addAbortSignal(request.signal, body);
     return new Response(Readable.toWeb(body), head);
+  };
+  return function dashboardHandler(request, ...rest: unknown[]) {
+    if (isWebRequest(request)) return answer(request);
+    // Express 4 ignores a rejected promise.
+    throw wrongEntry("dashboard", "web", request, rest[0]);
   };
 }
 

@@ -11,7 +11,7 @@ import { eventBytes, Viewer } from "../../../src/http/dashboard/viewer.js";
 import { dashboard } from "../../../src/http/frameworks/express.js";
 import { dashboard as onKoa } from "../../../src/http/frameworks/koa.js";
 import { routeChannel, Tidemark, topologyChannel } from "../../../src/index.js";
-import { type DashboardApp, dashboards } from "../../support/http/dashboards.js";
+import { type DashboardApp, dashboards, fastifyDashboard } from "../../support/http/dashboards.js";
 import { ask, serve } from "../../support/http/exchange.js";
 import { FeedReader } from "../../support/http/feed-reader.js";
 import { RedisServer } from "../../support/servers/redis-server.js";
@@ -184,6 +184,17 @@ describe("a page that does not read", () => {
       await nobodyLooks();
     },
   );
+});
+
+it("a Fastify app closes with open pages, if a hook closes the Tidemark before the server", async () => {
+  const tidemark = await openTidemark();
+  const app = await fastifyDashboard({ tidemark, middleware: "before" });
+  app.addHook("preClose", () => tidemark.close());
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  const reader = await FeedReader.open(Number(new URL(app.listeningOrigin).port));
+  await reader.next("history");
+  await app.close();
+  await waitUntil(() => reader.isOver, { what: "the feed has ended" });
 });
 
 it("a page that is closed is no error of a Koa app", async () => {

@@ -6,12 +6,14 @@ import express5 from "express";
 import Fastify from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as express from "../../../src/http/frameworks/express.js";
 import * as fastify from "../../../src/http/frameworks/fastify.js";
 import * as koa from "../../../src/http/frameworks/koa.js";
 import * as web from "../../../src/http/frameworks/web.js";
+import { Tidemark } from "../../../src/index.js";
 import { serve } from "../../support/http/exchange.js";
+import { RedisServer } from "../../support/servers/redis-server.js";
 import { HandMadeSessions } from "../../support/stages/hand-made-sessions.js";
 
 /** It has no types of its own. */
@@ -84,6 +86,14 @@ async function inHook(middleware: unknown): Promise<string> {
   return answer.json().message;
 }
 
+async function inRoute(handler: unknown): Promise<string> {
+  const app = Fastify();
+  call(app, "get", "/", handler);
+  const answer = await app.inject("/");
+  await app.close();
+  return answer.json().message;
+}
+
 async function onHono(middleware: unknown): Promise<string> {
   const app = new Hono();
   app.onError((error, context) => context.text(error.message));
@@ -125,6 +135,51 @@ describe.each([
       new RegExp(
         `^withConsistency: the one from "tidemark/web" was called by .*\\. Import it from "tidemark/${entry}"`,
       ),
+    );
+  });
+});
+
+describe("A dashboard", () => {
+  let primary: RedisServer;
+  let tidemark: Tidemark;
+
+  beforeAll(async () => {
+    primary = await RedisServer.start();
+    tidemark = new Tidemark({ primary: primary.url, replicas: [] });
+    await tidemark.ready();
+  });
+
+  afterAll(async () => {
+    await tidemark.close();
+    await primary.stop();
+  });
+
+  const entries = { express, koa, fastify, web };
+  const hosts: readonly (readonly [place: string, entry: keyof typeof entries, mount: Mount])[] = [
+    ["Express 5", "express", onExpress(express5)],
+    ["Express 4", "express", onExpress(express4)],
+    ["Koa", "koa", onKoa],
+    ["Fastify", "fastify", inRoute],
+    ["Hono", "web", onHono],
+  ];
+
+  it.each(hosts)(
+    "in %s is refused if it is that of another entry, and the error names the entry to import",
+    async (_place, entry, mount) => {
+      for (const [name, { dashboard }] of Object.entries(entries)) {
+        if (name === entry) continue;
+        expect(await mount(Reflect.apply(dashboard, undefined, [tidemark]))).toMatch(
+          new RegExp(
+            `^dashboard: the one from "tidemark/${name}" was called by .*\\. Import it from "tidemark/${entry}"\\.`,
+          ),
+        );
+      }
+    },
+  );
+
+  it("of tidemark/web called with the context of Hono says what to call it with", async () => {
+    expect(await onHono(web.dashboard(tidemark))).toContain(
+      "Call it with the Request, for example (c) => show(c.req.raw) on Hono",
     );
   });
 });
