@@ -4,7 +4,7 @@ import { once } from "node:events";
 import express, { type Request, type Response } from "express";
 import { Redis } from "ioredis";
 import { type RouteMessage, routeChannel, Tidemark } from "tidemark";
-import { readYourWrites } from "tidemark/express";
+import { dashboard, readYourWrites } from "tidemark/express";
 import { startReplicationGroup } from "../../test/support/servers/replication-group.js";
 import { maxLagMs } from "../stale-read/lag-swing.js";
 import { giveRedis, withReadCart } from "../stale-read/routing.js";
@@ -42,6 +42,7 @@ app.post("/lag/:ms", (req, res) => {
   for (const { link } of group.replicas) link.delay(lagMs);
   res.json({ ms: lagMs });
 });
+app.get("/tidemark", dashboard(tidemark));
 app.use(cartApp(routing));
 
 process.once("SIGINT", stop).once("SIGTERM", stop);
@@ -49,7 +50,8 @@ process.once("SIGINT", stop).once("SIGTERM", stop);
 const listener = app.listen(Number(process.env.PORT ?? 0), "127.0.0.1");
 await once(listener, "listening");
 const address = listener.address();
-console.log(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}  (Ctrl-C ends it)`);
+const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
+console.log(`${url}  the cart (Ctrl-C ends it)\n${url}/tidemark  the dashboard`);
 
 /** Reads as Tidemark routes them, and says who answered. The page sends one read at a time, so the latest is this one. */
 function tidemarkReader({ redis }: Request, res: Response) {
