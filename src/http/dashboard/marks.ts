@@ -24,6 +24,7 @@ const adviceOn: Readonly<Record<RepeatedKind, string>> = {
 const hasForeignDetail: ReadonlySet<unknown> = new Set([
   "TIDEMARK_CARRIER_FAILED",
   "TIDEMARK_DASHBOARD_ALLOW",
+  "TIDEMARK_SERVER_TIMING",
 ]);
 
 /** The events of one kind since the last mark. */
