@@ -34,7 +34,7 @@ export interface Measured {
 export type Labels = Readonly<Record<string, string>>;
 
 /** A value is undefined if it is not known. */
-export type Sample<Value> = readonly [labels: Labels, value: Value | undefined];
+type Sample<Value> = readonly [labels: Labels, value: Value | undefined];
 
 interface Described {
   /** The name, with dots between its parts and without a unit. */
