@@ -126,6 +126,11 @@ export function dashboard<Request extends IncomingMessage = IncomingMessage>(
     if (typeof response?.setHeader !== "function")
       return refuseEntry("dashboard", "express", [request, response, next]);
     shown.answer(dashboardRequestOf(request), request).then(({ status, headers, body }) => {
+      // Other middleware may have answered while `allow` was waiting.
+      if (response.headersSent) {
+        if (typeof body !== "string") body.destroy();
+        return;
+      }
       response.statusCode = status;
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       if (typeof body === "string") {

@@ -268,6 +268,7 @@ interface Viewed {
 
 /** The part of a reply that a dashboard uses. */
 interface Shown {
+  readonly sent: boolean;
   code(status: number): unknown;
   headers(values: Readonly<Record<string, string>>): unknown;
   send(payload: unknown): unknown;
@@ -294,6 +295,11 @@ export function dashboard<Request extends Viewed>(
 
   const answer: FastifyHandler<Request> = async (request, reply) => {
     const { status, headers, body } = await shown.answer(dashboardRequestOf(request.raw), request);
+    // A hook or a timeout may have answered while `allow` was waiting.
+    if (reply.sent) {
+      if (typeof body !== "string") body.destroy();
+      return reply;
+    }
     reply.code(status);
     reply.headers(headers);
     if (typeof body !== "string") letResponseGo(request);

@@ -210,6 +210,33 @@ it.each(onNode)("close() does not wait for a feed whose response cannot end, on 
   await nobodyLooks();
 });
 
+it.each(onNode)(
+  "nothing is left of a feed if something else answers while `allow` waits, on %s",
+  async (_name, appOf) => {
+    await using tidemark = await openTidemark();
+    let answer: () => void = () => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let isAllowed = false;
+    const slowly = async (): Promise<boolean> => {
+      await answered;
+      isAllowed = true;
+      return true;
+    };
+    const listener = await appOf({ tidemark, allow: slowly });
+    await using app = await serve((request, response) => {
+      listener(request, response);
+      response.end("too slow", answer);
+    });
+    const { body } = await ask(app.port, { path, headers: { accept: "text/event-stream" } });
+    expect(body).toBe("too slow");
+    await waitUntil(() => isAllowed, { what: "the answer of `allow` is there" });
+    await new Promise((resolve) => setImmediate(resolve));
+    await nobodyLooks();
+  },
+);
+
 it("a Fastify app closes with open pages, if a hook closes the Tidemark before the server", async () => {
   const tidemark = await openTidemark();
   const app = await fastifyDashboard({ tidemark, middleware: "before" });
