@@ -116,6 +116,33 @@ describe.each(Object.entries(dashboards))("on %s", (_name, appOf: DashboardApp) 
   });
 });
 
+it.each(Object.entries(dashboards))(
+  "nothing is left of a feed whose reader leaves while `allow` waits, on %s",
+  async (_name, appOf) => {
+    await using tidemark = await openTidemark();
+    let leave: () => void = () => {};
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    let state: "asked" | "allowed" | undefined;
+    const slowly = async (): Promise<boolean> => {
+      state = "asked";
+      await left;
+      state = "allowed";
+      return true;
+    };
+    await using app = await serve(await appOf({ tidemark, allow: slowly }));
+    const socket = connect(app.port, "127.0.0.1");
+    app.server.once("connection", (accepted) => accepted.once("close", leave));
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n`);
+    await waitUntil(() => state === "asked", { what: "`allow` is asked" });
+    socket.destroy();
+    await waitUntil(() => state === "allowed", { what: "the answer of `allow` is there" });
+    await new Promise((resolve) => setImmediate(resolve));
+    await nobodyLooks();
+  },
+);
+
 it("a dashboard goes on when its Tidemark is opened again after close()", async () => {
   const tidemark = await openTidemark();
   await using app = await serve(dashboard(tidemark));
