@@ -10,6 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { eventBytes, Viewer } from "../../../src/http/dashboard/viewer.js";
 import { dashboard } from "../../../src/http/frameworks/express.js";
 import { dashboard as onKoa } from "../../../src/http/frameworks/koa.js";
+import { dashboard as onWeb } from "../../../src/http/frameworks/web.js";
 import { routeChannel, Tidemark, topologyChannel } from "../../../src/index.js";
 import { type DashboardApp, dashboards, fastifyDashboard } from "../../support/http/dashboards.js";
 import { ask, serve } from "../../support/http/exchange.js";
@@ -142,6 +143,20 @@ it.each(Object.entries(dashboards))(
     await nobodyLooks();
   },
 );
+
+it("a feed of a Web handler ends with its request, if the server does not cancel the body", async () => {
+  await using tidemark = await openTidemark();
+  const controller = new AbortController();
+  const request = new Request(`http://localhost${path}`, {
+    headers: { accept: "text/event-stream" },
+    signal: controller.signal,
+  });
+  const { body } = await onWeb(tidemark, { allow })(request);
+  await body?.getReader().read();
+  expect(routeChannel.hasSubscribers).toBe(true);
+  controller.abort();
+  await nobodyLooks();
+});
 
 it("a dashboard goes on when its Tidemark is opened again after close()", async () => {
   const tidemark = await openTidemark();
