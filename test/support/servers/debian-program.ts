@@ -18,19 +18,26 @@ export async function findProgram(
   versionFlag: string,
   packages: DebianPackages,
 ): Promise<Program | undefined> {
-  const probe = async (path: string, env: Record<string, string>): Promise<Program | undefined> => {
-    const version = run(path, [versionFlag], { env: { ...process.env, ...env } });
-    return version.then(
-      () => ({ path, env }),
-      () => undefined,
-    );
-  };
   const unpacked = async (folder: string): Promise<Program | undefined> => {
     const env = await libraryPath(folder);
-    return (await probe(join(folder, "usr/sbin", name), env)) ?? probe(join(folder, "usr/bin", name), env);
+    const probe = (within: string) => probeProgram(join(folder, within, name), versionFlag, env);
+    return (await probe("usr/sbin")) ?? probe("usr/bin");
   };
   const cacheFolder = fileURLToPath(new URL(`../../../.cache/${name}`, import.meta.url));
-  const found = (await probe(name, {})) ?? (await unpacked(cacheFolder));
+  const found = (await probeProgram(name, versionFlag)) ?? (await unpacked(cacheFolder));
   if (found || !(await hasDebianTools())) return found;
   return fetchFromDebian(packages, cacheFolder, unpacked).catch(() => undefined);
+}
+
+/** Undefined if the program does not run. */
+export async function probeProgram(
+  path: string,
+  versionFlag: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Program | undefined> {
+  const version = run(path, [versionFlag], { env: { ...process.env, ...env } });
+  return version.then(
+    () => ({ path, env }),
+    () => undefined,
+  );
 }
