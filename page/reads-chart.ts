@@ -5,7 +5,7 @@ import { heaviestOf, shapeOf } from "./mark-kinds.js";
 import type { Moment } from "./moments.js";
 import { clockTime, count, rate } from "./quantities.js";
 import { totalOf } from "./read-counts.js";
-import { type ReasonText, reasonTexts } from "./reasons.js";
+import { type Family, type ReasonText, reasonTexts } from "./reasons.js";
 import { type Plot, TimeChart } from "./time-chart.js";
 import type { TimeCursor } from "./time-cursor.js";
 
@@ -18,14 +18,17 @@ const lanes = ["events", "waits", "fallbacks"] as const;
 const lowestTop = 1;
 const patternSize = 6;
 
-/** What is drawn over the colour of a family to tell its reasons apart. */
-const overlays: readonly string[] = [
-  "",
-  "M-1 1L1 -1M0 6L6 0M5 7L7 5",
-  "M0 1.5H6M0 4.5H6",
-  "M-1 5L1 7M0 0L6 6M5 -1L7 1",
-  "M1.5 0V6M4.5 0V6",
-];
+/**
+ * What is drawn over the colour of a family, by the pattern of the reason. Each family has a motif of its own, because many people
+ * cannot tell its colour from the others.
+ */
+const overlays: Readonly<Record<Family, readonly string[]>> = {
+  replica: ["", "M-1 1L1 -1M0 6L6 0M5 7L7 5"],
+  app: ["M2 3H4", "M1 1.5H2.5M4 4.5H5.5"],
+  session: ["M0 3H6", "M0 1.5H6M0 4.5H6", "M0 3H3", "M0 1.5H3M3 4.5H6"],
+  lag: ["M-1 -1L7 7", "M-1 -1L7 7M2 -1L7 4M-1 2L4 7", "M1 1L4 4", "M1 1L4 4M4 1L5 2M1 4L2 5"],
+  fault: ["M0 0L6 6M6 0L0 6", "M3 0V6", "M1.5 0V6M4.5 0V6", "M3 0V6M0 3H6", "M3 1V5M1 3H5"],
+};
 
 export class ReadsChart {
   readonly #chart: TimeChart;
@@ -129,6 +132,6 @@ function patterns(): SVGElement {
 function patternOf({ reason, family, pattern }: ReasonText): SVGElement {
   const size = { width: patternSize, height: patternSize };
   const attributes = { id: `fill-${reason}`, ...size, patternUnits: "userSpaceOnUse", class: family };
-  const overlay = draw("path", { d: overlays[pattern] ?? "", class: "overlay" });
+  const overlay = draw("path", { d: overlays[family][pattern] ?? "", class: "overlay" });
   return draw("pattern", attributes, draw("rect", { ...size, fill: "currentColor" }), overlay);
 }

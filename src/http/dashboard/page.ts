@@ -8,8 +8,8 @@ export const page: string = `<!doctype html>
 <title>Tidemark</title>
 <link rel="icon" href="data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='7' fill='%230b7a75'/></svg>" />
 <style>
-:root{--ink: #1d2a2f;--soft: #53646a;--line: #dfe6e4;--paper: #fff;--ground: #f3f6f4;--sea: #0b7a75;--sea-pale: #e0f2ef;--amber: #8f5200;--amber-pale: #fdf0d8;--red:
-#b3261e;--red-pale: #fce8e6;--fill-replica: #0b7a75;--fill-app: #7d8c92;--fill-session: #3f78b5;--fill-lag: #cf8a1d;--fill-fault: #b3261e;--line-0: #0b7a75;--line-1:
+:root{--ink: #1d2a2f;--soft: #53646a;--line: #dfe6e4;--paper: #fff;--ground: #f3f6f4;--sea: #0a706b;--sea-pale: #e0f2ef;--amber: #8f5200;--amber-pale: #fdf0d8;--red:
+#b3261e;--red-pale: #fce8e6;--fill-replica: #0b7a75;--fill-app: #7d8c92;--fill-session: #3f78b5;--fill-lag: #bd7a10;--fill-fault: #b3261e;--line-0: #0b7a75;--line-1:
 #b85c00;--line-2: #2f6fb3;--line-3: #8b4a9c;--line-4: #6b6b00;--line-5: #c2185b;color-scheme:light}@media(prefers-color-scheme:dark){:root{--ink: #e3ebe9;--soft:
 #a3b3b6;--line: #2c3a3e;--paper: #182225;--ground: #10181a;--sea: #5cc9bf;--sea-pale: #123735;--amber: #ecb964;--amber-pale: #3a2b0e;--red: #f59a92;--red-pale: #43211e;
 --fill-replica: #2fa89e;--fill-app: #84959b;--fill-session: #6aa3de;--fill-lag: #dda03a;--fill-fault: #e5695f;--line-0: #4cc3b8;--line-1: #ef9a4d;--line-2: #74b0ee;
@@ -37,29 +37,30 @@ color:var(--soft)}.tag.good,.replica-tag{background:var(--sea-pale);color:var(--
 background:var(--red-pale);color:var(--red)}#servers th:first-child{width:34%}#lags{margin-top:.5rem}.server{overflow-wrap:anywhere}.server b{font-weight:600;margin-right:.6rem}
 .zone{margin-left:.6rem;color:var(--soft);font-size:.82rem}.state:before{content:"✓";margin-right:.45rem;font-weight:700;color:var(--sea)}.unused .state{color:var(--red);
 font-weight:600}.unused .state:before{content:"✕";color:var(--red)}.excluded .state:before{content:"–";color:var(--soft)}.why{display:block;color:var(--soft);
-overflow-wrap:anywhere}#charts{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);grid-template-rows:auto 1fr;column-gap:1rem}#reasons-section{grid-column:2;
-grid-row:1 / span 2}.chart{touch-action:pan-y;cursor:crosshair}.chart svg{display:block}.axis{fill:var(--soft);font-size:11.5px}.grid{stroke:var(--line)}.base{stroke:var(--soft)}
-.lane{stroke:var(--line);stroke-dasharray:1 3}.cursor{fill:var(--ink);opacity:.13}.patterns{position:absolute}.replica{color:var(--ink)}pattern.replica{color:var(--fill-replica)}
-pattern.app{color:var(--fill-app)}pattern.session{color:var(--fill-session)}pattern.lag{color:var(--fill-lag)}pattern.fault{color:var(--fill-fault)}.overlay{stroke:var(--paper);
-stroke-width:1.3;fill:none}.wait{fill:var(--fill-session)}.fallback{fill:var(--fill-lag)}.refused{fill:var(--fill-fault)}.mark{fill:var(--amber)}.mark:is(.failover,
-.lost-write){fill:var(--red)}.mark.topology{fill:var(--soft)}.curve{fill:none;stroke-width:2;stroke-linejoin:round}.curve.other{stroke:var(--soft);stroke-width:1;
-opacity:.5}.line-0{stroke:var(--line-0)}.line-1{stroke:var(--line-1)}.line-2{stroke:var(--line-2)}.line-3{stroke:var(--line-3)}.line-4{stroke:var(--line-4)}.line-5{
-stroke:var(--line-5)}.swatch,.icon{width:.8rem;height:.8rem;margin-right:.5rem;flex:none}.key{width:1.75rem;height:.75rem;margin-right:.6rem;vertical-align:baseline}
-.lag-name{overflow-wrap:anywhere}#moment{margin:-.5rem 0 .5rem;color:var(--soft);font-size:.87rem}#moment-marks li{display:flex;align-items:baseline;padding-bottom:.4rem;
-font-size:.9rem;overflow-wrap:anywhere}.named{display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .6rem}.named b{font-weight:600}#filter{max-width:10rem}.meaning{
-display:block;color:var(--soft);font-size:.82rem;line-height:1.4}#events{font-size:.9rem;max-height:17rem;overflow-y:auto}#events li{display:grid;grid-template-columns:4.5rem
-1.3rem 6rem minmax(0,1fr);align-items:baseline;padding:.35rem 0;border-bottom:1px solid var(--line)}#events li:last-child{border-bottom:0}.said{overflow-wrap:anywhere}
-time,.kind{color:var(--soft)}.advice{display:block;color:var(--soft)}#latest-scroll{max-height:26rem;overflow-y:auto}#latest thead th{position:sticky;top:0;background:var(--paper)}
-#latest td{padding-top:.2rem;padding-bottom:.2rem;overflow-wrap:anywhere}#latest .tag{margin-right:.6rem}#latest :is(th,td):last-child{padding-left:1rem}#latest
-.time,#latest .reason{white-space:nowrap}.outcome.discarded{color:var(--amber)}.outcome.failed{color:var(--red)}@media(max-width:56rem){#charts{display:block}}@media(max-width:40rem){
-main{padding:1rem .75rem 2rem}section,#figures{padding:.85rem .9rem}#figures{grid-template-columns:1fr 1fr}#servers thead,#latest thead{position:absolute;clip-path:inset(50%);
-width:1px;height:1px;overflow:hidden}:is(#servers,#latest):not([hidden]),:is(#servers,#latest) tbody{display:block}#servers tr,#latest tr{display:grid;padding:.5rem
-0;border-bottom:1px solid var(--line);column-gap:.75rem}#servers tr{display:flex;flex-wrap:wrap}#servers :is(.server,.state-cell){flex-basis:100%}#latest tr{grid-template:"\\
-time command took" "server server outcome" "reason reason level" / auto 1fr auto}#servers td,#latest tr td{border:0;padding:0;text-align:left}#servers tr:last-child,
-#latest tr:last-child{border:0}#servers .number:before{color:var(--soft)}.lag:before{content:"lag "}.bytes:before{content:"behind "}.latency:before{content:"lat\\
-ency "}.primary :is(.lag,.bytes){display:none}#latest .time{grid-area:time;color:var(--soft)}#latest .command{grid-area:command;font-weight:600}#latest .server{
-grid-area:server}#latest .reason{grid-area:reason}#latest tr .took{grid-area:took;text-align:right}#latest tr .outcome{grid-area:outcome;text-align:right}#latest
-tr .level{grid-area:level;color:var(--soft);text-align:right}#events li{grid-template-columns:4.5rem 1.3rem minmax(0,1fr)}.said{grid-column:1 / -1}}
+overflow-wrap:anywhere}#charts{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);grid-template-rows:auto 1fr;column-gap:1rem}#reasons-section{align-self:start;
+grid-column:2;grid-row:1 / span 2}.chart{touch-action:pan-y;cursor:crosshair}.chart svg{display:block}.axis{fill:var(--soft);font-size:11.5px}.grid{stroke:var(--line)}
+.base{stroke:var(--soft)}.lane{stroke:var(--line);stroke-dasharray:1 3}.cursor{fill:var(--ink);opacity:.13}.patterns{position:absolute}.replica{color:var(--ink)}
+pattern.replica{color:var(--fill-replica)}pattern.app{color:var(--fill-app)}pattern.session{color:var(--fill-session)}pattern.lag{color:var(--fill-lag)}pattern.fault{
+color:var(--fill-fault)}.overlay{stroke:var(--paper);stroke-width:1.2;fill:none}.wait{fill:var(--fill-session)}.fallback{fill:var(--fill-lag)}.refused{fill:var(--fill-fault)}
+.mark{fill:var(--amber)}.mark:is(.failover,.lost-write){fill:var(--red)}.mark.topology{fill:var(--soft)}.curve{fill:none;stroke-width:2;stroke-linejoin:round}.curve.other{
+stroke:var(--soft);stroke-width:1;opacity:.5}.line-0{stroke:var(--line-0)}.line-1{stroke:var(--line-1)}.line-2{stroke:var(--line-2)}.line-3{stroke:var(--line-3)}
+.line-4{stroke:var(--line-4)}.line-5{stroke:var(--line-5)}.swatch,.icon{width:.8rem;height:.8rem;margin-right:.5rem;flex:none}.key{width:1.75rem;height:.75rem;margin-right:.6rem;
+vertical-align:baseline}.lag-name{overflow-wrap:anywhere}#moment{margin:-.5rem 0 .5rem;color:var(--soft);font-size:.87rem}#moment-marks li{display:flex;align-items:baseline;
+padding-bottom:.4rem;font-size:.9rem;overflow-wrap:anywhere}.named{display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .6rem}.named b{font-weight:600}#filter{
+max-width:10rem}.meaning{display:block;color:var(--soft);font-size:.82rem;line-height:1.4}#events{font-size:.9rem;max-height:17rem;overflow-y:auto}#events li{display:grid;
+grid-template-columns:4.5rem 1.3rem 6rem minmax(0,1fr);align-items:baseline;padding:.35rem 0;border-bottom:1px solid var(--line)}#events li:last-child{border-bottom:0}
+.said{overflow-wrap:anywhere}time,.kind{color:var(--soft)}.advice{display:block;color:var(--soft)}#latest-scroll{max-height:26rem;overflow-y:auto}#latest thead th{
+position:sticky;top:0;background:var(--paper)}#latest td{padding-top:.2rem;padding-bottom:.2rem;overflow-wrap:anywhere}#latest .tag{margin-right:.6rem}#latest :is(th,
+td):last-child{padding-left:1rem}#latest .time,#latest .reason{white-space:nowrap}.outcome.discarded{color:var(--amber)}.outcome.failed{color:var(--red)}@media(max-width:56rem){
+#charts{display:block}}@media(max-width:40rem){main{padding:1rem .75rem 2rem}section,#figures{padding:.85rem .9rem}#figures{grid-template-columns:1fr 1fr}#servers
+thead,#latest thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}:is(#servers,#latest):not([hidden]),:is(#servers,#latest) tbody{
+display:block}#servers tr,#latest tr{display:grid;padding:.5rem 0;border-bottom:1px solid var(--line);column-gap:.75rem}#servers tr{display:flex;flex-wrap:wrap}
+#servers :is(.server,.state-cell){flex-basis:100%}#latest tr{grid-template:"time command took" "server server outcome" "reason reason level" / auto 1fr auto}#servers
+td,#latest tr td{border:0;padding:0;text-align:left}#servers tr:last-child,#latest tr:last-child{border:0}#servers .number:before{color:var(--soft)}.lag:before{
+content:"lag "}.bytes:before{content:"behind "}.latency:before{content:"latency "}.primary :is(.lag,.bytes){display:none}#latest .time{grid-area:time;color:var(--soft)}
+#latest .command{grid-area:command;font-weight:600}#latest .server{grid-area:server}#latest .reason{grid-area:reason}#latest tr .took{grid-area:took;text-align:right}
+#latest tr .outcome{grid-area:outcome;text-align:right}#latest tr .level{grid-area:level;color:var(--soft);text-align:right}#events li{grid-template-columns:4.5rem
+1.3rem minmax(0,1fr)}.said{grid-column:1 / -1}}
 </style>
 </head>
 <body>
@@ -194,30 +195,30 @@ word}function ue(t){return t.toSorted((e,n)=>A[n.kind].weight-A[e.kind].weight)[
 return h("svg",{viewBox:"-6 -6 12 12",class:"icon","aria-hidden":"true"},Q(t))}function y(t){return t.toLocaleString("en",{maximumFractionDigits:1})}function j(t){return t.toLocaleString("en",{maximumFractionDigits:t<10?1:0})}function w(t){
 if(t<9.95)return\`\${(Math.round(t*10)/10).toLocaleString("en")} ms\`;if(t<999.5)return\`\${Math.round(t)} ms\`;if(t<59950)return\`\${(t/1e3).toFixed(1)} s\`;let e=Math.
 round(t/1e3);return\`\${Math.floor(e/60)} min \${e%60} s\`}function pe(t){return t<1e3?\`\${t} B\`:t<999500?\`\${ee(t/1e3)} KB\`:t<9995e5?\`\${ee(t/1e6)} MB\`:\`\${ee(t/1e9)} \\
-GB\`}function O(t){let e=Math.round(t*100);return e===0&&t>0?"< 1 %":e===100&&t<1?"> 99 %":\`\${e} %\`}function M(t){return new Date(t).toLocaleTimeString("en-GB")}
-function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var P=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(Pe)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
-0)}};function Pe({at:t,kind:e,text:n,advice:r}){let o=c("p",{class:"said"},n);r!==void 0&&o.append(c("span",{class:"advice"},r));let s=c("time",{datetime:new Date(
-t).toISOString()},M(t));return c("li",{},s,F(e),c("span",{class:"kind"},he(e)),o)}var I=class{#e;#t;#o;#r;#s;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#r=e;for(let n of["histor\\
+GB\`}function O(t){let e=Math.round(t*100);return e===0&&t>0?"< 1 %":e===100&&t<1?"> 99 %":\`\${e} %\`}function x(t){return new Date(t).toLocaleTimeString("en-GB")}
+function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var H=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(He)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
+0)}};function He({at:t,kind:e,text:n,advice:r}){let o=c("p",{class:"said"},n);r!==void 0&&o.append(c("span",{class:"advice"},r));let s=c("time",{datetime:new Date(
+t).toISOString()},x(t));return c("li",{},s,F(e),c("span",{class:"kind"},he(e)),o)}var P=class{#e;#t;#o;#r;#s;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#r=e;for(let n of["histor\\
 y","sample","mark","reads"])this.#a(e,n);e.addEventListener("error",()=>this.#l(e))}#a(e,n){e.addEventListener(n,({data:r})=>{let o=JSON.parse(r);this.#d(),this.#t[n](
 o)})}#d(){this.#i("live",""),clearTimeout(this.#s),this.#s=window.setTimeout(()=>{this.#i("lost","The app has sent nothing for five seconds. Trying again."),this.#r?.
 close(),this.open()},5e3)}#l(e){if(e===this.#r){if(clearTimeout(this.#s),e.readyState!==EventSource.CLOSED){this.#n!=="refused"&&this.#i("lost","The connection \\
 to the app is lost. Trying again.");return}this.#c().then(n=>this.#i("refused",n)),window.setTimeout(()=>this.open(),5e3)}}async#c(){let e=new AbortController;try{
 let n=await fetch(this.#e,{headers:{Accept:"text/event-stream"},signal:e.signal});if(n.ok)return"The app sent no feed. Trying again.";let r=(await n.text()).trim().
 slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{return"The app does not answer. Trying again."}finally{e.abort()}}#i(e,n){this.#n===e&&
-e==="live"||(this.#n=e,this.#o(e,n))}};var Ie=["known","checked","primary-gone","unproven"],Ve=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
+e==="live"||(this.#n=e,this.#o(e,n))}};var Pe=["known","checked","primary-gone","unproven"],Ve=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
 reason:o,count:s}of r)o!=="not-a-read"&&e.set(o,(e.get(o)??0)+s);let n=te(e,Ve);for(let r of["checked","known"]){let o=e.get(r)??0,s=Math.max(0,o-n);n-=o-s,s===
-0?e.delete(r):e.set(r,s)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Ie)/e}function te(t,e){return e.reduce(
-(n,r)=>n+(t.get(r)??0),0)}var Ge=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],_e=60,G=class{#e=Ge.map(e=>{let[n,
+0?e.delete(r):e.set(r,s)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Pe)/e}function te(t,e){return e.reduce(
+(n,r)=>n+(t.get(r)??0),0)}var Ie=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],Ge=60,I=class{#e=Ie.map(e=>{let[n,
 r]=[c("dd"),c("dd",{class:"detail"})],o=c("div",{},c("dt",{},e),n,r);return{name:e,group:o,value:n,detail:r}});constructor(){l("figures").replaceChildren(...this.#e.
-map(({group:e})=>e))}show(e){let n=He(e);for(let{name:r,group:o,value:s,detail:a}of this.#e){let i=n[r];m(s,i.value),m(a,i.detail),o.classList.toggle("notable",
-i.isBad===!0)}}};function He(t){let e=V(E(t.slice(-_e))),n=d=>t.reduce((u,p)=>u+d(p),0),r=n(({waits:d})=>d.timedOut),o=n(({waits:d})=>d.aborted),s=n(({fallback:d})=>d.
+map(({group:e})=>e))}show(e){let n=_e(e);for(let{name:r,group:o,value:s,detail:a}of this.#e){let i=n[r];m(s,i.value),m(a,i.detail),o.classList.toggle("notable",
+i.isBad===!0)}}};function _e(t){let e=V(E(t.slice(-Ge))),n=d=>t.reduce((u,p)=>u+d(p),0),r=n(({waits:d})=>d.timedOut),o=n(({waits:d})=>d.aborted),s=n(({fallback:d})=>d.
 refused),a=t.at(-1),i=t.slice(-10);return{"Answered by replicas":{value:e===void 0?"–":O(e),detail:"of reads, last minute"},"Reads per second":{value:j(v(E(i))/
 Math.max(1,i.length)),detail:"in the last 10 s"},"Largest lag now":Be(a),"Waits for a replica":{value:y(n(({waits:d})=>d.caughtUp)+r+o),detail:We(r,o),isBad:r>0},
 Fallbacks:{value:y(n(({fallback:d})=>d.reads)),detail:"in 5 min"},Refused:{value:y(s),detail:"in 5 min",isBad:s>0},"In line now":{value:y(a?.fallback.waiting??0),
 detail:\`\${y(a?.fallback.active??0)} at the primary\`,isBad:(a?.fallback.waiting??0)>0}}}function We(t,e){let n=[...t>0?[\`\${y(t)} timed out\`]:[],...e>0?[\`\${y(e)} \\
 aborted\`]:[]];return n.length===0?"in 5 min":n.join(", ")}function Be(t){let e=(t?.nodes??[]).filter(({role:s,state:a})=>s==="replica"&&a!=="excluded"),n=e.flatMap(
 ({lagMs:s})=>s===void 0?[]:[s]),r=e.length-n.length,o=n.length===0?"–":w(Math.max(...n));return e.length===0?{value:o,detail:"no replica"}:{value:o,detail:r===
-0?"of all replicas":\`\${r} not proven\`,isBad:r>0}}var _=class{samples=[];marks=[];received=0;#e=[];#t=new Map;replace({samples:e,marks:n,reads:r}){this.samples=[],this.#e=[],this.#t=new Map,this.marks=n.slice(-100);
+0?"of all replicas":\`\${r} not proven\`,isBad:r>0}}var G=class{samples=[];marks=[];received=0;#e=[];#t=new Map;replace({samples:e,marks:n,reads:r}){this.samples=[],this.#e=[],this.#t=new Map,this.marks=n.slice(-100);
 for(let o of e)this.addSample(o);this.#o(r)}addSample(e){this.samples=[...this.samples.filter(({at:n})=>n>e.at-3e5),e]}addMark(e){this.marks=[...this.marks,e].slice(
 -100)}addReads(e){this.received+=e.length,this.#o(e)}reads(e){return e===void 0?this.#e:this.#t.get(e)??[]}#o(e){this.#e=[...this.#e,...e].slice(-100);for(let n of new Set(
 e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(o=>o.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function ge({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=fe(n);return Array.from({length:b},(o,s)=>{let a=r-(b-1-s)*
@@ -240,23 +241,23 @@ left,s=Math.floor((o-n)/(r-n)*b);this.#m(Math.min(b-1,Math.max(0,s)))}#h(){docum
 0,r-1),ArrowRight:Math.min(o,r+1),PageUp:Math.max(0,r-3e5/5/C),PageDown:Math.min(o,r+3e5/5/C),Home:0,End:o}[e.key];a===void 0&&e.key!=="Escape"||(e.preventDefault(),
 a===void 0?this.#t.moveTo(void 0):this.#m(a))}#m(e){this.#t.moveTo(this.#n[e]?.from)}};function De({left:t,right:e,y:n},r,o){let s=Math.round(n(r))+.5;return[h(
 "line",{x1:t,x2:e,y1:s,y2:s,class:r===0?"base":"grid"}),h("text",{x:t-8,y:s+4,"text-anchor":"end",class:"axis"},o)]}function Ue(t){let e=t/4,n=10**Math.floor(Math.
-log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var qe=190,H=6,Ke=10,xe=["","7 3","2 3","10 3 2 3","5 5","1 2"],Ze=2500,W=class{#e;#t;#o=S("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the\\
+log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var qe=190,_=6,Ke=10,Me=["","7 3","2 3","10 3 2 3","5 5","1 2"],Ze=2500,W=class{#e;#t;#o=S("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the\\
  replicas over the last five minutes",describe:Je};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:qe})}show(e,n){let r=this.#n(n),o=Math.max(Ke,...r.map(
-Me)),s=e[0]?.from??0,a=i=>r.toReversed().flatMap(d=>et(i,d,s));this.#e.draw(e,o,{label:w,paint:a}),this.#a(r,n)}#n(e){let r=[...new Set(e.flatMap(({nodes:a})=>a.
-filter(re).map(({address:i})=>i)))].map(a=>({address:a,style:void 0,points:Ye(a,e)})),o=r.toSorted((a,i)=>ve(i)-ve(a)).slice(0,H);return this.#r=Qe(o,this.#r),r.
-map(a=>({...a,style:this.#r.get(a.address)})).toSorted((a,i)=>(a.style??H)-(i.style??H))}#a(e,n){let{at:r}=this.#t,o=n.findLast(i=>r===void 0||i.at<r+5e3)??n.at(
+xe)),s=e[0]?.from??0,a=i=>r.toReversed().flatMap(d=>et(i,d,s));this.#e.draw(e,o,{label:w,paint:a}),this.#a(r,n)}#n(e){let r=[...new Set(e.flatMap(({nodes:a})=>a.
+filter(re).map(({address:i})=>i)))].map(a=>({address:a,style:void 0,points:Ye(a,e)})),o=r.toSorted((a,i)=>ve(i)-ve(a)).slice(0,_);return this.#r=Qe(o,this.#r),r.
+map(a=>({...a,style:this.#r.get(a.address)})).toSorted((a,i)=>(a.style??_)-(i.style??_))}#a(e,n){let{at:r}=this.#t,o=n.findLast(i=>r===void 0||i.at<r+5e3)??n.at(
 -1),s=new Map;for(let{address:i,style:d}of e){if(d===void 0)continue;let u=this.#s.get(i)??R(f("lag-name",be(d),i),f("number")),g=o?.nodes.find(k=>k.address===i)?.
 lagMs;u.lastElementChild&&m(u.lastElementChild,g===void 0?"not proven":w(g)),u.classList.toggle("unproven",g===void 0),s.set(i,u)}for(let[i,d]of s)d.querySelector(
 ".key")?.replaceWith(be(this.#r.get(i)??0));this.#s=s,L(this.#o,[...s.values()]);let a=e.length-s.size;m(l("other-lags"),Xe(e.length,a))}};function Xe(t,e){return t===
 0?"There is no replica.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged less.\`}function Je({from:t,samples:e}){let n=e.at(-1)?.nodes.filter(re)??
-[],r=n.filter(({lagMs:i})=>i!==void 0),s=r.toSorted((i,d)=>(d.lagMs??0)-(i.lagMs??0)).slice(0,H).map(({address:i,lagMs:d=0})=>\`\${i} \${w(d)}\`),a=n.length-r.length;
-return\`\${M(t)}: \${[...s,...a>0?[\`\${a} not proven\`]:[]].join(", ")}\`}function re({role:t}){return t==="replica"}function Ye(t,e){return e.map(({at:n,nodes:r})=>({
-at:n,lagMs:r.find(o=>o.address===t&&re(o))?.lagMs}))}function Me({points:t}){return Math.max(0,...t.map(({lagMs:e=0})=>e))}function ve(t){return t.points.at(-1)?.
-lagMs===void 0?Number.MAX_VALUE:Me(t)}function Qe(t,e){let n=t.flatMap(({address:s})=>{let a=e.get(s);return a===void 0?[]:[[s,a]]}),r=new Map(n),o=xe.map((s,a)=>a).
+[],r=n.filter(({lagMs:i})=>i!==void 0),s=r.toSorted((i,d)=>(d.lagMs??0)-(i.lagMs??0)).slice(0,_).map(({address:i,lagMs:d=0})=>\`\${i} \${w(d)}\`),a=n.length-r.length;
+return\`\${x(t)}: \${[...s,...a>0?[\`\${a} not proven\`]:[]].join(", ")}\`}function re({role:t}){return t==="replica"}function Ye(t,e){return e.map(({at:n,nodes:r})=>({
+at:n,lagMs:r.find(o=>o.address===t&&re(o))?.lagMs}))}function xe({points:t}){return Math.max(0,...t.map(({lagMs:e=0})=>e))}function ve(t){return t.points.at(-1)?.
+lagMs===void 0?Number.MAX_VALUE:xe(t)}function Qe(t,e){let n=t.flatMap(({address:s})=>{let a=e.get(s);return a===void 0?[]:[[s,a]]}),r=new Map(n),o=Me.map((s,a)=>a).
 filter(s=>!n.some(([,a])=>a===s));for(let{address:s}of t)r.has(s)||r.set(s,o.shift()??0);return r}function et({x:t,y:e},{style:n,points:r},o){let s=[],a;for(let{
 at:i,lagMs:d}of r){if(d===void 0||i<o){a=void 0;continue}let u=a!==void 0&&i-a<=Ze;s.push(\`\${u?"L":"M"}\${t(i).toFixed(1)} \${e(d).toFixed(1)}\`),u||s.push("h0.1"),
-a=i}return s.length===0?[]:[h("path",{d:s.join(""),...ke(n)})]}function ke(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":xe[t]??
-""}}function be(t){let e=h("path",{d:"M1 6H27",...ke(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var x=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
+a=i}return s.length===0?[]:[h("path",{d:s.join(""),...ke(n)})]}function ke(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":Me[t]??
+""}}function be(t){let e=h("path",{d:"M1 6H27",...ke(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
 checked",family:"replica",pattern:1,meaning:"A replica answered. It proved with an INFO that it has everything that the read must see.",normal:"normal"},{reason:"\\
 primary-gone",family:"fault",pattern:1,meaning:"A replica answered without proof. The primary is gone, and staleIfPrimaryGone allows the read.",normal:"a proble\\
 m",advice:"Bring the primary back."},{reason:"unproven",family:"fault",pattern:2,meaning:'A replica answered without proof at level "eventual". The primary is g\\
@@ -276,30 +277,31 @@ Nothing recent is known of the replicas, because the process has just started or
 iled",family:"fault",pattern:0,meaning:"A replica was tried and gave no usable answer.",normal:"a problem",advice:"Look at the replica's state, log and network."},
 {reason:"unusable",family:"fault",pattern:3,meaning:"No replica may answer reads.",normal:"a problem",advice:"Look at the states of the servers."},{reason:"no-r\\
 eplica",family:"fault",pattern:4,meaning:"There is no replica, or all have weight 0.",normal:"a problem",advice:"Compare the servers with the replicas that you \\
-expect."}];var tt=240,Re=18,Le=8,$e=["events","waits","fallbacks"],nt=1,Te=6,rt=["","M-1 1L1 -1M0 6L6 0M5 7L7 5","M0 1.5H6M0 4.5H6","M-1 5L1 7M0 0L6 6M5 -1L7 1","M1.5 0V6M\\
-4.5 0V6"],B=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:st};this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:Le+
-$e.length*Re}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(o=>o.rate)),r=o=>[...e.flatMap(s=>ot(o,s)),...at(o,e)];this.#e.draw(e,n,{label:j,paint:r})}};
-function st(t){return[\`\${M(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(v(t),
-"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}.\`}function z(t){let e=h("rect",{width:12,height:12,rx:2,
-fill:\`url(#fill-\${t})\`});return h("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function se(t,e){return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function ot({
-x:t,y:e,momentWidth:n},{from:r,counts:o,samples:s}){let a=Math.max(1,s.length),i=0;return x.flatMap(({reason:d})=>{let u=(o.get(d)??0)/a;if(u===0)return[];let[p,
-g]=[e(i),e(i+u)];i+=u;let k={width:Math.max(1,n-1),height:Math.max(1,p-g)};return[h("rect",{x:t(r)+.5,y:g,...k,fill:\`url(#fill-\${d})\`})]})}function at({left:t,right:e,
-bottom:n,x:r,momentWidth:o},s){let a=p=>n+Le+(p+.5)*Re,i=$e.flatMap((p,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anchor":"end",class:"axis"},p),h("line",{x1:t,x2:e,y1:a(
-g),y2:a(g),class:"lane"})]),d=(p,g,k)=>(k.setAttribute("transform",\`translate(\${r(p)+o/2} \${a(g)})\`),k),u=s.flatMap(({from:p,marks:g,waits:k,fallbacks:le,refused:Y})=>{
-let ce=ue(g);return[...ce===void 0?[]:[d(p,0,Q(ce))],...k===0?[]:[d(p,1,h("circle",{r:Se(k),class:"wait"}))],...le+Y===0?[]:[d(p,2,it(Se(le+Y),Y>0?"refused":"fa\\
-llback"))]]});return[...i,...u]}function Se(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){return h("rect",{x:-t,y:-t,width:2*t,height:2*t,class:e})}function dt(){
-let t=x.map(lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},
-o={id:\`fill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},s=h("path",{d:rt[n]??"",class:"overlay"});return h("pattern",o,h("rect",{...r,fill:"currentColor"}),
-s)}var D=class{#e;#t=l("pause");#o=new Map;#r;#s;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of x)n.append(c(
-"option",{value:r},r));n.addEventListener("change",({target:r})=>{let o=r instanceof HTMLSelectElement?r.value:"";this.#r=x.find(({reason:s})=>s===o)?.reason,this.#n()}),
+expect."}];var tt=240,Re=18,Le=8,$e=["events","waits","fallbacks"],nt=1,Te=6,rt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
+M0 3H6","M0 1.5H6M0 4.5H6","M0 3H3","M0 1.5H3M3 4.5H6"],lag:["M-1 -1L7 7","M-1 -1L7 7M2 -1L7 4M-1 2L4 7","M1 1L4 4","M1 1L4 4M4 1L5 2M1 4L2 5"],fault:["M0 0L6 6\\
+M6 0L0 6","M3 0V6","M1.5 0V6M4.5 0V6","M3 0V6M0 3H6","M3 1V5M1 3H5"]},B=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:st};
+this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:Le+$e.length*Re}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(o=>o.rate)),r=o=>[...e.
+flatMap(s=>ot(o,s)),...at(o,e)];this.#e.draw(e,n,{label:j,paint:r})}};function st(t){return[\`\${x(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({
+counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(v(t),"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
+.\`}function z(t){let e=h("rect",{width:12,height:12,rx:2,fill:\`url(#fill-\${t})\`});return h("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function se(t,e){
+return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function ot({x:t,y:e,momentWidth:n},{from:r,counts:o,samples:s}){let a=Math.max(1,s.length),i=0;return M.flatMap(({reason:d})=>{
+let u=(o.get(d)??0)/a;if(u===0)return[];let[p,g]=[e(i),e(i+u)];i+=u;let k={width:Math.max(1,n-1),height:Math.max(1,p-g)};return[h("rect",{x:t(r)+.5,y:g,...k,fill:\`\\
+url(#fill-\${d})\`})]})}function at({left:t,right:e,bottom:n,x:r,momentWidth:o},s){let a=p=>n+Le+(p+.5)*Re,i=$e.flatMap((p,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
+hor":"end",class:"axis"},p),h("line",{x1:t,x2:e,y1:a(g),y2:a(g),class:"lane"})]),d=(p,g,k)=>(k.setAttribute("transform",\`translate(\${r(p)+o/2} \${a(g)})\`),k),u=s.
+flatMap(({from:p,marks:g,waits:k,fallbacks:le,refused:Y})=>{let ce=ue(g);return[...ce===void 0?[]:[d(p,0,Q(ce))],...k===0?[]:[d(p,1,h("circle",{r:Se(k),class:"w\\
+ait"}))],...le+Y===0?[]:[d(p,2,it(Se(le+Y),Y>0?"refused":"fallback"))]]});return[...i,...u]}function Se(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){
+return h("rect",{x:-t,y:-t,width:2*t,height:2*t,class:e})}function dt(){let t=M.map(lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},
+...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},o={id:\`fill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},s=h("path",{d:rt[e][n]??
+"",class:"overlay"});return h("pattern",o,h("rect",{...r,fill:"currentColor"}),s)}var D=class{#e;#t=l("pause");#o=new Map;#r;#s;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
+"option",{value:r},r));n.addEventListener("change",({target:r})=>{let o=r instanceof HTMLSelectElement?r.value:"";this.#r=M.find(({reason:s})=>s===o)?.reason,this.#n()}),
 this.#t.addEventListener("click",()=>{this.#s=this.#s===void 0?e.received:void 0,this.#n()})}show(){this.#s===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
 this.#r).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??ct(n)])),L(S("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
 e.length>0,m(l("no-latest"),this.#r===void 0?"No reads yet.":\`No reads with the reason \${this.#r}.\`),this.#a()}#a(){let e=this.#s!==void 0;this.#t.setAttribute(
 "aria-pressed",String(e));let n=this.#e.received-(this.#s??0);m(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
-function ct({at:t,command:e,node:n,role:r,reason:o,level:s,durationMs:a,outcome:i}){return R(f("time",M(t)),f("command",e),f("server",c("span",{class:\`tag \${r}-\\
-tag\`},r),n),f("reason",z(o),o),f("level",s),f("number took",w(a)),f(\`outcome \${i}\`,i))}var mt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(x.map(e=>[e.reason,ht(e)]));show(e,n){let{counts:r}=n??
-e,o=v(r),s=x.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,u,p]=i.children;return u&&m(u,y(d)),p&&m(p,
-o===0?"":O(d/o)),[i]});L(S("reasons"),s),l("reasons").hidden=s.length===0,l("no-reads").hidden=s.length>0,m(l("moment"),\`\${n?M(n.from):"Last five minutes"}: \${oe(
+function ct({at:t,command:e,node:n,role:r,reason:o,level:s,durationMs:a,outcome:i}){return R(f("time",x(t)),f("command",e),f("server",c("span",{class:\`tag \${r}-\\
+tag\`},r),n),f("reason",z(o),o),f("level",s),f("number took",w(a)),f(\`outcome \${i}\`,i))}var mt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(M.map(e=>[e.reason,ht(e)]));show(e,n){let{counts:r}=n??
+e,o=v(r),s=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,u,p]=i.children;return u&&m(u,y(d)),p&&m(p,
+o===0?"":O(d/o)),[i]});L(S("reasons"),s),l("reasons").hidden=s.length===0,l("no-reads").hidden=s.length>0,m(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${oe(
 n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(({kind:r,text:o})=>c("li",{},F(r),c("span",{},o)));l("moment-marks").replaceChildren(...n)}};function ht({reason:t,
 meaning:e,normal:n,advice:r}){let o=c("span",{class:\`tag \${mt[n]}\`},n),s=c("span",{class:"named"},c("b",{},z(t),t),o),a=c("span",{class:"meaning"},r===void 0?e:
 \`\${e} \${r}\`);return R(f("",s,a),f("number"),f("number"))}var q={serving:{phrase:"serves"},starting:{phrase:"is starting",advice:"Wait a moment."},silent:{phrase:"does not answer",advice:"Check that it runs, and its ho\\
@@ -330,13 +332,13 @@ warn",text:\`\${o.length} of \${r.length} replicas \${a} not used: \${X(o)}.\`}}
 d: \${X(o)}.\`}}function wt(t,e){let n=t.every(({state:o})=>o==="starting")?"warn":"bad";if(e>1)return{level:n,text:\`\${t.length} of \${e} primaries cannot be used:\\
  \${X(t)}.\`};let r=t.some(({state:o})=>o==="silent");return{level:n,text:\`The primary \${r?"is gone":"cannot be used"}: \${X(t)}.\`}}function X([t,...e]){if(t===void 0)
 return"";let n=\`\${t.address} \${q[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function vt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
-eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=gt)return r;let o=x.filter(({reason:i})=>i!=="known"&&i!=="checked"),s=({reason:i})=>e.
-get(i)??0,[a]=o.toSorted((i,d)=>s(d)-s(i));return a===void 0||s(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var bt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},xt=6e4,T=new _,ie=new Z(
-de),Mt=new G,kt=new K,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new P,Oe=new D(T),$t={history:t=>{T.replace(t),J(),Oe.show()},sample:t=>{T.addSample(t),J()},mark:t=>{
+eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=gt)return r;let o=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),s=({reason:i})=>e.
+get(i)??0,[a]=o.toSorted((i,d)=>s(d)-s(i));return a===void 0||s(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var bt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},Mt=6e4,T=new G,ie=new Z(
+de),xt=new I,kt=new K,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new H,Oe=new D(T),$t={history:t=>{T.replace(t),J(),Oe.show()},sample:t=>{T.addSample(t),J()},mark:t=>{
 T.addMark(t),J()},reads:t=>{T.addReads(t),Oe.show()}};me();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Ne("connecting","");J();new ResizeObserver(de).
-observe(l("reads-chart"));new I(location.href.replace(/#.*$/,""),$t,Ne).open();function J(){let{samples:t,marks:e}=T,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:o})=>o>
-n-xt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]}\\
- Tidemark\`,Mt.show(t),kt.show(t.at(-1)?.nodes??[]),Lt.show(e),de()}function de(){let t=ge(T),e=t.find(({from:n})=>n===ie.at);Tt.show(t),St.show(ye(T),e),Rt.show(
+observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),$t,Ne).open();function J(){let{samples:t,marks:e}=T,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:o})=>o>
+n-Mt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]}\\
+ Tidemark\`,xt.show(t),kt.show(t.at(-1)?.nodes??[]),Lt.show(e),de()}function de(){let t=ge(T),e=t.find(({from:n})=>n===ie.at);Tt.show(t),St.show(ye(T),e),Rt.show(
 t,T.samples)}function Ne(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),bt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
 </script>
 </body>

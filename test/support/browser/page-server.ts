@@ -1,8 +1,8 @@
 /** Serves the page of the dashboard with a feed that a test writes itself, for what no real deployment shows in a test. */
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { contentSecurityPolicyOf } from "../../../src/http/dashboard/content-security-policy.js";
 import type { FeedMessages } from "../../../src/http/dashboard/feed-messages.js";
 import { page } from "../../../src/http/dashboard/page.js";
 
@@ -37,6 +37,11 @@ export class PageServer implements AsyncDisposable {
     return `http://127.0.0.1:${port}/`;
   }
 
+  /** Ends all connections. Viewers may connect again. */
+  hangUp(): void {
+    this.#server.closeAllConnections();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
@@ -46,7 +51,7 @@ export class PageServer implements AsyncDisposable {
 
   #answer({ headers }: IncomingMessage, response: ServerResponse): void {
     if (headers.accept !== "text/event-stream") {
-      response.setHeader("Content-Security-Policy", policy);
+      response.setHeader("Content-Security-Policy", contentSecurityPolicyOf(page));
       response.setHeader("Content-Type", "text/html; charset=utf-8").end(page);
       return;
     }
@@ -58,20 +63,4 @@ export class PageServer implements AsyncDisposable {
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
     feed((name, message) => response.write(`event: ${name}\ndata: ${JSON.stringify(message)}\n\n`));
   }
-}
-
-const policy = [
-  "default-src 'none'",
-  `script-src '${hashOf("script")}'`,
-  `style-src '${hashOf("style")}'`,
-  "connect-src 'self'",
-  "img-src data:",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
-
-function hashOf(element: string): string {
-  const [, text = ""] = new RegExp(`<${element}[^>]*>([^]*?)</${element}>`).exec(page) ?? [];
-  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }
