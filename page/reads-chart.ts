@@ -107,9 +107,7 @@ function marks({ left, right, bottom, x, momentWidth }: Plot, moments: readonly 
     return [
       ...(kind === undefined ? [] : [at(from, 0, shapeOf(kind))]),
       ...(waits === 0 ? [] : [at(from, 1, draw("circle", { r: radius(waits), class: "wait" }))]),
-      ...(fallbacks + refused === 0
-        ? []
-        : [at(from, 2, square(radius(fallbacks + refused), refused > 0 ? "refused" : "fallback"))]),
+      ...(fallbacks + refused === 0 ? [] : [at(from, 2, fallbackMark(fallbacks + refused, refused > 0))]),
     ];
   });
   return [...titles, ...found];
@@ -120,8 +118,15 @@ function radius(number: number): number {
   return Math.min(6, 2.5 + Math.log10(number));
 }
 
-function square(half: number, name: string): SVGElement {
-  return draw("rect", { x: -half, y: -half, width: 2 * half, height: 2 * half, class: name });
+/** A square for reads that the primary took, and a cross if some were refused. */
+function fallbackMark(number: number, isRefused: boolean): SVGElement {
+  const half = radius(number);
+  if (!isRefused)
+    return draw("rect", { x: -half, y: -half, width: 2 * half, height: 2 * half, class: "fallback" });
+  return draw("path", {
+    d: `M${-half} ${-half}L${half} ${half}M${half} ${-half}L${-half} ${half}`,
+    class: "refused",
+  });
 }
 
 function patterns(): SVGElement {

@@ -75,8 +75,8 @@ const faintShapes = `(() => {
   const paper = light(getComputedStyle(document.querySelector("#reads-chart").closest("section")).backgroundColor);
   const colors = [
     ...[...document.querySelectorAll("pattern")].map((one) => [one.id, getComputedStyle(one).color]),
-    ...[...document.querySelectorAll(".curve:not(.other)")].map((one) => [one.getAttribute("class"), getComputedStyle(one).stroke]),
-    ...[...document.querySelectorAll(".mark, .wait, .fallback, .refused")].map((one) => [one.getAttribute("class"), getComputedStyle(one).fill]),
+    ...[...document.querySelectorAll(".curve:not(.other), .refused")].map((one) => [one.getAttribute("class"), getComputedStyle(one).stroke]),
+    ...[...document.querySelectorAll(".mark, .wait, .fallback")].map((one) => [one.getAttribute("class"), getComputedStyle(one).fill]),
   ];
   return [...new Set(colors.flatMap(([name, color]) => {
     const lights = [paper, light(color)];

@@ -38,29 +38,29 @@ background:var(--red-pale);color:var(--red)}#servers th:first-child{width:34%}#l
 .zone{margin-left:.6rem;color:var(--soft);font-size:.82rem}.state:before{content:"✓";margin-right:.45rem;font-weight:700;color:var(--sea)}.unused .state{color:var(--red);
 font-weight:600}.unused .state:before{content:"✕";color:var(--red)}.excluded .state:before{content:"–";color:var(--soft)}.why{display:block;color:var(--soft);
 overflow-wrap:anywhere}#charts{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);grid-template-rows:auto 1fr;column-gap:1rem}#reasons-section{align-self:start;
-grid-column:2;grid-row:1 / span 2}.chart{touch-action:pan-y;cursor:crosshair}.chart svg{display:block}.axis{fill:var(--soft);font-size:11.5px}.grid{stroke:var(--line)}
-.base{stroke:var(--soft)}.lane{stroke:var(--line);stroke-dasharray:1 3}.cursor{fill:var(--ink);opacity:.13}.patterns{position:absolute}.replica{color:var(--ink)}
-pattern.replica{color:var(--fill-replica)}pattern.app{color:var(--fill-app)}pattern.session{color:var(--fill-session)}pattern.lag{color:var(--fill-lag)}pattern.fault{
-color:var(--fill-fault)}.overlay{stroke:var(--paper);stroke-width:1.2;fill:none}.wait{fill:var(--fill-session)}.fallback{fill:var(--fill-lag)}.refused{fill:var(--fill-fault)}
-.mark{fill:var(--amber)}.mark:is(.failover,.lost-write){fill:var(--red)}.mark.topology{fill:var(--soft)}.curve{fill:none;stroke-width:2;stroke-linejoin:round}.curve.other{
-stroke:var(--soft);stroke-width:1;opacity:.5}.line-0{stroke:var(--line-0)}.line-1{stroke:var(--line-1)}.line-2{stroke:var(--line-2)}.line-3{stroke:var(--line-3)}
-.line-4{stroke:var(--line-4)}.line-5{stroke:var(--line-5)}.swatch,.icon{width:.8rem;height:.8rem;margin-right:.5rem;flex:none}.key{width:1.75rem;height:.75rem;margin-right:.6rem;
-vertical-align:baseline}.lag-name{overflow-wrap:anywhere}#moment{margin:-.5rem 0 .5rem;color:var(--soft);font-size:.87rem}#moment-marks li{display:flex;align-items:baseline;
-padding-bottom:.4rem;font-size:.9rem;overflow-wrap:anywhere}.named{display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .6rem}.named b{font-weight:600}#filter{
-max-width:10rem}.meaning{display:block;color:var(--soft);font-size:.82rem;line-height:1.4}#events{font-size:.9rem;max-height:17rem;overflow-y:auto}#events li{display:grid;
-grid-template-columns:4.5rem 1.3rem 6rem minmax(0,1fr);align-items:baseline;padding:.35rem 0;border-bottom:1px solid var(--line)}#events li:last-child{border-bottom:0}
-.said{overflow-wrap:anywhere}time,.kind{color:var(--soft)}.advice{display:block;color:var(--soft)}#latest-scroll{max-height:26rem;overflow-y:auto}#latest thead th{
-position:sticky;top:0;background:var(--paper)}#latest td{padding-top:.2rem;padding-bottom:.2rem;overflow-wrap:anywhere}#latest .tag{margin-right:.6rem}#latest :is(th,
-td):last-child{padding-left:1rem}#latest .time,#latest .reason{white-space:nowrap}.outcome.discarded{color:var(--amber)}.outcome.failed{color:var(--red)}@media(max-width:56rem){
-#charts{display:block}}@media(max-width:40rem){main{padding:1rem .75rem 2rem}section,#figures{padding:.85rem .9rem}#figures{grid-template-columns:1fr 1fr}#servers
-thead,#latest thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}:is(#servers,#latest):not([hidden]),:is(#servers,#latest) tbody{
-display:block}#servers tr,#latest tr{display:grid;padding:.5rem 0;border-bottom:1px solid var(--line);column-gap:.75rem}#servers tr{display:flex;flex-wrap:wrap}
-#servers :is(.server,.state-cell){flex-basis:100%}#latest tr{grid-template:"time command took" "server server outcome" "reason reason level" / auto 1fr auto}#servers
-td,#latest tr td{border:0;padding:0;text-align:left}#servers tr:last-child,#latest tr:last-child{border:0}#servers .number:before{color:var(--soft)}.lag:before{
-content:"lag "}.bytes:before{content:"behind "}.latency:before{content:"latency "}.primary :is(.lag,.bytes){display:none}#latest .time{grid-area:time;color:var(--soft)}
-#latest .command{grid-area:command;font-weight:600}#latest .server{grid-area:server}#latest .reason{grid-area:reason}#latest tr .took{grid-area:took;text-align:right}
-#latest tr .outcome{grid-area:outcome;text-align:right}#latest tr .level{grid-area:level;color:var(--soft);text-align:right}#events li{grid-template-columns:4.5rem
-1.3rem minmax(0,1fr)}.said{grid-column:1 / -1}}
+grid-column:2;grid-row:1 / span 2}.hint{margin-top:.5rem}.chart{touch-action:pan-y;cursor:crosshair}.chart svg{display:block}.axis{fill:var(--soft);font-size:11.5px}
+.grid{stroke:var(--line)}.base{stroke:var(--soft)}.lane{stroke:var(--line);stroke-dasharray:1 3}.cursor{fill:var(--ink);opacity:.13}.patterns{position:absolute}
+.replica{color:var(--ink)}pattern.replica{color:var(--fill-replica)}pattern.app{color:var(--fill-app)}pattern.session{color:var(--fill-session)}pattern.lag{color:var(--fill-lag)}
+pattern.fault{color:var(--fill-fault)}.overlay{stroke:var(--paper);stroke-width:1.2;fill:none}.wait{fill:var(--fill-session)}.fallback{fill:var(--fill-lag)}.refused{
+stroke:var(--fill-fault);stroke-width:3}.mark{fill:var(--amber)}.mark:is(.failover,.lost-write){fill:var(--red)}.mark.topology{fill:var(--soft)}.curve{fill:none;
+stroke-width:2;stroke-linejoin:round}.curve.other{stroke:var(--soft);stroke-width:1;opacity:.5}.line-0{stroke:var(--line-0)}.line-1{stroke:var(--line-1)}.line-2{
+stroke:var(--line-2)}.line-3{stroke:var(--line-3)}.line-4{stroke:var(--line-4)}.line-5{stroke:var(--line-5)}.swatch,.icon{width:.8rem;height:.8rem;margin-right:.5rem;
+flex:none}.key{width:1.75rem;height:.75rem;margin-right:.6rem;vertical-align:baseline}.lag-name{overflow-wrap:anywhere}#moment{margin:-.5rem 0 .5rem;color:var(--soft);
+font-size:.87rem}#moment-marks li{display:flex;align-items:baseline;padding-bottom:.4rem;font-size:.9rem;overflow-wrap:anywhere}.named{display:flex;flex-wrap:wrap;
+align-items:baseline;gap:0 .6rem}.named b{font-weight:600}#filter{max-width:10rem}.meaning{display:block;color:var(--soft);font-size:.82rem;line-height:1.4}#events{
+font-size:.9rem;max-height:17rem;overflow-y:auto}#events li{display:grid;grid-template-columns:4.5rem 1.3rem 6rem minmax(0,1fr);align-items:baseline;padding:.35rem
+0;border-bottom:1px solid var(--line)}#events li:last-child{border-bottom:0}.said{overflow-wrap:anywhere}time,.kind{color:var(--soft)}.advice{display:block;color:var(--soft)}
+#latest-scroll{max-height:26rem;overflow-y:auto}#latest thead th{position:sticky;top:0;background:var(--paper)}#latest td{padding-top:.2rem;padding-bottom:.2rem;
+overflow-wrap:anywhere}#latest .tag{margin-right:.6rem}#latest :is(th,td):last-child{padding-left:1rem}#latest .time,#latest .reason{white-space:nowrap}.outcome.discarded{
+color:var(--amber)}.outcome.failed{color:var(--red)}@media(max-width:56rem){#charts{display:block}}@media(max-width:40rem){main{padding:1rem .75rem 2rem}section,
+#figures{padding:.85rem .9rem}#figures{grid-template-columns:1fr 1fr}#servers thead,#latest thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+:is(#servers,#latest):not([hidden]),:is(#servers,#latest) tbody{display:block}#servers tr,#latest tr{display:grid;padding:.5rem 0;border-bottom:1px solid var(--line);
+column-gap:.75rem}#servers tr{display:flex;flex-wrap:wrap}#servers :is(.server,.state-cell){flex-basis:100%}#latest tr{grid-template:"time command took" "server\\
+ server outcome" "reason reason level" / auto 1fr auto}#servers td,#latest tr td{border:0;padding:0;text-align:left}#servers tr:last-child,#latest tr:last-child{
+border:0}#servers .number:before{color:var(--soft)}.lag:before{content:"lag "}.bytes:before{content:"behind "}.latency:before{content:"latency "}.primary :is(.lag,
+.bytes){display:none}#latest .time{grid-area:time;color:var(--soft)}#latest .command{grid-area:command;font-weight:600}#latest .server{grid-area:server}#latest .reason{
+grid-area:reason}#latest tr .took{grid-area:took;text-align:right}#latest tr .outcome{grid-area:outcome;text-align:right}#latest tr .level{grid-area:level;color:var(--soft);
+text-align:right}#events li{grid-template-columns:4.5rem 1.3rem minmax(0,1fr)}.said{grid-column:1 / -1}}
 </style>
 </head>
 <body>
@@ -241,8 +241,8 @@ left,s=Math.floor((o-n)/(r-n)*b);this.#m(Math.min(b-1,Math.max(0,s)))}#h(){docum
 0,r-1),ArrowRight:Math.min(o,r+1),PageUp:Math.max(0,r-3e5/5/C),PageDown:Math.min(o,r+3e5/5/C),Home:0,End:o}[e.key];a===void 0&&e.key!=="Escape"||(e.preventDefault(),
 a===void 0?this.#t.moveTo(void 0):this.#m(a))}#m(e){this.#t.moveTo(this.#n[e]?.from)}};function De({left:t,right:e,y:n},r,o){let s=Math.round(n(r))+.5;return[h(
 "line",{x1:t,x2:e,y1:s,y2:s,class:r===0?"base":"grid"}),h("text",{x:t-8,y:s+4,"text-anchor":"end",class:"axis"},o)]}function Ue(t){let e=t/4,n=10**Math.floor(Math.
-log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var qe=190,_=6,Ke=10,Me=["","7 3","2 3","10 3 2 3","5 5","1 2"],Ze=2500,W=class{#e;#t;#o=S("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the\\
- replicas over the last five minutes",describe:Je};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:qe})}show(e,n){let r=this.#n(n),o=Math.max(Ke,...r.map(
+log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var Ke=190,_=6,qe=10,Me=["","7 3","2 3","10 3 2 3","5 5","1 2"],Ze=2500,W=class{#e;#t;#o=S("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the\\
+ replicas over the last five minutes",describe:Je};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Ke})}show(e,n){let r=this.#n(n),o=Math.max(qe,...r.map(
 xe)),s=e[0]?.from??0,a=i=>r.toReversed().flatMap(d=>et(i,d,s));this.#e.draw(e,o,{label:w,paint:a}),this.#a(r,n)}#n(e){let r=[...new Set(e.flatMap(({nodes:a})=>a.
 filter(re).map(({address:i})=>i)))].map(a=>({address:a,style:void 0,points:Ye(a,e)})),o=r.toSorted((a,i)=>ve(i)-ve(a)).slice(0,_);return this.#r=Qe(o,this.#r),r.
 map(a=>({...a,style:this.#r.get(a.address)})).toSorted((a,i)=>(a.style??_)-(i.style??_))}#a(e,n){let{at:r}=this.#t,o=n.findLast(i=>r===void 0||i.at<r+5e3)??n.at(
@@ -277,22 +277,22 @@ Nothing recent is known of the replicas, because the process has just started or
 iled",family:"fault",pattern:0,meaning:"A replica was tried and gave no usable answer.",normal:"a problem",advice:"Look at the replica's state, log and network."},
 {reason:"unusable",family:"fault",pattern:3,meaning:"No replica may answer reads.",normal:"a problem",advice:"Look at the states of the servers."},{reason:"no-r\\
 eplica",family:"fault",pattern:4,meaning:"There is no replica, or all have weight 0.",normal:"a problem",advice:"Compare the servers with the replicas that you \\
-expect."}];var tt=240,Re=18,Le=8,$e=["events","waits","fallbacks"],nt=1,Te=6,rt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
+expect."}];var tt=240,Se=18,Re=8,Le=["events","waits","fallbacks"],nt=1,Te=6,rt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
 M0 3H6","M0 1.5H6M0 4.5H6","M0 3H3","M0 1.5H3M3 4.5H6"],lag:["M-1 -1L7 7","M-1 -1L7 7M2 -1L7 4M-1 2L4 7","M1 1L4 4","M1 1L4 4M4 1L5 2M1 4L2 5"],fault:["M0 0L6 6\\
 M6 0L0 6","M3 0V6","M1.5 0V6M4.5 0V6","M3 0V6M0 3H6","M3 1V5M1 3H5"]},B=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:st};
-this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:Le+$e.length*Re}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(o=>o.rate)),r=o=>[...e.
+this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:Re+Le.length*Se}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(o=>o.rate)),r=o=>[...e.
 flatMap(s=>ot(o,s)),...at(o,e)];this.#e.draw(e,n,{label:j,paint:r})}};function st(t){return[\`\${x(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({
 counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(v(t),"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
 .\`}function z(t){let e=h("rect",{width:12,height:12,rx:2,fill:\`url(#fill-\${t})\`});return h("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function se(t,e){
 return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function ot({x:t,y:e,momentWidth:n},{from:r,counts:o,samples:s}){let a=Math.max(1,s.length),i=0;return M.flatMap(({reason:d})=>{
 let u=(o.get(d)??0)/a;if(u===0)return[];let[p,g]=[e(i),e(i+u)];i+=u;let k={width:Math.max(1,n-1),height:Math.max(1,p-g)};return[h("rect",{x:t(r)+.5,y:g,...k,fill:\`\\
-url(#fill-\${d})\`})]})}function at({left:t,right:e,bottom:n,x:r,momentWidth:o},s){let a=p=>n+Le+(p+.5)*Re,i=$e.flatMap((p,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
+url(#fill-\${d})\`})]})}function at({left:t,right:e,bottom:n,x:r,momentWidth:o},s){let a=p=>n+Re+(p+.5)*Se,i=Le.flatMap((p,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
 hor":"end",class:"axis"},p),h("line",{x1:t,x2:e,y1:a(g),y2:a(g),class:"lane"})]),d=(p,g,k)=>(k.setAttribute("transform",\`translate(\${r(p)+o/2} \${a(g)})\`),k),u=s.
-flatMap(({from:p,marks:g,waits:k,fallbacks:le,refused:Y})=>{let ce=ue(g);return[...ce===void 0?[]:[d(p,0,Q(ce))],...k===0?[]:[d(p,1,h("circle",{r:Se(k),class:"w\\
-ait"}))],...le+Y===0?[]:[d(p,2,it(Se(le+Y),Y>0?"refused":"fallback"))]]});return[...i,...u]}function Se(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){
-return h("rect",{x:-t,y:-t,width:2*t,height:2*t,class:e})}function dt(){let t=M.map(lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},
-...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},o={id:\`fill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},s=h("path",{d:rt[e][n]??
-"",class:"overlay"});return h("pattern",o,h("rect",{...r,fill:"currentColor"}),s)}var D=class{#e;#t=l("pause");#o=new Map;#r;#s;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
+flatMap(({from:p,marks:g,waits:k,fallbacks:le,refused:Y})=>{let ce=ue(g);return[...ce===void 0?[]:[d(p,0,Q(ce))],...k===0?[]:[d(p,1,h("circle",{r:$e(k),class:"w\\
+ait"}))],...le+Y===0?[]:[d(p,2,it(le+Y,Y>0))]]});return[...i,...u]}function $e(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){let n=$e(t);return e?h("\\
+path",{d:\`M\${-n} \${-n}L\${n} \${n}M\${n} \${-n}L\${-n} \${n}\`,class:"refused"}):h("rect",{x:-n,y:-n,width:2*n,height:2*n,class:"fallback"})}function dt(){let t=M.map(
+lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},o={id:\`f\\
+ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},s=h("path",{d:rt[e][n]??"",class:"overlay"});return h("pattern",o,h("rect",{...r,fill:"currentColor"}),s)}var D=class{#e;#t=l("pause");#o=new Map;#r;#s;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
 "option",{value:r},r));n.addEventListener("change",({target:r})=>{let o=r instanceof HTMLSelectElement?r.value:"";this.#r=M.find(({reason:s})=>s===o)?.reason,this.#n()}),
 this.#t.addEventListener("click",()=>{this.#s=this.#s===void 0?e.received:void 0,this.#n()})}show(){this.#s===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
 this.#r).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??ct(n)])),L(S("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
@@ -304,7 +304,7 @@ e,o=v(r),s=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.count
 o===0?"":O(d/o)),[i]});L(S("reasons"),s),l("reasons").hidden=s.length===0,l("no-reads").hidden=s.length>0,m(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${oe(
 n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(({kind:r,text:o})=>c("li",{},F(r),c("span",{},o)));l("moment-marks").replaceChildren(...n)}};function ht({reason:t,
 meaning:e,normal:n,advice:r}){let o=c("span",{class:\`tag \${mt[n]}\`},n),s=c("span",{class:"named"},c("b",{},z(t),t),o),a=c("span",{class:"meaning"},r===void 0?e:
-\`\${e} \${r}\`);return R(f("",s,a),f("number"),f("number"))}var q={serving:{phrase:"serves"},starting:{phrase:"is starting",advice:"Wait a moment."},silent:{phrase:"does not answer",advice:"Check that it runs, and its ho\\
+\`\${e} \${r}\`);return R(f("",s,a),f("number"),f("number"))}var K={serving:{phrase:"serves"},starting:{phrase:"is starting",advice:"Wait a moment."},silent:{phrase:"does not answer",advice:"Check that it runs, and its ho\\
 st, port and TLS options."},unauthorized:{phrase:"refuses the user or the password",advice:"Set a user and a password that it accepts, or add the ACL rule +sele\\
 ct."},loading:{phrase:"loads its data",advice:"Wait."},refusing:{phrase:"refuses reads",advice:"Look at its log and its ACL rules."},"unknown-position":{phrase:"\\
 does not report its position",advice:"Add the ACL rule +info."},"other-primary":{phrase:"reports that it is a primary",advice:"Make it a replica with REPLICAOF,\\
@@ -313,7 +313,7 @@ it from the configuration."},syncing:{phrase:"copies all data of its primary",ad
 mit."},"link-down":{phrase:"has lost the connection to its primary",advice:"Check its log, its network and the password that it sends to its primary."},behind:{
 phrase:"is too far behind",advice:"Check its load and its network."},skewed:{phrase:"has a clock that differs from the primary's",advice:"Synchronize the clocks\\
 ."},unproven:{phrase:'answers only reads at level "eventual", because the primary is a proxy'},excluded:{phrase:"has weight 0"},demoted:{phrase:"has become a re\\
-plica, and no other primary is known",advice:"Make a server the primary."}};var ut=12,K=class{#e=S("servers");#t=l("all-servers");#o=l("no-servers");#r=new Map;#s=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
+plica, and no other primary is known",advice:"Make a server the primary."}};var ut=12,q=class{#e=S("servers");#t=l("all-servers");#o=l("no-servers");#r=new Map;#s=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
 this.show(this.#s)})}show(e){this.#s=e;let n=e.length>ut,r=n&&!this.#n?e.filter(({eligible:s})=>!s):e,o=new Map;for(let s of r){let a=this.#r.get(s.address)??new ae(
 s.address);a.show(s),o.set(s.address,a)}this.#r=o,L(this.#e,[...o.values()].map(({element:s})=>s)),l("servers").hidden=r.length===0,this.#t.hidden=!n,this.#t.setAttribute(
 "aria-expanded",String(this.#n)),m(this.#t,this.#n?"Show only servers that are not used":\`Show all \${e.length} servers\`),m(this.#o,pt(e,r.length))}};function pt(t,e){
@@ -323,7 +323,7 @@ atency");element=R(f("server",this.#e,this.#t,this.#o),f("state-cell",this.#r,th
 state:n,eligible:r,reason:o,lagMs:s,lagBytes:a,latencyMs:i,zone:d}){this.element.className=r?e:\`\${e} \${n==="excluded"?"excluded":"unused"}\`,this.#t.className=\`t\\
 ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#r,n),m(this.#s,ft({state:n,eligible:r,reason:o}));let u=e==="primary";m(this.#n,u?"–":s===
 void 0?"not proven":w(s)),m(this.#a,u?"–":a===void 0?"unknown":pe(a)),m(this.#d,w(i)),this.#n.classList.toggle("unproven",!u&&s===void 0),this.#a.classList.toggle(
-"unproven",!u&&a===void 0)}};function ft({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:o}=q[t],s=n??\`it \${r}\`,a=\`\${s.charAt(0).toUpperCase()}\${s.
+"unproven",!u&&a===void 0)}};function ft({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:o}=K[t],s=n??\`it \${r}\`,a=\`\${s.charAt(0).toUpperCase()}\${s.
 slice(1)}\${/[.!?]$/.test(s)?"":"."}\`;return o===void 0?a:\`\${a} \${o}\`}var Z=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var gt=.5;function Ee(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{...yt(e.nodes),share:vt(t)}}
 function yt(t){let e=t.filter(({role:a})=>a==="primary"),n=e.filter(({state:a})=>a!=="serving");if(n.length>0)return wt(n,e.length);let r=t.filter(({role:a,state:i})=>a===
 "replica"&&i!=="excluded");if(r.length===0)return{level:"warn",text:"There is no replica. The primary answers all reads."};let o=r.filter(({eligible:a})=>!a);if(o.
@@ -331,10 +331,10 @@ length===0)return{level:"good",text:r.length===1?"The replica serves.":"All repl
 warn",text:\`\${o.length} of \${r.length} replicas \${a} not used: \${X(o)}.\`}}return{level:o.every(({state:a})=>a==="starting")?"warn":"bad",text:\`No replica is use\\
 d: \${X(o)}.\`}}function wt(t,e){let n=t.every(({state:o})=>o==="starting")?"warn":"bad";if(e>1)return{level:n,text:\`\${t.length} of \${e} primaries cannot be used:\\
  \${X(t)}.\`};let r=t.some(({state:o})=>o==="silent");return{level:n,text:\`The primary \${r?"is gone":"cannot be used"}: \${X(t)}.\`}}function X([t,...e]){if(t===void 0)
-return"";let n=\`\${t.address} \${q[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function vt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
+return"";let n=\`\${t.address} \${K[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function vt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
 eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=gt)return r;let o=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),s=({reason:i})=>e.
 get(i)??0,[a]=o.toSorted((i,d)=>s(d)-s(i));return a===void 0||s(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var bt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},Mt=6e4,T=new G,ie=new Z(
-de),xt=new I,kt=new K,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new H,Oe=new D(T),$t={history:t=>{T.replace(t),J(),Oe.show()},sample:t=>{T.addSample(t),J()},mark:t=>{
+de),xt=new I,kt=new q,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new H,Oe=new D(T),$t={history:t=>{T.replace(t),J(),Oe.show()},sample:t=>{T.addSample(t),J()},mark:t=>{
 T.addMark(t),J()},reads:t=>{T.addReads(t),Oe.show()}};me();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Ne("connecting","");J();new ResizeObserver(de).
 observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),$t,Ne).open();function J(){let{samples:t,marks:e}=T,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:o})=>o>
 n-Mt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]}\\
