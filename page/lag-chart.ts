@@ -1,5 +1,5 @@
 /** The lag of each replica as a curve, with the replicas' names and their lag at the cursor beside it. */
-import type { Sample } from "../src/http/dashboard/feed-messages.js";
+import type { SampledNode } from "../src/http/dashboard/feed-messages.js";
 import { arrange, bodyOf, byId, cell, draw, row, setText } from "./element.js";
 import type { Moment } from "./moments.js";
 import { clockTime, milliseconds } from "./quantities.js";
@@ -12,14 +12,13 @@ const mostNamed = 6;
 /** The axis has room for the lag of a calm deployment, so that noise of a few milliseconds looks like noise. */
 const lowestTopMs = 10;
 const dashes = ["", "7 3", "2 3", "10 3 2 3", "5 5", "1 2"];
-/** A longer time between two samples is a gap in what is known. */
-const longestStepMs = 2_500;
 
 interface Curve {
   readonly address: string;
   /** Undefined for a curve without a name. */
   readonly style: number | undefined;
-  readonly points: readonly { readonly at: number; readonly lagMs: number | undefined }[];
+  /** The lag in each moment. */
+  readonly lags: readonly (number | undefined)[];
 }
 
 export class LagChart {
@@ -36,24 +35,23 @@ export class LagChart {
     this.#chart = new TimeChart(byId("lag-chart"), cursor, { text, height });
   }
 
-  show(moments: readonly Moment[], samples: readonly Sample[]): void {
-    const curves = this.#curvesOf(samples);
+  show(moments: readonly Moment[]): void {
+    const curves = this.#curvesOf(moments);
     const highest = Math.max(lowestTopMs, ...curves.map(peakOf));
-    const from = moments[0]?.from ?? 0;
-    const paint = (plot: Plot) => curves.toReversed().flatMap((curve) => draws(plot, curve, from));
+    const paint = (plot: Plot) => curves.toReversed().flatMap((curve) => draws(plot, curve, moments));
     this.#chart.draw(moments, highest, { label: milliseconds, paint });
-    this.#list(curves, samples);
+    const selected = moments.findIndex(({ from }) => from === this.#cursor.at);
+    this.#list(curves, selected);
   }
 
-  /** The named curves first, the one that lags most at the top. */
-  #curvesOf(samples: readonly Sample[]): readonly Curve[] {
-    const addresses = new Set(
-      samples.flatMap(({ nodes }) => nodes.filter(isReplica).map(({ address }) => address)),
-    );
+  /** The named curves first. */
+  #curvesOf(moments: readonly Moment[]): readonly Curve[] {
+    const samples = moments.flatMap((moment) => moment.samples);
+    const addresses = new Set(samples.flatMap(({ nodes }) => nodes.filter(isReplica).map(addressOf)));
     const curves = [...addresses].map((address) => ({
       address,
       style: undefined,
-      points: pointsOf(address, samples),
+      lags: moments.map((moment) => lagOf(address, moment)),
     }));
     const named = curves.toSorted((one, other) => worst(other) - worst(one)).slice(0, mostNamed);
     this.#styles = stylesOf(named, this.#styles);
@@ -61,26 +59,22 @@ export class LagChart {
     return styled.toSorted((one, other) => (one.style ?? mostNamed) - (other.style ?? mostNamed));
   }
 
-  #list(curves: readonly Curve[], samples: readonly Sample[]): void {
-    const { at } = this.#cursor;
-    const sample = samples.findLast((one) => at === undefined || one.at < at + 5_000) ?? samples.at(-1);
+  /** Lists the named curves with their lag in one moment. A negative index counts from the last. */
+  #list(curves: readonly Curve[], index: number): void {
     const rows = new Map<string, HTMLTableRowElement>();
-    for (const { address, style } of curves) {
+    for (const { address, style, lags } of curves) {
       if (style === undefined) continue;
       const line = this.#rows.get(address) ?? row(cell("lag-name", key(style), address), cell("number"));
-      const node = sample?.nodes.find((one) => one.address === address);
-      const lag = node?.lagMs;
+      const lag = lags.at(index);
       if (line.lastElementChild)
         setText(line.lastElementChild, lag === undefined ? "not proven" : milliseconds(lag));
       line.classList.toggle("unproven", lag === undefined);
+      line.querySelector(".key")?.replaceWith(key(style));
       rows.set(address, line);
     }
-    for (const [address, line] of rows)
-      line.querySelector(".key")?.replaceWith(key(this.#styles.get(address) ?? 0));
     this.#rows = rows;
     arrange(this.#body, [...rows.values()]);
-    const others = curves.length - rows.size;
-    setText(byId("other-lags"), othersText(curves.length, others));
+    setText(byId("other-lags"), othersText(curves.length, curves.length - rows.size));
   }
 }
 
@@ -89,35 +83,42 @@ function othersText(all: number, others: number): string {
   return others === 0 ? "" : `The other ${others} replicas are drawn thin. They lagged less.`;
 }
 
-function describe({ from, samples }: Moment): string {
-  const nodes = samples.at(-1)?.nodes.filter(isReplica) ?? [];
-  const proven = nodes.filter(({ lagMs }) => lagMs !== undefined);
-  const worstFirst = proven
-    .toSorted((one, other) => (other.lagMs ?? 0) - (one.lagMs ?? 0))
-    .slice(0, mostNamed);
-  const lags = worstFirst.map(({ address, lagMs = 0 }) => `${address} ${milliseconds(lagMs)}`);
-  const unproven = nodes.length - proven.length;
-  return `${clockTime(from)}: ${[...lags, ...(unproven > 0 ? [`${unproven} not proven`] : [])].join(", ")}`;
+function describe(moment: Moment): string {
+  const addresses = (moment.samples.at(-1)?.nodes ?? []).filter(isReplica).map(addressOf);
+  const lags = addresses.map((address) => ({ address, lag: lagOf(address, moment) }));
+  const proven = lags.filter(({ lag }) => lag !== undefined);
+  const first = proven.toSorted((one, other) => (other.lag ?? 0) - (one.lag ?? 0)).slice(0, mostNamed);
+  const parts = first.map(({ address, lag = 0 }) => `${address} ${milliseconds(lag)}`);
+  const unproven = lags.length - proven.length;
+  return `${clockTime(moment.from)}: ${[...parts, ...(unproven > 0 ? [`${unproven} not proven`] : [])].join(", ")}`;
 }
 
-function isReplica({ role }: { readonly role: string }): boolean {
+function isReplica({ role }: SampledNode): boolean {
   return role === "replica";
 }
 
-function pointsOf(address: string, samples: readonly Sample[]): Curve["points"] {
-  return samples.map(({ at, nodes }) => ({
-    at,
-    lagMs: nodes.find((node) => node.address === address && isReplica(node))?.lagMs,
-  }));
+function addressOf({ address }: SampledNode): string {
+  return address;
 }
 
-function peakOf({ points }: Curve): number {
-  return Math.max(0, ...points.map(({ lagMs = 0 }) => lagMs));
+/** The largest lag of a replica in a moment. Undefined if it was not proven for the whole moment. */
+function lagOf(address: string, { samples }: Moment): number | undefined {
+  let largest: number | undefined;
+  for (const { nodes } of samples) {
+    const lag = nodes.find((node) => node.address === address && isReplica(node))?.lagMs;
+    if (lag === undefined) return undefined;
+    largest = Math.max(lag, largest ?? 0);
+  }
+  return largest;
+}
+
+function peakOf({ lags }: Curve): number {
+  return Math.max(0, ...lags.map((lag = 0) => lag));
 }
 
 /** Of two replicas, the one without proof now is worse, then the one that has lagged more. */
 function worst(curve: Curve): number {
-  return curve.points.at(-1)?.lagMs === undefined ? Number.MAX_VALUE : peakOf(curve);
+  return curve.lags.at(-1) === undefined ? Number.MAX_VALUE : peakOf(curve);
 }
 
 function stylesOf(named: readonly Curve[], before: ReadonlyMap<string, number>): Map<string, number> {
@@ -131,22 +132,21 @@ function stylesOf(named: readonly Curve[], before: ReadonlyMap<string, number>):
   return styles;
 }
 
-/** The oldest samples may be from before the first moment. */
-function draws({ x, y }: Plot, { style, points }: Curve, from: number): SVGElement[] {
-  const parts: string[] = [];
-  let previous: number | undefined;
-  for (const { at, lagMs } of points) {
-    if (lagMs === undefined || at < from) {
-      previous = undefined;
-      continue;
-    }
-    const isNext = previous !== undefined && at - previous <= longestStepMs;
-    parts.push(`${isNext ? "L" : "M"}${x(at).toFixed(1)} ${y(lagMs).toFixed(1)}`);
-    // A single point needs a length to be seen.
-    if (!isNext) parts.push("h0.1");
-    previous = at;
-  }
-  return parts.length === 0 ? [] : [draw("path", { d: parts.join(""), ...strokeOf(style) })];
+/** The curve has a gap at each moment without proof. */
+function draws(
+  { x, y, momentWidth }: Plot,
+  { style, lags }: Curve,
+  moments: readonly Moment[],
+): SVGElement[] {
+  const parts = moments.map(({ from }, index) => {
+    const lag = lags[index];
+    if (lag === undefined) return "";
+    const point = `${(x(from) + momentWidth / 2).toFixed(1)} ${y(lag).toFixed(1)}`;
+    // A point between two gaps needs a length to be seen.
+    return lags[index - 1] === undefined ? `M${point}h0.1` : `L${point}`;
+  });
+  const d = parts.join("");
+  return d === "" ? [] : [draw("path", { d, ...strokeOf(style) })];
 }
 
 function strokeOf(style: number | undefined): Record<string, string> {

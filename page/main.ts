@@ -80,7 +80,7 @@ function showCharts(): void {
   const selected = moments.find(({ from }) => from === cursor.at);
   readsChart.show(moments);
   reasons.show(wholeOf(recent), selected);
-  lagChart.show(moments, recent.samples);
+  lagChart.show(moments);
 }
 
 function showConnection(state: FeedState, trouble: string): void {

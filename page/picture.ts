@@ -1,4 +1,4 @@
-/** Takes docs/dashboard.png: five minutes of real traffic, in which one replica lags and another one is killed. */
+/** Takes docs/dashboard.png: five minutes of real traffic, in which all replicas lag and then one is killed. */
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import express from "express";
@@ -25,9 +25,9 @@ await using app = await serve(express().get("/", dashboard(tidemark)));
 const users = { areThere: true };
 const visits = Array.from({ length: userCount }, () => visit());
 await pause(150_000);
-for (const { link } of group.replicas.slice(0, 1)) link.delay(300, 60);
+for (const [index, { link }] of group.replicas.entries()) link.delay(250 - 60 * index, 40);
 await pause(40_000);
-for (const { link } of group.replicas.slice(0, 1)) link.delay(15, 10);
+for (const { link } of group.replicas) link.delay(15, 10);
 await pause(40_000);
 await group.replicas[2]?.server.kill();
 await pause(60_000);

@@ -28,7 +28,7 @@ const overlaps = `[...document.querySelectorAll(".chart")].flatMap((chart) => {
   const whole = chart.getBoundingClientRect();
   const boxes = [...chart.querySelectorAll("text")].map((one) => [one.textContent, one.getBoundingClientRect()]);
   const touching = boxes.flatMap(([text, box], index) => boxes.slice(index + 1)
-    .filter(([, other]) => box.left < other.right && other.left < box.right && box.top + 3 < other.bottom && other.top + 3 < box.bottom)
+    .filter(([, other]) => box.left < other.right + 4 && other.left < box.right + 4 && box.top + 3 < other.bottom && other.top + 3 < box.bottom)
     .map(([other]) => text + " touches " + other));
   return [...touching, ...boxes.filter(([, box]) => box.left < whole.left || box.right > whole.right + 1).map(([text]) => text + " is cut off")];
 })`;
@@ -309,12 +309,10 @@ describeInBrowser("The state of the feed", (browser) => {
   });
 
   it("replaces everything by the history of a new connection", async () => {
-    const histories = [
-      madeUpHistory(small),
-      { ...madeUpHistory({ shards: 1, replicas: 1 }), marks: [], reads: [] },
-    ];
+    const later = { ...madeUpHistory({ shards: 1, replicas: 1 }), marks: [], reads: [] };
+    const histories = [madeUpHistory(small), later];
     await using server = await PageServer.start({
-      feed: (send) => send("history", histories.shift() ?? nothing),
+      feed: (send) => send("history", histories.shift() ?? later),
     });
     await using visit = await browser.open(server.url);
     await visit.shows("#verdict-text", "1 of 2 replicas is not used");
@@ -323,5 +321,8 @@ describeInBrowser("The state of the feed", (browser) => {
     expect(await visit.count("#servers tbody tr")).toBe(2);
     expect(await visit.text("#no-events")).toBe("Nothing has happened.");
     expect(await visit.text("#no-latest")).toBe("No reads yet.");
+    await using fresh = await browser.open(server.url);
+    await fresh.shows("#moment", /^Last five minutes: [1-9]/);
+    expect(await visit.text("#moment")).toBe(await fresh.text("#moment"));
   });
 });

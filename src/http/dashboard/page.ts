@@ -182,82 +182,82 @@ text-align:right}#events li{grid-template-columns:4.5rem 1.3rem minmax(0,1fr)}.s
 </div>
 </main>
 <script type="module">
-var Ae="http://www.w3.org/2000/svg";function l(t){let e=document.getElementById(t);if(e===null)throw new Error(\`the page has no element #\${t}\`);return e}function S(t){
+var je="http://www.w3.org/2000/svg";function l(t){let e=document.getElementById(t);if(e===null)throw new Error(\`the page has no element #\${t}\`);return e}function k(t){
 let e=l(t).querySelector("tbody");if(e===null)throw new Error(\`the table #\${t} has no body\`);return e}function c(t,e={},...n){let r=document.createElement(t);for(let[
-o,s]of Object.entries(e))r.setAttribute(o,s);return r.append(...n),r}function h(t,e={},...n){let r=document.createElementNS(Ae,t);for(let[o,s]of Object.entries(
-e))r.setAttribute(o,String(s));return r.append(...n),r}function me(){let t={table:"table","thead, tbody":"rowgroup",tr:"row",th:"columnheader"};for(let[e,n]of Object.
-entries(t))for(let r of document.querySelectorAll(e))r.setAttribute("role",n)}function f(t,...e){return c("td",{role:"cell",class:t},...e)}function R(...t){return c(
-"tr",{role:"row"},...t)}function m(t,e){t.textContent!==e&&(t.textContent=e)}function L(t,e){for(let[n,r]of e.entries())t.children[n]!==r&&t.insertBefore(r,t.children[n]??
-null);for(;t.children.length>e.length;)t.lastElementChild?.remove()}var Fe="M0 -5L5 4H-5Z",je="M-5 -3L-3 -5L0 -2L3 -5L5 -3L2 0L5 3L3 5L0 2L-3 5L-5 3L-2 0Z",A={"lost-write":{word:"lost write",shape:je,weight:5},failover:{word:"fa\\
-ilover",shape:"M0 -5.5L5.5 0L0 5.5L-5.5 0Z",weight:4},warning:{word:"warning",shape:Fe,weight:3},"stale-read":{word:"stale read",shape:"M-4 -4H4V4H-4Z",weight:2},
+s,o]of Object.entries(e))r.setAttribute(s,o);return r.append(...n),r}function h(t,e={},...n){let r=document.createElementNS(je,t);for(let[s,o]of Object.entries(
+e))r.setAttribute(s,String(o));return r.append(...n),r}function me(){let t={table:"table","thead, tbody":"rowgroup",tr:"row",th:"columnheader"};for(let[e,n]of Object.
+entries(t))for(let r of document.querySelectorAll(e))r.setAttribute("role",n)}function p(t,...e){return c("td",{role:"cell",class:t},...e)}function T(...t){return c(
+"tr",{role:"row"},...t)}function m(t,e){t.textContent!==e&&(t.textContent=e)}function S(t,e){for(let[n,r]of e.entries())t.children[n]!==r&&t.insertBefore(r,t.children[n]??
+null);for(;t.children.length>e.length;)t.lastElementChild?.remove()}var He="M0 -5L5 4H-5Z",Pe="M-5 -3L-3 -5L0 -2L3 -5L5 -3L2 0L5 3L3 5L0 2L-3 5L-5 3L-2 0Z",A={"lost-write":{word:"lost write",shape:Pe,weight:5},failover:{word:"fa\\
+ilover",shape:"M0 -5.5L5.5 0L0 5.5L-5.5 0Z",weight:4},warning:{word:"warning",shape:He,weight:3},"stale-read":{word:"stale read",shape:"M-4 -4H4V4H-4Z",weight:2},
 "late-write":{word:"late write",shape:"M-5 -4H5L0 5Z",weight:1},topology:{word:"servers",shape:"M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z",weight:0}};function he(t){return A[t].
 word}function ue(t){return t.toSorted((e,n)=>A[n.kind].weight-A[e.kind].weight)[0]?.kind}function Q(t){return h("path",{d:A[t].shape,class:\`mark \${t}\`})}function F(t){
 return h("svg",{viewBox:"-6 -6 12 12",class:"icon","aria-hidden":"true"},Q(t))}function y(t){return t.toLocaleString("en",{maximumFractionDigits:1})}function j(t){return t.toLocaleString("en",{maximumFractionDigits:t<10?1:0})}function w(t){
 if(t<9.95)return\`\${(Math.round(t*10)/10).toLocaleString("en")} ms\`;if(t<999.5)return\`\${Math.round(t)} ms\`;if(t<59950)return\`\${(t/1e3).toFixed(1)} s\`;let e=Math.
 round(t/1e3);return\`\${Math.floor(e/60)} min \${e%60} s\`}function pe(t){return t<1e3?\`\${t} B\`:t<999500?\`\${ee(t/1e3)} KB\`:t<9995e5?\`\${ee(t/1e6)} MB\`:\`\${ee(t/1e9)} \\
 GB\`}function O(t){let e=Math.round(t*100);return e===0&&t>0?"< 1 %":e===100&&t<1?"> 99 %":\`\${e} %\`}function x(t){return new Date(t).toLocaleTimeString("en-GB")}
-function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var H=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(He)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
-0)}};function He({at:t,kind:e,text:n,advice:r}){let o=c("p",{class:"said"},n);r!==void 0&&o.append(c("span",{class:"advice"},r));let s=c("time",{datetime:new Date(
-t).toISOString()},x(t));return c("li",{},s,F(e),c("span",{class:"kind"},he(e)),o)}var P=class{#e;#t;#o;#r;#s;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#r=e;for(let n of["histor\\
-y","sample","mark","reads"])this.#a(e,n);e.addEventListener("error",()=>this.#l(e))}#a(e,n){e.addEventListener(n,({data:r})=>{let o=JSON.parse(r);this.#d(),this.#t[n](
-o)})}#d(){this.#i("live",""),clearTimeout(this.#s),this.#s=window.setTimeout(()=>{this.#i("lost","The app has sent nothing for five seconds. Trying again."),this.#r?.
-close(),this.open()},5e3)}#l(e){if(e===this.#r){if(clearTimeout(this.#s),e.readyState!==EventSource.CLOSED){this.#n!=="refused"&&this.#i("lost","The connection \\
+function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var H=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(Ve)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
+0)}};function Ve({at:t,kind:e,text:n,advice:r}){let s=c("p",{class:"said"},n);r!==void 0&&s.append(c("span",{class:"advice"},r));let o=c("time",{datetime:new Date(
+t).toISOString()},x(t));return c("li",{},o,F(e),c("span",{class:"kind"},he(e)),s)}var P=class{#e;#t;#o;#s;#r;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#s=e;for(let n of["histor\\
+y","sample","mark","reads"])this.#a(e,n);e.addEventListener("error",()=>this.#l(e))}#a(e,n){e.addEventListener(n,({data:r})=>{let s=JSON.parse(r);this.#d(),this.#t[n](
+s)})}#d(){this.#i("live",""),clearTimeout(this.#r),this.#r=window.setTimeout(()=>{this.#i("lost","The app has sent nothing for five seconds. Trying again."),this.#s?.
+close(),this.open()},5e3)}#l(e){if(e===this.#s){if(clearTimeout(this.#r),e.readyState!==EventSource.CLOSED){this.#n!=="refused"&&this.#i("lost","The connection \\
 to the app is lost. Trying again.");return}this.#c().then(n=>this.#i("refused",n)),window.setTimeout(()=>this.open(),5e3)}}async#c(){let e=new AbortController;try{
 let n=await fetch(this.#e,{headers:{Accept:"text/event-stream"},signal:e.signal});if(n.ok)return"The app sent no feed. Trying again.";let r=(await n.text()).trim().
 slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{return"The app does not answer. Trying again."}finally{e.abort()}}#i(e,n){this.#n===e&&
-e==="live"||(this.#n=e,this.#o(e,n))}};var Pe=["known","checked","primary-gone","unproven"],Ve=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
-reason:o,count:s}of r)o!=="not-a-read"&&e.set(o,(e.get(o)??0)+s);let n=te(e,Ve);for(let r of["checked","known"]){let o=e.get(r)??0,s=Math.max(0,o-n);n-=o-s,s===
-0?e.delete(r):e.set(r,s)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Pe)/e}function te(t,e){return e.reduce(
-(n,r)=>n+(t.get(r)??0),0)}var Ie=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],Ge=60,I=class{#e=Ie.map(e=>{let[n,
-r]=[c("dd"),c("dd",{class:"detail"})],o=c("div",{},c("dt",{},e),n,r);return{name:e,group:o,value:n,detail:r}});constructor(){l("figures").replaceChildren(...this.#e.
-map(({group:e})=>e))}show(e){let n=_e(e);for(let{name:r,group:o,value:s,detail:a}of this.#e){let i=n[r];m(s,i.value),m(a,i.detail),o.classList.toggle("notable",
-i.isBad===!0)}}};function _e(t){let e=V(E(t.slice(-Ge))),n=d=>t.reduce((u,p)=>u+d(p),0),r=n(({waits:d})=>d.timedOut),o=n(({waits:d})=>d.aborted),s=n(({fallback:d})=>d.
+e==="live"||(this.#n=e,this.#o(e,n))}};var Ie=["known","checked","primary-gone","unproven"],Ge=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
+reason:s,count:o}of r)s!=="not-a-read"&&e.set(s,(e.get(s)??0)+o);let n=te(e,Ge);for(let r of["checked","known"]){let s=e.get(r)??0,o=Math.max(0,s-n);n-=s-o,o===
+0?e.delete(r):e.set(r,o)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Ie)/e}function te(t,e){return e.reduce(
+(n,r)=>n+(t.get(r)??0),0)}var _e=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],We=60,I=class{#e=_e.map(e=>{let[n,
+r]=[c("dd"),c("dd",{class:"detail"})],s=c("div",{},c("dt",{},e),n,r);return{name:e,group:s,value:n,detail:r}});constructor(){l("figures").replaceChildren(...this.#e.
+map(({group:e})=>e))}show(e){let n=Be(e);for(let{name:r,group:s,value:o,detail:a}of this.#e){let i=n[r];m(o,i.value),m(a,i.detail),s.classList.toggle("notable",
+i.isBad===!0)}}};function Be(t){let e=V(E(t.slice(-We))),n=d=>t.reduce((f,u)=>f+d(u),0),r=n(({waits:d})=>d.timedOut),s=n(({waits:d})=>d.aborted),o=n(({fallback:d})=>d.
 refused),a=t.at(-1),i=t.slice(-10);return{"Answered by replicas":{value:e===void 0?"–":O(e),detail:"of reads, last minute"},"Reads per second":{value:j(v(E(i))/
-Math.max(1,i.length)),detail:"in the last 10 s"},"Largest lag now":Be(a),"Waits for a replica":{value:y(n(({waits:d})=>d.caughtUp)+r+o),detail:We(r,o),isBad:r>0},
-Fallbacks:{value:y(n(({fallback:d})=>d.reads)),detail:"in 5 min"},Refused:{value:y(s),detail:"in 5 min",isBad:s>0},"In line now":{value:y(a?.fallback.waiting??0),
-detail:\`\${y(a?.fallback.active??0)} at the primary\`,isBad:(a?.fallback.waiting??0)>0}}}function We(t,e){let n=[...t>0?[\`\${y(t)} timed out\`]:[],...e>0?[\`\${y(e)} \\
-aborted\`]:[]];return n.length===0?"in 5 min":n.join(", ")}function Be(t){let e=(t?.nodes??[]).filter(({role:s,state:a})=>s==="replica"&&a!=="excluded"),n=e.flatMap(
-({lagMs:s})=>s===void 0?[]:[s]),r=e.length-n.length,o=n.length===0?"–":w(Math.max(...n));return e.length===0?{value:o,detail:"no replica"}:{value:o,detail:r===
+Math.max(1,i.length)),detail:"in the last 10 s"},"Largest lag now":De(a),"Waits for a replica":{value:y(n(({waits:d})=>d.caughtUp)+r+s),detail:ze(r,s),isBad:r>0},
+Fallbacks:{value:y(n(({fallback:d})=>d.reads)),detail:"in 5 min"},Refused:{value:y(o),detail:"in 5 min",isBad:o>0},"In line now":{value:y(a?.fallback.waiting??0),
+detail:\`\${y(a?.fallback.active??0)} at the primary\`,isBad:(a?.fallback.waiting??0)>0}}}function ze(t,e){let n=[...t>0?[\`\${y(t)} timed out\`]:[],...e>0?[\`\${y(e)} \\
+aborted\`]:[]];return n.length===0?"in 5 min":n.join(", ")}function De(t){let e=(t?.nodes??[]).filter(({role:o,state:a})=>o==="replica"&&a!=="excluded"),n=e.flatMap(
+({lagMs:o})=>o===void 0?[]:[o]),r=e.length-n.length,s=n.length===0?"–":w(Math.max(...n));return e.length===0?{value:s,detail:"no replica"}:{value:s,detail:r===
 0?"of all replicas":\`\${r} not proven\`,isBad:r>0}}var G=class{samples=[];marks=[];received=0;#e=[];#t=new Map;replace({samples:e,marks:n,reads:r}){this.samples=[],this.#e=[],this.#t=new Map,this.marks=n.slice(-100);
-for(let o of e)this.addSample(o);this.#o(r)}addSample(e){this.samples=[...this.samples.filter(({at:n})=>n>e.at-3e5),e]}addMark(e){this.marks=[...this.marks,e].slice(
+for(let s of e)this.addSample(s);this.#o(r)}addSample(e){this.samples=[...this.samples.filter(({at:n})=>n>e.at-3e5),e]}addMark(e){this.marks=[...this.marks,e].slice(
 -100)}addReads(e){this.received+=e.length,this.#o(e)}reads(e){return e===void 0?this.#e:this.#t.get(e)??[]}#o(e){this.#e=[...this.#e,...e].slice(-100);for(let n of new Set(
-e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(o=>o.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function ge({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=fe(n);return Array.from({length:b},(o,s)=>{let a=r-(b-1-s)*
+e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(s=>s.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function ge({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=fe(n);return Array.from({length:b},(s,o)=>{let a=r-(b-1-o)*
 C,i=({at:d})=>fe(d)===a;return we(a,t.filter(i),e.filter(i))})}function ye({samples:t,marks:e}){return we(t[0]?.at??0,t,e)}function fe(t){return Math.floor(t/C)*
-C}function we(t,e,n){let r=E(e),o=s=>e.reduce((a,i)=>a+s(i),0);return{from:t,samples:e,marks:n,counts:r,rate:v(r)/Math.max(1,e.length),waits:o(({waits:s})=>s.caughtUp+
-s.timedOut+s.aborted),fallbacks:o(({fallback:s})=>s.reads),refused:o(({fallback:s})=>s.refused)}}var $={left:62,right:10,top:10,bottom:28},ze=[1,2,5,10],N=class{#e;#t;#o;#r;#s;#n=[];constructor(e,n,{text:r,height:o,lanes:s=0}){this.#e=e,this.#t=n,this.#o=r,
-this.#r=o,this.#s=s;let a={role:"slider",tabindex:"0","aria-label":r.label,"aria-valuemin":"0"};for(let[i,d]of Object.entries(a))e.setAttribute(i,d);e.setAttribute(
+C}function we(t,e,n){let r=E(e),s=o=>e.reduce((a,i)=>a+o(i),0);return{from:t,samples:e,marks:n,counts:r,rate:v(r)/Math.max(1,e.length),waits:s(({waits:o})=>o.caughtUp+
+o.timedOut+o.aborted),fallbacks:s(({fallback:o})=>o.reads),refused:s(({fallback:o})=>o.refused)}}var R={left:62,right:10,top:10,bottom:28},Ue=[1,2,5,10],N=class{#e;#t;#o;#s;#r;#n=[];constructor(e,n,{text:r,height:s,lanes:o=0}){this.#e=e,this.#t=n,this.#o=r,
+this.#s=s,this.#r=o;let a={role:"slider",tabindex:"0","aria-label":r.label,"aria-valuemin":"0"};for(let[i,d]of Object.entries(a))e.setAttribute(i,d);e.setAttribute(
 "aria-valuemax",String(b-1)),e.addEventListener("pointermove",i=>this.#i(i)),e.addEventListener("pointerdown",i=>this.#i(i)),e.addEventListener("pointerleave",()=>this.#h()),
-e.addEventListener("keydown",i=>this.#p(i)),e.addEventListener("focus",()=>this.#u()),e.addEventListener("blur",()=>n.moveTo(void 0))}draw(e,n,{label:r,paint:o}){
-this.#n=e;let s=Ue(n),a=s*Math.max(1,Math.ceil(n/s-1e-9)),i=this.#a(a),d=this.#e.clientWidth,u=this.#r+this.#s,p=h("svg",{width:d,height:u,"aria-hidden":"true"});
-for(let g=0;g<=a+s/2;g+=s)p.append(...De(i,g,r(g)));p.append(...this.#d(i),...this.#l(i),...o(i)),this.#e.replaceChildren(p),this.#c()}#a(e){let n=Math.max($.left+
-b,this.#e.clientWidth-$.right),r=this.#r-$.bottom,o=this.#n[0]?.from??0,s=n-$.left;return{left:$.left,right:n,top:$.top,bottom:r,momentWidth:s/b,x:a=>$.left+(a-
-o)/3e5*s,y:a=>r-a/e*(r-$.top)}}#d({left:e,right:n,bottom:r}){let o=r+this.#s+20;return Array.from({length:6},(s,a)=>{let i=e+a/5*(n-e);return a===5?[h("text",{x:i,
-y:o,"text-anchor":"end",class:"axis"},"now")]:a===4&&n-e<300?[]:[h("text",{x:i,y:o,"text-anchor":"middle",class:"axis"},\`−\${5-a} min\`)]}).flat()}#l({x:e,top:n,
-bottom:r,momentWidth:o}){let{at:s}=this.#t;if(s===void 0||!this.#n.some(({from:i})=>i===s))return[];let a=r-n+this.#s;return[h("rect",{x:e(s),y:n,width:o,height:a,
-class:"cursor"})]}#c(){let{at:e}=this.#t,n=this.#n.findIndex(({from:o})=>o===e),r=this.#n[n]??this.#n.at(-1);r!==void 0&&(this.#e.setAttribute("aria-valuenow",String(
-n<0?b-1:n)),this.#e.setAttribute("aria-valuetext",n<0?"the last five minutes":this.#o.describe(r)))}#i({clientX:e}){let{left:n,right:r}=this.#a(1),o=e-this.#e.getBoundingClientRect().
-left,s=Math.floor((o-n)/(r-n)*b);this.#m(Math.min(b-1,Math.max(0,s)))}#h(){document.activeElement!==this.#e&&this.#t.moveTo(void 0)}#u(){this.#e.matches(":focus\\
--visible")&&this.#t.at===void 0&&this.#m(b-1)}#p(e){let n=this.#t.at??this.#n.at(-1)?.from??0,r=this.#n.findIndex(({from:i})=>i===n),o=b-1,a={ArrowLeft:Math.max(
-0,r-1),ArrowRight:Math.min(o,r+1),PageUp:Math.max(0,r-3e5/5/C),PageDown:Math.min(o,r+3e5/5/C),Home:0,End:o}[e.key];a===void 0&&e.key!=="Escape"||(e.preventDefault(),
-a===void 0?this.#t.moveTo(void 0):this.#m(a))}#m(e){this.#t.moveTo(this.#n[e]?.from)}};function De({left:t,right:e,y:n},r,o){let s=Math.round(n(r))+.5;return[h(
-"line",{x1:t,x2:e,y1:s,y2:s,class:r===0?"base":"grid"}),h("text",{x:t-8,y:s+4,"text-anchor":"end",class:"axis"},o)]}function Ue(t){let e=t/4,n=10**Math.floor(Math.
-log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var Ke=190,_=6,qe=10,Me=["","7 3","2 3","10 3 2 3","5 5","1 2"],Ze=2500,W=class{#e;#t;#o=S("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the\\
- replicas over the last five minutes",describe:Je};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Ke})}show(e,n){let r=this.#n(n),o=Math.max(qe,...r.map(
-xe)),s=e[0]?.from??0,a=i=>r.toReversed().flatMap(d=>et(i,d,s));this.#e.draw(e,o,{label:w,paint:a}),this.#a(r,n)}#n(e){let r=[...new Set(e.flatMap(({nodes:a})=>a.
-filter(re).map(({address:i})=>i)))].map(a=>({address:a,style:void 0,points:Ye(a,e)})),o=r.toSorted((a,i)=>ve(i)-ve(a)).slice(0,_);return this.#r=Qe(o,this.#r),r.
-map(a=>({...a,style:this.#r.get(a.address)})).toSorted((a,i)=>(a.style??_)-(i.style??_))}#a(e,n){let{at:r}=this.#t,o=n.findLast(i=>r===void 0||i.at<r+5e3)??n.at(
--1),s=new Map;for(let{address:i,style:d}of e){if(d===void 0)continue;let u=this.#s.get(i)??R(f("lag-name",be(d),i),f("number")),g=o?.nodes.find(k=>k.address===i)?.
-lagMs;u.lastElementChild&&m(u.lastElementChild,g===void 0?"not proven":w(g)),u.classList.toggle("unproven",g===void 0),s.set(i,u)}for(let[i,d]of s)d.querySelector(
-".key")?.replaceWith(be(this.#r.get(i)??0));this.#s=s,L(this.#o,[...s.values()]);let a=e.length-s.size;m(l("other-lags"),Xe(e.length,a))}};function Xe(t,e){return t===
-0?"There is no replica.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged less.\`}function Je({from:t,samples:e}){let n=e.at(-1)?.nodes.filter(re)??
-[],r=n.filter(({lagMs:i})=>i!==void 0),s=r.toSorted((i,d)=>(d.lagMs??0)-(i.lagMs??0)).slice(0,_).map(({address:i,lagMs:d=0})=>\`\${i} \${w(d)}\`),a=n.length-r.length;
-return\`\${x(t)}: \${[...s,...a>0?[\`\${a} not proven\`]:[]].join(", ")}\`}function re({role:t}){return t==="replica"}function Ye(t,e){return e.map(({at:n,nodes:r})=>({
-at:n,lagMs:r.find(o=>o.address===t&&re(o))?.lagMs}))}function xe({points:t}){return Math.max(0,...t.map(({lagMs:e=0})=>e))}function ve(t){return t.points.at(-1)?.
-lagMs===void 0?Number.MAX_VALUE:xe(t)}function Qe(t,e){let n=t.flatMap(({address:s})=>{let a=e.get(s);return a===void 0?[]:[[s,a]]}),r=new Map(n),o=Me.map((s,a)=>a).
-filter(s=>!n.some(([,a])=>a===s));for(let{address:s}of t)r.has(s)||r.set(s,o.shift()??0);return r}function et({x:t,y:e},{style:n,points:r},o){let s=[],a;for(let{
-at:i,lagMs:d}of r){if(d===void 0||i<o){a=void 0;continue}let u=a!==void 0&&i-a<=Ze;s.push(\`\${u?"L":"M"}\${t(i).toFixed(1)} \${e(d).toFixed(1)}\`),u||s.push("h0.1"),
-a=i}return s.length===0?[]:[h("path",{d:s.join(""),...ke(n)})]}function ke(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":Me[t]??
-""}}function be(t){let e=h("path",{d:"M1 6H27",...ke(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
+e.addEventListener("keydown",i=>this.#p(i)),e.addEventListener("focus",()=>this.#u()),e.addEventListener("blur",()=>n.moveTo(void 0))}draw(e,n,{label:r,paint:s}){
+this.#n=e;let o=qe(n),a=o*Math.max(1,Math.ceil(n/o-1e-9)),i=this.#a(a),d=this.#e.clientWidth,f=this.#s+this.#r,u=h("svg",{width:d,height:f,"aria-hidden":"true"});
+for(let g=0;g<=a+o/2;g+=o)u.append(...Ke(i,g,r(g)));u.append(...this.#d(i),...this.#l(i),...s(i)),this.#e.replaceChildren(u),this.#c()}#a(e){let n=Math.max(R.left+
+b,this.#e.clientWidth-R.right),r=this.#s-R.bottom,s=this.#n[0]?.from??0,o=n-R.left;return{left:R.left,right:n,top:R.top,bottom:r,momentWidth:o/b,x:a=>R.left+(a-
+s)/3e5*o,y:a=>r-a/e*(r-R.top)}}#d({left:e,right:n,bottom:r}){let s=r+this.#r+20;return Array.from({length:6},(o,a)=>{let i=e+a/5*(n-e);return a===5?[h("text",{x:i,
+y:s,"text-anchor":"end",class:"axis"},"now")]:a===4&&n-e<300?[]:[h("text",{x:i,y:s,"text-anchor":"middle",class:"axis"},\`−\${5-a} min\`)]}).flat()}#l({x:e,top:n,
+bottom:r,momentWidth:s}){let{at:o}=this.#t;if(o===void 0||!this.#n.some(({from:i})=>i===o))return[];let a=r-n+this.#r;return[h("rect",{x:e(o),y:n,width:s,height:a,
+class:"cursor"})]}#c(){let{at:e}=this.#t,n=this.#n.findIndex(({from:s})=>s===e),r=this.#n[n]??this.#n.at(-1);r!==void 0&&(this.#e.setAttribute("aria-valuenow",String(
+n<0?b-1:n)),this.#e.setAttribute("aria-valuetext",n<0?"the last five minutes":this.#o.describe(r)))}#i({clientX:e}){let{left:n,right:r}=this.#a(1),s=e-this.#e.getBoundingClientRect().
+left,o=Math.floor((s-n)/(r-n)*b);this.#m(Math.min(b-1,Math.max(0,o)))}#h(){document.activeElement!==this.#e&&this.#t.moveTo(void 0)}#u(){this.#e.matches(":focus\\
+-visible")&&this.#t.at===void 0&&this.#m(b-1)}#p(e){let n=this.#t.at??this.#n.at(-1)?.from??0,r=this.#n.findIndex(({from:i})=>i===n),s=b-1,a={ArrowLeft:Math.max(
+0,r-1),ArrowRight:Math.min(s,r+1),PageUp:Math.max(0,r-3e5/5/C),PageDown:Math.min(s,r+3e5/5/C),Home:0,End:s}[e.key];a===void 0&&e.key!=="Escape"||(e.preventDefault(),
+a===void 0?this.#t.moveTo(void 0):this.#m(a))}#m(e){this.#t.moveTo(this.#n[e]?.from)}};function Ke({left:t,right:e,y:n},r,s){let o=Math.round(n(r))+.5;return[h(
+"line",{x1:t,x2:e,y1:o,y2:o,class:r===0?"base":"grid"}),h("text",{x:t-8,y:o+4,"text-anchor":"end",class:"axis"},s)]}function qe(t){let e=t/4,n=10**Math.floor(Math.
+log10(e));return(Ue.find(r=>r*n>=e-1e-9)??10)*n}var Ze=190,_=6,Xe=10,Me=["","7 3","2 3","10 3 2 3","5 5","1 2"],W=class{#e;#t;#o=k("lags");#s=new Map;#r=new Map;constructor(e){let n={label:"Lag of the replica\\
+s over the last five minutes",describe:Ye};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Ze})}show(e){let n=this.#n(e),r=Math.max(Xe,...n.map(Te)),s=a=>n.
+toReversed().flatMap(i=>et(a,i,e));this.#e.draw(e,r,{label:w,paint:s});let o=e.findIndex(({from:a})=>a===this.#t.at);this.#a(n,o)}#n(e){let n=e.flatMap(i=>i.samples),
+s=[...new Set(n.flatMap(({nodes:i})=>i.filter(re).map(xe)))].map(i=>({address:i,style:void 0,lags:e.map(d=>ke(i,d))})),o=s.toSorted((i,d)=>ve(d)-ve(i)).slice(0,
+_);return this.#s=Qe(o,this.#s),s.map(i=>({...i,style:this.#s.get(i.address)})).toSorted((i,d)=>(i.style??_)-(d.style??_))}#a(e,n){let r=new Map;for(let{address:s,
+style:o,lags:a}of e){if(o===void 0)continue;let i=this.#r.get(s)??T(p("lag-name",be(o),s),p("number")),d=a.at(n);i.lastElementChild&&m(i.lastElementChild,d===void 0?
+"not proven":w(d)),i.classList.toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(be(o)),r.set(s,i)}this.#r=r,S(this.#o,[...r.values()]),m(l("ot\\
+her-lags"),Je(e.length,e.length-r.size))}};function Je(t,e){return t===0?"There is no replica.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged le\\
+ss.\`}function Ye(t){let n=(t.samples.at(-1)?.nodes??[]).filter(re).map(xe).map(i=>({address:i,lag:ke(i,t)})),r=n.filter(({lag:i})=>i!==void 0),o=r.toSorted((i,d)=>(d.
+lag??0)-(i.lag??0)).slice(0,_).map(({address:i,lag:d=0})=>\`\${i} \${w(d)}\`),a=n.length-r.length;return\`\${x(t.from)}: \${[...o,...a>0?[\`\${a} not proven\`]:[]].join("\\
+, ")}\`}function re({role:t}){return t==="replica"}function xe({address:t}){return t}function ke(t,{samples:e}){let n;for(let{nodes:r}of e){let s=r.find(o=>o.address===
+t&&re(o))?.lagMs;if(s===void 0)return;n=Math.max(s,n??0)}return n}function Te({lags:t}){return Math.max(0,...t.map((e=0)=>e))}function ve(t){return t.lags.at(-1)===
+void 0?Number.MAX_VALUE:Te(t)}function Qe(t,e){let n=t.flatMap(({address:o})=>{let a=e.get(o);return a===void 0?[]:[[o,a]]}),r=new Map(n),s=Me.map((o,a)=>a).filter(
+o=>!n.some(([,a])=>a===o));for(let{address:o}of t)r.has(o)||r.set(o,s.shift()??0);return r}function et({x:t,y:e,momentWidth:n},{style:r,lags:s},o){let i=o.map(({
+from:d},f)=>{let u=s[f];if(u===void 0)return"";let g=\`\${(t(d)+n/2).toFixed(1)} \${e(u).toFixed(1)}\`;return s[f-1]===void 0?\`M\${g}h0.1\`:\`L\${g}\`}).join("");return i===
+""?[]:[h("path",{d:i,...Se(r)})]}function Se(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":Me[t]??""}}function be(t){let e=h(
+"path",{d:"M1 6H27",...Se(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
 checked",family:"replica",pattern:1,meaning:"A replica answered. It proved with an INFO that it has everything that the read must see.",normal:"normal"},{reason:"\\
 primary-gone",family:"fault",pattern:1,meaning:"A replica answered without proof. The primary is gone, and staleIfPrimaryGone allows the read.",normal:"a proble\\
 m",advice:"Bring the primary back."},{reason:"unproven",family:"fault",pattern:2,meaning:'A replica answered without proof at level "eventual". The primary is g\\
@@ -277,34 +277,34 @@ Nothing recent is known of the replicas, because the process has just started or
 iled",family:"fault",pattern:0,meaning:"A replica was tried and gave no usable answer.",normal:"a problem",advice:"Look at the replica's state, log and network."},
 {reason:"unusable",family:"fault",pattern:3,meaning:"No replica may answer reads.",normal:"a problem",advice:"Look at the states of the servers."},{reason:"no-r\\
 eplica",family:"fault",pattern:4,meaning:"There is no replica, or all have weight 0.",normal:"a problem",advice:"Compare the servers with the replicas that you \\
-expect."}];var tt=240,Se=18,Re=8,Le=["events","waits","fallbacks"],nt=1,Te=6,rt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
+expect."}];var tt=240,Le=18,$e=8,Ee=["events","waits","fallbacks"],nt=1,Re=6,rt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
 M0 3H6","M0 1.5H6M0 4.5H6","M0 3H3","M0 1.5H3M3 4.5H6"],lag:["M-1 -1L7 7","M-1 -1L7 7M2 -1L7 4M-1 2L4 7","M1 1L4 4","M1 1L4 4M4 1L5 2M1 4L2 5"],fault:["M0 0L6 6\\
 M6 0L0 6","M3 0V6","M1.5 0V6M4.5 0V6","M3 0V6M0 3H6","M3 1V5M1 3H5"]},B=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:st};
-this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:Re+Le.length*Se}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(o=>o.rate)),r=o=>[...e.
-flatMap(s=>ot(o,s)),...at(o,e)];this.#e.draw(e,n,{label:j,paint:r})}};function st(t){return[\`\${x(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({
+this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:$e+Ee.length*Le}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(s=>s.rate)),r=s=>[...e.
+flatMap(o=>ot(s,o)),...at(s,e)];this.#e.draw(e,n,{label:j,paint:r})}};function st(t){return[\`\${x(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({
 counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(v(t),"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
 .\`}function z(t){let e=h("rect",{width:12,height:12,rx:2,fill:\`url(#fill-\${t})\`});return h("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function se(t,e){
-return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function ot({x:t,y:e,momentWidth:n},{from:r,counts:o,samples:s}){let a=Math.max(1,s.length),i=0;return M.flatMap(({reason:d})=>{
-let u=(o.get(d)??0)/a;if(u===0)return[];let[p,g]=[e(i),e(i+u)];i+=u;let k={width:Math.max(1,n-1),height:Math.max(1,p-g)};return[h("rect",{x:t(r)+.5,y:g,...k,fill:\`\\
-url(#fill-\${d})\`})]})}function at({left:t,right:e,bottom:n,x:r,momentWidth:o},s){let a=p=>n+Re+(p+.5)*Se,i=Le.flatMap((p,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
-hor":"end",class:"axis"},p),h("line",{x1:t,x2:e,y1:a(g),y2:a(g),class:"lane"})]),d=(p,g,k)=>(k.setAttribute("transform",\`translate(\${r(p)+o/2} \${a(g)})\`),k),u=s.
-flatMap(({from:p,marks:g,waits:k,fallbacks:le,refused:Y})=>{let ce=ue(g);return[...ce===void 0?[]:[d(p,0,Q(ce))],...k===0?[]:[d(p,1,h("circle",{r:$e(k),class:"w\\
-ait"}))],...le+Y===0?[]:[d(p,2,it(le+Y,Y>0))]]});return[...i,...u]}function $e(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){let n=$e(t);return e?h("\\
+return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function ot({x:t,y:e,momentWidth:n},{from:r,counts:s,samples:o}){let a=Math.max(1,o.length),i=0;return M.flatMap(({reason:d})=>{
+let f=(s.get(d)??0)/a;if(f===0)return[];let[u,g]=[e(i),e(i+f)];i+=f;let $={width:Math.max(1,n-1),height:Math.max(1,u-g)};return[h("rect",{x:t(r)+.5,y:g,...$,fill:\`\\
+url(#fill-\${d})\`})]})}function at({left:t,right:e,bottom:n,x:r,momentWidth:s},o){let a=u=>n+$e+(u+.5)*Le,i=Ee.flatMap((u,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
+hor":"end",class:"axis"},u),h("line",{x1:t,x2:e,y1:a(g),y2:a(g),class:"lane"})]),d=(u,g,$)=>($.setAttribute("transform",\`translate(\${r(u)+s/2} \${a(g)})\`),$),f=o.
+flatMap(({from:u,marks:g,waits:$,fallbacks:le,refused:Y})=>{let ce=ue(g);return[...ce===void 0?[]:[d(u,0,Q(ce))],...$===0?[]:[d(u,1,h("circle",{r:Ce($),class:"w\\
+ait"}))],...le+Y===0?[]:[d(u,2,it(le+Y,Y>0))]]});return[...i,...f]}function Ce(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){let n=Ce(t);return e?h("\\
 path",{d:\`M\${-n} \${-n}L\${n} \${n}M\${n} \${-n}L\${-n} \${n}\`,class:"refused"}):h("rect",{x:-n,y:-n,width:2*n,height:2*n,class:"fallback"})}function dt(){let t=M.map(
-lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},o={id:\`f\\
-ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},s=h("path",{d:rt[e][n]??"",class:"overlay"});return h("pattern",o,h("rect",{...r,fill:"currentColor"}),s)}var D=class{#e;#t=l("pause");#o=new Map;#r;#s;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
-"option",{value:r},r));n.addEventListener("change",({target:r})=>{let o=r instanceof HTMLSelectElement?r.value:"";this.#r=M.find(({reason:s})=>s===o)?.reason,this.#n()}),
-this.#t.addEventListener("click",()=>{this.#s=this.#s===void 0?e.received:void 0,this.#n()})}show(){this.#s===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
-this.#r).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??ct(n)])),L(S("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
-e.length>0,m(l("no-latest"),this.#r===void 0?"No reads yet.":\`No reads with the reason \${this.#r}.\`),this.#a()}#a(){let e=this.#s!==void 0;this.#t.setAttribute(
-"aria-pressed",String(e));let n=this.#e.received-(this.#s??0);m(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
-function ct({at:t,command:e,node:n,role:r,reason:o,level:s,durationMs:a,outcome:i}){return R(f("time",x(t)),f("command",e),f("server",c("span",{class:\`tag \${r}-\\
-tag\`},r),n),f("reason",z(o),o),f("level",s),f("number took",w(a)),f(\`outcome \${i}\`,i))}var mt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(M.map(e=>[e.reason,ht(e)]));show(e,n){let{counts:r}=n??
-e,o=v(r),s=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,u,p]=i.children;return u&&m(u,y(d)),p&&m(p,
-o===0?"":O(d/o)),[i]});L(S("reasons"),s),l("reasons").hidden=s.length===0,l("no-reads").hidden=s.length>0,m(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${oe(
-n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(({kind:r,text:o})=>c("li",{},F(r),c("span",{},o)));l("moment-marks").replaceChildren(...n)}};function ht({reason:t,
-meaning:e,normal:n,advice:r}){let o=c("span",{class:\`tag \${mt[n]}\`},n),s=c("span",{class:"named"},c("b",{},z(t),t),o),a=c("span",{class:"meaning"},r===void 0?e:
-\`\${e} \${r}\`);return R(f("",s,a),f("number"),f("number"))}var K={serving:{phrase:"serves"},starting:{phrase:"is starting",advice:"Wait a moment."},silent:{phrase:"does not answer",advice:"Check that it runs, and its ho\\
+lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Re,height:Re},s={id:\`f\\
+ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},o=h("path",{d:rt[e][n]??"",class:"overlay"});return h("pattern",s,h("rect",{...r,fill:"currentColor"}),o)}var D=class{#e;#t=l("pause");#o=new Map;#s;#r;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
+"option",{value:r},r));n.addEventListener("change",({target:r})=>{let s=r instanceof HTMLSelectElement?r.value:"";this.#s=M.find(({reason:o})=>o===s)?.reason,this.#n()}),
+this.#t.addEventListener("click",()=>{this.#r=this.#r===void 0?e.received:void 0,this.#n()})}show(){this.#r===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
+this.#s).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??ct(n)])),S(k("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
+e.length>0,m(l("no-latest"),this.#s===void 0?"No reads yet.":\`No reads with the reason \${this.#s}.\`),this.#a()}#a(){let e=this.#r!==void 0;this.#t.setAttribute(
+"aria-pressed",String(e));let n=this.#e.received-(this.#r??0);m(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
+function ct({at:t,command:e,node:n,role:r,reason:s,level:o,durationMs:a,outcome:i}){return T(p("time",x(t)),p("command",e),p("server",c("span",{class:\`tag \${r}-\\
+tag\`},r),n),p("reason",z(s),s),p("level",o),p("number took",w(a)),p(\`outcome \${i}\`,i))}var mt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(M.map(e=>[e.reason,ht(e)]));show(e,n){let{counts:r}=n??
+e,s=v(r),o=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,f,u]=i.children;return f&&m(f,y(d)),u&&m(u,
+s===0?"":O(d/s)),[i]});S(k("reasons"),o),l("reasons").hidden=o.length===0,l("no-reads").hidden=o.length>0,m(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${oe(
+n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(({kind:r,text:s})=>c("li",{},F(r),c("span",{},s)));l("moment-marks").replaceChildren(...n)}};function ht({reason:t,
+meaning:e,normal:n,advice:r}){let s=c("span",{class:\`tag \${mt[n]}\`},n),o=c("span",{class:"named"},c("b",{},z(t),t),s),a=c("span",{class:"meaning"},r===void 0?e:
+\`\${e} \${r}\`);return T(p("",o,a),p("number"),p("number"))}var K={serving:{phrase:"serves"},starting:{phrase:"is starting",advice:"Wait a moment."},silent:{phrase:"does not answer",advice:"Check that it runs, and its ho\\
 st, port and TLS options."},unauthorized:{phrase:"refuses the user or the password",advice:"Set a user and a password that it accepts, or add the ACL rule +sele\\
 ct."},loading:{phrase:"loads its data",advice:"Wait."},refusing:{phrase:"refuses reads",advice:"Look at its log and its ACL rules."},"unknown-position":{phrase:"\\
 does not report its position",advice:"Add the ACL rule +info."},"other-primary":{phrase:"reports that it is a primary",advice:"Make it a replica with REPLICAOF,\\
@@ -313,33 +313,33 @@ it from the configuration."},syncing:{phrase:"copies all data of its primary",ad
 mit."},"link-down":{phrase:"has lost the connection to its primary",advice:"Check its log, its network and the password that it sends to its primary."},behind:{
 phrase:"is too far behind",advice:"Check its load and its network."},skewed:{phrase:"has a clock that differs from the primary's",advice:"Synchronize the clocks\\
 ."},unproven:{phrase:'answers only reads at level "eventual", because the primary is a proxy'},excluded:{phrase:"has weight 0"},demoted:{phrase:"has become a re\\
-plica, and no other primary is known",advice:"Make a server the primary."}};var ut=12,q=class{#e=S("servers");#t=l("all-servers");#o=l("no-servers");#r=new Map;#s=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
-this.show(this.#s)})}show(e){this.#s=e;let n=e.length>ut,r=n&&!this.#n?e.filter(({eligible:s})=>!s):e,o=new Map;for(let s of r){let a=this.#r.get(s.address)??new ae(
-s.address);a.show(s),o.set(s.address,a)}this.#r=o,L(this.#e,[...o.values()].map(({element:s})=>s)),l("servers").hidden=r.length===0,this.#t.hidden=!n,this.#t.setAttribute(
+plica, and no other primary is known",advice:"Make a server the primary."}};var ut=12,q=class{#e=k("servers");#t=l("all-servers");#o=l("no-servers");#s=new Map;#r=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
+this.show(this.#r)})}show(e){this.#r=e;let n=e.length>ut,r=n&&!this.#n?e.filter(({eligible:o})=>!o):e,s=new Map;for(let o of r){let a=this.#s.get(o.address)??new ae(
+o.address);a.show(o),s.set(o.address,a)}this.#s=s,S(this.#e,[...s.values()].map(({element:o})=>o)),l("servers").hidden=r.length===0,this.#t.hidden=!n,this.#t.setAttribute(
 "aria-expanded",String(this.#n)),m(this.#t,this.#n?"Show only servers that are not used":\`Show all \${e.length} servers\`),m(this.#o,pt(e,r.length))}};function pt(t,e){
 return t.length===0?"No server is known yet.":e===0?\`All \${t.length} servers serve.\`:e<t.length?\`The other \${t.length-e} servers serve.\`:""}var ae=class{#e=c("b");#t=c(
-"span",{class:"tag"});#o=c("span",{class:"zone"});#r=c("span",{class:"state"});#s=c("span",{class:"why"});#n=f("number lag");#a=f("number bytes");#d=f("number l\\
-atency");element=R(f("server",this.#e,this.#t,this.#o),f("state-cell",this.#r,this.#s),this.#n,this.#a,this.#d);constructor(e){this.#e.textContent=e}show({role:e,
-state:n,eligible:r,reason:o,lagMs:s,lagBytes:a,latencyMs:i,zone:d}){this.element.className=r?e:\`\${e} \${n==="excluded"?"excluded":"unused"}\`,this.#t.className=\`t\\
-ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#r,n),m(this.#s,ft({state:n,eligible:r,reason:o}));let u=e==="primary";m(this.#n,u?"–":s===
-void 0?"not proven":w(s)),m(this.#a,u?"–":a===void 0?"unknown":pe(a)),m(this.#d,w(i)),this.#n.classList.toggle("unproven",!u&&s===void 0),this.#a.classList.toggle(
-"unproven",!u&&a===void 0)}};function ft({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:o}=K[t],s=n??\`it \${r}\`,a=\`\${s.charAt(0).toUpperCase()}\${s.
-slice(1)}\${/[.!?]$/.test(s)?"":"."}\`;return o===void 0?a:\`\${a} \${o}\`}var Z=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var gt=.5;function Ee(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{...yt(e.nodes),share:vt(t)}}
+"span",{class:"tag"});#o=c("span",{class:"zone"});#s=c("span",{class:"state"});#r=c("span",{class:"why"});#n=p("number lag");#a=p("number bytes");#d=p("number l\\
+atency");element=T(p("server",this.#e,this.#t,this.#o),p("state-cell",this.#s,this.#r),this.#n,this.#a,this.#d);constructor(e){this.#e.textContent=e}show({role:e,
+state:n,eligible:r,reason:s,lagMs:o,lagBytes:a,latencyMs:i,zone:d}){this.element.className=r?e:\`\${e} \${n==="excluded"?"excluded":"unused"}\`,this.#t.className=\`t\\
+ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#s,n),m(this.#r,ft({state:n,eligible:r,reason:s}));let f=e==="primary";m(this.#n,f?"–":o===
+void 0?"not proven":w(o)),m(this.#a,f?"–":a===void 0?"unknown":pe(a)),m(this.#d,w(i)),this.#n.classList.toggle("unproven",!f&&o===void 0),this.#a.classList.toggle(
+"unproven",!f&&a===void 0)}};function ft({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:s}=K[t],o=n??\`it \${r}\`,a=\`\${o.charAt(0).toUpperCase()}\${o.
+slice(1)}\${/[.!?]$/.test(o)?"":"."}\`;return s===void 0?a:\`\${a} \${s}\`}var Z=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var gt=.5;function Oe(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{...yt(e.nodes),share:vt(t)}}
 function yt(t){let e=t.filter(({role:a})=>a==="primary"),n=e.filter(({state:a})=>a!=="serving");if(n.length>0)return wt(n,e.length);let r=t.filter(({role:a,state:i})=>a===
-"replica"&&i!=="excluded");if(r.length===0)return{level:"warn",text:"There is no replica. The primary answers all reads."};let o=r.filter(({eligible:a})=>!a);if(o.
-length===0)return{level:"good",text:r.length===1?"The replica serves.":"All replicas serve."};if(o.length<r.length){let a=o.length===1?"is":"are";return{level:"\\
-warn",text:\`\${o.length} of \${r.length} replicas \${a} not used: \${X(o)}.\`}}return{level:o.every(({state:a})=>a==="starting")?"warn":"bad",text:\`No replica is use\\
-d: \${X(o)}.\`}}function wt(t,e){let n=t.every(({state:o})=>o==="starting")?"warn":"bad";if(e>1)return{level:n,text:\`\${t.length} of \${e} primaries cannot be used:\\
- \${X(t)}.\`};let r=t.some(({state:o})=>o==="silent");return{level:n,text:\`The primary \${r?"is gone":"cannot be used"}: \${X(t)}.\`}}function X([t,...e]){if(t===void 0)
+"replica"&&i!=="excluded");if(r.length===0)return{level:"warn",text:"There is no replica. The primary answers all reads."};let s=r.filter(({eligible:a})=>!a);if(s.
+length===0)return{level:"good",text:r.length===1?"The replica serves.":"All replicas serve."};if(s.length<r.length){let a=s.length===1?"is":"are";return{level:"\\
+warn",text:\`\${s.length} of \${r.length} replicas \${a} not used: \${X(s)}.\`}}return{level:s.every(({state:a})=>a==="starting")?"warn":"bad",text:\`No replica is use\\
+d: \${X(s)}.\`}}function wt(t,e){let n=t.every(({state:s})=>s==="starting")?"warn":"bad";if(e>1)return{level:n,text:\`\${t.length} of \${e} primaries cannot be used:\\
+ \${X(t)}.\`};let r=t.some(({state:s})=>s==="silent");return{level:n,text:\`The primary \${r?"is gone":"cannot be used"}: \${X(t)}.\`}}function X([t,...e]){if(t===void 0)
 return"";let n=\`\${t.address} \${K[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function vt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
-eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=gt)return r;let o=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),s=({reason:i})=>e.
-get(i)??0,[a]=o.toSorted((i,d)=>s(d)-s(i));return a===void 0||s(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var bt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},Mt=6e4,T=new G,ie=new Z(
-de),xt=new I,kt=new q,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new H,Oe=new D(T),$t={history:t=>{T.replace(t),J(),Oe.show()},sample:t=>{T.addSample(t),J()},mark:t=>{
-T.addMark(t),J()},reads:t=>{T.addReads(t),Oe.show()}};me();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Ne("connecting","");J();new ResizeObserver(de).
-observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),$t,Ne).open();function J(){let{samples:t,marks:e}=T,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:o})=>o>
-n-Mt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]}\\
- Tidemark\`,xt.show(t),kt.show(t.at(-1)?.nodes??[]),Lt.show(e),de()}function de(){let t=ge(T),e=t.find(({from:n})=>n===ie.at);Tt.show(t),St.show(ye(T),e),Rt.show(
-t,T.samples)}function Ne(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),bt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
+eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=gt)return r;let s=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),o=({reason:i})=>e.
+get(i)??0,[a]=s.toSorted((i,d)=>o(d)-o(i));return a===void 0||o(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var bt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ne={unknown:"…",good:"✓",warn:"!",bad:"✕"},Mt=6e4,L=new G,ie=new Z(
+de),xt=new I,kt=new q,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new H,Ae=new D(L),$t={history:t=>{L.replace(t),J(),Ae.show()},sample:t=>{L.addSample(t),J()},mark:t=>{
+L.addMark(t),J()},reads:t=>{L.addReads(t),Ae.show()}};me();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Fe("connecting","");J();new ResizeObserver(de).
+observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),$t,Fe).open();function J(){let{samples:t,marks:e}=L,n=t.at(-1)?.at??0,r=Oe(t.filter(({at:s})=>s>
+n-Mt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ne[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ne[r.level]}\\
+ Tidemark\`,xt.show(t),kt.show(t.at(-1)?.nodes??[]),Lt.show(e),de()}function de(){let t=ge(L),e=t.find(({from:n})=>n===ie.at);Tt.show(t),St.show(ye(L),e),Rt.show(
+t)}function Fe(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),bt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
 </script>
 </body>
 </html>
