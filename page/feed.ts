@@ -33,6 +33,7 @@ export class Feed {
     this.#source = source;
     for (const name of ["history", "sample", "mark", "reads"] as const) this.#listenTo(source, name);
     source.addEventListener("error", () => this.#failed(source));
+    this.#expectMessage();
   }
 
   #listenTo<Name extends keyof FeedMessages>(source: EventSource, name: Name): void {
@@ -46,6 +47,10 @@ export class Feed {
 
   #heard(): void {
     this.#become("live", "");
+    this.#expectMessage();
+  }
+
+  #expectMessage(): void {
     clearTimeout(this.#silence);
     this.#silence = window.setTimeout(() => {
       this.#become("lost", "The app has sent nothing for five seconds. Trying again.");

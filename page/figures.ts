@@ -1,4 +1,4 @@
-/** The numbers of the last five minutes that an operator looks at first. */
+/** The numbers that an operator looks at first. */
 import type { Sample } from "../src/http/dashboard/feed-messages.js";
 import { byId, make, setText } from "./element.js";
 import { count, milliseconds, percent, rate } from "./quantities.js";

@@ -1,5 +1,4 @@
 /** The lag of each replica as a curve, with the replicas' names and their lag at the cursor beside it. */
-import type { SampledNode } from "../src/http/dashboard/feed-messages.js";
 import { arrange, bodyOf, byId, cell, draw, row, setText } from "./element.js";
 import type { Moment } from "./moments.js";
 import { clockTime, milliseconds } from "./quantities.js";
@@ -46,12 +45,12 @@ export class LagChart {
 
   /** The named curves first. */
   #curvesOf(moments: readonly Moment[]): readonly Curve[] {
-    const samples = moments.flatMap((moment) => moment.samples);
-    const addresses = new Set(samples.flatMap(({ nodes }) => nodes.filter(isReplica).map(addressOf)));
+    const lagsOfAll = moments.map(lagsOf);
+    const addresses = new Set(lagsOfAll.flatMap((lags) => [...lags.keys()]));
     const curves = [...addresses].map((address) => ({
       address,
       style: undefined,
-      lags: moments.map((moment) => lagOf(address, moment)),
+      lags: lagsOfAll.map((lags) => lags.get(address)),
     }));
     const named = curves.toSorted((one, other) => worst(other) - worst(one)).slice(0, mostNamed);
     this.#styles = stylesOf(named, this.#styles);
@@ -84,32 +83,25 @@ function othersText(all: number, others: number): string {
 }
 
 function describe(moment: Moment): string {
-  const addresses = (moment.samples.at(-1)?.nodes ?? []).filter(isReplica).map(addressOf);
-  const lags = addresses.map((address) => ({ address, lag: lagOf(address, moment) }));
-  const proven = lags.filter(({ lag }) => lag !== undefined);
-  const first = proven.toSorted((one, other) => (other.lag ?? 0) - (one.lag ?? 0)).slice(0, mostNamed);
-  const parts = first.map(({ address, lag = 0 }) => `${address} ${milliseconds(lag)}`);
+  const lags = [...lagsOf(moment)].toSorted(([, one = -1], [, other = -1]) => other - one);
+  const proven = lags.flatMap(([address, lag]) =>
+    lag === undefined ? [] : [`${address} ${milliseconds(lag)}`],
+  );
   const unproven = lags.length - proven.length;
-  return `${clockTime(moment.from)}: ${[...parts, ...(unproven > 0 ? [`${unproven} not proven`] : [])].join(", ")}`;
+  const parts = [...proven.slice(0, mostNamed), ...(unproven > 0 ? [`${unproven} not proven`] : [])];
+  return `${clockTime(moment.from)}: ${parts.join(", ")}`;
 }
 
-function isReplica({ role }: SampledNode): boolean {
-  return role === "replica";
-}
-
-function addressOf({ address }: SampledNode): string {
-  return address;
-}
-
-/** The largest lag of a replica in a moment. Undefined if it was not proven for the whole moment. */
-function lagOf(address: string, { samples }: Moment): number | undefined {
-  let largest: number | undefined;
-  for (const { nodes } of samples) {
-    const lag = nodes.find((node) => node.address === address && isReplica(node))?.lagMs;
-    if (lag === undefined) return undefined;
-    largest = Math.max(lag, largest ?? 0);
-  }
-  return largest;
+/** The largest lag of each replica in a moment. Undefined if it was not proven for the whole moment. */
+function lagsOf({ samples }: Moment): ReadonlyMap<string, number | undefined> {
+  const lags = new Map<string, number | undefined>();
+  for (const { nodes } of samples)
+    for (const { address, role, lagMs } of nodes) {
+      if (role !== "replica") continue;
+      const before = lags.has(address) ? lags.get(address) : 0;
+      lags.set(address, lagMs === undefined || before === undefined ? undefined : Math.max(before, lagMs));
+    }
+  return lags;
 }
 
 function peakOf({ lags }: Curve): number {

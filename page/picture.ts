@@ -1,4 +1,4 @@
-/** Takes docs/dashboard.png: five minutes of real traffic, in which all replicas lag and then one is killed. */
+/** Takes docs/dashboard.png: five minutes of real traffic, in which all replicas lag and then one is killed. Reduce it to 256 colours before it is committed. */
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import express from "express";

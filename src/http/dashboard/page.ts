@@ -78,7 +78,7 @@ text-align:right}#events li{grid-template-columns:4.5rem 1.3rem minmax(0,1fr)}.s
 <p><span id="verdict-text" role="status"></span> <span id="verdict-share"></span></p>
 </section>
 
-<dl id="figures" aria-label="The last five minutes"></dl>
+<dl id="figures" aria-label="Figures"></dl>
 
 <section aria-labelledby="servers-title">
 <div class="title">
@@ -182,82 +182,81 @@ text-align:right}#events li{grid-template-columns:4.5rem 1.3rem minmax(0,1fr)}.s
 </div>
 </main>
 <script type="module">
-var je="http://www.w3.org/2000/svg";function l(t){let e=document.getElementById(t);if(e===null)throw new Error(\`the page has no element #\${t}\`);return e}function k(t){
+var Ae="http://www.w3.org/2000/svg";function l(t){let e=document.getElementById(t);if(e===null)throw new Error(\`the page has no element #\${t}\`);return e}function k(t){
 let e=l(t).querySelector("tbody");if(e===null)throw new Error(\`the table #\${t} has no body\`);return e}function c(t,e={},...n){let r=document.createElement(t);for(let[
-s,o]of Object.entries(e))r.setAttribute(s,o);return r.append(...n),r}function h(t,e={},...n){let r=document.createElementNS(je,t);for(let[s,o]of Object.entries(
-e))r.setAttribute(s,String(o));return r.append(...n),r}function me(){let t={table:"table","thead, tbody":"rowgroup",tr:"row",th:"columnheader"};for(let[e,n]of Object.
+s,o]of Object.entries(e))r.setAttribute(s,o);return r.append(...n),r}function h(t,e={},...n){let r=document.createElementNS(Ae,t);for(let[s,o]of Object.entries(
+e))r.setAttribute(s,String(o));return r.append(...n),r}function ce(){let t={table:"table","thead, tbody":"rowgroup",tr:"row",th:"columnheader"};for(let[e,n]of Object.
 entries(t))for(let r of document.querySelectorAll(e))r.setAttribute("role",n)}function p(t,...e){return c("td",{role:"cell",class:t},...e)}function T(...t){return c(
 "tr",{role:"row"},...t)}function m(t,e){t.textContent!==e&&(t.textContent=e)}function S(t,e){for(let[n,r]of e.entries())t.children[n]!==r&&t.insertBefore(r,t.children[n]??
-null);for(;t.children.length>e.length;)t.lastElementChild?.remove()}var He="M0 -5L5 4H-5Z",Pe="M-5 -3L-3 -5L0 -2L3 -5L5 -3L2 0L5 3L3 5L0 2L-3 5L-5 3L-2 0Z",A={"lost-write":{word:"lost write",shape:Pe,weight:5},failover:{word:"fa\\
-ilover",shape:"M0 -5.5L5.5 0L0 5.5L-5.5 0Z",weight:4},warning:{word:"warning",shape:He,weight:3},"stale-read":{word:"stale read",shape:"M-4 -4H4V4H-4Z",weight:2},
-"late-write":{word:"late write",shape:"M-5 -4H5L0 5Z",weight:1},topology:{word:"servers",shape:"M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z",weight:0}};function he(t){return A[t].
-word}function ue(t){return t.toSorted((e,n)=>A[n.kind].weight-A[e.kind].weight)[0]?.kind}function Q(t){return h("path",{d:A[t].shape,class:\`mark \${t}\`})}function F(t){
+null);for(;t.children.length>e.length;)t.lastElementChild?.remove()}var Fe="M0 -5L5 4H-5Z",je="M-5 -3L-3 -5L0 -2L3 -5L5 -3L2 0L5 3L3 5L0 2L-3 5L-5 3L-2 0Z",A={"lost-write":{word:"lost write",shape:je,weight:5},failover:{word:"fa\\
+ilover",shape:"M0 -5.5L5.5 0L0 5.5L-5.5 0Z",weight:4},warning:{word:"warning",shape:Fe,weight:3},"stale-read":{word:"stale read",shape:"M-4 -4H4V4H-4Z",weight:2},
+"late-write":{word:"late write",shape:"M-5 -4H5L0 5Z",weight:1},topology:{word:"servers",shape:"M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0Z",weight:0}};function me(t){return A[t].
+word}function he(t){return t.toSorted((e,n)=>A[n.kind].weight-A[e.kind].weight)[0]?.kind}function Q(t){return h("path",{d:A[t].shape,class:\`mark \${t}\`})}function F(t){
 return h("svg",{viewBox:"-6 -6 12 12",class:"icon","aria-hidden":"true"},Q(t))}function y(t){return t.toLocaleString("en",{maximumFractionDigits:1})}function j(t){return t.toLocaleString("en",{maximumFractionDigits:t<10?1:0})}function w(t){
 if(t<9.95)return\`\${(Math.round(t*10)/10).toLocaleString("en")} ms\`;if(t<999.5)return\`\${Math.round(t)} ms\`;if(t<59950)return\`\${(t/1e3).toFixed(1)} s\`;let e=Math.
-round(t/1e3);return\`\${Math.floor(e/60)} min \${e%60} s\`}function pe(t){return t<1e3?\`\${t} B\`:t<999500?\`\${ee(t/1e3)} KB\`:t<9995e5?\`\${ee(t/1e6)} MB\`:\`\${ee(t/1e9)} \\
+round(t/1e3);return\`\${Math.floor(e/60)} min \${e%60} s\`}function ue(t){return t<1e3?\`\${t} B\`:t<999500?\`\${ee(t/1e3)} KB\`:t<9995e5?\`\${ee(t/1e6)} MB\`:\`\${ee(t/1e9)} \\
 GB\`}function O(t){let e=Math.round(t*100);return e===0&&t>0?"< 1 %":e===100&&t<1?"> 99 %":\`\${e} %\`}function x(t){return new Date(t).toLocaleTimeString("en-GB")}
-function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var H=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(Ve)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
-0)}};function Ve({at:t,kind:e,text:n,advice:r}){let s=c("p",{class:"said"},n);r!==void 0&&s.append(c("span",{class:"advice"},r));let o=c("time",{datetime:new Date(
-t).toISOString()},x(t));return c("li",{},o,F(e),c("span",{class:"kind"},he(e)),s)}var P=class{#e;#t;#o;#s;#r;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#s=e;for(let n of["histor\\
-y","sample","mark","reads"])this.#a(e,n);e.addEventListener("error",()=>this.#l(e))}#a(e,n){e.addEventListener(n,({data:r})=>{let s=JSON.parse(r);this.#d(),this.#t[n](
-s)})}#d(){this.#i("live",""),clearTimeout(this.#r),this.#r=window.setTimeout(()=>{this.#i("lost","The app has sent nothing for five seconds. Trying again."),this.#s?.
-close(),this.open()},5e3)}#l(e){if(e===this.#s){if(clearTimeout(this.#r),e.readyState!==EventSource.CLOSED){this.#n!=="refused"&&this.#i("lost","The connection \\
-to the app is lost. Trying again.");return}this.#c().then(n=>this.#i("refused",n)),window.setTimeout(()=>this.open(),5e3)}}async#c(){let e=new AbortController;try{
-let n=await fetch(this.#e,{headers:{Accept:"text/event-stream"},signal:e.signal});if(n.ok)return"The app sent no feed. Trying again.";let r=(await n.text()).trim().
-slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{return"The app does not answer. Trying again."}finally{e.abort()}}#i(e,n){this.#n===e&&
-e==="live"||(this.#n=e,this.#o(e,n))}};var Ie=["known","checked","primary-gone","unproven"],Ge=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
-reason:s,count:o}of r)s!=="not-a-read"&&e.set(s,(e.get(s)??0)+o);let n=te(e,Ge);for(let r of["checked","known"]){let s=e.get(r)??0,o=Math.max(0,s-n);n-=s-o,o===
-0?e.delete(r):e.set(r,o)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Ie)/e}function te(t,e){return e.reduce(
-(n,r)=>n+(t.get(r)??0),0)}var _e=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],We=60,I=class{#e=_e.map(e=>{let[n,
+function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var H=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(He)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
+0)}};function He({at:t,kind:e,text:n,advice:r}){let s=c("p",{class:"said"},n);r!==void 0&&s.append(c("span",{class:"advice"},r));let o=c("time",{datetime:new Date(
+t).toISOString()},x(t));return c("li",{},o,F(e),c("span",{class:"kind"},me(e)),s)}var P=class{#e;#t;#o;#s;#r;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#s=e;for(let n of["histor\\
+y","sample","mark","reads"])this.#a(e,n);e.addEventListener("error",()=>this.#m(e)),this.#l()}#a(e,n){e.addEventListener(n,({data:r})=>{let s=JSON.parse(r);this.#i(),
+this.#t[n](s)})}#i(){this.#d("live",""),this.#l()}#l(){clearTimeout(this.#r),this.#r=window.setTimeout(()=>{this.#d("lost","The app has sent nothing for five se\\
+conds. Trying again."),this.#s?.close(),this.open()},5e3)}#m(e){if(e===this.#s){if(clearTimeout(this.#r),e.readyState!==EventSource.CLOSED){this.#n!=="refused"&&
+this.#d("lost","The connection to the app is lost. Trying again.");return}this.#c().then(n=>this.#d("refused",n)),window.setTimeout(()=>this.open(),5e3)}}async#c(){
+let e=new AbortController;try{let n=await fetch(this.#e,{headers:{Accept:"text/event-stream"},signal:e.signal});if(n.ok)return"The app sent no feed. Trying agai\\
+n.";let r=(await n.text()).trim().slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{return"The app does not answer. Trying again."}finally{
+e.abort()}}#d(e,n){this.#n===e&&e==="live"||(this.#n=e,this.#o(e,n))}};var Pe=["known","checked","primary-gone","unproven"],Ve=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
+reason:s,count:o}of r)s!=="not-a-read"&&e.set(s,(e.get(s)??0)+o);let n=te(e,Ve);for(let r of["checked","known"]){let s=e.get(r)??0,o=Math.max(0,s-n);n-=s-o,o===
+0?e.delete(r):e.set(r,o)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Pe)/e}function te(t,e){return e.reduce(
+(n,r)=>n+(t.get(r)??0),0)}var Ie=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],Ge=60,I=class{#e=Ie.map(e=>{let[n,
 r]=[c("dd"),c("dd",{class:"detail"})],s=c("div",{},c("dt",{},e),n,r);return{name:e,group:s,value:n,detail:r}});constructor(){l("figures").replaceChildren(...this.#e.
-map(({group:e})=>e))}show(e){let n=Be(e);for(let{name:r,group:s,value:o,detail:a}of this.#e){let i=n[r];m(o,i.value),m(a,i.detail),s.classList.toggle("notable",
-i.isBad===!0)}}};function Be(t){let e=V(E(t.slice(-We))),n=d=>t.reduce((f,u)=>f+d(u),0),r=n(({waits:d})=>d.timedOut),s=n(({waits:d})=>d.aborted),o=n(({fallback:d})=>d.
+map(({group:e})=>e))}show(e){let n=_e(e);for(let{name:r,group:s,value:o,detail:a}of this.#e){let i=n[r];m(o,i.value),m(a,i.detail),s.classList.toggle("notable",
+i.isBad===!0)}}};function _e(t){let e=V(E(t.slice(-Ge))),n=d=>t.reduce((f,u)=>f+d(u),0),r=n(({waits:d})=>d.timedOut),s=n(({waits:d})=>d.aborted),o=n(({fallback:d})=>d.
 refused),a=t.at(-1),i=t.slice(-10);return{"Answered by replicas":{value:e===void 0?"–":O(e),detail:"of reads, last minute"},"Reads per second":{value:j(v(E(i))/
-Math.max(1,i.length)),detail:"in the last 10 s"},"Largest lag now":De(a),"Waits for a replica":{value:y(n(({waits:d})=>d.caughtUp)+r+s),detail:ze(r,s),isBad:r>0},
+Math.max(1,i.length)),detail:"in the last 10 s"},"Largest lag now":Be(a),"Waits for a replica":{value:y(n(({waits:d})=>d.caughtUp)+r+s),detail:We(r,s),isBad:r>0},
 Fallbacks:{value:y(n(({fallback:d})=>d.reads)),detail:"in 5 min"},Refused:{value:y(o),detail:"in 5 min",isBad:o>0},"In line now":{value:y(a?.fallback.waiting??0),
-detail:\`\${y(a?.fallback.active??0)} at the primary\`,isBad:(a?.fallback.waiting??0)>0}}}function ze(t,e){let n=[...t>0?[\`\${y(t)} timed out\`]:[],...e>0?[\`\${y(e)} \\
-aborted\`]:[]];return n.length===0?"in 5 min":n.join(", ")}function De(t){let e=(t?.nodes??[]).filter(({role:o,state:a})=>o==="replica"&&a!=="excluded"),n=e.flatMap(
+detail:\`\${y(a?.fallback.active??0)} at the primary\`,isBad:(a?.fallback.waiting??0)>0}}}function We(t,e){let n=[...t>0?[\`\${y(t)} timed out\`]:[],...e>0?[\`\${y(e)} \\
+aborted\`]:[]];return n.length===0?"in 5 min":n.join(", ")}function Be(t){let e=(t?.nodes??[]).filter(({role:o,state:a})=>o==="replica"&&a!=="excluded"),n=e.flatMap(
 ({lagMs:o})=>o===void 0?[]:[o]),r=e.length-n.length,s=n.length===0?"–":w(Math.max(...n));return e.length===0?{value:s,detail:"no replica"}:{value:s,detail:r===
 0?"of all replicas":\`\${r} not proven\`,isBad:r>0}}var G=class{samples=[];marks=[];received=0;#e=[];#t=new Map;replace({samples:e,marks:n,reads:r}){this.samples=[],this.#e=[],this.#t=new Map,this.marks=n.slice(-100);
 for(let s of e)this.addSample(s);this.#o(r)}addSample(e){this.samples=[...this.samples.filter(({at:n})=>n>e.at-3e5),e]}addMark(e){this.marks=[...this.marks,e].slice(
 -100)}addReads(e){this.received+=e.length,this.#o(e)}reads(e){return e===void 0?this.#e:this.#t.get(e)??[]}#o(e){this.#e=[...this.#e,...e].slice(-100);for(let n of new Set(
-e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(s=>s.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function ge({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=fe(n);return Array.from({length:b},(s,o)=>{let a=r-(b-1-o)*
-C,i=({at:d})=>fe(d)===a;return we(a,t.filter(i),e.filter(i))})}function ye({samples:t,marks:e}){return we(t[0]?.at??0,t,e)}function fe(t){return Math.floor(t/C)*
-C}function we(t,e,n){let r=E(e),s=o=>e.reduce((a,i)=>a+o(i),0);return{from:t,samples:e,marks:n,counts:r,rate:v(r)/Math.max(1,e.length),waits:s(({waits:o})=>o.caughtUp+
-o.timedOut+o.aborted),fallbacks:s(({fallback:o})=>o.reads),refused:s(({fallback:o})=>o.refused)}}var R={left:62,right:10,top:10,bottom:28},Ue=[1,2,5,10],N=class{#e;#t;#o;#s;#r;#n=[];constructor(e,n,{text:r,height:s,lanes:o=0}){this.#e=e,this.#t=n,this.#o=r,
+e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(s=>s.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function fe({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=pe(n);return Array.from({length:b},(s,o)=>{let a=r-(b-1-o)*
+C,i=({at:d})=>pe(d)===a;return ye(a,t.filter(i),e.filter(i))})}function ge({samples:t,marks:e}){return ye(t[0]?.at??0,t,e)}function pe(t){return Math.floor(t/C)*
+C}function ye(t,e,n){let r=E(e),s=o=>e.reduce((a,i)=>a+o(i),0);return{from:t,samples:e,marks:n,counts:r,rate:v(r)/Math.max(1,e.length),waits:s(({waits:o})=>o.caughtUp+
+o.timedOut+o.aborted),fallbacks:s(({fallback:o})=>o.reads),refused:s(({fallback:o})=>o.refused)}}var R={left:62,right:10,top:10,bottom:28},ze=[1,2,5,10],N=class{#e;#t;#o;#s;#r;#n=[];constructor(e,n,{text:r,height:s,lanes:o=0}){this.#e=e,this.#t=n,this.#o=r,
 this.#s=s,this.#r=o;let a={role:"slider",tabindex:"0","aria-label":r.label,"aria-valuemin":"0"};for(let[i,d]of Object.entries(a))e.setAttribute(i,d);e.setAttribute(
-"aria-valuemax",String(b-1)),e.addEventListener("pointermove",i=>this.#i(i)),e.addEventListener("pointerdown",i=>this.#i(i)),e.addEventListener("pointerleave",()=>this.#h()),
+"aria-valuemax",String(b-1)),e.addEventListener("pointermove",i=>this.#c(i)),e.addEventListener("pointerdown",i=>this.#c(i)),e.addEventListener("pointerleave",()=>this.#d()),
 e.addEventListener("keydown",i=>this.#p(i)),e.addEventListener("focus",()=>this.#u()),e.addEventListener("blur",()=>n.moveTo(void 0))}draw(e,n,{label:r,paint:s}){
-this.#n=e;let o=qe(n),a=o*Math.max(1,Math.ceil(n/o-1e-9)),i=this.#a(a),d=this.#e.clientWidth,f=this.#s+this.#r,u=h("svg",{width:d,height:f,"aria-hidden":"true"});
-for(let g=0;g<=a+o/2;g+=o)u.append(...Ke(i,g,r(g)));u.append(...this.#d(i),...this.#l(i),...s(i)),this.#e.replaceChildren(u),this.#c()}#a(e){let n=Math.max(R.left+
+this.#n=e;let o=Ue(n),a=o*Math.max(1,Math.ceil(n/o-1e-9)),i=this.#a(a),d=this.#e.clientWidth,f=this.#s+this.#r,u=h("svg",{width:d,height:f,"aria-hidden":"true"});
+for(let g=0;g<=a+o/2;g+=o)u.append(...De(i,g,r(g)));u.append(...this.#i(i),...this.#l(i),...s(i)),this.#e.replaceChildren(u),this.#m()}#a(e){let n=Math.max(R.left+
 b,this.#e.clientWidth-R.right),r=this.#s-R.bottom,s=this.#n[0]?.from??0,o=n-R.left;return{left:R.left,right:n,top:R.top,bottom:r,momentWidth:o/b,x:a=>R.left+(a-
-s)/3e5*o,y:a=>r-a/e*(r-R.top)}}#d({left:e,right:n,bottom:r}){let s=r+this.#r+20;return Array.from({length:6},(o,a)=>{let i=e+a/5*(n-e);return a===5?[h("text",{x:i,
+s)/3e5*o,y:a=>r-a/e*(r-R.top)}}#i({left:e,right:n,bottom:r}){let s=r+this.#r+20;return Array.from({length:6},(o,a)=>{let i=e+a/5*(n-e);return a===5?[h("text",{x:i,
 y:s,"text-anchor":"end",class:"axis"},"now")]:a===4&&n-e<300?[]:[h("text",{x:i,y:s,"text-anchor":"middle",class:"axis"},\`−\${5-a} min\`)]}).flat()}#l({x:e,top:n,
 bottom:r,momentWidth:s}){let{at:o}=this.#t;if(o===void 0||!this.#n.some(({from:i})=>i===o))return[];let a=r-n+this.#r;return[h("rect",{x:e(o),y:n,width:s,height:a,
-class:"cursor"})]}#c(){let{at:e}=this.#t,n=this.#n.findIndex(({from:s})=>s===e),r=this.#n[n]??this.#n.at(-1);r!==void 0&&(this.#e.setAttribute("aria-valuenow",String(
-n<0?b-1:n)),this.#e.setAttribute("aria-valuetext",n<0?"the last five minutes":this.#o.describe(r)))}#i({clientX:e}){let{left:n,right:r}=this.#a(1),s=e-this.#e.getBoundingClientRect().
-left,o=Math.floor((s-n)/(r-n)*b);this.#m(Math.min(b-1,Math.max(0,o)))}#h(){document.activeElement!==this.#e&&this.#t.moveTo(void 0)}#u(){this.#e.matches(":focus\\
--visible")&&this.#t.at===void 0&&this.#m(b-1)}#p(e){let n=this.#t.at??this.#n.at(-1)?.from??0,r=this.#n.findIndex(({from:i})=>i===n),s=b-1,a={ArrowLeft:Math.max(
+class:"cursor"})]}#m(){let{at:e}=this.#t,n=this.#n.findIndex(({from:s})=>s===e),r=this.#n[n]??this.#n.at(-1);r!==void 0&&(this.#e.setAttribute("aria-valuenow",String(
+n<0?b-1:n)),this.#e.setAttribute("aria-valuetext",n<0?"the last five minutes":this.#o.describe(r)))}#c({clientX:e}){let{left:n,right:r}=this.#a(1),s=e-this.#e.getBoundingClientRect().
+left,o=Math.floor((s-n)/(r-n)*b);this.#h(Math.min(b-1,Math.max(0,o)))}#d(){document.activeElement!==this.#e&&this.#t.moveTo(void 0)}#u(){this.#e.matches(":focus\\
+-visible")&&this.#t.at===void 0&&this.#h(b-1)}#p(e){let n=this.#t.at??this.#n.at(-1)?.from??0,r=this.#n.findIndex(({from:i})=>i===n),s=b-1,a={ArrowLeft:Math.max(
 0,r-1),ArrowRight:Math.min(s,r+1),PageUp:Math.max(0,r-3e5/5/C),PageDown:Math.min(s,r+3e5/5/C),Home:0,End:s}[e.key];a===void 0&&e.key!=="Escape"||(e.preventDefault(),
-a===void 0?this.#t.moveTo(void 0):this.#m(a))}#m(e){this.#t.moveTo(this.#n[e]?.from)}};function Ke({left:t,right:e,y:n},r,s){let o=Math.round(n(r))+.5;return[h(
-"line",{x1:t,x2:e,y1:o,y2:o,class:r===0?"base":"grid"}),h("text",{x:t-8,y:o+4,"text-anchor":"end",class:"axis"},s)]}function qe(t){let e=t/4,n=10**Math.floor(Math.
-log10(e));return(Ue.find(r=>r*n>=e-1e-9)??10)*n}var Ze=190,_=6,Xe=10,Me=["","7 3","2 3","10 3 2 3","5 5","1 2"],W=class{#e;#t;#o=k("lags");#s=new Map;#r=new Map;constructor(e){let n={label:"Lag of the replica\\
-s over the last five minutes",describe:Ye};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Ze})}show(e){let n=this.#n(e),r=Math.max(Xe,...n.map(Te)),s=a=>n.
-toReversed().flatMap(i=>et(a,i,e));this.#e.draw(e,r,{label:w,paint:s});let o=e.findIndex(({from:a})=>a===this.#t.at);this.#a(n,o)}#n(e){let n=e.flatMap(i=>i.samples),
-s=[...new Set(n.flatMap(({nodes:i})=>i.filter(re).map(xe)))].map(i=>({address:i,style:void 0,lags:e.map(d=>ke(i,d))})),o=s.toSorted((i,d)=>ve(d)-ve(i)).slice(0,
-_);return this.#s=Qe(o,this.#s),s.map(i=>({...i,style:this.#s.get(i.address)})).toSorted((i,d)=>(i.style??_)-(d.style??_))}#a(e,n){let r=new Map;for(let{address:s,
-style:o,lags:a}of e){if(o===void 0)continue;let i=this.#r.get(s)??T(p("lag-name",be(o),s),p("number")),d=a.at(n);i.lastElementChild&&m(i.lastElementChild,d===void 0?
-"not proven":w(d)),i.classList.toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(be(o)),r.set(s,i)}this.#r=r,S(this.#o,[...r.values()]),m(l("ot\\
-her-lags"),Je(e.length,e.length-r.size))}};function Je(t,e){return t===0?"There is no replica.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged le\\
-ss.\`}function Ye(t){let n=(t.samples.at(-1)?.nodes??[]).filter(re).map(xe).map(i=>({address:i,lag:ke(i,t)})),r=n.filter(({lag:i})=>i!==void 0),o=r.toSorted((i,d)=>(d.
-lag??0)-(i.lag??0)).slice(0,_).map(({address:i,lag:d=0})=>\`\${i} \${w(d)}\`),a=n.length-r.length;return\`\${x(t.from)}: \${[...o,...a>0?[\`\${a} not proven\`]:[]].join("\\
-, ")}\`}function re({role:t}){return t==="replica"}function xe({address:t}){return t}function ke(t,{samples:e}){let n;for(let{nodes:r}of e){let s=r.find(o=>o.address===
-t&&re(o))?.lagMs;if(s===void 0)return;n=Math.max(s,n??0)}return n}function Te({lags:t}){return Math.max(0,...t.map((e=0)=>e))}function ve(t){return t.lags.at(-1)===
-void 0?Number.MAX_VALUE:Te(t)}function Qe(t,e){let n=t.flatMap(({address:o})=>{let a=e.get(o);return a===void 0?[]:[[o,a]]}),r=new Map(n),s=Me.map((o,a)=>a).filter(
-o=>!n.some(([,a])=>a===o));for(let{address:o}of t)r.has(o)||r.set(o,s.shift()??0);return r}function et({x:t,y:e,momentWidth:n},{style:r,lags:s},o){let i=o.map(({
-from:d},f)=>{let u=s[f];if(u===void 0)return"";let g=\`\${(t(d)+n/2).toFixed(1)} \${e(u).toFixed(1)}\`;return s[f-1]===void 0?\`M\${g}h0.1\`:\`L\${g}\`}).join("");return i===
-""?[]:[h("path",{d:i,...Se(r)})]}function Se(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":Me[t]??""}}function be(t){let e=h(
-"path",{d:"M1 6H27",...Se(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
+a===void 0?this.#t.moveTo(void 0):this.#h(a))}#h(e){this.#t.moveTo(this.#n[e]?.from)}};function De({left:t,right:e,y:n},r,s){let o=Math.round(n(r))+.5;return[h(
+"line",{x1:t,x2:e,y1:o,y2:o,class:r===0?"base":"grid"}),h("text",{x:t-8,y:o+4,"text-anchor":"end",class:"axis"},s)]}function Ue(t){let e=t/4,n=10**Math.floor(Math.
+log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var Ke=190,_=6,qe=10,be=["","7 3","2 3","10 3 2 3","5 5","1 2"],W=class{#e;#t;#o=k("lags");#s=new Map;#r=new Map;constructor(e){let n={label:"Lag of the replica\\
+s over the last five minutes",describe:Xe};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Ke})}show(e){let n=this.#n(e),r=Math.max(qe,...n.map(xe)),s=a=>n.
+toReversed().flatMap(i=>Ye(a,i,e));this.#e.draw(e,r,{label:w,paint:s});let o=e.findIndex(({from:a})=>a===this.#t.at);this.#a(n,o)}#n(e){let n=e.map(Me),s=[...new Set(
+n.flatMap(i=>[...i.keys()]))].map(i=>({address:i,style:void 0,lags:n.map(d=>d.get(i))})),o=s.toSorted((i,d)=>we(d)-we(i)).slice(0,_);return this.#s=Je(o,this.#s),
+s.map(i=>({...i,style:this.#s.get(i.address)})).toSorted((i,d)=>(i.style??_)-(d.style??_))}#a(e,n){let r=new Map;for(let{address:s,style:o,lags:a}of e){if(o===void 0)
+continue;let i=this.#r.get(s)??T(p("lag-name",ve(o),s),p("number")),d=a.at(n);i.lastElementChild&&m(i.lastElementChild,d===void 0?"not proven":w(d)),i.classList.
+toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(ve(o)),r.set(s,i)}this.#r=r,S(this.#o,[...r.values()]),m(l("other-lags"),Ze(e.length,e.length-
+r.size))}};function Ze(t,e){return t===0?"There is no replica.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged less.\`}function Xe(t){let e=[...Me(
+t)].toSorted(([,o=-1],[,a=-1])=>a-o),n=e.flatMap(([o,a])=>a===void 0?[]:[\`\${o} \${w(a)}\`]),r=e.length-n.length,s=[...n.slice(0,_),...r>0?[\`\${r} not proven\`]:[]];
+return\`\${x(t.from)}: \${s.join(", ")}\`}function Me({samples:t}){let e=new Map;for(let{nodes:n}of t)for(let{address:r,role:s,lagMs:o}of n){if(s!=="replica")continue;
+let a=e.has(r)?e.get(r):0;e.set(r,o===void 0||a===void 0?void 0:Math.max(a,o))}return e}function xe({lags:t}){return Math.max(0,...t.map((e=0)=>e))}function we(t){
+return t.lags.at(-1)===void 0?Number.MAX_VALUE:xe(t)}function Je(t,e){let n=t.flatMap(({address:o})=>{let a=e.get(o);return a===void 0?[]:[[o,a]]}),r=new Map(n),
+s=be.map((o,a)=>a).filter(o=>!n.some(([,a])=>a===o));for(let{address:o}of t)r.has(o)||r.set(o,s.shift()??0);return r}function Ye({x:t,y:e,momentWidth:n},{style:r,
+lags:s},o){let i=o.map(({from:d},f)=>{let u=s[f];if(u===void 0)return"";let g=\`\${(t(d)+n/2).toFixed(1)} \${e(u).toFixed(1)}\`;return s[f-1]===void 0?\`M\${g}h0.1\`:\`\\
+L\${g}\`}).join("");return i===""?[]:[h("path",{d:i,...ke(r)})]}function ke(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":be[t]??
+""}}function ve(t){let e=h("path",{d:"M1 6H27",...ke(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
 checked",family:"replica",pattern:1,meaning:"A replica answered. It proved with an INFO that it has everything that the read must see.",normal:"normal"},{reason:"\\
 primary-gone",family:"fault",pattern:1,meaning:"A replica answered without proof. The primary is gone, and staleIfPrimaryGone allows the read.",normal:"a proble\\
 m",advice:"Bring the primary back."},{reason:"unproven",family:"fault",pattern:2,meaning:'A replica answered without proof at level "eventual". The primary is g\\
@@ -277,33 +276,33 @@ Nothing recent is known of the replicas, because the process has just started or
 iled",family:"fault",pattern:0,meaning:"A replica was tried and gave no usable answer.",normal:"a problem",advice:"Look at the replica's state, log and network."},
 {reason:"unusable",family:"fault",pattern:3,meaning:"No replica may answer reads.",normal:"a problem",advice:"Look at the states of the servers."},{reason:"no-r\\
 eplica",family:"fault",pattern:4,meaning:"There is no replica, or all have weight 0.",normal:"a problem",advice:"Compare the servers with the replicas that you \\
-expect."}];var tt=240,Le=18,$e=8,Ee=["events","waits","fallbacks"],nt=1,Re=6,rt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
+expect."}];var Qe=240,Se=18,Re=8,Le=["events","waits","fallbacks"],et=1,Te=6,tt={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
 M0 3H6","M0 1.5H6M0 4.5H6","M0 3H3","M0 1.5H3M3 4.5H6"],lag:["M-1 -1L7 7","M-1 -1L7 7M2 -1L7 4M-1 2L4 7","M1 1L4 4","M1 1L4 4M4 1L5 2M1 4L2 5"],fault:["M0 0L6 6\\
-M6 0L0 6","M3 0V6","M1.5 0V6M4.5 0V6","M3 0V6M0 3H6","M3 1V5M1 3H5"]},B=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:st};
-this.#e=new N(l("reads-chart"),e,{text:n,height:tt,lanes:$e+Ee.length*Le}),document.body.append(dt())}show(e){let n=Math.max(nt,...e.map(s=>s.rate)),r=s=>[...e.
-flatMap(o=>ot(s,o)),...at(s,e)];this.#e.draw(e,n,{label:j,paint:r})}};function st(t){return[\`\${x(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({
-counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(v(t),"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
-.\`}function z(t){let e=h("rect",{width:12,height:12,rx:2,fill:\`url(#fill-\${t})\`});return h("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function se(t,e){
-return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function ot({x:t,y:e,momentWidth:n},{from:r,counts:s,samples:o}){let a=Math.max(1,o.length),i=0;return M.flatMap(({reason:d})=>{
+M6 0L0 6","M3 0V6","M1.5 0V6M4.5 0V6","M3 0V6M0 3H6","M3 1V5M1 3H5"]},B=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:nt};
+this.#e=new N(l("reads-chart"),e,{text:n,height:Qe,lanes:Re+Le.length*Se}),document.body.append(at())}show(e){let n=Math.max(et,...e.map(s=>s.rate)),r=s=>[...e.
+flatMap(o=>rt(s,o)),...st(s,e)];this.#e.draw(e,n,{label:j,paint:r})}};function nt(t){return[\`\${x(t.from)}: \${se(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function se({
+counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[re(v(t),"read"),...e>0?[re(e,"wait")]:[],...n>0?[re(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
+.\`}function z(t){let e=h("rect",{width:12,height:12,rx:2,fill:\`url(#fill-\${t})\`});return h("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function re(t,e){
+return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function rt({x:t,y:e,momentWidth:n},{from:r,counts:s,samples:o}){let a=Math.max(1,o.length),i=0;return M.flatMap(({reason:d})=>{
 let f=(s.get(d)??0)/a;if(f===0)return[];let[u,g]=[e(i),e(i+f)];i+=f;let $={width:Math.max(1,n-1),height:Math.max(1,u-g)};return[h("rect",{x:t(r)+.5,y:g,...$,fill:\`\\
-url(#fill-\${d})\`})]})}function at({left:t,right:e,bottom:n,x:r,momentWidth:s},o){let a=u=>n+$e+(u+.5)*Le,i=Ee.flatMap((u,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
+url(#fill-\${d})\`})]})}function st({left:t,right:e,bottom:n,x:r,momentWidth:s},o){let a=u=>n+Re+(u+.5)*Se,i=Le.flatMap((u,g)=>[h("text",{x:t-8,y:a(g)+4,"text-anc\\
 hor":"end",class:"axis"},u),h("line",{x1:t,x2:e,y1:a(g),y2:a(g),class:"lane"})]),d=(u,g,$)=>($.setAttribute("transform",\`translate(\${r(u)+s/2} \${a(g)})\`),$),f=o.
-flatMap(({from:u,marks:g,waits:$,fallbacks:le,refused:Y})=>{let ce=ue(g);return[...ce===void 0?[]:[d(u,0,Q(ce))],...$===0?[]:[d(u,1,h("circle",{r:Ce($),class:"w\\
-ait"}))],...le+Y===0?[]:[d(u,2,it(le+Y,Y>0))]]});return[...i,...f]}function Ce(t){return Math.min(6,2.5+Math.log10(t))}function it(t,e){let n=Ce(t);return e?h("\\
-path",{d:\`M\${-n} \${-n}L\${n} \${n}M\${n} \${-n}L\${-n} \${n}\`,class:"refused"}):h("rect",{x:-n,y:-n,width:2*n,height:2*n,class:"fallback"})}function dt(){let t=M.map(
-lt);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function lt({reason:t,family:e,pattern:n}){let r={width:Re,height:Re},s={id:\`f\\
-ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},o=h("path",{d:rt[e][n]??"",class:"overlay"});return h("pattern",s,h("rect",{...r,fill:"currentColor"}),o)}var D=class{#e;#t=l("pause");#o=new Map;#s;#r;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
+flatMap(({from:u,marks:g,waits:$,fallbacks:de,refused:Y})=>{let le=he(g);return[...le===void 0?[]:[d(u,0,Q(le))],...$===0?[]:[d(u,1,h("circle",{r:$e($),class:"w\\
+ait"}))],...de+Y===0?[]:[d(u,2,ot(de+Y,Y>0))]]});return[...i,...f]}function $e(t){return Math.min(6,2.5+Math.log10(t))}function ot(t,e){let n=$e(t);return e?h("\\
+path",{d:\`M\${-n} \${-n}L\${n} \${n}M\${n} \${-n}L\${-n} \${n}\`,class:"refused"}):h("rect",{x:-n,y:-n,width:2*n,height:2*n,class:"fallback"})}function at(){let t=M.map(
+it);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function it({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},s={id:\`f\\
+ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},o=h("path",{d:tt[e][n]??"",class:"overlay"});return h("pattern",s,h("rect",{...r,fill:"currentColor"}),o)}var D=class{#e;#t=l("pause");#o=new Map;#s;#r;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
 "option",{value:r},r));n.addEventListener("change",({target:r})=>{let s=r instanceof HTMLSelectElement?r.value:"";this.#s=M.find(({reason:o})=>o===s)?.reason,this.#n()}),
 this.#t.addEventListener("click",()=>{this.#r=this.#r===void 0?e.received:void 0,this.#n()})}show(){this.#r===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
-this.#s).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??ct(n)])),S(k("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
+this.#s).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??dt(n)])),S(k("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
 e.length>0,m(l("no-latest"),this.#s===void 0?"No reads yet.":\`No reads with the reason \${this.#s}.\`),this.#a()}#a(){let e=this.#r!==void 0;this.#t.setAttribute(
 "aria-pressed",String(e));let n=this.#e.received-(this.#r??0);m(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
-function ct({at:t,command:e,node:n,role:r,reason:s,level:o,durationMs:a,outcome:i}){return T(p("time",x(t)),p("command",e),p("server",c("span",{class:\`tag \${r}-\\
-tag\`},r),n),p("reason",z(s),s),p("level",o),p("number took",w(a)),p(\`outcome \${i}\`,i))}var mt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(M.map(e=>[e.reason,ht(e)]));show(e,n){let{counts:r}=n??
+function dt({at:t,command:e,node:n,role:r,reason:s,level:o,durationMs:a,outcome:i}){return T(p("time",x(t)),p("command",e),p("server",c("span",{class:\`tag \${r}-\\
+tag\`},r),n),p("reason",z(s),s),p("level",o),p("number took",w(a)),p(\`outcome \${i}\`,i))}var lt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(M.map(e=>[e.reason,ct(e)]));show(e,n){let{counts:r}=n??
 e,s=v(r),o=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,f,u]=i.children;return f&&m(f,y(d)),u&&m(u,
-s===0?"":O(d/s)),[i]});S(k("reasons"),o),l("reasons").hidden=o.length===0,l("no-reads").hidden=o.length>0,m(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${oe(
-n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(({kind:r,text:s})=>c("li",{},F(r),c("span",{},s)));l("moment-marks").replaceChildren(...n)}};function ht({reason:t,
-meaning:e,normal:n,advice:r}){let s=c("span",{class:\`tag \${mt[n]}\`},n),o=c("span",{class:"named"},c("b",{},z(t),t),s),a=c("span",{class:"meaning"},r===void 0?e:
+s===0?"":O(d/s)),[i]});S(k("reasons"),o),l("reasons").hidden=o.length===0,l("no-reads").hidden=o.length>0,m(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${se(
+n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(({kind:r,text:s})=>c("li",{},F(r),c("span",{},s)));l("moment-marks").replaceChildren(...n)}};function ct({reason:t,
+meaning:e,normal:n,advice:r}){let s=c("span",{class:\`tag \${lt[n]}\`},n),o=c("span",{class:"named"},c("b",{},z(t),t),s),a=c("span",{class:"meaning"},r===void 0?e:
 \`\${e} \${r}\`);return T(p("",o,a),p("number"),p("number"))}var K={serving:{phrase:"serves"},starting:{phrase:"is starting",advice:"Wait a moment."},silent:{phrase:"does not answer",advice:"Check that it runs, and its ho\\
 st, port and TLS options."},unauthorized:{phrase:"refuses the user or the password",advice:"Set a user and a password that it accepts, or add the ACL rule +sele\\
 ct."},loading:{phrase:"loads its data",advice:"Wait."},refusing:{phrase:"refuses reads",advice:"Look at its log and its ACL rules."},"unknown-position":{phrase:"\\
@@ -313,33 +312,33 @@ it from the configuration."},syncing:{phrase:"copies all data of its primary",ad
 mit."},"link-down":{phrase:"has lost the connection to its primary",advice:"Check its log, its network and the password that it sends to its primary."},behind:{
 phrase:"is too far behind",advice:"Check its load and its network."},skewed:{phrase:"has a clock that differs from the primary's",advice:"Synchronize the clocks\\
 ."},unproven:{phrase:'answers only reads at level "eventual", because the primary is a proxy'},excluded:{phrase:"has weight 0"},demoted:{phrase:"has become a re\\
-plica, and no other primary is known",advice:"Make a server the primary."}};var ut=12,q=class{#e=k("servers");#t=l("all-servers");#o=l("no-servers");#s=new Map;#r=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
-this.show(this.#r)})}show(e){this.#r=e;let n=e.length>ut,r=n&&!this.#n?e.filter(({eligible:o})=>!o):e,s=new Map;for(let o of r){let a=this.#s.get(o.address)??new ae(
+plica, and no other primary is known",advice:"Make a server the primary."}};var mt=12,q=class{#e=k("servers");#t=l("all-servers");#o=l("no-servers");#s=new Map;#r=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
+this.show(this.#r)})}show(e){this.#r=e;let n=e.length>mt,r=n&&!this.#n?e.filter(({eligible:o})=>!o):e,s=new Map;for(let o of r){let a=this.#s.get(o.address)??new oe(
 o.address);a.show(o),s.set(o.address,a)}this.#s=s,S(this.#e,[...s.values()].map(({element:o})=>o)),l("servers").hidden=r.length===0,this.#t.hidden=!n,this.#t.setAttribute(
-"aria-expanded",String(this.#n)),m(this.#t,this.#n?"Show only servers that are not used":\`Show all \${e.length} servers\`),m(this.#o,pt(e,r.length))}};function pt(t,e){
-return t.length===0?"No server is known yet.":e===0?\`All \${t.length} servers serve.\`:e<t.length?\`The other \${t.length-e} servers serve.\`:""}var ae=class{#e=c("b");#t=c(
-"span",{class:"tag"});#o=c("span",{class:"zone"});#s=c("span",{class:"state"});#r=c("span",{class:"why"});#n=p("number lag");#a=p("number bytes");#d=p("number l\\
-atency");element=T(p("server",this.#e,this.#t,this.#o),p("state-cell",this.#s,this.#r),this.#n,this.#a,this.#d);constructor(e){this.#e.textContent=e}show({role:e,
+"aria-expanded",String(this.#n)),m(this.#t,this.#n?"Show only servers that are not used":\`Show all \${e.length} servers\`),m(this.#o,ht(e,r.length))}};function ht(t,e){
+return t.length===0?"No server is known yet.":e===0?\`All \${t.length} servers serve.\`:e<t.length?\`The other \${t.length-e} servers serve.\`:""}var oe=class{#e=c("b");#t=c(
+"span",{class:"tag"});#o=c("span",{class:"zone"});#s=c("span",{class:"state"});#r=c("span",{class:"why"});#n=p("number lag");#a=p("number bytes");#i=p("number l\\
+atency");element=T(p("server",this.#e,this.#t,this.#o),p("state-cell",this.#s,this.#r),this.#n,this.#a,this.#i);constructor(e){this.#e.textContent=e}show({role:e,
 state:n,eligible:r,reason:s,lagMs:o,lagBytes:a,latencyMs:i,zone:d}){this.element.className=r?e:\`\${e} \${n==="excluded"?"excluded":"unused"}\`,this.#t.className=\`t\\
-ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#s,n),m(this.#r,ft({state:n,eligible:r,reason:s}));let f=e==="primary";m(this.#n,f?"–":o===
-void 0?"not proven":w(o)),m(this.#a,f?"–":a===void 0?"unknown":pe(a)),m(this.#d,w(i)),this.#n.classList.toggle("unproven",!f&&o===void 0),this.#a.classList.toggle(
-"unproven",!f&&a===void 0)}};function ft({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:s}=K[t],o=n??\`it \${r}\`,a=\`\${o.charAt(0).toUpperCase()}\${o.
-slice(1)}\${/[.!?]$/.test(o)?"":"."}\`;return s===void 0?a:\`\${a} \${s}\`}var Z=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var gt=.5;function Oe(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{...yt(e.nodes),share:vt(t)}}
-function yt(t){let e=t.filter(({role:a})=>a==="primary"),n=e.filter(({state:a})=>a!=="serving");if(n.length>0)return wt(n,e.length);let r=t.filter(({role:a,state:i})=>a===
+ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#s,n),m(this.#r,ut({state:n,eligible:r,reason:s}));let f=e==="primary";m(this.#n,f?"–":o===
+void 0?"not proven":w(o)),m(this.#a,f?"–":a===void 0?"unknown":ue(a)),m(this.#i,w(i)),this.#n.classList.toggle("unproven",!f&&o===void 0),this.#a.classList.toggle(
+"unproven",!f&&a===void 0)}};function ut({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:s}=K[t],o=n??\`it \${r}\`,a=\`\${o.charAt(0).toUpperCase()}\${o.
+slice(1)}\${/[.!?]$/.test(o)?"":"."}\`;return s===void 0?a:\`\${a} \${s}\`}var Z=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var pt=.5;function Ee(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{...ft(e.nodes),share:yt(t)}}
+function ft(t){let e=t.filter(({role:a})=>a==="primary"),n=e.filter(({state:a})=>a!=="serving");if(n.length>0)return gt(n,e.length);let r=t.filter(({role:a,state:i})=>a===
 "replica"&&i!=="excluded");if(r.length===0)return{level:"warn",text:"There is no replica. The primary answers all reads."};let s=r.filter(({eligible:a})=>!a);if(s.
 length===0)return{level:"good",text:r.length===1?"The replica serves.":"All replicas serve."};if(s.length<r.length){let a=s.length===1?"is":"are";return{level:"\\
 warn",text:\`\${s.length} of \${r.length} replicas \${a} not used: \${X(s)}.\`}}return{level:s.every(({state:a})=>a==="starting")?"warn":"bad",text:\`No replica is use\\
-d: \${X(s)}.\`}}function wt(t,e){let n=t.every(({state:s})=>s==="starting")?"warn":"bad";if(e>1)return{level:n,text:\`\${t.length} of \${e} primaries cannot be used:\\
+d: \${X(s)}.\`}}function gt(t,e){let n=t.every(({state:s})=>s==="starting")?"warn":"bad";if(e>1)return{level:n,text:\`\${t.length} of \${e} primaries cannot be used:\\
  \${X(t)}.\`};let r=t.some(({state:s})=>s==="silent");return{level:n,text:\`The primary \${r?"is gone":"cannot be used"}: \${X(t)}.\`}}function X([t,...e]){if(t===void 0)
-return"";let n=\`\${t.address} \${K[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function vt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
-eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=gt)return r;let s=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),o=({reason:i})=>e.
-get(i)??0,[a]=s.toSorted((i,d)=>o(d)-o(i));return a===void 0||o(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var bt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ne={unknown:"…",good:"✓",warn:"!",bad:"✕"},Mt=6e4,L=new G,ie=new Z(
-de),xt=new I,kt=new q,Tt=new B(ie),St=new U,Rt=new W(ie),Lt=new H,Ae=new D(L),$t={history:t=>{L.replace(t),J(),Ae.show()},sample:t=>{L.addSample(t),J()},mark:t=>{
-L.addMark(t),J()},reads:t=>{L.addReads(t),Ae.show()}};me();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Fe("connecting","");J();new ResizeObserver(de).
-observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),$t,Fe).open();function J(){let{samples:t,marks:e}=L,n=t.at(-1)?.at??0,r=Oe(t.filter(({at:s})=>s>
-n-Mt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ne[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ne[r.level]}\\
- Tidemark\`,xt.show(t),kt.show(t.at(-1)?.nodes??[]),Lt.show(e),de()}function de(){let t=ge(L),e=t.find(({from:n})=>n===ie.at);Tt.show(t),St.show(ye(L),e),Rt.show(
-t)}function Fe(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),bt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
+return"";let n=\`\${t.address} \${K[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function yt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
+eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=pt)return r;let s=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),o=({reason:i})=>e.
+get(i)??0,[a]=s.toSorted((i,d)=>o(d)-o(i));return a===void 0||o(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var wt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},vt=6e4,L=new G,ae=new Z(
+ie),bt=new I,Mt=new q,xt=new B(ae),kt=new U,Tt=new W(ae),St=new H,Oe=new D(L),Rt={history:t=>{L.replace(t),J(),Oe.show()},sample:t=>{L.addSample(t),J()},mark:t=>{
+L.addMark(t),J()},reads:t=>{L.addReads(t),Oe.show()}};ce();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Ne("connecting","");J();new ResizeObserver(ie).
+observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),Rt,Ne).open();function J(){let{samples:t,marks:e}=L,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:s})=>s>
+n-vt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]}\\
+ Tidemark\`,bt.show(t),Mt.show(t.at(-1)?.nodes??[]),St.show(e),ie()}function ie(){let t=fe(L),e=t.find(({from:n})=>n===ae.at);xt.show(t),kt.show(ge(L),e),Tt.show(
+t)}function Ne(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),wt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
 </script>
 </body>
 </html>

@@ -91,6 +91,16 @@ export class PageVisit implements AsyncDisposable {
     throw new Error(`Tab does not reach ${selector}`);
   }
 
+  /** Moves the pointer to the middle of an element's height, and to a share of its width. */
+  async pointAt(selector: string, share: number): Promise<void> {
+    const element = await this.#page.$(selector);
+    // The pointer cannot leave the window.
+    await element?.scrollIntoView();
+    const box = await element?.boundingBox();
+    if (!box) throw new Error(`the page does not show ${selector}`);
+    await this.#page.mouse.move(box.x + box.width * share, box.y + box.height / 2);
+  }
+
   /** Keeps a picture of the whole page in `.cache/screens`. */
   async keep(name: string): Promise<void> {
     await mkdir(screens, { recursive: true });
