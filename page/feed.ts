@@ -32,6 +32,7 @@ export class Feed {
     const source = new EventSource(this.#url);
     this.#source = source;
     for (const name of ["history", "sample", "mark", "reads"] as const) this.#listenTo(source, name);
+    source.addEventListener("open", () => this.#expectMessage());
     source.addEventListener("error", () => this.#failed(source));
     this.#expectMessage();
   }
@@ -68,7 +69,9 @@ export class Feed {
       return;
     }
     // An EventSource gives up when the answer is no feed, and it does not tell what the answer was.
-    void this.#answer().then((answer) => this.#become("refused", answer));
+    void this.#answer().then((answer) => {
+      if (source === this.#source) this.#become("refused", answer);
+    });
     window.setTimeout(() => this.open(), retryMs);
   }
 

@@ -73,12 +73,13 @@ export class LagChart {
     }
     this.#rows = rows;
     arrange(this.#body, [...rows.values()]);
+    byId("lags").hidden = rows.size === 0;
     setText(byId("other-lags"), othersText(curves.length, curves.length - rows.size));
   }
 }
 
 function othersText(all: number, others: number): string {
-  if (all === 0) return "There is no replica.";
+  if (all === 0) return "No replica is known.";
   return others === 0 ? "" : `The other ${others} replicas are drawn thin. They lagged less.`;
 }
 

@@ -17,7 +17,7 @@ const words: Readonly<Record<FeedState, string>> = {
   connecting: "Connecting",
   live: "Live",
   lost: "Connection lost",
-  refused: "No access",
+  refused: "Refused",
 };
 const icons = { unknown: "…", good: "✓", warn: "!", bad: "✕" } as const;
 const minuteMs = 60_000;

@@ -172,6 +172,7 @@ describeInBrowser("The page of the dashboard", (browser) => {
     expect(await visit.evaluate("getComputedStyle(document.querySelector('#data')).filter")).toContain(
       "grayscale",
     );
+    await visit.keep("app-gone");
     await listen(port);
     await visit.shows("#connection", "Live");
     expect(await visit.text("#trouble")).toBe("");

@@ -265,7 +265,7 @@ describeInBrowser("The keyboard", (browser) => {
 });
 
 describeInBrowser("The state of the feed", (browser) => {
-  it("is connecting before the first message, without data", async () => {
+  it.concurrent("is connecting before the first message, without data", async () => {
     await using server = await PageServer.start({ feed: () => {} });
     await using visit = await browser.open(server.url);
     expect(await visit.text("#connection")).toBe("Connecting");
@@ -274,7 +274,7 @@ describeInBrowser("The state of the feed", (browser) => {
     expect(visit.complaints).toEqual([]);
   });
 
-  it("is live with an empty history, and shows the first sample", async () => {
+  it.concurrent("is live with an empty history, and shows the first sample", async () => {
     const sample = madeUpHistory({ shards: 1, replicas: 0 }).samples.at(-1);
     if (sample === undefined) throw new Error("there is no sample");
     let send: Send = () => {};
@@ -289,16 +289,16 @@ describeInBrowser("The state of the feed", (browser) => {
     expect(await visit.text("#verdict-text")).toBe("There is no data yet.");
     send("sample", sample);
     await visit.shows("#verdict-text", "There is no replica. The primary answers all reads.");
-    expect(await visit.text("#other-lags")).toBe("There is no replica.");
+    expect(await visit.text("#other-lags")).toBe("No replica is known.");
   });
 
-  it.each([
+  it.concurrent.each([
     { status: 403, text: "Only this machine may see this dashboard of Tidemark." },
     { status: 503, text: "20 pages show this dashboard already." },
   ])("shows what the app answers with status $status, and recovers", async (refusal) => {
     await using server = await PageServer.start({ ...historyOf(madeUpHistory(small)), refusal });
     await using visit = await browser.open(server.url);
-    await visit.shows("#connection", "No access");
+    await visit.shows("#connection", "Refused");
     expect(await visit.text("#trouble")).toBe(
       `The app refused with status ${refusal.status}. ${refusal.text}`,
     );
@@ -307,7 +307,7 @@ describeInBrowser("The state of the feed", (browser) => {
     expect(await visit.text("#trouble")).toBe("");
   });
 
-  it("is lost when a connection that looks open brings nothing for five seconds", async () => {
+  it.concurrent("is lost when a connection that looks open brings nothing for five seconds", async () => {
     const history = madeUpHistory(small);
     const counter = { viewers: 0 };
     await using server = await PageServer.start({
@@ -326,7 +326,7 @@ describeInBrowser("The state of the feed", (browser) => {
     });
   });
 
-  it("replaces everything by the history of a new connection", async () => {
+  it.concurrent("replaces everything by the history of a new connection", async () => {
     const later = { ...madeUpHistory({ shards: 1, replicas: 1 }), marks: [], reads: [] };
     const histories = [madeUpHistory(small), later];
     await using server = await PageServer.start({

@@ -22,7 +22,7 @@ header,.title,.controls{display:flex;flex-wrap:wrap;align-items:center;justify-c
 font-size:.87rem}#connection:before{content:"";width:.6rem;height:.6rem;border-radius:50%;border:2px solid currentColor}#connection[data-state=live]{background:var(--sea-pale);
 color:var(--sea)}#connection[data-state=live]:before{background:currentColor}#connection:is([data-state=lost],[data-state=refused]),#trouble{background:var(--red-pale);
 color:var(--red)}#trouble{margin-top:1rem;padding:.6rem 1.25rem;border-radius:10px;overflow-wrap:anywhere}#data:is([data-state=lost],[data-state=refused]){filter:grayscale(1);
-opacity:.65}#verdict{display:flex;align-items:center;gap:.9rem;font-size:1.15rem;background:var(--ground)}#verdict p{overflow-wrap:anywhere}#verdict-text{font-weight:600}
+opacity:.8}#verdict{display:flex;align-items:center;gap:.9rem;font-size:1.15rem;background:var(--ground)}#verdict p{overflow-wrap:anywhere}#verdict-text{font-weight:600}
 #verdict-icon{flex:none;display:grid;place-items:center;width:2rem;height:2rem;border-radius:50%;background:var(--soft);color:var(--paper);font-weight:700}#verdict:not([data-level=unknown]){
 border-color:transparent}#verdict[data-level=good]{background:var(--sea-pale);color:var(--sea)}[data-level=good] #verdict-icon{background:var(--sea)}#verdict[data-level=warn]{
 background:var(--amber-pale);color:var(--amber)}[data-level=warn] #verdict-icon{background:var(--amber)}#verdict[data-level=bad]{background:var(--red-pale);color:var(--red)}
@@ -47,10 +47,10 @@ stroke-width:2;stroke-linejoin:round}.curve.other{stroke:var(--soft);stroke-widt
 stroke:var(--line-2)}.line-3{stroke:var(--line-3)}.line-4{stroke:var(--line-4)}.line-5{stroke:var(--line-5)}.swatch,.icon{width:.8rem;height:.8rem;margin-right:.5rem;
 flex:none}.key{width:1.75rem;height:.75rem;margin-right:.6rem;vertical-align:baseline}.lag-name{overflow-wrap:anywhere}#moment{margin:-.5rem 0 .5rem;color:var(--soft);
 font-size:.87rem}#moment-marks li{display:flex;align-items:baseline;padding-bottom:.4rem;font-size:.9rem;overflow-wrap:anywhere}.named{display:flex;flex-wrap:wrap;
-align-items:baseline;gap:0 .6rem}.named b{font-weight:600}#filter{max-width:10rem}.meaning{display:block;color:var(--soft);font-size:.82rem;line-height:1.4}#events{
-font-size:.9rem;max-height:17rem;overflow-y:auto}#events li{display:grid;grid-template-columns:4.5rem 1.3rem 6rem minmax(0,1fr);align-items:baseline;padding:.35rem
-0;border-bottom:1px solid var(--line)}#events li:last-child{border-bottom:0}.said{overflow-wrap:anywhere}time,.kind{color:var(--soft)}.advice{display:block;color:var(--soft)}
-#latest-scroll{max-height:26rem;overflow-y:auto}#latest thead th{position:sticky;top:0;background:var(--paper)}#latest td{padding-top:.2rem;padding-bottom:.2rem;
+align-items:baseline;gap:0 .6rem;margin-bottom:.15rem}.named b{font-weight:600}#filter{max-width:10rem}.meaning{display:block;color:var(--soft);font-size:.82rem;
+line-height:1.4}#events{font-size:.9rem;max-height:17rem;overflow-y:auto}#events li{display:grid;grid-template-columns:4.5rem 1.3rem 6rem minmax(0,1fr);align-items:baseline;
+padding:.35rem 0;border-bottom:1px solid var(--line)}#events li:last-child{border-bottom:0}.said{overflow-wrap:anywhere}time,.kind{color:var(--soft)}.advice{display:block;
+color:var(--soft)}#latest-scroll{max-height:26rem;overflow-y:auto}#latest thead th{position:sticky;top:0;background:var(--paper)}#latest td{padding-top:.2rem;padding-bottom:.2rem;
 overflow-wrap:anywhere}#latest .tag{margin-right:.6rem}#latest :is(th,td):last-child{padding-left:1rem}#latest .time,#latest .reason{white-space:nowrap}.outcome.discarded{
 color:var(--amber)}.outcome.failed{color:var(--red)}@media(max-width:56rem){#charts{display:block}}@media(max-width:40rem){main{padding:1rem .75rem 2rem}section,
 #figures{padding:.85rem .9rem}#figures{grid-template-columns:1fr 1fr}#servers thead,#latest thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
@@ -198,14 +198,14 @@ round(t/1e3);return\`\${Math.floor(e/60)} min \${e%60} s\`}function ue(t){return
 GB\`}function O(t){let e=Math.round(t*100);return e===0&&t>0?"< 1 %":e===100&&t<1?"> 99 %":\`\${e} %\`}function x(t){return new Date(t).toLocaleTimeString("en-GB")}
 function ee(t){return t<10?t.toFixed(1):t.toFixed(0)}var H=class{#e;show(e){this.#e!==e&&(this.#e=e,l("events").replaceChildren(...e.toReversed().map(He)),l("events").hidden=e.length===0,l("no-events").hidden=e.length>
 0)}};function He({at:t,kind:e,text:n,advice:r}){let s=c("p",{class:"said"},n);r!==void 0&&s.append(c("span",{class:"advice"},r));let o=c("time",{datetime:new Date(
-t).toISOString()},x(t));return c("li",{},o,F(e),c("span",{class:"kind"},me(e)),s)}var P=class{#e;#t;#o;#s;#r;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#s=e;for(let n of["histor\\
-y","sample","mark","reads"])this.#a(e,n);e.addEventListener("error",()=>this.#m(e)),this.#l()}#a(e,n){e.addEventListener(n,({data:r})=>{let s=JSON.parse(r);this.#i(),
-this.#t[n](s)})}#i(){this.#d("live",""),this.#l()}#l(){clearTimeout(this.#r),this.#r=window.setTimeout(()=>{this.#d("lost","The app has sent nothing for five se\\
-conds. Trying again."),this.#s?.close(),this.open()},5e3)}#m(e){if(e===this.#s){if(clearTimeout(this.#r),e.readyState!==EventSource.CLOSED){this.#n!=="refused"&&
-this.#d("lost","The connection to the app is lost. Trying again.");return}this.#c().then(n=>this.#d("refused",n)),window.setTimeout(()=>this.open(),5e3)}}async#c(){
-let e=new AbortController;try{let n=await fetch(this.#e,{headers:{Accept:"text/event-stream"},signal:e.signal});if(n.ok)return"The app sent no feed. Trying agai\\
-n.";let r=(await n.text()).trim().slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{return"The app does not answer. Trying again."}finally{
-e.abort()}}#d(e,n){this.#n===e&&e==="live"||(this.#n=e,this.#o(e,n))}};var Pe=["known","checked","primary-gone","unproven"],Ve=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
+t).toISOString()},x(t));return c("li",{},o,F(e),c("span",{class:"kind"},me(e)),s)}var P=class{#e;#t;#o;#r;#s;#n="connecting";constructor(e,n,r){this.#e=e,this.#t=n,this.#o=r}open(){let e=new EventSource(this.#e);this.#r=e;for(let n of["histor\\
+y","sample","mark","reads"])this.#a(e,n);e.addEventListener("open",()=>this.#l()),e.addEventListener("error",()=>this.#m(e)),this.#l()}#a(e,n){e.addEventListener(
+n,({data:r})=>{let s=JSON.parse(r);this.#i(),this.#t[n](s)})}#i(){this.#d("live",""),this.#l()}#l(){clearTimeout(this.#s),this.#s=window.setTimeout(()=>{this.#d(
+"lost","The app has sent nothing for five seconds. Trying again."),this.#r?.close(),this.open()},5e3)}#m(e){if(e===this.#r){if(clearTimeout(this.#s),e.readyState!==
+EventSource.CLOSED){this.#n!=="refused"&&this.#d("lost","The connection to the app is lost. Trying again.");return}this.#c().then(n=>{e===this.#r&&this.#d("refu\\
+sed",n)}),window.setTimeout(()=>this.open(),5e3)}}async#c(){let e=new AbortController;try{let n=await fetch(this.#e,{headers:{Accept:"text/event-stream"},signal:e.
+signal});if(n.ok)return"The app sent no feed. Trying again.";let r=(await n.text()).trim().slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{
+return"The app does not answer. Trying again."}finally{e.abort()}}#d(e,n){this.#n===e&&e==="live"||(this.#n=e,this.#o(e,n))}};var Pe=["known","checked","primary-gone","unproven"],Ve=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
 reason:s,count:o}of r)s!=="not-a-read"&&e.set(s,(e.get(s)??0)+o);let n=te(e,Ve);for(let r of["checked","known"]){let s=e.get(r)??0,o=Math.max(0,s-n);n-=s-o,o===
 0?e.delete(r):e.set(r,o)}return e}function v(t){return te(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:te(t,Pe)/e}function te(t,e){return e.reduce(
 (n,r)=>n+(t.get(r)??0),0)}var Ie=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],Ge=60,I=class{#e=Ie.map(e=>{let[n,
@@ -224,16 +224,16 @@ for(let s of e)this.addSample(s);this.#o(r)}addSample(e){this.samples=[...this.s
 e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(s=>s.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function fe({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=pe(n);return Array.from({length:b},(s,o)=>{let a=r-(b-1-o)*
 C,i=({at:d})=>pe(d)===a;return ye(a,t.filter(i),e.filter(i))})}function ge({samples:t,marks:e}){return ye(t[0]?.at??0,t,e)}function pe(t){return Math.floor(t/C)*
 C}function ye(t,e,n){let r=E(e),s=o=>e.reduce((a,i)=>a+o(i),0);return{from:t,samples:e,marks:n,counts:r,rate:v(r)/Math.max(1,e.length),waits:s(({waits:o})=>o.caughtUp+
-o.timedOut+o.aborted),fallbacks:s(({fallback:o})=>o.reads),refused:s(({fallback:o})=>o.refused)}}var R={left:62,right:10,top:10,bottom:28},ze=[1,2,5,10],N=class{#e;#t;#o;#s;#r;#n=[];constructor(e,n,{text:r,height:s,lanes:o=0}){this.#e=e,this.#t=n,this.#o=r,
-this.#s=s,this.#r=o;let a={role:"slider",tabindex:"0","aria-label":r.label,"aria-valuemin":"0"};for(let[i,d]of Object.entries(a))e.setAttribute(i,d);e.setAttribute(
+o.timedOut+o.aborted),fallbacks:s(({fallback:o})=>o.reads),refused:s(({fallback:o})=>o.refused)}}var R={left:62,right:10,top:10,bottom:28},ze=[1,2,5,10],N=class{#e;#t;#o;#r;#s;#n=[];constructor(e,n,{text:r,height:s,lanes:o=0}){this.#e=e,this.#t=n,this.#o=r,
+this.#r=s,this.#s=o;let a={role:"slider",tabindex:"0","aria-label":r.label,"aria-valuemin":"0"};for(let[i,d]of Object.entries(a))e.setAttribute(i,d);e.setAttribute(
 "aria-valuemax",String(b-1)),e.addEventListener("pointermove",i=>this.#c(i)),e.addEventListener("pointerdown",i=>this.#c(i)),e.addEventListener("pointerleave",()=>this.#d()),
 e.addEventListener("keydown",i=>this.#p(i)),e.addEventListener("focus",()=>this.#u()),e.addEventListener("blur",()=>n.moveTo(void 0))}draw(e,n,{label:r,paint:s}){
-this.#n=e;let o=Ue(n),a=o*Math.max(1,Math.ceil(n/o-1e-9)),i=this.#a(a),d=this.#e.clientWidth,f=this.#s+this.#r,u=h("svg",{width:d,height:f,"aria-hidden":"true"});
+this.#n=e;let o=Ue(n),a=o*Math.max(1,Math.ceil(n/o-1e-9)),i=this.#a(a),d=this.#e.clientWidth,f=this.#r+this.#s,u=h("svg",{width:d,height:f,"aria-hidden":"true"});
 for(let g=0;g<=a+o/2;g+=o)u.append(...De(i,g,r(g)));u.append(...this.#i(i),...this.#l(i),...s(i)),this.#e.replaceChildren(u),this.#m()}#a(e){let n=Math.max(R.left+
-b,this.#e.clientWidth-R.right),r=this.#s-R.bottom,s=this.#n[0]?.from??0,o=n-R.left;return{left:R.left,right:n,top:R.top,bottom:r,momentWidth:o/b,x:a=>R.left+(a-
-s)/3e5*o,y:a=>r-a/e*(r-R.top)}}#i({left:e,right:n,bottom:r}){let s=r+this.#r+20;return Array.from({length:6},(o,a)=>{let i=e+a/5*(n-e);return a===5?[h("text",{x:i,
+b,this.#e.clientWidth-R.right),r=this.#r-R.bottom,s=this.#n[0]?.from??0,o=n-R.left;return{left:R.left,right:n,top:R.top,bottom:r,momentWidth:o/b,x:a=>R.left+(a-
+s)/3e5*o,y:a=>r-a/e*(r-R.top)}}#i({left:e,right:n,bottom:r}){let s=r+this.#s+20;return Array.from({length:6},(o,a)=>{let i=e+a/5*(n-e);return a===5?[h("text",{x:i,
 y:s,"text-anchor":"end",class:"axis"},"now")]:a===4&&n-e<300?[]:[h("text",{x:i,y:s,"text-anchor":"middle",class:"axis"},\`−\${5-a} min\`)]}).flat()}#l({x:e,top:n,
-bottom:r,momentWidth:s}){let{at:o}=this.#t;if(o===void 0||!this.#n.some(({from:i})=>i===o))return[];let a=r-n+this.#r;return[h("rect",{x:e(o),y:n,width:s,height:a,
+bottom:r,momentWidth:s}){let{at:o}=this.#t;if(o===void 0||!this.#n.some(({from:i})=>i===o))return[];let a=r-n+this.#s;return[h("rect",{x:e(o),y:n,width:s,height:a,
 class:"cursor"})]}#m(){let{at:e}=this.#t,n=this.#n.findIndex(({from:s})=>s===e),r=this.#n[n]??this.#n.at(-1);r!==void 0&&(this.#e.setAttribute("aria-valuenow",String(
 n<0?b-1:n)),this.#e.setAttribute("aria-valuetext",n<0?"the last five minutes":this.#o.describe(r)))}#c({clientX:e}){let{left:n,right:r}=this.#a(1),s=e-this.#e.getBoundingClientRect().
 left,o=Math.floor((s-n)/(r-n)*b);this.#h(Math.min(b-1,Math.max(0,o)))}#d(){document.activeElement!==this.#e&&this.#t.moveTo(void 0)}#u(){this.#e.matches(":focus\\
@@ -241,22 +241,23 @@ left,o=Math.floor((s-n)/(r-n)*b);this.#h(Math.min(b-1,Math.max(0,o)))}#d(){docum
 0,r-1),ArrowRight:Math.min(s,r+1),PageUp:Math.max(0,r-3e5/5/C),PageDown:Math.min(s,r+3e5/5/C),Home:0,End:s}[e.key];a===void 0&&e.key!=="Escape"||(e.preventDefault(),
 a===void 0?this.#t.moveTo(void 0):this.#h(a))}#h(e){this.#t.moveTo(this.#n[e]?.from)}};function De({left:t,right:e,y:n},r,s){let o=Math.round(n(r))+.5;return[h(
 "line",{x1:t,x2:e,y1:o,y2:o,class:r===0?"base":"grid"}),h("text",{x:t-8,y:o+4,"text-anchor":"end",class:"axis"},s)]}function Ue(t){let e=t/4,n=10**Math.floor(Math.
-log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var Ke=190,_=6,qe=10,be=["","7 3","2 3","10 3 2 3","5 5","1 2"],W=class{#e;#t;#o=k("lags");#s=new Map;#r=new Map;constructor(e){let n={label:"Lag of the replica\\
+log10(e));return(ze.find(r=>r*n>=e-1e-9)??10)*n}var Ke=190,_=6,qe=10,be=["","7 3","2 3","10 3 2 3","5 5","1 2"],W=class{#e;#t;#o=k("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the replica\\
 s over the last five minutes",describe:Xe};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Ke})}show(e){let n=this.#n(e),r=Math.max(qe,...n.map(xe)),s=a=>n.
 toReversed().flatMap(i=>Ye(a,i,e));this.#e.draw(e,r,{label:w,paint:s});let o=e.findIndex(({from:a})=>a===this.#t.at);this.#a(n,o)}#n(e){let n=e.map(Me),s=[...new Set(
-n.flatMap(i=>[...i.keys()]))].map(i=>({address:i,style:void 0,lags:n.map(d=>d.get(i))})),o=s.toSorted((i,d)=>we(d)-we(i)).slice(0,_);return this.#s=Je(o,this.#s),
-s.map(i=>({...i,style:this.#s.get(i.address)})).toSorted((i,d)=>(i.style??_)-(d.style??_))}#a(e,n){let r=new Map;for(let{address:s,style:o,lags:a}of e){if(o===void 0)
-continue;let i=this.#r.get(s)??T(p("lag-name",ve(o),s),p("number")),d=a.at(n);i.lastElementChild&&m(i.lastElementChild,d===void 0?"not proven":w(d)),i.classList.
-toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(ve(o)),r.set(s,i)}this.#r=r,S(this.#o,[...r.values()]),m(l("other-lags"),Ze(e.length,e.length-
-r.size))}};function Ze(t,e){return t===0?"There is no replica.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged less.\`}function Xe(t){let e=[...Me(
-t)].toSorted(([,o=-1],[,a=-1])=>a-o),n=e.flatMap(([o,a])=>a===void 0?[]:[\`\${o} \${w(a)}\`]),r=e.length-n.length,s=[...n.slice(0,_),...r>0?[\`\${r} not proven\`]:[]];
-return\`\${x(t.from)}: \${s.join(", ")}\`}function Me({samples:t}){let e=new Map;for(let{nodes:n}of t)for(let{address:r,role:s,lagMs:o}of n){if(s!=="replica")continue;
-let a=e.has(r)?e.get(r):0;e.set(r,o===void 0||a===void 0?void 0:Math.max(a,o))}return e}function xe({lags:t}){return Math.max(0,...t.map((e=0)=>e))}function we(t){
-return t.lags.at(-1)===void 0?Number.MAX_VALUE:xe(t)}function Je(t,e){let n=t.flatMap(({address:o})=>{let a=e.get(o);return a===void 0?[]:[[o,a]]}),r=new Map(n),
-s=be.map((o,a)=>a).filter(o=>!n.some(([,a])=>a===o));for(let{address:o}of t)r.has(o)||r.set(o,s.shift()??0);return r}function Ye({x:t,y:e,momentWidth:n},{style:r,
-lags:s},o){let i=o.map(({from:d},f)=>{let u=s[f];if(u===void 0)return"";let g=\`\${(t(d)+n/2).toFixed(1)} \${e(u).toFixed(1)}\`;return s[f-1]===void 0?\`M\${g}h0.1\`:\`\\
-L\${g}\`}).join("");return i===""?[]:[h("path",{d:i,...ke(r)})]}function ke(t){return t===void 0?{class:"curve other"}:{class:\`curve line-\${t}\`,"stroke-dasharray":be[t]??
-""}}function ve(t){let e=h("path",{d:"M1 6H27",...ke(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
+n.flatMap(i=>[...i.keys()]))].map(i=>({address:i,style:void 0,lags:n.map(d=>d.get(i))})),o=s.toSorted((i,d)=>we(d)-we(i)).slice(0,_);return this.#r=Je(o,this.#r),
+s.map(i=>({...i,style:this.#r.get(i.address)})).toSorted((i,d)=>(i.style??_)-(d.style??_))}#a(e,n){let r=new Map;for(let{address:s,style:o,lags:a}of e){if(o===void 0)
+continue;let i=this.#s.get(s)??T(p("lag-name",ve(o),s),p("number")),d=a.at(n);i.lastElementChild&&m(i.lastElementChild,d===void 0?"not proven":w(d)),i.classList.
+toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(ve(o)),r.set(s,i)}this.#s=r,S(this.#o,[...r.values()]),l("lags").hidden=r.size===0,m(l("other\\
+-lags"),Ze(e.length,e.length-r.size))}};function Ze(t,e){return t===0?"No replica is known.":e===0?"":\`The other \${e} replicas are drawn thin. They lagged less.\`}
+function Xe(t){let e=[...Me(t)].toSorted(([,o=-1],[,a=-1])=>a-o),n=e.flatMap(([o,a])=>a===void 0?[]:[\`\${o} \${w(a)}\`]),r=e.length-n.length,s=[...n.slice(0,_),...r>
+0?[\`\${r} not proven\`]:[]];return\`\${x(t.from)}: \${s.join(", ")}\`}function Me({samples:t}){let e=new Map;for(let{nodes:n}of t)for(let{address:r,role:s,lagMs:o}of n){
+if(s!=="replica")continue;let a=e.has(r)?e.get(r):0;e.set(r,o===void 0||a===void 0?void 0:Math.max(a,o))}return e}function xe({lags:t}){return Math.max(0,...t.map(
+(e=0)=>e))}function we(t){return t.lags.at(-1)===void 0?Number.MAX_VALUE:xe(t)}function Je(t,e){let n=t.flatMap(({address:o})=>{let a=e.get(o);return a===void 0?
+[]:[[o,a]]}),r=new Map(n),s=be.map((o,a)=>a).filter(o=>!n.some(([,a])=>a===o));for(let{address:o}of t)r.has(o)||r.set(o,s.shift()??0);return r}function Ye({x:t,
+y:e,momentWidth:n},{style:r,lags:s},o){let i=o.map(({from:d},f)=>{let u=s[f];if(u===void 0)return"";let g=\`\${(t(d)+n/2).toFixed(1)} \${e(u).toFixed(1)}\`;return s[f-
+1]===void 0?\`M\${g}h0.1\`:\`L\${g}\`}).join("");return i===""?[]:[h("path",{d:i,...ke(r)})]}function ke(t){return t===void 0?{class:"curve other"}:{class:\`curve line\\
+-\${t}\`,"stroke-dasharray":be[t]??""}}function ve(t){let e=h("path",{d:"M1 6H27",...ke(t)});return h("svg",{viewBox:"0 0 28 12",class:"key","aria-hidden":"true"},
+e)}var M=[{reason:"known",family:"replica",pattern:0,meaning:"A replica answered. It was known to have everything that the read must see.",normal:"normal"},{reason:"\\
 checked",family:"replica",pattern:1,meaning:"A replica answered. It proved with an INFO that it has everything that the read must see.",normal:"normal"},{reason:"\\
 primary-gone",family:"fault",pattern:1,meaning:"A replica answered without proof. The primary is gone, and staleIfPrimaryGone allows the read.",normal:"a proble\\
 m",advice:"Bring the primary back."},{reason:"unproven",family:"fault",pattern:2,meaning:'A replica answered without proof at level "eventual". The primary is g\\
@@ -291,12 +292,12 @@ flatMap(({from:u,marks:g,waits:$,fallbacks:de,refused:Y})=>{let le=he(g);return[
 ait"}))],...de+Y===0?[]:[d(u,2,ot(de+Y,Y>0))]]});return[...i,...f]}function $e(t){return Math.min(6,2.5+Math.log10(t))}function ot(t,e){let n=$e(t);return e?h("\\
 path",{d:\`M\${-n} \${-n}L\${n} \${n}M\${n} \${-n}L\${-n} \${n}\`,class:"refused"}):h("rect",{x:-n,y:-n,width:2*n,height:2*n,class:"fallback"})}function at(){let t=M.map(
 it);return h("svg",{width:0,height:0,class:"patterns","aria-hidden":"true"},...t)}function it({reason:t,family:e,pattern:n}){let r={width:Te,height:Te},s={id:\`f\\
-ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},o=h("path",{d:tt[e][n]??"",class:"overlay"});return h("pattern",s,h("rect",{...r,fill:"currentColor"}),o)}var D=class{#e;#t=l("pause");#o=new Map;#s;#r;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
-"option",{value:r},r));n.addEventListener("change",({target:r})=>{let s=r instanceof HTMLSelectElement?r.value:"";this.#s=M.find(({reason:o})=>o===s)?.reason,this.#n()}),
-this.#t.addEventListener("click",()=>{this.#r=this.#r===void 0?e.received:void 0,this.#n()})}show(){this.#r===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
-this.#s).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??dt(n)])),S(k("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
-e.length>0,m(l("no-latest"),this.#s===void 0?"No reads yet.":\`No reads with the reason \${this.#s}.\`),this.#a()}#a(){let e=this.#r!==void 0;this.#t.setAttribute(
-"aria-pressed",String(e));let n=this.#e.received-(this.#r??0);m(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
+ill-\${t}\`,...r,patternUnits:"userSpaceOnUse",class:e},o=h("path",{d:tt[e][n]??"",class:"overlay"});return h("pattern",s,h("rect",{...r,fill:"currentColor"}),o)}var D=class{#e;#t=l("pause");#o=new Map;#r;#s;constructor(e){this.#e=e;let n=l("filter");n.append(c("option",{value:""},"all"));for(let{reason:r}of M)n.append(c(
+"option",{value:r},r));n.addEventListener("change",({target:r})=>{let s=r instanceof HTMLSelectElement?r.value:"";this.#r=M.find(({reason:o})=>o===s)?.reason,this.#n()}),
+this.#t.addEventListener("click",()=>{this.#s=this.#s===void 0?e.received:void 0,this.#n()})}show(){this.#s===void 0?this.#n():this.#a()}#n(){let e=this.#e.reads(
+this.#r).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??dt(n)])),S(k("latest"),[...this.#o.values()]),l("latest").hidden=e.length===0,l("no-latest").hidden=
+e.length>0,m(l("no-latest"),this.#r===void 0?"No reads yet.":\`No reads with the reason \${this.#r}.\`),this.#a()}#a(){let e=this.#s!==void 0;this.#t.setAttribute(
+"aria-pressed",String(e));let n=this.#e.received-(this.#s??0);m(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
 function dt({at:t,command:e,node:n,role:r,reason:s,level:o,durationMs:a,outcome:i}){return T(p("time",x(t)),p("command",e),p("server",c("span",{class:\`tag \${r}-\\
 tag\`},r),n),p("reason",z(s),s),p("level",o),p("number took",w(a)),p(\`outcome \${i}\`,i))}var lt={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},U=class{#e=new Map(M.map(e=>[e.reason,ct(e)]));show(e,n){let{counts:r}=n??
 e,s=v(r),o=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,f,u]=i.children;return f&&m(f,y(d)),u&&m(u,
@@ -312,15 +313,15 @@ it from the configuration."},syncing:{phrase:"copies all data of its primary",ad
 mit."},"link-down":{phrase:"has lost the connection to its primary",advice:"Check its log, its network and the password that it sends to its primary."},behind:{
 phrase:"is too far behind",advice:"Check its load and its network."},skewed:{phrase:"has a clock that differs from the primary's",advice:"Synchronize the clocks\\
 ."},unproven:{phrase:'answers only reads at level "eventual", because the primary is a proxy'},excluded:{phrase:"has weight 0"},demoted:{phrase:"has become a re\\
-plica, and no other primary is known",advice:"Make a server the primary."}};var mt=12,q=class{#e=k("servers");#t=l("all-servers");#o=l("no-servers");#s=new Map;#r=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
-this.show(this.#r)})}show(e){this.#r=e;let n=e.length>mt,r=n&&!this.#n?e.filter(({eligible:o})=>!o):e,s=new Map;for(let o of r){let a=this.#s.get(o.address)??new oe(
-o.address);a.show(o),s.set(o.address,a)}this.#s=s,S(this.#e,[...s.values()].map(({element:o})=>o)),l("servers").hidden=r.length===0,this.#t.hidden=!n,this.#t.setAttribute(
+plica, and no other primary is known",advice:"Make a server the primary."}};var mt=12,q=class{#e=k("servers");#t=l("all-servers");#o=l("no-servers");#r=new Map;#s=[];#n=!1;constructor(){this.#t.addEventListener("click",()=>{this.#n=!this.#n,
+this.show(this.#s)})}show(e){this.#s=e;let n=e.length>mt,r=n&&!this.#n?e.filter(({eligible:o})=>!o):e,s=new Map;for(let o of r){let a=this.#r.get(o.address)??new oe(
+o.address);a.show(o),s.set(o.address,a)}this.#r=s,S(this.#e,[...s.values()].map(({element:o})=>o)),l("servers").hidden=r.length===0,this.#t.hidden=!n,this.#t.setAttribute(
 "aria-expanded",String(this.#n)),m(this.#t,this.#n?"Show only servers that are not used":\`Show all \${e.length} servers\`),m(this.#o,ht(e,r.length))}};function ht(t,e){
 return t.length===0?"No server is known yet.":e===0?\`All \${t.length} servers serve.\`:e<t.length?\`The other \${t.length-e} servers serve.\`:""}var oe=class{#e=c("b");#t=c(
-"span",{class:"tag"});#o=c("span",{class:"zone"});#s=c("span",{class:"state"});#r=c("span",{class:"why"});#n=p("number lag");#a=p("number bytes");#i=p("number l\\
-atency");element=T(p("server",this.#e,this.#t,this.#o),p("state-cell",this.#s,this.#r),this.#n,this.#a,this.#i);constructor(e){this.#e.textContent=e}show({role:e,
+"span",{class:"tag"});#o=c("span",{class:"zone"});#r=c("span",{class:"state"});#s=c("span",{class:"why"});#n=p("number lag");#a=p("number bytes");#i=p("number l\\
+atency");element=T(p("server",this.#e,this.#t,this.#o),p("state-cell",this.#r,this.#s),this.#n,this.#a,this.#i);constructor(e){this.#e.textContent=e}show({role:e,
 state:n,eligible:r,reason:s,lagMs:o,lagBytes:a,latencyMs:i,zone:d}){this.element.className=r?e:\`\${e} \${n==="excluded"?"excluded":"unused"}\`,this.#t.className=\`t\\
-ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#s,n),m(this.#r,ut({state:n,eligible:r,reason:s}));let f=e==="primary";m(this.#n,f?"–":o===
+ag \${e}-tag\`,m(this.#t,e),m(this.#o,d===void 0?"":\`zone \${d}\`),m(this.#r,n),m(this.#s,ut({state:n,eligible:r,reason:s}));let f=e==="primary";m(this.#n,f?"–":o===
 void 0?"not proven":w(o)),m(this.#a,f?"–":a===void 0?"unknown":ue(a)),m(this.#i,w(i)),this.#n.classList.toggle("unproven",!f&&o===void 0),this.#a.classList.toggle(
 "unproven",!f&&a===void 0)}};function ut({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:s}=K[t],o=n??\`it \${r}\`,a=\`\${o.charAt(0).toUpperCase()}\${o.
 slice(1)}\${/[.!?]$/.test(o)?"":"."}\`;return s===void 0?a:\`\${a} \${s}\`}var Z=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var pt=.5;function Ee(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{...ft(e.nodes),share:yt(t)}}
@@ -332,13 +333,13 @@ d: \${X(s)}.\`}}function gt(t,e){let n=t.every(({state:s})=>s==="starting")?"war
  \${X(t)}.\`};let r=t.some(({state:s})=>s==="silent");return{level:n,text:\`The primary \${r?"is gone":"cannot be used"}: \${X(t)}.\`}}function X([t,...e]){if(t===void 0)
 return"";let n=\`\${t.address} \${K[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function yt(t){let e=E(t),n=V(e);if(n===void 0)return"No r\\
 eads in the last minute.";let r=\`Replicas answer \${O(n)} of reads.\`;if(n>=pt)return r;let s=M.filter(({reason:i})=>i!=="known"&&i!=="checked"),o=({reason:i})=>e.
-get(i)??0,[a]=s.toSorted((i,d)=>o(d)-o(i));return a===void 0||o(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var wt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"No access"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},vt=6e4,L=new G,ae=new Z(
-ie),bt=new I,Mt=new q,xt=new B(ae),kt=new U,Tt=new W(ae),St=new H,Oe=new D(L),Rt={history:t=>{L.replace(t),J(),Oe.show()},sample:t=>{L.addSample(t),J()},mark:t=>{
-L.addMark(t),J()},reads:t=>{L.addReads(t),Oe.show()}};ce();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Ne("connecting","");J();new ResizeObserver(ie).
-observe(l("reads-chart"));new P(location.href.replace(/#.*$/,""),Rt,Ne).open();function J(){let{samples:t,marks:e}=L,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:s})=>s>
-n-vt));l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]}\\
- Tidemark\`,bt.show(t),Mt.show(t.at(-1)?.nodes??[]),St.show(e),ie()}function ie(){let t=fe(L),e=t.find(({from:n})=>n===ae.at);xt.show(t),kt.show(ge(L),e),Tt.show(
-t)}function Ne(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),wt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
+get(i)??0,[a]=s.toSorted((i,d)=>o(d)-o(i));return a===void 0||o(a)<v(e)/4?r:\`\${r} Most often the reason is \${a.reason}.\`}var wt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"Refused"},Ce={unknown:"…",good:"✓",warn:"!",bad:"✕"},vt=6e4,L=new G,ae=new Z(ie),
+bt=new I,Mt=new q,xt=new B(ae),kt=new U,Tt=new W(ae),St=new H,Oe=new D(L),Rt={history:t=>{L.replace(t),J(),Oe.show()},sample:t=>{L.addSample(t),J()},mark:t=>{L.
+addMark(t),J()},reads:t=>{L.addReads(t),Oe.show()}};ce();for(let t of["events","latest-scroll"])l(t).tabIndex=0;Ne("connecting","");J();new ResizeObserver(ie).observe(
+l("reads-chart"));new P(location.href.replace(/#.*$/,""),Rt,Ne).open();function J(){let{samples:t,marks:e}=L,n=t.at(-1)?.at??0,r=Ee(t.filter(({at:s})=>s>n-vt));
+l("verdict").dataset.level=r.level,m(l("verdict-icon"),Ce[r.level]),m(l("verdict-text"),r.text),m(l("verdict-share"),r.share),document.title=\`\${Ce[r.level]} Tid\\
+emark\`,bt.show(t),Mt.show(t.at(-1)?.nodes??[]),St.show(e),ie()}function ie(){let t=fe(L),e=t.find(({from:n})=>n===ae.at);xt.show(t),kt.show(ge(L),e),Tt.show(t)}
+function Ne(t,e){l("data").dataset.state=t,l("connection").dataset.state=t,m(l("connection"),wt[t]),m(l("trouble"),e),l("trouble").hidden=e===""}
 </script>
 </body>
 </html>
