@@ -1,4 +1,7 @@
-/** Takes docs/dashboard.png: five minutes of real traffic, in which all replicas lag and then one is killed. Reduce it to 256 colours before it is committed. */
+/**
+ * Takes docs/dashboard.png: five minutes of real traffic, in which all replicas lag and then one is killed. Crop it below the events
+ * and reduce it to 256 colours before you commit it.
+ */
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import express from "express";

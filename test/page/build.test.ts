@@ -32,3 +32,7 @@ it("explains each reason of a read, by a colour and a pattern of its own", () =>
   const looks = reasonTexts.map(({ family, pattern }) => `${family} ${pattern}`);
   expect(new Set(looks).size).toBe(looks.length);
 });
+
+it("moves nothing by itself, so that nobody has to ask for less motion", () => {
+  expect(page).not.toMatch(/animat|transition|@keyframes|smooth/);
+});
