@@ -1,9 +1,11 @@
 /** A real Chromium: one on the PATH, else Debian's, unpacked into a folder of the repository. */
+import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, launch } from "puppeteer-core";
 import { fetchFromDebian, hasDebianTools, libraryPath } from "../servers/debian-packages.js";
 import { type Program, probeProgram } from "../servers/debian-program.js";
+import { Watchdog } from "../watchdog.js";
 
 const onPath = ["chromium", "google-chrome", "chromium-browser"];
 /** Chromium without windows. It needs a third of the libraries. */
@@ -30,15 +32,21 @@ export async function findChromium(): Promise<Program | undefined> {
   return fetchFromDebian(debianPackages, cacheFolder, unpacked).catch(() => undefined);
 }
 
-/** It keeps its data in a temporary folder, and ends with this process at the latest. */
-export function startChromium({ path, env }: Program): Promise<Browser> {
-  return launch({
+/** It keeps its data in a temporary folder. Both are gone when this process is, however it ends. */
+export async function startChromium({ path, env }: Program): Promise<Browser> {
+  const watchdog = Watchdog.ofThisProcess();
+  const browser = await launch({
     executablePath: path,
     headless: path.endsWith(shell) ? "shell" : true,
     env: { ...process.env, ...env },
+    pipe: true,
+    userDataDir: await mkdtemp(join(watchdog.folder, "chromium-")),
     // The sandbox does not work for root, and the tests open only pages of their own.
     args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"],
   });
+  const child = browser.process();
+  if (child !== null) watchdog.watch(child);
+  return browser;
 }
 
 async function unpacked(folder: string): Promise<Program | undefined> {
