@@ -12,6 +12,8 @@ export type Send = <Name extends keyof FeedMessages>(name: Name, message: FeedMe
 export interface Answers {
   /** Called for each viewer, with what sends to this viewer. */
   readonly feed: (send: Send) => void;
+  /** Whether viewers get no message in between. Otherwise they get an empty one each second, as from an app that lives. */
+  readonly isSilent?: boolean;
   /** Answers the feed in place of messages. */
   readonly refusal?: { readonly status: number; readonly text: string };
 }
@@ -55,12 +57,17 @@ export class PageServer implements AsyncDisposable {
       response.setHeader("Content-Type", "text/html; charset=utf-8").end(page);
       return;
     }
-    const { feed, refusal } = this.answers;
+    const { feed, refusal, isSilent } = this.answers;
     if (refusal !== undefined) {
       response.writeHead(refusal.status, { "Content-Type": "text/plain" }).end(refusal.text);
       return;
     }
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
-    feed((name, message) => response.write(`event: ${name}\ndata: ${JSON.stringify(message)}\n\n`));
+    const send: Send = (name, message) =>
+      response.write(`event: ${name}\ndata: ${JSON.stringify(message)}\n\n`);
+    feed(send);
+    if (isSilent) return;
+    const beat = setInterval(() => send("reads", []), 1_000);
+    response.on("close", () => clearInterval(beat));
   }
 }
