@@ -240,7 +240,7 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     const answered = await door.ask();
     lateWriteChannel.unsubscribe(listener);
     expect([answered.body, offsetOf(answered)]).toEqual(["first second", 3]);
-    expect(late).toEqual([{ session: written, route: "GET /" }]);
+    expect(late).toEqual([{ tidemark: expect.any(Object), session: written, route: "GET /" }]);
   });
 });
 
