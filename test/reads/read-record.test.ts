@@ -410,10 +410,10 @@ describe("a read whose connection closes before the answer", () => {
     // Has the connection for transactions opened.
     await session.redis.watch("k");
     await session.redis.unwatch();
-    routes.clear();
     toPrimary.stall();
+    const before = sentCommands(lonely);
     const reading = Promise.allSettled([read(session)]);
-    await waitUntil(() => routes.of("get").length > 0, { what: "the read is sent" });
+    await waitUntil(() => sentCommands(lonely) > before, { what: "the read is sent" });
     toPrimary.cut();
     await reading;
     expect(reads.heard).toMatchObject([
