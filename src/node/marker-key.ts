@@ -21,6 +21,8 @@ export interface ProbeCommand {
  * Over another connection, or on another primary, a later number could be there although an earlier write is missing.
  */
 export class MarkerKey {
+  /** Whether the primary is asked by this key now. Only its numbers can then be compared with the positions of replicas. */
+  isInUse = false;
   #id = "";
   #last = 0;
   #owner: Connection | undefined;
@@ -38,6 +40,7 @@ export class MarkerKey {
       this.#epoch = connection.epoch;
     }
     this.#last += 1;
+    this.isInUse = true;
     const [replid, offset] = [this.#id, this.#last];
     const command = new Command("set", [keyOf(replid), offset, "PX", keptMs], { replyEncoding: "utf8" });
     const position = { replid, offset, ancestor: undefined, backlogActive: true };

@@ -29,6 +29,7 @@ export class PositionProbe {
   kind: ProofKind | undefined;
   /** The error of INFO on this connection, if an ACL forbids it. */
   refusal: Error | undefined;
+  #refusedAt = Number.POSITIVE_INFINITY;
   /** Whether the next question is INFO although it was forbidden. The ACL rule may have changed. */
   #asksAgain = false;
   readonly #connection: Connection;
@@ -46,9 +47,13 @@ export class PositionProbe {
     this.refusal = undefined;
   }
 
-  /** Makes INFO the next question, although it was forbidden on this connection. */
-  askAgain(): void {
-    this.#asksAgain = this.refusal !== undefined;
+  /**
+   * Makes INFO the next question if it was forbidden on this connection at `moment`, on the monotonic clock, or earlier. Returns
+   * whether it does.
+   */
+  askAgain(moment: number): boolean {
+    this.#asksAgain = this.refusal !== undefined && this.#refusedAt <= moment;
+    return this.#asksAgain;
   }
 
   /** Asks for the position, unless the ACL forbids every way to ask on this connection. */
@@ -58,12 +63,17 @@ export class PositionProbe {
       onAnswer(undefined, refusal);
       return;
     }
-    const asksMarker = refusal !== undefined && this.#marker !== undefined;
+    const asksMarker = this.#marker !== undefined && (refusal !== undefined || this.#mustUseMarker);
     this.#asksAgain = false;
     if (asksMarker) this.#askBy(this.probeCommand(), refusal, onAnswer);
     // The trace of a command ends with its promise.
     else if (hasTraceSubscribers()) this.#askBy(this.#info(), refusal, onAnswer);
     else this.#askInfo(refusal, onAnswer);
+  }
+
+  /** Whether the primary forbids INFO, so that the INFO of this replica would say nothing. */
+  get #mustUseMarker(): boolean {
+    return this.#marker?.isInUse === true && !this.#connection.waitsForConnection;
   }
 
   #askInfo(refusal: Error | undefined, onAnswer: OnAnswer): void {
@@ -100,7 +110,8 @@ export class PositionProbe {
    * `read`.
    */
   probeCommand(): Question {
-    if (this.refusal === undefined || this.#marker === undefined) return this.#info();
+    if (this.#marker === undefined || !(this.refusal !== undefined || this.#mustUseMarker))
+      return this.#info();
     // Only a connection to a primary has commands that wait for it, and only a primary takes the marker.
     const marker = this.#connection.waitsForConnection
       ? this.#marker.writeCommand(this.#connection)
@@ -114,6 +125,7 @@ export class PositionProbe {
 
   #readInfo(reply: unknown): ProbeAnswer {
     this.refusal = undefined;
+    if (this.#marker !== undefined && this.#connection.waitsForConnection) this.#marker.isInUse = false;
     return this.#answer("position", parseReplicationInfo(reply) ?? faultOf(reply), reply);
   }
 
@@ -123,6 +135,7 @@ export class PositionProbe {
    */
   #forbidden(refusal: Error | undefined, error: Error, onAnswer: OnAnswer): void {
     this.refusal = refusal ?? error;
+    if (refusal === undefined) this.#refusedAt = performance.now();
     const canUseMarker = refusal === undefined && this.#marker !== undefined;
     if (!canUseMarker) this.kind = "none";
     this.ask(onAnswer);

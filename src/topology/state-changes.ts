@@ -138,9 +138,11 @@ export class StateChanges {
  * Asks a server that may not answer reads. Otherwise a process without reads would not notice that the server can be used again.
  */
 function ask(shard: Shard, node: Node, now: number): void {
-  if (!node.connection.ready || now - node.probedAt < askEveryMs) return;
-  // If the primary has no position, there is nothing to compare the position of a replica with, so INFO is not tried again.
-  if (shard.primary.probe.kind === "position") node.probe.askAgain();
+  if (!node.connection.ready) return;
+  // If the primary has no position, there is nothing to compare the position of a replica with, so INFO is not tried again. Reads
+  // may ask a replica all the time, but not by INFO.
+  const triesInfo = shard.primary.probe.kind === "position" && node.probe.askAgain(now - askEveryMs);
+  if (!triesInfo && now - node.probedAt < askEveryMs) return;
   node.probeBefore();
   shard.monitor.probePrimary(now, now - shard.primary.probedAt >= askEveryMs);
 }

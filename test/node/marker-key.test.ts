@@ -49,6 +49,34 @@ describe("where INFO is forbidden", () => {
     },
   );
 
+  it("only on the primary, the replicas are asked for the marker too", async () => {
+    const tidemark = await open("~*");
+    await stage.group.replicas[0]?.server.admin().call("ACL", "SETUSER", "app", "+info");
+    await isAnsweredByReplica(tidemark, "v");
+    await stage.group.replicas[0]?.server.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await isAnsweredByReplica(tidemark, "w");
+    expect(tidemark.topology().map(({ proof, state }) => `${proof} ${state}`)).toEqual([
+      "marker serving",
+      "marker serving",
+    ]);
+  });
+
+  it("and is allowed again, replicas are asked by INFO as soon as the primary is", async () => {
+    const tidemark = await open("~*");
+    await isAnsweredByReplica(tidemark, "v");
+    const servers = [stage.group.primary, ...stage.group.replicas.map(({ server }) => server)];
+    for (const server of servers) await server.admin().call("ACL", "SETUSER", "app", "+info");
+    await stage.group.primary.admin().call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await isAnsweredByReplica(tidemark, "w");
+    await waitUntil(
+      async () => {
+        await tidemark.session().redis.get("k");
+        return tidemark.topology().every(({ proof, state }) => proof === "position" && state === "serving");
+      },
+      { what: "INFO proves the positions again" },
+    );
+  });
+
   it("users find their own writes, and replicas answer again after connections were cut", async () => {
     stage.group.replicas[0]?.link.delay(20, 15);
     const tidemark = await open("~*");

@@ -190,24 +190,32 @@ describe.concurrent("a replica that refuses commands", () => {
     await readUntil(tidemark, "serving");
   });
 
-  it("by an ACL without INFO produces one warning, and is used soon after the rule is added", async () => {
-    await allow("-info");
-    using warnings = listenToWarnings();
-    const tidemark = openAsApp();
-    await waitUntil(() => warnings.of(unusable).length > 0, {
-      what: "a warning was emitted",
-      timeoutMs: 15_000,
-    });
-    expect(warnings.heard.map(({ message }) => message)).toEqual([
-      expect.stringMatching(/^Replica .*NOPERM.*on this replica with the ACL rule \+info/),
-    ]);
-    await replicaOf(stage.group).admin().call("ACL", "SETUSER", "app", "+info");
-    await waitUntil(() => tidemark.topology()[1]?.state === "serving", {
-      what: "the replica is used",
-      timeoutMs: 4_000,
-    });
-    expect(tidemark.topology()[1]?.proof).toBe("position");
-  });
+  it.each([
+    ["an idle process", async () => {}],
+    // Reads ask the replicas all the time, but not by INFO.
+    ["a busy process", (tidemark: Tidemark) => tidemark.session().redis.get("k")],
+  ])(
+    "by an ACL without INFO produces one warning, and %s uses it soon after the rule is added",
+    async (_what, act) => {
+      await allow("-info");
+      using warnings = listenToWarnings();
+      const tidemark = openAsApp();
+      await waitUntil(() => warnings.of(unusable).length > 0, {
+        what: "a warning was emitted",
+        timeoutMs: 15_000,
+      });
+      expect(warnings.heard.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/^Replica .*NOPERM.*on this replica with the ACL rule \+info/),
+      ]);
+      await replicaOf(stage.group).admin().call("ACL", "SETUSER", "app", "+info");
+      const isUsed = async (): Promise<boolean> => {
+        await act(tidemark);
+        return tidemark.topology()[1]?.state === "serving";
+      };
+      await waitUntil(isUsed, { what: "the replica is used", timeoutMs: 4_000 });
+      expect(tidemark.topology()[1]?.proof).toBe("position");
+    },
+  );
 
   it("names its primary when only the primary has no position", async () => {
     const proxy = await RewritingProxy.start({ targetPort: stage.group.primary.port });
