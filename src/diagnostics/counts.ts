@@ -243,6 +243,8 @@ export class Counts {
   /** Questions that were not answered, or whose answers had no position. */
   readonly failedProbes = { primary: 0, replica: 0 };
   readonly failovers = new Failovers();
+  /** Commands for which there was no primary in time. */
+  withoutPrimary = 0;
   staleReads = 0;
   lateWrites = 0;
   lostWrites = 0;

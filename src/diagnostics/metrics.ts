@@ -229,6 +229,12 @@ export const metrics: readonly Metric[] = [
     samples: one(({ failovers }) => failovers.ms),
   },
   {
+    name: "tidemark.commands_without_primary",
+    kind: "counter",
+    help: "Commands for which no primary could be reached in time.",
+    samples: one(({ withoutPrimary }) => withoutPrimary),
+  },
+  {
     name: "tidemark.lost_writes",
     kind: "counter",
     help: "Writes that a failover has lost.",

@@ -35,6 +35,11 @@ export interface TidemarkStats {
   readonly tokens: TokenCounts;
   readonly probes: ProbeCounts;
   readonly failovers: FailoverCounts;
+  /**
+   * Commands for which no primary could be reached in time, or whose primary refuses the connection. They were rejected, unless a
+   * replica could answer without proof.
+   */
+  readonly withoutPrimary: number;
   /** Writes that a failover has lost. `tidemark:lost-write` reports each of them. */
   readonly lostWrites: number;
   /** Writes that began after the response had been sent together with its token. `tidemark:late-write` reports each of them. */
@@ -175,6 +180,7 @@ export class Statistics {
         failed: { ...counts.failedProbes },
       },
       failovers: counts.failovers.now,
+      withoutPrimary: counts.withoutPrimary,
       lostWrites: counts.lostWrites,
       lateWrites: counts.lateWrites,
       staleReads: counts.staleReads,

@@ -3,7 +3,8 @@
  * long.
  */
 import type { WhenReady } from "../connection/offline-queue.js";
-import { NotPrimaryError } from "../errors/errors.js";
+import type { Counts } from "../diagnostics/counts.js";
+import { ClosedError, NotPrimaryError } from "../errors/errors.js";
 import type { NodeReport } from "../node/incarnation.js";
 import type { Node } from "../node/node.js";
 import type { OffsetTimeline } from "../replication/offset-timeline.js";
@@ -24,6 +25,7 @@ export class PrimaryAvailability {
   readonly #members: ShardMembers;
   readonly #monitor: ShardMonitor;
   readonly #history: OffsetTimeline;
+  readonly #counts: Counts;
   /** Commands that wait while there is no primary, in their order. */
   readonly #waiting = new WaitQueue((now) => {
     this.#monitor.probePrimary(now, true);
@@ -34,7 +36,8 @@ export class PrimaryAvailability {
   /** Since when the primary is known to be a replica, on the monotonic clock. Undefined while it is a primary. */
   #demotedAt: number | undefined;
 
-  constructor(members: ShardMembers, monitor: ShardMonitor, history: OffsetTimeline) {
+  constructor(members: ShardMembers, monitor: ShardMonitor, history: OffsetTimeline, counts: Counts) {
+    this.#counts = counts;
     this.#members = members;
     this.#monitor = monitor;
     this.#history = history;
@@ -126,8 +129,12 @@ export class PrimaryAvailability {
       return;
     }
     const givenAt = since ?? performance.now();
-    if (this.#waiting.isEmpty && this.#isUpToConnection) this.#whenConnected(command, start, givenAt);
-    else this.#waitForPrimary(command, start, isReturned, givenAt);
+    const counted: WhenReady = (error) => {
+      if (error !== undefined && !(error instanceof ClosedError)) this.#counts.withoutPrimary += 1;
+      start(error);
+    };
+    if (this.#waiting.isEmpty && this.#isUpToConnection) this.#whenConnected(command, counted, givenAt);
+    else this.#waitForPrimary(command, counted, isReturned, givenAt);
   }
 
   /** Resolves once the primary, or the server that replaces it, is connected. Rejects if this takes longer than `timeoutMs`. */

@@ -90,7 +90,7 @@ export class Shard {
       },
     });
     this.monitor = new ShardMonitor(this.#members);
-    this.availability = new PrimaryAvailability(this.#members, this.monitor, this.history);
+    this.availability = new PrimaryAvailability(this.#members, this.monitor, this.history, counts);
     this.promotion = new Promotion(this.#members, this.availability, this.history, lineage);
     this.catchUp = new CatchUpQueue(this.monitor);
     this.#lagWatch = new LagWatch(this.#members, this.monitor);

@@ -291,6 +291,30 @@ describe("tidemark.stats().fallback", () => {
   });
 });
 
+describe("tidemark.stats().withoutPrimary", () => {
+  it("counts the commands that found no primary in time, and no command of a closed Tidemark", async () => {
+    await using own = await startReplicationGroup({ replicas: 1 });
+    await using lonely = openTidemark(own, { primaryTimeoutMs: 200 });
+    lonely.redis.on("error", () => {});
+    await replicasAreEligible(lonely);
+    await own.primary.kill();
+    const { redis } = lonely.session();
+    const attempts = [redis.set("key", "value"), redis.incr("count"), lonely.redis.get("key")];
+    for (const { status } of await Promise.allSettled(attempts)) expect(status).toBe("rejected");
+    const isCounted = async (): Promise<boolean> => {
+      const before = lonely.stats().withoutPrimary;
+      await expect(redis.set("key", "value")).rejects.toMatchObject({ code: "TIDEMARK_NO_PRIMARY" });
+      return lonely.stats().withoutPrimary === before + 1;
+    };
+    expect(await isCounted()).toBe(true);
+    const counted = lonely.stats().withoutPrimary;
+    const waiting = expect(redis.set("key", "value")).rejects.toMatchObject({ code: "TIDEMARK_CLOSED" });
+    await lonely.close({ timeoutMs: 0 });
+    await waiting;
+    expect(lonely.stats().withoutPrimary).toBe(counted);
+  });
+});
+
 describe("tidemark.stats().failovers", () => {
   it("counts a failover, and how long the old primary had not answered", async () => {
     await using own = await startReplicationGroup({ replicas: 1 });
