@@ -104,11 +104,15 @@ const follow = ({ primary }: Unusable): string =>
 
 /** The remedy for a replica in each state. There is no warning about a state without a remedy. */
 const remedies: Readonly<Partial<Record<NodeState, (unusable: Unusable) => string>>> = {
-  silent: ({ isAnnounced }) =>
-    isAnnounced
+  silent: ({ isAnnounced, reason }) => {
+    // A server that has answered before has the right address.
+    if (reason.includes("has not answered commands"))
+      return "Check whether its process is stopped, and look for a slow command in its SLOWLOG.";
+    return isAnnounced
       ? "Check that it runs. This address is the one that the servers announce: if it cannot be reached from here, map it " +
-        'with redis: { natMap: { "announced-host:port": { host, port } } }.'
-      : "Check that it runs, and its host, port and TLS options.",
+          'with redis: { natMap: { "announced-host:port": { host, port } } }.'
+      : "Check that it runs, and its host, port and TLS options.";
+  },
   unauthorized: ({ reason }) =>
     /'select' command/i.test(reason)
       ? "Allow SELECT with the ACL rule +select."

@@ -94,6 +94,22 @@ describe.concurrent("a replica that cannot be used", () => {
     },
   );
 
+  it("that was stopped produces a warning that does not doubt its address", async () => {
+    const replica = replicaOf(stage.group);
+    const tidemark = await stage.open();
+    using warnings = listenToWarnings();
+    replica.pause();
+    const isWarned = async (): Promise<boolean> => {
+      await tidemark.session().redis.get("k");
+      return warnings.of(unusable).length > 0;
+    };
+    await waitUntil(isWarned, { what: "a warning was emitted", timeoutMs: 20_000 });
+    replica.resume();
+    const [warning] = warnings.of(unusable);
+    expect(warning).toMatch(/has not answered commands.*process is stopped/);
+    expect(warning).not.toContain("host, port");
+  });
+
   it("is reported as usable again, and produces a new warning when it fails again", async () => {
     const replica = replicaOf(stage.group);
     const tidemark = await stage.open();
