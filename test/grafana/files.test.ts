@@ -1,5 +1,7 @@
 /** The dashboard and the alert rules as files: what they refer to exists, and the alerts fire at the right times. */
 import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Tidemark } from "../../src/index.js";
@@ -135,5 +137,56 @@ describe.skipIf(program === undefined)("promtool", () => {
   ])("finds the rules right: %s rules %s", async (verb, file) => {
     if (program === undefined) return;
     expect(await promtool(program, verb, "rules", join(root, file))).toContain("SUCCESS");
+  });
+});
+
+/** A query as Prometheus gets it from Grafana, for all apps and processes. */
+function filledIn(expr: string): string {
+  return expr.replaceAll(/\$(?:job|instance)\b/g, ".+").replaceAll("$__rate_interval", "5m");
+}
+
+const [, shareInDocs = ""] = /^```text\n(.*?)^```/ms.exec(page("statistics.md")) ?? [];
+const shareQueries = [
+  { place: "docs/statistics.md", expr: shareInDocs },
+  ...dashboardQueries.flatMap(({ title, expr }) =>
+    /replicas answer/.test(title) ? [{ place: `the panel “${title}”`, expr: filledIn(expr) }] : [],
+  ),
+];
+
+describe.skipIf(program === undefined)("the share of reads that replicas answer", () => {
+  const commands = (labels: string, perMinute: number) => ({
+    series: `tidemark_commands_total{job="shop", instance="a", ${labels}}`,
+    values: `0+${perMinute}x10`,
+  });
+  const lostWrites = { series: 'tidemark_lost_writes_total{job="shop", instance="a"}', values: "0x10" };
+  const ofReplicas = commands('role="replica", reason="known"', 75);
+  const ofPrimary = commands('role="primary", reason="behind"', 25);
+  const discarded = [
+    commands('role="replica", reason="checked"', 25),
+    commands('role="primary", reason="missing-key"', 25),
+  ];
+
+  it.each(
+    shareQueries.flatMap(({ place, expr }) => [
+      { place, expr, when: "no read was sent again", series: [ofReplicas, ofPrimary], share: 0.75 },
+      { place, expr, when: "reads were sent again", series: [ofReplicas, ...discarded], share: 0.75 },
+      { place, expr, when: "no replica has answered yet", series: [ofPrimary], share: 0 },
+    ]),
+  )("is right by the query of $place when $when", async ({ expr, series, share }) => {
+    if (program === undefined) return;
+    const folder = await mkdtemp(join(tmpdir(), "share-"));
+    try {
+      const labels = /sum by \(job\)/.test(expr) ? '{job="shop"}' : "{}";
+      const test = {
+        interval: "1m",
+        input_series: [lostWrites, ...series],
+        promql_expr_test: [{ expr, eval_time: "10m", exp_samples: [{ labels, value: share }] }],
+      };
+      // JSON is YAML.
+      await writeFile(join(folder, "share.test.yml"), JSON.stringify({ tests: [test] }));
+      expect(await promtool(program, "test", "rules", join(folder, "share.test.yml"))).toContain("SUCCESS");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
