@@ -1,7 +1,7 @@
 /** What happened, the latest first, with advice. */
 import type { Mark } from "../src/http/dashboard/feed-messages.js";
 import { byId, make } from "./element.js";
-import { iconOf, wordOf } from "./mark-kinds.js";
+import { iconOf, signOf, wordOf } from "./mark-kinds.js";
 import { clockTime } from "./quantities.js";
 
 export class EventsList {
@@ -17,9 +17,11 @@ export class EventsList {
   }
 }
 
-function line({ at, kind, text, advice }: Mark): HTMLLIElement {
+function line(mark: Mark): HTMLLIElement {
+  const { at, text, advice } = mark;
+  const sign = signOf(mark);
   const said = make("p", { class: "said" }, text);
   if (advice !== undefined) said.append(make("span", { class: "advice" }, advice));
   const time = make("time", { datetime: new Date(at).toISOString() }, clockTime(at));
-  return make("li", {}, time, iconOf(kind), make("span", { class: "kind" }, wordOf(kind)), said);
+  return make("li", {}, time, iconOf(sign), make("span", { class: "kind" }, wordOf(sign)), said);
 }

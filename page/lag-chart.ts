@@ -1,4 +1,7 @@
-/** The lag of each replica as a curve, with the replicas' names and their lag at the cursor beside it. */
+/**
+ * The lag of each replica as a curve, with the replicas' names and their lag at the cursor beside it. Servers that are no longer
+ * replicas have no name there.
+ */
 import { arrange, bodyOf, byId, cell, draw, row, setText } from "./element.js";
 import type { Moment } from "./moments.js";
 import { clockTime, milliseconds } from "./quantities.js";
@@ -16,6 +19,8 @@ interface Curve {
   readonly address: string;
   /** Undefined for a curve without a name. */
   readonly style: number | undefined;
+  /** Whether the server is a replica now. */
+  readonly isReplica: boolean;
   /** The lag in each moment. */
   readonly lags: readonly (number | undefined)[];
 }
@@ -41,18 +46,25 @@ export class LagChart {
     this.#chart.draw(moments, highest, { label: milliseconds, paint });
     const selected = moments.findIndex(({ from }) => from === this.#cursor.at);
     this.#list(curves, selected);
+    setText(byId("other-lags"), othersText(curves));
   }
 
   /** The named curves first. */
   #curvesOf(moments: readonly Moment[]): readonly Curve[] {
     const lagsOfAll = moments.map(lagsOf);
     const addresses = new Set(lagsOfAll.flatMap((lags) => [...lags.keys()]));
+    const nodes = moments.flatMap(({ samples }) => samples).at(-1)?.nodes ?? [];
+    const replicas = new Set(nodes.flatMap(({ address, role }) => (role === "replica" ? [address] : [])));
     const curves = [...addresses].map((address) => ({
       address,
       style: undefined,
+      isReplica: replicas.has(address),
       lags: lagsOfAll.map((lags) => lags.get(address)),
     }));
-    const named = curves.toSorted((one, other) => worst(other) - worst(one)).slice(0, mostNamed);
+    const named = curves
+      .filter(({ isReplica }) => isReplica)
+      .toSorted((one, other) => worst(other) - worst(one))
+      .slice(0, mostNamed);
     this.#styles = stylesOf(named, this.#styles);
     const styled = curves.map((curve) => ({ ...curve, style: this.#styles.get(curve.address) }));
     return styled.toSorted((one, other) => (one.style ?? mostNamed) - (other.style ?? mostNamed));
@@ -74,13 +86,15 @@ export class LagChart {
     this.#rows = rows;
     arrange(this.#body, [...rows.values()]);
     byId("lags").hidden = rows.size === 0;
-    setText(byId("other-lags"), othersText(curves.length, curves.length - rows.size));
   }
 }
 
-function othersText(all: number, others: number): string {
-  if (all === 0) return "No replica is known.";
-  return others === 0 ? "" : `The other ${others} replicas are drawn thin. They lagged less.`;
+function othersText(curves: readonly Curve[]): string {
+  const replicas = curves.filter(({ isReplica }) => isReplica);
+  const others = replicas.filter(({ style }) => style === undefined).length;
+  const noReplica = replicas.length === 0 ? "No replica is known." : "";
+  const text = others > 0 ? `The other ${others} replicas are drawn thin. They lagged less.` : noReplica;
+  return replicas.length < curves.length ? `${text} Former replicas are drawn thin.`.trim() : text;
 }
 
 function describe(moment: Moment): string {

@@ -20,7 +20,6 @@ const words: Readonly<Record<FeedState, string>> = {
   refused: "Refused",
 };
 const icons = { unknown: "…", good: "✓", warn: "!", bad: "✕" } as const;
-const minuteMs = 60_000;
 
 const recent = new Recent();
 const cursor = new TimeCursor(showCharts);
@@ -62,8 +61,7 @@ new Feed(location.href.replace(/#.*$/, ""), receiver, showConnection).open();
 
 function showAll(): void {
   const { samples, marks } = recent;
-  const now = samples.at(-1)?.at ?? 0;
-  const verdict = verdictOf(samples.filter(({ at }) => at > now - minuteMs));
+  const verdict = verdictOf(samples);
   byId("verdict").dataset.level = verdict.level;
   setText(byId("verdict-icon"), icons[verdict.level]);
   setText(byId("verdict-text"), verdict.text);

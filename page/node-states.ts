@@ -43,6 +43,6 @@ export const stateTexts: Readonly<Record<NodeState, StateText>> = {
   excluded: { phrase: "has weight 0" },
   demoted: {
     phrase: "has become a replica, and no other primary is known",
-    advice: "Make a server the primary.",
+    advice: "Check that a replica was promoted and that Tidemark knows it.",
   },
 };

@@ -103,9 +103,9 @@ function marks({ left, right, bottom, x, momentWidth }: Plot, moments: readonly 
     return shape;
   };
   const found = moments.flatMap(({ from, marks, waits, fallbacks, refused }) => {
-    const kind = heaviestOf(marks);
+    const sign = heaviestOf(marks);
     return [
-      ...(kind === undefined ? [] : [at(from, 0, shapeOf(kind))]),
+      ...(sign === undefined ? [] : [at(from, 0, shapeOf(sign))]),
       ...(waits === 0 ? [] : [at(from, 1, draw("circle", { r: radius(waits), class: "wait" }))]),
       ...(fallbacks + refused === 0 ? [] : [at(from, 2, fallbackMark(fallbacks + refused, refused > 0))]),
     ];

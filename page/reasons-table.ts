@@ -1,6 +1,6 @@
 /** The legend of the reads chart: each reason with its meaning, its advice and its reads. */
 import { arrange, bodyOf, byId, cell, make, row, setText } from "./element.js";
-import { iconOf } from "./mark-kinds.js";
+import { iconOf, signOf } from "./mark-kinds.js";
 import type { Moment } from "./moments.js";
 import { clockTime, count, percent } from "./quantities.js";
 import { totalOf } from "./read-counts.js";
@@ -41,8 +41,8 @@ export class ReasonsTable {
   }
 
   #showMarks(selected: Moment | undefined): void {
-    const lines = (selected?.marks ?? []).map(({ kind, text }) =>
-      make("li", {}, iconOf(kind), make("span", {}, text)),
+    const lines = (selected?.marks ?? []).map((mark) =>
+      make("li", {}, iconOf(signOf(mark)), make("span", {}, mark.text)),
     );
     byId("moment-marks").replaceChildren(...lines);
   }

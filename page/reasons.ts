@@ -14,6 +14,8 @@ export interface ReasonText {
   readonly advice?: string;
 }
 
+const lagAdvice = "Look at the lag below. With waitMs a read waits for a replica.";
+
 /** All reasons except `not-a-read`. */
 export const reasonTexts: readonly ReasonText[] = [
   {
@@ -90,7 +92,9 @@ export const reasonTexts: readonly ReasonText[] = [
     pattern: 3,
     meaning: "The position of one of the session's writes is not known.",
     normal: "normal if rare",
-    advice: "Look for the warnings TIDEMARK_POSITION_UNKNOWN and TIDEMARK_PROXY.",
+    advice:
+      "Right after an outage of the primary, wait until the tokens expire. " +
+      "If it lasts, look for the warnings TIDEMARK_POSITION_UNKNOWN and TIDEMARK_PROXY.",
   },
   {
     reason: "behind",
@@ -98,7 +102,7 @@ export const reasonTexts: readonly ReasonText[] = [
     pattern: 0,
     meaning: "No replica is proven, or is likely, to have the data that the read must see.",
     normal: "normal if rare",
-    advice: "Look at the lag below. With waitMs a read waits for a replica.",
+    advice: lagAdvice,
   },
   {
     reason: "read-ahead",
@@ -106,7 +110,7 @@ export const reasonTexts: readonly ReasonText[] = [
     pattern: 1,
     meaning: "The session has read newer data than the replicas are proven to have.",
     normal: "normal if rare",
-    advice: "Look at the lag below. With waitMs a read waits for a replica.",
+    advice: lagAdvice,
   },
   {
     reason: "check-failed",

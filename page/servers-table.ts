@@ -1,4 +1,5 @@
 /** The servers: what each does, how far it is behind, and what to do if it is not used. */
+import type { NodeState } from "../src/diagnostics/channels.js";
 import type { SampledNode } from "../src/http/dashboard/feed-messages.js";
 import { arrange, bodyOf, byId, cell, make, row, setText } from "./element.js";
 import { stateTexts } from "./node-states.js";
@@ -6,6 +7,8 @@ import { bytes, milliseconds } from "./quantities.js";
 
 /** With more servers, the table shows only those that are not used until the user asks for all. */
 const mostShown = 12;
+/** Without a connection that answers, the latency is an old one. */
+const unansweredStates: ReadonlySet<NodeState> = new Set(["silent", "loading", "unauthorized"]);
 
 export class ServersTable {
   readonly #body = bodyOf("servers");
@@ -83,7 +86,8 @@ class ServerRow {
     const isPrimary = role === "primary";
     setText(this.#lag, isPrimary ? "–" : lagMs === undefined ? "not proven" : milliseconds(lagMs));
     setText(this.#bytes, isPrimary ? "–" : lagBytes === undefined ? "unknown" : bytes(lagBytes));
-    setText(this.#latency, milliseconds(latencyMs));
+    const hasLatency = latencyMs > 0 && !unansweredStates.has(state);
+    setText(this.#latency, hasLatency ? milliseconds(latencyMs) : "–");
     this.#lag.classList.toggle("unproven", !isPrimary && lagMs === undefined);
     this.#bytes.classList.toggle("unproven", !isPrimary && lagBytes === undefined);
   }

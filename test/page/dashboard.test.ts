@@ -142,6 +142,8 @@ describeInBrowser("The page of the dashboard", (browser) => {
     await visit.shows("#lags .unproven", "not proven");
     expect(await visit.count("#reads-chart path.mark")).toBeGreaterThan(0);
     expect(await visit.evaluate("document.querySelector('#verdict').dataset.level")).toBe("warn");
+    expect(await visit.text("#servers tr.unused .latency")).toBe("–");
+    expect(await visit.count("#events .mark.loss")).toBe(1);
     await visit.keep("replica-killed");
     await killed.restart();
     await visit.shows("#verdict-text", "All replicas serve.");

@@ -33,6 +33,13 @@ const overlaps = `[...document.querySelectorAll(".chart")].flatMap((chart) => {
   return [...touching, ...boxes.filter(([, box]) => box.left < whole.left || box.right > whole.right + 1).map(([text]) => text + " is cut off")];
 })`;
 
+/** Tables that are wider than their card. */
+const wideTables = `[...document.querySelectorAll("table")].flatMap((table) => {
+  const card = table.parentElement.getBoundingClientRect();
+  const box = table.getBoundingClientRect();
+  return box.left < card.left || box.right > card.right ? [table.id + " " + box.width + " > " + card.width] : [];
+})`;
+
 /** Texts whose contrast to their background is below 4.5, with the contrast. */
 const faint = `(() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -122,6 +129,7 @@ describeInBrowser("The layout of the dashboard", (browser) => {
       await visit.keep(`few-${visitor.scheme}-${visitor.width}`);
       expect(await visit.evaluate("document.documentElement.scrollWidth")).toBe(visitor.width);
       expect(await visit.evaluate(overlaps)).toEqual([]);
+      expect(await visit.evaluate(wideTables)).toEqual([]);
       expect(await visit.evaluate(faint)).toEqual([]);
       expect(visit.complaints).toEqual([]);
     },
@@ -159,6 +167,26 @@ describeInBrowser("The layout of the dashboard", (browser) => {
     expect(await visit.count("#lags tbody tr")).toBe(6);
     expect(await visit.count(".curve.other")).toBe(14);
     expect(await visit.text("#other-lags")).toBe("The other 14 replicas are drawn thin. They lagged less.");
+  });
+
+  it("names only servers that are replicas now, and draws former replicas thin", async () => {
+    const history = madeUpHistory(small);
+    const samples = history.samples.map((sample, second) =>
+      second < 250
+        ? sample
+        : {
+            ...sample,
+            nodes: sample.nodes.map((node) =>
+              node.address === "10.0.0.11:6379" ? { ...node, role: "primary" as const } : node,
+            ),
+          },
+    );
+    await using server = await PageServer.start(historyOf({ ...history, samples }));
+    await using visit = await browser.open(server.url);
+    await live(visit);
+    expect(await visit.texts("#lags .lag-name")).toEqual(["10.0.0.12:6379"]);
+    expect(await visit.text("#other-lags")).toBe("Former replicas are drawn thin.");
+    expect(await visit.count(".curve.other")).toBe(1);
   });
 
   it("shows the moment that the user points at, in both charts", async () => {

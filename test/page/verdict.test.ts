@@ -101,19 +101,19 @@ describe("The verdict", () => {
       "the primary is gone",
       [node("primary", "silent", 7000), ...replicas("serving")],
       "bad",
-      "The primary is gone: 127.0.0.1:7000 does not answer.",
+      "The primary is gone: 127.0.0.1:7000 does not answer. Writes fail. Replicas answer only reads that they can still prove.",
     ],
     [
       "the primary loads its data",
       [node("primary", "loading", 7000), ...replicas("serving")],
       "bad",
-      "The primary cannot be used: 127.0.0.1:7000 loads its data.",
+      "The primary cannot be used: 127.0.0.1:7000 loads its data. Writes fail. Replicas answer only reads that they can still prove.",
     ],
     [
       "a primary of a cluster is gone",
       [primary, node("primary", "silent", 7010), ...replicas("serving")],
       "bad",
-      "1 of 2 primaries cannot be used: 127.0.0.1:7010 does not answer.",
+      "1 of 2 primaries cannot be used: 127.0.0.1:7010 does not answer. Writes to their keys fail.",
     ],
   ])("says it when %s", (_case, nodes, level, text) => {
     expect(verdictOf([sample(nodes)])).toMatchObject({ level, text });
@@ -123,14 +123,58 @@ describe("The verdict", () => {
     verdictOf([sample([primary, ...replicas("serving")], counts)]).share;
 
   it("says how many reads replicas answer", () => {
-    expect(shareWith({ known: 93, strong: 7 })).toBe("Replicas answer 93 % of reads.");
-    expect(shareWith({ known: 999, strong: 1 })).toBe("Replicas answer > 99 % of reads.");
+    expect(shareWith({ known: 93, strong: 7 })).toBe("Replicas answered 93 % of reads in the last minute.");
+    expect(shareWith({ known: 999, strong: 1 })).toBe(
+      "Replicas answered > 99 % of reads in the last minute.",
+    );
     expect(shareWith({})).toBe("No reads in the last minute.");
   });
 
   it("names the reason if replicas answer few reads", () => {
     expect(shareWith({ known: 10, "no-session": 70, strong: 20 })).toBe(
-      "Replicas answer 10 % of reads. Most often the reason is no-session.",
+      "Replicas answered 10 % of reads in the last minute. Most often the reason was no-session.",
     );
+  });
+
+  it("leaves out reads that are older than a minute", () => {
+    const nodes = [primary, ...replicas("serving")];
+    const samples = [
+      { ...sample(nodes, { strong: 100 }), at: 0 },
+      { ...sample(nodes, { known: 1 }), at: 60_000 },
+    ];
+    expect(verdictOf(samples).share).toBe("Replicas answered 100 % of reads in the last minute.");
+  });
+
+  it.each<[string, readonly SampledNode[]]>([
+    ["there is no replica", [primary]],
+    ["the primary is gone", [node("primary", "silent", 7000), ...replicas("serving")]],
+  ])("leaves out the share when %s", (_case, nodes) => {
+    expect(verdictOf([sample(nodes, { known: 59, strong: 41 })]).share).toBe("");
+  });
+
+  it.each<[string, readonly SampledNode[], string]>([
+    [
+      "the only ones",
+      [primary],
+      "There is no replica. 2 replicas have left in the last five minutes. The primary answers all reads.",
+    ],
+    [
+      "one of two",
+      [primary, ...replicas("serving")],
+      "1 replica has left in the last five minutes. All others serve.",
+    ],
+    [
+      "a former primary",
+      [node("primary", "serving", 7001), ...replicas("serving", "serving").slice(1)],
+      "1 server has left in the last five minutes. All others serve.",
+    ],
+  ])("warns of servers that have left: %s", (_case, nodes, text) => {
+    const before = sample([primary, ...replicas("serving", "serving")]);
+    expect(verdictOf([before, sample(nodes)])).toMatchObject({ level: "warn", text });
+  });
+
+  it("does not warn of a server that has left without having been used", () => {
+    const before = sample([primary, ...replicas("serving", "excluded")]);
+    expect(verdictOf([before, sample([primary, ...replicas("serving")])]).level).toBe("good");
   });
 });

@@ -47,6 +47,8 @@ export interface Mark {
   readonly text: string;
   /** What to do about it. */
   readonly advice?: string;
+  /** Whether a server has left or can no longer be used. The kind of such a mark is `topology`. */
+  readonly isLoss?: boolean;
 }
 
 /** One read that a server has answered, or not. */

@@ -27,6 +27,9 @@ const hasForeignDetail: ReadonlySet<unknown> = new Set([
   "TIDEMARK_SERVER_TIMING",
 ]);
 
+/** In these states a server is not in use because it has just started, or because the options say so. */
+const expectedStates: ReadonlySet<TopologyMessage["state"]> = new Set(["starting", "excluded", "unproven"]);
+
 /** The events of one kind since the last mark. */
 class Repeated {
   count = 0;
@@ -119,14 +122,16 @@ export class Marks {
   }
 }
 
-function topologyMark({ change, node, role, eligible, reason, cause }: TopologyMessage): Mark {
+function topologyMark({ change, node, role, state, eligible, reason, cause }: TopologyMessage): Mark {
   const at = Date.now();
   if (change === "role") {
     const why = cause === undefined ? "" : ` ${asSentence(cause)}`;
     const now = role === "primary" ? "the primary" : "a replica";
     return { at, kind: "failover", text: `${node} is ${now} now.${why}` };
   }
-  return { at, kind: "topology", text: changeText({ change, node, role, eligible, reason }) };
+  const isLoss = change === "left" || (change === "state" && !eligible && !expectedStates.has(state));
+  const text = changeText({ change, node, role, eligible, reason });
+  return isLoss ? { at, kind: "topology", text, isLoss } : { at, kind: "topology", text };
 }
 
 type Change = Pick<TopologyMessage, "change" | "node" | "role" | "eligible" | "reason">;

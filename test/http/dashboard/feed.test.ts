@@ -157,16 +157,17 @@ describe.concurrent("a mark", () => {
     const stopped = await feed.next("mark", ({ text }) =>
       text.startsWith(`Replica ${address} answers no reads: `),
     );
-    expect(stopped.kind).toBe("topology");
+    expect(stopped).toMatchObject({ kind: "topology", isLoss: true });
     await feed.next("sample", ({ nodes }) =>
       nodes.some((node) => node.address === address && !node.eligible && node.reason !== undefined),
     );
     await victim.restart();
-    await feed.next(
+    const back = await feed.next(
       "mark",
       ({ at, kind, text }) =>
         kind === "topology" && at > stopped.at && text === `Replica ${address} may answer reads.`,
     );
+    expect(back.isLoss).toBeUndefined();
   });
 
   it("tells of a failover and of the sessions whose writes it has lost", async () => {

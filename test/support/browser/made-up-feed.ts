@@ -75,6 +75,7 @@ function sampleAt(second: number, { shards, replicas, unused = 0, nameOf = plain
       { role: "primary", reason: "no-session", count: 7 },
       { role: "primary", reason: "write-in-flight", count: 9 },
       { role: "primary", reason: "missing-key", count: 5 },
+      { role: "primary", reason: "position-unknown", count: second === 100 ? 3 : 0 },
       { role: "primary", reason: "behind", count: isBad ? Math.round(reads / 3) : 11 },
       { role: "primary", reason: "check-failed", count: 6 },
       { role: "primary", reason: "replica-failed", count: second === 201 ? 40 : 0 },
@@ -106,6 +107,7 @@ function madeUpMarks(): Mark[] {
       at: end - 99_000,
       kind: "topology",
       text: "10.0.0.12:6379 is link-down: its link to its primary 10.0.0.10:6379 is down.",
+      isLoss: true,
     },
     {
       at: end - 98_000,
