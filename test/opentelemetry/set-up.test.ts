@@ -26,9 +26,14 @@ beforeAll(async () => {
   page = await readFile(join(root, "docs/opentelemetry.md"), "utf8");
 });
 
+/** The first piece of code below a heading of the page. */
+function codeBelow(heading: string): string {
+  const [, below = ""] = page.split(`${heading}\n`);
+  return /^```ts\n(.*?)^```/ms.exec(below)?.[1] ?? "";
+}
+
 /** Runs the set-up of the page in front of `app`, and returns what is printed. */
-async function runWithTracing(app: string): Promise<string> {
-  const [, tracing = ""] = /^```ts\n(.*?)^```/ms.exec(page) ?? [];
+async function runWithTracing(app: string, tracing = codeBelow("## Traces")): Promise<string> {
   // Inside of the repository, because an app outside would need an installed package.
   const folder = await mkdtemp(join(root, "test/opentelemetry/set-up-"));
   try {
@@ -45,6 +50,11 @@ async function runWithTracing(app: string): Promise<string> {
   }
 }
 
+/** The names of the spans that were printed. */
+function spansIn(printed: string): (string | undefined)[] {
+  return [...printed.matchAll(/^ {2}name: '(.*)'/gm)].map(([, name]) => name);
+}
+
 it("traces the commands of an ES module with the attributes of Tidemark", async () => {
   const app = `
     import { trace } from "@opentelemetry/api";
@@ -57,9 +67,59 @@ it("traces the commands of an ES module with the attributes of Tidemark", async 
     await tidemark.close();
     await trace.getTracerProvider().getDelegate().forceFlush();`;
   const printed = await runWithTracing(app);
-  expect([...printed.matchAll(/^ {2}name: '(.*)'/gm)].map(([, name]) => name)).toEqual(["set", "request"]);
+  expect(spansIn(printed)).toEqual(["set", "request"]);
   expect(printed).toContain("'tidemark.reason': 'not-a-read'");
   expect(printed).toContain(`'server.port': ${group.primary.port}`);
+});
+
+it("traces the commands of a request to an Express app, below the span of the request", async () => {
+  const app = `
+    import { once } from "node:events";
+    import { trace } from "@opentelemetry/api";
+    import express from "express";
+    import { Tidemark } from "tidemark";
+    import { readYourWrites } from "tidemark/express";
+    const tidemark = new Tidemark({ primary: "${group.primary.url}", replicas: [] });
+    const app = express();
+    app.use(readYourWrites(tidemark, { secret: "a secret of this test" }));
+    app.get("/", async (req, res) => res.json(await req.redis.set("k", "v")));
+    const server = app.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    await (await fetch("http://127.0.0.1:" + server.address().port)).text();
+    server.close();
+    server.closeAllConnections();
+    await tidemark.close();
+    await trace.getTracerProvider().getDelegate().forceFlush();`;
+  expect(spansIn(await runWithTracing(app))).toEqual(["set", "GET"]);
+});
+
+it("leaves only the spans of connecting when the spans of Tidemark's own commands are dropped", async () => {
+  const app = `
+    import { trace } from "@opentelemetry/api";
+    import { Tidemark } from "tidemark";
+    const tidemark = new Tidemark({ primary: "${group.primary.url}", replicas: [] });
+    await tidemark.ready();
+    await tidemark.redis.set("k", "v");
+    await tidemark.close();
+    await trace.getTracerProvider().getDelegate().forceFlush();`;
+  const without = codeBelow("### Commands outside of requests");
+  const [, provider = ""] = /^(new NodeTracerProvider\(.*)$/m.exec(without) ?? [];
+  const tracing = codeBelow("## Traces").replace(
+    "n({ requestHook })",
+    "n({ requestHook, requireParentSpan: false })",
+  );
+  const spans = spansIn(await runWithTracing(app, tracing));
+  expect(spans).toEqual(expect.arrayContaining(["connect", "set", "info"]));
+
+  const imports = without.replace(provider, "");
+  const exporter = "{ spanProcessors: [new BatchSpanProcessor(new ConsoleSpanExporter())], ";
+  const sampled = tracing
+    .replace(/^new NodeTracerProvider.*$/m, provider.replace("{ ", exporter))
+    .replace(
+      "BatchSpanProcessor, ConsoleSpanExporter, NodeTracerProvider",
+      "BatchSpanProcessor, ConsoleSpanExporter",
+    );
+  expect(new Set(spansIn(await runWithTracing(app, imports + sampled)))).toEqual(new Set(["connect", "set"]));
 });
 
 it("is described with the metrics that are registered", async () => {
