@@ -11,7 +11,7 @@ beforeAll(async () => {
   // Express itself is left out, because only its types are needed.
   const types = ["@types/express", "@types/node", "@types/cls-hooked"];
   const limiters = ["express-rate-limit", "rate-limit-redis"];
-  const telemetry = ["api", "instrumentation-ioredis", "sdk-trace-node"].map(
+  const telemetry = ["api", "instrumentation-http", "instrumentation-ioredis", "sdk-trace-node"].map(
     (name) => `@opentelemetry/${name}`,
   );
   installed = await InstalledPackage.install(["ioredis", "redis", ...types, ...limiters, ...telemetry]);

@@ -229,7 +229,7 @@ export const metrics: readonly Metric[] = [
     samples: one(({ failovers }) => failovers.ms),
   },
   {
-    name: "tidemark.commands_without_primary",
+    name: "tidemark.no_primary_commands",
     kind: "counter",
     help: "Commands for which no primary could be reached in time.",
     samples: one(({ withoutPrimary }) => withoutPrimary),
