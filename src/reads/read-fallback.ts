@@ -124,7 +124,7 @@ export class ReadFallback {
 
   /**
    * Returns a function that ends the wait and returns whether the read was still waiting. `over` is called with how the wait ended,
-   * or with undefined if that function has ended it.
+   * or with undefined if that function has ended it or the user had given up before.
    */
   #wait(
     read: PendingRead,
@@ -137,6 +137,7 @@ export class ReadFallback {
     const { signal } = session;
     const aborted = (): void => callbacks.reject(new AbortedError(command.name.toUpperCase()));
     if (signal?.aborted) {
+      over(undefined);
       aborted();
       return () => false;
     }

@@ -286,7 +286,9 @@ describe("tidemark.stats().fallback", () => {
     expect(tidemark.stats().fallback).toMatchObject({ active: 1, waiting: 1 });
     controller.abort();
     expect(tidemark.stats().fallback.waiting).toBe(0);
-    await Promise.all([first, second]);
+    const afterwards = expect(redis.get("key")).rejects.toThrow("GET");
+    expect(tidemark.stats().fallback).toMatchObject({ active: 1, waiting: 0 });
+    await Promise.all([first, second, afterwards]);
     expect(tidemark.stats().fallback).toMatchObject({ active: 0, waiting: 0 });
   });
 });
