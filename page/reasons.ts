@@ -56,6 +56,13 @@ export const reasonTexts: readonly ReasonText[] = [
     normal: "normal",
   },
   {
+    reason: "not-live",
+    family: "app",
+    pattern: 2,
+    meaning: 'The mode is not "live", or the rollout has not reached the user.',
+    normal: "normal",
+  },
+  {
     reason: "no-session",
     family: "app",
     pattern: 1,

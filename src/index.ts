@@ -10,6 +10,8 @@ export {
   lateWriteChannel,
   lostWriteChannel,
   type MessageChannel,
+  type ModeMessage,
+  modeChannel,
   type NodeState,
   type ReadMessage,
   type ReadRecord,
@@ -33,7 +35,15 @@ export type {
   WaitCounts,
   WriteCounts,
 } from "./diagnostics/counts.js";
-export type { FallbackCounts, KeptOnPrimary, ProbeCounts, TidemarkStats } from "./diagnostics/statistics.js";
+export type { GroupOutcomes, RecentOutcomes } from "./diagnostics/recent-outcomes.js";
+export type {
+  FallbackCounts,
+  KeptOnPrimary,
+  ProbeCounts,
+  RolloutStats,
+  TidemarkStats,
+  Totals,
+} from "./diagnostics/statistics.js";
 export {
   AbortedError,
   ClosedError,
@@ -56,6 +66,9 @@ export type { ReadDefaultOptions } from "./options/read-options.js";
 export type { ClusterServers, PrimaryServers, SentinelServers, Server } from "./options/server-options.js";
 export type { FallbackLimits } from "./reads/fallback-limit.js";
 export type { OnLostWrite } from "./reads/lost-writes.js";
+export type { StopRule } from "./rollout/automatic-stop.js";
+export type { Bucket, RolloutChoice } from "./rollout/membership.js";
+export type { Mode } from "./rollout/rollout.js";
 export type { Context } from "./session/context.js";
 export type { Seal } from "./session/seal.js";
 export type { Session, SessionClient } from "./session/session.js";

@@ -22,6 +22,8 @@ import type { Servers } from "./options/server-options.js";
 import { LostWrites } from "./reads/lost-writes.js";
 import { Lineage } from "./replication/lineage.js";
 import type { Position } from "./replication/position.js";
+import { AutomaticStop } from "./rollout/automatic-stop.js";
+import { type Mode, Rollout } from "./rollout/rollout.js";
 import { Router } from "./routing/router.js";
 import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
@@ -77,6 +79,8 @@ export class Tidemark implements AsyncDisposable {
   readonly #context: Context;
   readonly #base: RoutedRedis;
   readonly #instance: Instance;
+  readonly #rollout: Rollout;
+  readonly #stop: AutomaticStop | undefined;
   /** Resolves when all work that began before closing is over, or when a caller has cut the wait short. */
   #closing: Promise<void> | undefined;
   #cutShort: () => void = () => {};
@@ -124,7 +128,10 @@ export class Tidemark implements AsyncDisposable {
         this.#stateChanges.notice();
       },
     });
-    this.#router = new Router(this.#topology, this.#dependents, this.#losses, checked);
+    this.#rollout = new Rollout(this, checked.mode, checked.rollout);
+    if (checked.stopWhen !== undefined)
+      this.#stop = new AutomaticStop(this.#rollout, checked.stopWhen, () => this.#counts.routableReads);
+    this.#router = new Router(this.#topology, this.#dependents, this.#losses, checked, this.#stop);
     this.#context = checked.context ?? asyncLocalStorage();
     const lifecycle: ConnectionLifecycle = {
       connect: () => this.#connect(),
@@ -152,10 +159,11 @@ export class Tidemark implements AsyncDisposable {
     this.redis = base;
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
-    this.#host = new TidemarkHost(checked, this.#counts, this.#router, base);
+    this.#host = new TidemarkHost(checked, this.#counts, this.#router, base, this.#rollout);
     const { maxStalenessMs, maxClockSkewMs } = checked;
     this.limits = { maxStalenessMs, maxClockSkewMs };
     this.#stateChanges.open();
+    this.#stop?.open();
   }
 
   /**
@@ -186,6 +194,30 @@ export class Tidemark implements AsyncDisposable {
   }
 
   /**
+   * What this `Tidemark` does with the commands of sessions. You may set it at any time, also for sessions that are open. No user
+   * misses their own writes because of it, and no command fails. Throws an `InvalidOptionError` for an unknown mode.
+   */
+  get mode(): Mode {
+    return this.#rollout.mode;
+  }
+
+  set mode(mode: Mode) {
+    this.#rollout.setMode(mode);
+  }
+
+  /**
+   * The share of the users whose reads replicas may answer while the mode is `"live"`, from 0 to 1. You may set it at any time, like
+   * {@link mode}. Throws an `InvalidOptionError` if it is not a number from 0 to 1.
+   */
+  get rollout(): number {
+    return this.#rollout.share;
+  }
+
+  set rollout(share: number) {
+    this.#rollout.setShare(share);
+  }
+
+  /**
    * Calls `fn` with `session` as the session of `tidemark.redis`. Everything that `fn` starts uses the same session. Throws an
    * `InvalidOptionError` if `session` is not a session or `fn` is not a function.
    */
@@ -213,7 +245,12 @@ export class Tidemark implements AsyncDisposable {
 
   /** What this `Tidemark` has counted in this process since it was made. */
   stats(): TidemarkStats {
-    return this.#host.statistics.now;
+    const { mode, rollout } = this;
+    const stopped = this.#stop?.count ?? 0;
+    return {
+      ...this.#host.statistics.now,
+      rollout: { mode, share: rollout, stopped, recent: this.#stop?.recent },
+    };
   }
 
   /**
@@ -221,7 +258,8 @@ export class Tidemark implements AsyncDisposable {
    * `text/plain; version=0.0.4; charset=utf-8`. The labels name servers, roles, reasons and levels, but no keys, users or tokens.
    */
   prometheus(): string {
-    return prometheusText({ stats: this.stats(), nodes: this.topology(), limits: this.limits });
+    const { mode, rollout, limits } = this;
+    return prometheusText({ mode, rollout, limits, stats: this.stats(), nodes: this.topology() });
   }
 
   /**
@@ -253,7 +291,7 @@ export class Tidemark implements AsyncDisposable {
   ): Redis {
     if (lifecycle.redirect === undefined || namesServer(override))
       return duplicatePrimaryClient(from, override, lifecycle.sourceOf());
-    const router = new Router(this.#topology, this.#dependents, this.#losses, options);
+    const router = new Router(this.#topology, this.#dependents, this.#losses, options, this.#stop);
     const duplicate = new ClusterDuplicate({ ...from, ...override }, router, lifecycle, (ended) => {
       this.#duplicates.delete(ended);
     });
@@ -269,6 +307,7 @@ export class Tidemark implements AsyncDisposable {
     this.#base.accept();
     this.#topology.open();
     this.#stateChanges.open();
+    this.#stop?.open();
     this.#router.open();
     this.#base.subscriber.open();
     if (this.#topology.shards.length === 0) {
@@ -335,6 +374,7 @@ export class Tidemark implements AsyncDisposable {
     this.#router.close();
     this.#base.subscriber.close();
     this.#stateChanges.close();
+    this.#stop?.close();
     this.#topology.close();
   }
 
@@ -372,10 +412,18 @@ class TidemarkHost implements SessionHost {
   readonly maxKeys: number;
   readonly recordReads: number;
   readonly statistics: Statistics;
+  readonly rollout: Rollout;
   readonly #router: Router;
   readonly #client: RoutedRedis;
 
-  constructor(options: ResolvedOptions, counts: Counts, router: Router, client: RoutedRedis) {
+  constructor(
+    options: ResolvedOptions,
+    counts: Counts,
+    router: Router,
+    client: RoutedRedis,
+    rollout: Rollout,
+  ) {
+    this.rollout = rollout;
     this.ttlMs = options.tokenTtlMs;
     this.monotonicReads = options.monotonicReads;
     this.keys = new RuledKeys(options.keyRules);

@@ -199,7 +199,7 @@ const shownOfSession = `
 import type { Session } from "tidemark";
 export const shown: Record<keyof Session, "shown"> = {
   level: "shown", redis: "shown", at: "shown", monotonicReads: "shown", stale: "shown", reads: "shown", signal: "shown",
-  wrote: "shown", writing: "shown", token: "shown", sealed: "shown", add: "shown", addSealed: "shown", settled: "shown",
+  isLive: "shown", wrote: "shown", writing: "shown", token: "shown", sealed: "shown", add: "shown", addSealed: "shown", settled: "shown",
   replicated: "shown",
 };
 `;

@@ -10,12 +10,15 @@ import { readChannel, routeChannel } from "../diagnostics/channels.js";
 import { recordCommand } from "../reads/route-record.js";
 import type { ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
+import { type CommandOutcomes, timeCommand } from "../rollout/timed-command.js";
 import type { Session } from "../session/session.js";
 
 /** Routes the commands of a client. */
 export interface CommandRouter {
   readonly policies: ReadPolicyCache;
   readonly keepsReads: boolean;
+  /** Receives how the commands of sessions end, if a rule may stop the rollout. */
+  readonly outcomes: CommandOutcomes | undefined;
   /** Sends one command. `iteration` is set if the command is a step of a scan stream. */
   route(
     command: Command,
@@ -45,6 +48,7 @@ export interface CommandOrigin {
   readonly iteration: ScanIteration | undefined;
 }
 
+const timedKinds: ReadonlySet<CommandKind> = new Set(["read", "write", "lookup", "scan"]);
 const writing: ReadonlySet<CommandKind> = new Set(["write", "blocking"]);
 
 /** Passes commands to the router, and the commands of a batch as a whole. All clients of a `Tidemark` share one object. */
@@ -59,8 +63,13 @@ export class CommandDispatch {
     this.#findSession = findSession;
   }
 
-  /** Starts a record of what becomes of a command, if a channel for records has subscribers or sessions keep records. */
+  /**
+   * Starts a record of what becomes of a command, if a channel for records has subscribers or sessions keep records, or if a rule
+   * may stop the rollout.
+   */
   record(command: Command, sender: CommandOrigin): void {
+    const { outcomes } = this.#routing;
+    if (outcomes !== undefined) this.#time(command, this.sessionOf(sender), outcomes);
     if (!routeChannel.hasSubscribers && !readChannel.hasSubscribers && !this.#routing.keepsReads) return;
     const session = this.sessionOf(sender);
     const { level } = sender.boundPolicy ?? session?.policy ?? this.#routing.policies.usual;
@@ -106,6 +115,12 @@ export class CommandDispatch {
 
   resolved(consistency: Consistency): ResolvedReadPolicy {
     return this.#routing.policies.of(consistency);
+  }
+
+  #time(command: Command, session: Session | undefined, outcomes: CommandOutcomes): void {
+    // Blocking commands take as long as they are asked to.
+    if (session !== undefined && timedKinds.has(kindOf(command, false)))
+      timeCommand(command, session.isLive, outcomes);
   }
 
   /** Adds a command to the batch. A write counts as in flight from now on, because a response could be sent before the batch is. */

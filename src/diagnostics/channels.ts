@@ -35,6 +35,7 @@ function channelOf<Message>(name: string): MessageChannel<Message> {
  *
  * To the primary, because of the read or its session:
  * - `strong`: the level of the read is `"strong"`.
+ * - `not-live`: the mode is not `"live"`, or the rollout has not reached the user.
  * - `no-session`: the read belongs to no session.
  * - `write-in-flight`: a write of the session is in flight.
  * - `position-unknown`: the position of one of the session's writes is unknown.
@@ -59,6 +60,7 @@ export type Reason =
   | "primary-gone"
   | "unproven"
   | "strong"
+  | "not-live"
   | "no-session"
   | "write-in-flight"
   | "position-unknown"
@@ -273,6 +275,21 @@ export interface StaleReadMessage {
 
 /** `tidemark:stale-read`: answers that may lack writes, where `staleIfPrimaryGone` allows them. Subscribers must not throw. */
 export const staleReadChannel = channelOf<StaleReadMessage>("tidemark:stale-read");
+
+/** Published on `tidemark:mode` when the mode or the share of the users changes. */
+export interface ModeMessage {
+  /** The `Tidemark` that this message is about. */
+  readonly tidemark: object;
+  readonly mode: "off" | "shadow" | "live";
+  /** The share of the users whose reads replicas may answer while the mode is `"live"`, from 0 to 1. */
+  readonly rollout: number;
+  readonly before: { readonly mode: "off" | "shadow" | "live"; readonly rollout: number };
+  /** Why Tidemark itself has changed the mode, for people to read. Undefined if the app has changed it. */
+  readonly cause: string | undefined;
+}
+
+/** `tidemark:mode`: changes of `tidemark.mode` and `tidemark.rollout`. Subscribers run synchronously and must not throw. */
+export const modeChannel = channelOf<ModeMessage>("tidemark:mode");
 
 /** `tidemark:lost-write`: the writes that a failover has lost, by session. Subscribers run synchronously and must not throw. */
 export const lostWriteChannel = channelOf<LostWriteMessage>("tidemark:lost-write");

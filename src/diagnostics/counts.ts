@@ -7,6 +7,7 @@ const reasons: readonly Reason[] = [
   ...(["known", "checked", "primary-gone", "unproven"] as const),
   ...([
     "strong",
+    "not-live",
     "no-session",
     "not-a-read",
     "write-in-flight",
@@ -24,6 +25,8 @@ const reasons: readonly Reason[] = [
     "replica-failed",
   ] as const),
 ];
+/** Why commands went to the primary that no replica may answer, whatever is known of the replicas. */
+const unroutable: ReadonlySet<Reason> = new Set(["strong", "not-live", "no-session", "not-a-read", "asked"]);
 const ofReplicas: ReadonlySet<Reason> = new Set(["known", "checked", "primary-gone", "unproven"]);
 const levels: readonly LevelName[] = ["eventual", "session", "bounded", "strong"];
 
@@ -149,6 +152,8 @@ export interface WriteCounts {
   readonly known: number;
   /** The position is not known, so the session reads from the primary until its token expires. */
   readonly unknown: number;
+  /** The position was not asked for: the mode is not `"live"`, or the rollout has not reached the user. */
+  readonly notLive: number;
   /** The tracked writes of each request that went through the middleware, until its headers were sent. */
   readonly perRequest: HistogramValues;
 }
@@ -172,6 +177,8 @@ export interface PinCounts {
   readonly unanswered: number;
   /** Not all tokens of a request could be read, because a carrier failed or there were too many. */
   readonly unreadTokens: number;
+  /** The session wrote while the mode was not `"live"`, or before the rollout reached its user, so no position was asked for. */
+  readonly notLive: number;
 }
 
 /** The tokens that requests brought and responses got. */
@@ -220,6 +227,8 @@ export class Counts {
   readonly waits = new Waits();
   knownWrites = 0;
   unknownWrites = 0;
+  /** Writes of sessions whose reads no replica answers, because of the mode or the rollout. */
+  notLiveWrites = 0;
   /** Reads that went to the primary because no replica could answer them in time. */
   fallbackReads = 0;
   /** Reads that were rejected with a `ReplicasBehindError`. */
@@ -229,7 +238,7 @@ export class Counts {
   /** Reads in line for the primary. */
   waitingFallbacks = 0;
   readonly protectedReads = { proven: 0, estimated: 0 };
-  readonly pins = { unknownPosition: 0, unanswered: 0, unreadTokens: 0 };
+  readonly pins = { unknownPosition: 0, unanswered: 0, unreadTokens: 0, notLive: 0 };
   readonly writesPerRequest = new Histogram(writeBounds);
   /** How long responses waited for the writes of their requests, in milliseconds. */
   readonly heldMs = timesMs();
@@ -257,6 +266,19 @@ export class Counts {
   failedOver(source: "options" | "itself" | "sentinels" | "cluster", absentMs: number): void {
     if (source !== "options") this.failovers[source] += 1;
     this.failovers.ms.add(absentMs);
+  }
+
+  /**
+   * How many reads replicas could have answered, by the role of the server that did. A read whose replica failed counts for the
+   * primary only.
+   */
+  get routableReads(): { readonly primary: number; readonly replica: number } {
+    const sides = { primary: 0, replica: 0 };
+    for (const { role, reason, count } of this.commands) {
+      if (!unroutable.has(reason)) sides[role] += count;
+      if (reason === "check-failed" || reason === "replica-failed") sides.replica -= count;
+    }
+    return sides;
   }
 
   /** Counts a command that is sent to a server. */

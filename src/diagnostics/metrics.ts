@@ -23,8 +23,13 @@ export interface ShownLimits {
   readonly maxClockSkewMs: number;
 }
 
+type ShownMode = "off" | "shadow" | "live";
+
 /** Everything that metrics are read from. */
 export interface Measured {
+  readonly mode: ShownMode;
+  /** The share of the users whose reads replicas may answer in the mode `"live"`, from 0 to 1. */
+  readonly rollout: number;
   readonly stats: TidemarkStats;
   readonly nodes: readonly ShownNode[];
   readonly limits: ShownLimits;
@@ -57,6 +62,8 @@ export interface HistogramMetric extends Described {
 }
 
 export type Metric = NumberMetric | HistogramMetric;
+
+const modes: readonly ShownMode[] = ["off", "shadow", "live"];
 
 const nodeStates: readonly NodeState[] = [
   ...(["serving", "starting", "silent", "unauthorized", "loading", "refusing", "unknown-position"] as const),
@@ -144,6 +151,7 @@ export const metrics: readonly Metric[] = [
     samples: ({ stats: { writes } }) => [
       [{ position: "known" }, writes.known],
       [{ position: "unknown" }, writes.unknown],
+      [{ position: "not_live" }, writes.notLive],
     ],
   },
   {
@@ -166,6 +174,7 @@ export const metrics: readonly Metric[] = [
       [{ cause: "unknown_position" }, pins.unknownPosition],
       [{ cause: "unanswered" }, pins.unanswered],
       [{ cause: "unread_tokens" }, pins.unreadTokens],
+      [{ cause: "not_live" }, pins.notLive],
     ],
   },
   {
@@ -313,6 +322,18 @@ export const metrics: readonly Metric[] = [
     unit: "s",
     help: "How far the clock of a server is ahead of the primary's.",
     samples: ofNodes(({ clockSkewMs }) => inSeconds(clockSkewMs)),
+  },
+  {
+    name: "tidemark.mode",
+    kind: "gauge",
+    help: "1 for the mode, and 0 for the others.",
+    samples: (measured) => modes.map((mode) => [{ mode }, mode === measured.mode ? 1 : 0]),
+  },
+  {
+    name: "tidemark.rollout",
+    kind: "gauge",
+    help: "The share of the users whose reads replicas may answer in the mode live.",
+    samples: ({ rollout }) => [[{}, rollout]],
   },
   // So that alerts can compare the lag and the clock of a replica with the limits of its app.
   {

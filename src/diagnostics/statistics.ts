@@ -11,12 +11,29 @@ import type {
   WriteCounts,
 } from "./counts.js";
 import type { KeyPrefixes } from "./key-prefix.js";
+import type { RecentOutcomes } from "./recent-outcomes.js";
 import type { ScopeProposal } from "./scope-proposal.js";
 
 type Keys = readonly (string | Buffer)[];
 
 /** The result of `tidemark.stats()`: counts of this `Tidemark` in this process, since it was made. */
-export interface TidemarkStats {
+export interface TidemarkStats extends Totals {
+  readonly rollout: RolloutStats;
+}
+
+/** The mode, and what the rule `stopWhen` knows. */
+export interface RolloutStats {
+  readonly mode: "off" | "shadow" | "live";
+  /** The share of the users whose reads replicas may answer in the mode `"live"`, from 0 to 1. */
+  readonly share: number;
+  /** How often the rule `stopWhen` has stopped the rollout. */
+  readonly stopped: number;
+  /** What the rule decides on. Undefined without a rule. */
+  readonly recent: RecentOutcomes | undefined;
+}
+
+/** What has been counted since the `Tidemark` was made. */
+export interface Totals {
   /**
    * The commands that were sent to servers, by the reason why they were sent there and by their level. A read that is sent again
    * counts again: its first answer was discarded, or there was none. A command that Tidemark sends by itself does not count.
@@ -147,7 +164,7 @@ export class Statistics {
   }
 
   /** The current counts. */
-  get now(): TidemarkStats {
+  get now(): Totals {
     const { counts } = this;
     const kept = [...this.#kept.values(), this.#unnamed].filter(({ reads }) => reads > 0);
     return {
@@ -163,6 +180,7 @@ export class Statistics {
       writes: {
         known: counts.knownWrites,
         unknown: counts.unknownWrites,
+        notLive: counts.notLiveWrites,
         perRequest: counts.writesPerRequest.now,
       },
       pins: { ...counts.pins },

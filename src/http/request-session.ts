@@ -3,6 +3,7 @@
 import { type Consistency, checkConsistency } from "../consistency/read-policy.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
+import type { Membership, RolloutChoice } from "../rollout/membership.js";
 import type { Session } from "../session/session.js";
 import { type SessionOptions, SessionSetup } from "../session/session-setup.js";
 import { claimsOf, maxTexts, unknownWrite, unsent } from "../session/token.js";
@@ -12,6 +13,7 @@ import { entryFor } from "./entries.js";
 import { Keyring, type OpenedToken } from "./keyring.js";
 import { type CarriedTokens, ResponseToken } from "./outgoing-token.js";
 import { checkServerTiming, RequestTiming, type ServerTimingChoice } from "./server-timing.js";
+import { Visitor, type VisitorSetup } from "./visitor.js";
 
 /** The part of a `Tidemark` that a middleware uses. */
 export interface SessionSource {
@@ -49,6 +51,13 @@ export interface ReadYourWritesOptions<Request> {
    * strangers about your servers. While it is on, reads are recorded, which takes 1.15 to 1.25 times as much CPU for each read.
    */
   readonly serverTiming?: ServerTimingChoice<Request>;
+  /**
+   * Who the user of a request is, for a `rollout` below 1. Return an id that never changes, such as the number of the account. The
+   * same users are then included in every process. With true or false you decide yourself whether the user is included, for
+   * example for your own staff. If the function returns undefined or null, or without it, the cookie of `cookie()` tells the users
+   * apart. With other carriers, replicas then answer no reads of this user until `rollout` is 1.
+   */
+  readonly rollout?: (request: Request) => RolloutChoice;
 }
 
 /** A session, and how its token gets to the user. */
@@ -107,6 +116,7 @@ export interface RequestSessionConfig<Request> {
   readonly failed: (error: unknown) => void;
   /** Called with the error that the function `serverTiming` threw. */
   readonly untimed: (error: unknown) => void;
+  readonly visitors: VisitorSetup<Request>;
   /** Called when none of the secrets can decrypt a text that looks like a token. */
   readonly unverified: () => void;
 }
@@ -117,7 +127,8 @@ export function refuseUnknownOptions(
   further: readonly string[],
   where = "readYourWrites",
 ): void {
-  const names = ["secret", "audience", "carrier", "level", "monotonicReads", "serverTiming", ...further];
+  const own = ["secret", "audience", "carrier", "level", "monotonicReads", "serverTiming", "rollout"];
+  const names = [...own, ...further];
   refuseUnknown(where, options, names, (name) => {
     if (name === "tidemark")
       return `Pass it before the options, or import ${where} from "tidemark/fastify" for Fastify`;
@@ -140,6 +151,12 @@ export function requestSessionConfig<Request>(
   if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
     throw new InvalidOptionError("monotonicReads", monotonicReads, "Pass true or false");
   if (level !== undefined && typeof level !== "function") checkConsistency(level);
+  if (options.rollout !== undefined && typeof options.rollout !== "function")
+    throw new InvalidOptionError(
+      "rollout",
+      options.rollout,
+      "Pass a function like (request) => request.user?.id here, and the share of the users to new Tidemark({ rollout })",
+    );
   const storesOnServer = carriers.some(({ serverSide }) => serverSide === true);
   return {
     source,
@@ -157,6 +174,15 @@ export function requestSessionConfig<Request>(
       "TIDEMARK_SERVER_TIMING",
       "The function serverTiming threw an error, so responses get no Server-Timing header. Its first error follows.",
     ),
+    visitors: {
+      choose: options.rollout,
+      carriers: carriers.flatMap(({ membership }) => membership ?? []),
+      keyring,
+      failed: warning(
+        "TIDEMARK_ROLLOUT",
+        "The function rollout threw an error, so replicas answer no reads of its user. Its first error follows.",
+      ),
+    },
     unverified: unverifiedWarning(),
   };
 }
@@ -169,6 +195,7 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
   #request: Request | undefined;
   readonly #config: RequestSessionConfig<Request>;
   readonly #timing: RequestTiming | undefined = undefined;
+  #visitor: Visitor<Request> | undefined;
   #isStored = false;
 
   /** Throws what the `level` function throws. */
@@ -178,7 +205,14 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     this.#config = config;
     const ownLevel = typeof level === "function" ? checkConsistency(level(request)) : level;
     this.session = source.session(
-      new SessionSetup(() => this.#open(), ownLevel, monotonicReads, keyring, signal),
+      new SessionSetup(
+        () => this.#open(),
+        ownLevel,
+        monotonicReads,
+        keyring,
+        signal,
+        () => this.#membership(),
+      ),
     );
     if (config.serverTiming !== undefined) this.#timing = RequestTiming.of(this.session);
   }
@@ -200,6 +234,8 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
   carry(response: CarrierResponse): void {
     for (const carrier of this.#config.carriers)
       if (!carrier.serverSide || !this.#isStored) this.#write(carrier, response);
+    if (this.#visitor !== undefined && this.#request !== undefined)
+      this.#visitor.carry(this.#request, response);
     if (this.#timing !== undefined) this.#show(this.#timing, response);
   }
 
@@ -257,6 +293,12 @@ export class RequestTokens<Request extends CarrierRequest> implements CarriedTok
     const { counts } = this.session.statistics;
     counts.issuedTokens += 1;
     counts.tokenBytes.add(given);
+  }
+
+  #membership(): Membership {
+    if (this.#request === undefined) return undefined;
+    this.#visitor = new Visitor(this.#config.visitors);
+    return this.#visitor.membership(this.#request);
   }
 
   #open(): string[] {

@@ -18,6 +18,8 @@ import { refuseUnknown } from "../errors/option-names.js";
 export interface MetricsSource {
   stats(): TidemarkStats;
   topology(): readonly ShownNode[];
+  readonly mode: Measured["mode"];
+  readonly rollout: number;
   readonly limits: ShownLimits;
 }
 
@@ -286,7 +288,8 @@ function serverKey({ attributes }: Source, address: string, role: string): strin
 }
 
 function measuredOf(tidemark: MetricsSource): Measured {
-  return { stats: tidemark.stats(), nodes: tidemark.topology(), limits: tidemark.limits };
+  const { mode, rollout, limits } = tidemark;
+  return { mode, rollout, limits, stats: tidemark.stats(), nodes: tidemark.topology() };
 }
 
 /** One Tidemark whose metrics are registered on a meter. */

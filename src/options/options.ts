@@ -3,6 +3,8 @@ import type { RedisOptions } from "ioredis";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown, tidemarkOptions } from "../errors/option-names.js";
 import type { OnLostWrite } from "../reads/lost-writes.js";
+import type { StopRule } from "../rollout/automatic-stop.js";
+import { checkMode, checkShare, type Mode } from "../rollout/rollout.js";
 import type { Context } from "../session/context.js";
 import type { Accept, ShardLimits } from "../shard/shard-options.js";
 import { isRecord, notOptions } from "./given-server.js";
@@ -86,6 +88,25 @@ export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
   readonly recordReads?: number;
   /** Finds the session of the current request. Default: Node's AsyncLocalStorage. */
   readonly context?: Context;
+  /**
+   * What Tidemark does with the commands of sessions. `"live"` lets replicas answer reads. With `"off"` and `"shadow"`, every command
+   * goes to the primary. `"shadow"` also measures on a sample of the sessions what replicas would have answered. `tidemark.mode`
+   * changes it at run time. Default `"live"`.
+   */
+  readonly mode?: Mode;
+  /**
+   * The share of the users whose reads replicas may answer in the mode `"live"`, from 0 to 1. The commands of all other users go to
+   * the primary. It depends on the user, so each user stays on one side, in every process. `tidemark.rollout` changes it at run
+   * time. Default 1.
+   */
+  readonly rollout?: number;
+  /**
+   * A rule that ends a rollout by itself. While the mode is `"live"`, it is called every 5 seconds with the outcomes of about the
+   * last minute in this process. If it returns true, or the reason as a text, the mode becomes `"off"` in this process, and a process
+   * warning and `tidemark:mode` report it. If it throws, the mode becomes `"off"` too. Setting `tidemark.mode` to `"live"` goes on.
+   * While the option is set, the duration of each command of a session is measured. Default: none.
+   */
+  readonly stopWhen?: StopRule;
 }
 
 const defaults = {
@@ -124,6 +145,9 @@ export interface ResolvedOptions extends ShardLimits, ResolvedReadOptions, Resol
   readonly onLostWrite: OnLostWrite;
   readonly recordReads: number;
   readonly context: Context | undefined;
+  readonly mode: Mode;
+  readonly rollout: number;
+  readonly stopWhen: StopRule | undefined;
 }
 
 /** Throws an {@link InvalidOptionError} that names the first option that cannot be used. */
@@ -170,6 +194,9 @@ export function checkOptions(options: TidemarkOptions): ResolvedOptions {
     accept: checkAccept(options.accept),
     recordReads: countOf(options.recordReads),
     context: checkContext(context),
+    mode: checkMode(options.mode ?? "live"),
+    rollout: checkShare(options.rollout ?? 1),
+    stopWhen: checkRule(options.stopWhen),
   };
 }
 
@@ -240,6 +267,11 @@ function checkAccept(accept: Accept | undefined): Accept | undefined {
     accept,
     'Pass a function like (host, port) => host.endsWith(".internal")',
   );
+}
+
+function checkRule(rule: StopRule | undefined): StopRule | undefined {
+  if (rule === undefined || typeof rule === "function") return rule;
+  throw new InvalidOptionError("stopWhen", rule, "Pass a function like ({ live }) => live.errorRate > 0.01");
 }
 
 function checkContext(context: Context | undefined): Context | undefined {

@@ -389,7 +389,8 @@ export class ReadRouter implements ReadRoutes {
 
 /** Samples the primary at `now` if the session has read data that no replica is proven to have. */
 function sampleIfAhead({ session, shard, touched }: PendingRead, now: number): void {
-  if (shard.replicas.length > 0 && session.progressIn(shard, touched).ahead) shard.monitor.samplePrimary(now);
+  if (session.isLive && shard.replicas.length > 0 && session.progressIn(shard, touched).ahead)
+    shard.monitor.samplePrimary(now);
 }
 
 /** Whether Tidemark can prove at all which data the replica has. */

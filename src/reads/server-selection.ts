@@ -52,6 +52,7 @@ export function primaryOnlyReason(
   mayMove: boolean,
 ): Reason | undefined {
   if (!rules.mayUseReplicas) return "strong";
+  if (mayMove && !session.isLive) return "not-live";
   if (shard.replicas.length === 0) {
     if (rules.acceptsUnproven && hasUnprovenServers(shard)) return undefined;
     return shard.mayFindReplicas ? "starting" : "no-replica";

@@ -20,7 +20,8 @@ export function answerStale(read: PendingRead): boolean {
  * Whether a replica may answer without proof. It may not answer a step of an iteration, because the next step would meet another
  * server.
  */
-function mayBeStale({ policy, rules, iteration }: PendingRead): boolean {
+function mayBeStale({ policy, rules, iteration, session }: PendingRead): boolean {
+  if (!session.isLive) return false;
   return iteration === undefined && (policy.staleIfPrimaryGone || rules.acceptsUnproven);
 }
 

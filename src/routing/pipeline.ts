@@ -8,7 +8,7 @@ import type { ResolvedReadPolicy } from "../consistency/read-policy.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
 import { discardSend, noteRoute } from "../reads/route-record.js";
-import type { WriteHandle } from "../replication/write-outcome.js";
+import type { WriteHandle, WriteOutcome } from "../replication/write-outcome.js";
 import type { Session } from "../session/session.js";
 import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
@@ -43,6 +43,8 @@ class Delivery {
   readonly #doubtful: boolean;
   readonly #units: readonly Unit[];
   readonly #writer: Session | undefined;
+  /** How the batch counts for its session once all units are over. Units whose positions are asked for count by themselves. */
+  readonly #outcome: WriteOutcome;
   #handle: WriteHandle | undefined;
   #repeats = maxRepeats;
   #unanswered = 0;
@@ -53,6 +55,7 @@ class Delivery {
     this.#doubtful = doubtful;
     this.#units = retryUnits(batch).map((unit) => new Unit(unit));
     this.#writer = batch.session?.writerOf(batch.commands, batch.kinds);
+    this.#outcome = this.#writer?.needsPositions === false ? "not-asked" : "not-sent";
     if (batch.isReturned !== true)
       batch.session?.statistics.countUntracked(this.#units.reduce((sum, unit) => sum + unit.untracked, 0));
   }
@@ -133,7 +136,7 @@ class Delivery {
     const shown = session && this.#units.flatMap((unit) => (unit.shows ? unit.commands : []));
     if (session !== undefined && shown !== undefined && shown.length > 0)
       session.progressIn(shard, session.touchedBy(shown)).readAhead(performance.now());
-    this.#handle?.end("not-sent");
+    this.#handle?.end(this.#outcome);
     for (const unit of this.#units) unit.handOut();
   }
 }
@@ -146,6 +149,8 @@ class Unit {
   readonly #errors: (Error | undefined)[] = [];
   /** The session of the unit, if the session has to see one of the unit's writes later. */
   readonly #session: Session | undefined;
+  /** Whether the positions of the unit's writes are asked for. */
+  readonly #needsPositions: boolean;
   /** Whether the server had already shown that it is a replica when it answered. */
   #isBehindReplica = false;
 
@@ -153,6 +158,7 @@ class Unit {
     this.#batch = batch;
     this.#callbacks = batch.commands.map((command) => new CommandCallbacks(command));
     this.#session = batch.session?.writerOf(batch.commands, batch.kinds);
+    this.#needsPositions = this.#session?.needsPositions === true;
   }
 
   get size(): number {
@@ -239,7 +245,7 @@ class Unit {
     const { shard, commands, kinds, policy } = this.#batch;
     const { connection } = primary;
     // The position after EXEC is the position of each command of the transaction.
-    const session = this.#session;
+    const session = this.#needsPositions ? this.#session : undefined;
     const touched = session?.touchedBy(commands);
     this.#isBehindReplica = false;
     for (const [index, command] of commands.entries()) {

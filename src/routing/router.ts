@@ -8,6 +8,7 @@ import { ReadRequest } from "../reads/read.js";
 import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
 import { cursorOf, iterationLostError, ScanCursors, ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
+import type { CommandOutcomes } from "../rollout/timed-command.js";
 import type { Session } from "../session/session.js";
 import type { PrimaryDependents } from "../shard/primary-dependents.js";
 import type { Shard } from "../shard/shard.js";
@@ -18,7 +19,7 @@ import { DedicatedConnection } from "./dedicated-connection.js";
 import { type Batch, batchKinds, retryUnits, sendBatch } from "./pipeline.js";
 import { ReplicaAcks } from "./replica-acks.js";
 import { ShardResolver } from "./shard-resolver.js";
-import { sendAsking, sendOutsideSession, sendWrite } from "./write.js";
+import { sendAsking, sendOutsideSession, sendWithoutPosition, sendWrite } from "./write.js";
 
 /** The options that decide how commands are routed. */
 export interface RouterOptions extends ReadRouterOptions {
@@ -33,6 +34,8 @@ export class Router {
   readonly policies: ReadPolicyCache;
   /** Whether sessions keep records of their reads. */
   readonly keepsReads: boolean;
+  /** Receives how the commands of sessions end, if a rule may stop the rollout. */
+  readonly outcomes: CommandOutcomes | undefined;
   readonly #topology: Pick<Topology, "shards">;
   /** Holds the commands that are given before the servers are known. */
   readonly #shardResolver: ShardResolver;
@@ -49,7 +52,14 @@ export class Router {
   /** The transactions that sessions have begun by hand. */
   readonly #dedicatedConnections = new WeakMap<Session, DedicatedConnection>();
 
-  constructor(topology: Topology, dependents: PrimaryDependents, losses: LostWrites, options: RouterOptions) {
+  constructor(
+    topology: Topology,
+    dependents: PrimaryDependents,
+    losses: LostWrites,
+    options: RouterOptions,
+    outcomes?: CommandOutcomes,
+  ) {
+    this.outcomes = outcomes;
     this.#topology = topology;
     this.pool = new ConnectionPool(dependents);
     this.policies = new ReadPolicyCache(options);
@@ -229,9 +239,10 @@ export class Router {
       this.#dedicatedConnections.get(session)?.send(command, kind, policy.level)
     )
       return;
-    else if (kind === "write" && session?.tracks(command))
-      sendWrite(shard, command, session, policy.level, isReturned);
-    else if (kind === "write") {
+    else if (kind === "write" && session?.tracks(command)) {
+      const send = session.needsPositions ? sendWrite : sendWithoutPosition;
+      send(shard, command, session, policy.level, isReturned);
+    } else if (kind === "write") {
       if (!isReturned) session?.statistics.countUntracked(1);
       sendOutsideSession(shard, command, policy.level, isReturned);
     } else if (kind === "read" && isReturned && (session === undefined || session.writing)) {

@@ -76,6 +76,30 @@ export function sendOutsideSession(
 }
 
 /**
+ * Sends a write of `session` like one outside of sessions, without asking for its position. The session is pinned to the primary
+ * instead.
+ */
+export function sendWithoutPosition(
+  shard: Shard,
+  command: Command,
+  session: Session,
+  level: Level,
+  isReturned: boolean,
+): void {
+  const handle = session.beginWrite(command.name, session.touchedBy(command));
+  const callbacks = new CommandCallbacks(command);
+  command.resolve = (reply) => {
+    handle.end("not-asked");
+    return callbacks.resolve(reply);
+  };
+  command.reject = (error) => {
+    handle.end("not-asked");
+    callbacks.reject(error);
+  };
+  sendOutsideSession(shard, command, level, isReturned);
+}
+
+/**
  * Sends a write of `session`, and resends it only if the server refused it. The session learns the position of the write before
  * the promise resolves.
  */
@@ -121,19 +145,25 @@ export function sendWrite(
 export function sendAsking(shard: Shard, command: Command, writer: Session | undefined, level: Level): void {
   const callbacks = new CommandCallbacks(command);
   const handle = writer?.beginWrite(command.name, writer.touchedBy(command), shard);
+  const isAsked = writer?.needsPositions === true;
   const start = (error?: Error): void => {
     const { primary } = shard;
     if (error !== undefined) {
       callbacks.reject(error);
       handle?.end("not-sent");
     } else {
-      command.resolve = (reply) => callbacks.resolve(reply);
+      const over = (): void => (isAsked ? undefined : handle?.end("not-asked"));
+      command.resolve = (reply) => {
+        over();
+        return callbacks.resolve(reply);
+      };
       command.reject = (failure) => {
+        over();
         callbacks.reject(ConnectionLostError.of(command.name, primary.connection, failure));
       };
       primary.connection.allowMovingSlot();
       noteRoute(shard.counts, command, primary, "primary", "asked", level);
-      if (handle === undefined) primary.read(command, false);
+      if (handle === undefined || !isAsked) primary.read(command, false);
       else primary.write(command, handle);
     }
   };

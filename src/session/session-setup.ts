@@ -2,6 +2,7 @@
 import { type Consistency, checkConsistency, mergeConsistency } from "../consistency/read-policy.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown } from "../errors/option-names.js";
+import { type Bucket, type Membership, membershipOf, type RolloutChoice } from "../rollout/membership.js";
 import type { Seal } from "./seal.js";
 
 /** The options of a new session. */
@@ -19,9 +20,15 @@ export interface SessionOptions {
   readonly signal?: AbortSignal | (() => AbortSignal) | undefined;
   /** Encrypts and decrypts tokens for `session.sealed()` and `session.addSealed()`. `readYourWrites` sets one for its secret. */
   readonly seal?: Seal | undefined;
+  /**
+   * The user, for a `rollout` below 1: an id that never changes, such as the number of the account. The same users are then
+   * included in every process. With true or false you decide yourself whether the user is included. A function is called when the
+   * answer is first needed. If the user is unknown, replicas answer no reads of the session until `rollout` is 1.
+   */
+  readonly rollout?: RolloutChoice | (() => RolloutChoice | Bucket);
 }
 
-const names = ["token", "level", "monotonicReads", "signal", "seal"];
+const names = ["token", "level", "monotonicReads", "signal", "seal", "rollout"];
 
 /**
  * The checked options of one session. A class, because V8 may place literals among old objects, and each of these refers to its
@@ -33,6 +40,7 @@ export class SessionSetup implements SessionOptions {
   readonly monotonicReads: boolean | undefined;
   readonly seal: Seal | undefined;
   readonly signal: SessionOptions["signal"];
+  readonly rollout: SessionOptions["rollout"];
 
   /** Throws an `InvalidOptionError` if an option cannot be used. */
   constructor(
@@ -41,16 +49,19 @@ export class SessionSetup implements SessionOptions {
     monotonicReads?: boolean,
     seal?: Seal,
     signal?: SessionOptions["signal"],
+    rollout?: SessionOptions["rollout"],
   ) {
     if (monotonicReads !== undefined && typeof monotonicReads !== "boolean")
       throw new InvalidOptionError("monotonicReads", monotonicReads, "Pass true or false");
     if (signal !== undefined && typeof signal !== "function" && !isSignal(signal))
       throw new InvalidOptionError("signal", signal, "Pass an AbortSignal, or a function that returns one");
+    if (typeof rollout !== "function") membershipOf(rollout);
     this.token = token;
     this.level = level === undefined ? "session" : mergeConsistency("session", checkConsistency(level));
     this.monotonicReads = monotonicReads;
     this.seal = seal;
     this.signal = signal;
+    this.rollout = rollout;
   }
 
   /** Throws an `InvalidOptionError` if an option does not exist or cannot be used. */
@@ -58,8 +69,14 @@ export class SessionSetup implements SessionOptions {
     // The middleware passes a setup with every request. To check it again would slow down requests.
     if (options instanceof SessionSetup) return options;
     refuseUnknown("session", options, names);
-    const { token, level, monotonicReads, seal, signal } = options;
-    return new SessionSetup(token, level, monotonicReads, seal, signal);
+    const { token, level, monotonicReads, seal, signal, rollout } = options;
+    return new SessionSetup(token, level, monotonicReads, seal, signal, rollout);
+  }
+
+  /** Where the user stands in a rollout. Throws an `InvalidOptionError` if a function returns something that cannot be used. */
+  membership(): Membership {
+    const { rollout } = this;
+    return membershipOf(typeof rollout === "function" ? rollout() : rollout);
   }
 
   /** The tokens that the session starts from. */

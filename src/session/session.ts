@@ -23,6 +23,8 @@ import type { Statistics } from "../diagnostics/statistics.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { type Position, positionAt } from "../replication/position.js";
 import type { WriteHandle, WriteOutcome } from "../replication/write-outcome.js";
+import type { Membership } from "../rollout/membership.js";
+import type { Rollout } from "../rollout/rollout.js";
 import { ReadProgress } from "./read-progress.js";
 import { openedBy, type Seal } from "./seal.js";
 import { SessionRequirement } from "./session-requirement.js";
@@ -58,6 +60,8 @@ export interface SessionHost {
   readonly recordReads: number;
   /** Counts the outcomes of reads and writes. */
   readonly statistics: Statistics;
+  /** Decides whether replicas may answer the reads of a session. */
+  readonly rollout: Rollout;
   /** Turns a level into a read policy with all defaults filled in. */
   policyOf(level: Consistency): ResolvedReadPolicy;
   /** Makes the client of `session`. A session calls this once, on first use. */
@@ -75,6 +79,8 @@ export interface SessionHost {
 }
 
 const noReads: readonly ReadRecord[] = Object.freeze([]);
+
+const unasked = Symbol("unasked");
 
 /** Only the handle of a write may end the write. */
 let endWrite: (session: Session, outcome: WriteOutcome, touched: Touched) => void;
@@ -99,6 +105,8 @@ export class Session {
   /** Read progress in each scope. Undefined after `#joinScopes`, when `#progresses` has everything. */
   #scoped: SmallMap<string, SmallMap<object, ReadProgress>> | undefined;
   #isWhole = false;
+  /** Where the user stands in a rollout. It is asked for once, so that a request does not change sides. */
+  #membership: Membership | typeof unasked = unasked;
 
   /**
    * Call `tidemark.session()` instead.
@@ -132,6 +140,27 @@ export class Session {
   get policy(): ResolvedReadPolicy {
     this.#policy ??= this.#host.policyOf(this.#level);
     return this.#policy;
+  }
+
+  /**
+   * Whether replicas may answer reads of this session: the mode of the `Tidemark` is `"live"`, and the rollout has reached the user.
+   * Otherwise every command goes to the primary.
+   */
+  get isLive(): boolean {
+    const { rollout } = this.#host;
+    if (!rollout.isPartial) return rollout.isForAll;
+    if (this.#membership === unasked) this.#membership = this.#setup.membership();
+    return rollout.includes(this.#membership);
+  }
+
+  /**
+   * For the router: whether the positions of the session's writes must be asked for. A write concern needs them even if the session is
+   * not live.
+   *
+   * @internal
+   */
+  get needsPositions(): boolean {
+    return this.isLive || this.#writeConcern !== undefined;
   }
 
   /** The client whose reads and writes belong to this session. */
@@ -409,12 +438,26 @@ export class Session {
   }
 
   #allWritten(): Promise<void> | undefined {
-    return this.writing ? this.#writes?.settled(() => this.#pin("unanswered")) : undefined;
+    // The token pins a session that is not live anyway, so nothing is worth waiting for.
+    return this.writing && this.needsPositions
+      ? this.#writes?.settled(() => this.#pin("unanswered"))
+      : undefined;
   }
 
   #anchor(): Promise<void> | undefined {
     if (!this.monotonicReads) return undefined;
+    if (!this.isLive) return this.#pinReads();
     return this.#host.anchor(this)?.catch(() => this.#pin("unanswered"));
+  }
+
+  /** Pins the session if it has read from the primary, because nobody asks for the position of what it has read. */
+  #pinReads(): undefined {
+    const all = [this.#progresses, ...(this.#scoped?.entries.map(([, progresses]) => progresses) ?? [])];
+    const isRead = all.some((progresses) => progresses?.entries.some(([, { ahead }]) => ahead));
+    if (!isRead) return;
+    if (!this.#moved) this.statistics.counts.pins.notLive += 1;
+    this.#moved = true;
+    this.requirement.pin();
   }
 
   #pin(cause: keyof PinCounts): void {
@@ -456,7 +499,10 @@ export class Session {
   #endWrite(outcome: WriteOutcome, touched: Touched): void {
     const requirement = this.requirement;
     const { counts } = this.#host.statistics;
-    if (outcome === "unknown") {
+    if (outcome === "not-asked") {
+      counts.notLiveWrites += 1;
+      this.#pin("notLive");
+    } else if (outcome === "unknown") {
       counts.unknownWrites += 1;
       this.#pin("unknownPosition");
     } else if (outcome !== "not-sent") {

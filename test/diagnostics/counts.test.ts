@@ -180,7 +180,7 @@ describe("tidemark.stats().writes", () => {
     await redis.set("key", 1);
     await Promise.all([redis.set("key", 2), redis.incr("count")]);
     expect(tidemark.stats().writes).toMatchObject({ known: 3, unknown: 0 });
-    expect(tidemark.stats().pins).toEqual({ unknownPosition: 0, unanswered: 0, unreadTokens: 0 });
+    expect(tidemark.stats().pins).toEqual({ unknownPosition: 0, unanswered: 0, unreadTokens: 0, notLive: 0 });
   });
 
   it("counts writes whose position nothing may report", async () => {
@@ -191,7 +191,7 @@ describe("tidemark.stats().writes", () => {
     await limited.ready();
     await limited.session().redis.set("key", "value");
     expect(limited.stats().writes).toMatchObject({ known: 0, unknown: 1 });
-    expect(limited.stats().pins).toEqual({ unknownPosition: 1, unanswered: 0, unreadTokens: 0 });
+    expect(limited.stats().pins).toEqual({ unknownPosition: 1, unanswered: 0, unreadTokens: 0, notLive: 0 });
     const { failed, primary } = limited.stats().probes;
     expect(failed.primary).toBeGreaterThan(0);
     expect(failed.primary).toBeLessThanOrEqual(primary);
@@ -431,7 +431,7 @@ describe("With the middleware, tidemark.stats()", () => {
     const app = express().use(readYourWrites(tidemark, { secret, carrier: header() }));
     app.get("/", async (req, res) => void res.send(await req.redis.get("key")));
     await supertest(app).get("/").set("Consistency-Token", unsent).expect(200);
-    expect(tidemark.stats().pins).toEqual({ unknownPosition: 0, unanswered: 0, unreadTokens: 1 });
+    expect(tidemark.stats().pins).toEqual({ unknownPosition: 0, unanswered: 0, unreadTokens: 1, notLive: 0 });
   });
 
   it("counts late writes", async () => {

@@ -100,6 +100,7 @@ describe("The metrics on a meter", () => {
     expect(pointsOf(read.get("tidemark.writes"))).toEqual([
       [{ "tidemark.position": "known" }, stats.writes.known],
       [{ "tidemark.position": "unknown" }, 0],
+      [{ "tidemark.position": "not_live" }, 0],
     ]);
     expect(onlyValueOf(read.get("tidemark.lost_writes"))).toBe(0);
     expect(read.get("tidemark.commands")).toMatchObject({
@@ -212,6 +213,8 @@ describe("The metrics on a meter", () => {
         return tidemark.stats();
       },
       topology: () => tidemark.topology(),
+      mode: tidemark.mode,
+      rollout: tidemark.rollout,
       limits: tidemark.limits,
     };
     registerMetrics(counting, meter);

@@ -139,7 +139,8 @@ it("is described with the metrics that are registered", async () => {
   })();
   const rows = [...page.matchAll(/^\| `(tidemark\.\w+)` \| (\w+) \| (?:`(.*?)`)? *\| (.*?) *\|$/gm)];
   expect(rows.map(([, name, kind, unit = ""]) => [name, kind, unit]).toSorted()).toEqual(made.toSorted());
-  const measured = { stats: tidemark.stats(), nodes: tidemark.topology(), limits: tidemark.limits };
+  const { mode, rollout, limits } = tidemark;
+  const measured = { mode, rollout, limits, stats: tidemark.stats(), nodes: tidemark.topology() };
   const labelsOf = ({ samples }: Metric): string[] => Object.keys(samples(measured)[0]?.[0] ?? {});
   for (const metric of metrics) {
     const [, , , , described = ""] = rows.find(([, name]) => name === metric.name) ?? [];

@@ -47,6 +47,17 @@ export function cookiesOf(
   return cookies;
 }
 
+/** The value of the cookie with this name, if it looks like a token. */
+export function cookieNamed({ headers }: CarrierRequest, name: string): string | undefined {
+  for (const pair of (headers.cookie ?? "").split(";")) {
+    const equals = pair.indexOf("=");
+    if (pair.slice(0, equals).trim() !== name) continue;
+    const value = pair.slice(equals + 1).trim();
+    if (value.length >= minLength && value.length <= maxLength && base64url.test(value)) return value;
+  }
+  return undefined;
+}
+
 /** The cookie in a pair of name and value. Undefined if it has no token. */
 function cookieIn(pair: string, prefixes: readonly string[]): CarriedCookie | undefined {
   const equals = pair.indexOf("=");

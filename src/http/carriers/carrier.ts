@@ -71,6 +71,16 @@ export interface Carrier {
    * writes had ended. The last call counts.
    */
   write(request: CarrierRequest, response: CarrierResponse, token: OutgoingToken): void;
+  /** Keeps the user in one part of a rollout for longer than a token is in force. Without it, the app has to name its users. */
+  readonly membership?: MembershipCarrier;
+}
+
+/** Carries in which part of a rollout a user is. Its methods should not throw. */
+export interface MembershipCarrier {
+  /** The text that an earlier response has brought, unchecked. Undefined if there is none. */
+  read(request: CarrierRequest): string | undefined;
+  /** Makes `response` bring the text, unless other users may get the same response. */
+  write(request: CarrierRequest, response: CarrierResponse, text: string): void;
 }
 
 /** The headers that shared caches obey instead of `Cache-Control`, and the value that keeps a response out of each cache. */
@@ -97,6 +107,12 @@ export function keepFromSharedCaches(response: CarrierResponse): void {
   if (cacheControl !== given) response.setHeader("Cache-Control", cacheControl);
   for (const [name, value] of targeted)
     if (response.getHeader(name) !== undefined) response.setHeader(name, value);
+}
+
+/** Whether the app lets caches that several users share store the response. */
+export function isForSharedCaches(response: CarrierResponse): boolean {
+  if (targeted.some(([name]) => response.getHeader(name) !== undefined)) return true;
+  return /\b(public|s-maxage)\b/i.test(String(response.getHeader("Cache-Control") ?? ""));
 }
 
 const directive = /^[!#$%&'*+.^`|~\w-]+(=([!#$%&'*+.^`|~\w-]+|"([^"\\]|\\.)*"))?$/;

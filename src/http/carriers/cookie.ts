@@ -4,6 +4,7 @@ import { refuseUnknown } from "../../errors/option-names.js";
 import { Bursts } from "./bursts.js";
 import {
   CarriedCookies,
+  cookieNamed,
   cookiesOf,
   isNamedBy,
   isPrefixed,
@@ -11,7 +12,13 @@ import {
   mayHaveMoreThan,
   nameFor,
 } from "./carried-cookies.js";
-import { type Carrier, type CarrierRequest, type CarrierResponse, keepFromSharedCaches } from "./carrier.js";
+import {
+  type Carrier,
+  type CarrierRequest,
+  type CarrierResponse,
+  isForSharedCaches,
+  keepFromSharedCaches,
+} from "./carrier.js";
 
 export interface CookieOptions {
   /**
@@ -53,6 +60,11 @@ interface Scheme {
 }
 
 const defaultPrefix = "tm_";
+/** The name behind the prefix. The suffix of a token's cookie is longer. */
+const rolloutName = "rollout";
+/** Longer than most rollouts take. */
+const rolloutDays = 90;
+const secondsPerDay = 86_400;
 const noTexts: readonly string[] = [];
 /** The names of the options of {@link cookie}. */
 export const cookieOptions: readonly string[] = [
@@ -68,6 +80,9 @@ export const cookieOptions: readonly string[] = [
  * tokens, which many responses share. So a browser has few cookies, even with many writes in flight. A response without a new token
  * sets no cookie and stays cacheable, with two exceptions. If the request has more than 8 cookies, the response merges them into
  * one. If a token was encrypted with an older secret, the response encrypts it again.
+ *
+ * While a rollout has reached some of the users, a response also sets the cookie `tm_rollout` for 90 days, if its request had none
+ * and needed to know. It says in which of 10,000 parts of all users the user is. It is not set on responses for shared caches.
  *
  * Invalid cookies are left alone, because they may belong to another app. A response that sets a cookie gets `Cache-Control:
  * private`. Throws an `InvalidOptionError` for an option that no browser would accept.
@@ -123,6 +138,22 @@ export function cookie(options: CookieOptions = {}): Carrier {
       const maxAge = seconds(Math.max(token.ttlMs, maxAgeMs));
       if (text !== "") lines.push(`${name}=${text}; Max-Age=${maxAge}${tail}`);
       if (lines.length > 0) append(response, lines);
+    },
+
+    membership: {
+      read: (request) => {
+        for (const one of schemeOf(request).read) {
+          const value = cookieNamed(request, one + rolloutName);
+          if (value !== undefined) return value;
+        }
+        return undefined;
+      },
+
+      write: (request, response, text) => {
+        if (isForSharedCaches(response)) return;
+        const { prefix: begin, tail } = schemeOf(request);
+        append(response, [`${begin}${rolloutName}=${text}; Max-Age=${rolloutDays * secondsPerDay}${tail}`]);
+      },
     },
   };
 }

@@ -193,7 +193,7 @@ ilover",shape:"M0 -5.5L5.5 0L0 5.5L-5.5 0Z",weight:5},warning:{word:"warning",sh
 le read",shape:"M-4 -4H4V4H-4Z",weight:2},"late-write":{word:"late write",shape:"M-5 -4H5L0 5Z",weight:1},topology:{word:"servers",shape:"M-4 0A4 4 0 1 0 4 0A4 \\
 4 0 1 0 -4 0Z",weight:0}};function A({kind:t,isLoss:e=!1}){return e?"loss":t}function ue(t){return F[t].word}function pe(t){return t.map(A).toSorted((e,n)=>F[n].
 weight-F[e].weight)[0]}function ee(t){return p("path",{d:F[t].shape,class:\`mark \${t}\`})}function j(t){return p("svg",{viewBox:"-6 -6 12 12",class:"icon","aria-h\\
-idden":"true"},ee(t))}function y(t){return t.toLocaleString("en",{maximumFractionDigits:1})}function H(t){return t.toLocaleString("en",{maximumFractionDigits:t<10?1:0})}function w(t){
+idden":"true"},ee(t))}function y(t){return t.toLocaleString("en",{maximumFractionDigits:1})}function H(t){return t.toLocaleString("en",{maximumFractionDigits:t<10?1:0})}function v(t){
 if(t<9.95)return\`\${(Math.round(t*10)/10).toLocaleString("en")} ms\`;if(t<999.5)return\`\${Math.round(t)} ms\`;if(t<59950)return\`\${(t/1e3).toFixed(1)} s\`;let e=Math.
 round(t/1e3);return\`\${Math.floor(e/60)} min \${e%60} s\`}function fe(t){return t<1e3?\`\${t} B\`:t<999500?\`\${te(t/1e3)} KB\`:t<9995e5?\`\${te(t/1e6)} MB\`:\`\${te(t/1e9)} \\
 GB\`}function O(t){let e=Math.round(t*100);return e===0&&t>0?"< 1 %":e===100&&t<1?"> 99 %":\`\${e} %\`}function x(t){return new Date(t).toLocaleTimeString("en-GB")}
@@ -208,23 +208,23 @@ sed",n)}),window.setTimeout(()=>this.open(),5e3)}}async#c(){let e=new AbortContr
 signal});if(n.ok)return"The app sent no feed. Trying again.";let r=(await n.text()).trim().slice(0,400);return\`The app refused with status \${n.status}. \${r}\`}catch{
 return"The app does not answer. Trying again."}finally{e.abort()}}#l(e,n){this.#n===e&&e==="live"||(this.#n=e,this.#o(e,n))}};var Ge=["known","checked","primary-gone","unproven"],_e=["check-failed","missing-key","replica-failed"];function E(t){let e=new Map;for(let{commands:r}of t)for(let{
 reason:o,count:s}of r)o!=="not-a-read"&&e.set(o,(e.get(o)??0)+s);let n=ne(e,_e);for(let r of["checked","known"]){let o=e.get(r)??0,s=Math.max(0,o-n);n-=o-s,s===
-0?e.delete(r):e.set(r,s)}return e}function v(t){return ne(t,[...t.keys()])}function V(t){let e=v(t);return e===0?void 0:ne(t,Ge)/e}function ne(t,e){return e.reduce(
+0?e.delete(r):e.set(r,s)}return e}function w(t){return ne(t,[...t.keys()])}function V(t){let e=w(t);return e===0?void 0:ne(t,Ge)/e}function ne(t,e){return e.reduce(
 (n,r)=>n+(t.get(r)??0),0)}var We=["Answered by replicas","Reads per second","Largest lag now","Waits for a replica","Fallbacks","Refused","In line now"],Be=60,G=class{#e=We.map(e=>{let[n,
 r]=[h("dd"),h("dd",{class:"detail"})],o=h("div",{},h("dt",{},e),n,r);return{name:e,group:o,value:n,detail:r}});constructor(){l("figures").replaceChildren(...this.#e.
 map(({group:e})=>e))}show(e){let n=ze(e);for(let{name:r,group:o,value:s,detail:a}of this.#e){let i=n[r];u(s,i.value),u(a,i.detail),o.classList.toggle("notable",
 i.isBad===!0)}}};function ze(t){let e=V(E(t.slice(-Be))),n=d=>t.reduce((c,m)=>c+d(m),0),r=n(({waits:d})=>d.timedOut),o=n(({waits:d})=>d.aborted),s=n(({fallback:d})=>d.
-refused),a=t.at(-1),i=t.slice(-10);return{"Answered by replicas":{value:e===void 0?"–":O(e),detail:"of reads, last minute"},"Reads per second":{value:H(v(E(i))/
+refused),a=t.at(-1),i=t.slice(-10);return{"Answered by replicas":{value:e===void 0?"–":O(e),detail:"of reads, last minute"},"Reads per second":{value:H(w(E(i))/
 Math.max(1,i.length)),detail:"in the last 10 s"},"Largest lag now":Ue(a),"Waits for a replica":{value:y(n(({waits:d})=>d.caughtUp)+r+o),detail:De(r,o),isBad:r>0},
 Fallbacks:{value:y(n(({fallback:d})=>d.reads)),detail:"in 5 min"},Refused:{value:y(s),detail:"in 5 min",isBad:s>0},"In line now":{value:y(a?.fallback.waiting??0),
 detail:\`\${y(a?.fallback.active??0)} at the primary\`,isBad:(a?.fallback.waiting??0)>0}}}function De(t,e){let n=[...t>0?[\`\${y(t)} timed out\`]:[],...e>0?[\`\${y(e)} \\
 aborted\`]:[]];return n.length===0?"in 5 min":n.join(", ")}function Ue(t){let e=(t?.nodes??[]).filter(({role:s,state:a})=>s==="replica"&&a!=="excluded"),n=e.flatMap(
-({lagMs:s})=>s===void 0?[]:[s]),r=e.length-n.length,o=n.length===0?"–":w(Math.max(...n));return e.length===0?{value:o,detail:"no replica"}:{value:o,detail:r===
+({lagMs:s})=>s===void 0?[]:[s]),r=e.length-n.length,o=n.length===0?"–":v(Math.max(...n));return e.length===0?{value:o,detail:"no replica"}:{value:o,detail:r===
 0?"of all replicas":\`\${r} not proven\`,isBad:r>0}}var _=class{samples=[];marks=[];received=0;#e=[];#t=new Map;replace({samples:e,marks:n,reads:r}){this.samples=[],this.#e=[],this.#t=new Map,this.marks=n.slice(-100);
 for(let o of e)this.addSample(o);this.#o(r)}addSample(e){this.samples=[...this.samples.filter(({at:n})=>n>e.at-3e5),e]}addMark(e){this.marks=[...this.marks,e].slice(
 -100)}addReads(e){this.received+=e.length,this.#o(e)}reads(e){return e===void 0?this.#e:this.#t.get(e)??[]}#o(e){this.#e=[...this.#e,...e].slice(-100);for(let n of new Set(
 e.map(r=>r.reason))){let r=[...this.reads(n),...e.filter(o=>o.reason===n)];this.#t.set(n,r.slice(-100))}}};var C=5e3,b=3e5/C;function ye({samples:t,marks:e}){let n=Math.max(t.at(-1)?.at??0,e.at(-1)?.at??0),r=ge(n);return Array.from({length:b},(o,s)=>{let a=r-(b-1-s)*
-C,i=({at:d})=>ge(d)===a;return ve(a,t.filter(i),e.filter(i))})}function we({samples:t,marks:e}){return ve(t[0]?.at??0,t,e)}function ge(t){return Math.floor(t/C)*
-C}function ve(t,e,n){let r=E(e),o=s=>e.reduce((a,i)=>a+s(i),0);return{from:t,samples:e,marks:n,counts:r,rate:v(r)/Math.max(1,e.length),waits:o(({waits:s})=>s.caughtUp+
+C,i=({at:d})=>ge(d)===a;return we(a,t.filter(i),e.filter(i))})}function ve({samples:t,marks:e}){return we(t[0]?.at??0,t,e)}function ge(t){return Math.floor(t/C)*
+C}function we(t,e,n){let r=E(e),o=s=>e.reduce((a,i)=>a+s(i),0);return{from:t,samples:e,marks:n,counts:r,rate:w(r)/Math.max(1,e.length),waits:o(({waits:s})=>s.caughtUp+
 s.timedOut+s.aborted),fallbacks:o(({fallback:s})=>s.reads),refused:o(({fallback:s})=>s.refused)}}var R={left:62,right:10,top:10,bottom:28},Ke=[1,2,5,10],N=class{#e;#t;#o;#r;#s;#n=[];constructor(e,n,{text:r,height:o,lanes:s=0}){this.#e=e,this.#t=n,this.#o=r,
 this.#r=o,this.#s=s;let a={role:"slider",tabindex:"0","aria-label":r.label,"aria-valuemin":"0"};for(let[i,d]of Object.entries(a))e.setAttribute(i,d);e.setAttribute(
 "aria-valuemax",String(b-1)),e.addEventListener("pointermove",i=>this.#c(i)),e.addEventListener("pointerdown",i=>this.#c(i)),e.addEventListener("pointerleave",()=>this.#l()),
@@ -244,15 +244,15 @@ a===void 0?this.#t.moveTo(void 0):this.#h(a))}#h(e){this.#t.moveTo(this.#n[e]?.f
 "line",{x1:t,x2:e,y1:s,y2:s,class:r===0?"base":"grid"}),p("text",{x:t-8,y:s+4,"text-anchor":"end",class:"axis"},o)]}function Ze(t){let e=t/4,n=10**Math.floor(Math.
 log10(e));return(Ke.find(r=>r*n>=e-1e-9)??10)*n}var Je=190,W=6,Xe=10,xe=["","7 3","2 3","10 3 2 3","5 5","1 2"],B=class{#e;#t;#o=k("lags");#r=new Map;#s=new Map;constructor(e){let n={label:"Lag of the replica\\
 s over the last five minutes",describe:Qe};this.#t=e,this.#e=new N(l("lag-chart"),e,{text:n,height:Je})}show(e){let n=this.#n(e),r=Math.max(Xe,...n.map(Se)),o=a=>n.
-toReversed().flatMap(i=>tt(a,i,e));this.#e.draw(e,r,{label:w,paint:o});let s=e.findIndex(({from:a})=>a===this.#t.at);this.#a(n,s),u(l("other-lags"),Ye(n))}#n(e){
+toReversed().flatMap(i=>tt(a,i,e));this.#e.draw(e,r,{label:v,paint:o});let s=e.findIndex(({from:a})=>a===this.#t.at);this.#a(n,s),u(l("other-lags"),Ye(n))}#n(e){
 let n=e.map(ke),r=new Set(n.flatMap(c=>[...c.keys()])),o=e.flatMap(({samples:c})=>c).at(-1)?.nodes??[],s=new Set(o.flatMap(({address:c,role:m})=>m==="replica"?[
 c]:[])),a=[...r].map(c=>({address:c,style:void 0,isReplica:s.has(c),lags:n.map(m=>m.get(c))})),i=a.filter(({isReplica:c})=>c).toSorted((c,m)=>be(m)-be(c)).slice(
 0,W);return this.#r=et(i,this.#r),a.map(c=>({...c,style:this.#r.get(c.address)})).toSorted((c,m)=>(c.style??W)-(m.style??W))}#a(e,n){let r=new Map;for(let{address:o,
 style:s,lags:a}of e){if(s===void 0)continue;let i=this.#s.get(o)??S(f("lag-name",Me(s),o),f("number")),d=a.at(n);i.lastElementChild&&u(i.lastElementChild,d===void 0?
-"not proven":w(d)),i.classList.toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(Me(s)),r.set(o,i)}this.#s=r,T(this.#o,[...r.values()]),l("lags").
+"not proven":v(d)),i.classList.toggle("unproven",d===void 0),i.querySelector(".key")?.replaceWith(Me(s)),r.set(o,i)}this.#s=r,T(this.#o,[...r.values()]),l("lags").
 hidden=r.size===0}};function Ye(t){let e=t.filter(({isReplica:s})=>s),n=e.filter(({style:s})=>s===void 0).length,r=e.length===0?"No replica is known.":"",o=n>0?
 \`The other \${n} replicas are drawn thin. They lagged less.\`:r;return e.length<t.length?\`\${o} Former replicas are drawn thin.\`.trim():o}function Qe(t){let e=[...ke(
-t)].toSorted(([,s=-1],[,a=-1])=>a-s),n=e.flatMap(([s,a])=>a===void 0?[]:[\`\${s} \${w(a)}\`]),r=e.length-n.length,o=[...n.slice(0,W),...r>0?[\`\${r} not proven\`]:[]];
+t)].toSorted(([,s=-1],[,a=-1])=>a-s),n=e.flatMap(([s,a])=>a===void 0?[]:[\`\${s} \${v(a)}\`]),r=e.length-n.length,o=[...n.slice(0,W),...r>0?[\`\${r} not proven\`]:[]];
 return\`\${x(t.from)}: \${o.join(", ")}\`}function ke({samples:t}){let e=new Map;for(let{nodes:n}of t)for(let{address:r,role:o,lagMs:s}of n){if(o!=="replica")continue;
 let a=e.has(r)?e.get(r):0;e.set(r,s===void 0||a===void 0?void 0:Math.max(a,s))}return e}function Se({lags:t}){return Math.max(0,...t.map((e=0)=>e))}function be(t){
 return t.lags.at(-1)===void 0?Number.MAX_VALUE:Se(t)}function et(t,e){let n=t.flatMap(({address:s})=>{let a=e.get(s);return a===void 0?[]:[[s,a]]}),r=new Map(n),
@@ -264,27 +264,28 @@ to have everything that the read must see.",normal:"normal"},{reason:"checked",f
 at it has everything that the read must see.",normal:"normal"},{reason:"primary-gone",family:"fault",pattern:1,meaning:"A replica answered without proof. The pr\\
 imary is gone, and staleIfPrimaryGone allows the read.",normal:"a problem",advice:"Bring the primary back."},{reason:"unproven",family:"fault",pattern:2,meaning:'\\
 A replica answered without proof at level "eventual". The primary is gone or is a proxy.',normal:"a problem",advice:"Bring the primary back. With a proxy this i\\
-s expected."},{reason:"strong",family:"app",pattern:0,meaning:'The level is "strong", so only the primary may answer.',normal:"normal"},{reason:"no-session",family:"\\
-app",pattern:1,meaning:"The read belongs to no session.",normal:"normal if intended",advice:"To read from replicas, use req.redis, or call tidemark.redis inside\\
- a request or tidemark.run."},{reason:"write-in-flight",family:"session",pattern:0,meaning:"A write of the session has no answer yet, and the read must see this\\
- write.",normal:"normal",advice:"If the read need not see the write, make the write untracked or give its keys a scope."},{reason:"missing-key",family:"session",
-pattern:1,meaning:"A replica did not have the key, and the primary must confirm that the key is missing.",normal:"normal"},{reason:"asked",family:"session",pattern:2,
-meaning:"The key is being moved to another shard of the cluster.",normal:"normal if rare",advice:"Wait until the slot has moved."},{reason:"position-unknown",family:"\\
-session",pattern:3,meaning:"The position of one of the session's writes is not known.",normal:"normal if rare",advice:"Right after an outage of the primary, wai\\
-t until the tokens expire. If it lasts, look for the warnings TIDEMARK_POSITION_UNKNOWN and TIDEMARK_PROXY."},{reason:"behind",family:"lag",pattern:0,meaning:"N\\
-o replica is proven, or is likely, to have the data that the read must see.",normal:"normal if rare",advice:Re},{reason:"read-ahead",family:"lag",pattern:1,meaning:"\\
-The session has read newer data than the replicas are proven to have.",normal:"normal if rare",advice:Re},{reason:"check-failed",family:"lag",pattern:2,meaning:"\\
-A replica was tried and was behind. Its answer was discarded.",normal:"normal if rare",advice:"Look at the lag below."},{reason:"starting",family:"lag",pattern:3,
-meaning:"Nothing recent is known of the replicas, because the process has just started or was idle.",normal:"normal if rare",advice:"Wait a moment."},{reason:"r\\
-eplica-failed",family:"fault",pattern:0,meaning:"A replica was tried and gave no usable answer.",normal:"a problem",advice:"Look at the replica's state, log and\\
- network."},{reason:"unusable",family:"fault",pattern:3,meaning:"No replica may answer reads.",normal:"a problem",advice:"Look at the states of the servers."},{
-reason:"no-replica",family:"fault",pattern:4,meaning:"There is no replica, or all have weight 0.",normal:"a problem",advice:"Compare the servers with the replic\\
-as that you expect."}];var nt=240,Le=18,Ee=8,Ce=["events","waits","fallbacks"],rt=1,$e=6,st={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
+s expected."},{reason:"strong",family:"app",pattern:0,meaning:'The level is "strong", so only the primary may answer.',normal:"normal"},{reason:"not-live",family:"\\
+app",pattern:2,meaning:'The mode is not "live", or the rollout has not reached the user.',normal:"normal"},{reason:"no-session",family:"app",pattern:1,meaning:"\\
+The read belongs to no session.",normal:"normal if intended",advice:"To read from replicas, use req.redis, or call tidemark.redis inside a request or tidemark.r\\
+un."},{reason:"write-in-flight",family:"session",pattern:0,meaning:"A write of the session has no answer yet, and the read must see this write.",normal:"normal",
+advice:"If the read need not see the write, make the write untracked or give its keys a scope."},{reason:"missing-key",family:"session",pattern:1,meaning:"A rep\\
+lica did not have the key, and the primary must confirm that the key is missing.",normal:"normal"},{reason:"asked",family:"session",pattern:2,meaning:"The key i\\
+s being moved to another shard of the cluster.",normal:"normal if rare",advice:"Wait until the slot has moved."},{reason:"position-unknown",family:"session",pattern:3,
+meaning:"The position of one of the session's writes is not known.",normal:"normal if rare",advice:"Right after an outage of the primary, wait until the tokens \\
+expire. If it lasts, look for the warnings TIDEMARK_POSITION_UNKNOWN and TIDEMARK_PROXY."},{reason:"behind",family:"lag",pattern:0,meaning:"No replica is proven\\
+, or is likely, to have the data that the read must see.",normal:"normal if rare",advice:Re},{reason:"read-ahead",family:"lag",pattern:1,meaning:"The session ha\\
+s read newer data than the replicas are proven to have.",normal:"normal if rare",advice:Re},{reason:"check-failed",family:"lag",pattern:2,meaning:"A replica was\\
+ tried and was behind. Its answer was discarded.",normal:"normal if rare",advice:"Look at the lag below."},{reason:"starting",family:"lag",pattern:3,meaning:"No\\
+thing recent is known of the replicas, because the process has just started or was idle.",normal:"normal if rare",advice:"Wait a moment."},{reason:"replica-fail\\
+ed",family:"fault",pattern:0,meaning:"A replica was tried and gave no usable answer.",normal:"a problem",advice:"Look at the replica's state, log and network."},
+{reason:"unusable",family:"fault",pattern:3,meaning:"No replica may answer reads.",normal:"a problem",advice:"Look at the states of the servers."},{reason:"no-r\\
+eplica",family:"fault",pattern:4,meaning:"There is no replica, or all have weight 0.",normal:"a problem",advice:"Compare the servers with the replicas that you \\
+expect."}];var nt=240,Le=18,Ee=8,Ce=["events","waits","fallbacks"],rt=1,$e=6,st={replica:["","M-1 1L1 -1M0 6L6 0M5 7L7 5"],app:["M2 3H4","M1 1.5H2.5M4 4.5H5.5"],session:["\\
 M0 3H6","M0 1.5H6M0 4.5H6","M0 3H3","M0 1.5H3M3 4.5H6"],lag:["M-1 -1L7 7","M-1 -1L7 7M2 -1L7 4M-1 2L4 7","M1 1L4 4","M1 1L4 4M4 1L5 2M1 4L2 5"],fault:["M0 0L6 6\\
 M6 0L0 6","M3 0V6","M1.5 0V6M4.5 0V6","M3 0V6M0 3H6","M3 1V5M1 3H5"]},z=class{#e;constructor(e){let n={label:"Reads by reason over the last five minutes",describe:ot};
 this.#e=new N(l("reads-chart"),e,{text:n,height:nt,lanes:Ee+Ce.length*Le}),document.body.append(dt())}show(e){let n=Math.max(rt,...e.map(o=>o.rate)),r=o=>[...e.
 flatMap(s=>at(o,s)),...it(o,e)];this.#e.draw(e,n,{label:H,paint:r})}};function ot(t){return[\`\${x(t.from)}: \${oe(t)}\`,...t.marks.map(({text:e})=>e)].join(" ")}function oe({
-counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(v(t),"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
+counts:t,waits:e,fallbacks:n,refused:r}){return\`\${[se(w(t),"read"),...e>0?[se(e,"wait")]:[],...n>0?[se(n,"fallback")]:[],...r>0?[\`\${y(r)} refused\`]:[]].join(", ")}\\
 .\`}function D(t){let e=p("rect",{width:12,height:12,rx:2,fill:\`url(#fill-\${t})\`});return p("svg",{viewBox:"0 0 12 12",class:"swatch","aria-hidden":"true"},e)}function se(t,e){
 return\`\${y(t)} \${e}\${t===1?"":"s"}\`}function at({x:t,y:e,momentWidth:n},{from:r,counts:o,samples:s}){let a=Math.max(1,s.length),i=0;return M.flatMap(({reason:d})=>{
 let c=(o.get(d)??0)/a;if(c===0)return[];let[m,g]=[e(i),e(i+c)];i+=c;let L={width:Math.max(1,n-1),height:Math.max(1,m-g)};return[p("rect",{x:t(r)+.5,y:g,...L,fill:\`\\
@@ -301,8 +302,8 @@ this.#r).toReversed();this.#o=new Map(e.map(n=>[n,this.#o.get(n)??mt(n)])),T(k("
 e.length>0,u(l("no-latest"),this.#r===void 0?"No reads yet.":\`No reads with the reason \${this.#r}.\`),this.#a()}#a(){let e=this.#s!==void 0;this.#t.setAttribute(
 "aria-pressed",String(e));let n=this.#e.received-(this.#s??0);u(l("paused"),e?\`Paused. \${y(n)} newer reads.\`:""),l("latest-scroll").classList.toggle("paused",e)}};
 function mt({at:t,command:e,node:n,role:r,reason:o,level:s,durationMs:a,outcome:i}){return S(f("time",x(t)),f("command",e),f("server",h("span",{class:\`tag \${r}-\\
-tag\`},r),n),f("reason",D(o),o),f("level",s),f("number took",w(a)),f(\`outcome \${i}\`,i))}var ht={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},K=class{#e=new Map(M.map(e=>[e.reason,ut(e)]));show(e,n){let{counts:r}=n??
-e,o=v(r),s=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,c,m]=i.children;return c&&u(c,y(d)),m&&u(m,
+tag\`},r),n),f("reason",D(o),o),f("level",s),f("number took",v(a)),f(\`outcome \${i}\`,i))}var ht={normal:"good","normal if intended":"warn","normal if rare":"warn","a problem":"bad"},K=class{#e=new Map(M.map(e=>[e.reason,ut(e)]));show(e,n){let{counts:r}=n??
+e,o=w(r),s=M.flatMap(({reason:a})=>{let i=this.#e.get(a);if(i===void 0||!e.counts.has(a))return[];let d=r.get(a)??0,[,c,m]=i.children;return c&&u(c,y(d)),m&&u(m,
 o===0?"":O(d/o)),[i]});T(k("reasons"),s),l("reasons").hidden=s.length===0,l("no-reads").hidden=s.length>0,u(l("moment"),\`\${n?x(n.from):"Last five minutes"}: \${oe(
 n??e)}\`),this.#t(n)}#t(e){let n=(e?.marks??[]).map(r=>h("li",{},j(A(r)),h("span",{},r.text)));l("moment-marks").replaceChildren(...n)}};function ut({reason:t,meaning:e,
 normal:n,advice:r}){let o=h("span",{class:\`tag \${ht[n]}\`},n),s=h("span",{class:"named"},h("b",{},D(t),t),o),a=h("span",{class:"meaning"},r===void 0?e:\`\${e} \${r}\`);
@@ -324,10 +325,10 @@ e} servers serve.\`:""}var ae=class{#e=h("b");#t=h("span",{class:"tag"});#o=h("s
 "number lag");#a=f("number bytes");#i=f("number latency");element=S(f("server",this.#e,this.#t,this.#o),f("state-cell",this.#r,this.#s),this.#n,this.#a,this.#i);constructor(e){
 this.#e.textContent=e}show({role:e,state:n,eligible:r,reason:o,lagMs:s,lagBytes:a,latencyMs:i,zone:d}){this.element.className=r?e:\`\${e} \${n==="excluded"?"exclud\\
 ed":"unused"}\`,this.#t.className=\`tag \${e}-tag\`,u(this.#t,e),u(this.#o,d===void 0?"":\`zone \${d}\`),u(this.#r,n),u(this.#s,yt({state:n,eligible:r,reason:o}));let c=e===
-"primary";u(this.#n,c?"–":s===void 0?"not proven":w(s)),u(this.#a,c?"–":a===void 0?"unknown":fe(a));let m=i>0&&!ft.has(n);u(this.#i,m?w(i):"–"),this.#n.classList.
+"primary";u(this.#n,c?"–":s===void 0?"not proven":v(s)),u(this.#a,c?"–":a===void 0?"unknown":fe(a));let m=i>0&&!ft.has(n);u(this.#i,m?v(i):"–"),this.#n.classList.
 toggle("unproven",!c&&s===void 0),this.#a.classList.toggle("unproven",!c&&a===void 0)}};function yt({state:t,eligible:e,reason:n}){if(e)return"";let{phrase:r,advice:o}=q[t],
-s=n??\`it \${r}\`,a=\`\${s.charAt(0).toUpperCase()}\${s.slice(1)}\${/[.!?]$/.test(s)?"":"."}\`;return o===void 0?a:\`\${a} \${o}\`}var J=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var wt=.5,vt=6e4;function Ae(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{share:St(t.filter(
-({at:r})=>r>e.at-vt)),...Mt(e.nodes,bt(t,e))}}function bt(t,{nodes:e}){let n=t.flatMap(o=>o.nodes.filter(({eligible:s})=>s)),r=new Map(n.map(o=>[o.address,o]));
+s=n??\`it \${r}\`,a=\`\${s.charAt(0).toUpperCase()}\${s.slice(1)}\${/[.!?]$/.test(s)?"":"."}\`;return o===void 0?a:\`\${a} \${o}\`}var J=class{#e;#t;constructor(e){this.#t=e}get at(){return this.#e}moveTo(e){this.#e!==e&&(this.#e=e,this.#t())}};var vt=.5,wt=6e4;function Ae(t){let e=t.at(-1);return e===void 0||e.nodes.length===0?{level:"unknown",text:"There is no data yet.",share:""}:{share:St(t.filter(
+({at:r})=>r>e.at-wt)),...Mt(e.nodes,bt(t,e))}}function bt(t,{nodes:e}){let n=t.flatMap(o=>o.nodes.filter(({eligible:s})=>s)),r=new Map(n.map(o=>[o.address,o]));
 for(let{address:o}of e)r.delete(o);return[...r.values()]}function Mt(t,e){let n=t.filter(({role:a})=>a==="primary"),r=n.filter(({state:a})=>a!=="serving");if(r.
 length>0)return kt(r,n.length);let o=t.filter(({role:a,state:i})=>a==="replica"&&i!=="excluded");if(o.length===0)return{level:"warn",text:\`There is no replica. \${Ne(
 e)}The primary answers all reads.\`,share:""};let s=o.filter(({eligible:a})=>!a);return s.length>0?xt(s,o):e.length>0?{level:"warn",text:\`\${Ne(e)}All others serv\\
@@ -338,13 +339,13 @@ d: \${X(t)}.\`}}function Ne(t){if(t.length===0)return"";let e=t.every(({role:r})
 rimaries cannot be used: \${X(t)}.\`;return{level:r,text:n?i:\`\${i} Writes to their keys fail.\`}}let s=\`The primary \${t.some(({state:i})=>i==="silent")?"is gone":"\\
 cannot be used"}: \${X(t)}.\`;return{level:r,text:n?s:\`\${s} Writes fail. Replicas answer only reads that they can still prove.\`,share:""}}function X([t,...e]){if(t===
 void 0)return"";let n=\`\${t.address} \${q[t.state].phrase}\`;return e.length===0?n:\`\${n}, and \${e.length} more\`}function St(t){let e=E(t),n=V(e);if(n===void 0)return"\\
-No reads in the last minute.";let r=\`Replicas answered \${O(n)} of reads in the last minute.\`;if(n>=wt)return r;let o=M.filter(({reason:i})=>i!=="known"&&i!=="ch\\
-ecked"),s=({reason:i})=>e.get(i)??0,[a]=o.toSorted((i,d)=>s(d)-s(i));return a===void 0||s(a)<v(e)/4?r:\`\${r} Most often the reason was \${a.reason}.\`}var Tt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"Refused"},Fe={unknown:"…",good:"✓",warn:"!",bad:"✕"},$=new _,ie=new J(le),Rt=new G,
+No reads in the last minute.";let r=\`Replicas answered \${O(n)} of reads in the last minute.\`;if(n>=vt)return r;let o=M.filter(({reason:i})=>i!=="known"&&i!=="ch\\
+ecked"),s=({reason:i})=>e.get(i)??0,[a]=o.toSorted((i,d)=>s(d)-s(i));return a===void 0||s(a)<w(e)/4?r:\`\${r} Most often the reason was \${a.reason}.\`}var Tt={connecting:"Connecting",live:"Live",lost:"Connection lost",refused:"Refused"},Fe={unknown:"…",good:"✓",warn:"!",bad:"✕"},$=new _,ie=new J(le),Rt=new G,
 $t=new Z,Lt=new z(ie),Et=new K,Ct=new B(ie),Ot=new I,je=new U($),Nt={history:t=>{$.replace(t),Y(),je.show()},sample:t=>{$.addSample(t),Y()},mark:t=>{$.addMark(t),
 Y()},reads:t=>{$.addReads(t),je.show()}};me();for(let t of["events","latest-scroll"])l(t).tabIndex=0;He("connecting","");Y();new ResizeObserver(le).observe(l("r\\
 eads-chart"));new P(location.href.replace(/#.*$/,""),Nt,He).open();function Y(){let{samples:t,marks:e}=$,n=Ae(t);l("verdict").dataset.level=n.level,u(l("verdict\\
 -icon"),Fe[n.level]),u(l("verdict-text"),n.text),u(l("verdict-share"),n.share),document.title=\`\${Fe[n.level]} Tidemark\`,Rt.show(t),$t.show(t.at(-1)?.nodes??[]),
-Ot.show(e),le()}function le(){let t=ye($),e=t.find(({from:n})=>n===ie.at);Lt.show(t),Et.show(we($),e),Ct.show(t)}function He(t,e){l("data").dataset.state=t,l("c\\
+Ot.show(e),le()}function le(){let t=ye($),e=t.find(({from:n})=>n===ie.at);Lt.show(t),Et.show(ve($),e),Ct.show(t)}function He(t,e){l("data").dataset.state=t,l("c\\
 onnection").dataset.state=t,u(l("connection"),Tt[t]),u(l("trouble"),e),l("trouble").hidden=e===""}
 </script>
 </body>

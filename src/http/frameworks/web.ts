@@ -59,7 +59,7 @@ export function readYourWrites(
   options: ReadYourWritesOptions<Request>,
 ): WithConsistency {
   refuseUnknownOptions(options, []);
-  const { level, carrier, serverTiming } = options;
+  const { level, carrier, serverTiming, rollout } = options;
   if ([carrier].flat().some(isSessionCarrier)) {
     const remedy = "Pass cookie() or header(), because a Web Request has no session";
     throw new InvalidOptionError("carrier", carrier, remedy, "got session()");
@@ -69,7 +69,12 @@ export function readYourWrites(
     typeof serverTiming === "function" ? ({ request }: WebRequest) => serverTiming(request) : serverTiming;
   const exchanges = new Exchanges<WebRequest>(
     tidemark,
-    { ...options, level: levelOf, serverTiming: timingOf },
+    {
+      ...options,
+      level: levelOf,
+      serverTiming: timingOf,
+      rollout: rollout && (({ request }) => rollout(request)),
+    },
     { routeOf: ({ request }) => routeOf(request), signalOf: ({ request }) => request.signal, options: [] },
   );
 

@@ -6,6 +6,7 @@ import type { Consistency } from "../../../src/consistency/read-policy.js";
 import type { Carrier } from "../../../src/http/carriers/carrier.js";
 import type { SessionSource } from "../../../src/http/request-session.js";
 import type { ServerTimingDetail } from "../../../src/http/server-timing.js";
+import type { RolloutChoice } from "../../../src/rollout/membership.js";
 import type { Session } from "../../../src/session/session.js";
 
 export const secret = "a secret of this test";
@@ -46,6 +47,7 @@ export interface Scene {
   readonly carrier?: Carrier | readonly Carrier[];
   readonly monotonicReads?: boolean;
   readonly serverTiming?: ServerTimingDetail | (() => ServerTimingDetail);
+  readonly rollout?: () => RolloutChoice;
   /** Of the app, of the scope or router that all routes are in, and of the route, which has a handler at `/`. */
   readonly levels?: { readonly app?: Choice; readonly scope?: Choice; readonly route?: Choice };
   readonly handler: (turn: Turn) => Promise<Reply> | Reply;

@@ -25,7 +25,7 @@ import { hono, web } from "./web-frameworks.js";
 
 const express =
   (make: typeof express5): Framework =>
-  (source, { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }) => {
+  (source, { carrier, monotonicReads, serverTiming, rollout, levels = {}, handler, failed }) => {
     const turnOf = (request: express5.Request): Turn => ({
       session: request.consistency,
       query: queryOf(request.url),
@@ -45,6 +45,7 @@ const express =
           carrier,
           monotonicReads,
           serverTiming,
+          rollout,
           level: levels.app,
         }),
       );
@@ -63,7 +64,10 @@ const express =
     return app.use(router).use(onError);
   };
 
-const koa: Framework = (source, { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }) => {
+const koa: Framework = (
+  source,
+  { carrier, monotonicReads, serverTiming, rollout, levels = {}, handler, failed },
+) => {
   const turnOf = (ctx: Koa.Context): Turn => ({
     session: ctx.consistency,
     query: queryOf(ctx.url),
@@ -71,7 +75,16 @@ const koa: Framework = (source, { carrier, monotonicReads, serverTiming, levels 
   });
   const app = new Koa();
   app.silent = true;
-  app.use(onKoa.readYourWrites(source, { secret, carrier, monotonicReads, serverTiming, level: levels.app }));
+  app.use(
+    onKoa.readYourWrites(source, {
+      secret,
+      carrier,
+      monotonicReads,
+      serverTiming,
+      rollout,
+      level: levels.app,
+    }),
+  );
   app.use(async (ctx, next) => {
     try {
       await next();
@@ -98,7 +111,7 @@ const koa: Framework = (source, { carrier, monotonicReads, serverTiming, levels 
 /** Ready to be asked, by `inject` or through a listener. */
 export async function fastifyApp(
   source: SessionSource,
-  { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }: Scene,
+  { carrier, monotonicReads, serverTiming, rollout, levels = {}, handler, failed }: Scene,
   options: { readonly http2?: boolean } = {},
 ): Promise<FastifyInstance> {
   const turnOf = (request: onFastifyRequest): Turn => ({
@@ -114,6 +127,7 @@ export async function fastifyApp(
     carrier,
     monotonicReads,
     serverTiming,
+    rollout,
     level: levels.app,
   });
   app.setErrorHandler(async (error, request, reply) => {
@@ -151,10 +165,17 @@ const onFastifyServer: Framework = async (source, scene) => {
 
 const nodeHttp: Framework = (
   source,
-  { carrier, monotonicReads, serverTiming, levels = {}, handler, failed },
+  { carrier, monotonicReads, serverTiming, rollout, levels = {}, handler, failed },
 ) => {
   const layers = [
-    onExpress.readYourWrites(source, { secret, carrier, monotonicReads, serverTiming, level: levels.app }),
+    onExpress.readYourWrites(source, {
+      secret,
+      carrier,
+      monotonicReads,
+      serverTiming,
+      rollout,
+      level: levels.app,
+    }),
     ...[levels.scope, levels.route].flatMap((level) =>
       level === undefined ? [] : [onExpress.consistency(level)],
     ),

@@ -34,13 +34,14 @@ function webResponse(reply: Reply): Response {
 /** Handlers as Next.js and Remix have them, which answer their errors by themselves. */
 export const web: Framework = (
   source,
-  { carrier, monotonicReads, serverTiming, levels = {}, handler, failed },
+  { carrier, monotonicReads, serverTiming, rollout, levels = {}, handler, failed },
 ) => {
   const withConsistency = onWeb.readYourWrites(source, {
     secret,
     carrier,
     monotonicReads,
     serverTiming,
+    rollout,
     level: levels.app,
   });
   const answer = async (request: Request) => {
@@ -58,12 +59,13 @@ export const web: Framework = (
 
 export const hono =
   (around: "app" | "routes"): Framework =>
-  (source, { carrier, monotonicReads, serverTiming, levels = {}, handler, failed }) => {
+  (source, { carrier, monotonicReads, serverTiming, rollout, levels = {}, handler, failed }) => {
     const withConsistency = onWeb.readYourWrites(source, {
       secret,
       carrier,
       monotonicReads,
       serverTiming,
+      rollout,
       level: levels.app,
     });
     const app = new Hono();

@@ -38,6 +38,11 @@ export const layers: readonly Layer[] = [
     imports: ["consistency"],
   },
   {
+    folder: "rollout",
+    holds: "Whose reads replicas may answer: the mode, and the share of the users.",
+    imports: ["commands", "diagnostics"],
+  },
+  {
     folder: "connection",
     holds: "One ioredis client to one server.",
     imports: ["commands"],
@@ -45,7 +50,7 @@ export const layers: readonly Layer[] = [
   {
     folder: "session",
     holds: "One user's session: what it requires, its token, the current context.",
-    imports: ["commands", "consistency", "diagnostics", "replication"],
+    imports: ["commands", "consistency", "diagnostics", "replication", "rollout"],
   },
   {
     folder: "node",
@@ -74,22 +79,22 @@ export const layers: readonly Layer[] = [
     folder: "routing",
     holds: "Every other command to the node it belongs to.",
     imports: [
-      ...["commands", "connection", "consistency", "node", "reads", "replication", "session", "shard"],
-      "topology",
+      ...["commands", "connection", "consistency", "node", "reads", "replication", "rollout", "session"],
+      ...["shard", "topology"],
     ],
   },
   {
     folder: "client",
     holds: "What apps hold in their hands: the routed ioredis client and its kin.",
     imports: [
-      ...["commands", "connection", "consistency", "diagnostics", "node", "reads", "replication", "session"],
-      "shard",
+      ...["commands", "connection", "consistency", "diagnostics", "node", "reads", "replication", "rollout"],
+      ...["session", "shard"],
     ],
   },
   {
     folder: "options",
     holds: "The options of a Tidemark and of its servers, checked once.",
-    imports: ["commands", "consistency", "diagnostics", "reads", "session", "shard", "topology"],
+    imports: ["commands", "consistency", "diagnostics", "reads", "rollout", "session", "shard", "topology"],
   },
   {
     folder: "opentelemetry",
@@ -104,7 +109,7 @@ export const layers: readonly Layer[] = [
   {
     folder: "http",
     holds: "Tokens in with the request, out with the response.",
-    imports: ["consistency", "diagnostics", "http/carriers", "replication", "session"],
+    imports: ["consistency", "diagnostics", "http/carriers", "replication", "rollout", "session"],
   },
   {
     folder: "http/dashboard",

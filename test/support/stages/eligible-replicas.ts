@@ -8,7 +8,7 @@ export async function replicasAreEligible(tidemark: Tidemark): Promise<void> {
   await tidemark.ready();
   await waitUntil(
     async () => {
-      await tidemark.session().redis.get("nothing");
+      await tidemark.session({ rollout: true }).redis.get("nothing");
       return tidemark.topology().every(({ eligible }) => eligible);
     },
     { what: "every replica is eligible" },

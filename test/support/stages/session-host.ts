@@ -7,6 +7,7 @@ import { ScopeProposal } from "../../../src/diagnostics/scope-proposal.js";
 import { Statistics } from "../../../src/diagnostics/statistics.js";
 import { checkKeyOptions } from "../../../src/options/key-options.js";
 import { checkReadDefaults } from "../../../src/options/read-options.js";
+import { Rollout } from "../../../src/rollout/rollout.js";
 import type { Session, SessionClient, SessionHost } from "../../../src/session/session.js";
 
 const usual = checkKeyOptions({}, "");
@@ -18,6 +19,7 @@ export class HostWithoutServers implements SessionHost {
   readonly keys: KeyFinder;
   readonly maxKeys: number;
   readonly recordReads = 0;
+  readonly rollout = new Rollout(this, "live", 1);
   readonly statistics = new Statistics(
     new Counts({}),
     usual.keyPrefixes,
