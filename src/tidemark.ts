@@ -27,8 +27,10 @@ import { type Mode, Rollout } from "./rollout/rollout.js";
 import { Router } from "./routing/router.js";
 import { asyncLocalStorage, type Context } from "./session/context.js";
 import { requestsOf } from "./session/open-requests.js";
-import { Session, type SessionClient, type SessionHost } from "./session/session.js";
+import { Session, type SessionClient, type SessionHost, type SessionSampler } from "./session/session.js";
 import { type SessionOptions, SessionSetup } from "./session/session-setup.js";
+import type { ShadowReport } from "./shadow/report.js";
+import { Shadow } from "./shadow/shadow.js";
 import { PrimaryDependents } from "./shard/primary-dependents.js";
 import type { Shard } from "./shard/shard.js";
 import { ClusterTopology } from "./topology/cluster.js";
@@ -81,6 +83,7 @@ export class Tidemark implements AsyncDisposable {
   readonly #instance: Instance;
   readonly #rollout: Rollout;
   readonly #stop: AutomaticStop | undefined;
+  readonly #shadow: Shadow;
   /** Resolves when all work that began before closing is over, or when a caller has cut the wait short. */
   #closing: Promise<void> | undefined;
   #cutShort: () => void = () => {};
@@ -131,7 +134,10 @@ export class Tidemark implements AsyncDisposable {
     this.#rollout = new Rollout(this, checked.mode, checked.rollout);
     if (checked.stopWhen !== undefined)
       this.#stop = new AutomaticStop(this.#rollout, checked.stopWhen, () => this.#counts.routableReads);
-    this.#router = new Router(this.#topology, this.#dependents, this.#losses, checked, this.#stop);
+    const { shadowSample: sample, maxStalenessMs, maxClockSkewMs } = checked;
+    this.#shadow = new Shadow(this.#rollout, { sample, maxStalenessMs });
+    const observers = { outcomes: this.#stop, observer: this.#shadow };
+    this.#router = new Router(this.#topology, this.#dependents, this.#losses, checked, observers);
     this.#context = checked.context ?? asyncLocalStorage();
     const lifecycle: ConnectionLifecycle = {
       connect: () => this.#connect(),
@@ -159,8 +165,7 @@ export class Tidemark implements AsyncDisposable {
     this.redis = base;
     this.#instance = new Instance(this, checked.servers);
     this.#instance.begin();
-    this.#host = new TidemarkHost(checked, this.#counts, this.#router, base, this.#rollout);
-    const { maxStalenessMs, maxClockSkewMs } = checked;
+    this.#host = new TidemarkHost(checked, this.#counts, this.#router, base, this.#rollout, this.#shadow);
     this.limits = { maxStalenessMs, maxClockSkewMs };
     this.#stateChanges.open();
     this.#stop?.open();
@@ -203,6 +208,11 @@ export class Tidemark implements AsyncDisposable {
 
   set mode(mode: Mode) {
     this.#rollout.setMode(mode);
+  }
+
+  /** What the mode `"shadow"` has measured: `tidemark.shadow.report()` is an object, and as a text it is a table. */
+  get shadow(): { report(): ShadowReport } {
+    return this.#shadow;
   }
 
   /**
@@ -291,7 +301,8 @@ export class Tidemark implements AsyncDisposable {
   ): Redis {
     if (lifecycle.redirect === undefined || namesServer(override))
       return duplicatePrimaryClient(from, override, lifecycle.sourceOf());
-    const router = new Router(this.#topology, this.#dependents, this.#losses, options, this.#stop);
+    const observers = { outcomes: this.#stop, observer: this.#shadow };
+    const router = new Router(this.#topology, this.#dependents, this.#losses, options, observers);
     const duplicate = new ClusterDuplicate({ ...from, ...override }, router, lifecycle, (ended) => {
       this.#duplicates.delete(ended);
     });
@@ -413,6 +424,7 @@ class TidemarkHost implements SessionHost {
   readonly recordReads: number;
   readonly statistics: Statistics;
   readonly rollout: Rollout;
+  readonly sampler: SessionSampler;
   readonly #router: Router;
   readonly #client: RoutedRedis;
 
@@ -422,8 +434,10 @@ class TidemarkHost implements SessionHost {
     router: Router,
     client: RoutedRedis,
     rollout: Rollout,
+    sampler: SessionSampler,
   ) {
     this.rollout = rollout;
+    this.sampler = sampler;
     this.ttlMs = options.tokenTtlMs;
     this.monotonicReads = options.monotonicReads;
     this.keys = new RuledKeys(options.keyRules);

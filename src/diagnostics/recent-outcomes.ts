@@ -1,5 +1,7 @@
 /** Counts how commands ended in the last minute, apart for the users that a rollout has reached and for the others. */
 
+import { Durations, percentileOf } from "./durations.js";
+
 /** How the commands of one group of users ended. */
 export interface GroupOutcomes {
   /** The reads and writes of sessions that ended. Commands that block do not count. */
@@ -32,24 +34,13 @@ export interface ReadSides {
   readonly replica: number;
 }
 
-/** Each class of durations is a twelfth longer than the one before, which is the error of a percentile. */
-const classFactor = 13 / 12;
-const leastMs = 0.05;
-const mostMs = 60_000;
-const classes = Math.ceil(Math.log(mostMs / leastMs) / Math.log(classFactor)) + 1;
-
 /** The outcomes of one group in a part of the minute. */
 class Slot {
   errors = 0;
-  commands = 0;
-  /** How many commands are in each class of durations. */
-  readonly durations = new Uint32Array(classes);
+  readonly durations = new Durations();
 
   add(ms: number, isError: boolean): void {
-    const at = Math.ceil(Math.log(Math.max(ms, leastMs) / leastMs) / Math.log(classFactor));
-    const index = Math.min(at, classes - 1);
-    this.durations[index] = (this.durations[index] ?? 0) + 1;
-    this.commands += 1;
+    this.durations.add(ms);
     if (isError) this.errors += 1;
   }
 }
@@ -108,26 +99,13 @@ export class OutcomeWindow {
 }
 
 function outcomesOf(slots: readonly Slot[]): GroupOutcomes {
-  const commands = sumOf(slots, (slot) => slot.commands);
-  const errors = sumOf(slots, (slot) => slot.errors);
+  const durations = slots.map((slot) => ({ durations: slot.durations, weight: 1 }));
+  const commands = slots.reduce((sum, slot) => sum + slot.durations.count, 0);
+  const errors = slots.reduce((sum, slot) => sum + slot.errors, 0);
   return {
     commands,
     errorRate: errors / commands,
-    p50Ms: percentileOf(slots, commands / 2),
-    p99Ms: percentileOf(slots, commands * 0.99),
+    p50Ms: percentileOf(durations, 0.5),
+    p99Ms: percentileOf(durations, 0.99),
   };
-}
-
-/** The upper bound of the class that the command of this rank is in. */
-function percentileOf(slots: readonly Slot[], rank: number): number {
-  let passed = 0;
-  for (let at = 0; at < classes; at += 1) {
-    passed += sumOf(slots, ({ durations }) => durations[at] ?? 0);
-    if (passed > 0 && passed >= rank) return leastMs * classFactor ** at;
-  }
-  return Number.NaN;
-}
-
-function sumOf(slots: readonly Slot[], value: (slot: Slot) => number): number {
-  return slots.reduce((sum, slot) => sum + value(slot), 0);
 }

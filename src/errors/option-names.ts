@@ -16,7 +16,7 @@ export const tidemarkOptions: readonly string[] = [
   ...["maxStalenessMs", "maxClockSkewMs", "tokenTtlMs", "probeIntervalMs", "primaryTimeoutMs"],
   ...["waitMs", "fallback", "confirmMisses", "monotonicReads", "fallbackLimit"],
   ...["scopes", "untracked", "scriptsDeclareKeys", "keysPerToken"],
-  ...["mode", "rollout", "stopWhen"],
+  ...["mode", "shadowSample", "rollout", "stopWhen"],
   ...["verify", "onLostWrite", "zone", "zones", "weights", "accept", "recordReads", "context"],
 ];
 

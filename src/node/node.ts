@@ -4,7 +4,7 @@ import { sentTo } from "../commands/destination.js";
 import { Connection, type ConnectionOptions } from "../connection/connection.js";
 import { isNotForwarded, signOf } from "../connection/proxy-detection.js";
 import { ConnectionLostError } from "../errors/errors.js";
-import { positionAt } from "../replication/position.js";
+import { type Position, positionAt } from "../replication/position.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
 import { AclDenials } from "./acl-denials.js";
 import { ApplyRate } from "./apply-rate.js";
@@ -169,7 +169,16 @@ export class Node {
    */
   afterProbe(): Promise<void> {
     this.probeAfter();
-    return new Promise((resolve) => this.#batch?.whenOver(resolve));
+    return new Promise((resolve) => this.#batch?.whenOver(() => resolve()));
+  }
+
+  /**
+   * Asks for the position after everything that is sent in this turn. Calls `then` with it, or with undefined when it certainly will
+   * not become known.
+   */
+  positionAfter(then: (position: Position | undefined) => void): void {
+    this.probeAfter();
+    this.#batch?.whenOver(then);
   }
 
   /** Sends the INFO of the writes so far now, because the next command must not come between the writes and their INFO. */

@@ -32,13 +32,13 @@ interface HeldReply {
 /** A place in the order of the replies, which calls `then` when the position is known or will not become known. */
 class HeldPlace implements HeldReply {
   readonly handle = undefined;
-  readonly settle: () => void;
+  readonly settle: HeldReply["settle"];
   readonly reject: () => void;
   next: HeldReply | undefined;
 
-  constructor(then: () => void) {
+  constructor(then: (position: Position | undefined) => void) {
     this.settle = then;
-    this.reject = then;
+    this.reject = () => then(undefined);
   }
 
   outcomeWithoutPosition(): "unknown" {
@@ -178,8 +178,8 @@ export class WriteBatch {
     command.reject = (error) => this.whenOver(() => callbacks.reject(error));
   }
 
-  /** Calls `then` when the position is known, or when it certainly will not become known. */
-  whenOver(then: () => void): void {
+  /** Calls `then` with the position, or with undefined when the position certainly will not become known. */
+  whenOver(then: (position: Position | undefined) => void): void {
     this.hold(new HeldPlace(then));
   }
 

@@ -95,6 +95,11 @@ export interface CommonOptions extends ReadDefaultOptions, KeyOptions {
    */
   readonly mode?: Mode;
   /**
+   * The share of the sessions that the mode `"shadow"` observes, from 0 to 1. Each observed write and some observed reads take one
+   * more command. Default 0.01.
+   */
+  readonly shadowSample?: number;
+  /**
    * The share of the users whose reads replicas may answer in the mode `"live"`, from 0 to 1. The commands of all other users go to
    * the primary. It depends on the user, so each user stays on one side, in every process. `tidemark.rollout` changes it at run
    * time. Default 1.
@@ -146,6 +151,7 @@ export interface ResolvedOptions extends ShardLimits, ResolvedReadOptions, Resol
   readonly recordReads: number;
   readonly context: Context | undefined;
   readonly mode: Mode;
+  readonly shadowSample: number;
   readonly rollout: number;
   readonly stopWhen: StopRule | undefined;
 }
@@ -195,6 +201,7 @@ export function checkOptions(options: TidemarkOptions): ResolvedOptions {
     recordReads: countOf(options.recordReads),
     context: checkContext(context),
     mode: checkMode(options.mode ?? "live"),
+    shadowSample: sampleIn(options.shadowSample),
     rollout: checkShare(options.rollout ?? 1),
     stopWhen: checkRule(options.stopWhen),
   };
@@ -266,6 +273,15 @@ function checkAccept(accept: Accept | undefined): Accept | undefined {
     "accept",
     accept,
     'Pass a function like (host, port) => host.endsWith(".internal")',
+  );
+}
+
+function sampleIn(share: number | undefined = 0.01): number {
+  if (typeof share === "number" && share >= 0 && share <= 1) return share;
+  throw new InvalidOptionError(
+    "shadowSample",
+    share,
+    "Pass a share of the sessions from 0 to 1, like 0.01 for 1 %",
   );
 }
 

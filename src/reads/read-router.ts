@@ -29,6 +29,7 @@ import type { LostWrites } from "./lost-writes.js";
 import { settleReads } from "./monotonic-reads.js";
 import { confirmsMisses, PendingRead, type ReadCallbacks, type ReadRequest } from "./read.js";
 import { ReadFallback, type ReadRoutes } from "./read-fallback.js";
+import type { ReadObserver } from "./read-observer.js";
 import { lacksWrite, primaryMustProve } from "./read-requirement.js";
 import { discardSend, noteAnswer, noteRoute } from "./route-record.js";
 import { iterationLostError, type ScanIteration } from "./scan.js";
@@ -50,7 +51,10 @@ class PrimaryRead {
   readonly isDoubtful: boolean;
   readonly callbacks: ReadCallbacks;
   readonly pending: PendingRead | undefined;
-  /** Whether the read follows a write of the same session. The read must not be answered before that write. */
+  /**
+   * Whether the read follows a write of the same session. The read must not be answered before that write. The answers to writes
+   * without positions are not held back, so they arrive first by themselves.
+   */
   readonly isBehindWrites: boolean;
   /** The group that counts the read if writes keep it on the primary. */
   readonly kept: KeptReads | undefined;
@@ -70,7 +74,8 @@ class PrimaryRead {
     this.isDoubtful = isDoubtful;
     this.callbacks = callbacks;
     this.pending = pending;
-    this.isBehindWrites = pending?.session.isWriting(pending.touched) === true;
+    this.isBehindWrites =
+      pending?.session.needsPositions === true && pending.session.isWriting(pending.touched);
     this.kept = kept;
   }
 }
@@ -82,8 +87,15 @@ export class ReadRouter implements ReadRoutes {
   readonly #topology: Pick<Topology, "shards">;
   readonly #losses: LostWrites;
   readonly #fallback: ReadFallback;
+  readonly #observer: ReadObserver | undefined;
 
-  constructor(options: ReadRouterOptions, topology: Pick<Topology, "shards">, losses: LostWrites) {
+  constructor(
+    options: ReadRouterOptions,
+    topology: Pick<Topology, "shards">,
+    losses: LostWrites,
+    observer?: ReadObserver,
+  ) {
+    this.#observer = observer;
     this.#options = options;
     this.#verifiesAlways = options.verify === "always";
     this.#topology = topology;
@@ -235,6 +247,7 @@ export class ReadRouter implements ReadRoutes {
   /** Sends `read` to the primary. If `reason` is undefined, the reason is why no replica may answer. */
   toPrimary(read: PendingRead, reason: Reason | undefined, repeats?: number, isReturned = false): void {
     if (answerStale(read)) return;
+    if ((reason === "not-live" || reason === "strong") && !isReturned) this.#observer?.observe(read);
     const { shard, session } = read;
     const isDoubtful = this.#verifiesAlways || primaryMustProve(shard, session);
     const now = performance.now();

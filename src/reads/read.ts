@@ -102,27 +102,29 @@ export class PendingRead implements ReadQuery {
   }
 
   /** Calls `before` when the read ends, in front of its callbacks. The error is undefined if the read was answered. */
-  onEnd(before: (error: Error | undefined) => void): void {
+  onEnd(before: OnReadEnd): void {
     this.callbacks = new ObservedCallbacks(this.callbacks, before);
   }
 }
 
+type OnReadEnd = (error: Error | undefined, reply: unknown) => void;
+
 class ObservedCallbacks implements ReadCallbacks {
   readonly #callbacks: ReadCallbacks;
-  readonly #before: (error: Error | undefined) => void;
+  readonly #before: OnReadEnd;
 
-  constructor(callbacks: ReadCallbacks, before: (error: Error | undefined) => void) {
+  constructor(callbacks: ReadCallbacks, before: OnReadEnd) {
     this.#callbacks = callbacks;
     this.#before = before;
   }
 
   resolve(reply: unknown): unknown {
-    this.#before(undefined);
+    this.#before(undefined, reply);
     return this.#callbacks.resolve(reply);
   }
 
   reject(error: Error): void {
-    this.#before(error);
+    this.#before(error, undefined);
     this.#callbacks.reject(error);
   }
 }

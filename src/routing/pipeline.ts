@@ -12,6 +12,7 @@ import type { WriteHandle, WriteOutcome } from "../replication/write-outcome.js"
 import type { Session } from "../session/session.js";
 import { maxRepeats } from "../shard/primary-availability.js";
 import type { Shard } from "../shard/shard.js";
+import { observeWrite } from "./write.js";
 
 const framing = new Set(["multi", "exec", "discard", "watch", "unwatch"]);
 
@@ -96,6 +97,9 @@ class Delivery {
         if (this.#unanswered === 0) this.#answered(units, primary);
       };
       for (const unit of units) unit.transmit(primary, this.#writer, onReply);
+      const writer = this.#writer;
+      if (writer?.needsPositions === false && writer.isObserved)
+        observeWrite(primary, writer, writer.touchedBy(this.#batch.commands));
     };
     shard.availability.whenReady(given[0]?.name ?? "", start, isReturned, since);
   }
@@ -272,7 +276,7 @@ class Unit {
       };
       if (kinds[index] === "write" && session)
         primary.write(command, session.beginWrite(command.name, touched, shard), isVoid);
-      else primary.read(command, writer !== undefined);
+      else primary.read(command, writer?.needsPositions === true);
     }
   }
 

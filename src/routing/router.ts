@@ -5,6 +5,7 @@ import { ReadPolicyCache, type ResolvedReadPolicy } from "../consistency/read-po
 import { ClosedError } from "../errors/errors.js";
 import type { LostWrites } from "../reads/lost-writes.js";
 import { ReadRequest } from "../reads/read.js";
+import type { ReadObserver } from "../reads/read-observer.js";
 import { ReadRouter, type ReadRouterOptions } from "../reads/read-router.js";
 import { cursorOf, iterationLostError, ScanCursors, ScanIteration } from "../reads/scan.js";
 import type { WriteHandle } from "../replication/write-outcome.js";
@@ -25,6 +26,12 @@ import { sendAsking, sendOutsideSession, sendWithoutPosition, sendWrite } from "
 export interface RouterOptions extends ReadRouterOptions {
   readonly redis: RedisOptions;
   readonly recordReads: number;
+}
+
+/** Those who look at commands and do not change them. */
+export interface RouterObservers {
+  readonly outcomes?: CommandOutcomes | undefined;
+  readonly observer?: ReadObserver | undefined;
 }
 
 /** How long commands wait for the first report of which servers there are, in milliseconds. */
@@ -57,7 +64,7 @@ export class Router {
     dependents: PrimaryDependents,
     losses: LostWrites,
     options: RouterOptions,
-    outcomes?: CommandOutcomes,
+    { outcomes, observer }: RouterObservers = {},
   ) {
     this.outcomes = outcomes;
     this.#topology = topology;
@@ -72,7 +79,7 @@ export class Router {
       this.#redirect &&
       new ClusterRedirects(this.#redirect, this.#confirm, (command) => topology.settled?.(command));
     this.#always = options.verify === "always";
-    this.reads = new ReadRouter(options, topology, losses);
+    this.reads = new ReadRouter(options, topology, losses, observer);
     this.acks = new ReplicaAcks(this.pool, topology);
   }
 

@@ -3,6 +3,7 @@ import type { Command } from "ioredis";
 import { CommandCallbacks } from "../commands/callbacks.js";
 import { isScript } from "../commands/command-kind.js";
 import { isWordOfReplica, mayRetryElsewhere } from "../commands/server-reply.js";
+import type { Touched } from "../commands/touched-keys.js";
 import type { Level } from "../consistency/level.js";
 import { ConnectionLostError, NotPrimaryError } from "../errors/errors.js";
 import type { Node } from "../node/node.js";
@@ -31,6 +32,7 @@ export function sendOutsideSession(
   isReturned = false,
   repeats = maxRepeats,
   uncertain?: UncertainReply,
+  onSent: (primary: Node) => void = () => {},
 ): void {
   const callbacks = new CommandCallbacks(command);
   const start = (error?: Error): void => {
@@ -54,6 +56,7 @@ export function sendOutsideSession(
         true,
         repeats - 1,
         isOfScript ? { server: primary, accept } : undefined,
+        onSent,
       );
     };
     command.resolve = (reply) => {
@@ -70,14 +73,15 @@ export function sendOutsideSession(
     };
     noteRoute(shard.counts, command, primary, "primary", "not-a-read", level);
     primary.read(command, false);
+    onSent(primary);
   };
   shard.monitor.probePrimary(performance.now(), false);
   shard.availability.whenReady(command.name, start, isReturned);
 }
 
 /**
- * Sends a write of `session` like one outside of sessions, without asking for its position. The session is pinned to the primary
- * instead.
+ * Sends a write of `session` like one outside of sessions, and never holds back its answer to learn its position. The session is
+ * pinned to the primary instead. If the session is observed, its position is asked for beside the write.
  */
 export function sendWithoutPosition(
   shard: Shard,
@@ -86,7 +90,8 @@ export function sendWithoutPosition(
   level: Level,
   isReturned: boolean,
 ): void {
-  const handle = session.beginWrite(command.name, session.touchedBy(command));
+  const touched = session.touchedBy(command);
+  const handle = session.beginWrite(command.name, touched);
   const callbacks = new CommandCallbacks(command);
   command.resolve = (reply) => {
     handle.end("not-asked");
@@ -96,7 +101,18 @@ export function sendWithoutPosition(
     handle.end("not-asked");
     callbacks.reject(error);
   };
-  sendOutsideSession(shard, command, level, isReturned);
+  const onSent = session.isObserved
+    ? (primary: Node): void => observeWrite(primary, session, touched)
+    : undefined;
+  sendOutsideSession(shard, command, level, isReturned, maxRepeats, undefined, onSent);
+}
+
+/** Asks for a position behind a write that was just sent, for an observed session. */
+export function observeWrite(primary: Node, session: Session, touched: Touched): void {
+  session.expectPosition();
+  primary.positionAfter((position) => session.learnPosition(position, touched));
+  // The question leaves together with the write, so that the position is usually known when the write is answered.
+  primary.flushWrites();
 }
 
 /**

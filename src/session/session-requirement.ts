@@ -222,6 +222,12 @@ export class SessionRequirement {
     return this.#brought.some((one) => one.replid === replid && one.offset === offset);
   }
 
+  /** A token that names no positions and pins its session to the primary. */
+  pinToken(): string {
+    const now = Date.now();
+    return encodeToken({ issuedAt: now, positions: nowhere, pinnedAt: now, freshAsOf: 0 });
+  }
+
   /**
    * The whole requirement as a token. Empty when nothing is required. If `pins` is true, the token pins its session to the
    * primary. If `everything` is true, each read of a session with this token requires all writes, whichever keys the read

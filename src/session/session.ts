@@ -46,6 +46,16 @@ export interface WriteListener {
   writeBegins(command?: string): void;
 }
 
+/** Picks the sessions that are observed in the mode `"shadow"`. */
+export interface SessionSampler {
+  /** Whether sessions are observed at all. */
+  readonly isObserving: boolean;
+  /** Whether a session with this requirement is observed. */
+  samples(requirement: SessionRequirement): boolean;
+  /** Called when a token of an observed session cannot name its positions, so that its user is not observed in later requests. */
+  left(): void;
+}
+
 /** What all sessions of one `Tidemark` share. */
 export interface SessionHost {
   /** How long a token or a pin to the primary stays valid, in milliseconds. */
@@ -62,6 +72,8 @@ export interface SessionHost {
   readonly statistics: Statistics;
   /** Decides whether replicas may answer the reads of a session. */
   readonly rollout: Rollout;
+  /** Picks the sessions that are observed. */
+  readonly sampler: SessionSampler;
   /** Turns a level into a read policy with all defaults filled in. */
   policyOf(level: Consistency): ResolvedReadPolicy;
   /** Makes the client of `session`. A session calls this once, on first use. */
@@ -107,6 +119,11 @@ export class Session {
   #isWhole = false;
   /** Where the user stands in a rollout. It is asked for once, so that a request does not change sides. */
   #membership: Membership | typeof unasked = unasked;
+  #isObserved: boolean | undefined;
+  /** How many writes of this observed session have no position yet, or will have none. */
+  #withoutPosition = 0;
+  /** Whether a token of this observed session has named no positions, because they were not known yet. */
+  #hasLeft = false;
 
   /**
    * Call `tidemark.session()` instead.
@@ -161,6 +178,61 @@ export class Session {
    */
   get needsPositions(): boolean {
     return this.isLive || this.#writeConcern !== undefined;
+  }
+
+  /**
+   * For the mode `"shadow"`: whether this session is observed.
+   *
+   * @internal
+   */
+  get isObserved(): boolean {
+    const { sampler } = this.#host;
+    // Nothing else opens the tokens of a session that is not live.
+    if (!sampler.isObserving) return false;
+    this.#isObserved ??= sampler.samples(this.requirement);
+    return this.#isObserved;
+  }
+
+  /**
+   * For the router: the position of a write that was just sent will be learned, or will stay unknown. The answer of the write does
+   * not wait for it.
+   *
+   * @internal
+   */
+  expectPosition(): void {
+    this.#withoutPosition += 1;
+  }
+
+  /**
+   * For the router: the position of an observed write to `touched`. If it is undefined, nothing can be said of later reads.
+   *
+   * @internal
+   */
+  learnPosition(position: Position | undefined, touched: Touched): void {
+    if (position === undefined) return;
+    this.#withoutPosition -= 1;
+    this.requirement.require(position, Date.now(), touched);
+  }
+
+  /**
+   * For the mode `"shadow"`: whether the position of an observed write is not known.
+   *
+   * @internal
+   */
+  get lacksPosition(): boolean {
+    return this.#withoutPosition > 0;
+  }
+
+  /**
+   * For the mode `"shadow"`: a session with the same requirement that has read nothing yet. In the mode `"live"`, most reads of this
+   * session would not have been answered by the primary.
+   *
+   * @internal
+   */
+  withoutProgress(): Session {
+    const session = new Session(this.#host, this.#setup);
+    session.#requirement = this.requirement;
+    return session;
   }
 
   /** The client whose reads and writes belong to this session. */
@@ -380,6 +452,12 @@ export class Session {
   }
 
   #token(everything: boolean): string {
+    // A token without positions says that nothing is known of the session's writes.
+    if (this.#withoutPosition > 0) {
+      if (!this.#hasLeft) this.#host.sampler.left();
+      this.#hasLeft = true;
+      return this.requirement.pinToken();
+    }
     const isOpen = this.writing || this.#anchor() !== undefined;
     return this.requirement.token(isOpen, everything);
   }

@@ -76,6 +76,11 @@ export const layers: readonly Layer[] = [
     ],
   },
   {
+    folder: "shadow",
+    holds: "What replicas would have answered, measured while the primary answers.",
+    imports: [...["commands", "diagnostics", "node", "reads", "replication", "rollout", "session", "shard"]],
+  },
+  {
     folder: "routing",
     holds: "Every other command to the node it belongs to.",
     imports: [

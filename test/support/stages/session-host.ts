@@ -19,6 +19,7 @@ export class HostWithoutServers implements SessionHost {
   readonly keys: KeyFinder;
   readonly maxKeys: number;
   readonly recordReads = 0;
+  readonly sampler = { isObserving: false, samples: (): boolean => false, left: (): void => {} };
   readonly rollout = new Rollout(this, "live", 1);
   readonly statistics = new Statistics(
     new Counts({}),
