@@ -183,8 +183,9 @@ describe("within one request", () => {
     using routes = listenToRoutes();
     const writing = redis.set("sess:1", "{}");
     await redis.get("b");
-    expect(answered(routes)).toEqual([onReplica]);
     await writing;
+    // The write may be answered first.
+    expect(answered(routes)).toContain(onReplica);
     routes.clear();
     await redis.get("sess:1");
     await redis.get("b");
