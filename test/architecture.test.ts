@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { forAll, layers } from "./support/sources/layers.js";
+import { entry, forAll, layers } from "./support/sources/layers.js";
 import { type Import, lineOf, nodesOf, readSources, type Source } from "./support/sources/source-tree.js";
 
 /** Where a type is asserted, and why it has to be. */
@@ -47,9 +47,12 @@ function matches(pattern: RegExp, text: (source: Source) => string = (source) =>
   );
 }
 
-/** The folder of a file; the name of the file for one that lies in `src` itself. */
+/**
+ * The folder of a file; the name of the file for one that lies in `src` itself. The checks of the doctor only have a folder of
+ * their own because there are many of them.
+ */
 function folderOf(name: string): string {
-  return name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : name;
+  return name.includes("/") ? name.slice(0, name.lastIndexOf("/")).replace(/\/checks$/, "") : name;
 }
 
 /** The names that a file exports types, classes and interfaces by. */
@@ -83,7 +86,7 @@ describe("The folders of src", () => {
   });
 
   it("import only the folders above them that the table lists, types included", () => {
-    const above = new Set<string>();
+    const above = new Set<string>([entry]);
     const allowed = new Map<string, ReadonlySet<string>>();
     for (const { folder, imports } of layers) {
       expect(imports.filter((one) => !above.has(one))).toEqual([]);
@@ -132,34 +135,43 @@ describe("The folders of src", () => {
     expect(cycles).toEqual([]);
   });
 
-  it("need only Node and ioredis at run time, and node-redis for its own client", () => {
+  it("need only Node and ioredis at run time, node-redis for its own client, and some more for the program", () => {
     const packagesOf = (isMeant: (name: string) => boolean) => {
       const imports = sources.filter(({ name }) => isMeant(name)).flatMap((source) => source.imports);
       const needed = imports.filter(({ typeOnly }) => !typeOnly).map(({ of }) => of);
       return new Set(needed.filter((of) => of.startsWith("package:")));
     };
-    expect(packagesOf((name) => name !== "client/node-redis")).toEqual(new Set(["package:ioredis"]));
+    const isProgram = (name: string) => name.startsWith("cli/");
+    expect(packagesOf((name) => name !== "client/node-redis" && !isProgram(name))).toEqual(
+      new Set(["package:ioredis"]),
+    );
     expect(packagesOf((name) => name === "client/node-redis")).toEqual(
       new Set(["package:ioredis", "package:redis"]),
+    );
+    const { dependencies } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+    expect(Object.keys(dependencies).map((name) => `package:${name}`)).toEqual(
+      expect.arrayContaining([...packagesOf(isProgram)].filter((name) => name !== "package:ioredis")),
     );
   });
 });
 
 describe("The files of src", () => {
   it("begin with a sentence about their purpose", () => {
-    expect(sources.filter(({ text }) => !/^\/\*\*\s/.test(text)).map(({ name }) => name)).toEqual([]);
+    expect(sources.filter(({ text }) => !/^(#!.*\n)?\/\*\*\s/.test(text)).map(({ name }) => name)).toEqual(
+      [],
+    );
   });
 
   it("have the name of their one subject", () => {
     const vague = /\b(utils?|helpers?|manager|types|common|misc|shared|interfaces|index)\b/;
     const names = sources.map(({ name }) => name);
     expect(names.filter((name) => vague.test(name) && name !== "index")).toEqual([]);
-    expect(names.filter((name) => !/^([a-z0-9-]+\/){0,2}[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
+    expect(names.filter((name) => !/^([a-z0-9-]+\/){0,3}[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
   });
 
   it("say primary and replica, except where they read Redis's own terms", () => {
     const where = (source: Source) =>
-      source.name === "replication/replication-info" || source.name.startsWith("topology/")
+      source.name === "replication/replication-info" || /^(topology|cli)\//.test(source.name)
         ? ""
         : source.text;
     const blanked = (source: Source) =>
@@ -206,7 +218,8 @@ describe("The pages about the architecture", () => {
   };
 
   it("show the table of the folders", () => {
-    const inCode = (folders: readonly string[]) => folders.map((folder) => `\`${folder}/\``).join(", ");
+    const inCode = (folders: readonly string[]) =>
+      folders.map((folder) => (folder === entry ? `\`${folder}.ts\`` : `\`${folder}/\``)).join(", ");
     expect(rowsBelow("The folders")).toEqual(
       layers.map(({ folder, holds, imports }) => [inCode([folder]), holds, inCode(imports) || "nothing"]),
     );

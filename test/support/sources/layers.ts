@@ -10,6 +10,9 @@ export interface Layer {
 /** `errors/` and the file `address.ts` import nothing and may be used by all, so the table does not name them. */
 export const forAll = new Set(["errors", "address"]);
 
+/** The file that apps import. The program `tidemark` is an app too, so its folder may import this file. */
+export const entry = "index";
+
 /** From what knows nothing of the rest to what apps import. `docs/architecture.md` shows this table. */
 export const layers: readonly Layer[] = [
   {
@@ -125,5 +128,30 @@ export const layers: readonly Layer[] = [
     folder: "http/frameworks",
     holds: "Express, Koa, Fastify and Web handlers.",
     imports: ["consistency", "http", "http/carriers", "http/dashboard", "session"],
+  },
+  {
+    folder: "cli/terminal",
+    holds: "What a terminal can show: width, colours, characters.",
+    imports: [],
+  },
+  {
+    folder: "cli/inspection",
+    holds: "A deployment looked at from outside: its servers, their answers, its lag.",
+    imports: ["commands", "connection", "replication"],
+  },
+  {
+    folder: "cli/arguments",
+    holds: "What users type: servers, passwords and settings, checked.",
+    imports: ["cli/inspection", "options"],
+  },
+  {
+    folder: "cli/doctor",
+    holds: "The checks of a deployment, and their report.",
+    imports: ["cli/arguments", "cli/inspection", "cli/terminal", "consistency", "diagnostics", "replication"],
+  },
+  {
+    folder: "cli",
+    holds: "The program `tidemark`: its arguments, its terminal, its exit codes.",
+    imports: ["cli/arguments", "cli/doctor", "cli/inspection", "cli/terminal", entry],
   },
 ];

@@ -1,0 +1,322 @@
+/** One server, looked at from outside: its connection, and its answers to questions that change nothing. */
+import type { Redis, RedisOptions } from "ioredis";
+import { addressOf, type Endpoint } from "../../address.js";
+import { disconnect, forgetClosed } from "../../connection/disconnect.js";
+import { OwnClient } from "../../connection/own-client.js";
+import { plainHandshake } from "../../connection/proxy-detection.js";
+import { guardReplies } from "../../connection/reply-guard.js";
+import { parseReplicas, parseUpstream } from "../../replication/replication-info.js";
+import { type Answer, answered, answerOfError, converted, notAsked, valueIn } from "./answer.js";
+import { type InfoFields, parseFlatList, parseInfo } from "./info.js";
+import { type ConfigName, configNames, type QuestionName, questions } from "./questions.js";
+
+/** How the deployment came to know a server. */
+export type ServerSource = "given" | "announced" | "sentinel" | "cluster";
+
+export interface InspectedServerOptions {
+  readonly options: RedisOptions;
+  readonly source: ServerSource;
+  /** The server that announced this one. */
+  readonly announcedBy?: string;
+  readonly kind?: "redis" | "sentinel";
+  /** How long each answer may take. Default 5000. */
+  readonly timeoutMs?: number;
+}
+
+/** How much `look()` asks. */
+export interface Look {
+  /** `"roles"` asks only what shows the roles and the replicas. */
+  readonly depth: "roles" | "everything";
+  /** The name that the Sentinels have for the primary. */
+  readonly name?: string;
+}
+
+const defaultTimeoutMs = 5_000;
+const pings = 100;
+const otherConnections = 8;
+
+export class InspectedServer {
+  readonly address: string;
+  readonly source: ServerSource;
+  readonly announcedBy: string | undefined;
+  readonly kind: "redis" | "sentinel";
+  /** Other addresses that turned out to be the same server. */
+  readonly aliases = new Set<string>();
+  /** Whether there is a connection that the server has accepted. */
+  connection: Answer<void> = notAsked;
+  /** Whether a password was given although the server asks for none. */
+  ignoresPassword = false;
+  /** INFO of all sections, by field. */
+  info: Answer<InfoFields> = notAsked;
+  /** The text of `INFO replication`, which other code of the package can parse. */
+  replicationText: Answer<string> = notAsked;
+  /** How long each of 100 PINGs took. */
+  roundTripsMs: Answer<readonly number[]> = notAsked;
+  /** The `run_id` behind each of eight further connections. */
+  runIds: Answer<readonly string[]> = notAsked;
+  readonly #options: RedisOptions;
+  readonly #timeoutMs: number;
+  readonly #answers = new Map<QuestionName, Answer<unknown>>();
+  readonly #config = new Map<string, Answer<string>>();
+  #redis: Redis | undefined;
+  #lost: string | undefined;
+
+  constructor({ options, source, announcedBy, kind = "redis", timeoutMs }: InspectedServerOptions) {
+    this.#options = options;
+    this.#timeoutMs = timeoutMs ?? defaultTimeoutMs;
+    this.address = addressOf(options);
+    this.source = source;
+    this.announcedBy = announcedBy;
+    this.kind = kind;
+  }
+
+  /** The options of the connection, passwords included. Never print them. */
+  get options(): RedisOptions {
+    return this.#options;
+  }
+
+  /** The role that the server reports. Undefined if it reports none to this user. */
+  get role(): "primary" | "replica" | undefined {
+    const told =
+      valueIn(this.info)?.get("role") ??
+      firstOf(valueIn(this.answer("role"))) ??
+      valueIn(converted(this.answer("hello"), parseFlatList))?.get("role");
+    if (told === "master") return "primary";
+    return told === "slave" || told === "replica" ? "replica" : undefined;
+  }
+
+  /** The address that this replica replicates from, as it has it in its configuration. */
+  get upstream(): Endpoint | undefined {
+    const text = valueIn(this.replicationText);
+    return text === undefined ? undefined : parseUpstream(text);
+  }
+
+  /** The replicas that this server lists. */
+  get announced(): readonly Endpoint[] {
+    const text = valueIn(this.replicationText);
+    return text === undefined ? [] : parseReplicas(text);
+  }
+
+  /** Whether a text is one of this server's addresses. */
+  isAt(address: string): boolean {
+    return this.address === address || this.aliases.has(address);
+  }
+
+  /** The answer to a question that `look()` has asked. */
+  answer(name: QuestionName): Answer<unknown> {
+    return this.#answers.get(name) ?? this.#unasked();
+  }
+
+  /** The value of a setting that `look()` has asked for. */
+  config(name: ConfigName): Answer<string> {
+    return this.#config.get(name) ?? this.#unasked();
+  }
+
+  /** Connects once, without retries. A later call connects again if the connection is lost. */
+  async connect(): Promise<Answer<void>> {
+    if (this.#redis?.status === "ready" && this.#lost === undefined) return this.connection;
+    this.close();
+    const redis = this.#client();
+    this.#redis = redis;
+    this.#lost = undefined;
+    this.connection = await this.#opened(redis);
+    if (this.connection.kind !== "value") this.#drop(redis);
+    return this.connection;
+  }
+
+  /** Asks one question. Never rejects. A server that leaves one question unanswered is asked nothing more. */
+  async ask(command: string, ...args: readonly (string | number)[]): Promise<Answer<unknown>> {
+    const redis = this.#redis;
+    if (redis === undefined || this.connection.kind !== "value") return this.#unasked();
+    if (this.#lost !== undefined) return { kind: "failed", message: this.#lost };
+    return this.#send(redis, [command, ...args.map(String)]);
+  }
+
+  /** Asks everything that the checks need. Connects first if there is no connection. */
+  async look({ depth, name = "" }: Look): Promise<void> {
+    const connection = await this.connect();
+    if (connection.kind !== "value") {
+      this.info = connection;
+      this.replicationText = connection;
+      this.roundTripsMs = connection;
+      this.runIds = connection;
+      return;
+    }
+    const [replication, info] = await Promise.all([
+      this.ask("INFO", "replication"),
+      this.ask("INFO", "everything"),
+    ]);
+    this.replicationText = converted(replication, (text) => (typeof text === "string" ? text : undefined));
+    this.info = converted(info, parseInfo);
+    await Promise.all(this.#questionsFor(depth).map((question) => this.#askQuestion(question, name)));
+    if (depth === "roles") return;
+    if (this.kind === "redis") await Promise.all(configNames.map((setting) => this.#askConfig(setting)));
+    this.roundTripsMs = await this.#measureRoundTrips();
+    if (this.kind === "redis") this.runIds = await this.#collectRunIds();
+  }
+
+  close(): void {
+    if (this.#redis !== undefined) this.#drop(this.#redis);
+    this.#redis = undefined;
+  }
+
+  /** Opens one more connection, asks one question on it and closes it. */
+  async askElsewhere(command: string, ...args: readonly (string | number)[]): Promise<Answer<unknown>> {
+    const redis = this.#client();
+    const opened = await this.#opened(redis);
+    const answer = opened.kind === "value" ? await this.#send(redis, [command, ...args.map(String)]) : opened;
+    this.#drop(redis);
+    return answer;
+  }
+
+  #unasked(): Answer<never> {
+    return this.connection.kind === "value" ? notAsked : this.connection;
+  }
+
+  #questionsFor(depth: Look["depth"]): QuestionName[] {
+    const isCluster = valueIn(this.info)?.get("cluster_enabled") === "1" || this.source === "cluster";
+    const names = Object.entries(questions).filter(([, { to }]) => {
+      if (to === "cluster") return isCluster;
+      return to === "all" || (to === "sentinel") === (this.kind === "sentinel");
+    });
+    const forRoles: readonly string[] = [
+      "hello",
+      "role",
+      "clusterSlots",
+      "sentinelPrimary",
+      "sentinelReplicas",
+      "sentinelOthers",
+    ];
+    return names
+      .map(([name]) => name)
+      .filter(isQuestion)
+      .filter((name) => depth === "everything" || forRoles.includes(name));
+  }
+
+  async #askQuestion(name: QuestionName, primaryName: string): Promise<void> {
+    const [command = "", ...args] = questions[name].command(primaryName);
+    this.#answers.set(name, await this.ask(command, ...args));
+  }
+
+  async #askConfig(name: ConfigName): Promise<void> {
+    const answer = await this.ask("CONFIG", "GET", name);
+    const fields = converted(answer, parseFlatList);
+    if (fields.kind !== "value") this.#config.set(name, fields);
+    else {
+      const value = fields.value.get(name);
+      this.#config.set(
+        name,
+        typeof value === "string"
+          ? answered(value)
+          : { kind: "absent", message: `the server has no setting ${name}` },
+      );
+    }
+  }
+
+  async #measureRoundTrips(): Promise<Answer<readonly number[]>> {
+    const times: number[] = [];
+    while (times.length < pings) {
+      const before = performance.now();
+      const answer = await this.ask("PING");
+      if (answer.kind !== "value") return answer;
+      times.push(performance.now() - before);
+    }
+    return answered(times);
+  }
+
+  async #collectRunIds(): Promise<Answer<readonly string[]>> {
+    const answers = await Promise.all(
+      Array.from({ length: otherConnections }, () => this.askElsewhere("INFO", "server")),
+    );
+    const ids: string[] = [];
+    for (const answer of answers) {
+      const id = converted(answer, (text) => parseInfo(text)?.get("run_id"));
+      if (id.kind !== "value") return id;
+      ids.push(id.value);
+    }
+    return answered(ids);
+  }
+
+  #client(): Redis {
+    const { host, port, path, family, tls, Connector } = this.#options;
+    const redis = new OwnClient({
+      ...(path === undefined ? { host, port, family } : { path }),
+      ...(tls === undefined ? {} : { tls }),
+      ...(Connector === undefined ? {} : { Connector }),
+      // The password is sent as a command of its own, so that an error is an answer and not an event.
+      ...plainHandshake,
+      lazyConnect: true,
+      connectTimeout: this.#timeoutMs,
+      retryStrategy: () => null,
+      reconnectOnError: () => false,
+      maxRetriesPerRequest: 0,
+      autoResendUnfulfilledCommands: false,
+      enableAutoPipelining: false,
+      disconnectTimeout: 0,
+    });
+    forgetClosed(redis);
+    guardReplies(redis);
+    return redis;
+  }
+
+  async #opened(redis: Redis): Promise<Answer<void>> {
+    let error: unknown;
+    redis.on("error", (latest: Error) => {
+      error = latest;
+    });
+    try {
+      await redis.connect();
+    } catch (refusal) {
+      return answerOfError(error ?? refusal, ["connect"], this.#options);
+    }
+    const { username, password } = this.#options;
+    if (password) {
+      const login = await this.#send(redis, username ? ["AUTH", username, password] : ["AUTH", password]);
+      const isNeedless =
+        login.kind !== "value" && /no password is set|without any password/.test(messageOf(login));
+      this.ignoresPassword ||= isNeedless;
+      if (login.kind !== "value" && !isNeedless) return login;
+    }
+    const ping = await this.#send(redis, ["PING"]);
+    // A server that loads its data, or forbids PING, has accepted the connection.
+    const isOpen =
+      ping.kind === "value" || ping.kind === "hidden" || /^(LOADING|MASTERDOWN|BUSY)\b/.test(messageOf(ping));
+    return isOpen ? answered(undefined) : ping;
+  }
+
+  async #send(redis: Redis, command: readonly string[]): Promise<Answer<unknown>> {
+    const [name = "", ...args] = command;
+    const late = `it did not answer ${name} within ${this.#timeoutMs / 1_000} s`;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<Answer<unknown>>((resolve) => {
+      timer = setTimeout(() => resolve({ kind: "failed", message: late }), this.#timeoutMs);
+    });
+    const reply = redis
+      .call(name, ...args)
+      .then(answered, (error: unknown) => answerOfError(error, command, this.#options));
+    const answer = await Promise.race([reply, deadline]);
+    clearTimeout(timer);
+    if (answer.kind === "failed" && answer.message === late) {
+      if (redis === this.#redis) this.#lost = late;
+      this.#drop(redis);
+    }
+    return answer;
+  }
+
+  #drop(redis: Redis): void {
+    disconnect(redis);
+    redis.stream?.destroy();
+  }
+}
+
+function messageOf(answer: Answer<unknown>): string {
+  return "message" in answer ? answer.message : "";
+}
+
+function firstOf(reply: unknown): unknown {
+  return Array.isArray(reply) ? reply[0] : undefined;
+}
+
+function isQuestion(name: string): name is QuestionName {
+  return name in questions;
+}

@@ -1,0 +1,22 @@
+/** The options of the app's Tidemark that checks compare with the servers. */
+
+/** Times in milliseconds. */
+export interface Settings {
+  readonly maxStalenessMs: number;
+  readonly tokenTtlMs: number;
+  readonly waitMs: number;
+  readonly maxClockSkewMs: number;
+  readonly probeIntervalMs: number;
+  /** How many processes of the app connect to the servers. */
+  readonly processes: number;
+}
+
+/** The defaults of a Tidemark, and one process. */
+export const defaultSettings: Settings = {
+  maxStalenessMs: 10_000,
+  tokenTtlMs: 60_000,
+  waitMs: 0,
+  maxClockSkewMs: 1_000,
+  probeIntervalMs: 250,
+  processes: 1,
+};
