@@ -4,7 +4,7 @@ import type { RedisOptions } from "ioredis";
 import { addressOf, type Endpoint, endpointOf } from "../../address.js";
 import { converted, valueIn } from "./answer.js";
 import { parseFlatList } from "./info.js";
-import type { LagOfReplica } from "./lag.js";
+import type { ActivityOfPrimary, CanaryOfPrimary, LagOfReplica } from "./measurements.js";
 import { InspectedServer, type Look, type ServerSource } from "./server.js";
 import { defaultSettings, type Settings } from "./settings.js";
 
@@ -38,6 +38,10 @@ export interface Deployment {
   readonly settings: Settings;
   /** Set by the lag sampler. */
   lag?: readonly LagOfReplica[];
+  /** Set by the lag sampler. */
+  activity?: readonly ActivityOfPrimary[];
+  /** Set by the lag sampler if it may write. */
+  canaries?: readonly CanaryOfPrimary[];
   /** Closes every connection. */
   close(): void;
 }
@@ -56,6 +60,8 @@ class Inspection implements Deployment {
   readonly target: InspectionTarget;
   readonly settings: Settings;
   lag?: readonly LagOfReplica[];
+  activity?: readonly ActivityOfPrimary[];
+  canaries?: readonly CanaryOfPrimary[];
   readonly #look: Look;
   readonly #timeoutMs: number | undefined;
   readonly #servers: InspectedServer[] = [];
@@ -141,8 +147,11 @@ class Inspection implements Deployment {
   #announcedBy(server: InspectedServer): InspectedServer[] {
     if (this.target.kind === "cluster" || valueIn(server.info)?.get("cluster_enabled") === "1")
       return nodesIn(valueIn(server.answer("clusterSlots"))).map((at) => this.#reach(at, "cluster", server));
-    const { upstream } = server;
-    return [...server.announced, ...(upstream === undefined ? [] : [upstream])].map((at) =>
+    const { upstream, announced } = server;
+    // A replica may know its primary by an address that only works between servers. There is no need to try it if the primary is
+    // known already.
+    const isKnown = this.primaries.some((primary) => replidOf(primary) === replidOf(server));
+    return [...announced, ...(upstream === undefined || isKnown ? [] : [upstream])].map((at) =>
       this.#reach(at, "announced", server),
     );
   }
