@@ -3,12 +3,13 @@
 import { Command, CommanderError } from "commander";
 import { UsageError } from "./arguments/usage-error.js";
 import { doctorCommand } from "./doctor/command.js";
+import { openTidemark } from "./opened-tidemark.js";
 
 const usageExitCode = 2;
 
 const program = new Command("tidemark")
   .description("Look at Redis or Valkey servers as Tidemark does.")
-  .addCommand(doctorCommand());
+  .addCommand(doctorCommand(openTidemark));
 for (const command of [program, ...program.commands])
   command.exitOverride().showHelpAfterError("(--help shows all options)");
 

@@ -1,6 +1,8 @@
 /** Writes the findings of one check about one server. */
-import type { Answer, NoAnswer } from "../inspection/answer.js";
-import { valueIn } from "../inspection/answer.js";
+import { type Answer, type NoAnswer, notAsked, valueIn } from "../inspection/answer.js";
+import type { Deployment } from "../inspection/deployment.js";
+import type { InfoFields } from "../inspection/info.js";
+import type { ConfigName } from "../inspection/questions.js";
 import type { InspectedServer } from "../inspection/server.js";
 import type { Check } from "./check.js";
 import type { Finding, Verdict } from "./finding.js";
@@ -16,10 +18,13 @@ export interface Advice {
 export class Subject {
   readonly #check: Pick<Check, "id" | "group">;
   readonly server: InspectedServer | undefined;
+  readonly #address: string | undefined;
 
-  constructor(check: Pick<Check, "id" | "group">, server?: InspectedServer) {
+  /** `address` names a server that the doctor itself has not looked at. */
+  constructor(check: Pick<Check, "id" | "group">, server?: InspectedServer, address = server?.address) {
     this.#check = check;
     this.server = server;
+    this.#address = address;
   }
 
   pass(found: string): Finding {
@@ -55,6 +60,22 @@ export class Subject {
     });
   }
 
+  /** The finding of `judge` about a setting of the server. */
+  config(name: ConfigName, judge: (value: string) => Finding): Finding {
+    return this.judge(this.server?.config(name) ?? notAsked, name, judge);
+  }
+
+  /** The finding of `judge` about the server's INFO. */
+  info(judge: (info: InfoFields) => Finding): Finding {
+    return this.judge(this.server?.info ?? notAsked, "INFO", judge);
+  }
+
+  /** The line that changes a setting until the server restarts. */
+  setting(name: string, value: string): string {
+    const line = `CONFIG SET ${name} ${value}`;
+    return this.server === undefined ? line : redisCli(this.server, line);
+  }
+
   /** The finding of `judge` about the value. Without a value it is {@link unanswered}. */
   judge<Value>(answer: Answer<Value>, what: string, judge: (value: Value) => Finding): Finding {
     return answer.kind === "value" ? judge(answer.value) : this.unanswered(answer, what);
@@ -62,7 +83,7 @@ export class Subject {
 
   #finding(verdict: Verdict, found: string, advice?: Advice): Finding {
     const { id: check, group } = this.#check;
-    const server = this.server && { server: this.server.address };
+    const server = this.#address === undefined ? {} : { server: this.#address };
     return { check, group, ...server, verdict, found, ...advice };
   }
 }
@@ -70,4 +91,12 @@ export class Subject {
 /** Whether the server let the doctor in. Checks say nothing of others: the check `reachable` does. */
 export function isOpen(server: InspectedServer): boolean {
   return server.connection.kind === "value";
+}
+
+/** The primaries, or the replicas, that let the doctor in. */
+export function openServers(
+  { servers }: Pick<Deployment, "servers">,
+  role?: "primary" | "replica",
+): readonly InspectedServer[] {
+  return servers.filter((server) => isOpen(server) && (role === undefined || server.role === role));
 }

@@ -27,6 +27,20 @@ export interface InspectOptions {
   readonly timeoutMs?: number;
 }
 
+/** The states that a Tidemark gave the servers. */
+export interface ObservedTidemark {
+  readonly nodes: readonly {
+    readonly address: string;
+    readonly role: "primary" | "replica";
+    readonly state: string;
+    readonly reason: string | undefined;
+  }[];
+  /** Why no Tidemark was opened. */
+  readonly absence?: string;
+  /** Why it did not become ready. */
+  readonly error?: string;
+}
+
 export interface Deployment {
   readonly target: InspectionTarget;
   /** All Redis servers, given and announced. */
@@ -42,6 +56,8 @@ export interface Deployment {
   activity?: readonly ActivityOfPrimary[];
   /** Set by the lag sampler if it may write. */
   canaries?: readonly CanaryOfPrimary[];
+  /** What a Tidemark on these servers has seen. */
+  tidemark?: ObservedTidemark;
   /** Closes every connection. */
   close(): void;
 }
@@ -62,6 +78,7 @@ class Inspection implements Deployment {
   lag?: readonly LagOfReplica[];
   activity?: readonly ActivityOfPrimary[];
   canaries?: readonly CanaryOfPrimary[];
+  tidemark?: ObservedTidemark;
   readonly #look: Look;
   readonly #timeoutMs: number | undefined;
   readonly #servers: InspectedServer[] = [];

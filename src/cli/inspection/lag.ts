@@ -53,6 +53,7 @@ class GroupSampler {
   #canary: Canary | undefined;
   #latest: PositionAt | undefined;
   #bytes = 0;
+  readonly #fastestMs: number[] = [];
   activity: ActivityOfPrimary | undefined;
 
   constructor(primary: InspectedServer, replicas: readonly InspectedServer[]) {
@@ -107,9 +108,9 @@ class GroupSampler {
     const startedAt = performance.now();
     const endsAt = startedAt + seconds * 1_000;
     const before = await this.#resyncs();
-    const chases: Promise<void>[] = [];
+    const open: Promise<void>[] = [];
     for (let tick = 0; !signal?.aborted; tick++) {
-      chases.push(...(await this.#tick()));
+      await this.#tick(open);
       onProgress?.(Math.min((performance.now() - startedAt) / (seconds * 1_000), 1));
       const next = startedAt + (tick + 1) * intervalMs;
       if (next > endsAt) break;
@@ -121,7 +122,7 @@ class GroupSampler {
     };
     if (signal?.aborted) stop();
     signal?.addEventListener("abort", stop, { once: true });
-    await Promise.all(chases);
+    await Promise.all(open);
     signal?.removeEventListener("abort", stop);
     const after = await this.#resyncs();
     this.activity = {
@@ -130,11 +131,12 @@ class GroupSampler {
       bytes: this.#bytes,
       fullResyncs: difference(before?.full, after?.full),
       refusedResyncs: difference(before?.refused, after?.refused),
+      fastestMs: this.#fastestMs,
     };
   }
 
-  /** Asks all servers once. The promises settle when the replicas have caught up with what the primary has now. */
-  async #tick(): Promise<readonly Promise<void>[]> {
+  /** Asks all servers once. `open` gets a promise that settles when the replicas have caught up with what the primary has now. */
+  async #tick(open: Promise<void>[]): Promise<void> {
     const [primary, ...positions] = await Promise.all([
       this.#canary === undefined ? positionOf(this.#primary) : this.#canary.write(),
       ...this.#replicas.map(({ server }) => positionOf(server)),
@@ -143,19 +145,29 @@ class GroupSampler {
     const latest = this.#latest;
     this.#latest = now;
     if (now === undefined || latest === undefined || now.replication.replid !== latest.replication.replid)
-      return [];
+      return;
     const written = now.replication.offset - latest.replication.offset;
-    if (written <= pingBytes) return [];
+    if (written <= pingBytes) return;
     this.#bytes += written;
-    return this.#replicas.map(async (replica, index) => {
+    const chases = this.#replicas.map((replica, index) => {
       const position = positions[index];
-      const chased = await reached(replica.chase, now, position && valueIn(position));
+      return reached(replica.chase, now, position && valueIn(position));
+    });
+    open.push(this.#record(chases));
+  }
+
+  async #record(chases: readonly Promise<Chased | undefined>[]): Promise<void> {
+    const results = await Promise.all(chases);
+    for (const [index, replica] of this.#replicas.entries()) {
+      const chased = results[index];
       if (chased === undefined) replica.unknown++;
       else {
         replica.bytes.push(chased.bytes);
         replica.ms.push(chased.ms);
       }
-    });
+    }
+    const times = results.flatMap((chased) => chased?.ms ?? []);
+    if (times.length > 0) this.#fastestMs.push(Math.min(...times));
   }
 
   async #resyncs(): Promise<{ full: number | undefined; refused: number | undefined } | undefined> {

@@ -25,6 +25,8 @@ export interface ActivityOfPrimary {
   /** How many full and how many refused partial resynchronisations began. Undefined if INFO does not tell. */
   readonly fullResyncs: number | undefined;
   readonly refusedResyncs: number | undefined;
+  /** How long the fastest replica took to catch up, at each moment that counted. */
+  readonly fastestMs: readonly number[];
 }
 
 /** A write of the doctor's own, followed to every replica. */

@@ -9,6 +9,7 @@ import { parseReplicas, parseUpstream } from "../../replication/replication-info
 import { type Answer, answered, answerOfError, converted, notAsked, valueIn } from "./answer.js";
 import { type InfoFields, parseFlatList, parseInfo } from "./info.js";
 import { type ConfigName, configNames, type QuestionName, questions } from "./questions.js";
+import { markerRight, type Right, rightsAsked } from "./rights.js";
 
 /** How the deployment came to know a server. */
 export type ServerSource = "given" | "announced" | "sentinel" | "cluster";
@@ -29,6 +30,11 @@ export interface Look {
   readonly depth: "roles" | "everything";
   /** The name that the Sentinels have for the primary. */
   readonly name?: string;
+}
+
+/** A right with what the server said when it was tried. */
+export interface TriedRight extends Right {
+  readonly answer: Answer<unknown>;
 }
 
 const defaultTimeoutMs = 5_000;
@@ -54,6 +60,8 @@ export class InspectedServer {
   roundTripsMs: Answer<readonly number[]> = notAsked;
   /** The `run_id` behind each of eight further connections. */
   runIds: Answer<readonly string[]> = notAsked;
+  /** The commands of Tidemark itself, tried as this user. */
+  rights: readonly TriedRight[] = [];
   readonly #options: RedisOptions;
   readonly #timeoutMs: number;
   readonly #answers = new Map<QuestionName, Answer<unknown>>();
@@ -152,7 +160,11 @@ export class InspectedServer {
     if (depth === "roles") return;
     if (this.kind === "redis") await Promise.all(configNames.map((setting) => this.#askConfig(setting)));
     this.roundTripsMs = await this.#measureRoundTrips();
-    if (this.kind === "redis") this.runIds = await this.#collectRunIds();
+    if (this.kind === "sentinel") return;
+    this.runIds = await this.#collectRunIds();
+    this.rights = await this.#tried(rightsAsked);
+    const isBlind = this.rights.some(({ name, answer }) => name === "info" && answer.kind !== "value");
+    if (isBlind) this.rights = [...this.rights, ...(await this.#tried([markerRight]))];
   }
 
   close(): void {
@@ -160,13 +172,16 @@ export class InspectedServer {
     this.#redis = undefined;
   }
 
-  /** Opens one more connection, asks one question on it and closes it. */
-  async askElsewhere(command: string, ...args: readonly (string | number)[]): Promise<Answer<unknown>> {
+  /** Asks questions over one more connection, in their order, and closes it. */
+  async askElsewhere(commands: readonly (readonly string[])[]): Promise<readonly Answer<unknown>[]> {
     const redis = this.#client();
     const opened = await this.#opened(redis);
-    const answer = opened.kind === "value" ? await this.#send(redis, [command, ...args.map(String)]) : opened;
+    const answers = commands.map((command) =>
+      opened.kind === "value" ? this.#send(redis, command) : opened,
+    );
+    const settled = await Promise.all(answers);
     this.#drop(redis);
-    return answer;
+    return settled;
   }
 
   #unasked(): Answer<never> {
@@ -224,12 +239,17 @@ export class InspectedServer {
     return answered(times);
   }
 
+  async #tried(rights: readonly Right[]): Promise<readonly TriedRight[]> {
+    const answers = await this.askElsewhere(rights.map(({ command }) => command));
+    return rights.map((right, index) => ({ ...right, answer: answers[index] ?? notAsked }));
+  }
+
   async #collectRunIds(): Promise<Answer<readonly string[]>> {
     const answers = await Promise.all(
-      Array.from({ length: otherConnections }, () => this.askElsewhere("INFO", "server")),
+      Array.from({ length: otherConnections }, () => this.askElsewhere([["INFO", "server"]])),
     );
     const ids: string[] = [];
-    for (const answer of answers) {
+    for (const answer of answers.flat()) {
       const id = converted(answer, (text) => parseInfo(text)?.get("run_id"));
       if (id.kind !== "value") return id;
       ids.push(id.value);

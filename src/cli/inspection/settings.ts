@@ -9,6 +9,8 @@ export interface Settings {
   readonly probeIntervalMs: number;
   /** How many processes of the app connect to the servers. */
   readonly processes: number;
+  /** How long after a write users read. */
+  readonly thinkMs: readonly number[];
 }
 
 /** The defaults of a Tidemark, and one process. */
@@ -19,4 +21,5 @@ export const defaultSettings: Settings = {
   maxClockSkewMs: 1_000,
   probeIntervalMs: 250,
   processes: 1,
+  thinkMs: [10, 50, 200, 1_000, 5_000],
 };
