@@ -40,6 +40,11 @@ export interface TriedRight extends Right {
 const defaultTimeoutMs = 5_000;
 const pings = 100;
 const otherConnections = 8;
+/**
+ * Errors with which a server answers even PING although it has accepted the connection: it loads its data, has lost its primary,
+ * runs a script, or cannot save its data.
+ */
+const isOfState = /^(LOADING|MASTERDOWN|BUSY|MISCONF) /;
 
 export class InspectedServer {
   readonly address: string;
@@ -298,9 +303,7 @@ export class InspectedServer {
       if (login.kind !== "value" && !isNeedless) return login;
     }
     const ping = await this.#send(redis, ["PING"]);
-    // A server that loads its data, or forbids PING, has accepted the connection.
-    const isOpen =
-      ping.kind === "value" || ping.kind === "hidden" || /^(LOADING|MASTERDOWN|BUSY)\b/.test(messageOf(ping));
+    const isOpen = ping.kind === "value" || ping.kind === "hidden" || isOfState.test(messageOf(ping));
     return isOpen ? answered(undefined) : ping;
   }
 

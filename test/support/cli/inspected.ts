@@ -1,9 +1,9 @@
-/** A deployment of real servers as the doctor sees it. */
+/** A deployment of real servers as the doctor sees it, and the findings of single checks. */
+import { Redis } from "ioredis";
 import { onTestFinished } from "vitest";
 import { type TargetOptions, targetOf } from "../../../src/cli/arguments/target.js";
-import type { Check } from "../../../src/cli/doctor/check.js";
 import { examine } from "../../../src/cli/doctor/doctor.js";
-import type { Finding } from "../../../src/cli/doctor/finding.js";
+import type { Finding, Verdict } from "../../../src/cli/doctor/finding.js";
 import { type Deployment, type InspectOptions, inspect } from "../../../src/cli/inspection/deployment.js";
 
 export interface Inspected extends InspectOptions, TargetOptions {
@@ -17,7 +17,32 @@ export async function inspected(urls: readonly string[], options: Inspected = {}
   return deployment;
 }
 
-/** The findings of one check, as `verdict server: found`. */
-export function findingsOf(deployment: Deployment, id: string, list?: readonly Check[]): readonly Finding[] {
-  return examine(deployment, list).filter(({ check }) => check === id);
+/** The findings of one check. */
+export function findingsOf(deployment: Deployment, check: string): readonly Finding[] {
+  return examine(deployment).filter((finding) => finding.check === check);
+}
+
+/** The verdicts of one check. */
+export function verdictsOf(deployment: Deployment, check: string): readonly Verdict[] {
+  return findingsOf(deployment, check).map(({ verdict }) => verdict);
+}
+
+/** The findings of one check that are not `pass`. */
+export function faultsOf(deployment: Deployment, check: string): readonly Finding[] {
+  return findingsOf(deployment, check).filter(({ verdict }) => verdict !== "pass");
+}
+
+/** Does what the fix of a finding says, as a user would by pasting it. */
+export async function applyFix({ fix = "" }: Finding): Promise<void> {
+  const [, host = "", port = "", line = ""] = /^redis-cli -h (\S+) -p (\d+) (.+)$/.exec(fix) ?? [];
+  const words = [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
+    (match) => match[1] ?? match[2] ?? match[3] ?? "",
+  );
+  const [command = "", ...args] = words;
+  const admin = new Redis({ host, port: Number(port) });
+  try {
+    await admin.call(command, ...args);
+  } finally {
+    admin.disconnect();
+  }
 }

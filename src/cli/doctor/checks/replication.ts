@@ -16,7 +16,8 @@ const roles: Check = {
   group: "Replication",
   title: "one primary with replicas",
   examine(deployment) {
-    const { primaries, target } = deployment;
+    const { target } = deployment;
+    const primaries = chosenPrimaries(deployment);
     const subject = new Subject(this);
     if (primaries.length === 0) return [withoutPrimary(subject, deployment)];
     const names = primaries.map(({ address }) => address).join(", ");
@@ -32,6 +33,12 @@ const roles: Check = {
     ];
   },
 };
+
+/** The primaries that were given. If none was, those that others name. */
+function chosenPrimaries({ primaries, target }: Deployment): readonly InspectedServer[] {
+  const given = primaries.filter(({ source }) => source === "given");
+  return target.kind === "servers" && given.length > 0 ? given : primaries;
+}
 
 function withoutPrimary(subject: Subject, deployment: Deployment): Finding {
   const unknown = openServers(deployment).filter(({ role }) => role === undefined);
@@ -116,17 +123,23 @@ function ofReplicaPosition(
   server: InspectedServer,
   linkUp: boolean,
 ): Finding {
-  const primary = deployment.primaries.find((one) => deployment.replicasOf(one).includes(server));
+  const primaries = chosenPrimaries(deployment);
+  const primary = primaries.find((one) => deployment.replicasOf(one).includes(server));
   if (primary !== undefined && replidOf(server) === replidOf(primary))
     return subject.pass(`has the history of ${primary.address}`);
-  if (deployment.primaries.length === 0) return subject.skip("there is no primary to compare with");
+  if (primaries.length === 0) return subject.skip("there is no primary to compare with");
+  if (primaries.some((one) => replidOf(one) === undefined))
+    return subject.skip("the primary reports no position to compare with");
   const upstream = server.upstream === undefined ? "an unknown server" : addressOf(server.upstream);
   if (!linkUp)
     return subject.skip(`has another history than the primary, and its link to ${upstream} is down`);
-  return subject.fail(`replicates from ${upstream}, which is not the primary that was found`, {
-    why: "It never gets the writes of that primary, so Tidemark does not use it.",
-    fix: replicateFrom(server, deployment.primaries[0]),
-  });
+  return subject.fail(
+    `replicates from ${upstream}, which is not the primary ${primaries.map(({ address }) => address).join(", ")}`,
+    {
+      why: "It never gets the writes of that primary, so Tidemark does not use it.",
+      fix: replicateFrom(server, primaries[0]),
+    },
+  );
 }
 
 function replicateFrom(server: InspectedServer, primary: InspectedServer | undefined): string {
