@@ -1,17 +1,31 @@
 #!/usr/bin/env node
 /** The program `tidemark`: its subcommands, its errors and its exit codes. */
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { UsageError } from "./arguments/usage-error.js";
+import { UsageError, withoutPasswords } from "./arguments/usage-error.js";
 import { doctorCommand } from "./doctor/command.js";
 import { openTidemark } from "./opened-tidemark.js";
 
 const usageExitCode = 2;
 
 const program = new Command("tidemark")
-  .description("Look at Redis or Valkey servers as Tidemark does.")
+  .description("Looks at Redis or Valkey servers as Tidemark does.")
+  .version(versionIn(new URL("../../package.json", import.meta.url)))
   .addCommand(doctorCommand(openTidemark));
 for (const command of [program, ...program.commands])
-  command.exitOverride().showHelpAfterError("(--help shows all options)");
+  command
+    .exitOverride()
+    .showHelpAfterError(`Try: ${command === program ? "" : "tidemark "}${command.name()} --help`)
+    // An argument in the wrong place may be a URL with a password.
+    .configureOutput({ outputError: (text, write) => write(withoutPasswords(text)) });
+
+// Warnings of Node and of the Tidemark that is opened for a moment are no part of the report.
+process.removeAllListeners("warning");
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // Whoever reads the output has read enough, as `head` does.
+  if (error.code === "EPIPE") process.exit();
+  throw error;
+});
 
 try {
   await program.parseAsync();
@@ -22,4 +36,9 @@ try {
     process.stderr.write(`tidemark: ${error.message}\n`);
     process.exitCode = usageExitCode;
   } else throw error;
+}
+
+function versionIn(file: URL): string {
+  const { version }: { version: string } = JSON.parse(readFileSync(file, "utf8"));
+  return version;
 }

@@ -77,8 +77,15 @@ export function targetOf(
 }
 
 function serverIn(url: string): RedisOptions {
+  const shown = withoutPassword(url);
+  const scheme = /^([a-z]*):?\/\/|^\//i.exec(url);
+  if (scheme === null) throw new UsageError(`"${shown}" is not a URL. Pass "redis://${shown}".`);
+  if (!/^(rediss?|unix)?$/.test(scheme[1] ?? ""))
+    throw new UsageError(
+      `"${shown}" is not the URL of a Redis server. Pass a URL like "redis://10.0.0.1:6379".`,
+    );
   try {
-    return namedIn(`"${withoutPassword(url)}"`, url);
+    return namedIn(`"${shown}"`, url);
   } catch (error) {
     throw error instanceof TidemarkError ? new UsageError(error.message) : error;
   }

@@ -1,10 +1,12 @@
 /** Lines for redis-cli that the user can paste. */
 import type { InspectedServer } from "../inspection/server.js";
 
-/** `redis-cli -h 10.0.0.1 -p 6379 CONFIG SET …`. It has no password: redis-cli takes it from REDISCLI_AUTH. */
+/**
+ * `redis-cli -h 10.0.0.1 -p 6379 CONFIG SET …`. It has neither user nor password, because the user of an app must not change
+ * settings. redis-cli takes the password from REDISCLI_AUTH.
+ */
 export function redisCli(server: InspectedServer, command: string): string {
-  const { host = "localhost", port = 6379, path, tls, username } = server.options;
+  const { host = "localhost", port = 6379, path, tls } = server.options;
   const place = path === undefined ? `-h ${host} -p ${port}` : `-s ${path}`;
-  const user = username === undefined ? "" : ` --user ${username}`;
-  return `redis-cli ${place}${tls ? " --tls" : ""}${user} ${command}`;
+  return `redis-cli ${place}${tls ? " --tls" : ""} ${command}`;
 }

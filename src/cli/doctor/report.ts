@@ -1,8 +1,12 @@
 /** The report of the doctor as text. */
+import type { Deployment } from "../inspection/deployment.js";
 import type { Terminal } from "../terminal/terminal.js";
 import { wrapped } from "../terminal/wrapped.js";
+import { checks } from "./checks.js";
 import { countsOf } from "./doctor.js";
-import type { Finding, Verdict } from "./finding.js";
+import type { Finding, Group, Verdict } from "./finding.js";
+import { lagChart } from "./lag-chart.js";
+import { countText } from "./quantities.js";
 
 const words: Readonly<Record<Verdict, string>> = {
   pass: "PASS",
@@ -11,30 +15,18 @@ const words: Readonly<Record<Verdict, string>> = {
   skip: "SKIP",
   hidden: "HIDDEN",
 };
-const columns = 8;
+const margin = "  ";
+const wordWidth = 8;
+const indent = " ".repeat(margin.length + wordWidth);
+const titles = new Map(checks.map(({ id, title }) => [id, title]));
 
-/** The lines of the report. */
-export function reportOf(findings: readonly Finding[], terminal: Terminal): string[] {
-  const { colors } = terminal;
-  const lines: string[] = [];
-  for (const group of new Set(findings.map((finding) => finding.group))) {
-    lines.push(colors.bold(group));
-    for (const finding of findings) if (finding.group === group) lines.push(...linesOf(finding, terminal));
-    lines.push("");
-  }
-  return [...lines, summaryOf(findings)];
+/** What a check looks at, as a short phrase. */
+export function titleOf({ check }: Finding): string {
+  return titles.get(check) ?? check;
 }
 
-function linesOf(finding: Finding, { colors, width }: Terminal): string[] {
-  const { verdict, server, found, check, why, fix } = finding;
-  const indent = " ".repeat(columns);
-  const word = words[verdict].padEnd(columns - 2);
-  const [first = "", ...rest] = wrapped(
-    `${check}${server === undefined ? "" : ` ${server}`}: ${found}`,
-    width,
-    `  ${word}`,
-    indent,
-  );
+/** The word for a verdict, with its colour. */
+export function paintedWord(verdict: Verdict, { colors }: Terminal): string {
   const paint = {
     pass: colors.green,
     warn: colors.yellow,
@@ -42,16 +34,77 @@ function linesOf(finding: Finding, { colors, width }: Terminal): string[] {
     skip: colors.dim,
     hidden: colors.cyan,
   };
+  return paint[verdict](words[verdict]);
+}
+
+/** Several findings that one line of the report shows. */
+interface Entry {
+  readonly finding: Finding;
+  /** The checks of this entry, if they are not only that of the finding. */
+  readonly titles: readonly string[];
+  readonly servers: readonly string[];
+}
+
+/** The lines of the report. */
+export function reportOf(deployment: Deployment, findings: readonly Finding[], terminal: Terminal): string[] {
+  const lines: string[] = [];
+  for (const group of new Set(findings.map((finding) => finding.group))) {
+    lines.push(terminal.colors.bold(group));
+    const entries = entriesOf(findings.filter((finding) => finding.group === group));
+    for (const entry of entries) lines.push(...linesOf(entry, terminal));
+    lines.push("", ...chartsOf(group, deployment, terminal));
+  }
+  return [...lines, ...summaryOf(findings, terminal)];
+}
+
+function chartsOf(group: Group, { lag = [], settings }: Deployment, terminal: Terminal): string[] {
+  return group === "Lag" ? lag.flatMap((one) => lagChart(one, settings.thinkMs, terminal)) : [];
+}
+
+/** Puts findings together that say the same of several servers, and those that lack the same ACL rule. */
+function entriesOf(findings: readonly Finding[]): Entry[] {
+  const entries = new Map<string, Entry>();
+  for (const finding of findings) {
+    const { check, verdict, server, found, why = "", fix = "" } = finding;
+    const key = verdict === "hidden" ? `hidden ${fix} ${why}` : [check, verdict, found, why, fix].join("\n");
+    const known = entries.get(key);
+    const all = new Set([...(known?.titles ?? []), titleOf(finding)]);
+    const servers = new Set([...(known?.servers ?? []), ...(server === undefined ? [] : [server])]);
+    entries.set(key, { finding: known?.finding ?? finding, titles: [...all], servers: [...servers] });
+  }
+  return [...entries.values()];
+}
+
+function linesOf({ finding, titles: about, servers }: Entry, terminal: Terminal): string[] {
+  const { verdict, found, why, fix } = finding;
+  const { colors, width } = terminal;
+  const word = words[verdict].padEnd(wordWidth);
+  const where = servers.length > 1 ? countText(servers.length, "server") : servers[0];
+  const subject = `${about.join("; ")}${where === undefined ? "" : ` (${where})`}`;
+  const text =
+    verdict === "hidden" && about.length > 1
+      ? `${subject}: this user may not see what these checks need`
+      : `${subject}: ${found}`;
+  const [first = "", ...rest] = wrapped(text, width, `${margin}${word}`, indent);
   return [
-    first.replace(word, paint[verdict](word)),
+    first.replace(words[verdict], paintedWord(verdict, terminal)),
     ...rest,
-    ...(why === undefined ? [] : wrapped(why, width, indent)),
-    ...(fix === undefined ? [] : [`${indent}${fix}`]),
+    ...(why === undefined ? [] : wrapped(why, width, indent).map((line) => colors.dim(line))),
+    // The fix is not wrapped, so that it can be pasted.
+    ...(fix === undefined ? [] : [`${indent}${colors.bold(fix)}`]),
   ];
 }
 
-function summaryOf(findings: readonly Finding[]): string {
-  const counts = countsOf(findings);
-  const { pass, warn, fail, skip, hidden } = counts;
-  return `${fail} failed, ${warn} warnings, ${pass} passed, ${skip} skipped, ${hidden} hidden`;
+/** The last lines: how many findings there are of each verdict. */
+function summaryOf(findings: readonly Finding[], terminal: Terminal): string[] {
+  const { fail, warn, pass, skip, hidden } = countsOf(findings);
+  const counts = [
+    `${fail} failed`,
+    countText(warn, "warning").replace("one ", "1 "),
+    `${pass} passed`,
+    ...(skip > 0 ? [`${skip} skipped`] : []),
+    ...(hidden > 0 ? [`${hidden} hidden from this user`] : []),
+  ];
+  const paint = fail > 0 ? terminal.colors.red : warn > 0 ? terminal.colors.yellow : terminal.colors.green;
+  return wrapped(counts.join(", "), terminal.width).map(paint);
 }

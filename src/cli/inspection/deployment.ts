@@ -25,6 +25,8 @@ export interface InspectOptions {
   readonly depth?: Look["depth"];
   /** How long each answer may take. Default 5000. */
   readonly timeoutMs?: number;
+  /** Ends the questions. What was answered by then counts. */
+  readonly signal?: AbortSignal;
 }
 
 /** The states that a Tidemark gave the servers. */
@@ -68,7 +70,10 @@ const maxServers = 1_000;
 /** Connects to the servers, and asks them and all servers that they announce. One dead server never stops the others. */
 export async function inspect(target: InspectionTarget, options: InspectOptions = {}): Promise<Deployment> {
   const inspection = new Inspection(target, options);
+  const stop = (): void => inspection.close();
+  options.signal?.addEventListener("abort", stop, { once: true });
   await inspection.run();
+  options.signal?.removeEventListener("abort", stop);
   return inspection;
 }
 
@@ -80,6 +85,7 @@ class Inspection implements Deployment {
   canaries?: readonly CanaryOfPrimary[];
   tidemark?: ObservedTidemark;
   readonly #look: Look;
+  #isClosed = false;
   readonly #timeoutMs: number | undefined;
   readonly #servers: InspectedServer[] = [];
   readonly #sentinels: InspectedServer[] = [];
@@ -108,6 +114,7 @@ class Inspection implements Deployment {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const server of [...this.#servers, ...this.#sentinels]) server.close();
   }
 
@@ -133,6 +140,7 @@ class Inspection implements Deployment {
     servers: readonly InspectedServer[],
     announced: (server: InspectedServer) => readonly InspectedServer[],
   ): Promise<void> {
+    if (this.#isClosed) return;
     await Promise.all(servers.map((server) => server.look(this.#look)));
     for (const server of servers) this.#merge(server);
     const next: InspectedServer[] = [];

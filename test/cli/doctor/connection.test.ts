@@ -29,7 +29,7 @@ afterEach(() => server.stop());
 describe("A sound server", () => {
   it("passes every check of the connection", async () => {
     const deployment = await inspected([server.url]);
-    for (const check of ["reachable", "round-trip", "version", "same-server", "rights"])
+    for (const check of ["reachable", "round-trip", "version", "managed-service", "same-server", "rights"])
       expect([check, verdictsOf(deployment, check)]).toEqual([check, ["pass"]]);
   });
 });
@@ -84,6 +84,28 @@ describe("The check of the version", () => {
   });
 });
 
+describe("The check of the engine or service", () => {
+  it("fires for an engine that does not replicate as Redis does", async () => {
+    await using engine = await RewritingProxy.start({ targetPort: server.port });
+    engine.rewrite = (text) => text.replace("redis_mode:", "dragonfly_version:df-v1.27.1\r\nredis_mode:");
+    expect(faultsOf(await inspected([`redis://127.0.0.1:${engine.port}`]), "managed-service")).toMatchObject([
+      {
+        verdict: "warn",
+        found: expect.stringContaining("Dragonfly"),
+        why: expect.stringContaining("replicas: []"),
+      },
+    ]);
+  });
+
+  it("recognizes ElastiCache by its INFO", async () => {
+    await using managed = await RewritingProxy.start({ targetPort: server.port });
+    managed.rewrite = (text) => text.replace(/\bos:.*/, "os:Amazon ElastiCache");
+    expect(
+      findingsOf(await inspected([`redis://127.0.0.1:${managed.port}`]), "managed-service"),
+    ).toMatchObject([{ verdict: "pass", found: expect.stringContaining("Amazon ElastiCache") }]);
+  });
+});
+
 describe("The check of the server behind an address", () => {
   it("fires for a balancer that leads to several servers", async () => {
     await using other = await RedisServer.start();
@@ -110,8 +132,7 @@ describe("The check of the user's rights", () => {
       found: "app may not use INFO, keys that begin with tidemark:",
       why: expect.stringContaining("the primary answers every read"),
     });
-    if (finding !== undefined)
-      await applyFix({ ...finding, fix: finding.fix?.replace("--user app ", "") ?? "" });
+    if (finding !== undefined) await applyFix(finding);
     expect(verdictsOf(await inspected([url()]), "rights")).toEqual(["pass"]);
   });
 

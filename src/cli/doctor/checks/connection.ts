@@ -102,6 +102,53 @@ function isAtLeast(text: string, [major, minor]: readonly [number, number]): boo
   return first > major || (first === major && second >= minor);
 }
 
+/** What shows that a server is none that replicates as Redis and Valkey do, by a field of INFO. */
+const otherEngines: ReadonlyMap<string, string> = new Map([
+  ["rlec_version", "Redis Software or Redis Cloud, whose proxy stands in front of the shards"],
+  ["dragonfly_version", "Dragonfly, whose offsets cannot be compared between servers"],
+  ["kvrocks_version", "Kvrocks, which replicates in another way"],
+  ["garnet_version", "Garnet, which replicates in another way"],
+  ["upstash_version", "Upstash, which replicates in another way"],
+]);
+
+/** Managed services whose addresses end like this. */
+const hostSuffixes: readonly (readonly [suffix: string, service: string])[] = [
+  [".cache.amazonaws.com", "Amazon ElastiCache"],
+  [".memorydb.amazonaws.com", "Amazon MemoryDB"],
+  [".redis.cache.windows.net", "Azure Cache for Redis"],
+  [".redis.azure.net", "Azure Managed Redis"],
+  [".upstash.io", "Upstash"],
+  [".redislabs.com", "Redis Cloud"],
+  [".redis-cloud.com", "Redis Cloud"],
+];
+/** Services that run servers of Redis or Valkey and show their own INFO. */
+const ownInfo = new Set(["Amazon ElastiCache", "Azure Cache for Redis"]);
+
+const managedService: Check = {
+  id: "managed-service",
+  group: "Connection",
+  title: "engine or service behind the address",
+  examine(deployment) {
+    return openServers(deployment).map((server) => {
+      const subject = new Subject(this, server);
+      const info = valueIn(server.info);
+      const engine = [...otherEngines].find(([name]) => info?.has(name))?.[1];
+      const { host = "" } = server.options;
+      const byHost = hostSuffixes.find(([suffix]) => host.toLowerCase().endsWith(suffix))?.[1];
+      const service = byHost ?? (info?.get("os")?.includes("ElastiCache") ? "Amazon ElastiCache" : undefined);
+      if (engine !== undefined || (service !== undefined && !ownInfo.has(service)))
+        return subject.warn(`this is ${engine ?? service}`, {
+          why: "Tidemark is not tested with it, and positions may prove nothing there. Give `replicas: []`, so that the primary answers every read.",
+        });
+      if (service !== undefined)
+        return subject.pass(`this is ${service}, which shows the INFO of the servers themselves`);
+      return info === undefined && server.info.kind !== "value"
+        ? subject.unanswered(server.info, "INFO")
+        : subject.pass("no sign of another engine or of a managed service");
+    });
+  },
+};
+
 const sameServer: Check = {
   id: "same-server",
   group: "Connection",
@@ -195,4 +242,6 @@ function nameOf(answer: Answer<unknown>): string {
   return answer.kind === "value" && typeof answer.value === "string" ? answer.value : "this user";
 }
 
-export const connectionChecks: readonly Check[] = [reachable, roundTrip, version, sameServer, rights];
+export const connectionChecks: readonly Check[] = [
+  ...[reachable, roundTrip, version, managedService, sameServer, rights],
+];
