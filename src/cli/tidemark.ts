@@ -5,13 +5,15 @@ import { Command, CommanderError } from "commander";
 import { UsageError, withoutPasswords } from "./arguments/usage-error.js";
 import { doctorCommand } from "./doctor/command.js";
 import { openTidemark } from "./opened-tidemark.js";
+import { topCommand } from "./top/command.js";
 
 const usageExitCode = 2;
 
 const program = new Command("tidemark")
   .description("Looks at Redis or Valkey servers as Tidemark does.")
   .version(versionIn(new URL("../../package.json", import.meta.url)))
-  .addCommand(doctorCommand(openTidemark));
+  .addCommand(doctorCommand(openTidemark))
+  .addCommand(topCommand());
 for (const command of [program, ...program.commands])
   command
     .exitOverride()

@@ -60,6 +60,8 @@ export interface Deployment {
   canaries?: readonly CanaryOfPrimary[];
   /** What a Tidemark on these servers has seen. */
   tidemark?: ObservedTidemark;
+  /** Looks at the servers that have been announced since. */
+  follow(): Promise<void>;
   /** Closes every connection. */
   close(): void;
 }
@@ -118,41 +120,45 @@ class Inspection implements Deployment {
     for (const server of [...this.#servers, ...this.#sentinels]) server.close();
   }
 
+  async follow(): Promise<void> {
+    await this.#lookAt(this.#newIn([...this.#servers, ...this.#sentinels]));
+  }
+
   async run(): Promise<void> {
     const { kind, servers } = this.target;
     const given = servers.map((options) =>
       this.#server(options, kind === "cluster" ? "cluster" : "given", undefined, kind === "sentinel"),
     );
-    if (kind === "sentinel") {
-      this.#sentinels.push(...given);
-      await this.#lookAt(given, (server) => [
-        ...this.#otherSentinels(server),
-        ...this.#namedBySentinel(server),
-      ]);
-    } else {
-      this.#servers.push(...given);
-      await this.#lookAt(given, (server) => this.#announcedBy(server));
-    }
+    const list = kind === "sentinel" ? this.#sentinels : this.#servers;
+    list.push(...given);
+    await this.#lookAt(given);
   }
 
   /** Looks at `servers`, then at those that they announce, and so on. */
-  async #lookAt(
-    servers: readonly InspectedServer[],
-    announced: (server: InspectedServer) => readonly InspectedServer[],
-  ): Promise<void> {
-    if (this.#isClosed) return;
+  async #lookAt(servers: readonly InspectedServer[]): Promise<void> {
+    if (servers.length === 0 || this.#isClosed) return;
     await Promise.all(servers.map((server) => server.look(this.#look)));
     for (const server of servers) this.#merge(server);
-    const next: InspectedServer[] = [];
+    await this.#lookAt(this.#newIn(servers));
+  }
+
+  /** The servers that `servers` announce and that were not known before. From now on they are. */
+  #newIn(servers: readonly InspectedServer[]): readonly InspectedServer[] {
+    const found: InspectedServer[] = [];
     for (const server of servers) {
-      for (const other of server.kind === "sentinel" ? announced(server) : this.#announcedBy(server)) {
+      for (const other of this.#announcements(server)) {
         const list = other.kind === "sentinel" ? this.#sentinels : this.#servers;
         if (list.some((known) => known.isAt(other.address)) || list.length >= maxServers) continue;
         list.push(other);
-        next.push(other);
+        found.push(other);
       }
     }
-    if (next.length > 0) await this.#lookAt(next, announced);
+    return found;
+  }
+
+  #announcements(server: InspectedServer): readonly InspectedServer[] {
+    if (server.kind === "redis") return this.#announcedBy(server);
+    return [...this.#otherSentinels(server), ...this.#namedBySentinel(server)];
   }
 
   /** Removes an announced server that turns out to be a known one under another address. */

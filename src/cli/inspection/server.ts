@@ -26,8 +26,8 @@ export interface InspectedServerOptions {
 
 /** How much `look()` asks. */
 export interface Look {
-  /** `"roles"` asks only what shows the roles and the replicas. */
-  readonly depth: "roles" | "everything";
+  /** `"roles"` asks only what shows the roles and the replicas. `"state"` asks only for INFO, in one turn of the event loop. */
+  readonly depth: "state" | "roles" | "everything";
   /** The name that the Sentinels have for the primary. */
   readonly name?: string;
 }
@@ -157,10 +157,11 @@ export class InspectedServer {
     }
     const [replication, info] = await Promise.all([
       this.ask("INFO", "replication"),
-      this.ask("INFO", "everything"),
+      this.ask("INFO", depth === "state" ? "default" : "everything"),
     ]);
     this.replicationText = converted(replication, (text) => (typeof text === "string" ? text : undefined));
     this.info = converted(info, parseInfo);
+    if (depth === "state") return;
     await Promise.all(this.#questionsFor(depth).map((question) => this.#askQuestion(question, name)));
     if (depth === "roles") return;
     if (this.kind === "redis") await Promise.all(configNames.map((setting) => this.#askConfig(setting)));

@@ -150,8 +150,13 @@ export const layers: readonly Layer[] = [
     imports: ["cli/arguments", "cli/inspection", "cli/terminal", "consistency", "diagnostics", "replication"],
   },
   {
+    folder: "cli/top",
+    holds: "The live table of servers in a terminal.",
+    imports: ["cli/arguments", "cli/inspection", "cli/terminal", "diagnostics", "replication"],
+  },
+  {
     folder: "cli",
     holds: "The program `tidemark`: its arguments, its terminal, its exit codes.",
-    imports: ["cli/arguments", "cli/doctor", "cli/inspection", "cli/terminal", entry],
+    imports: ["cli/arguments", "cli/doctor", "cli/inspection", "cli/terminal", "cli/top", entry],
   },
 ];
