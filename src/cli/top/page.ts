@@ -45,8 +45,9 @@ function bodyOf(snapshot: Snapshot | undefined, options: ScreenOptions, room: nu
   const { heading, lines } = tableOf(snapshot.groups, { terminal, maxStalenessMs, sort: view.sort });
   const warnings = warningLines(snapshot, terminal);
   const most = Math.max(room - lines.length - 2, Math.ceil(room / 3));
-  const below = warnings.length === 0 ? [] : ["", ...cutTo(warnings, most, "more lines of warnings")];
-  return [heading, ...scrolledTo(view.scrolled, lines, room - 1 - below.length), ...below].slice(0, room);
+  const below = warnings.length === 0 ? [] : ["", ...cutTo(warnings, most, terminal.width)];
+  const table = scrolledTo(view.scrolled, lines, room - 1 - below.length, terminal.width);
+  return [heading, ...table, ...below].slice(0, room);
 }
 
 /** The last scroll position that still shows something new, so that the keys do not scroll past the end. */
@@ -59,18 +60,20 @@ export function lastScroll(snapshot: Snapshot | undefined): number {
   return Math.max(lines - 1, 0);
 }
 
-function scrolledTo(scrolled: number, lines: readonly string[], room: number): readonly string[] {
-  if (lines.length <= room) return lines;
-  const from = Math.min(scrolled, lines.length - room + 1);
-  const hidden = lines.length - from - (room - 1);
+function scrolledTo(scrolled: number, lines: readonly string[], room: number, width: number): string[] {
+  if (lines.length <= room) return [...lines];
+  const shown = Math.max(room - 1, 0);
+  const from = Math.min(scrolled, lines.length - shown);
+  const hidden = lines.length - from - shown;
   const rest = hidden > 0 ? `${hidden} more below` : `${from} more above`;
-  return [...lines.slice(from, from + room - 1), rest];
+  return [...lines.slice(from, from + shown), rest.slice(0, width)];
 }
 
-function cutTo(lines: readonly string[], most: number, what: string): readonly string[] {
+function cutTo(lines: readonly string[], most: number, width: number): readonly string[] {
   if (lines.length <= most) return lines;
   const shown = Math.max(most - 1, 0);
-  return [...lines.slice(0, shown), `  ${lines.length - shown} ${what}`];
+  const rest = `  ${lines.length - shown} more lines of warnings`;
+  return [...lines.slice(0, shown), rest.slice(0, width)];
 }
 
 function titleOf(snapshot: Snapshot | undefined, { terminal, view, intervalMs }: ScreenOptions): string {
