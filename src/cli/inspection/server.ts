@@ -149,6 +149,7 @@ export class InspectedServer {
   async look({ depth, name = "" }: Look): Promise<void> {
     const connection = await this.connect();
     if (connection.kind !== "value") {
+      this.#forgetAnswers();
       this.info = connection;
       this.replicationText = connection;
       this.roundTripsMs = connection;
@@ -161,6 +162,7 @@ export class InspectedServer {
     ]);
     this.replicationText = converted(replication, (text) => (typeof text === "string" ? text : undefined));
     this.info = converted(info, parseInfo);
+    if (this.info.kind === "failed") this.#forgetAnswers();
     if (depth === "state") return;
     await Promise.all(this.#questionsFor(depth).map((question) => this.#askQuestion(question, name)));
     if (depth === "roles") return;
@@ -188,6 +190,12 @@ export class InspectedServer {
     const settled = await Promise.all(answers);
     this.#drop(redis);
     return settled;
+  }
+
+  /** The earlier answers of a server that does not answer any more, its role among them, may be wrong by now. */
+  #forgetAnswers(): void {
+    this.#answers.clear();
+    this.#config.clear();
   }
 
   #unasked(): Answer<never> {

@@ -19,14 +19,14 @@ const shares = {
 
 /** The answers are needed this soon, even with a long interval. */
 const mostMs = 1_000;
-/** How often the Sentinels and the slots of a cluster are asked for. */
-const discoveryMs = 10_000;
+/** How often the nodes of a cluster are asked for the slots. */
+const slotsMs = 10_000;
 
 export class Watch {
   readonly #deployment: Deployment;
   readonly #intervalMs: number;
   readonly #watched = new Map<InspectedServer, WatchedServer>();
-  #discoveredAt = performance.now();
+  #slotsAt = performance.now();
   #isFollowing = false;
   #isClosed = false;
 
@@ -39,13 +39,13 @@ export class Watch {
   async tick(): Promise<Snapshot> {
     const { servers, sentinels, target } = this.#deployment;
     const startedAt = performance.now();
-    const isDiscovery = startedAt - this.#discoveredAt > discoveryMs;
-    if (isDiscovery) this.#discoveredAt = startedAt;
-    const depth = isDiscovery && target.kind === "cluster" ? "roles" : "state";
+    const asksSlots = target.kind === "cluster" && startedAt - this.#slotsAt > slotsMs;
+    if (asksSlots) this.#slotsAt = startedAt;
+    const depth = asksSlots ? "roles" : "state";
     const name = target.name === undefined ? {} : { name: target.name };
     await this.#within(shares.ofAnswers, [
       ...servers.map((server) => this.#of(server).look({ depth, ...name })),
-      ...(isDiscovery ? sentinels : []).map((server) => this.#of(server).look({ depth: "roles", ...name })),
+      ...sentinels.map((server) => this.#of(server).look({ depth: "roles", ...name })),
     ]);
     void this.#follow();
     const groups = groupsOf(this.#deployment, (server) => this.#of(server).lastReport);
