@@ -73,6 +73,7 @@ export class InspectedServer {
   readonly #config = new Map<string, Answer<string>>();
   #redis: Redis | undefined;
   #lost: string | undefined;
+  #connecting: Promise<Answer<void>> | undefined;
 
   constructor({ options, source, announcedBy, kind = "redis", timeoutMs }: InspectedServerOptions) {
     this.#options = options;
@@ -126,15 +127,12 @@ export class InspectedServer {
   }
 
   /** Connects once, without retries. A later call connects again if the connection is lost. */
-  async connect(): Promise<Answer<void>> {
-    if (this.#redis?.status === "ready" && this.#lost === undefined) return this.connection;
-    this.close();
-    const redis = this.#client();
-    this.#redis = redis;
-    this.#lost = undefined;
-    this.connection = await this.#opened(redis);
-    if (this.connection.kind !== "value") this.#drop(redis);
-    return this.connection;
+  connect(): Promise<Answer<void>> {
+    // Two attempts at the same time would end each other's client.
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
   }
 
   /** Asks one question. Never rejects. A server that leaves one question unanswered is asked nothing more. */
@@ -196,6 +194,17 @@ export class InspectedServer {
   #forgetAnswers(): void {
     this.#answers.clear();
     this.#config.clear();
+  }
+
+  async #connect(): Promise<Answer<void>> {
+    if (this.#redis?.status === "ready" && this.#lost === undefined) return this.connection;
+    this.close();
+    const redis = this.#client();
+    this.#redis = redis;
+    this.#lost = undefined;
+    this.connection = await this.#opened(redis);
+    if (this.connection.kind !== "value") this.#drop(redis);
+    return this.connection;
   }
 
   #unasked(): Answer<never> {

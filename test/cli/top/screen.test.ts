@@ -148,6 +148,22 @@ describe("tidemark top in a terminal", () => {
     expect(screen.isAlternate).toBe(false);
   });
 
+  it("gives the terminal back before it prints an error of its own", async () => {
+    const failing = `process.on("SIGUSR2", () => { throw new Error("made up"); })`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(failing)}` };
+    await using screen = await started([], { env });
+    screen.signal("SIGUSR2");
+    expect(await screen.code).toBe(1);
+    expect(screen.isAlternate).toBe(false);
+    expect(screen.text).toContain("Error: made up");
+    expect(count(screen.written, leaving)).toBe(1);
+  });
+
+  it("ends when its window is closed", async () => {
+    await using screen = await started();
+    await screen.close();
+  });
+
   it("can be quit while it still looks for servers", async () => {
     group.primary.pause();
     try {

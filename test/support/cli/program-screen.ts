@@ -109,19 +109,19 @@ export class ProgramScreen implements AsyncDisposable {
     await stty(this.#device, ["cols", String(columns), "rows", String(rows)]);
   }
 
+  /** Closes the terminal, as when a person closes its window. Resolves when the program has ended. */
+  async close(): Promise<void> {
+    this.#script.kill("SIGKILL");
+    await waitUntil(() => !isRunning(this.pid), { what: "the program has ended" });
+  }
+
   /** The settings of the terminal, as `stty -a` prints them. */
   settings(): Promise<string> {
     return stty(this.#device, ["-a"]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#script.exitCode === null && this.#pid !== undefined) {
-      try {
-        process.kill(this.#pid, "SIGKILL");
-      } catch {
-        // It has just ended by itself.
-      }
-    }
+    if (this.#pid !== undefined && isRunning(this.#pid)) process.kill(this.#pid, "SIGKILL");
     await this.#code;
     this.#terminal.dispose();
   }
@@ -132,6 +132,14 @@ export class ProgramScreen implements AsyncDisposable {
     const [, pid, device] = /<(\d+) (\S+)>/.exec(this.written) ?? [];
     this.#pid ??= pid === undefined ? undefined : Number(pid);
     this.#device ??= device;
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
 
