@@ -12,6 +12,8 @@ export interface PrimaryWithServers {
   /** The server that a Tidemark would send writes to. Undefined if no server reports to be the primary. */
   readonly primary: InspectedServer | undefined;
   readonly servers: readonly InspectedServer[];
+  /** Whether the servers are known to belong together. */
+  readonly isKnown: boolean;
 }
 
 /** What a server last reported about its history, for the time in which it does not answer. */
@@ -26,38 +28,46 @@ export function groupsOf(
   lastReportOf: (server: InspectedServer) => LastReport,
 ): readonly PrimaryWithServers[] {
   const { target, servers } = deployment;
-  if (target.kind !== "cluster") return [{ title: undefined, primary: primaryOf(deployment), servers }];
-  const slots = slotsByPrimary(deployment);
+  if (target.kind !== "cluster")
+    return [{ title: undefined, primary: primaryOf(deployment), servers, isKnown: true }];
+  const shards = shardsIn(deployment);
+  const shardOf = (server: InspectedServer) => shards.find(({ nodes }) => nodes.has(server));
   const left = new Set(servers);
   const groups = deployment.primaries.map((primary) => {
     const ids = historiesOf(primary);
     const silent = [...left].filter((server) => {
       const { replid } = lastReportOf(server);
-      return server.role === undefined && replid !== undefined && ids.has(replid);
+      const wasHere = replid !== undefined && ids.has(replid);
+      return server.role === undefined && (wasHere || shardOf(server)?.owner === primary);
     });
     const members = [primary, ...deployment.replicasOf(primary), ...silent].filter((one) => left.delete(one));
-    return { primary, servers: members, slots: slots.get(primary) };
+    return { primary, servers: members, shard: shards.find(({ owner }) => owner === primary) };
   });
   const titled = groups
-    .toSorted((a, b) => firstSlot(a.slots) - firstSlot(b.slots))
-    .map(({ slots, ...group }) => ({ ...group, title: titleOf(group.primary, slots) }));
-  const orphans = new Map<string | undefined, InspectedServer[]>();
-  for (const server of left) {
-    const { replid } = lastReportOf(server);
-    orphans.set(replid, [...(orphans.get(replid) ?? []), server]);
-  }
-  return [
-    ...titled,
-    ...[...orphans].map(([replid, members]) => ({
-      title: replid === undefined ? "servers that have not answered" : "shard without a primary",
-      primary: undefined,
-      servers: members,
-    })),
-  ];
+    .toSorted((one, other) => firstSlot(one.shard) - firstSlot(other.shard))
+    .map(({ shard, ...group }) => ({
+      ...group,
+      title: `shard of ${group.primary.address}, ${slotsText(shard)}`,
+      isKnown: true,
+    }));
+  return [...titled, ...orphans(left, (server) => shardOf(server) ?? lastReportOf(server).replid)];
 }
 
-function titleOf(primary: InspectedServer, slots: string | undefined): string {
-  return `shard of ${primary.address}, ${slots === undefined ? "without slots" : `slots ${slots}`}`;
+/** The servers whose shard has no primary, or whose shard nobody knows. */
+function orphans(
+  servers: Iterable<InspectedServer>,
+  shardOf: (server: InspectedServer) => Shard | string | undefined,
+): readonly PrimaryWithServers[] {
+  const groups = new Map<Shard | string | undefined, InspectedServer[]>();
+  for (const server of servers) {
+    const shard = shardOf(server);
+    groups.set(shard, [...(groups.get(shard) ?? []), server]);
+  }
+  return [...groups].map(([shard, members]) => {
+    const slots = typeof shard === "object" ? `, ${slotsText(shard)}` : "";
+    const title = shard === undefined ? "servers that have not answered" : `shard without a primary${slots}`;
+    return { title, primary: undefined, servers: members, isKnown: shard !== undefined };
+  });
 }
 
 /** The server that the Sentinels name, or the first one that reports to be the primary. */
@@ -87,21 +97,38 @@ function historiesOf(primary: InspectedServer): ReadonlySet<string> {
   return new Set([info?.get("master_replid"), info?.get("master_replid2")].flatMap((id) => id ?? []));
 }
 
-function slotsByPrimary({ servers }: Deployment): ReadonlyMap<InspectedServer, string> {
-  const ranges = new Map<InspectedServer, string[]>();
-  const reply = servers.map((server) => valueIn(server.answer("clusterSlots"))).find(Array.isArray) ?? [];
-  for (const range of reply) {
-    if (!Array.isArray(range) || !Array.isArray(range[2])) continue;
-    const [from, to, [host, port]] = range;
-    const at = endpointOf(host, port);
-    const owner = servers.find((server) => at !== undefined && server.isAt(addressOf(at)));
-    if (owner === undefined) continue;
-    const text = from === to ? `${from}` : `${from}-${to}`;
-    ranges.set(owner, [...(ranges.get(owner) ?? []), text]);
-  }
-  return new Map([...ranges].map(([owner, texts]) => [owner, texts.join(",")]));
+/** A shard, as a node of the cluster reports it. */
+interface Shard {
+  readonly owner: InspectedServer;
+  readonly nodes: Set<InspectedServer>;
+  readonly slots: { readonly from: number; readonly to: number }[];
 }
 
-function firstSlot(slots: string | undefined): number {
-  return slots === undefined ? Number.POSITIVE_INFINITY : Number.parseInt(slots, 10);
+function shardsIn({ servers }: Deployment): readonly Shard[] {
+  const shards = new Map<InspectedServer, Shard>();
+  const reply = servers.map((server) => valueIn(server.answer("clusterSlots"))).find(Array.isArray) ?? [];
+  for (const range of reply) {
+    if (!Array.isArray(range)) continue;
+    const [from, to, ...addresses] = range;
+    const nodes = addresses.flatMap((node: unknown) => {
+      const at = Array.isArray(node) ? endpointOf(node[0], node[1]) : undefined;
+      return servers.find((server) => at !== undefined && server.isAt(addressOf(at))) ?? [];
+    });
+    const [owner] = nodes;
+    if (owner === undefined) continue;
+    const shard = shards.get(owner) ?? { owner, nodes: new Set(), slots: [] };
+    shard.slots.push({ from: Number(from), to: Number(to) });
+    for (const node of nodes) shard.nodes.add(node);
+    shards.set(owner, shard);
+  }
+  return [...shards.values()];
+}
+
+function slotsText(shard: Shard | undefined): string {
+  if (shard === undefined) return "without slots";
+  return `slots ${shard.slots.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(",")}`;
+}
+
+function firstSlot(shard: Shard | undefined): number {
+  return Math.min(...(shard?.slots ?? []).map(({ from }) => from));
 }

@@ -27,8 +27,7 @@ export class Screen implements Disposable {
     this.#output = output;
     this.#input = input;
     this.#events = events;
-    // Node prints an uncaught error before it exits. The user should see the error on the first screen.
-    process.on("uncaughtExceptionMonitor", this.#restore);
+    // Node prints an uncaught error only after this event, so the user sees the error on the first screen.
     process.on("exit", this.#restore);
     for (const signal of signals) process.on(signal, this.#endBy);
     output.on("error", this.#gone);
@@ -63,7 +62,6 @@ export class Screen implements Disposable {
 
   [Symbol.dispose](): void {
     this.#restore();
-    process.off("uncaughtExceptionMonitor", this.#restore);
     process.off("exit", this.#restore);
     for (const signal of signals) process.off(signal, this.#endBy);
     this.#output.off("resize", this.#events.onResize);

@@ -17,6 +17,8 @@ export interface WatchedGroup {
   readonly title: string | undefined;
   readonly primary: string | undefined;
   readonly servers: readonly WatchedRow[];
+  /** Whether the servers are known to belong together. */
+  readonly isKnown: boolean;
 }
 
 export interface SentinelView {
@@ -50,12 +52,11 @@ export function warningsOf(groups: readonly WatchedGroup[], sentinels: SentinelV
   return [...(sentinels === undefined ? [] : sentinelWarnings(sentinels, groups)), ...all];
 }
 
-function primaryWarnings({ title, primary, servers }: WatchedGroup): string[] {
+function primaryWarnings({ title, primary, servers, isKnown }: WatchedGroup): string[] {
   const where = title === undefined ? "" : `${title}: `;
   const primaries = servers.filter(({ role, state }) => role === "primary" && state !== "silent");
   const replicas = servers.filter(({ role }) => role === "replica");
-  // Of the members of a cluster that never answered nobody knows whether their shards have a primary.
-  if (title !== undefined && servers.every(({ role }) => role === undefined)) return [];
+  if (!isKnown) return [];
   if (primary === undefined)
     return [`${where}no server reports to be the primary. Writes fail until one does`];
   if (primaries.length > 1)

@@ -69,9 +69,9 @@ export class Watch {
   #snapshot(groups: ReturnType<typeof groupsOf>): Snapshot {
     const now = performance.now();
     const { maxStalenessMs } = this.#deployment.settings;
-    const watched = groups.map(({ title, primary, servers }): WatchedGroup => {
+    const watched = groups.map(({ title, primary, servers, isKnown }): WatchedGroup => {
       const rows = servers.map((server) => this.#of(server).row({ primary, maxStalenessMs, now }));
-      return { title, primary: primary?.address, servers: rows };
+      return { title, primary: primary?.address, servers: rows, isKnown };
     });
     return { at: new Date(), groups: watched, warnings: warningsOf(watched, this.#sentinelView(now)) };
   }

@@ -31,6 +31,7 @@ describe("CatchUp", () => {
     const catchUp = following();
     catchUp.compare(100, 90, 0);
     catchUp.compare(200, 90, 1_000);
+    expect(catchUp.lagMs(1_500)).toBe(1_500);
     catchUp.compare(300, 150, 2_000);
     expect(catchUp.lagMs(2_500)).toBe(2_000);
     catchUp.compare(300, 250, 3_000);

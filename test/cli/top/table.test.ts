@@ -146,8 +146,8 @@ describe("A sparkline", () => {
     const samples = [
       { ageMs: 59_000, lagMs: 20_000 },
       { ageMs: 25_000, lagMs: undefined },
-      { ageMs: 12_000, lagMs: 1 },
-      { ageMs: 11_000, lagMs: 500 },
+      { ageMs: 12_000, lagMs: 500 },
+      { ageMs: 11_000, lagMs: 1 },
       { ageMs: 0, lagMs: 0 },
     ];
     expect(sparkline(samples, options)).toBe("█  ·▆▁");
