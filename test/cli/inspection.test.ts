@@ -1,5 +1,6 @@
 /** A deployment is looked at from outside: its servers, who announced them, and what they say. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { InspectedServer } from "../../src/cli/inspection/server.js";
 import { inspected } from "../support/cli/inspected.js";
 import { RedisServer } from "../support/servers/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "../support/servers/replication-group.js";
@@ -41,6 +42,17 @@ describe("An inspected group", () => {
     expect(servers[0]?.info).toEqual({ kind: "hidden", rule: "+info" });
     expect(servers[0]?.config("save")).toEqual({ kind: "hidden", rule: "+config|get" });
     expect(servers[0]?.role).toBe("primary");
+  });
+
+  it("connects once if two callers connect at the same time", async () => {
+    const server = new InspectedServer({
+      options: { host: "127.0.0.1", port: group.primary.port },
+      source: "given",
+    });
+    onTestFinished(() => server.close());
+    const answers = await Promise.all([server.connect(), server.connect()]);
+    expect(answers.map(({ kind }) => kind)).toEqual(["value", "value"]);
+    expect(await server.ask("PING")).toEqual({ kind: "value", value: "PONG" });
   });
 
   it("goes on when a server is dead, frozen or refuses the password", async () => {

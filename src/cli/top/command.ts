@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";
 import { Command } from "commander";
+import { askPassword } from "../arguments/password.js";
 import { numberFrom } from "../arguments/settings.js";
 import { addTargetOptions, type TargetOptions, targetOf } from "../arguments/target.js";
 import { type Deployment, type InspectionTarget, inspect } from "../inspection/deployment.js";
@@ -21,6 +22,8 @@ interface TopOptions extends TargetOptions {
 
 const leastIntervalS = 0.1;
 const unreachableExitCode = 2;
+/** What shells report for a program that Ctrl-C has ended. */
+const interruptedExitCode = 130;
 
 const examples = `
 Examples:
@@ -33,7 +36,10 @@ In a pipe, or with --once, it prints one table and ends.`;
 /** Sets `process.exitCode`, and ends the process when the user quits the live table. */
 export function topCommand(): Command {
   const command = new Command("top")
-    .description("Watch Redis or Valkey servers in a live table: roles, states, lag and load.")
+    .summary("watch servers in a live table: roles, states, lag and load")
+    .description(
+      "Watches Redis or Valkey servers in a live table: which replicas may answer reads, how far the others are behind, and why.",
+    )
     .argument(
       "<url...>",
       "the servers, such as redis://10.0.0.1:6379. One is enough: the others are discovered",
@@ -50,7 +56,14 @@ export function topCommand(): Command {
     )
     .addHelpText("after", examples)
     .action(async (urls: string[], options: TopOptions) => {
-      const target = targetOf(urls, options, process.env.REDISCLI_AUTH);
+      const password = options.askPassword
+        ? await askPassword({ input: process.stdin, output: process.stderr })
+        : process.env.REDISCLI_AUTH;
+      if (options.askPassword && password === undefined) {
+        process.exitCode = interruptedExitCode;
+        return;
+      }
+      const target = targetOf(urls, options, password === "" ? undefined : password);
       if (options.json) return streamJson(target, options);
       const isInteractive = terminalOf(process.stdout, process.env).isInteractive;
       return options.once || !isInteractive ? printOnce(target, options) : showLive(target, options);
@@ -68,18 +81,15 @@ async function printOnce(target: InspectionTarget, options: TopOptions): Promise
 }
 
 async function streamJson(target: InspectionTarget, options: TopOptions): Promise<void> {
-  const ended = new AbortController();
-  // The reader of a pipe may end first, as `head` does.
-  process.stdout.on("error", () => ended.abort());
   const { deployment, watch } = await found(target, options);
   process.exitCode = exitCodeOf(deployment);
-  while (!ended.signal.aborted) {
+  for (;;) {
     const startedAt = performance.now();
     const isTaken = process.stdout.write(`${jsonLine(await watch.tick())}\n`);
     if (options.once) break;
-    if (!isTaken) await once(process.stdout, "drain", ended).catch(() => {});
+    if (!isTaken) await once(process.stdout, "drain");
     const rest = startedAt + options.interval * 1_000 - performance.now();
-    await pause(Math.max(rest, 0), undefined, ended).catch(() => {});
+    await pause(Math.max(rest, 0));
   }
   watch.close();
 }
