@@ -43,8 +43,8 @@ export class InstalledPackage implements AsyncDisposable {
   }
 
   /**
-   * Installs it, and links `others` from this repository, so that no registry is asked: names, or pairs of the name that
-   * the project knows and the one that they have here.
+   * Installs it with its dependencies, and links `others` from this repository, so that the registry is asked for no more: names,
+   * or pairs of the name that the project knows and the one that they have here.
    */
   static async install(others: readonly (string | readonly [string, string])[]): Promise<InstalledPackage> {
     const project = await mkdtemp(join(tmpdir(), "tidemark-package-"));
@@ -55,7 +55,7 @@ export class InstalledPackage implements AsyncDisposable {
       "package.json",
       JSON.stringify({ name: "consumer", private: true, version: "1.0.0" }),
     );
-    const quietly = ["--offline", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"];
+    const quietly = ["--prefer-offline", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund"];
     await runIn(project, "npm", ["install", ...quietly, tarball]);
     for (const other of others) {
       const [name, here] = typeof other === "string" ? [other, other] : other;
