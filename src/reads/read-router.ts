@@ -282,8 +282,9 @@ export class ReadRouter implements ReadRoutes {
 
   #sendTo(read: PendingRead, selection: Selection | undefined): void {
     if (selection === undefined) this.#fallback.fallBack(read, undefined);
-    // A token can claim that a position is unknown, and users can send a token as often as they like.
-    else if (selection.reason === "position-unknown")
+    // A token can claim that a position is unknown, and users can send a token as often as they like. After a change of the mode
+    // many users are pinned, and the primary has answered all their reads before.
+    else if (selection.reason === "position-unknown" && read.session.isPinnedAsUsual)
       this.#fallback.toPrimaryWithinLimit(read, selection.reason);
     else if (selection.node === undefined) this.toPrimary(read, selection.reason);
     else this.toReplica(read, selection.node, selection.reason);

@@ -19,6 +19,8 @@ export class Rollout {
   #mode: Mode;
   #share: number;
   readonly #listeners: (() => void)[] = [];
+  /** When the mode or the share last changed, on the monotonic clock. */
+  #changedAt = Number.NEGATIVE_INFINITY;
   /** Whether replicas may answer the reads of every session. Most sessions ask for nothing else. */
   isForAll = false;
 
@@ -57,6 +59,11 @@ export class Rollout {
     this.#changed(this.#mode, before, undefined);
   }
 
+  /** Whether the mode or the share has changed within the last `ms` milliseconds. */
+  hasChangedWithin(ms: number): boolean {
+    return performance.now() - this.#changedAt <= ms;
+  }
+
   /** Whether it depends on the user whether replicas may answer. */
   get isPartial(): boolean {
     return this.#mode === "live" && this.#share < 1;
@@ -75,6 +82,7 @@ export class Rollout {
   #changed(mode: Mode, share: number, cause: string | undefined): void {
     this.#update();
     if (mode === this.#mode && share === this.#share) return;
+    this.#changedAt = performance.now();
     for (const listener of this.#listeners) listener();
     if (!modeChannel.hasSubscribers) return;
     modeChannel.publish({

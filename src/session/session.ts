@@ -171,6 +171,16 @@ export class Session {
   }
 
   /**
+   * For the router: whether a pin of the session has nothing to do with the mode. After a change of the mode, users are pinned because
+   * they were not live before.
+   *
+   * @internal
+   */
+  get isPinnedAsUsual(): boolean {
+    return !this.#host.rollout.hasChangedWithin(this.#host.ttlMs);
+  }
+
+  /**
    * For the router: whether the positions of the session's writes must be asked for. A write concern needs them even if the session is
    * not live.
    *

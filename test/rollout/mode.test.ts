@@ -172,6 +172,18 @@ it("changes at run time while users read and write, and nobody misses a write or
   await Promise.all(users);
 });
 
+it("users who wrote before the mode became live are not refused because the primary answers them all", async () => {
+  const limited = openTidemark(group, { fallbackLimit: { concurrency: 1, perSecond: 1 }, mode: "off" });
+  onTestFinished(() => limited.close());
+  await limited.ready();
+  const sessions = Array.from({ length: 20 }, () => limited.session());
+  await Promise.all(sessions.map(({ redis }, id) => redis.set(`own:${id}`, "own")));
+  limited.mode = "live";
+  const reads = sessions.map((session, id) => next(session, limited).redis.get(`own:${id}`));
+  expect(await Promise.all(reads)).toEqual(sessions.map(() => "own"));
+  expect(sentCommands(limited, "position-unknown")).toBe(20);
+});
+
 it("a read that waits for a replica is answered although the mode has become off", async () => {
   holdReplicas(group);
   const session = tidemark.session({ level: [{ level: "session", waitMs: 30_000 }] });
