@@ -209,8 +209,9 @@ describe("The terminal", () => {
   });
 
   it("may stop reading, as head does", async () => {
-    const { stdout, stderr } = await inShell(`tidemark doctor ${group.primary.url} --seconds 1 | head -n 1`);
-    expect({ stdout, stderr }).toEqual({ stdout: "Connection\n", stderr: "" });
+    // The reader ends before the report is written.
+    const { stderr } = await inShell(`tidemark doctor ${group.primary.url} --seconds 1 | true`);
+    expect(stderr).toBe("");
   });
 
   /** Starts the program, and resolves when it has asked the server everything. */
