@@ -94,6 +94,19 @@ describe("The installed package", () => {
     ]);
   });
 
+  it("has the program tidemark, which apps that import the package do not load", async () => {
+    const text = `
+      import { execFileSync } from "node:child_process";
+      import { createRequire } from "node:module";
+      import "tidemark";
+      import "tidemark/express";
+      const help = execFileSync("node_modules/.bin/tidemark", ["doctor", "--help"], { encoding: "utf8" });
+      const { cache } = createRequire(import.meta.url);
+      const loaded = Object.keys(cache).filter((path) => /commander|picocolors|cli-table3/.test(path));
+      console.log(JSON.stringify([help.startsWith("Usage: tidemark doctor"), loaded]));`;
+    expect(await installed.result("program.mjs", text)).toEqual([true, []]);
+  });
+
   it("does not export its inner files", async () => {
     const text = `
       import("tidemark/dist/routing/router.js").then(
