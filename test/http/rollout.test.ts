@@ -145,6 +145,29 @@ describe.each(Object.entries(doors))("on %s", (_name, open) => {
     expect(await askAll(browsers)).toEqual(browsers.map(() => "in value"));
   });
 
+  it.each(["off", "shadow"] as const)(
+    "with the mode %s, a response brings a token for writes that nobody awaits, and a live process honours it",
+    async (mode) => {
+      const scene: Scene = {
+        handler: async ({ session, query }) => {
+          if (query.get("set") === null) return { body: String(await session.redis.get("own")) };
+          session.redis.set("own", query.get("set") ?? "");
+          session.redis.pipeline().incr("count").exec();
+          return { body: "set" };
+        },
+      };
+      here.mode = mode;
+      there.rollout = 1;
+      await using first = await open(here, scene);
+      await using second = await open(there, scene);
+      holdReplicas(group);
+      const browser = new Browser([first, second]);
+      const value = `${mode}-${Math.random()}`;
+      expect((await browser.ask({ query: `set=${value}` })).body).toBe("set");
+      expect((await browser.ask()).body).toBe(value);
+    },
+  );
+
   it("a function tells the users apart, without a cookie of Tidemark's own", async () => {
     let user: string | boolean | undefined = true;
     await using door = await open(here, side({ rollout: () => user }));
