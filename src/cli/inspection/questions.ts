@@ -18,6 +18,12 @@ function about(...command: readonly string[]): Question {
   return { to: "sentinel", command: (name) => [...command, name] };
 }
 
+/** The commands that Tidemark sends of its own accord to every server with data. */
+export const sentCommands = [
+  ...["info", "multi", "exec", "get", "set", "ping", "time", "hello", "client", "auth", "wait", "publish"],
+  ...["select", "readonly", "asking", "cluster"],
+] as const;
+
 /** Every question, by the name under which `answer()` of a server has the reply. */
 export const questions = {
   hello: question("all", "HELLO"),
@@ -25,9 +31,15 @@ export const questions = {
   client: question("all", "CLIENT", "INFO"),
   role: question("all", "ROLE"),
   wait: question("data", "WAIT", "0", "0"),
+  commands: question("data", "COMMAND", "INFO", ...sentCommands),
+  latency: question("data", "LATENCY", "LATEST"),
+  slowLog: question("data", "SLOWLOG", "GET", "10"),
+  replicaClients: question("data", "CLIENT", "LIST", "TYPE", "replica"),
+  modules: question("data", "MODULE", "LIST"),
   clusterInfo: question("cluster", "CLUSTER", "INFO"),
   clusterSlots: question("cluster", "CLUSTER", "SLOTS"),
   clusterNodes: question("cluster", "CLUSTER", "NODES"),
+  sentinelPrimaries: question("sentinel", "SENTINEL", "MASTERS"),
   sentinelPrimary: about("SENTINEL", "MASTER"),
   sentinelReplicas: about("SENTINEL", "REPLICAS"),
   sentinelOthers: about("SENTINEL", "SENTINELS"),
@@ -39,6 +51,7 @@ export type QuestionName = keyof typeof questions;
 /** The settings that checks look at. One `CONFIG GET` for each, because Redis 6 takes only one name. */
 export const configNames = [
   ...["appendfsync", "appendonly", "client-output-buffer-limit", "cluster-allow-reads-when-down"],
+  ...["cluster-require-full-coverage", "disable-thp", "port", "tls-port", "tls-replication"],
   ...["cluster-replica-no-failover", "dual-channel-replication-enabled", "maxclients", "maxmemory"],
   ...["maxmemory-policy", "min-replicas-max-lag", "min-replicas-to-write", "notify-keyspace-events"],
   ...["repl-backlog-size", "repl-backlog-ttl", "repl-disable-tcp-nodelay", "repl-diskless-load"],

@@ -5,11 +5,13 @@ import { disconnect, forgetClosed } from "../../connection/disconnect.js";
 import { OwnClient } from "../../connection/own-client.js";
 import { plainHandshake } from "../../connection/proxy-detection.js";
 import { guardReplies } from "../../connection/reply-guard.js";
+import { ClockSkew } from "../../node/clock-skew.js";
 import { parseReplicas, parseUpstream } from "../../replication/replication-info.js";
 import { type Answer, answered, answerOfError, converted, notAsked, valueIn } from "./answer.js";
 import { type InfoFields, parseFlatList, parseInfo } from "./info.js";
 import { type ConfigName, configNames, type QuestionName, questions } from "./questions.js";
 import { markerRight, type Right, rightsAsked } from "./rights.js";
+import { type OtherTransport, otherTransport, type Transport, transportOf } from "./transport.js";
 
 /** How the deployment came to know a server. */
 export type ServerSource = "given" | "announced" | "sentinel" | "cluster";
@@ -45,6 +47,10 @@ const otherConnections = 8;
  * runs a script, or cannot save its data.
  */
 const isOfState = /^(LOADING|MASTERDOWN|BUSY|MISCONF) /;
+const clockReadings = 5;
+
+/** Errors that do not depend on what is spoken over the connection. The second kind are answers of a server. */
+const beyondTransport = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|^[A-Z]+ /;
 
 export class InspectedServer {
   readonly address: string;
@@ -67,10 +73,23 @@ export class InspectedServer {
   runIds: Answer<readonly string[]> = notAsked;
   /** The commands of Tidemark itself, tried as this user. */
   rights: readonly TriedRight[] = [];
+  /** The number that the server gave to each of three further connections. */
+  clientIds: Answer<readonly number[]> = notAsked;
+  /** The answer to `HELLO 3`. */
+  resp3: Answer<unknown> = notAsked;
+  /** The answer to the EXEC of a transaction. */
+  transaction: Answer<unknown> = notAsked;
+  /** The server's clock, measured by TIME. */
+  clock: Answer<ClockSkew> = notAsked;
+  /** The open connection. */
+  transport: Transport | undefined;
+  /** What the server speaks instead, if the connection has failed. */
+  otherTransport: OtherTransport | undefined;
   readonly #options: RedisOptions;
   readonly #timeoutMs: number;
   readonly #answers = new Map<QuestionName, Answer<unknown>>();
   readonly #config = new Map<string, Answer<string>>();
+  #primaryPassword: Answer<string> = notAsked;
   #redis: Redis | undefined;
   #lost: string | undefined;
   #connecting: Promise<Answer<void>> | undefined;
@@ -152,8 +171,10 @@ export class InspectedServer {
       this.replicationText = connection;
       this.roundTripsMs = connection;
       this.runIds = connection;
+      if (depth === "everything") await this.#tryOtherTransport(connection);
       return;
     }
+    this.transport = transportOf(this.#redis?.stream);
     const [replication, info] = await Promise.all([
       this.ask("INFO", "replication"),
       this.ask("INFO", depth === "state" ? "default" : "everything"),
@@ -167,15 +188,25 @@ export class InspectedServer {
     if (this.kind === "redis") await Promise.all(configNames.map((setting) => this.#askConfig(setting)));
     this.roundTripsMs = await this.#measureRoundTrips();
     if (this.kind === "sentinel") return;
+    this.clock = await this.#readClock();
     this.runIds = await this.#collectRunIds();
     this.rights = await this.#tried(rightsAsked);
     const isBlind = this.rights.some(({ name, answer }) => name === "info" && answer.kind !== "value");
     if (isBlind) this.rights = [...this.rights, ...(await this.#tried([markerRight]))];
+    await this.#tryConnections();
   }
 
   close(): void {
     if (this.#redis !== undefined) this.#drop(this.#redis);
     this.#redis = undefined;
+  }
+
+  /** How the password that this server sends to its primary relates to `password`. */
+  primaryPassword(password: string | undefined): Answer<"none" | "same" | "other"> {
+    return converted(this.#primaryPassword, (sent) => {
+      if (sent === "") return "none";
+      return sent === password ? "same" : "other";
+    });
   }
 
   /** Asks questions over one more connection, in their order, and closes it. */
@@ -205,6 +236,39 @@ export class InspectedServer {
     this.connection = await this.#opened(redis);
     if (this.connection.kind !== "value") this.#drop(redis);
     return this.connection;
+  }
+
+  async #tryConnections(): Promise<void> {
+    const asked = await Promise.all([1, 2, 3].map(() => this.askElsewhere([["CLIENT", "ID"]])));
+    this.clientIds = answeredAll(asked.flat(), numberOf);
+    [this.resp3 = notAsked] = await this.askElsewhere([["HELLO", "3"]]);
+    const transaction = await this.askElsewhere([["MULTI"], ["PING"], ["EXEC"]]);
+    this.transaction = transaction.find(({ kind }) => kind !== "value") ?? transaction.at(-1) ?? notAsked;
+    this.#primaryPassword = converted(await this.ask("CONFIG", "GET", "masterauth"), (reply) => {
+      const sent = parseFlatList(reply)?.get("masterauth");
+      return typeof sent === "string" ? sent : undefined;
+    });
+  }
+
+  async #tryOtherTransport(connection: Answer<void>): Promise<void> {
+    if (beyondTransport.test(messageOf(connection))) return;
+    this.otherTransport = await otherTransport(this.#options, this.#timeoutMs);
+  }
+
+  /** Reads the clock several times. The reading with the shortest round trip counts, because it is the most exact. */
+  async #readClock(): Promise<Answer<ClockSkew>> {
+    const clock = new ClockSkew();
+    let shortest = Number.POSITIVE_INFINITY;
+    for (let reading = 0; reading < clockReadings; reading++) {
+      const before = performance.now();
+      const time = await this.ask("TIME");
+      const after = performance.now();
+      if (time.kind !== "value") return time;
+      if (after - before >= shortest) continue;
+      shortest = after - before;
+      clock.record(time.value, before, after);
+    }
+    return answered(clock);
   }
 
   #unasked(): Answer<never> {
@@ -271,13 +335,7 @@ export class InspectedServer {
     const answers = await Promise.all(
       Array.from({ length: otherConnections }, () => this.askElsewhere([["INFO", "server"]])),
     );
-    const ids: string[] = [];
-    for (const answer of answers.flat()) {
-      const id = converted(answer, (text) => parseInfo(text)?.get("run_id"));
-      if (id.kind !== "value") return id;
-      ids.push(id.value);
-    }
-    return answered(ids);
+    return answeredAll(answers.flat(), (text) => parseInfo(text)?.get("run_id"));
   }
 
   #client(): Redis {
@@ -352,6 +410,24 @@ export class InspectedServer {
 
 function messageOf(answer: Answer<unknown>): string {
   return "message" in answer ? answer.message : "";
+}
+
+/** The values of all answers, converted. If one has no value, that answer. */
+function answeredAll<Value, Result>(
+  answers: readonly Answer<Value>[],
+  convert: (value: Value) => Result | undefined,
+): Answer<readonly Result[]> {
+  const values: Result[] = [];
+  for (const answer of answers) {
+    const value = converted(answer, convert);
+    if (value.kind !== "value") return value;
+    values.push(value.value);
+  }
+  return answered(values);
+}
+
+function numberOf(reply: unknown): number | undefined {
+  return typeof reply === "number" ? reply : undefined;
 }
 
 function firstOf(reply: unknown): unknown {

@@ -137,7 +137,7 @@ export const layers: readonly Layer[] = [
   {
     folder: "cli/inspection",
     holds: "A deployment looked at from outside: its servers, their answers, its lag.",
-    imports: ["commands", "connection", "replication"],
+    imports: ["commands", "connection", "node", "replication"],
   },
   {
     folder: "cli/arguments",
@@ -147,7 +147,10 @@ export const layers: readonly Layer[] = [
   {
     folder: "cli/doctor",
     holds: "The checks of a deployment, and their report.",
-    imports: ["cli/arguments", "cli/inspection", "cli/terminal", "consistency", "diagnostics", "replication"],
+    imports: [
+      ...["cli/arguments", "cli/inspection", "cli/terminal", "consistency", "diagnostics", "node"],
+      "replication",
+    ],
   },
   {
     folder: "cli/top",

@@ -1,0 +1,283 @@
+/** Checks of a Redis Cluster: its slots, its shards, and whether the nodes agree. */
+import { converted, valueIn } from "../../inspection/answer.js";
+import type { Deployment } from "../../inspection/deployment.js";
+import { numberIn, parseInfo } from "../../inspection/info.js";
+import type { InspectedServer } from "../../inspection/server.js";
+import { count } from "../amounts.js";
+import type { Check } from "../check.js";
+import { redisCli } from "../redis-cli.js";
+import { isOpen, Subject } from "../subject.js";
+
+const allSlots = 16_384;
+
+/** A line of CLUSTER NODES. */
+interface ListedNode {
+  readonly id: string;
+  readonly address: string;
+  readonly flags: readonly string[];
+  readonly primaryId: string | undefined;
+  readonly epoch: number;
+  /** The slots as they are written: `0-5460`. */
+  readonly slots: readonly string[];
+  /** The slots that are being moved to or from this node: `[12->-…]`. */
+  readonly moving: readonly string[];
+}
+
+function parseNodes(reply: unknown): readonly ListedNode[] | undefined {
+  if (typeof reply !== "string") return undefined;
+  return reply
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => {
+      const [id = "", place = "", flags = "", primary = "-", , , epoch = "", , ...slots] = line
+        .trim()
+        .split(" ");
+      return {
+        id,
+        address: place.replace(/[@,].*$/, ""),
+        flags: flags.split(","),
+        primaryId: primary === "-" ? undefined : primary,
+        epoch: Number(epoch),
+        slots: slots.filter((slot) => !slot.startsWith("[")),
+        moving: slots.filter((slot) => slot.startsWith("[")),
+      };
+    });
+}
+
+function nodesOf(deployment: Deployment): readonly InspectedServer[] {
+  return deployment.servers.filter((server) => isOpen(server) && isNode(server));
+}
+
+function isNode(server: InspectedServer): boolean {
+  return valueIn(server.info)?.get("cluster_enabled") === "1";
+}
+
+/** The first list of nodes that a server gave. */
+function listIn(deployment: Deployment): readonly ListedNode[] | undefined {
+  return nodesOf(deployment)
+    .map((server) => valueIn(converted(server.answer("clusterNodes"), parseNodes)))
+    .find((list) => list !== undefined);
+}
+
+const mode: Check = {
+  id: "cluster-mode",
+  group: "Cluster",
+  title: "nodes of a cluster, given as such",
+  examine(deployment) {
+    const isCluster = deployment.target.kind === "cluster";
+    return deployment.servers.filter(isOpen).flatMap((server) => {
+      const subject = new Subject(this, server);
+      const enabled = valueIn(server.info)?.get("cluster_enabled");
+      if (enabled === "1" && !isCluster)
+        return [
+          subject.fail("it is a node of a cluster, but was not given as one", {
+            why: "A single node refuses the keys of other shards (MOVED). Give it in your app as cluster: [ … ], and here with --cluster.",
+            fix: `tidemark doctor --cluster redis://${server.address}`,
+          }),
+        ];
+      if (enabled === "0" && isCluster)
+        return [
+          subject.fail("it is no node of a cluster (cluster-enabled no)", {
+            why: "It does not say where the other nodes are. Give it in your app as primary, and here without --cluster.",
+            fix: `tidemark doctor redis://${server.address}`,
+          }),
+        ];
+      return [];
+    });
+  },
+};
+
+const state: Check = {
+  id: "cluster-state",
+  group: "Cluster",
+  title: "state of the cluster",
+  examine(deployment) {
+    return nodesOf(deployment).map((server) => {
+      const subject = new Subject(this, server);
+      const answer = converted(server.answer("clusterInfo"), parseInfo);
+      return subject.judge(answer, "CLUSTER INFO", (info) => {
+        if (info.get("cluster_state") !== "ok")
+          return subject.fail(`cluster_state is ${info.get("cluster_state")}`, {
+            why: "The node refuses commands (CLUSTERDOWN). Slots without a primary, or too few reachable primaries, are the usual cause.",
+            fix: `redis-cli --cluster check ${server.address}`,
+          });
+        const list = valueIn(converted(server.answer("clusterNodes"), parseNodes)) ?? [];
+        const dead = list.filter(({ flags }) => flags.some((flag) => /^(fail\??|noaddr)$/.test(flag)));
+        if (dead.length > 0)
+          return subject.warn(
+            `it lists nodes that have failed: ${dead.map(({ address }) => address).join(", ")}`,
+            {
+              why: "Bring them back. If they are gone for good, remove them from the list of every node.",
+              fix: redisCli(server, `CLUSTER FORGET ${dead[0]?.id}`),
+            },
+          );
+        return subject.pass(`ok, ${count(list.length, "node")}`);
+      });
+    });
+  },
+};
+
+const slots: Check = {
+  id: "cluster-slots",
+  group: "Cluster",
+  title: "slots have owners",
+  examine(deployment) {
+    return nodesOf(deployment)
+      .slice(0, 1)
+      .map((server) => {
+        const subject = new Subject(this);
+        const answer = converted(server.answer("clusterInfo"), parseInfo);
+        return subject.judge(answer, "CLUSTER INFO", (info) => {
+          const assigned = numberIn(info, "cluster_slots_assigned") ?? 0;
+          const failed =
+            (numberIn(info, "cluster_slots_fail") ?? 0) + (numberIn(info, "cluster_slots_pfail") ?? 0);
+          if (assigned < allSlots)
+            return subject.fail(`${count(allSlots - assigned, "slot")} of ${allSlots} belong to no node`, {
+              why: "Commands on keys of these slots fail. Unless cluster-require-full-coverage is no, all other commands fail too.",
+              fix: `redis-cli --cluster fix ${server.address}`,
+            });
+          if (failed > 0)
+            return subject.fail(`${count(failed, "slot")} belong to nodes that have failed`, {
+              why: "Commands on keys of these slots fail until the node is back or a replica is promoted.",
+              fix: `redis-cli --cluster check ${server.address}`,
+            });
+          return subject.pass(`all ${allSlots} slots have an owner`);
+        });
+      });
+  },
+};
+
+const coverage: Check = {
+  id: "cluster-replicas",
+  group: "Cluster",
+  title: "replicas of each shard",
+  examine(deployment) {
+    const list = listIn(deployment);
+    if (list === undefined) return [];
+    const owners = list.filter(({ flags, slots: own }) => flags.includes("master") && own.length > 0);
+    return owners.map((owner) => {
+      const server = deployment.servers.find((one) => one.isAt(owner.address));
+      const subject = new Subject(this, server);
+      const followers = list.filter(
+        ({ primaryId, flags }) => primaryId === owner.id && !flags.includes("fail"),
+      ).length;
+      const where = server === undefined ? `the shard of ${owner.address}` : "its shard";
+      if (followers > 0) return subject.pass(`${where} has ${count(followers, "replica")}`);
+      return subject.warn(`${where} has no replica`, {
+        why: "Its primary answers every read, and nobody replaces it when it fails. Add a node.",
+        fix: `redis-cli --cluster add-node <new host:port> ${owner.address} --cluster-slave --cluster-master-id ${owner.id}`,
+      });
+    });
+  },
+};
+
+const moves: Check = {
+  id: "cluster-migrations",
+  group: "Cluster",
+  title: "slots that are being moved",
+  examine(deployment) {
+    const nodes = nodesOf(deployment);
+    const moving = nodes.flatMap((server) => {
+      const own = valueIn(converted(server.answer("clusterNodes"), parseNodes))?.find(({ flags }) =>
+        flags.includes("myself"),
+      );
+      return (own?.moving ?? []).map((slot) => ({
+        server,
+        slot: /\d+/.exec(slot)?.[0] ?? "",
+        isLeaving: slot.includes("->-"),
+      }));
+    });
+    if (nodes.length === 0) return [];
+    if (moving.length === 0) return [new Subject(this).pass("no slot is being moved")];
+    return moving.map(({ server, slot, isLeaving }) =>
+      new Subject(this, server).warn(
+        `slot ${slot} is being moved ${isLeaving ? "away from" : "to"} this node`,
+        {
+          why: "While a slot moves, the primary confirms each missing key. If nobody moves slots now, a move was broken off: finish it.",
+          fix: `redis-cli --cluster fix ${server.address}`,
+        },
+      ),
+    );
+  },
+};
+
+const agreement: Check = {
+  id: "cluster-agreement",
+  group: "Cluster",
+  title: "the nodes agree about the slots",
+  examine(deployment) {
+    const views = nodesOf(deployment).flatMap((server) => {
+      const list = valueIn(converted(server.answer("clusterNodes"), parseNodes));
+      return list === undefined ? [] : [{ server, list }];
+    });
+    if (views.length === 0) return [];
+    const subject = new Subject(this);
+    const ownersIn = (list: readonly ListedNode[]): string =>
+      list
+        .filter((node) => node.slots.length > 0)
+        .map((node) => `${node.id} ${node.slots.join(" ")}`)
+        .sort()
+        .join("\n");
+    const opinions = new Set(views.map(({ list }) => ownersIn(list)));
+    if (opinions.size > 1)
+      return [
+        subject.fail("the nodes disagree about which node owns which slot", {
+          why: "Keys are found on one node and not on the other. During a failover or a move this ends by itself.",
+          fix: `redis-cli --cluster check ${views[0]?.server.address}`,
+        }),
+      ];
+    const primaries = (views[0]?.list ?? []).filter(
+      ({ flags, slots: own }) => flags.includes("master") && own.length > 0,
+    );
+    const shared = primaries.filter((one) =>
+      primaries.some((other) => other !== one && other.epoch === one.epoch),
+    );
+    if (shared.length > 0)
+      return [
+        subject.warn(
+          `primaries have the same configuration epoch: ${shared.map(({ address }) => address).join(", ")}`,
+          {
+            why: "If two of them claim the same slot, nobody knows whose claim is newer.",
+            ...bumpLine(deployment, shared),
+          },
+        ),
+      ];
+    return [subject.pass(`${count(views.length, "node")} agree`)];
+  },
+};
+
+function bumpLine(deployment: Deployment, [first]: readonly ListedNode[]): { readonly fix?: string } {
+  const server = deployment.servers.find((one) => first !== undefined && one.isAt(first.address));
+  return server === undefined ? {} : { fix: redisCli(server, "CLUSTER BUMPEPOCH") };
+}
+
+const settings: Check = {
+  id: "cluster-settings",
+  group: "Cluster",
+  title: "settings of the nodes",
+  examine(deployment) {
+    return nodesOf(deployment).flatMap((server) => {
+      const subject = new Subject(this, server);
+      const failover = server.config("cluster-replica-no-failover");
+      if (failover.kind !== "value") return [subject.unanswered(failover, "cluster-replica-no-failover")];
+      const findings = [];
+      if (failover.value === "yes")
+        findings.push(
+          subject.warn("cluster-replica-no-failover is yes", {
+            why: "As a replica, this node never replaces its primary.",
+            fix: redisCli(server, "CONFIG SET cluster-replica-no-failover no"),
+          }),
+        );
+      if (valueIn(server.config("cluster-allow-reads-when-down")) === "yes")
+        findings.push(
+          subject.warn("cluster-allow-reads-when-down is yes", {
+            why: "A node that is cut off from the cluster goes on answering reads, also as a former primary.",
+            fix: redisCli(server, "CONFIG SET cluster-allow-reads-when-down no"),
+          }),
+        );
+      return findings.length > 0 ? findings : [subject.pass("replicas may be promoted")];
+    });
+  },
+};
+
+export const clusterChecks: readonly Check[] = [mode, state, slots, coverage, moves, agreement, settings];

@@ -1,0 +1,93 @@
+/** Checks of what happens around a failover: passwords between servers, and rules that count only after a promotion. */
+import { addressOf } from "../../../address.js";
+import { valueIn } from "../../inspection/answer.js";
+import type { Deployment } from "../../inspection/deployment.js";
+import type { InspectedServer } from "../../inspection/server.js";
+import { count } from "../amounts.js";
+import type { Check } from "../check.js";
+import type { Finding } from "../finding.js";
+import { redisCli } from "../redis-cli.js";
+import { isOpen, Subject } from "../subject.js";
+
+const primaryPassword: Check = {
+  id: "primary-password",
+  group: "Replication",
+  title: "the password that a replica sends to its primary",
+  examine(deployment) {
+    return deployment.servers
+      .filter((server) => isOpen(server) && server.role === "replica")
+      .flatMap((replica) => {
+        const primary = primaryOf(replica, deployment);
+        return primary === undefined ? [] : [passwordFinding(new Subject(this, replica), replica, primary)];
+      });
+  },
+};
+
+function primaryOf(replica: InspectedServer, deployment: Deployment): InspectedServer | undefined {
+  const { upstream } = replica;
+  const named = upstream && deployment.servers.find((server) => server.isAt(addressOf(upstream)));
+  return named ?? deployment.primaries.find((primary) => deployment.replicasOf(primary).includes(replica));
+}
+
+function passwordFinding(subject: Subject, replica: InspectedServer, primary: InspectedServer): Finding {
+  const { password } = primary.options;
+  const isUp = valueIn(replica.info)?.get("master_link_status") === "up";
+  return subject.judge(replica.primaryPassword(password), "masterauth", (sent) => {
+    const isAsked = Boolean(password) && !primary.ignoresPassword;
+    const fix = redisCli(replica, "CONFIG SET masterauth <password>");
+    if (isAsked && sent === "none")
+      return isUp
+        ? subject.warn(`its masterauth is empty, but ${primary.address} asks for a password`, {
+            why: "The link was made before the password was set, so it does not survive the next interruption.",
+            fix,
+          })
+        : subject.fail(
+            `its link is down and its masterauth is empty, but ${primary.address} asks for a password`,
+            {
+              why: "The replica cannot log in to its primary, so its data gets older.",
+              fix,
+            },
+          );
+    if (isAsked && sent === "other" && !isUp)
+      return subject.fail(
+        `its link is down, and its masterauth is another password than the one given for ${primary.address}`,
+        {
+          why: "The replica probably cannot log in to its primary.",
+          fix,
+        },
+      );
+    if (!isAsked) return subject.pass("the primary asks for none");
+    return subject.pass("set");
+  });
+}
+
+const minReplicas: Check = {
+  id: "min-replicas-after-failover",
+  group: "Durability",
+  title: "writes after a promotion",
+  examine(deployment) {
+    return deployment.primaries.flatMap((primary) => {
+      const replicas = deployment.replicasOf(primary).filter(isOpen);
+      return replicas.map((replica) => {
+        const subject = new Subject(this, replica);
+        return subject.judge(replica.config("min-replicas-to-write"), "min-replicas-to-write", (text) => {
+          const least = Number(text);
+          const left = replicas.length - 1;
+          if (least === 0) return subject.pass("min-replicas-to-write is 0");
+          if (least <= left)
+            return subject.pass(`min-replicas-to-write is ${least}, and ${left} other replicas are left`);
+          return subject.warn(
+            `min-replicas-to-write is ${least}, but ${count(left, "replica")} would be left after its promotion`,
+            {
+              why: "As the primary it would refuse every write (NOREPLICAS) until enough replicas follow it.",
+              fix: redisCli(replica, `CONFIG SET min-replicas-to-write ${left}`),
+            },
+          );
+        });
+      });
+    });
+  },
+};
+
+export const failoverChecks: readonly Check[] = [primaryPassword];
+export const promotionChecks: readonly Check[] = [minReplicas];

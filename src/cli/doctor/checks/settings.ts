@@ -1,0 +1,132 @@
+/** Checks of the app's own options, and of what its servers allow. */
+import { valueIn } from "../../inspection/answer.js";
+import type { Deployment } from "../../inspection/deployment.js";
+import { duration } from "../amounts.js";
+import type { Check } from "../check.js";
+import type { Finding } from "../finding.js";
+import { redisCli } from "../redis-cli.js";
+import { isOpen, Subject } from "../subject.js";
+
+const options: Check = {
+  id: "tidemark-options",
+  group: "Tidemark",
+  title: "times in the options",
+  examine(deployment) {
+    const findings = [...wrongTimes(new Subject(this), deployment)];
+    const { maxStalenessMs, tokenTtlMs } = deployment.settings;
+    if (findings.length > 0) return findings;
+    return [
+      new Subject(this).pass(
+        `tokenTtlMs (${duration(tokenTtlMs)}) is greater than maxStalenessMs (${duration(maxStalenessMs)})`,
+      ),
+    ];
+  },
+};
+
+function* wrongTimes(subject: Subject, { settings, lag = [] }: Deployment): Generator<Finding> {
+  const { maxStalenessMs, tokenTtlMs, waitMs, probeIntervalMs } = settings;
+  if (tokenTtlMs <= maxStalenessMs)
+    yield subject.fail(
+      `tokenTtlMs (${duration(tokenTtlMs)}) is not greater than maxStalenessMs (${duration(maxStalenessMs)})`,
+      {
+        why: "A token can expire before its write reaches a replica. Tidemark refuses these options.",
+        fix: `new Tidemark({ …, tokenTtlMs: ${Math.max(60_000, maxStalenessMs * 6)} })`,
+      },
+    );
+  if (probeIntervalMs >= maxStalenessMs)
+    yield subject.warn(
+      `probeIntervalMs (${duration(probeIntervalMs)}) is not below maxStalenessMs (${duration(maxStalenessMs)})`,
+      {
+        why: "Positions are then too old to prove that a replica is fresh enough, so the primary answers.",
+        fix: `new Tidemark({ …, probeIntervalMs: ${Math.max(1, Math.floor(maxStalenessMs / 40))} })`,
+      },
+    );
+  if (waitMs >= maxStalenessMs)
+    yield subject.warn(
+      `waitMs (${duration(waitMs)}) is not below maxStalenessMs (${duration(maxStalenessMs)})`,
+      {
+        why: "A read may wait longer for a replica than the replica may be behind. Such a replica is not used anyway.",
+        fix: `new Tidemark({ …, waitMs: ${Math.floor(maxStalenessMs / 10)} })`,
+      },
+    );
+  for (const { replica, ms } of lag) {
+    const sorted = [...ms].sort((one, other) => one - other);
+    const high = sorted[Math.ceil(sorted.length * 0.99) - 1];
+    if (high !== undefined && high >= maxStalenessMs)
+      yield subject.warn(
+        `${replica} is up to ${duration(high)} behind, which is not below maxStalenessMs (${duration(maxStalenessMs)})`,
+        {
+          why: "Tidemark does not read from a replica that is further behind than maxStalenessMs.",
+        },
+      );
+  }
+}
+
+const database: Check = {
+  id: "same-database",
+  group: "Tidemark",
+  title: "one database and one key prefix for all servers",
+  examine({ target }) {
+    if (target.kind === "sentinel") return [];
+    const subject = new Subject(this);
+    const different = (name: "db" | "keyPrefix", fallback: string): readonly string[] => [
+      ...new Set(target.servers.map((server) => String(server[name] ?? fallback))),
+    ];
+    const databases = different("db", "0");
+    const prefixes = different("keyPrefix", "");
+    const findings: Finding[] = [];
+    if (target.kind === "cluster" && databases.some((db) => db !== "0"))
+      findings.push(
+        subject.fail(`a URL names database ${databases.find((db) => db !== "0")}`, {
+          why: "A cluster has only database 0. Remove the path of the URL.",
+        }),
+      );
+    else if (databases.length > 1)
+      findings.push(
+        subject.fail(`the URLs name different databases: ${databases.join(" and ")}`, {
+          why: "Users would not see their own writes, so Tidemark refuses these options. Name the same database in each URL.",
+        }),
+      );
+    if (prefixes.length > 1)
+      findings.push(
+        subject.fail(
+          `the URLs name different key prefixes: ${prefixes.map((one) => `"${one}"`).join(" and ")}`,
+          {
+            why: "Keys would differ from server to server, so Tidemark refuses these options. Use the same keyPrefix for all.",
+          },
+        ),
+      );
+    if (findings.length > 0) return findings;
+    const prefix = prefixes[0] ? `, key prefix "${prefixes[0]}"` : "";
+    return [subject.pass(`database ${databases[0] ?? 0}${prefix}`)];
+  },
+};
+
+const durability: Check = {
+  id: "durability-mode",
+  group: "Durability",
+  title: "writes on disk before they are acknowledged",
+  examine(deployment) {
+    return deployment.primaries.filter(isOpen).map((primary) => {
+      const subject = new Subject(this, primary);
+      return subject.judge(primary.info, "INFO", (info) => {
+        const [major = 0, minor = 0] = (info.get("redis_version") ?? "0.0").split(".").map(Number);
+        const hasWaitAof = info.has("valkey_version") || major > 7 || (major === 7 && minor >= 2);
+        const isLogged = info.get("aof_enabled") === "1";
+        const fsync = valueIn(primary.config("appendfsync"));
+        if (!hasWaitAof) return subject.skip("replicated(n, { fsync: true }) needs Redis or Valkey 7.2");
+        if (!isLogged)
+          return subject.skip("replicated(n, { fsync: true }) needs an append-only file on each server", {
+            why: "Without it, a write is in memory only when it is acknowledged.",
+            fix: redisCli(primary, "CONFIG SET appendonly yes"),
+          });
+        return subject.pass(
+          `replicated(n, { fsync: true }) works${fsync === undefined ? "" : `. appendfsync is ${fsync}`}${fsync === "everysec" ? ", so such a write takes up to a second" : ""}`,
+        );
+      });
+    });
+  },
+};
+
+export const settingsChecks: readonly Check[] = [options, database];
+export const durabilityModeChecks: readonly Check[] = [durability];
