@@ -1,6 +1,6 @@
 /** A deployment of real servers as the doctor sees it, and the findings of single checks. */
 import { Redis } from "ioredis";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { type TargetOptions, targetOf } from "../../../src/cli/arguments/target.js";
 import { examine } from "../../../src/cli/doctor/doctor.js";
 import type { Finding, Verdict } from "../../../src/cli/doctor/finding.js";
@@ -45,4 +45,19 @@ export async function applyFix({ fix = "" }: Finding): Promise<void> {
   } finally {
     admin.disconnect();
   }
+}
+
+/** The findings of one check about the servers at `urls`. */
+export async function checked(
+  check: string,
+  urls: readonly string[],
+  options: Inspected = {},
+): Promise<readonly Finding[]> {
+  return findingsOf(await inspected(urls, options), check);
+}
+
+/** Matches a finding with this verdict whose text has all of the words, in this order. */
+export function finding(verdict: Verdict, ...words: readonly string[]): unknown {
+  const pattern = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*");
+  return expect.objectContaining({ verdict, found: expect.stringMatching(new RegExp(pattern, "s")) });
 }

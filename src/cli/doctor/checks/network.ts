@@ -147,8 +147,8 @@ function proxySignOf(server: InspectedServer): string | undefined {
   const { info } = server;
   if (info.kind === "failed" && /closed|ECONNRESET|EPIPE/.test(info.message))
     return "it answers PING, but closes the connection when it receives INFO";
-  const knowsNothing = ["hello", "client", "role"] as const;
-  if (info.kind === "absent" && knowsNothing.every((name) => server.answer(name).kind === "absent"))
+  const others = ["hello", "client"] as const;
+  if (info.kind === "absent" && others.every((name) => server.answer(name).kind === "absent"))
     return `it answers INFO with "${info.message}"`;
   return undefined;
 }

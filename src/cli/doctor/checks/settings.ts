@@ -23,7 +23,7 @@ const options: Check = {
   },
 };
 
-function* wrongTimes(subject: Subject, { settings, lag = [] }: Deployment): Generator<Finding> {
+function* wrongTimes(subject: Subject, { settings }: Deployment): Generator<Finding> {
   const { maxStalenessMs, tokenTtlMs, waitMs, probeIntervalMs } = settings;
   if (tokenTtlMs <= maxStalenessMs)
     yield subject.fail(
@@ -49,17 +49,6 @@ function* wrongTimes(subject: Subject, { settings, lag = [] }: Deployment): Gene
         fix: `new Tidemark({ …, waitMs: ${Math.floor(maxStalenessMs / 10)} })`,
       },
     );
-  for (const { replica, ms } of lag) {
-    const sorted = [...ms].sort((one, other) => one - other);
-    const high = sorted[Math.ceil(sorted.length * 0.99) - 1];
-    if (high !== undefined && high >= maxStalenessMs)
-      yield subject.warn(
-        `${replica} is up to ${duration(high)} behind, which is not below maxStalenessMs (${duration(maxStalenessMs)})`,
-        {
-          why: "Tidemark does not read from a replica that is further behind than maxStalenessMs.",
-        },
-      );
-  }
 }
 
 const database: Check = {
