@@ -71,7 +71,7 @@ describe("The check replica-buffers", () => {
     const isLinked = async () => (await replica.info("replication")).master_link_status === "up";
     await waitUntil(isLinked, { what: "the replica is in sync" });
     expect(await checked("replica-buffers", [primary.url])).toEqual([
-      finding("pass", "wait for the slowest of 1 replica"),
+      finding("pass", "wait for the slowest of one replica"),
     ]);
     replica.pause();
     const isFull = async () => {

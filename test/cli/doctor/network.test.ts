@@ -171,7 +171,7 @@ describe("The check connection-limit", () => {
   };
 
   it("fails if the processes of the app do not fit", async () => {
-    expect(await limits("40", 20)).toEqual(finding("fail", "of 40 connections", "20 processes", "open 40"));
+    expect(await limits("40", 20)).toEqual(finding("fail", "of 40 connections", "opens 40 more"));
   });
 
   it("warns if the processes of the app fill most of it", async () => {
@@ -179,7 +179,7 @@ describe("The check connection-limit", () => {
   });
 
   it("passes if there is room", async () => {
-    expect(await limits("100", 1)).toEqual(finding("pass", "1 process of your app open 2"));
+    expect(await limits("100", 1)).toEqual(finding("pass", "opens 2 more (processes: 1)"));
   });
 });
 

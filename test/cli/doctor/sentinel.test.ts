@@ -93,7 +93,9 @@ describe("The check sentinel-count", () => {
     const { port } = await group.primary();
     const one = await lonely("alone", port);
     const options = { sentinel: "alone" };
-    expect(await checked("sentinel-count", [one.url], options)).toEqual([finding("warn", "only 1 Sentinel")]);
+    expect(await checked("sentinel-count", [one.url], options)).toEqual([
+      finding("warn", "only one Sentinel"),
+    ]);
     await one.stop();
     expect(await checked("sentinel-count", [one.url], options)).toEqual([finding("fail", "no Sentinel")]);
   });
@@ -102,7 +104,7 @@ describe("The check sentinel-count", () => {
     await sentinelAt(2).kill();
     expect(await checkedHere("sentinel-count")).toEqual([finding("warn", "2 Sentinels of 3")]);
     await sentinelAt(1).kill();
-    expect(await checkedHere("sentinel-count")).toEqual([finding("fail", "1 Sentinel of 3")]);
+    expect(await checkedHere("sentinel-count")).toEqual([finding("fail", "one Sentinel of 3")]);
     await waitUntil(
       async () => (await checkedHere("sentinel-quorum")).some(({ verdict }) => verdict === "fail"),
       {

@@ -76,7 +76,7 @@ describe("The check certificate", () => {
   it("warns of one that expires soon", async () => {
     await using one = await secured(soon);
     expect(await checked("certificate", [one.url], { tlsCa: soon.caFile })).toEqual([
-      finding("warn", "expires in 1 day"),
+      finding("warn", "expires in one day"),
     ]);
   });
 

@@ -1,10 +1,10 @@
 /** Checks of the clocks and of expiry: each server expires keys by its own clock. */
 import type { ClockSkew } from "../../../node/clock-skew.js";
 import { numberIn } from "../../inspection/info.js";
-import { duration } from "../amounts.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
-import { isOpen, Subject } from "../subject.js";
+import { durationText } from "../quantities.js";
+import { isOpen, openServers, Subject } from "../subject.js";
 
 const clockSkew: Check = {
   id: "clock-skew",
@@ -30,14 +30,14 @@ const clockSkew: Check = {
 function judgeClock(subject: Subject, clock: ClockSkew, reference: ClockSkew, limitMs: number): Finding {
   const ahead = clock.aheadOf(reference);
   if (ahead === undefined) return subject.skip("the clock is unknown: the reply to TIME makes no sense");
-  const found = `its clock is ${duration(Math.abs(ahead))} ${ahead < 0 ? "behind" : "ahead of"} the primary's`;
+  const found = `its clock is ${durationText(Math.abs(ahead))} ${ahead < 0 ? "behind" : "ahead of"} the primary's`;
   const remedy = "Synchronize the clocks of both machines with NTP.";
   if (clock.differsFrom(reference, limitMs))
-    return subject.fail(`${found}, more than maxClockSkewMs (${duration(limitMs)})`, {
+    return subject.fail(`${found}, more than maxClockSkewMs (${durationText(limitMs)})`, {
       why: `It expires keys at other times than the primary, so Tidemark does not read from it. ${remedy}`,
     });
   if (clock.differsFrom(reference, limitMs / 2))
-    return subject.warn(`${found}, more than half of maxClockSkewMs (${duration(limitMs)})`, {
+    return subject.warn(`${found}, more than half of maxClockSkewMs (${durationText(limitMs)})`, {
       why: `Keys with a shorter time to live expire too early or too late on this replica. ${remedy}`,
     });
   return subject.pass(found);
@@ -51,9 +51,9 @@ const expiryLoad: Check = {
   group: "Memory and expiry",
   title: "expired keys that are not deleted yet",
   examine(deployment) {
-    return deployment.primaries.filter(isOpen).map((primary) => {
+    return openServers(deployment, "primary").map((primary) => {
       const subject = new Subject(this, primary);
-      return subject.judge(primary.info, "INFO", (info) => {
+      return subject.info((info) => {
         const percent = numberIn(info, "expired_stale_perc");
         const capped = numberIn(info, "expired_time_cap_reached_count") ?? 0;
         if (percent === undefined) return subject.skip("INFO has no expired_stale_perc");

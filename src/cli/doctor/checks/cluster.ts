@@ -3,10 +3,10 @@ import { converted, valueIn } from "../../inspection/answer.js";
 import type { Deployment } from "../../inspection/deployment.js";
 import { numberIn, parseInfo } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
-import { count } from "../amounts.js";
 import type { Check } from "../check.js";
+import { countText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
-import { isOpen, Subject } from "../subject.js";
+import { openServers, Subject } from "../subject.js";
 
 const allSlots = 16_384;
 
@@ -46,7 +46,7 @@ function isLost({ flags }: ListedNode): boolean {
 }
 
 function nodesOf(deployment: Deployment): readonly InspectedServer[] {
-  return deployment.servers.filter((server) => isOpen(server) && isNode(server));
+  return openServers(deployment).filter(isNode);
 }
 
 function isNode(server: InspectedServer): boolean {
@@ -66,7 +66,7 @@ const mode: Check = {
   title: "nodes of a cluster, given as such",
   examine(deployment) {
     const isCluster = deployment.target.kind === "cluster";
-    return deployment.servers.filter(isOpen).flatMap((server) => {
+    return openServers(deployment).flatMap((server) => {
       const subject = new Subject(this, server);
       const enabled = valueIn(server.info)?.get("cluster_enabled");
       if (enabled === "1" && !isCluster)
@@ -112,7 +112,7 @@ const state: Check = {
               fix: redisCli(server, `CLUSTER FORGET ${dead[0]?.id}`),
             },
           );
-        return subject.pass(`ok, ${count(list.length, "node")}`);
+        return subject.pass(`ok, ${countText(list.length, "node")}`);
       });
     });
   },
@@ -133,12 +133,12 @@ const slots: Check = {
           const failed =
             (numberIn(info, "cluster_slots_fail") ?? 0) + (numberIn(info, "cluster_slots_pfail") ?? 0);
           if (assigned < allSlots)
-            return subject.fail(`${count(allSlots - assigned, "slot")} of ${allSlots} belong to no node`, {
+            return subject.fail(`without a node: ${allSlots - assigned} of ${allSlots} slots`, {
               why: "Commands on keys of these slots fail. Unless cluster-require-full-coverage is no, all other commands fail too.",
               fix: `redis-cli --cluster fix ${server.address}`,
             });
           if (failed > 0)
-            return subject.fail(`${count(failed, "slot")} belong to nodes that have failed`, {
+            return subject.fail(`${failed} of ${allSlots} slots are those of nodes that have failed`, {
               why: "Commands on keys of these slots fail until the node is back or a replica is promoted.",
               fix: `redis-cli --cluster check ${server.address}`,
             });
@@ -161,7 +161,7 @@ const coverage: Check = {
       const subject = new Subject(this, server);
       const followers = list.filter((node) => node.primaryId === owner.id && !isLost(node)).length;
       const where = server === undefined ? `the shard of ${owner.address}` : "its shard";
-      if (followers > 0) return subject.pass(`${where} has ${count(followers, "replica")}`);
+      if (followers > 0) return subject.pass(`${where} has ${countText(followers, "replica")}`);
       return subject.warn(`${where} has no replica`, {
         why: "Its primary answers every read, and nobody replaces it when it fails. Add a node.",
         fix: `redis-cli --cluster add-node <new host:port> ${owner.address} --cluster-slave --cluster-master-id ${owner.id}`,
@@ -225,7 +225,7 @@ const agreement: Check = {
           fix: `redis-cli --cluster check ${views[0]?.server.address}`,
         }),
       ];
-    return [subject.pass(`${count(views.length, "node")} agree`)];
+    return [subject.pass(`${countText(views.length, "node")} agree`)];
   },
 };
 
@@ -266,14 +266,14 @@ const settings: Check = {
         findings.push(
           subject.warn("cluster-replica-no-failover is yes", {
             why: "As a replica, this node never replaces its primary.",
-            fix: redisCli(server, "CONFIG SET cluster-replica-no-failover no"),
+            fix: subject.setting("cluster-replica-no-failover", "no"),
           }),
         );
       if (valueIn(server.config("cluster-allow-reads-when-down")) === "yes")
         findings.push(
           subject.warn("cluster-allow-reads-when-down is yes", {
             why: "A node that is cut off from the cluster goes on answering reads, also as a former primary.",
-            fix: redisCli(server, "CONFIG SET cluster-allow-reads-when-down no"),
+            fix: subject.setting("cluster-allow-reads-when-down", "no"),
           }),
         );
       return findings.length > 0 ? findings : [subject.pass("replicas may be promoted")];

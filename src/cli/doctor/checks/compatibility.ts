@@ -5,7 +5,7 @@ import { sentCommands } from "../../inspection/questions.js";
 import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
-import { isOpen, Subject } from "../subject.js";
+import { isOpen, openServers, Subject } from "../subject.js";
 
 type SentCommand = (typeof sentCommands)[number];
 
@@ -67,8 +67,8 @@ const protocol: Check = {
   id: "resp3",
   group: "Connection",
   title: "protocol RESP3",
-  examine({ servers }) {
-    return servers.filter(isOpen).flatMap((server) => {
+  examine(deployment) {
+    return openServers(deployment).flatMap((server) => {
       const { resp3 } = server;
       const subject = new Subject(this, server);
       // The check `proxy` reports a server that answers nothing of this kind.
@@ -141,10 +141,10 @@ const notifications: Check = {
   id: "keyspace-notifications",
   group: "Tidemark",
   title: "keyspace notifications",
-  examine({ servers }) {
-    return servers.filter(isOpen).map((server) => {
+  examine(deployment) {
+    return openServers(deployment).map((server) => {
       const subject = new Subject(this, server);
-      return subject.judge(server.config("notify-keyspace-events"), "notify-keyspace-events", (events) =>
+      return subject.config("notify-keyspace-events", (events) =>
         events === ""
           ? subject.pass("off")
           : subject.pass(
@@ -159,8 +159,8 @@ const modules: Check = {
   id: "modules",
   group: "Tidemark",
   title: "modules",
-  examine({ servers }) {
-    return servers.filter(isOpen).map((server) => {
+  examine(deployment) {
+    return openServers(deployment).map((server) => {
       const subject = new Subject(this, server);
       return subject.judge(server.answer("modules"), "MODULE LIST", (reply) => {
         const list: readonly unknown[] = Array.isArray(reply) ? reply : [];

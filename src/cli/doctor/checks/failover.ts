@@ -3,23 +3,21 @@ import { addressOf } from "../../../address.js";
 import { valueIn } from "../../inspection/answer.js";
 import type { Deployment } from "../../inspection/deployment.js";
 import type { InspectedServer } from "../../inspection/server.js";
-import { count } from "../amounts.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
+import { countText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
-import { isOpen, Subject } from "../subject.js";
+import { isOpen, openServers, Subject } from "../subject.js";
 
 const primaryPassword: Check = {
   id: "primary-password",
   group: "Replication",
   title: "the password that a replica sends to its primary",
   examine(deployment) {
-    return deployment.servers
-      .filter((server) => isOpen(server) && server.role === "replica")
-      .flatMap((replica) => {
-        const primary = primaryOf(replica, deployment);
-        return primary === undefined ? [] : [passwordFinding(new Subject(this, replica), replica, primary)];
-      });
+    return openServers(deployment, "replica").flatMap((replica) => {
+      const primary = primaryOf(replica, deployment);
+      return primary === undefined ? [] : [passwordFinding(new Subject(this, replica), replica, primary)];
+    });
   },
 };
 
@@ -70,17 +68,17 @@ const minReplicas: Check = {
       const replicas = deployment.replicasOf(primary).filter(isOpen);
       return replicas.map((replica) => {
         const subject = new Subject(this, replica);
-        return subject.judge(replica.config("min-replicas-to-write"), "min-replicas-to-write", (text) => {
+        return subject.config("min-replicas-to-write", (text) => {
           const least = Number(text);
           const left = replicas.length - 1;
           if (least === 0) return subject.pass("min-replicas-to-write is 0");
           if (least <= left)
             return subject.pass(`min-replicas-to-write is ${least}, and ${left} other replicas are left`);
           return subject.warn(
-            `min-replicas-to-write is ${least}, but ${count(left, "replica")} would be left after its promotion`,
+            `min-replicas-to-write is ${least}, but ${countText(left, "replica")} would be left after its promotion`,
             {
               why: "As the primary it would refuse every write (NOREPLICAS) until enough replicas follow it.",
-              fix: redisCli(replica, `CONFIG SET min-replicas-to-write ${left}`),
+              fix: subject.setting("min-replicas-to-write", String(left)),
             },
           );
         });

@@ -2,10 +2,10 @@
 import { valueIn } from "../../inspection/answer.js";
 import { numberIn, parsePairs } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
-import { count, duration, size } from "../amounts.js";
 import type { Check } from "../check.js";
+import { bytesText, countText, durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
-import { isOpen, Subject } from "../subject.js";
+import { openServers, Subject } from "../subject.js";
 
 /** A server that does nothing else for so long delays everything behind it, replication included. */
 const slowMs = 100;
@@ -19,13 +19,13 @@ const slowCommands: Check = {
   id: "slow-commands",
   group: "Lag",
   title: "commands that block the server",
-  examine({ servers }) {
-    return servers.filter(isOpen).map((server) => {
+  examine(deployment) {
+    return openServers(deployment).map((server) => {
       const subject = new Subject(this, server);
       return subject.judge(server.answer("slowLog"), "SLOWLOG", (log) => {
         const [slowest] = [...slowIn(log), ...eventsIn(server)].sort((one, other) => other.ms - one.ms);
         if (slowest === undefined) return subject.pass("the slow log is empty");
-        const found = `the slowest of the latest is ${slowest.what} with ${duration(slowest.ms)}`;
+        const found = `the slowest of the latest is ${slowest.what} with ${durationText(slowest.ms)}`;
         if (slowest.ms < slowMs) return subject.pass(found);
         return subject.warn(found, {
           why: "Meanwhile the server answers nobody, and its replicas get no writes. On a replica, it applies no writes.",
@@ -65,14 +65,14 @@ const forks: Check = {
   id: "fork-time",
   group: "Lag",
   title: "time to fork for a snapshot",
-  examine({ servers }) {
-    return servers.filter(isOpen).map((server) => {
+  examine(deployment) {
+    return openServers(deployment).map((server) => {
       const subject = new Subject(this, server);
-      return subject.judge(server.info, "INFO", (info) => {
+      return subject.info((info) => {
         const micros = numberIn(info, "latest_fork_usec");
         if (micros === undefined) return subject.skip("INFO has no latest_fork_usec");
         if (micros === 0) return subject.pass("the server has not forked yet");
-        const found = `the latest fork took ${duration(micros / 1_000)}`;
+        const found = `the latest fork took ${durationText(micros / 1_000)}`;
         if (micros < slowMs * 1_000) return subject.pass(found);
         const pages = valueIn(server.config("disable-thp")) === "no";
         return subject.warn(found, {
@@ -92,7 +92,7 @@ const replicaBuffers: Check = {
   group: "Replication",
   title: "data that waits to be sent to replicas",
   examine(deployment) {
-    return deployment.primaries.filter(isOpen).map((primary) => {
+    return openServers(deployment, "primary").map((primary) => {
       const subject = new Subject(this, primary);
       return subject.judge(primary.answer("replicaClients"), "CLIENT LIST", (text) => {
         const clients = String(text)
@@ -101,12 +101,12 @@ const replicaBuffers: Check = {
           .filter((pairs) => pairs.size > 0);
         const largest = Math.max(0, ...clients.map((pairs) => numberIn(pairs, "omem") ?? 0));
         const limit = softLimitOf(primary);
-        const found = `${size(largest)} wait for the slowest of ${count(clients.length, "replica")}`;
+        const found = `${bytesText(largest)} wait for the slowest of ${countText(clients.length, "replica")}`;
         if (clients.length === 0) return subject.skip("no replica is connected");
         if (largest < limit * highShare) return subject.pass(found);
-        return subject.warn(`${found}. The soft limit is ${size(limit)}`, {
+        return subject.warn(`${found}. The soft limit is ${bytesText(limit)}`, {
           why: "The replica does not keep up with the writes. At the limit the primary disconnects it, and it copies all data again.",
-          fix: redisCli(primary, 'CONFIG SET client-output-buffer-limit "replica 1gb 256mb 60"'),
+          fix: subject.setting("client-output-buffer-limit", '"replica 1gb 256mb 60"'),
         });
       });
     });

@@ -4,9 +4,9 @@ import { valueIn } from "../../inspection/answer.js";
 import type { Deployment } from "../../inspection/deployment.js";
 import { numberIn, parsePairs } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
-import { count, duration } from "../amounts.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
+import { durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
 import { isOpen, Subject } from "../subject.js";
 
@@ -29,11 +29,7 @@ const announcedAddresses: Check = {
       ({ connection }) => connection.kind === "failed" && unreachable.test(connection.message),
     );
     if (lost.length === 0)
-      return [
-        subject.pass(
-          `${count(announced.length + aliases.length, "address", "addresses")}, all reachable from here`,
-        ),
-      ];
+      return [subject.pass(`${announced.length + aliases.length} announced, all reachable from here`)];
     return lost.map((server) => unreachableFinding(new Subject(this, server), server, deployment));
   },
 };
@@ -163,21 +159,21 @@ const idleTimeout: Check = {
   examine({ servers, settings }) {
     return servers.filter(isOpen).map((server) => {
       const subject = new Subject(this, server);
-      return subject.judge(server.config("timeout"), "timeout", (timeout) => {
+      return subject.config("timeout", (timeout) => {
         const seconds = Number(timeout);
         if (seconds > 0 && seconds < shortTimeoutSeconds)
           return subject.warn(
             `timeout is ${seconds}: the server closes a connection that was idle for ${seconds} s`,
             {
-              why: `The first read after a quiet time has to wait for a new connection. Tidemark asks servers every ${duration(settings.probeIntervalMs)}, but only while they are in use.`,
-              fix: redisCli(server, "CONFIG SET timeout 0"),
+              why: `The first read after a quiet time has to wait for a new connection. Tidemark asks servers every ${durationText(settings.probeIntervalMs)}, but only while they are in use.`,
+              fix: subject.setting("timeout", "0"),
             },
           );
         const keepalive = valueIn(server.config("tcp-keepalive"));
         if (keepalive === "0")
           return subject.warn("tcp-keepalive is 0", {
             why: "The server keeps connections of clients that are gone, and firewalls close idle connections without a word.",
-            fix: redisCli(server, "CONFIG SET tcp-keepalive 300"),
+            fix: subject.setting("tcp-keepalive", "300"),
           });
         return subject.pass(
           `timeout is ${seconds}${keepalive === undefined ? "" : `, tcp-keepalive is ${keepalive}`}`,
@@ -198,12 +194,12 @@ const connectionLimit: Check = {
   examine({ servers, settings }) {
     return servers.filter(isOpen).map((server) => {
       const subject = new Subject(this, server);
-      return subject.judge(server.info, "INFO", (info) => {
+      return subject.info((info) => {
         const clients = numberIn(info, "connected_clients");
         const limit = numberIn(info, "maxclients") ?? Number(valueIn(server.config("maxclients")));
         if (clients === undefined || !(limit > 0)) return subject.skip("INFO has no maxclients");
         const needed = settings.processes * perServer;
-        const found = `${clients} of ${limit} connections are in use, and ${count(settings.processes, "process", "processes")} of your app open ${needed}`;
+        const found = `${clients} of ${limit} connections are in use, and your app opens ${needed} more (processes: ${settings.processes})`;
         const advice = {
           why: "A server at its limit refuses connections, so the app loses it after the next reconnect.",
           fix: redisCli(server, `CONFIG SET maxclients ${Math.max(10_000, (clients + needed) * 2)}`),

@@ -4,8 +4,8 @@ import { type Answer, converted, valueIn } from "../../inspection/answer.js";
 import type { Deployment } from "../../inspection/deployment.js";
 import { numberIn, parseFlatList } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
-import { count, duration } from "../amounts.js";
 import type { Check } from "../check.js";
+import { countText, durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
 import { isOpen, Subject } from "../subject.js";
 
@@ -92,7 +92,7 @@ const number: Check = {
     const watchers = watching(deployment);
     const others = watchers.map(({ fields }) => numberIn(fields, "num-other-sentinels") ?? 0);
     const known = Math.max(0, ...others.map((number) => number + 1));
-    const found = `${count(watchers.length, "Sentinel")} of ${known} can be reached from here`;
+    const found = `${countText(watchers.length, "Sentinel")} of ${known} can be reached from here`;
     if (watchers.length === 0)
       return [
         subject.fail("no Sentinel that watches the primary can be reached", {
@@ -107,7 +107,7 @@ const number: Check = {
       ];
     if (known < fewest)
       return [
-        subject.warn(`there ${known === 1 ? "is" : "are"} only ${count(known, "Sentinel")}`, {
+        subject.warn(`there ${known === 1 ? "is" : "are"} only ${countText(known, "Sentinel")}`, {
           why: "A replica is promoted only with the votes of more than half of the Sentinels. With fewer than three, none of them may fail.",
         }),
       ];
@@ -132,7 +132,7 @@ const quorum: Check = {
       const most = Math.floor(all / 2) + 1;
       const set = redisCli(sentinel, `SENTINEL SET ${deployment.target.name} quorum ${most}`);
       if (needed !== undefined && needed > all)
-        return subject.fail(`the quorum is ${needed}, but there are only ${count(all, "Sentinel")}`, {
+        return subject.fail(`the quorum is ${needed}, but there are only ${countText(all, "Sentinel")}`, {
           why: "The Sentinels never agree that the primary is down, so no replica is ever promoted.",
           fix: set,
         });
@@ -221,7 +221,7 @@ const replicas: Check = {
           );
         if (primary === undefined || primary.info.kind !== "value")
           return subject.skip(
-            `it lists ${count(addresses.length, "replica")}. The primary cannot be asked for its own list`,
+            `it lists ${countText(addresses.length, "replica")}. The primary cannot be asked for its own list`,
           );
         const connected = primary.announced.map(addressOf);
         const missing = connected.filter((address) => !addresses.includes(address));
@@ -235,7 +235,7 @@ const replicas: Check = {
             why: "This replica gets no writes. Look at its log, or remove it from the list of each Sentinel.",
             fix: reset,
           });
-        return subject.pass(`it lists the ${count(addresses.length, "replica")} of the primary`);
+        return subject.pass(`it lists the ${countText(addresses.length, "replica")} of the primary`);
       });
     });
   },
@@ -263,8 +263,8 @@ const timing: Check = {
           fix: set(Math.min(30_000, seconds * 500)),
         });
       if (after > 30_000)
-        return subject.warn(`${found}: for ${duration(after)} after the primary is lost, writes fail`, {
-          why: `Reads from replicas end ${duration(maxStalenessMs)} after the primary is lost (maxStalenessMs).`,
+        return subject.warn(`${found}: for ${durationText(after)} after the primary is lost, writes fail`, {
+          why: `Reads from replicas end ${durationText(maxStalenessMs)} after the primary is lost (maxStalenessMs).`,
           fix: set(10_000),
         });
       return subject.pass(found);

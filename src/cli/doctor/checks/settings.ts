@@ -1,11 +1,10 @@
 /** Checks of the app's own options, and of what its servers allow. */
 import { valueIn } from "../../inspection/answer.js";
 import type { Deployment } from "../../inspection/deployment.js";
-import { duration } from "../amounts.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
-import { redisCli } from "../redis-cli.js";
-import { isOpen, Subject } from "../subject.js";
+import { durationText } from "../quantities.js";
+import { openServers, Subject } from "../subject.js";
 
 const options: Check = {
   id: "tidemark-options",
@@ -17,7 +16,7 @@ const options: Check = {
     if (findings.length > 0) return findings;
     return [
       new Subject(this).pass(
-        `tokenTtlMs (${duration(tokenTtlMs)}) is greater than maxStalenessMs (${duration(maxStalenessMs)})`,
+        `tokenTtlMs (${durationText(tokenTtlMs)}) is greater than maxStalenessMs (${durationText(maxStalenessMs)})`,
       ),
     ];
   },
@@ -27,7 +26,7 @@ function* wrongTimes(subject: Subject, { settings }: Deployment): Generator<Find
   const { maxStalenessMs, tokenTtlMs, waitMs, probeIntervalMs } = settings;
   if (tokenTtlMs <= maxStalenessMs)
     yield subject.fail(
-      `tokenTtlMs (${duration(tokenTtlMs)}) is not greater than maxStalenessMs (${duration(maxStalenessMs)})`,
+      `tokenTtlMs (${durationText(tokenTtlMs)}) is not greater than maxStalenessMs (${durationText(maxStalenessMs)})`,
       {
         why: "A token can expire before its write reaches a replica. Tidemark refuses these options.",
         fix: `new Tidemark({ …, tokenTtlMs: ${Math.max(60_000, maxStalenessMs * 6)} })`,
@@ -35,7 +34,7 @@ function* wrongTimes(subject: Subject, { settings }: Deployment): Generator<Find
     );
   if (probeIntervalMs >= maxStalenessMs)
     yield subject.warn(
-      `probeIntervalMs (${duration(probeIntervalMs)}) is not below maxStalenessMs (${duration(maxStalenessMs)})`,
+      `probeIntervalMs (${durationText(probeIntervalMs)}) is not below maxStalenessMs (${durationText(maxStalenessMs)})`,
       {
         why: "Positions are then too old to prove that a replica is fresh enough, so the primary answers.",
         fix: `new Tidemark({ …, probeIntervalMs: ${Math.max(1, Math.floor(maxStalenessMs / 40))} })`,
@@ -43,7 +42,7 @@ function* wrongTimes(subject: Subject, { settings }: Deployment): Generator<Find
     );
   if (waitMs >= maxStalenessMs)
     yield subject.warn(
-      `waitMs (${duration(waitMs)}) is not below maxStalenessMs (${duration(maxStalenessMs)})`,
+      `waitMs (${durationText(waitMs)}) is not below maxStalenessMs (${durationText(maxStalenessMs)})`,
       {
         why: "A read may wait longer for a replica than the replica may be behind. Such a replica is not used anyway.",
         fix: `new Tidemark({ …, waitMs: ${Math.floor(maxStalenessMs / 10)} })`,
@@ -96,9 +95,9 @@ const durability: Check = {
   group: "Durability",
   title: "writes on disk before they are acknowledged",
   examine(deployment) {
-    return deployment.primaries.filter(isOpen).map((primary) => {
+    return openServers(deployment, "primary").map((primary) => {
       const subject = new Subject(this, primary);
-      return subject.judge(primary.info, "INFO", (info) => {
+      return subject.info((info) => {
         const [major = 0, minor = 0] = (info.get("redis_version") ?? "0.0").split(".").map(Number);
         const hasWaitAof = info.has("valkey_version") || major > 7 || (major === 7 && minor >= 2);
         const isLogged = info.get("aof_enabled") === "1";
@@ -107,7 +106,7 @@ const durability: Check = {
         if (!isLogged)
           return subject.skip("replicated(n, { fsync: true }) needs an append-only file on each server", {
             why: "Without it, a write is in memory only when it is acknowledged.",
-            fix: redisCli(primary, "CONFIG SET appendonly yes"),
+            fix: subject.setting("appendonly", "yes"),
           });
         return subject.pass(
           `replicated(n, { fsync: true }) works${fsync === undefined ? "" : `. appendfsync is ${fsync}`}${fsync === "everysec" ? ", so such a write takes up to a second" : ""}`,

@@ -3,10 +3,10 @@
 import { valueIn } from "../../inspection/answer.js";
 import type { InspectedServer } from "../../inspection/server.js";
 import type { Certificate } from "../../inspection/transport.js";
-import { count } from "../amounts.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
-import { isOpen, Subject } from "../subject.js";
+import { countText } from "../quantities.js";
+import { isOpen, openServers, Subject } from "../subject.js";
 
 const dayMs = 86_400_000;
 const soonDays = 14;
@@ -32,7 +32,7 @@ const transport: Check = {
   title: "encrypted connections",
   examine(deployment) {
     const servers = [...deployment.servers, ...deployment.sentinels];
-    const isMixed = new Set(deployment.servers.filter(isOpen).map(isEncrypted)).size > 1;
+    const isMixed = new Set(openServers(deployment).map(isEncrypted)).size > 1;
     return servers.flatMap((server) => transportFinding(new Subject(this, server), server, isMixed) ?? []);
   },
 };
@@ -113,10 +113,10 @@ function certificateFinding(
     return isOpened ? subject.warn(found, { why }) : subject.fail(found, { why });
   }
   if (days < soonDays)
-    return subject.warn(`the certificate${issued} expires in ${count(days, "day")}, on ${until}`, {
+    return subject.warn(`the certificate${issued} expires in ${countText(days, "day")}, on ${until}`, {
       why: "After that, no new connection is possible. Renew it.",
     });
-  return subject.pass(`the certificate${issued} is valid for ${count(days, "day")}, until ${until}`);
+  return subject.pass(`the certificate${issued} is valid for ${countText(days, "day")}, until ${until}`);
 }
 
 export const tlsChecks: readonly Check[] = [transport, certificate];
