@@ -12,6 +12,7 @@ import { memoryChecks } from "./checks/memory.js";
 import { networkChecks, zoneChecks } from "./checks/network.js";
 import { replicationChecks } from "./checks/replication.js";
 import { replicationSettingsChecks } from "./checks/replication-settings.js";
+import { rightsChecks } from "./checks/rights.js";
 import { sentinelChecks } from "./checks/sentinel.js";
 import { durabilityModeChecks, settingsChecks } from "./checks/settings.js";
 import { tidemarkChecks } from "./checks/tidemark.js";
@@ -36,6 +37,7 @@ export const checks: readonly Check[] = [
   ...sentinelChecks,
   ...clusterChecks,
   ...tlsChecks,
+  ...rightsChecks,
   ...tidemarkChecks,
   ...settingsChecks,
   ...zoneChecks,

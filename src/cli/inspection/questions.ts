@@ -36,6 +36,8 @@ export const questions = {
   slowLog: question("data", "SLOWLOG", "GET", "10"),
   replicaClients: question("data", "CLIENT", "LIST", "TYPE", "replica"),
   modules: question("data", "MODULE", "LIST"),
+  // A read without a key, so that only the right to read decides.
+  size: question("data", "DBSIZE"),
   clusterInfo: question("cluster", "CLUSTER", "INFO"),
   clusterSlots: question("cluster", "CLUSTER", "SLOTS"),
   clusterNodes: question("cluster", "CLUSTER", "NODES"),
@@ -51,7 +53,7 @@ export type QuestionName = keyof typeof questions;
 /** The settings that checks look at. One `CONFIG GET` for each, because Redis 6 takes only one name. */
 export const configNames = [
   ...["appendfsync", "appendonly", "client-output-buffer-limit", "cluster-allow-reads-when-down"],
-  ...["cluster-require-full-coverage", "disable-thp", "port", "tls-port", "tls-replication"],
+  ...["cluster-require-full-coverage", "databases", "disable-thp", "port", "tls-port", "tls-replication"],
   ...["cluster-replica-no-failover", "dual-channel-replication-enabled", "maxclients", "maxmemory"],
   ...["maxmemory-policy", "min-replicas-max-lag", "min-replicas-to-write", "notify-keyspace-events"],
   ...["repl-backlog-size", "repl-backlog-ttl", "repl-disable-tcp-nodelay", "repl-diskless-load"],

@@ -44,7 +44,7 @@ describe("The check primary-password", () => {
     await linkIs("down");
     const urls = [primary.url, replica.url];
     const empty = await checked("primary-password", urls);
-    expect(empty).toEqual([finding("fail", "its link is down and its masterauth is empty")]);
+    expect(empty).toEqual([finding("fail", "its link is down, and its masterauth is empty")]);
     await setPassword("hush-hush-2");
     const wrong = await checked("primary-password", urls);
     expect(wrong).toEqual([finding("fail", "another password")]);

@@ -72,7 +72,7 @@ const mode: Check = {
       if (enabled === "1" && !isCluster)
         return [
           subject.fail("it is a node of a cluster, but was not given as one", {
-            why: "A single node refuses the keys of other shards (MOVED). Give it in your app as cluster: [ … ], and here with --cluster.",
+            why: "Without the map of the cluster, a node refuses the keys of other shards, and a replica refuses all (MOVED). Give it in your app as cluster: [ … ], and here with --cluster.",
             fix: `tidemark doctor --cluster redis://${server.address}`,
           }),
         ];

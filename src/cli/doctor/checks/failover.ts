@@ -6,7 +6,6 @@ import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
 import { countText } from "../quantities.js";
-import { redisCli } from "../redis-cli.js";
 import { isOpen, openServers, Subject } from "../subject.js";
 
 const primaryPassword: Check = {
@@ -28,33 +27,43 @@ function primaryOf(replica: InspectedServer, deployment: Deployment): InspectedS
 }
 
 function passwordFinding(subject: Subject, replica: InspectedServer, primary: InspectedServer): Finding {
-  const { password } = primary.options;
+  const { username = "default", password } = primary.options;
   const isUp = valueIn(replica.info)?.get("master_link_status") === "up";
   return subject.judge(replica.primaryPassword(password), "masterauth", (sent) => {
-    const isAsked = Boolean(password) && !primary.ignoresPassword;
-    const fix = redisCli(replica, "CONFIG SET masterauth <password>");
-    if (isAsked && sent === "none")
-      return isUp
-        ? subject.warn(`its masterauth is empty, but ${primary.address} asks for a password`, {
-            why: "The link was made before the password was set, so it does not survive the next interruption.",
-            fix,
-          })
-        : subject.fail(
-            `its link is down and its masterauth is empty, but ${primary.address} asks for a password`,
-            {
-              why: "The replica cannot log in to its primary, so its data gets older.",
-              fix,
-            },
-          );
-    if (isAsked && sent === "other" && !isUp)
+    // A replica logs in as the default user, unless masteruser names another.
+    if (username !== "default")
+      return sent === "none"
+        ? subject.skip(
+            `masterauth is empty. This user cannot see whether ${primary.address} asks the default user for a password`,
+          )
+        : subject.pass("set");
+    if (!password || primary.ignoresPassword) return subject.pass("the primary asks for none");
+    const fix = subject.setting("masterauth", "<password>");
+    const state = `its link is ${isUp ? "up" : "down"}`;
+    if (sent === "none" && isUp)
+      return subject.warn(
+        `${state}, but its masterauth is empty, and ${primary.address} asks for a password`,
+        {
+          why: "The link was made before the password was set, so it does not survive the next interruption.",
+          fix,
+        },
+      );
+    if (sent === "none")
       return subject.fail(
-        `its link is down, and its masterauth is another password than the one given for ${primary.address}`,
+        `${state}, and its masterauth is empty, but ${primary.address} asks for a password`,
+        {
+          why: "The replica cannot log in to its primary, so its data gets older.",
+          fix,
+        },
+      );
+    if (sent === "other" && !isUp)
+      return subject.fail(
+        `${state}, and its masterauth is another password than the one given for ${primary.address}`,
         {
           why: "The replica probably cannot log in to its primary.",
           fix,
         },
       );
-    if (!isAsked) return subject.pass("the primary asks for none");
     return subject.pass("set");
   });
 }
@@ -65,12 +74,13 @@ const minReplicas: Check = {
   title: "writes after a promotion",
   examine(deployment) {
     return deployment.primaries.flatMap((primary) => {
-      const replicas = deployment.replicasOf(primary).filter(isOpen);
-      return replicas.map((replica) => {
+      const all = deployment.replicasOf(primary);
+      // Some that the primary lists may not be reachable from here.
+      const left = Math.max(all.length, primary.announced.length) - 1;
+      return all.filter(isOpen).map((replica) => {
         const subject = new Subject(this, replica);
         return subject.config("min-replicas-to-write", (text) => {
           const least = Number(text);
-          const left = replicas.length - 1;
           if (least === 0) return subject.pass("min-replicas-to-write is 0");
           if (least <= left)
             return subject.pass(`min-replicas-to-write is ${least}, and ${left} other replicas are left`);

@@ -13,6 +13,8 @@ const slowMs = 100;
 interface Slow {
   readonly what: string;
   readonly ms: number;
+  /** In seconds since 1970. */
+  readonly at: number;
 }
 
 const slowCommands: Check = {
@@ -25,7 +27,7 @@ const slowCommands: Check = {
       return subject.judge(server.answer("slowLog"), "SLOWLOG", (log) => {
         const [slowest] = [...slowIn(log), ...eventsIn(server)].sort((one, other) => other.ms - one.ms);
         if (slowest === undefined) return subject.pass("the slow log is empty");
-        const found = `the slowest of the latest is ${slowest.what} with ${durationText(slowest.ms)}`;
+        const found = `the slowest of the latest is ${slowest.what} with ${durationText(slowest.ms)}, ${agoText(slowest.at)} ago`;
         if (slowest.ms < slowMs) return subject.pass(found);
         return subject.warn(found, {
           why: "Meanwhile the server answers nobody, and its replicas get no writes. On a replica, it applies no writes.",
@@ -40,10 +42,10 @@ const slowCommands: Check = {
 function slowIn(log: unknown): readonly Slow[] {
   const entries: readonly unknown[] = Array.isArray(log) ? log : [];
   return entries.flatMap((entry) => {
-    const [, , micros, command] = Array.isArray(entry) ? entry : [];
+    const [, at, micros, command] = Array.isArray(entry) ? entry : [];
     const name: unknown = Array.isArray(command) ? command[0] : undefined;
-    return typeof micros === "number" && typeof name === "string"
-      ? [{ what: name.toUpperCase(), ms: micros / 1_000 }]
+    return typeof at === "number" && typeof micros === "number" && typeof name === "string"
+      ? [{ what: name.toUpperCase(), ms: micros / 1_000, at }]
       : [];
   });
 }
@@ -53,12 +55,16 @@ function eventsIn(server: InspectedServer): readonly Slow[] {
   const latest = valueIn(server.answer("latency"));
   const events: readonly unknown[] = Array.isArray(latest) ? latest : [];
   return events.flatMap((event) => {
-    const [name, , , max] = Array.isArray(event) ? event : [];
+    const [name, at, ms] = Array.isArray(event) ? event : [];
     // Forks have a check of their own.
-    return typeof name === "string" && typeof max === "number" && name !== "fork"
-      ? [{ what: `the event ${name}`, ms: max }]
+    return typeof name === "string" && typeof at === "number" && typeof ms === "number" && name !== "fork"
+      ? [{ what: `the event ${name}`, ms, at }]
       : [];
   });
+}
+
+function agoText(seconds: number): string {
+  return durationText(Math.max(0, Math.round(Date.now() / 1_000 - seconds)) * 1_000);
 }
 
 const forks: Check = {

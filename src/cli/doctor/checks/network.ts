@@ -84,6 +84,25 @@ const distinctServers: Check = {
   },
 };
 
+const primaryFirst: Check = {
+  id: "primary-first",
+  group: "Connection",
+  title: "the primary comes first",
+  examine({ servers, target }) {
+    const given = servers.filter(({ source }) => source === "given");
+    const [first] = given;
+    const primary = given.find(({ role }) => role === "primary");
+    if (target.kind !== "servers" || first?.role !== "replica" || primary === undefined) return [];
+    const subject = new Subject(this, first);
+    return [
+      subject.warn(`the first URL is that of a replica, and the primary is ${primary.address}`, {
+        why: `The other servers take their options from the first one. If your app has it as \`primary\`, set \`primary\` to ${primary.address}.`,
+        fix: `tidemark doctor ${[primary, ...given.filter((one) => one !== primary)].map(({ address }) => address).join(" ")}`,
+      }),
+    ];
+  },
+};
+
 /** ElastiCache's names for all replicas at once. */
 const readerEndpoint = /(^|[.-])(ro|replica)[.-].*\.cache\.amazonaws\.com$/i;
 
@@ -116,7 +135,7 @@ function proxyFinding(subject: Subject, server: InspectedServer): Finding {
     });
   const { clientIds, transaction, transport, info } = server;
   if (info.kind !== "value") return subject.unanswered(info, "INFO");
-  if (clientIds.kind === "value" && new Set(clientIds.value).size < clientIds.value.length)
+  if (isShared(server))
     return subject.fail("several connections to it share one connection to the server behind it", {
       why: `A position counts only on the connection of the write, and a proxy that shares connections mixes them. ${instead}`,
     });
@@ -136,6 +155,12 @@ function proxyFinding(subject: Subject, server: InspectedServer): Finding {
   return subject.pass(
     `behind a proxy or address translation (the server sees ${client.get("addr")} at ${client.get("laddr")}), but each connection leads to a connection of its own`,
   );
+}
+
+/** Whether connections share one connection to the same server. Different servers may give the same number. */
+function isShared({ clientIds, runIds }: InspectedServer): boolean {
+  if (clientIds.kind !== "value" || runIds.kind !== "value") return false;
+  return new Set(runIds.value).size === 1 && new Set(clientIds.value).size < clientIds.value.length;
 }
 
 /** How the server shows that it is no single server. A server that only renames INFO still knows HELLO. */
@@ -246,6 +271,7 @@ const zones: Check = {
 export const networkChecks: readonly Check[] = [
   announcedAddresses,
   distinctServers,
+  primaryFirst,
   proxy,
   idleTimeout,
   connectionLimit,

@@ -7,7 +7,7 @@ import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
 import { countText, durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
-import { isOpen, Subject } from "../subject.js";
+import { isOpen, openServers, Subject } from "../subject.js";
 
 type Fields = ReadonlyMap<string, unknown>;
 
@@ -36,6 +36,23 @@ function listIn(reply: unknown): readonly Fields[] {
 function placeIn(fields: Fields): Endpoint | undefined {
   return endpointOf(fields.get("ip"), fields.get("port"));
 }
+
+const mode: Check = {
+  id: "sentinel-mode",
+  group: "Sentinel",
+  title: "Sentinels, given as such",
+  examine(deployment) {
+    return openServers(deployment).flatMap((server) => {
+      if (!isSentinel(server)) return [];
+      return [
+        new Subject(this, server).fail("it is a Sentinel, but was given as a server", {
+          why: "A Sentinel has no data. Give it in your app as sentinels: [ … ] with the name of the primary, and here with --sentinel.",
+          fix: `tidemark doctor --sentinel <name> redis://${server.address}`,
+        }),
+      ];
+    });
+  },
+};
 
 const name: Check = {
   id: "sentinel-name",
@@ -197,6 +214,12 @@ const agreement: Check = {
   },
 };
 
+/** Whether the server at `address` is one of those at `others`. Sentinels may call a server by a name, and the primary by an IP. */
+function isAmong({ servers }: Deployment, address: string, others: readonly string[]): boolean {
+  const server = servers.find((one) => one.isAt(address));
+  return others.some((other) => other === address || server?.isAt(other));
+}
+
 const replicas: Check = {
   id: "sentinel-replicas",
   group: "Sentinel",
@@ -224,8 +247,8 @@ const replicas: Check = {
             `it lists ${countText(addresses.length, "replica")}. The primary cannot be asked for its own list`,
           );
         const connected = primary.announced.map(addressOf);
-        const missing = connected.filter((address) => !addresses.includes(address));
-        const extra = addresses.filter((address) => !connected.includes(address));
+        const missing = connected.filter((address) => !isAmong(deployment, address, addresses));
+        const extra = addresses.filter((address) => !isAmong(deployment, address, connected));
         if (missing.length > 0)
           return subject.warn(`it does not list ${missing.join(", ")}, which the primary does`, {
             why: "With Sentinels, Tidemark reads only from replicas that they list. A new replica is listed after ten seconds. One with replica-announced no never is.",
@@ -272,4 +295,4 @@ const timing: Check = {
   },
 };
 
-export const sentinelChecks: readonly Check[] = [name, number, quorum, agreement, replicas, timing];
+export const sentinelChecks: readonly Check[] = [mode, name, number, quorum, agreement, replicas, timing];

@@ -54,8 +54,9 @@ const database: Check = {
   id: "same-database",
   group: "Tidemark",
   title: "one database and one key prefix for all servers",
-  examine({ target }) {
-    if (target.kind === "sentinel") return [];
+  examine(deployment) {
+    const { target } = deployment;
+    if (target.kind === "sentinel") return missingDatabases(this, deployment, target.redis.db);
     const subject = new Subject(this);
     const different = (name: "db" | "keyPrefix", fallback: string): readonly string[] => [
       ...new Set(target.servers.map((server) => String(server[name] ?? fallback))),
@@ -84,11 +85,28 @@ const database: Check = {
           },
         ),
       );
+    findings.push(...missingDatabases(this, deployment, Number(databases[0])));
     if (findings.length > 0) return findings;
     const prefix = prefixes[0] ? `, key prefix "${prefixes[0]}"` : "";
     return [subject.pass(`database ${databases[0] ?? 0}${prefix}`)];
   },
 };
+
+/** A finding for each server that does not have the database. */
+function missingDatabases(check: Check, deployment: Deployment, db = 0): readonly Finding[] {
+  return openServers(deployment).flatMap((server) => {
+    const databases = Number(valueIn(server.config("databases")) ?? Number.POSITIVE_INFINITY);
+    if (db < databases) return [];
+    return [
+      new Subject(check, server).fail(
+        `there is no database ${db}, because it has only ${databases} (0 to ${databases - 1})`,
+        {
+          why: "The server refuses SELECT, so it gets no commands. Name another database, or raise `databases` in its configuration file.",
+        },
+      ),
+    ];
+  });
+}
 
 const durability: Check = {
   id: "durability-mode",
