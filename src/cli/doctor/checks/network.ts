@@ -243,26 +243,27 @@ const zones: Check = {
   examine({ servers }) {
     const subject = new Subject(this);
     const open = servers.filter(isOpen);
-    const known = open.flatMap((server) => {
-      const zone = valueIn(server.info)?.get("availability_zone");
-      return zone ? [[server.address, zone] as const] : [];
-    });
-    const example = `zones: { ${open.map(({ address }) => `"${address}": "${new Map(known).get(address) ?? "<zone>"}"`).join(", ")} }`;
+    const known = new Map(
+      open.flatMap((server) => {
+        const zone = valueIn(server.info)?.get("availability_zone");
+        return zone ? [[server.address, zone] as const] : [];
+      }),
+    );
     if (open.length === 0) return [];
-    if (known.length === 0)
+    if (known.size === 0)
       return [
         subject.skip("no server reports its zone", {
-          why: "If your servers are in several zones, set the options zone and zones, so that reads stay in the zone of the app.",
-          fix: example,
+          why: "If your servers are in several zones, set the options `zone` and `zones`, so that reads stay in the zone of the app.",
         }),
       ];
-    const missing = open.filter(({ address }) => !new Map(known).has(address));
-    const found = known.map(([address, zone]) => `${address} in ${zone}`).join(", ");
+    const missing = open.filter(({ address }) => !known.has(address));
+    const found = [...known].map(([address, zone]) => `${address} in ${zone}`).join(", ");
     if (missing.length === 0) return [subject.pass(found)];
+    const entries = open.map(({ address }) => `"${address}": "${known.get(address) ?? "<zone>"}"`);
     return [
       subject.warn(`${found}, but ${missing.map(({ address }) => address).join(", ")} reports no zone`, {
         why: "Tidemark prefers replicas of its own zone, and counts a replica without a zone as one of another zone.",
-        fix: example,
+        fix: `zones: { ${entries.join(", ")} }`,
       }),
     ];
   },
