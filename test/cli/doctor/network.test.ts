@@ -1,4 +1,5 @@
 /** The checks of addresses, proxies and limits of connections, on real servers. */
+import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { examine } from "../../../src/cli/doctor/doctor.js";
 import { InspectedServer } from "../../../src/cli/inspection/server.js";
@@ -6,7 +7,7 @@ import { defaultSettings } from "../../../src/cli/inspection/settings.js";
 import { checked, finding } from "../../support/cli/inspected.js";
 import { RefusingProxy } from "../../support/proxies/refusing-proxy.js";
 import { RewritingProxy } from "../../support/proxies/rewriting-proxy.js";
-import { TcpProxy } from "../../support/proxies/tcp-proxy.js";
+import { type Outlet, TcpProxy } from "../../support/proxies/tcp-proxy.js";
 import { freePort } from "../../support/servers/free-port.js";
 import { RedisServer } from "../../support/servers/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "../../support/servers/replication-group.js";
@@ -14,6 +15,17 @@ import { findTwemproxy, Twemproxy } from "../../support/servers/twemproxy.js";
 import { waitUntil } from "../../support/wait-until.js";
 
 const twemproxy = await findTwemproxy();
+
+/** Looks to its clients as if they all had one connection to the server, which has the same number for each. */
+class SharingProxy extends TcpProxy {
+  protected override openOutlet(client: Socket): Outlet {
+    const same = (chunk: Buffer) => chunk.toString("latin1").replace(/^:\d+\r\n$/, ":7\r\n");
+    return {
+      write: (chunk) => client.write(Buffer.from(same(chunk), "latin1")),
+      end: () => client.destroySoon(),
+    };
+  }
+}
 
 let group: ReplicationGroup;
 let replica: RedisServer;
@@ -92,6 +104,22 @@ describe("The check distinct-servers", () => {
   });
 });
 
+describe("The check primary-first", () => {
+  it("warns of a replica in the place of the primary", async () => {
+    expect(await checked("primary-first", [replica.url, group.primary.url])).toEqual([
+      expect.objectContaining({
+        ...{ verdict: "warn", server: `127.0.0.1:${replica.port}` },
+        fix: `tidemark doctor ${group.primary.url} ${replica.url}`,
+      }),
+    ]);
+  });
+
+  it("says nothing if the primary comes first, or only replicas are given", async () => {
+    expect(await checked("primary-first", [group.primary.url, replica.url])).toEqual([]);
+    expect(await checked("primary-first", [replica.url])).toEqual([]);
+  });
+});
+
 describe("The check proxy", () => {
   it("passes a direct connection, and one through a forwarder of its own", async () => {
     await using forwarder = await TcpProxy.start({ targetPort: replica.port });
@@ -115,6 +143,12 @@ describe("The check proxy", () => {
     proxy.manner = "answers";
     const findings = await checked("proxy", [`redis://127.0.0.1:${proxy.port}`]);
     expect(findings).toContainEqual(finding("fail", "spreads commands", "unknown command"));
+  });
+
+  it("fails a proxy whose connections share one connection to the server", async () => {
+    await using proxy = await SharingProxy.start({ targetPort: group.primary.port });
+    const findings = await checked("proxy", [`redis://127.0.0.1:${proxy.port}`]);
+    expect(findings).toContainEqual(finding("fail", "share one connection"));
   });
 
   it("fails a server without transactions", async () => {

@@ -4,6 +4,7 @@ import type { Deployment } from "../../inspection/deployment.js";
 import { numberIn, parseInfo } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
+import { clusterLine, doctorLine } from "../lines.js";
 import { countText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
 import { openServers, Subject } from "../subject.js";
@@ -73,14 +74,14 @@ const mode: Check = {
         return [
           subject.fail("it is a node of a cluster, but was not given as one", {
             why: "Without the map of the cluster, a node refuses the keys of other shards, and a replica refuses all (MOVED). Give it in your app as cluster: [ … ], and here with --cluster.",
-            fix: `tidemark doctor --cluster redis://${server.address}`,
+            fix: doctorLine([server], "--cluster"),
           }),
         ];
       if (enabled === "0" && isCluster)
         return [
           subject.fail("it is no node of a cluster (cluster-enabled no)", {
             why: "It does not say where the other nodes are. Give it in your app as primary, and here without --cluster.",
-            fix: `tidemark doctor redis://${server.address}`,
+            fix: doctorLine([server]),
           }),
         ];
       return [];
@@ -100,7 +101,7 @@ const state: Check = {
         if (info.get("cluster_state") !== "ok")
           return subject.fail(`cluster_state is ${info.get("cluster_state")}`, {
             why: "The node refuses commands (CLUSTERDOWN). Slots without a primary, or too few reachable primaries, are the usual cause.",
-            fix: `redis-cli --cluster check ${server.address}`,
+            fix: clusterLine(server, "check"),
           });
         const list = valueIn(converted(server.answer("clusterNodes"), parseNodes)) ?? [];
         const dead = list.filter(isLost);
@@ -135,12 +136,12 @@ const slots: Check = {
           if (assigned < allSlots)
             return subject.fail(`without a node: ${allSlots - assigned} of ${allSlots} slots`, {
               why: "Commands on keys of these slots fail. Unless cluster-require-full-coverage is no, all other commands fail too.",
-              fix: `redis-cli --cluster fix ${server.address}`,
+              fix: clusterLine(server, "fix"),
             });
           if (failed > 0)
             return subject.fail(`${failed} of ${allSlots} slots are those of nodes that have failed`, {
               why: "Commands on keys of these slots fail until the node is back or a replica is promoted.",
-              fix: `redis-cli --cluster check ${server.address}`,
+              fix: clusterLine(server, "check"),
             });
           return subject.pass(`all ${allSlots} slots have an owner`);
         });
@@ -193,7 +194,7 @@ const moves: Check = {
         `slot ${slot} is being moved ${isLeaving ? "away from" : "to"} this node`,
         {
           why: "While a slot moves, the primary confirms each missing key. If nobody moves slots now, a move was broken off: finish it.",
-          fix: `redis-cli --cluster fix ${server.address}`,
+          fix: clusterLine(server, "fix"),
         },
       ),
     );
@@ -209,7 +210,8 @@ const agreement: Check = {
       const list = valueIn(converted(server.answer("clusterNodes"), parseNodes));
       return list === undefined ? [] : [{ server, list }];
     });
-    if (views.length === 0) return [];
+    const [first] = views;
+    if (first === undefined) return [];
     const subject = new Subject(this);
     const ownersIn = (list: readonly ListedNode[]): string =>
       list
@@ -222,7 +224,7 @@ const agreement: Check = {
       return [
         subject.fail("the nodes disagree about which node owns which slot", {
           why: "Keys are found on one node and not on the other. During a failover or a move this ends by itself.",
-          fix: `redis-cli --cluster check ${views[0]?.server.address}`,
+          fix: clusterLine(first.server, "check"),
         }),
       ];
     return [subject.pass(`${countText(views.length, "node")} agree`)];
@@ -246,7 +248,7 @@ const epochs: Check = {
     return old.map(({ server, epoch }) =>
       new Subject(this, server).warn(`it is at epoch ${epoch}, and another node is at epoch ${newest}`, {
         why: "It has not heard of the latest change. If this lasts longer than a failover, one of the two is cut off from the cluster bus.",
-        fix: `redis-cli --cluster check ${server.address}`,
+        fix: clusterLine(server, "check"),
       }),
     );
   },

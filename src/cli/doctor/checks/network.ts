@@ -6,6 +6,7 @@ import { numberIn, parsePairs } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
 import type { Finding } from "../finding.js";
+import { doctorLine } from "../lines.js";
 import { durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
 import { isOpen, Subject } from "../subject.js";
@@ -70,9 +71,7 @@ const distinctServers: Check = {
       if (id !== undefined) byId.set(id, [...(byId.get(id) ?? []), server]);
     }
     const twins = [...byId.values()].filter((servers) => servers.length > 1);
-    const given = [...byId.values()].flat().filter(({ source }) => source !== "announced");
-    if (twins.length === 0)
-      return given.length > 1 ? [new Subject(this).pass("no server is given twice")] : [];
+    if (twins.length === 0) return byId.size > 1 ? [new Subject(this).pass("no server is given twice")] : [];
     return twins.map((servers) =>
       new Subject(this, servers[0]).fail(
         `${servers.map(({ address }) => address).join(" and ")} are the same server`,
@@ -97,7 +96,7 @@ const primaryFirst: Check = {
     return [
       subject.warn(`the first URL is that of a replica, and the primary is ${primary.address}`, {
         why: `The other servers take their options from the first one. If your app has it as \`primary\`, set \`primary\` to ${primary.address}.`,
-        fix: `tidemark doctor ${[primary, ...given.filter((one) => one !== primary)].map(({ address }) => address).join(" ")}`,
+        fix: doctorLine([primary, ...given.filter((one) => one !== primary)]),
       }),
     ];
   },

@@ -5,6 +5,7 @@ import type { Deployment } from "../../inspection/deployment.js";
 import { numberIn, parseFlatList } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
+import { doctorLine } from "../lines.js";
 import { countText, durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
 import { isOpen, openServers, Subject } from "../subject.js";
@@ -47,7 +48,7 @@ const mode: Check = {
       return [
         new Subject(this, server).fail("it is a Sentinel, but was given as a server", {
           why: "A Sentinel has no data. Give it in your app as sentinels: [ … ] with the name of the primary, and here with --sentinel.",
-          fix: `tidemark doctor --sentinel <name> redis://${server.address}`,
+          fix: doctorLine([server], "--sentinel", "<name>"),
         }),
       ];
     });
