@@ -9,6 +9,7 @@ import { observeTidemark } from "../../../src/cli/doctor/observed-tidemark.js";
 import { openTidemark } from "../../../src/cli/opened-tidemark.js";
 import { type Inspected, inspected } from "../../support/cli/inspected.js";
 import { pasted } from "../../support/cli/pasted.js";
+import { tidemark } from "../../support/cli/program.js";
 import { ClockProxy } from "../../support/proxies/clock-proxy.js";
 import { makeCertificates } from "../../support/servers/certificates.js";
 import { startClusterGroup } from "../../support/servers/cluster-group.js";
@@ -388,23 +389,32 @@ describe("The doctor finds the mistake in a deployment", () => {
   });
 });
 
+/** The doctor finds no fault, and the program exits with 0 even if it is strict. */
+async function isSound(given: Given, ...flags: readonly string[]): Promise<readonly Finding[]> {
+  const findings = await diagnosed(given);
+  expect(faultsIn(findings)).toEqual([]);
+  const { code, stdout } = await tidemark(["doctor", "--strict", "--seconds", "0", ...flags, ...given.urls]);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("PASS") });
+  return findings;
+}
+
 describe("The doctor finds nothing wrong with a sound deployment", () => {
   it("of a primary and a replica that are both named", async () => {
     const { primary, replica } = await startPair();
-    expect(faultsIn(await diagnosed({ urls: [primary.url, replica.url] }))).toEqual([]);
+    await isSound({ urls: [primary.url, replica.url] });
   });
 
   it("of a primary whose replicas are discovered", async () => {
     const { primary } = await startPair();
     await isLinked(await startServer([], primary));
-    expect(faultsIn(await diagnosed({ urls: [primary.url] }))).toEqual([]);
+    await isSound({ urls: [primary.url] });
   });
 
   it("that Sentinels watch", async () => {
     const args = [...careful, "--min-replicas-to-write", "1"];
     const group = untilTheEnd(await startSentinelGroup({ periods: quickPeriods, args }));
     const given = { urls: group.sentinels.map(({ url }) => url), sentinel: group.name };
-    expect(faultsIn(await diagnosed(given))).toEqual([]);
+    await isSound(given, "--sentinel", group.name);
   });
 
   it("of a cluster", async () => {
@@ -449,8 +459,8 @@ describe("The doctor finds nothing wrong with a sound deployment", () => {
     const replica = await start({ host: "127.0.0.1", port: primary.port });
     await isLinked(replica.server);
     const urls = [`rediss://app:${secret}@127.0.0.1:${primary.port}`];
-    const findings = await diagnosed({ urls, tlsCa: certificates.caFile });
-    expect(faultsIn(findings)).toEqual([]);
+    const given = { urls, tlsCa: certificates.caFile };
+    const findings = await isSound(given, "--tls-ca", certificates.caFile);
     expect(findings.filter(({ check }) => check === "tls")).toHaveLength(2);
     expect(JSON.stringify(findings)).not.toContain(secret);
   });
