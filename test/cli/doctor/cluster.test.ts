@@ -105,11 +105,13 @@ describe("The check cluster-migrations", () => {
     await cluster(first, "SETSLOT", 7, "MIGRATING", second.id);
     await cluster(second, "SETSLOT", 7, "IMPORTING", first.id);
     const findings = await checkedHere("cluster-migrations");
+    const agreement = await checkedHere("cluster-agreement");
     await cluster(first, "SETSLOT", 7, "STABLE");
     await cluster(second, "SETSLOT", 7, "STABLE");
     expect(findings).toHaveLength(2);
     expect(findings).toContainEqual(finding("warn", "slot 7", "away from"));
     expect(findings).toContainEqual(finding("warn", "slot 7", "to this node"));
+    expect(agreement).toEqual([finding("pass", "3 nodes agree")]);
   });
 });
 

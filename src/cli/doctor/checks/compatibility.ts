@@ -72,7 +72,7 @@ const protocol: Check = {
       const { resp3 } = server;
       const subject = new Subject(this, server);
       // The check `proxy` reports a server that answers nothing of this kind.
-      if (server.info.kind !== "value") return [];
+      if (server.info.kind === "failed" || server.info.kind === "absent") return [];
       if (resp3.kind === "value") return [subject.pass("spoken")];
       if (resp3.kind === "hidden") return [subject.unanswered(resp3, "HELLO")];
       return [

@@ -9,7 +9,7 @@ import type { Finding } from "../finding.js";
 import { doctorLine } from "../lines.js";
 import { durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
-import { isOpen, Subject } from "../subject.js";
+import { isOpen, openServers, Subject } from "../subject.js";
 
 /** Errors of the network, and not of a server. */
 const unreachable =
@@ -25,7 +25,8 @@ const announcedAddresses: Check = {
     );
     const aliases = deployment.servers.flatMap(({ aliases: names }) => [...names]);
     const subject = new Subject(this);
-    if (announced.length + aliases.length === 0) return [subject.skip("no server announces another one")];
+    if (announced.length + aliases.length === 0)
+      return [silence(this, deployment) ?? subject.skip("no server announces another one")];
     const lost = announced.filter(
       ({ connection }) => connection.kind === "failed" && unreachable.test(connection.message),
     );
@@ -34,6 +35,14 @@ const announcedAddresses: Check = {
     return lost.map((server) => unreachableFinding(new Subject(this, server), server, deployment));
   },
 };
+
+/** The finding if no server tells this user its INFO, so that nothing is known. */
+function silence(check: Check, deployment: Deployment): Finding | undefined {
+  const [first, ...others] = openServers(deployment);
+  if (first === undefined || [first, ...others].some(({ info }) => info.kind === "value")) return undefined;
+  const subject = new Subject(check, first);
+  return first.info.kind === "value" ? undefined : subject.unanswered(first.info, "INFO");
+}
 
 function unreachableFinding(subject: Subject, server: InspectedServer, deployment: Deployment): Finding {
   const reason = "message" in server.connection ? server.connection.message : "";
@@ -239,9 +248,9 @@ const zones: Check = {
   id: "zones",
   group: "Tidemark",
   title: "availability zones",
-  examine({ servers }) {
+  examine(deployment) {
     const subject = new Subject(this);
-    const open = servers.filter(isOpen);
+    const open = openServers(deployment);
     const known = new Map(
       open.flatMap((server) => {
         const zone = valueIn(server.info)?.get("availability_zone");
@@ -251,9 +260,10 @@ const zones: Check = {
     if (open.length === 0) return [];
     if (known.size === 0)
       return [
-        subject.skip("no server reports its zone", {
-          why: "If your servers are in several zones, set the options `zone` and `zones`, so that reads stay in the zone of the app.",
-        }),
+        silence(this, deployment) ??
+          subject.skip("no server reports its zone", {
+            why: "If your servers are in several zones, set the options `zone` and `zones`, so that reads stay in the zone of the app.",
+          }),
       ];
     const missing = open.filter(({ address }) => !known.has(address));
     const found = [...known].map(([address, zone]) => `${address} in ${zone}`).join(", ");
