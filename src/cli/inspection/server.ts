@@ -48,6 +48,8 @@ const otherConnections = 8;
  */
 const isOfState = /^(LOADING|MASTERDOWN|BUSY|MISCONF) /;
 const clockReadings = 5;
+/** A server that speaks the other protocol answers at once. */
+const handshakeMs = 2_000;
 
 /** Errors that do not depend on what is spoken over the connection. The second kind are answers of a server. */
 const beyondTransport = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENOENT|^[A-Z]+ /;
@@ -252,7 +254,7 @@ export class InspectedServer {
 
   async #tryOtherTransport(connection: Answer<void>): Promise<void> {
     if (beyondTransport.test(messageOf(connection))) return;
-    this.otherTransport = await otherTransport(this.#options, this.#timeoutMs);
+    this.otherTransport = await otherTransport(this.#options, Math.min(this.#timeoutMs, handshakeMs));
   }
 
   /** Reads the clock several times. The reading with the shortest round trip counts, because it is the most exact. */

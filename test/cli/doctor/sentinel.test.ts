@@ -54,6 +54,17 @@ async function fieldOf(sentinel: RedisServer, name: string): Promise<string> {
   return words[words.indexOf(name) + 1] ?? "";
 }
 
+describe("The check sentinel-mode", () => {
+  it("fails a Sentinel that is given as a server, and says nothing of servers", async () => {
+    const { server } = await group.primary();
+    const { url } = sentinelAt(0);
+    expect(await checked("sentinel-mode", [url, server.url])).toEqual([
+      expect.objectContaining({ verdict: "fail", fix: `tidemark doctor --sentinel <name> ${url}` }),
+    ]);
+    expect(await checkedHere("sentinel-mode")).toEqual([]);
+  });
+});
+
 describe("The check sentinel-name", () => {
   it("passes Sentinels that watch the name", async () => {
     const passes = finding("pass", `watches "${group.name}"`);
