@@ -48,6 +48,7 @@ describe("The check cluster-mode", () => {
     expect(await checked("cluster-mode", [alone.url], { cluster: true })).toEqual([
       finding("fail", "no node"),
     ]);
+    expect(await checked("cluster-state", [alone.url], { cluster: true })).toEqual([]);
   });
 
   it("says nothing of nodes that were given as such", async () => {

@@ -310,6 +310,39 @@ describe("The doctor finds the mistake in a deployment", () => {
     expect(fault.fix).toContain(`"127.0.0.1:${nobody}"`);
   });
 
+  it("with a replica that announces the address of another server", async () => {
+    const other = await startServer();
+    const announced = ["--replica-announce-ip", "127.0.0.1", "--replica-announce-port", String(other.port)];
+    const { primary, replica } = await startPair([], announced);
+    const given = { urls: [primary.url] };
+    const words = /announces this address for its replica, but another primary answers/;
+    const fault = faultIn(await diagnosed(given), "announced-addresses", words);
+    expect(fault.server).toBe(`127.0.0.1:${other.port}`);
+    await replica.admin().call("CONFIG", "SET", "replica-announce-port", "0");
+    await isGone(given, "announced-addresses", words);
+  });
+
+  it("with a port for TLS that asks for a certificate of the client", async () => {
+    const [certificates, port] = await Promise.all([makeCertificates({ days: 90 }), freePort()]);
+    const server = await startServer([...certificates.args(port), "--tls-auth-clients", "yes"]);
+    const given = { urls: [`rediss://127.0.0.1:${port}`], tlsCa: certificates.caFile };
+    const words = /asks for a certificate of the client/;
+    faultIn(await diagnosed(given), "tls", words);
+    await server.admin().call("CONFIG", "SET", "tls-auth-clients", "optional");
+    await isGone(given, "tls", words);
+  });
+
+  it("with a Sentinel that cannot log in to the primary", async () => {
+    const { primary } = await startPair(["--requirepass", secret, "--masterauth", secret]);
+    const config = `sentinel monitor orders 127.0.0.1 ${primary.port} 1\nsentinel down-after-milliseconds orders 500\n`;
+    const sentinel = untilTheEnd(await RedisServer.start({ config, args: ["--sentinel"] }));
+    const isDown = async () =>
+      String(await sentinel.admin().call("SENTINEL", "MASTER", "orders")).includes("s_down");
+    await waitUntil(isDown, { what: "the Sentinel takes the primary for dead" });
+    const given = { urls: [sentinel.url], sentinel: "orders", password: secret };
+    await isFoundAndMendedByItsLine(given, "sentinel-agreement", /cannot log in/, secret);
+  });
+
   it("with a replica whose clock is wrong", async () => {
     const { primary, replica } = await startPair();
     const proxy = untilTheEnd(await ClockProxy.start({ targetPort: replica.port }));

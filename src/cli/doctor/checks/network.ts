@@ -30,11 +30,29 @@ const announcedAddresses: Check = {
     const lost = announced.filter(
       ({ connection }) => connection.kind === "failed" && unreachable.test(connection.message),
     );
+    const strangers = announced.filter((server) => isStranger(server, deployment));
+    if (strangers.length > 0)
+      return strangers.map((server) => strangerFinding(new Subject(this, server), server));
     if (lost.length === 0)
       return [subject.pass(`${announced.length + aliases.length} announced, all reachable from here`)];
     return lost.map((server) => unreachableFinding(new Subject(this, server), server, deployment));
   },
 };
+
+/** Whether a primary lists the server as its replica, but a primary of another history answers at the address. */
+function isStranger(server: InspectedServer, { primaries }: Deployment): boolean {
+  const by = primaries.find(({ address }) => address === server.announcedBy);
+  return by !== undefined && server.source === "announced" && server.role === "primary";
+}
+
+function strangerFinding(subject: Subject, { announcedBy }: InspectedServer): Finding {
+  return subject.fail(
+    `${announcedBy} announces this address for its replica, but another primary answers here`,
+    {
+      why: "The replica announces the address of another server (replica-announce-ip, replica-announce-port), or an address that leads elsewhere from here. Correct it, or map it with natMap.",
+    },
+  );
+}
 
 /** The finding if no server tells this user its INFO, so that nothing is known. */
 function silence(check: Check, deployment: Deployment): Finding | undefined {

@@ -5,6 +5,7 @@ import type { Deployment } from "../../inspection/deployment.js";
 import { numberIn, parseFlatList } from "../../inspection/info.js";
 import type { InspectedServer } from "../../inspection/server.js";
 import type { Check } from "../check.js";
+import type { Finding } from "../finding.js";
 import { doctorLine } from "../lines.js";
 import { countText, durationText } from "../quantities.js";
 import { redisCli } from "../redis-cli.js";
@@ -192,16 +193,9 @@ const agreement: Check = {
     }
     const [address = ""] = addresses;
     const flags = said.flatMap(({ fields }) => String(fields.get("flags") ?? "").split(","));
-    if (flags.includes("s_down") || flags.includes("o_down"))
-      return [
-        subject.fail(
-          `the Sentinels name ${address}, and say that it is down (${[...new Set(flags)].join(", ")})`,
-          {
-            why: "There is no primary until a replica is promoted.",
-          },
-        ),
-      ];
     const server = deployment.servers.find((one) => one.isAt(address));
+    if (flags.includes("s_down") || flags.includes("o_down"))
+      return [downFinding(subject, { address, flags, server }, deployment)];
     if (server?.role === "replica")
       return [
         new Subject(this, server).fail(
@@ -214,6 +208,28 @@ const agreement: Check = {
     return [subject.pass(`all name ${address}`)];
   },
 };
+
+/** The finding for a primary that the Sentinels take for dead. */
+function downFinding(
+  subject: Subject,
+  {
+    address,
+    flags,
+    server,
+  }: { address: string; flags: readonly string[]; server: InspectedServer | undefined },
+  deployment: Deployment,
+): Finding {
+  const found = `the Sentinels name ${address}, and say that it is down (${[...new Set(flags)].join(", ")})`;
+  if (server === undefined || server.connection.kind !== "value")
+    return subject.fail(found, { why: "There is no primary until a replica is promoted." });
+  const [sentinel] = openSentinels(deployment);
+  const line = `SENTINEL SET ${deployment.target.name} auth-pass <password>`;
+  const isLocked = Boolean(server.options.password) && !server.ignoresPassword;
+  return subject.fail(`${found}, but it answers from here`, {
+    why: `The Sentinels cannot reach it${isLocked ? ", or cannot log in: each of them needs the password (auth-pass)" : ""}. So they promote nobody in time, or the wrong server.`,
+    ...(isLocked && sentinel !== undefined ? { fix: redisCli(sentinel, line) } : {}),
+  });
+}
 
 /** Whether the server at `address` is one of those at `others`. Sentinels may call a server by a name, and the primary by an IP. */
 function isAmong({ servers }: Deployment, address: string, others: readonly string[]): boolean {

@@ -50,6 +50,14 @@ function transportFinding(subject: Subject, server: InspectedServer, isMixed: bo
         why: "TLS was asked for, but the server answers only without TLS at this port. Use its TLS port (tls-port), or connect without TLS.",
         fix: scheme("redis"),
       });
+    if (
+      otherTransport?.kind === "tls" &&
+      options.tls !== undefined &&
+      otherTransport.certificate?.fault === undefined
+    )
+      return subject.fail("the server shows its certificate, and then closes the connection", {
+        why: "It probably asks for a certificate of the client. Give one in your app as tls: { cert, key }, or set tls-auth-clients to optional.",
+      });
     if (otherTransport?.kind === "tls" && options.tls === undefined)
       return subject.fail("this port speaks only TLS", {
         why: "The connection was tried without TLS. Use rediss:// in the URL.",
