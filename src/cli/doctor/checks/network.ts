@@ -49,7 +49,7 @@ function strangerFinding(subject: Subject, { announcedBy }: InspectedServer): Fi
   return subject.fail(
     `${announcedBy} announces this address for its replica, but another primary answers here`,
     {
-      why: "The replica announces the address of another server (replica-announce-ip, replica-announce-port), or an address that leads elsewhere from here. Correct it, or map it with natMap.",
+      why: "The replica announces the address of another server (replica-announce-ip, replica-announce-port), or an address that leads elsewhere from here. Correct it and let the replica connect again, or map it with natMap.",
     },
   );
 }
