@@ -2,8 +2,25 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { examine } from "../../../src/cli/doctor/doctor.js";
 import { inspected } from "../../support/cli/inspected.js";
+import { RedisServer } from "../../support/servers/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "../../support/servers/replication-group.js";
 
+/** All that the doctor may send unasked. CLIENT TRACKING and MULTI count only for the doctor's own connections. */
+const readOnly = new Set([
+  ...[
+    "acl|whoami",
+    "client|id",
+    "client|info",
+    "client|list",
+    "client|tracking",
+    "command|info",
+    "config|get",
+  ],
+  ...["dbsize", "discard", "exec", "hello", "info", "latency|latest", "module|list", "multi", "ping", "role"],
+  ...["slowlog|get", "time", "wait"],
+  // Sent by this test.
+  "config|resetstat",
+]);
 const secret = "hush-hush-1";
 
 let group: ReplicationGroup;
@@ -62,5 +79,15 @@ describe("The doctor", () => {
       expect(said.map(({ check, verdict }) => `${verdict} ${check}`)).toEqual(["fail reachable"]);
     }
     expect(findings.filter(({ found }) => found.includes("the check itself failed"))).toEqual([]);
+  });
+
+  it("sends nothing that changes a server", async () => {
+    await using server = await RedisServer.start();
+    await server.admin().call("CONFIG", "RESETSTAT");
+    await inspected([server.url]);
+    const stats = Object.keys(await server.info("commandstats"));
+    const sent = stats.map((field) => field.replace("cmdstat_", ""));
+    expect(sent).toEqual(expect.arrayContaining(["time", "slowlog|get", "module|list"]));
+    expect(sent.filter((name) => !readOnly.has(name))).toEqual([]);
   });
 });
