@@ -69,15 +69,15 @@ describe("The check commands", () => {
   });
 });
 
-describe("The check resp3", () => {
+describe("The check protocol", () => {
   it("passes a server that speaks it", async () => {
     await using server = await RedisServer.start();
-    expect(await checked("resp3", [server.url])).toEqual([finding("pass", "spoken")]);
+    expect(await checked("protocol", [server.url])).toEqual([finding("pass", "spoken")]);
   });
 
   it("warns of a server that refuses HELLO 3", async () => {
     await using server = await without("HELLO");
-    expect(await checked("resp3", [server.url])).toEqual([
+    expect(await checked("protocol", [server.url])).toEqual([
       finding("warn", "HELLO 3 is refused", "unknown command"),
     ]);
   });

@@ -281,7 +281,7 @@ describe("The doctor finds the mistake in a deployment", () => {
     await isFoundAndMendedBy(
       { urls: [primary.url] },
       { urls: [sound.primary.url] },
-      "resp3",
+      "protocol",
       /HELLO 3 is refused/,
     );
   });

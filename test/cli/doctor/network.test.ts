@@ -1,10 +1,9 @@
 /** The checks of addresses, proxies and limits of connections, on real servers. */
 import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { examine } from "../../../src/cli/doctor/doctor.js";
+import type { Deployment } from "../../../src/cli/inspection/deployment.js";
 import { InspectedServer } from "../../../src/cli/inspection/server.js";
-import { defaultSettings } from "../../../src/cli/inspection/settings.js";
-import { checked, finding } from "../../support/cli/inspected.js";
+import { checked, finding, findingsOf, inspected } from "../../support/cli/inspected.js";
 import { RefusingProxy } from "../../support/proxies/refusing-proxy.js";
 import { RewritingProxy } from "../../support/proxies/rewriting-proxy.js";
 import { type Outlet, TcpProxy } from "../../support/proxies/tcp-proxy.js";
@@ -156,20 +155,14 @@ describe("The check proxy", () => {
     expect(await checked("proxy", [renamed.url])).toEqual([finding("fail", "does not run MULTI")]);
   });
 
-  it("warns of a reader endpoint", () => {
+  it("warns of a reader endpoint", async () => {
     const server = new InspectedServer({
       options: { host: "orders-ro.abc123.ng.0001.euw1.cache.amazonaws.com" },
       source: "given",
     });
-    const target = { servers: [], kind: "servers", redis: {} } as const;
-    const deployment = {
-      ...{ target, servers: [server], sentinels: [], primaries: [], settings: defaultSettings },
-      replicasOf: () => [],
-      close: () => {},
-    };
-    expect(examine(deployment).filter(({ check }) => check === "proxy")).toEqual([
-      finding("warn", "reader endpoint"),
-    ]);
+    const real = await inspected([group.primary.url], { depth: "roles" });
+    const deployment: Deployment = Object.create(real, { servers: { value: [server] } });
+    expect(findingsOf(deployment, "proxy")).toEqual([finding("warn", "reader endpoint")]);
   });
 });
 

@@ -41,7 +41,7 @@ describe("The doctor", () => {
     const findings = examine(deployment);
     const passed = findings.filter(({ verdict }) => verdict === "pass").map(({ check }) => check);
     expect(new Set(passed)).toEqual(
-      new Set(["reachable", "round-trip", "version", "resp3", "tidemark-options", "same-database"]),
+      new Set(["reachable", "round-trip", "version", "protocol", "tidemark-options", "same-database"]),
     );
     const hidden = findings.filter(({ verdict }) => verdict === "hidden").map(({ check }) => check);
     expect(hidden).toEqual(expect.arrayContaining(["announced-addresses", "proxy", "zones"]));

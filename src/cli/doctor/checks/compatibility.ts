@@ -64,7 +64,7 @@ function commandsFinding(subject: Subject, missing: readonly SentCommand[]): Fin
 }
 
 const protocol: Check = {
-  id: "resp3",
+  id: "protocol",
   group: "Connection",
   title: "protocol RESP3",
   examine(deployment) {
