@@ -120,6 +120,7 @@ export class Session {
   /** Where the user stands in a rollout. It is asked for once, so that a request does not change sides. */
   #membership: Membership | typeof unasked = unasked;
   #isObserved: boolean | undefined;
+  #forecast: Session | undefined;
   /** How many writes of this observed session have no position yet, or will have none. */
   #withoutPosition = 0;
   /** Whether a token of this observed session has named no positions, because they were not known yet. */
@@ -234,8 +235,7 @@ export class Session {
   }
 
   /**
-   * For the mode `"shadow"`: a session with the same requirement that has read nothing yet. In the mode `"live"`, most reads of this
-   * session would not have been answered by the primary.
+   * For the mode `"shadow"`: a session with the same requirement that has read nothing yet.
    *
    * @internal
    */
@@ -243,6 +243,19 @@ export class Session {
     const session = new Session(this.#host, this.#setup);
     session.#requirement = this.requirement;
     return session;
+  }
+
+  /**
+   * For the mode `"shadow"`: a session with the same requirement, whose reads go where the reads of this session would go in the
+   * mode `"live"`.
+   *
+   * @internal
+   */
+  get forecast(): Session {
+    this.#forecast ??= this.withoutProgress();
+    // A position that was known before the session's latest token says nothing about the writes of that token.
+    this.#forecast.#addedAt = this.#addedAt;
+    return this.#forecast;
   }
 
   /** The client whose reads and writes belong to this session. */

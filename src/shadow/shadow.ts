@@ -126,7 +126,9 @@ export class Shadow implements ReadObserver, SessionSampler {
   /** Undefined if nothing can be found out about the read. Never rejects. */
   async #lookOrNot(read: PendingRead, now: number): Promise<Seen | undefined> {
     const { session, touched } = read;
-    if (this.#open >= maxOpen || session.isWriting(touched) || session.lacksPosition) return undefined;
+    if (this.#open >= maxOpen) return undefined;
+    if (session.isWriting(touched)) return seenBehindWrite(read, now);
+    if (session.lacksPosition) return undefined;
     try {
       return await this.#look(read, now);
     } catch {
@@ -138,27 +140,34 @@ export class Shadow implements ReadObserver, SessionSampler {
   async #look(read: PendingRead, now: number): Promise<Seen> {
     const { shard, session, touched, command, rules } = read;
     const counts = this.#counts;
-    const unread = session.withoutProgress();
-    const requirement = requirementOf(shard, unread, touched, rules, this.#options.maxStalenessMs);
+    const { forecast } = session;
+    if (forecast.progressIn(shard, touched).ahead) shard.monitor.samplePrimary(now);
+    const { maxStalenessMs } = this.#options;
+    const requirement = requirementOf(shard, forecast, touched, rules, maxStalenessMs);
     const query: ReadQuery = {
       command,
       shard,
-      session: unread,
+      session: forecast,
       rules,
       requirement,
       touched,
       iteration: undefined,
     };
     const selection = selectReplica(query, now);
-    const { positions } = requirement;
-    const { issuedAt } = unread.requirement;
+    const node = selection?.node;
+    if (node !== undefined && rules.requiresSession)
+      forecast.progressIn(shard, touched).readFrom(node.incarnation);
+    // Other policies miss only the session's own writes. What Tidemark's reads have seen before counts for Tidemark alone.
+    const { positions } = requirementOf(shard, session.withoutProgress(), touched, rules, maxStalenessMs);
+    const { issuedAt } = forecast.requirement;
     const replicas = shard.replicas.filter(isInUse);
     const random = replicas[Math.floor(Math.random() * replicas.length)];
     // Positions only grow, so a report that has the write needs no other.
     const isThere = random === undefined || hasAll(shard, positions, random.lastReport) === true;
     // Tidemark checks a replica about four times a second, whatever the read. Only the reads of a user who has written may fail.
-    const isWritten = positions.length > 0 || Number.isFinite(requirement.since);
-    const checked = isWritten && selection?.reason === "checked" ? selection.node : undefined;
+    const isWritten = requirement.positions.length > 0 || Number.isFinite(requirement.since);
+    const checked = isWritten && selection?.reason === "checked" ? node : undefined;
+    if (checked === undefined) advanceAtEnd(read, node, now);
     const asked = new Set([isThere ? undefined : random, checked].filter((node) => node !== undefined));
     if (asked.size > 0) counts.asked += 1;
     const found = new Map<Node | undefined, ReplicaFinding>();
@@ -166,16 +175,17 @@ export class Shadow implements ReadObserver, SessionSampler {
       [...asked].map(async (node) => [node, await this.#ask(node, read, counts)] as const),
     ))
       found.set(node, finding);
-    const report = found.get(checked)?.report;
+    const hasReplica =
+      checked === undefined
+        ? node !== undefined
+        : isEligible(shard, found.get(checked)?.report, requirement);
+    if (checked !== undefined && hasReplica !== undefined) advance(read, hasReplica ? checked : undefined, performance.now());
     return {
       sinceWriteMs: issuedAt === 0 ? Number.POSITIVE_INFINITY : Date.now() - issuedAt,
       hasNoReplica: random === undefined,
       lacksWrite: isThere ? false : negated(hasAll(shard, positions, found.get(random)?.report)),
       differs: found.get(random)?.differs,
-      isForPrimary: isForPrimary(
-        checked === undefined ? selection?.node !== undefined : isEligible(shard, report, requirement),
-        read,
-      ),
+      isForPrimary: isForPrimary(hasReplica, read),
     };
   }
 
@@ -211,6 +221,45 @@ export class Shadow implements ReadObserver, SessionSampler {
 
 /** What is known of a read before its answer. */
 type Seen = Omit<ObservedRead, "isMissing">;
+
+/**
+ * What is known of a read while a write of its session is in flight. Tidemark asks the primary, and nobody knows whether a replica
+ * has the write. Undefined if the level of the read does not require the session's writes.
+ */
+function seenBehindWrite(read: PendingRead, now: number): Seen | undefined {
+  const { shard, rules, policy } = read;
+  if (!rules.requiresSession) return undefined;
+  const isForPrimary = policy.next === undefined ? true : undefined;
+  if (isForPrimary) advanceAtEnd(read, undefined, now);
+  return {
+    sinceWriteMs: 0,
+    hasNoReplica: !shard.replicas.some(isInUse),
+    lacksWrite: undefined,
+    differs: undefined,
+    isForPrimary,
+  };
+}
+
+/** Calls `advance` when `read` ends, before the app goes on. `node` is undefined if no replica could have answered. */
+function advanceAtEnd(read: PendingRead, node: Node | undefined, sentAt: number): void {
+  read.onEnd((error, reply) => {
+    if (error !== undefined) return;
+    const isConfirmed = confirmsMisses(read.shard, read.policy) && mayBeMissingKey(read.command, reply);
+    advance(read, isConfirmed ? undefined : node, sentAt);
+  });
+}
+
+/**
+ * Makes the later reads of the session go where they would go in the mode `"live"` if `node` had answered `read`, or else the
+ * primary. A position that is requested after `sentAt` includes what the primary has answered.
+ */
+function advance(read: PendingRead, node: Node | undefined, sentAt: number): void {
+  const { shard, session, touched, rules } = read;
+  const progress = session.forecast.progressIn(shard, touched);
+  if (node !== undefined) {
+    if (rules.requiresSession) progress.readBy(node.incarnation);
+  } else if (isForPrimary(false, read)) progress.readAhead(sentAt);
+}
 
 function observedRead(seen: Seen, read: PendingRead, isMissing: boolean): ObservedRead {
   // The primary has to confirm that a key is missing.

@@ -169,12 +169,43 @@ it("the app gets the answers of the primary, and its errors", async () => {
   expect(replicaReads()).toBe(before);
 });
 
-it("a write that is not answered yet makes the reads behind it unknown", async () => {
+it("a write that is not answered yet makes the reads behind it unknown, but Tidemark asks the primary", async () => {
   const session = tidemark.session();
   const write = session.redis.set("own", "1");
   await session.redis.get("own");
   await write;
   expect((await forecast("random-replica", 1)).unknown).toBe(1);
+  expect(await forecast("sticky-2s", 1)).toMatchObject({ unknown: 0, primaryShare: { value: 1 } });
+  expect(await forecast("tidemark", 1)).toMatchObject({ unknown: 0, primaryShare: { value: 1 } });
+});
+
+it("reads of a request follow an earlier one to the primary until replicas have caught up", async () => {
+  holdReplicas(group);
+  const session = tidemark.session();
+  await session.redis.set("own", "1");
+  const { redis } = await next(session);
+  await redis.get("own");
+  await forecast("tidemark", 1);
+  const asked = tidemark.stats().probes.primary;
+  let reads = 1;
+  const readAnother = async (): Promise<void> => {
+    await redis.get("another");
+    reads += 1;
+  };
+  // From then on, a position of the primary stands for what the request has read.
+  await waitUntil(
+    async () => {
+      await readAnother();
+      return tidemark.stats().probes.primary > asked;
+    },
+    { what: "the primary is asked for its position" },
+  );
+  await readAnother();
+  expect((await forecast("tidemark", reads)).primaryShare.value).toBe(1);
+  // For a client without such a rule, only the first read needs what the user has written.
+  expect((await forecast("random-replica", reads)).missedOwnWrite.atMost.value).toBe(1 / reads);
+  await (await next(session)).redis.get("another");
+  expect((await forecast("tidemark", reads + 1)).primaryShare.value).toBe(reads / (reads + 1));
 });
 
 it("leaves out reads at level strong, and says how many", async () => {

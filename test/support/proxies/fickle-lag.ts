@@ -9,25 +9,27 @@ export interface FickleLagOptions {
   readonly everyMs: number;
   /** The share of times that a link is held back. */
   readonly held: number;
+  /** Numbers from 0 up to, but not including, 1. With the same numbers, the lag changes the same way again. */
+  readonly random?: () => number;
 }
 
 /** Changes the lag of all links until disposed of; then none is left. */
 export function fickleLag(
   links: readonly LagProxy[],
-  { upToMs, everyMs, held }: FickleLagOptions,
+  { upToMs, everyMs, held, random = Math.random }: FickleLagOptions,
 ): AsyncDisposable {
   const change = (link: LagProxy): void => {
-    if (Math.random() < held) {
+    if (random() < held) {
       link.hold();
       return;
     }
-    const ms = upToMs * Math.random() ** 2;
+    const ms = upToMs * random() ** 2;
     link.delay(ms, ms / 2);
     void link.release();
   };
   for (const link of links) change(link);
   const timer = setInterval(() => {
-    const link = links[Math.floor(Math.random() * links.length)];
+    const link = links[Math.floor(random() * links.length)];
     if (link !== undefined) change(link);
   }, everyMs / links.length);
   return {
