@@ -16,7 +16,7 @@ import type { Results } from "./report/results.js";
 import type { Section, SectionQuestion } from "./report/section.js";
 import { Worker } from "./report/worker.js";
 
-const all = ["client", "server", "http", "routing", "wait", "app", "scale"];
+const all = ["client", "server", "http", "routing", "wait", "app", "shadow", "scale"];
 const packages = [
   ...["ioredis", "redis", "@valkey/valkey-glide"],
   ...["express", "koa", "fastify", "hono", "@hono/node-server", "@koa/router", "cookie-session"],

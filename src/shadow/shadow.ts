@@ -176,10 +176,9 @@ export class Shadow implements ReadObserver, SessionSampler {
     ))
       found.set(node, finding);
     const hasReplica =
-      checked === undefined
-        ? node !== undefined
-        : isEligible(shard, found.get(checked)?.report, requirement);
-    if (checked !== undefined && hasReplica !== undefined) advance(read, hasReplica ? checked : undefined, performance.now());
+      checked === undefined ? node !== undefined : isEligible(shard, found.get(checked)?.report, requirement);
+    if (checked !== undefined && hasReplica !== undefined)
+      advance(read, hasReplica ? checked : undefined, performance.now());
     return {
       sinceWriteMs: issuedAt === 0 ? Number.POSITIVE_INFINITY : Date.now() - issuedAt,
       hasNoReplica: random === undefined,
