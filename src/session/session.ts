@@ -226,12 +226,13 @@ export class Session {
   }
 
   /**
-   * For the mode `"shadow"`: whether the position of an observed write is not known.
+   * For the mode `"shadow"`: whether the position of a write is not known. The user may have written before the mode was `"shadow"`.
    *
    * @internal
    */
   get lacksPosition(): boolean {
-    return this.#withoutPosition > 0;
+    const { pinned, positions } = this.requirement;
+    return this.#withoutPosition > 0 || (pinned && positions.length === 0);
   }
 
   /**

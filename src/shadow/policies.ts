@@ -44,9 +44,10 @@ export interface PolicyForecast {
   readonly p99Ms: number;
 }
 
-/** How long servers took to answer. */
+/** How long servers took to answer reads. */
 export interface AnswerTimes {
   readonly primary: Durations;
+  /** The reads whose answers were compared. */
   readonly replica: Durations;
 }
 

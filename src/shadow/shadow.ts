@@ -77,11 +77,13 @@ export class Shadow implements ReadObserver, SessionSampler {
 
   /**
    * Whether a session with this requirement is observed. A session stays observed in later requests, because its token then has
-   * positions. A session that wrote without being observed has a token without positions.
+   * positions. A session that wrote without being observed has a token without positions, and stays out. A token from before the
+   * mode became `"shadow"` says nothing, so chance decides as for a user without a token.
    */
   samples(requirement: SessionRequirement): boolean {
-    if (requirement.positions.length > 0) return requirement.issuedAt >= this.#since.getTime();
-    return !requirement.pinned && Math.random() < this.#options.sample;
+    const isOfShadow = requirement.issuedAt >= this.#since.getTime();
+    if (isOfShadow && requirement.positions.length > 0) return true;
+    return !(isOfShadow && requirement.pinned) && Math.random() < this.#options.sample;
   }
 
   left(): void {
@@ -194,7 +196,7 @@ export class Shadow implements ReadObserver, SessionSampler {
     const isCompared = comparable.has(read.command.name.toLowerCase()) && Math.random() < compareShare;
     const finding = isCompared
       ? await Promise.race([this.#compare(node, read, counts), nothingAfter(answerMs)])
-      : await positionOf(node, this.#times.replica);
+      : await positionOf(node);
     return node.connection.epoch === epoch ? finding : nothingFound;
   }
 
@@ -205,9 +207,10 @@ export class Shadow implements ReadObserver, SessionSampler {
     await undefined;
     const before = copyOf(read.command);
     const copy = copyOf(read.command);
+    const at = performance.now();
     primary.read(before, false);
     const probe = node.readVerified(copy);
-    const [first, own] = await Promise.all([before.promise, copy.promise]);
+    const [first, own] = await Promise.all([before.promise, timed(copy.promise, at, this.#times.replica)]);
     const behind = copyOf(read.command);
     primary.read(behind, false);
     const second: unknown = await behind.promise;
@@ -308,14 +311,20 @@ function negated(known: boolean | undefined): boolean | undefined {
   return known === undefined ? undefined : !known;
 }
 
-/** The position of `node` behind everything that this process has sent it by now. Adds to `times` how long the answer took. */
-async function positionOf(node: Node, times: Durations): Promise<ReplicaFinding> {
+/** The position of `node` behind everything that this process has sent it by now. */
+async function positionOf(node: Node): Promise<ReplicaFinding> {
   const at = performance.now();
   await node.afterProbe();
   const { lastReport } = node;
   if (lastReport === undefined || lastReport.at < at) return nothingFound;
-  times.add(performance.now() - at);
   return { report: lastReport, differs: undefined };
+}
+
+/** Adds to `times` how long it takes from `at` until the promise resolves. */
+async function timed(answer: Promise<unknown>, at: number, times: Durations): Promise<unknown> {
+  const reply = await answer;
+  times.add(performance.now() - at);
+  return reply;
 }
 
 /** The same command once more. Its reply is compared as bytes. */

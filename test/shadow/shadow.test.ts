@@ -31,7 +31,9 @@ beforeEach(async () => {
 
 /** The session of the same user in the next request, once the positions of the writes so far are known. */
 async function next(session: Session): Promise<Session> {
-  await waitUntil(async () => !session.lacksPosition, { what: "the positions are known" });
+  await waitUntil(async () => !session.isObserved || !session.lacksPosition, {
+    what: "the positions are known",
+  });
   return tidemark.session({ token: session.keyedToken() });
 }
 
@@ -266,6 +268,23 @@ it("a session leaves the sample if its token is sent before the position of its 
   await write;
   expect(session.keyedToken()).not.toBe("");
   expect(tidemark.shadow.report().counts.left).toBe(1);
+});
+
+it("a user who wrote before the mode became shadow is observed, but not the reads before the next write", async () => {
+  tidemark.mode = "off";
+  const before = tidemark.session();
+  await before.redis.set("own", "1");
+  // A token of the same millisecond would count as one of the mode shadow.
+  const writtenAt = Date.now();
+  await waitUntil(async () => Date.now() > writtenAt, { what: "a millisecond has passed" });
+  tidemark.mode = "shadow";
+  const session = tidemark.session({ token: before.keyedToken() });
+  expect([session.pinned, session.isObserved]).toEqual([true, true]);
+  await session.redis.get("own");
+  expect((await forecast("random-replica", 1)).unknown).toBe(1);
+  await session.redis.set("own", "2");
+  await (await next(session)).redis.get("own");
+  expect((await forecast("random-replica", 2)).unknown).toBe(0.5);
 });
 
 it("begins anew when the mode becomes shadow, and keeps its report in the other modes", async () => {
