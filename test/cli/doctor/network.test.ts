@@ -113,7 +113,18 @@ describe("The check primary-first", () => {
     ]);
   });
 
-  it("says nothing if the primary comes first, or only replicas are given", async () => {
+  it("names the primary if only replicas are given", async () => {
+    const urls = [replica.url, `redis://localhost:${replica.port}`];
+    expect(await checked("primary-first", urls)).toEqual([
+      expect.objectContaining({
+        ...{ verdict: "warn", server: `127.0.0.1:${replica.port}` },
+        // The replica knows its primary by the address of the proxy between them.
+        fix: ["tidemark doctor", `redis://127.0.0.1:${group.replicas[0]?.link.port}`, ...urls].join(" "),
+      }),
+    ]);
+  });
+
+  it("says nothing if the primary comes first, or of a single replica", async () => {
     expect(await checked("primary-first", [group.primary.url, replica.url])).toEqual([]);
     expect(await checked("primary-first", [replica.url])).toEqual([]);
   });

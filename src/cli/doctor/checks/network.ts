@@ -117,7 +117,8 @@ const primaryFirst: Check = {
   examine({ servers, target }) {
     const given = servers.filter(({ source }) => source === "given");
     const [first] = given;
-    const primary = given.find(({ role }) => role === "primary");
+    // The check of roles says it of a single URL.
+    const primary = (given.length > 1 ? servers : []).find(({ role }) => role === "primary");
     if (target.kind !== "servers" || first?.role !== "replica" || primary === undefined) return [];
     const subject = new Subject(this, first);
     return [

@@ -101,7 +101,7 @@ function ofBuffer(
   const enough = Math.max(needed, size, 256 * megabyte);
   const fix = subject.setting(
     "client-output-buffer-limit",
-    `"replica ${roundSize(enough)} ${roundSize(enough / 4)} 60"`,
+    `"replica ${roundSize(enough)} ${roundSize(Math.max(needed, enough / 4))} 60"`,
   );
   if (hard > 0 && hard < size)
     return subject.warn(`${found}, which is less than the backlog (${bytesText(size)})`, {
