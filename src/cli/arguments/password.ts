@@ -14,8 +14,9 @@ export function askPassword({ input, output }: Prompt): Promise<string | undefin
   if (!input.isTTY)
     throw new UsageError("--ask-password needs a terminal. Set the variable REDISCLI_AUTH instead.");
   const silence = new Writable({ write: (_chunk, _encoding, done) => done() });
-  output.write("Password: ");
+  // The terminal stops showing what is typed here, so the question must not come earlier.
   const lines = createInterface({ input, output: silence, terminal: true });
+  output.write("Password: ");
   return new Promise((resolve) => {
     let isOver = false;
     const settle = (password: string | undefined): void => {
