@@ -54,7 +54,20 @@ export function reportOf(deployment: Deployment, findings: readonly Finding[], t
     for (const entry of entries) lines.push(...linesOf(entry, terminal));
     lines.push("", ...chartsOf(group, deployment, terminal));
   }
-  return [...lines, ...summaryOf(findings, terminal)];
+  return [...lines, ...problemLines(findings, terminal), ...summaryOf(findings, terminal)];
+}
+
+/** Names the failures and warnings once more, because they may stand far above in a long report. */
+function problemLines(findings: readonly Finding[], terminal: Terminal): string[] {
+  const problems = (["fail", "warn"] as const).flatMap((verdict) =>
+    entriesOf(findings.filter((finding) => finding.verdict === verdict)),
+  );
+  if (problems.length === 0) return [];
+  const lines = problems.flatMap((entry) => {
+    const { group } = entry.finding;
+    return firstLines(entry, terminal, `${subjectOf(entry)}, see ${group}`);
+  });
+  return [terminal.colors.bold("To correct"), ...lines, ""];
 }
 
 function chartsOf(group: Group, { lag = [], settings }: Deployment, terminal: Terminal): string[] {
@@ -75,20 +88,30 @@ function entriesOf(findings: readonly Finding[]): Entry[] {
   return [...entries.values()];
 }
 
-function linesOf({ finding, titles: about, servers }: Entry, terminal: Terminal): string[] {
+/** What was checked, and on which server. */
+function subjectOf({ titles: about, servers }: Entry): string {
+  const where = servers.length > 1 ? countText(servers.length, "server") : servers[0];
+  return `${about.join("; ")}${where === undefined ? "" : ` (${where})`}`;
+}
+
+/** The verdict and a text beside it. */
+function firstLines({ finding: { verdict } }: Entry, terminal: Terminal, text: string): string[] {
+  const word = words[verdict].padEnd(wordWidth);
+  const [first = "", ...rest] = wrapped(text, terminal.width, `${margin}${word}`, indent);
+  return [first.replace(words[verdict], paintedWord(verdict, terminal)), ...rest];
+}
+
+function linesOf(entry: Entry, terminal: Terminal): string[] {
+  const { finding } = entry;
   const { verdict, found, why, fix } = finding;
   const { colors, width } = terminal;
-  const word = words[verdict].padEnd(wordWidth);
-  const where = servers.length > 1 ? countText(servers.length, "server") : servers[0];
-  const subject = `${about.join("; ")}${where === undefined ? "" : ` (${where})`}`;
+  const subject = subjectOf(entry);
   const text =
-    verdict === "hidden" && about.length > 1
+    verdict === "hidden" && entry.titles.length > 1
       ? `${subject}: this user may not see what these checks need`
       : `${subject}: ${found}`;
-  const [first = "", ...rest] = wrapped(text, width, `${margin}${word}`, indent);
   return [
-    first.replace(words[verdict], paintedWord(verdict, terminal)),
-    ...rest,
+    ...firstLines(entry, terminal, text),
     ...(why === undefined ? [] : wrapped(why, width, indent).map((line) => colors.dim(line))),
     // The fix is not wrapped, so that it can be pasted.
     ...(fix === undefined ? [] : [`${indent}${colors.bold(fix)}`]),

@@ -7,6 +7,7 @@ import {
   startProgram,
   tidemark,
 } from "../../support/cli/program.js";
+import { freePort } from "../../support/servers/free-port.js";
 import { RedisServer } from "../../support/servers/redis-server.js";
 import { type ReplicationGroup, startReplicationGroup } from "../../support/servers/replication-group.js";
 import { waitUntil } from "../../support/wait-until.js";
@@ -186,6 +187,20 @@ describe("A password", () => {
     program.type("\u0003");
     expect((await program.ended()).code).toBe(130);
   });
+});
+
+it("names failures and warnings once more at the end, failures first", async () => {
+  const { stdout } = await tidemark([
+    "doctor",
+    locked.url,
+    `redis://127.0.0.1:${await freePort()}`,
+    ...quick,
+  ]);
+  const end = stdout.slice(stdout.indexOf("\nTo correct\n") + 1).split("\n");
+  expect(end[1]).toMatch(/^ {2}FAIL {4}connection from here \(127\.0\.0\.1:\d+\), see Connection$/);
+  expect(end.at(-2)).toMatch(/^\d+ failed, /);
+  const { stdout: sound } = await tidemark(doctor());
+  expect(sound).not.toContain("To correct");
 });
 
 describe("The terminal", () => {
