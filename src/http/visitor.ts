@@ -29,7 +29,7 @@ export class Visitor<Request extends CarrierRequest> {
 
   /**
    * What is known of the user. A new visitor is unknown until a later request shows that the client has kept the cookie. Otherwise a
-   * client that keeps no cookies would be in the rollout by chance, anew for each request.
+   * client that keeps no cookies would be in the rollout by chance with each request.
    */
   membership(request: Request): Membership {
     const { choose, carriers, keyring, failed } = this.#setup;

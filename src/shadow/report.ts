@@ -34,7 +34,7 @@ const titles: Readonly<Record<ShadowPolicy, string>> = {
 };
 
 export class ShadowReport {
-  /** When the observation began. It begins anew whenever the mode becomes `"shadow"`. */
+  /** When the observation began. It begins again whenever the mode becomes `"shadow"`. */
   readonly since: Date;
   /** The share of the sessions that the option `shadowSample` asks for. */
   readonly sample: number;

@@ -287,7 +287,7 @@ it("a user who wrote before the mode became shadow is observed, but not the read
   expect((await forecast("random-replica", 2)).unknown).toBe(0.5);
 });
 
-it("begins anew when the mode becomes shadow, and keeps its report in the other modes", async () => {
+it("begins again when the mode becomes shadow, and keeps its report in the other modes", async () => {
   await tidemark.session().redis.get("key");
   await forecast("tidemark", 1);
   tidemark.mode = "live";

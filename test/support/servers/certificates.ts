@@ -25,7 +25,7 @@ export async function makeCertificates({ address = "127.0.0.1", days = 2 } = {})
   const request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", ...duration, "-subj", "/CN=a test"];
   const name = ["-addext", `subjectAltName=IP:${address}`];
   await run("openssl", [...request, ...name, "-keyout", key, "-out", certificate]);
-  // A new certificate cannot begin in the past, but one that exists can be signed anew with any end.
+  // A new certificate cannot begin in the past, but one that exists can be signed again with any end.
   if (days < 0) {
     const signing = ["x509", "-in", certificate, "-signkey", key, "-days", String(days)];
     await run("openssl", [...signing, "-out", certificate]);

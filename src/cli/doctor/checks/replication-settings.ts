@@ -49,7 +49,7 @@ const backlog: Check = {
         const lasts = `${found}, which is ${durationText((size / rate) * 1_000)} of writes at ${bytesText(rate)} a second`;
         if (size / rate >= shortBreakSeconds) return subject.pass(lasts);
         return subject.warn(lasts, {
-          why: `A replica that loses its link for longer must copy all data anew. Keep at least ${shortBreakSeconds} s of writes.`,
+          why: `A replica that loses its link for longer must copy all data again. Keep at least ${shortBreakSeconds} s of writes.`,
           fix: subject.setting("repl-backlog-size", roundSize(rate * shortBreakSeconds)),
         });
       });
