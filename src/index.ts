@@ -10,6 +10,7 @@ export {
   lateWriteChannel,
   lostWriteChannel,
   type MessageChannel,
+  type Mode,
   type ModeMessage,
   modeChannel,
   type NodeState,
@@ -68,7 +69,6 @@ export type { FallbackLimits } from "./reads/fallback-limit.js";
 export type { OnLostWrite } from "./reads/lost-writes.js";
 export type { StopRule } from "./rollout/automatic-stop.js";
 export type { Bucket, RolloutChoice } from "./rollout/membership.js";
-export type { Mode } from "./rollout/rollout.js";
 export type { Context } from "./session/context.js";
 export type { Seal } from "./session/seal.js";
 export type { Session, SessionClient } from "./session/session.js";

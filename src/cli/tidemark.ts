@@ -24,7 +24,7 @@ for (const command of [program, ...program.commands])
 // Warnings of Node and of the Tidemark that is opened for a moment are no part of the report.
 process.removeAllListeners("warning");
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // Whoever reads the output has read enough, as `head` does, or the window of the terminal was closed.
+  // Nobody reads the output any more: a program such as `head` has read enough, or the window of the terminal was closed.
   if (error.code === "EPIPE" || error.code === "EIO") process.exit();
   throw error;
 });

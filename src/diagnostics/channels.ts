@@ -276,14 +276,23 @@ export interface StaleReadMessage {
 /** `tidemark:stale-read`: answers that may lack writes, where `staleIfPrimaryGone` allows them. Subscribers must not throw. */
 export const staleReadChannel = channelOf<StaleReadMessage>("tidemark:stale-read");
 
+/**
+ * What a `Tidemark` does with the commands of sessions.
+ *
+ * - `"live"`: replicas answer reads, as the levels of the reads allow.
+ * - `"shadow"`: every command goes to the primary. Tidemark measures on a sample of the sessions what replicas would have answered.
+ * - `"off"`: every command goes to the primary, and nothing is measured.
+ */
+export type Mode = "off" | "shadow" | "live";
+
 /** Published on `tidemark:mode` when the mode or the share of the users changes. */
 export interface ModeMessage {
   /** The `Tidemark` that this message is about. */
   readonly tidemark: object;
-  readonly mode: "off" | "shadow" | "live";
+  readonly mode: Mode;
   /** The share of the users whose reads replicas may answer while the mode is `"live"`, from 0 to 1. */
   readonly rollout: number;
-  readonly before: { readonly mode: "off" | "shadow" | "live"; readonly rollout: number };
+  readonly before: { readonly mode: Mode; readonly rollout: number };
   /** Why Tidemark itself has changed the mode, for people to read. Undefined if the app has changed it. */
   readonly cause: string | undefined;
 }

@@ -1,5 +1,5 @@
 /** Lists the metrics of a Tidemark: what each is called, what it measures, and where its values are. */
-import type { NodeState } from "./channels.js";
+import type { Mode, NodeState } from "./channels.js";
 import type { HistogramValues } from "./counts.js";
 import type { TidemarkStats } from "./statistics.js";
 
@@ -23,11 +23,9 @@ export interface ShownLimits {
   readonly maxClockSkewMs: number;
 }
 
-type ShownMode = "off" | "shadow" | "live";
-
 /** Everything that metrics are read from. */
 export interface Measured {
-  readonly mode: ShownMode;
+  readonly mode: Mode;
   /** The share of the users whose reads replicas may answer in the mode `"live"`, from 0 to 1. */
   readonly rollout: number;
   readonly stats: TidemarkStats;
@@ -63,7 +61,7 @@ export interface HistogramMetric extends Described {
 
 export type Metric = NumberMetric | HistogramMetric;
 
-const modes: readonly ShownMode[] = ["off", "shadow", "live"];
+const modes: readonly Mode[] = ["off", "shadow", "live"];
 
 const nodeStates: readonly NodeState[] = [
   ...(["serving", "starting", "silent", "unauthorized", "loading", "refusing", "unknown-position"] as const),

@@ -1,4 +1,5 @@
 /** Puts together what a Tidemark has counted, and counts the reads that writes keep on the primary. */
+import type { Mode } from "./channels.js";
 import type {
   CommandCount,
   Counts,
@@ -23,7 +24,7 @@ export interface TidemarkStats extends Totals {
 
 /** The mode, and what the rule `stopWhen` knows. */
 export interface RolloutStats {
-  readonly mode: "off" | "shadow" | "live";
+  readonly mode: Mode;
   /** The share of the users whose reads replicas may answer in the mode `"live"`, from 0 to 1. */
   readonly share: number;
   /** How often the rule `stopWhen` has stopped the rollout. */

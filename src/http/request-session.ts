@@ -52,7 +52,7 @@ export interface ReadYourWritesOptions<Request> {
    */
   readonly serverTiming?: ServerTimingChoice<Request>;
   /**
-   * Who the user of a request is, for a `rollout` below 1. Return an id that never changes, such as the number of the account. The
+   * Names the user of a request, for a `rollout` below 1. Return an id that never changes, such as the number of the account. The
    * same users are then included in every process. With true or false you decide yourself whether the user is included, for
    * example for your own staff. If the function returns undefined or null, or without it, the cookie of `cookie()` tells the users
    * apart. With other carriers, replicas then answer no reads of this user until `rollout` is 1.

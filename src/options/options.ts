@@ -1,10 +1,11 @@
 /** Defines the options of a Tidemark and checks them once, before anything runs. */
 import type { RedisOptions } from "ioredis";
+import type { Mode } from "../diagnostics/channels.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { refuseUnknown, tidemarkOptions } from "../errors/option-names.js";
 import type { OnLostWrite } from "../reads/lost-writes.js";
 import type { StopRule } from "../rollout/automatic-stop.js";
-import { checkMode, checkShare, type Mode } from "../rollout/rollout.js";
+import { checkMode, checkShare } from "../rollout/rollout.js";
 import type { Context } from "../session/context.js";
 import type { Accept, ShardLimits } from "../shard/shard-options.js";
 import { isRecord, notOptions } from "./given-server.js";

@@ -1,16 +1,7 @@
 /** Decides which sessions Tidemark routes: by the mode, which can change at run time, and by the share of the users. */
-import { modeChannel } from "../diagnostics/channels.js";
+import { type Mode, modeChannel } from "../diagnostics/channels.js";
 import { InvalidOptionError } from "../errors/errors.js";
 import { Bucket, buckets, type Membership } from "./membership.js";
-
-/**
- * What a `Tidemark` does with the commands of sessions.
- *
- * - `"live"`: replicas answer reads, as the levels of the reads allow.
- * - `"shadow"`: every command goes to the primary. Tidemark measures on a sample of the sessions what replicas would have answered.
- * - `"off"`: every command goes to the primary, and nothing is measured.
- */
-export type Mode = "off" | "shadow" | "live";
 
 const modes: readonly Mode[] = ["off", "shadow", "live"];
 

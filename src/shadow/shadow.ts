@@ -275,7 +275,7 @@ function observedRead(seen: Seen, read: PendingRead, isMissing: boolean): Observ
  */
 function isForPrimary(hasReplica: boolean | undefined, { policy }: PendingRead): boolean | undefined {
   if (hasReplica !== false) return hasReplica === undefined ? undefined : false;
-  // What a read would have met that waits for a replica, or that tries another policy, is not known.
+  // A read that waits for a replica, or tries another policy, may still find one later, so the outcome is not known.
   const goesOn = policy.waitMs > 0 || policy.next !== undefined || policy.fallback === "error";
   return goesOn ? undefined : true;
 }
